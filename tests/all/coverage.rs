@@ -209,7 +209,9 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     wrong.extend(gone.map(|name| format!("there is no call {name}, which the list has")));
     ensure!(wrong.is_empty(), "{}\n{denied:?}", wrong.join("\n"));
     let role = journal.count("select count(*) from entry where kind = 'denied' and rule like 'no role lets%'")?;
-    let owner = journal.count("select count(*) from entry where kind = 'denied' and rule like 'rights on `cms`%'")?;
+    let owner = journal.count(
+        "select count(*) from entry where kind = 'denied' and rule like 'only admins and the owners of `cms`%'",
+    )?;
     ensure!((role, owner) == (denied.len() as i64 - 2, 2), "{role} by role, {owner} by owner: {denied:?}");
     ensure!(journal.count("select count(*) from granted")? == 0 && test_host.runs().is_empty(), "something was done");
     Ok(())

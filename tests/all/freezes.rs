@@ -76,13 +76,13 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     starts(&test_host, "1.0")?;
     waits(&test_host)?;
     host.say("freeze production reason the database moves &")?;
-    host.wait_for("production is frozen by operator: the database moves.")?;
-    let printed = host.wait_for("goes on to its end")?;
-    ensure!(printed.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{printed}");
-    host.wait_for("Lift it: unfreeze production")?;
+    host.wait_for("`production` is frozen by operator: the database moves.")?;
+    let printed = host.wait_for("is already running and continues")?;
+    ensure!(printed.ends_with(&format!("is already running and continues: script-app cms production 1.0 {script}")), "{printed}");
+    host.wait_for("To lift the freeze: unfreeze production")?;
     // A second environment's app, and the same app and environment.
     host.say("deploy shop production 5.0 &")?;
-    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("  - freeze: `production` is frozen by operator: the database moves")?;
     host.kill()?;
 
     let mut host = RunningHost::start(&test_host)?;
@@ -92,7 +92,7 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     host.wait_for("script-app cms production 1.0")?;
     host.say("deploy cms production 6.0")?;
     host.wait_for("Refused: pipelines.trigger cms/production version 6.0")?;
-    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("  - freeze: `production` is frozen by operator: the database moves")?;
     host.say("unfreeze production")?;
     host.wait_for("production is no longer frozen.")?;
     go(&test_host, "7.0")?;
@@ -113,14 +113,14 @@ fn a_job_that_acted_only_in_another_environment_is_frozen() -> Result<()> {
     waits(&test_host)?;
     host.say("freeze production &")?;
     // The job holds no deployment lock there, so the freeze applies to it.
-    host.wait_for("production is frozen by operator.")?;
-    ensure!(host.wait_for("Lift it")? == "Lift it: unfreeze production");
-    ensure!(!host.said().iter().any(|line| line.contains("goes on")), "{:?}", host.said());
+    host.wait_for("`production` is frozen by operator.")?;
+    ensure!(host.wait_for("To lift the freeze")? == "To lift the freeze: unfreeze production");
+    ensure!(!host.said().iter().any(|line| line.contains("already running")), "{:?}", host.said());
     go(&test_host, "1.0")?;
-    host.wait_for("  - freeze: production is frozen by operator")?;
+    host.wait_for("  - freeze: `production` is frozen by operator")?;
     // A command for later with an unknown environment matches every environment.
     host.say("script later:60000:script:script=now")?;
-    host.wait_for("; where this effect takes place is not known, so it counts as everywhere")?;
+    host.wait_for("; the environment of this effect is unknown, so every freeze applies to it")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
     ensure!(started(&test_host) == ["1.0"], "{:?}", started(&test_host));

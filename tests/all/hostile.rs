@@ -42,23 +42,31 @@ const RUN: &[&str] = &[
 /// Guests that do not load, and the error that the operator reads.
 const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
-    ("bad-name", "`rm -rf[1m` is not a valid name: use at most 32 lower case letters, digits and dashes"),
+    (
+        "bad-name",
+        "`rm -rf[1m` is not a valid name: begin with a lower case letter, and use at most 32 lower case letters, digits \
+         and dashes",
+    ),
     ("bombs", "it cannot be compiled: "),
     ("born-large", "`describe` failed: it used more than 16 MiB of memory"),
     ("endless-list", "`describe` failed: list pointer/length out of bounds of memory"),
     ("grows-in-describe", "`describe` failed: it used more than 16 MiB of memory"),
-    ("host-component", "it imports what no plugin can have: wasi:filesystem/preopens@0.2.0"),
+    ("host-component", "it imports functions that this host does not provide: wasi:filesystem/preopens@0.2.0"),
     ("loops-in-describe", "`describe` failed: it used more than 500 ms of processor time"),
     ("many-commands", "it describes more than 64 commands or 64 settings"),
     ("no-command", "it has no command"),
-    ("other-package", "it imports what no plugin can have: evil:net/socket@1.0.0.connect"),
+    ("other-package", "it imports functions that this host does not provide: evil:net/socket@1.0.0.connect"),
     ("starts", "`describe` failed: it used more than 500 ms of processor time"),
-    ("taken", "it has the command `history`, which plugin deploy has already"),
-    ("taken-alias", "it has the command `help`, which the host has already"),
+    ("taken", "its command `history` is already a command of plugin deploy"),
+    ("taken-alias", "its command `help` is already a command of the host"),
     ("unknown-function", "import interface `wardroom:plugin/log@0.1.0` is missing function `shout`"),
     ("unknown-interface", "module requires an import interface named `wardroom:plugin/teleport@0.1.0`"),
-    ("wasi", "it imports what no plugin can have: wasi_snapshot_preview1.fd_write, wasi_snapshot_preview1.path_open"),
-    ("wrong-world", "it does not export wardroom:plugin/commands"),
+    (
+        "wasi",
+        "it imports functions that this host does not provide: wasi_snapshot_preview1.fd_write, \
+         wasi_snapshot_preview1.path_open",
+    ),
+    ("wrong-world", "it does not export the interface `wardroom:plugin/commands`"),
 ];
 
 const CONFIG: &str = r#"
@@ -173,16 +181,22 @@ fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
         wanted.push(((*name).to_owned(), why));
     }
     let made: [(&str, Vec<u8>, &str); 6] = [
-        ("empty", Vec::new(), "not a WebAssembly module or component: it does not begin like one"),
+        (
+            "empty",
+            Vec::new(),
+            "the file is not a WebAssembly module or component: it does not begin with the bytes of a WebAssembly \
+             header",
+        ),
         (
             "noise",
             (0..4096_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
-            "not a WebAssembly module or component: it does not begin like one",
+            "the file is not a WebAssembly module or component: it does not begin with the bytes of a WebAssembly \
+             header",
         ),
         (
             "half",
             harmless[..harmless.len() / 2].to_vec(),
-            "not a WebAssembly module or component: unexpected end-of-file",
+            "the file is not a WebAssembly module or component: unexpected end-of-file",
         ),
         (
             "half-component",
@@ -190,14 +204,15 @@ fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
                 let whole = guest::component(&harmless)?;
                 whole[..whole.len() / 2].to_vec()
             },
-            "not a WebAssembly module or component: unexpected end-of-file",
+            "the file is not a WebAssembly module or component: unexpected end-of-file",
         ),
         (
             "newer",
             guest::harmless_of("0.2.0")?,
-            "it is built for wardroom:plugin@0.2.0, and this host has wardroom:plugin@0.1.0",
+            "it is built for wardroom:plugin@0.2.0, but this host has wardroom:plugin@0.1.0; rebuild it for this \
+             version",
         ),
-        ("bare", wat::parse_str("(module)")?, "it does not export wardroom:plugin/commands"),
+        ("bare", wat::parse_str("(module)")?, "it does not export the interface `wardroom:plugin/commands`"),
     ];
     for (name, made, why) in made {
         bytes.push((name.to_owned(), made));
@@ -286,7 +301,7 @@ fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
 #[test]
 fn deep_recursion_is_stopped() -> Result<()> {
     let attack = Attack::run("deep", "", &["attack", "attack"])?;
-    attack.contains("`attack` was stopped: it called itself too deeply.")?;
+    attack.contains("`attack` was stopped: its function calls are nested too deeply.")?;
     attack.nothing_done()
 }
 
@@ -305,8 +320,8 @@ fn a_huge_reply_is_rejected() -> Result<()> {
     attack.contains("`attack` was stopped: it used more than 32 MiB of memory.")?;
     attack.nothing_done()?;
     let attack = Attack::run("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
-    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
-    attack.contains("`peek` was stopped: it handed over more than 1048576 bytes")?;
+    attack.contains("`attack` was stopped: it passed more than 1048576 bytes to the host.")?;
+    attack.contains("`peek` was stopped: it passed more than 1048576 bytes to the host")?;
     attack.lacks("aaaaaaaaaa")?;
     attack.nothing_done()
 }
@@ -325,23 +340,23 @@ fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
 #[test]
 fn a_flood_of_calls_is_stopped() -> Result<()> {
     let attack = Attack::run("flood", "", &["attack", "peek"])?;
-    attack.contains("`attack` was stopped: it made more than 1000 calls.")?;
-    attack.contains("`peek` was stopped: it made more than 1000 calls")?;
+    attack.contains("`attack` was stopped: it made more than 1000 host calls.")?;
+    attack.contains("`peek` was stopped: it made more than 1000 host calls")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_huge_argument_is_rejected() -> Result<()> {
     let attack = Attack::run("shout", "", &["attack", "peek"])?;
-    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
-    attack.contains("`peek` was stopped: it handed over more than 1048576 bytes")?;
+    attack.contains("`attack` was stopped: it passed more than 1048576 bytes to the host.")?;
+    attack.contains("`peek` was stopped: it passed more than 1048576 bytes to the host")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_list_with_one_large_item_repeated_many_times_is_rejected() -> Result<()> {
     let attack = Attack::run("amplify", "", &["attack"])?;
-    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
+    attack.contains("`attack` was stopped: it passed more than 1048576 bytes to the host.")?;
     attack.nothing_done()
 }
 
@@ -350,19 +365,28 @@ fn an_effect_with_arguments_that_were_not_typed_is_denied() -> Result<()> {
     let attack = Attack::run("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
     attack.contains("Refused: pipelines.trigger cms/staging version 1.0.0")?;
     attack.contains("Refused: pipelines.trigger cms/production version 1.0.2")?;
-    attack.contains("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 28 would need beyond = [\"version\"]")?;
-    attack.contains("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
-    attack.contains("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
-    attack.contains("`peek` is a query, and pipelines.trigger acts")?;
+    attack.contains(
+        "the command `attack cms staging 1.0.2` does not contain version `1.0.0`; \
+         to allow this, an operator can add beyond = [\"version\"] to plugins.toml line 28",
+    )?;
+    attack.contains(
+        "the command `attack cms staging 1.0.2` does not contain environment `production`; \
+         to allow this, an operator can add beyond = [\"environment\"] to plugins.toml line 28",
+    )?;
+    attack.contains("the command `attack` does not contain app `cms`, environment `production`, version `1.0.2`;")?;
+    attack.contains("`peek` is a query, and a query cannot call pipelines.trigger (kind `acts`)")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_plugin_cannot_grant_a_role_that_was_not_typed() -> Result<()> {
     let attack = Attack::run("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    attack.contains("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
-    attack.contains("`attack cms staging 1.0.2` was typed, and no person and app;")?;
-    attack.contains("`peek` is a query, and access.grant acts")?;
+    attack.contains(
+        "the command `attack` does not name both a person and an app; \
+         a plugin can grant or revoke a role only for the person and the app in the command",
+    )?;
+    attack.contains("the command `attack cms staging 1.0.2` does not name both a person and an app;")?;
+    attack.contains("`peek` is a query, and a query cannot call access.grant (kind `acts`)")?;
     ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from granted")? == 0);
     attack.nothing_done()
 }
@@ -378,9 +402,9 @@ fn a_reply_after_a_denied_call_is_marked_with_the_denial() -> Result<()> {
 #[test]
 fn a_query_cannot_store_or_wait_and_keys_have_a_length_limit() -> Result<()> {
     let attack = Attack::run("keeps", "", &["attack", "peek"])?;
-    attack.contains("a key has 1 to 512 bytes, and this has 513")?;
-    attack.contains("`peek` is a query, and store.set keeps")?;
-    attack.contains("`peek` is a query, and pipelines.wait waits")?;
+    attack.contains("a key must have 1 to 512 bytes, but the given key has 513")?;
+    attack.contains("`peek` is a query, and a query cannot call store.set (kind `keeps`)")?;
+    attack.contains("`peek` is a query, and a query cannot call pipelines.wait (kind `waits`)")?;
     ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from value")? == 0);
     attack.nothing_done()
 }
@@ -395,9 +419,9 @@ fn a_run_of_another_job_is_not_found() -> Result<()> {
     let runs = test_host.runs();
     let [run] = runs.as_slice() else { anyhow::bail!("runs: {runs:?}") };
     host.say(&format!("attack --word={run}"))?;
-    host.wait_for("this job has no such run")?;
+    host.wait_for(&format!("this job has no run `{run}`"))?;
     host.say("attack --word=../../../etc/passwd")?;
-    host.wait_for("this job has no such run")?;
+    host.wait_for("this job has no run `../../../etc/passwd`")?;
     host.say("where cms")?;
     host.wait_for("staging: 1.0.2 since")?;
     let (status, _) = host.finish()?;
@@ -431,7 +455,7 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
     let ran = test_host.wardroom(&["run"], "attack\nwhere cms\n")?;
     for environment in ["staging", "production"] {
         ensure!(
-            ran.out.contains(&format!("Its run of `cms/{environment}` succeeded after")),
+            ran.out.contains(&format!("The job's run of `cms/{environment}` succeeded after")),
             "{}\n{}",
             ran.out,
             ran.err

@@ -90,13 +90,13 @@ async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() 
     assert!(workspace.said("bender").is_empty(), "it was not spoken to");
     // The refusal names the identity that may.
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
-    let refused = "ops: bot `marvin` may not change `production`, only: staging; use bender";
+    let refused = "ops: bot `marvin` may not change environment `production`, only `staging`; use bot `bender`";
     assert!(has(&workspace.said("marvin"), refused), "{:?}", workspace.said("marvin"));
     open.say("bob", "ops", "bender: deploy cms staging 1.0.0").await?;
-    let refused = "bot `bender` may not change `staging`, only: production; use marvin";
+    let refused = "bot `bender` may not change environment `staging`, only `production`; use bot `marvin`";
     assert!(has(&workspace.said("bender"), refused), "{:?}", workspace.said("bender"));
     open.say("bob", "ops", "?whoami").await?;
-    assert!(has(&workspace.said("bender"), "You are bob (bob) to bender."), "{:?}", workspace.said("bender"));
+    assert!(has(&workspace.said("bender"), "You are bob (bob). The bot is bender."), "{:?}", workspace.said("bender"));
     assert_eq!(workspace.pipelines.runs().len(), 1, "nothing else ran");
     open.close().await
 }
@@ -259,7 +259,7 @@ fn a_notice_that_no_identity_can_send_is_a_problem() -> Result<()> {
     let problems = workspace.problems(&format!("{CONFIG}{wrong}"));
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for words in
-        ["`succes` is nothing to tell of", "no environment `prodution`", "no `{titel}` to say", "has no `room`"]
+        ["`succes` is not an event", "no environment `prodution`", "`{titel}` is not a placeholder", "has no `room`"]
     {
         assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:?}");
     }

@@ -78,13 +78,13 @@ fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
     starts(&test_host, "1.0")?;
     host.say("/as @bob:example.org")?;
     host.say("deploy cms staging 2.0 &")?;
-    let printed = host.wait_for("is held by job")?;
+    let printed = host.wait_for("the deployment lock of cms/staging is held by job")?;
     ensure!(
-        printed.contains("(`deploy cms staging 1.0`, by operator); with `--wait` the command queues for it"),
+        printed.contains("(`deploy cms staging 1.0`, by operator); add `--wait` to queue the command"),
         "the holder is named, and the way out: {printed}"
     );
     host.say("deploy --wait cms staging 3.0 &")?;
-    host.wait_for("queued for cms/staging, held by job")?;
+    host.wait_for("queued for the deployment lock of cms/staging, held by job")?;
     host.say("deploy cms staging 4.0 --wait &")?;
     host.wait_for("deploy --wait cms staging 4.0: queued")?;
     // The lock of another environment is free.
@@ -130,7 +130,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     host.wait_for("stage: cms/staging is running")?;
     host.wait_for("holds the deployment lock of cms/staging")?;
     host.say("logs &")?;
-    host.wait_for("cms/staging said last:")?;
+    host.wait_for("Last output of cms/staging:")?;
     host.wait_for("step: install 1.0")?;
     // A person without the right to start the job there cannot cancel it.
     host.say("/as @mallory:example.org")?;

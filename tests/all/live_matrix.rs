@@ -293,7 +293,7 @@ async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
     scene.host.start()?;
     scene.barrier().await?;
     account.logout_everywhere().await?;
-    scene.host.wait_for_log("no longer knows the access token").await?;
+    scene.host.wait_for_log("no longer accepts the access token").await?;
     assert!(!scene.host.log().contains(account.token()));
     assert!(!scene.host.state_holds(account.token())?, "the operator's token is not written down a second time");
     Ok(())
@@ -312,14 +312,14 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
     let nobody = format!("@nobody-{}", &scene.bot[1..]);
     scene.host.add_admin(&nobody)?;
     let (good, said) = scene.host.check_connect()?;
-    assert!(!good && said.contains(&format!("the homeserver does not know `{nobody}`")), "{said}");
+    assert!(!good && said.contains(&format!("the homeserver has no account `{nobody}`")), "{said}");
     assert_eq!(account.devices().await?, devices);
     // The running host is not disturbed.
     scene.barrier().await?;
     scene.host.kill();
     scene.host.use_token("no such token")?;
     let (good, said) = scene.host.check_connect()?;
-    assert!(!good && said.contains("does not know the access token"), "{said}");
+    assert!(!good && said.contains("does not accept the access token"), "{said}");
     Ok(())
 }
 
@@ -328,7 +328,7 @@ async fn check_reports_encryption_of_rooms_and_keys_of_the_account() -> Result<(
     let scene = Scene::open(Synapse::shared().await?).await?;
     scene.barrier().await?;
     let (good, said) = scene.host.check_connect()?;
-    assert!(good && said.contains("has keys for encryption") && !said.contains("which is encrypted"), "{said}");
+    assert!(good && said.contains("has encryption keys") && !said.contains("which is encrypted"), "{said}");
     let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
     scene.alice.set_state(&scene.room, "m.room.encryption", encryption).await?;
     let (good, said) = scene.host.check_connect()?;

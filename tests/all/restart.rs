@@ -85,7 +85,7 @@ fn a_run_survives_its_host_and_the_next_host_reports_its_end() -> Result<()> {
     let test_host = test_host()?;
     kill_in_the_middle(&test_host)?;
     let mut host = RunningHost::start(&test_host)?;
-    host.wait_for_log("resuming a job after a restart")?;
+    host.wait_for_log("a job resumes after a restart")?;
     fs::write(test_host.path("go"), "")?;
     host.wait_for("It: deployed version 1.0 to slow in")?;
     host.say("history it")?;
@@ -249,7 +249,7 @@ fn a_second_host_on_the_same_state_folder_is_refused() -> Result<()> {
     ensure!(second.out.is_empty(), "{second:?}");
     let folder = fs::canonicalize(test_host.path("state"))?;
     let message = format!(
-        "the folder `{}` is in use by another host; stop that host, or configure another store",
+        "another host uses the folder `{}`; stop that host, or set another `url` in `[store]`",
         folder.display()
     );
     ensure!(second.err.contains(&message), "{}\nand not: {message}", second.err);
@@ -307,7 +307,7 @@ fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<(
     let full = fs::write(&filler, vec![0_u8; 8 << 20]);
     ensure!(full.is_err(), "the disk is full");
     host.say("deploy it slow 1.0")?;
-    host.wait_for_log("messages of the room cannot be stored")?;
+    host.wait_for_log("the inbox cannot store messages of the room")?;
     ensure!(starts(&test_host) == 0 && host.said().iter().all(|line| !line.contains("deployed")));
     ensure!(!host.log().contains("panicked"), "{}", host.log());
 

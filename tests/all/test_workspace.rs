@@ -15,7 +15,7 @@ use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::Inbox,
     adapter::{
-        Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
+        Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines,
         Outgoing, SendError,
     },
     base::{Key, Problem, Table, TableKeys},
@@ -69,7 +69,7 @@ impl TestWorkspace {
     }
 
     fn builder(&self) -> EngineBuilder {
-        Engine::builder().chat(RoomChats(self.chats.clone())).pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
+        Engine::builder().chat(RoomChats(self.chats.clone())).pipelines(self.pipelines.clone())
     }
 
     fn read(&self, config: &str) -> Result<wardroom::config::Config, ConfigError> {

@@ -134,8 +134,8 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
     assert!(job.thread.is_some(), "its words hang on what announced it");
     for (body, wrong) in [
-        (json!({ "version": ["1"] }), "the body has no text or number at /version"),
-        (json!({}), "the body has no text or number at /version"),
+        (json!({ "version": ["1"] }), "the body has no text or number at `/version`"),
+        (json!({}), "the body has no text or number at `/version`"),
         (
             json!({ "version": "1\n2" }),
             "the value at /version in the body is empty, too long or contains invisible characters",
@@ -162,7 +162,7 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("ship").context("it is configured")?;
     let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
-    assert_eq!(left, Ok(Delivered::Left("/result is not good or fine".to_owned())));
+    assert_eq!(left, Ok(Delivered::Left("the value at `/result` in the body is not `good` or `fine`".to_owned())));
     let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
     assert_eq!(taken, Ok(Delivered::Taken));
     open.settle().await?;
@@ -204,7 +204,7 @@ async fn an_unproven_device_can_query_but_not_act() -> Result<()> {
     for words in ["!deploy cms staging 1.0.0", "!freeze production", "!cancel 7f3ak", "!approve"] {
         open.receive("ops", unproven(words)).await?;
     }
-    let refused = "a command that acts is not taken from there: your device is not verified";
+    let refused = "This message cannot start an action. your device is not verified";
     let count = workspace.said("marvin").iter().filter(|said| said.contains(refused)).count();
     assert_eq!(count, 4, "{:?}", workspace.said("marvin"));
     open.receive("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
@@ -253,7 +253,7 @@ async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> 
         workspace.at("2026-11-25T12:00:00Z")?;
         let open = workspace.open(&config, None).await?;
         for _ in 0..100 {
-            if has(&workspace, "made up for") {
+            if has(&workspace, "The last one was due at") || has(&workspace, "missed runs before that time") {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -261,8 +261,14 @@ async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> 
         open.settle().await?;
         assert_eq!(workspace.pipelines.runs().len(), times, "{missed}: {:?}", workspace.said("marvin"));
         let printed = match missed {
-            "skip" => "Schedule morning: 5 of its times came while I was away, the last at 2026-11-25 08:00 UTC",
-            _ => "It was due at 2026-11-25 08:00 UTC, when I was away. 4 of its times before that came",
+            "skip" => {
+                "Schedule `morning` skipped 5 missed runs, because the host or the room was unavailable. The last one was \
+                 due at 2026-11-25 08:00 UTC."
+            }
+            _ => {
+                "The command was due at 2026-11-25 08:00 UTC, when the host or the room was unavailable. The schedule \
+                 skipped 4 missed runs before that time."
+            }
         };
         assert!(has(&workspace, printed), "{missed}: {:?}", workspace.said("marvin"));
         open.close().await?;

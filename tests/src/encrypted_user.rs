@@ -1,7 +1,7 @@
-//! A person with a client that encrypts: matrix-sdk with everything in memory, on a device that is verified or not.
+//! A person with an encrypting client: matrix-sdk with in-memory storage, on a verified or unverified device.
 //!
-//! Invariant: it syncs in the background, so keys are exchanged as with any client. An event that cannot be decrypted
-//! is kept and tried again at each look.
+//! Invariant: the client syncs in the background, so it exchanges keys like any client. An event that cannot be decrypted
+//! is kept and decrypted again at each read.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -28,14 +28,13 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// Timeout for the bot on a busy machine.
+/// Timeout for an action of the bot, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A person.
 #[derive(Debug)]
 pub struct EncryptedUser {
     client: Client,
-    /// Their full id.
+    /// The person's id, for example `@alice:wardroom.test`.
     pub id: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     syncing: JoinHandle<()>,
@@ -61,7 +60,7 @@ impl EncryptedUser {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         sync_once(&client, &seen, Duration::ZERO).await?;
         client.encryption().wait_for_e2ee_initialization_tasks().await;
-        // The signatures arrive here with a sync.
+        // Fetch the signatures, which arrive with a sync.
         client.encryption().request_user_identity(&user).await?;
         let device = client.encryption().get_own_device().await?.context("no device of one's own")?;
         anyhow::ensure!(device.is_cross_signed_by_owner() == verified, "verified: {verified}");
@@ -69,7 +68,7 @@ impl EncryptedUser {
             let (client, seen) = (client.clone(), seen.clone());
             async move {
                 loop {
-                    // The homeserver may be down for a while.
+                    // Ignore the error: a test may stop the homeserver.
                     let _ = sync_once(&client, &seen, Duration::from_secs(2)).await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -78,7 +77,7 @@ impl EncryptedUser {
         Ok(Self { client, id: id.to_owned(), seen, syncing })
     }
 
-    /// A room that this person is in. Waits until the client has it with all its members.
+    /// Returns a joined room. Waits until the client has the room with all its members.
     ///
     /// # Errors
     /// Timeout.
@@ -95,7 +94,7 @@ impl EncryptedUser {
         bail!("{} is not in {room} after {PATIENCE:?}", self.id)
     }
 
-    /// Sends a text, encrypted where the room is; returns the event's id.
+    /// Sends a text, encrypted in an encrypted room. Returns the event's id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -103,7 +102,7 @@ impl EncryptedUser {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body, "m.mentions": {} })).await
     }
 
-    /// Sends an event, encrypted where the room is and the event type allows it; returns its id.
+    /// Sends an event, encrypted if the room is encrypted and the event type allows it. Returns its id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -129,7 +128,7 @@ impl EncryptedUser {
         Ok(self.room(room).await?.discard_room_key().await?)
     }
 
-    /// Resets the account's cross-signing keys, which sign this device and no other; returns the master key.
+    /// Resets the account's cross-signing keys. The new keys sign only this device. Returns the master key.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -149,7 +148,7 @@ impl EncryptedUser {
         Ok(identity.master_key().get_first_key().context("no master key")?.to_base64())
     }
 
-    /// Waits for an event that matches, among past and future ones; decrypted where possible.
+    /// Waits for a past or future event that matches. The event is decrypted if possible.
     ///
     /// # Errors
     /// Timeout; the error lists the other events.
@@ -169,7 +168,7 @@ impl EncryptedUser {
         }
     }
 
-    /// All events of a room so far, the oldest first, decrypted where possible.
+    /// Returns all events of a room so far, oldest first, decrypted if possible.
     ///
     /// # Errors
     /// The person is not in the room.
@@ -188,7 +187,7 @@ impl EncryptedUser {
         here.map(|seen| Ok(seen.raw.deserialize_as_unchecked::<Value>()?)).collect()
     }
 
-    /// The content of a sent file.
+    /// Downloads and decrypts the file of an event.
     ///
     /// # Errors
     /// The homeserver does not return it, or it cannot be decrypted.
@@ -202,7 +201,7 @@ impl EncryptedUser {
         Ok(String::from_utf8(self.client.media().get_media_content(&request, false).await?)?)
     }
 
-    /// The devices of another person that this person trusts.
+    /// Returns the ids of the devices of another person that this person trusts.
     ///
     /// # Errors
     /// The error of the homeserver.

@@ -1,7 +1,7 @@
 //! Shared by the tests of the whole host: a real homeserver, users with clients, a proxy that can be cut, and hooks
 //! around adapters.
 
-// The Matrix library's futures are deep, and rustc gives up on them at its usual limit.
+// The futures of the Matrix library exceed rustc's default recursion limit.
 #![recursion_limit = "256"]
 
 pub mod encrypted_user;

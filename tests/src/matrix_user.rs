@@ -1,6 +1,6 @@
 //! A person with a Matrix client: plain HTTP against the client-server API, independent of the bot's library.
 //!
-//! Invariant: every event of every sync is kept, so that waiting for one event never loses another.
+//! Invariant: the user keeps every event of every sync, so that waiting for one event never loses another.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -14,18 +14,18 @@ use tokio::sync::Mutex;
 
 use crate::synapse::SERVER;
 
-/// Timeout for the bot on a busy machine.
+/// Timeout for an action of the bot, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// A person.
+/// A person with one login.
 #[derive(Debug)]
 pub struct MatrixUser {
     http: reqwest::Client,
     url: String,
     token: String,
-    /// Their full id.
+    /// The person's id, for example `@alice-1:wardroom.test`.
     pub id: String,
     seen: Mutex<Seen>,
 }
@@ -33,16 +33,16 @@ pub struct MatrixUser {
 #[derive(Debug, Default)]
 struct Seen {
     since: Option<String>,
-    /// Room and event, in the order of arrival.
+    /// Pairs of room and event, in the order of arrival.
     events: Vec<(String, Value)>,
 }
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 pub fn fresh(name: &str) -> String {
     format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Creates an account whose password is its name, without a login; returns its full id.
+/// Creates an account without a login. Its password is its name. Returns the account's id.
 ///
 /// # Errors
 /// The error of the homeserver.
@@ -77,7 +77,7 @@ impl MatrixUser {
         Ok(Self { http, url: url.to_owned(), token, id, seen: Mutex::default() })
     }
 
-    /// The access token of this login.
+    /// Returns the access token of the login.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -90,7 +90,7 @@ impl MatrixUser {
         self.request(Method::POST, "logout/all", Some(json!({}))).await.map(drop)
     }
 
-    /// The device ids of the account, in order.
+    /// Returns the sorted device ids of the account.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -102,7 +102,7 @@ impl MatrixUser {
         Ok(ids)
     }
 
-    /// Creates a room that every account of this homeserver may join; returns its id and its alias.
+    /// Creates a room that every account of the homeserver may join. Returns its id and its alias.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -113,7 +113,7 @@ impl MatrixUser {
         Ok((text(&answer, "room_id")?, format!("#{name}:{SERVER}")))
     }
 
-    /// Creates an invite-only room with this initial state; returns its id.
+    /// Creates an invite-only room with this initial state. Returns its id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -154,7 +154,7 @@ impl MatrixUser {
         self.request(Method::POST, &format!("rooms/{room}/kick"), Some(json!({ "user_id": person }))).await.map(drop)
     }
 
-    /// Upgrades a room; returns the id of the new one.
+    /// Upgrades a room. Returns the id of the new room.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -172,7 +172,7 @@ impl MatrixUser {
         self.request(Method::PUT, &format!("rooms/{room}/state/{kind}"), Some(content)).await.map(drop)
     }
 
-    /// Sends a text; returns the event's id.
+    /// Sends a text. Returns the event's id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -180,7 +180,7 @@ impl MatrixUser {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body })).await
     }
 
-    /// Sends an event; returns its id.
+    /// Sends an event. Returns its id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -190,7 +190,7 @@ impl MatrixUser {
         text(&answer, "event_id")
     }
 
-    /// Reacts to an event; returns the reaction's id.
+    /// Reacts to an event. Returns the reaction's id.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -208,7 +208,7 @@ impl MatrixUser {
         self.request(Method::PUT, &path, Some(json!({}))).await.map(drop)
     }
 
-    /// The joined members of a room.
+    /// Returns the joined members of a room.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -233,7 +233,7 @@ impl MatrixUser {
         bail!("{person} is not in {room} after {PATIENCE:?}")
     }
 
-    /// Waits for an event that matches, among past and future ones.
+    /// Waits for a past or future event that matches.
     ///
     /// # Errors
     /// Timeout; the error lists the other events.
@@ -251,7 +251,7 @@ impl MatrixUser {
         }
     }
 
-    /// All events of a room so far, the oldest first.
+    /// Returns all events of a room so far, oldest first.
     ///
     /// # Errors
     /// The error of the homeserver.
@@ -301,7 +301,7 @@ async fn call(http: &reqwest::Client, method: Method, url: &str, token: &str, bo
         if status.is_success() {
             return Ok(value);
         }
-        // In a test of the bot's rate limits, the person waits for their own.
+        // In a test of the bot's rate limits, the person reaches a rate limit too and must wait.
         if status.as_u16() == 429 && tries < 20 {
             tries += 1;
             let wait = value["retry_after_ms"].as_u64().unwrap_or(500);
@@ -316,7 +316,7 @@ fn text(answer: &Value, field: &str) -> Result<String> {
     Ok(answer[field].as_str().with_context(|| format!("no `{field}` in {answer}"))?.to_owned())
 }
 
-/// An event in one line, for an error.
+/// Formats an event in one line for an error.
 fn short(event: &Value) -> String {
     format!(
         "{} {} {}",

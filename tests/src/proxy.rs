@@ -1,9 +1,9 @@
-//! A proxy between the bot and its homeserver that can withhold or garble requests. A test can so place a crash between
-//! reading and answering, or between an answer and its confirmation, or make the homeserver refuse a request.
+//! A proxy between the bot and its homeserver that can withhold or garble requests. With it, a test can crash the bot between
+//! reading and answering or between an answer and its confirmation, or make the homeserver refuse a request.
 //!
-//! Between a person's client and the homeserver it can withhold room keys.
+//! Between a person's client and the homeserver, the proxy can withhold room keys.
 //!
-//! Invariant: only `PUT` requests are withheld; a sync always passes. The parser handles one client and one homeserver:
+//! Invariant: the proxy withholds only `PUT` requests; a sync always passes. The parser expects one client and one homeserver:
 //! each request starts a packet.
 
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is withheld.
+/// The requests or responses that a proxy withholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withheld {
-    /// Nothing.
+    /// All requests and responses pass.
     Nothing,
     /// Sends do not reach the homeserver.
     Sends,
-    /// Sends reach the homeserver, and their responses do not return.
+    /// Sends reach the homeserver, but their responses do not return.
     Answers,
-    /// Nothing, but the homeserver refuses every request for a room's history.
+    /// All pass, but the homeserver refuses requests for a room's history.
     History,
-    /// Nothing, but the homeserver refuses every request for a room's encryption state.
+    /// All pass, but the homeserver refuses requests for a room's encryption state.
     Encryption,
-    /// Room keys for other devices are stored here, and the sender gets a successful response.
+    /// The proxy stores room keys for other devices and answers the sender with success.
     Keys,
 }
 
-/// A proxy.
+/// A running proxy.
 #[derive(Debug)]
 pub struct HttpProxy {
     port: u16,
@@ -44,7 +44,6 @@ pub struct HttpProxy {
     task: JoinHandle<()>,
 }
 
-/// Complete stored requests.
 type StoredRequests = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl HttpProxy {
@@ -68,17 +67,17 @@ impl HttpProxy {
         Ok(Self { port, withheld, sends, target, keys, task })
     }
 
-    /// The base URL of the homeserver through this proxy.
+    /// Returns the base URL of the homeserver through the proxy.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Withholds something from now on. A request that is withheld already stays so: its connection is dead.
+    /// Sets the withheld requests. Requests that are already withheld are never delivered.
     pub fn withhold(&self, withheld: Withheld) {
         self.withheld.send_replace(withheld);
     }
 
-    /// Delivers the stored room keys to the homeserver; returns the number of requests.
+    /// Delivers the stored room keys to the homeserver. Returns the number of requests.
     ///
     /// # Errors
     /// The homeserver is down.
@@ -95,7 +94,7 @@ impl HttpProxy {
         Ok(stored.len())
     }
 
-    /// Waits for the next send of the bot; returns the number of sends since the start.
+    /// Waits until the bot has made more than `more_than` sends. Returns the number of sends since the start.
     ///
     /// # Errors
     /// The proxy has ended.
@@ -103,7 +102,7 @@ impl HttpProxy {
         Ok(*self.sends.clone().wait_for(|sends| *sends > more_than).await?)
     }
 
-    /// The number of the bot's sends so far.
+    /// Returns the number of the bot's sends so far.
     pub fn count(&self) -> u64 {
         *self.sends.borrow()
     }
@@ -183,7 +182,7 @@ async fn forward_connection(
     Ok(())
 }
 
-/// Changes the path of a request to one that no homeserver has.
+/// Changes the path of a request to an unknown path.
 fn garble(request: &mut [u8], path: &[u8]) {
     if let Some(at) = find(request, path) {
         request[at + 1] = b'x';
@@ -192,7 +191,7 @@ fn garble(request: &mut [u8], path: &[u8]) {
 
 const ARRIVED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
-/// Whether a request has arrived with its whole body.
+/// Returns true if a request has arrived with its whole body.
 fn is_whole(request: &[u8]) -> bool {
     let Some(end) = find(request, b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&request[..end]).to_lowercase();

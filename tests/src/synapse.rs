@@ -1,6 +1,6 @@
-//! A real homeserver for the live tests: Synapse on a free port, with a folder of its own.
+//! A real homeserver for the live tests: Synapse on a free port, with its own folder.
 //!
-//! Invariant: Synapse never outlives the test process, even after SIGKILL: a pipe to a keeper process ends it.
+//! Invariant: Synapse never outlives the test process, even after SIGKILL: a keeper process kills it when a pipe closes.
 //! Not here: the installation (`cargo xtask test`) and the client ([`crate::matrix_user`]).
 
 use std::{
@@ -15,22 +15,22 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// The server name, which is the second half of every id.
+/// The server name: the part after the colon of every id.
 pub const SERVER: &str = "wardroom.test";
 
-/// Timeout of a start on a busy machine.
+/// Timeout for a start, long enough for a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// The rate limits.
+/// The rate limits of a homeserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limits {
-    /// So high that no test reaches them.
+    /// Limits so high that no test reaches them.
     None,
-    /// Synapse's defaults for messages: ten at once, then one in five seconds.
+    /// Synapse's default limits for messages: ten at once, then one per five seconds.
     Default,
 }
 
-/// A homeserver.
+/// A running or stopped homeserver.
 #[derive(Debug)]
 pub struct Synapse {
     folder: TempDir,
@@ -41,10 +41,10 @@ pub struct Synapse {
 static SHARED: OnceCell<Synapse> = OnceCell::const_new();
 
 impl Synapse {
-    /// The homeserver that all tests of this process share. It has no rate limits and is never stopped.
+    /// Returns the homeserver that all tests of the process share. It has no rate limits and is never stopped.
     ///
     /// # Errors
-    /// As [`Synapse::start`].
+    /// The errors of [`Synapse::start`].
     pub async fn shared() -> Result<&'static Self> {
         SHARED.get_or_try_init(|| Self::start(Limits::None)).await
     }
@@ -52,14 +52,14 @@ impl Synapse {
     /// Starts a new homeserver without users or rooms.
     ///
     /// # Errors
-    /// It is not installed, or does not start; the error has its log.
+    /// Synapse is not installed, or does not start. The error contains its log.
     pub async fn start(limits: Limits) -> Result<Self> {
         Self::configured(limits, "").await
     }
 
     async fn configured(limits: Limits, lines: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        // Free now. If another process takes it before Synapse does, the log says so.
+        // The port is free now. If another process takes it before Synapse, Synapse's log has the error.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let configuration = configuration(&folder, port, limits) + lines;
         fs::write(folder.path().join("homeserver.yaml"), configuration)?;
@@ -75,37 +75,37 @@ impl Synapse {
     /// Starts a new homeserver without rate limits, with additional lines in its configuration.
     ///
     /// # Errors
-    /// As [`Synapse::start`].
+    /// The errors of [`Synapse::start`].
     pub async fn with(lines: &str) -> Result<Self> {
         Self::configured(Limits::None, lines).await
     }
 
-    /// The base URL for clients.
+    /// Returns the base URL for clients.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The port.
+    /// Returns the port on which Synapse listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops it and keeps its data.
+    /// Stops the homeserver. Its data stays.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // The keeper waits for the end of the pipe.
+            // Close the pipe, for which the keeper waits.
             drop(child.stdin.take());
             let _ = child.wait();
         }
     }
 
-    /// Starts it again on the same port, and waits until it answers.
+    /// Starts the stopped homeserver on the same port, and waits until it answers.
     ///
     /// # Errors
-    /// As [`Synapse::start`].
+    /// The errors of [`Synapse::start`].
     pub async fn resume(&mut self) -> Result<()> {
         let python = python()?;
-        // The keeper: its input ends with this process, however that ends, and then it kills the homeserver.
+        // Start the keeper. Its input closes when this process exits or is killed, and it then kills the homeserver.
         let child = Command::new("sh")
             .args(["-c", "\"$@\" & pid=$!; cat; kill -9 $pid; wait", "sh"])
             .arg(&python)
@@ -157,7 +157,7 @@ fn configuration(folder: &TempDir, port: u16, limits: Limits) -> String {
         Limits::None => free,
         Limits::Default => "per_second: 0.2, burst_count: 10",
     };
-    // The signing key of this test server, which has no federation.
+    // A fixed signing key is enough, because the server has no federation.
     format!(
         "server_name: {SERVER}
 listeners:

@@ -1,26 +1,26 @@
-//! `cargo xtask bench`: measures release builds against the limits of the design.
+//! `cargo xtask bench`: measures release builds and compares the results with the limits of the design.
 
 use anyhow::{Context as _, Result};
 
 use crate::step::Steps;
 use crate::{guests, process, synapse, workspace};
 
-/// Builds the hosts and the benches, then runs the benches.
+/// Builds the hosts and the benchmarks, then runs the benchmarks.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::new(6);
     let release = workspace::target()?.join("release");
     steps.run("building the guests", || guests::build(None))?;
     let build = |arguments: &[&str]| process::run(workspace::cargo()?.args(["build", "--release"]).args(arguments));
-    // Built first and copied: the next build writes a program of the same name.
+    // Copy the host with Matrix, because the next build overwrites it.
     let matrix = release.join("wardroom-matrix");
     steps.run("building a release host with Matrix", || {
         build(&["--package", "wardroom-cli", "--features", "matrix"])?;
         std::fs::copy(release.join("wardroom"), &matrix).map(drop).context("cannot copy the host")
     })?;
     steps.run("building a release host with console, exec and sqlite", || build(&["--package", "wardroom-cli"]))?;
-    steps.run("building the benches", || build(&["--package", "wardroom-bench"]))?;
+    steps.run("building the benchmarks", || build(&["--package", "wardroom-bench"]))?;
     let synapse = steps.run("installing Synapse", synapse::install)?;
-    steps.run("measuring", || {
+    steps.run("running the benchmarks", || {
         let mut bench = std::process::Command::new(release.join("bench"));
         bench.current_dir(workspace::root());
         bench.env("WARDROOM_BIN_RELEASE", release.join("wardroom")).env("WARDROOM_GUESTS", workspace::guests());

@@ -1,6 +1,7 @@
-//! The copies of the contract: each package that is built from `wit/` has the files inside it, so that it packages.
+//! Checks the copies of the contract. Each package that is built from `wit/` contains a copy, so that it can be
+//! published.
 //!
-//! Invariant: `wit/` is the one that people edit; a copy is the same, byte for byte.
+//! Invariant: people edit only `wit/`. The copies are byte for byte equal to `wit/`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,27 +11,25 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// The contract.
+/// The folder of the contract.
 pub(crate) const CONTRACT: &str = "wit";
 
-/// Its copies.
 const COPIES: &[&str] = &["host/engine/wit", "guests/sdk/wit"];
 
-/// Compares the copies with the contract.
 pub(crate) fn check() -> Result<()> {
-    let breaches = breaches(workspace::root())?;
-    if breaches.is_empty() {
+    let violations = violations(workspace::root())?;
+    if violations.is_empty() {
         return Ok(());
     }
-    bail!("{}", breaches.join("\n"))
+    bail!("{}", violations.join("\n"))
 }
 
-fn breaches(root: &Path) -> Result<Vec<String>> {
+fn violations(root: &Path) -> Result<Vec<String>> {
     let contract = files(&root.join(CONTRACT))?;
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for copy in COPIES {
         if !root.join(copy).is_dir() {
-            breaches.push(format!("{copy}: is missing; create it with `cp -r {CONTRACT} {copy}`"));
+            violations.push(format!("{copy}: the folder is missing; create it with `cp -r {CONTRACT} {copy}`"));
             continue;
         }
         let copied = files(&root.join(copy))?;
@@ -38,23 +37,24 @@ fn breaches(root: &Path) -> Result<Vec<String>> {
             let name = name.display();
             let what = match copied.iter().find(|(copied, _)| copied.display().to_string() == name.to_string()) {
                 Some((_, copied)) if copied == bytes => continue,
-                Some(_) => "differs from the contract",
-                None => "is missing",
+                Some(_) => "the file differs from the contract",
+                None => "the file is missing",
             };
             let line = format!("cp {CONTRACT}/{name} {copy}/{name}");
-            breaches.push(format!("{copy}/{name}: {what}; edit the file in `{CONTRACT}/` and copy it with `{line}`"));
+            violations.push(format!("{copy}/{name}: {what}; edit the file in `{CONTRACT}/` and copy it with `{line}`"));
         }
         let extra = copied.keys().filter(|name| !contract.contains_key(*name)).map(|name| name.display());
-        breaches.extend(extra.map(|name| {
+        violations.extend(extra.map(|name| {
             format!(
-                "{copy}/{name}: is not in the contract; delete it with `rm {copy}/{name}` or add it to `{CONTRACT}/`"
+                "{copy}/{name}: the file is not in the contract; delete it with `rm {copy}/{name}` or add it to \
+                 `{CONTRACT}/`"
             )
         }));
     }
-    Ok(breaches)
+    Ok(violations)
 }
 
-/// The files under a folder by their path in it, with their bytes.
+/// Reads the files under a folder. The keys are paths relative to the folder.
 pub(crate) fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
@@ -75,11 +75,11 @@ pub(crate) fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::made_up::made_up;
+    use crate::fixture::fixture;
 
     #[test]
     fn equal_copies_are_right() {
-        let folder = made_up(&[
+        let folder = fixture(&[
             ("wit/world.wit", "world"),
             ("wit/deps/http/http.wit", "http"),
             ("host/engine/wit/world.wit", "world"),
@@ -87,27 +87,27 @@ mod tests {
             ("guests/sdk/wit/world.wit", "world"),
             ("guests/sdk/wit/deps/http/http.wit", "http"),
         ]);
-        assert_eq!(breaches(folder.path()).unwrap(), Vec::<String>::new());
+        assert_eq!(violations(folder.path()).unwrap(), Vec::<String>::new());
     }
 
     #[test]
-    fn every_difference_is_a_breach_with_the_line_that_mends_it() {
-        let folder = made_up(&[
+    fn every_difference_is_a_violation_with_the_command_that_fixes_it() {
+        let folder = fixture(&[
             ("wit/world.wit", "world"),
             ("wit/deps/http/http.wit", "http"),
             ("host/engine/wit/world.wit", "other"),
             ("host/engine/wit/old.wit", "old"),
         ]);
         assert_eq!(
-            breaches(folder.path()).unwrap(),
+            violations(folder.path()).unwrap(),
             [
-                "host/engine/wit/deps/http/http.wit: is missing; edit the file in `wit/` and copy it with \
+                "host/engine/wit/deps/http/http.wit: the file is missing; edit the file in `wit/` and copy it with \
                  `cp wit/deps/http/http.wit host/engine/wit/deps/http/http.wit`",
-                "host/engine/wit/world.wit: differs from the contract; edit the file in `wit/` and copy it with \
-                 `cp wit/world.wit host/engine/wit/world.wit`",
-                "host/engine/wit/old.wit: is not in the contract; delete it with `rm host/engine/wit/old.wit` or add it to \
-                 `wit/`",
-                "guests/sdk/wit: is missing; create it with `cp -r wit guests/sdk/wit`",
+                "host/engine/wit/world.wit: the file differs from the contract; edit the file in `wit/` and copy it \
+                 with `cp wit/world.wit host/engine/wit/world.wit`",
+                "host/engine/wit/old.wit: the file is not in the contract; delete it with `rm host/engine/wit/old.wit` \
+                 or add it to `wit/`",
+                "guests/sdk/wit: the folder is missing; create it with `cp -r wit guests/sdk/wit`",
             ]
         );
     }

@@ -1,7 +1,7 @@
 //! Builds `guests/*.wasm`.
 //!
-//! Invariant: a module in `guests/` is built from its present sources. Nothing is built if sources and modules are unchanged
-//! since the last build.
+//! Invariant: after the task, each module in `guests/` is built from its current sources. If sources and modules are
+//! unchanged since the last build, the task builds nothing.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -15,21 +15,21 @@ use crate::toolchain::Toolchain;
 use crate::{process, report, workspace};
 
 /// Runs `cargo xtask guests`.
-pub(crate) fn run(way: Option<&str>) -> Result<()> {
-    Steps::new(1).run("building the guests", || build(way))
+pub(crate) fn run(toolchain: Option<&str>) -> Result<()> {
+    Steps::new(1).run("building the guests", || build(toolchain))
 }
 
-/// Builds the guests if anything changed, or if a toolchain is named.
-pub(crate) fn build(way: Option<&str>) -> Result<()> {
+/// Builds the guests if sources or modules changed, or if a toolchain is named.
+pub(crate) fn build(toolchain: Option<&str>) -> Result<()> {
     let plugins = plugins()?;
     let digest_file = workspace::target()?.join("guests.digest");
-    if way.is_none()
+    if toolchain.is_none()
         && fs::read_to_string(&digest_file).is_ok_and(|stored| Ok(stored) == digest(&plugins).map_err(drop))
     {
-        report("unchanged since the last build\n");
+        report("the guests are unchanged since the last build\n");
         return Ok(());
     }
-    let toolchain = Toolchain::choose(way)?;
+    let toolchain = Toolchain::choose(toolchain)?;
     process::run(&mut toolchain.build()?)?;
     let output = toolchain.output()?;
     for plugin in &plugins {
@@ -51,7 +51,7 @@ fn plugins() -> Result<Vec<String>> {
         }
     }
     if plugins.is_empty() {
-        bail!("no folder of {} is a plugin", workspace::guests().display());
+        bail!("{} has no folder with a plugin (a crate of the type `cdylib`)", workspace::guests().display());
     }
     Ok(plugins)
 }
@@ -67,7 +67,7 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::rename(&temporary, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Hashes sources and modules. The hash detects changes and is not a protection.
+/// Hashes sources and modules to detect changes. The hash is not cryptographic.
 fn digest(plugins: &[String]) -> Result<String> {
     let mut files = Vec::new();
     collect(&workspace::guests(), &mut files)?;
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// The plugin of the SDK's README in a repository of its own.
+    /// Builds the plugin of the SDK's README in a separate folder.
     #[test]
     fn a_plugin_outside_of_the_repository_builds_with_the_packaged_sdk() {
         let folder = std::env::temp_dir().join(format!("wardroom-sdk-{}", std::process::id()));
@@ -152,7 +152,7 @@ mod tests {
         let (sdk, plugin) = (folder.join("sdk"), folder.join("hello"));
         copy(&workspace::guests().join("sdk"), &sdk)?;
         fs::create_dir_all(plugin.join("src"))?;
-        // The versions of the guests are in the local registry.
+        // Use the lock file of the guests, because its versions are in the local registry.
         for folder in [&sdk, &plugin] {
             fs::copy(workspace::guests().join("Cargo.lock"), folder.join("Cargo.lock"))?;
         }
@@ -173,7 +173,7 @@ mod tests {
         let readme = fs::read_to_string(folder.join("wardroom-guest-0.1.0/README.md"))?;
         let manifest = block(&readme, "toml")?.replace("\"0.1\"", "{ path = \"../wardroom-guest-0.1.0\" }");
         fs::write(plugin.join("Cargo.toml"), format!("{manifest}\n[workspace]\n"))?;
-        // Rustdoc hides the lines that begin with `# `.
+        // Leave out the lines that begin with `# `, as rustdoc does.
         let source = block(&readme, "rust,no_run")?.lines().filter(|line| !line.starts_with("# "));
         fs::write(plugin.join("src/lib.rs"), source.collect::<Vec<_>>().join("\n"))?;
 

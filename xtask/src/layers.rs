@@ -1,7 +1,7 @@
-//! The folders of the engine are layers: each imports only from itself and from the layers before it.
+//! Checks the layers of the engine: each folder imports only from itself and from lower layers.
 //!
-//! Invariant: there is no list of exceptions. `lib.rs` may name every layer. A folder or file beside `lib.rs` that is no
-//! layer is a breach. Tests may import anything.
+//! Invariant: the check has no list of exceptions. `lib.rs` and tests may import every layer. Each folder or file next
+//! to `lib.rs` must be a layer.
 
 use std::fs;
 use std::path::Path;
@@ -31,34 +31,34 @@ pub(crate) const LAYERS: &[&str] = &[
     "engine",
 ];
 
-/// Checks the engine.
 pub(crate) fn check() -> Result<()> {
-    let breaches = breaches(&workspace::root().join(ENGINE))?;
-    if breaches.is_empty() {
+    let violations = violations(&workspace::root().join(ENGINE))?;
+    if violations.is_empty() {
         return Ok(());
     }
-    let lines = breaches.iter().map(|breach| format!("{ENGINE}/{breach}")).collect::<Vec<_>>();
-    bail!("{}\n{} breaches", lines.join("\n"), lines.len())
+    let lines = violations.iter().map(|violation| format!("{ENGINE}/{violation}")).collect::<Vec<_>>();
+    bail!("{}\n{} violations", lines.join("\n"), lines.len())
 }
 
-/// The breaches of the crate whose `lib.rs` is in `source`. Paths are relative to that folder.
-fn breaches(source: &Path) -> Result<Vec<String>> {
+/// Returns the violations of the crate whose `lib.rs` is in `source`. Paths are relative to `source`.
+fn violations(source: &Path) -> Result<Vec<String>> {
     let structure = Structure::read(source)?;
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for entry in fs::read_dir(source).with_context(|| format!("cannot read {}", source.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let layer = name.strip_suffix(".rs").unwrap_or(&name);
         if name != "lib.rs" && rank(layer).is_none() && !structure.tree.test_modules.contains(layer) {
-            breaches.push(format!("{name}: is no layer; the layers are {}", LAYERS.join(", ")));
+            violations.push(format!("{name}: not a layer; the layers are {}", LAYERS.join(", ")));
         }
     }
-    breaches.sort();
-    breaches.extend(structure.imports().iter().filter_map(breach));
-    Ok(breaches)
+    violations.sort();
+    violations.extend(structure.imports().iter().filter_map(violation));
+    Ok(violations)
 }
 
-/// What is wrong with an import. One that leaves no layer is not judged: the folder itself is the breach.
-fn breach(import: &Import) -> Option<String> {
+/// Returns the violation of an import, if any. An import from a folder that is not a layer is ignored, because the
+/// folder itself is reported.
+fn violation(import: &Import) -> Option<String> {
     let Import { place, from, to, item } = import;
     let from = from.as_deref()?;
     let below = rank(from)?;
@@ -72,7 +72,7 @@ fn breach(import: &Import) -> Option<String> {
     Some(format!("{place}: {from} imports {item}; {from} may import {allowed}"))
 }
 
-/// How high a layer is.
+/// Returns the position of a layer; 0 is the lowest.
 fn rank(layer: &str) -> Option<usize> {
     LAYERS.iter().position(|known| *known == layer)
 }
@@ -80,20 +80,20 @@ fn rank(layer: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::made_up::made_up;
+    use crate::fixture::fixture;
 
-    /// The breaches of a made-up crate, without the lists of what is allowed.
+    /// Returns the violations of a crate with these files, without the lists of allowed layers.
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let folder = made_up(files);
-        let cut = |breach: String| breach.split("; ").next().unwrap_or_default().to_owned();
-        breaches(folder.path()).unwrap().into_iter().map(cut).collect()
+        let folder = fixture(files);
+        let cut = |violation: String| violation.split("; ").next().unwrap_or_default().to_owned();
+        violations(folder.path()).unwrap().into_iter().map(cut).collect()
     }
 
     const LIB: &str = "pub mod base;\npub mod job;\npub mod engine;\npub use engine::Engine;\n";
     const ENGINE: &str = "pub struct Engine;\npub fn handle() {}\n";
 
     #[test]
-    fn an_import_from_a_lower_layer_is_allowed_and_the_reverse_is_a_breach() {
+    fn an_import_from_a_lower_layer_is_allowed_and_the_reverse_is_a_violation() {
         let right = [
             ("lib.rs", "mod base;\nmod job;\n"),
             ("base/mod.rs", "pub struct Text;\n"),
@@ -109,17 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn a_breach_lists_the_layers_that_are_allowed() {
-        let folder = made_up(&[
+    fn a_violation_lists_the_layers_that_are_allowed() {
+        let folder = fixture(&[
             ("lib.rs", "mod model;\nmod store;\nmod base;\n"),
             ("base.rs", "fn f() { crate::model::f() }\n"),
             ("model/mod.rs", "pub mod deep;\npub fn f() {}\n"),
             ("model/deep.rs", "use crate::store::Rows;\n"),
             ("store/mod.rs", "pub struct Rows;\n"),
         ]);
-        let breaches = breaches(folder.path()).unwrap();
+        let violations = violations(folder.path()).unwrap();
         assert_eq!(
-            breaches,
+            violations,
             [
                 "base.rs:1: base imports model::f; base may import from no other layer",
                 "model/deep.rs:1: model imports store::Rows; model may import only base",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_path_is_a_breach() {
+    fn every_way_to_write_a_path_is_a_violation() {
         let ways = [
             "use crate::{base, engine::{self, handle as h}};\n",
             "use super::super::engine::*;\n",
@@ -159,8 +159,8 @@ mod tests {
                 ("engine/mod.rs", &engine),
             ]);
             assert!(!found.is_empty(), "{way}");
-            assert!(found.iter().all(|breach| breach.starts_with("job/card.rs:")), "{way}: {found:?}");
-            assert!(found.iter().all(|breach| breach.contains(": job imports engine")), "{way}: {found:?}");
+            assert!(found.iter().all(|violation| violation.starts_with("job/card.rs:")), "{way}: {found:?}");
+            assert!(found.iter().all(|violation| violation.contains(": job imports engine")), "{way}: {found:?}");
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_other_crates_and_of_blocks_are_no_breach() {
+    fn names_of_other_crates_and_of_blocks_are_allowed() {
         let found = found(&[
             ("lib.rs", LIB),
             ("base.rs", ""),
@@ -212,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_layer_is_a_breach() {
+    fn a_folder_or_file_that_is_not_a_layer_is_a_violation() {
         let found = found(&[
             ("lib.rs", "mod base;\nmod helpers;\n"),
             ("base.rs", "use crate::helpers::help;\n"),
             ("helpers/mod.rs", "pub fn help() {}\n"),
             ("forgotten.rs", ""),
         ]);
-        let expected = ["forgotten.rs: is no layer", "helpers: is no layer", "base.rs:1: base imports helpers::help"];
+        let expected = ["forgotten.rs: not a layer", "helpers: not a layer", "base.rs:1: base imports helpers::help"];
         assert_eq!(found, expected);
     }
 }

@@ -1,6 +1,6 @@
-//! `cargo xtask lint`: format, clippy, documentation, licences, layers, packages, house rules.
+//! `cargo xtask lint`: checks format, clippy, documentation, licences, layers, packages and house rules.
 //!
-//! Invariant: every check runs, also after one failed, and a warning is an error.
+//! Invariant: every check runs even after another has failed, and a warning is an error.
 
 use std::path::Path;
 use std::process::Command;
@@ -53,7 +53,7 @@ fn checks() -> Result<Vec<Check>> {
     {
         add(what.into(), Box::new(move || process::run(clippy(workspace::cargo()?.arg("clippy").args(packages)))));
     }
-    // For this machine: the toolchain that builds for wasm32 may have no clippy, and the code is the same.
+    // Check the guests for this machine, because the toolchain that builds for wasm32 may not have clippy.
     add("clippy guests".into(), Box::new(|| process::run(clippy(workspace::guests_cargo()?.arg("clippy")))));
     add(
         "documentation".into(),
@@ -80,7 +80,7 @@ fn documentation(cargo: &mut Command) -> &mut Command {
 
 fn deny(workspace: &Path) -> Result<()> {
     let mut command = Command::new(tools::cargo_deny()?);
-    // Duplicates are warnings, which are hidden here; `cargo deny check bans` lists them.
+    // Warnings about duplicate packages are hidden; `cargo deny check bans` lists them.
     command.current_dir(workspace).args(["--log-level", "error", "--all-features", "--config"]);
     command.arg(workspace::root().join("deny.toml")).args(["check", "bans", "licenses", "sources"]);
     process::run(&mut command)

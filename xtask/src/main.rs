@@ -1,21 +1,23 @@
 //! `cargo xtask start | test | lint | structure | guests | bench`: builds, runs and checks
 //! Wardroom.
 //!
-//! Invariant: a machine with Rust and the package registries needs nothing else. A missing program is installed, or the
-//! error gives the command that installs it. Nothing here is part of the product.
+//! Invariant: a machine needs only Rust and access to the package registries. A task installs a missing program, or its
+//! error gives the command that installs the program.
+//! Not here: code of the product.
 //!
-//! The tasks build into `$CARGO_TARGET_DIR`, else into `~/.cache/wardroom/target`, so that clones share one target folder.
-//! Only this program is built into cargo's default folder: a cargo configuration cannot name the home folder. Set
-//! `CARGO_TARGET_DIR` to the shared folder before you run cargo by hand, as `.ci/run` does.
+//! The tasks build into `$CARGO_TARGET_DIR`, or into `~/.cache/wardroom/target` if the variable is not set, so that
+//! clones share one target folder. Cargo builds `xtask` itself into its default folder, because a cargo configuration
+//! cannot name the home folder. Set `CARGO_TARGET_DIR` to the shared folder before you run cargo by hand, as `.ci/run`
+//! does.
 
 mod bench;
 mod book;
 mod contract;
+#[cfg(test)]
+mod fixture;
 mod guests;
 mod layers;
 mod lint;
-#[cfg(test)]
-mod made_up;
 mod package;
 mod process;
 mod public_items;
@@ -36,17 +38,17 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  start [-- ARGUMENT...]   build the guests and a small host, and run it on plugins.toml
-  test [--all] [FILTER]    install what is missing, and run every test or those whose name contains FILTER;
-                           --all runs every combination in tests that otherwise take a sample
-  lint [FILTER]            format, clippy, documentation, licences, layers, packages and house rules,
-                           or the checks whose name contains FILTER; `WARDROOM_BLESS=1 cargo xtask lint public`
-                           writes the list of public items
-  structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
-                           with two folders: every place where FROM imports TO
+  start [-- ARGUMENT...]   build the guests and a small host, and run the host on plugins.toml
+  test [--all] [FILTER]    install missing programs, then run all tests, or those whose name contains FILTER;
+                           --all also runs the combinations that some tests normally only sample
+  lint [FILTER]            check format, clippy, documentation, licences, layers, packages and house rules,
+                           or only the checks whose name contains FILTER;
+                           `WARDROOM_BLESS=1 cargo xtask lint public` writes the list of public items
+  structure [FROM TO]      print the engine's mutual imports of folders, import cycles of files, sizes and public items;
+                           with two folders, print every place where FROM imports TO
   guests [--with NAME]     build guests/*.wasm with the toolchain `installed`, `rustup` or `debian`, by default the
                            first that works
-  bench                    measure release builds against the limits of the design
+  bench                    measure release builds and compare the results with the limits of the design
 ";
 
 fn main() -> ExitCode {
@@ -86,8 +88,8 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Writes to standard error. Standard output belongs to the program that a task runs.
+/// Writes to standard error, because standard output is for the program that a task runs.
 fn report(text: &str) {
-    // There is no other place to report a failure to.
+    // Ignore the error: a failure to write to standard error cannot be reported.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,6 +1,6 @@
-//! Whether the two packages that others build on can be published: the engine and the SDK for plugins.
+//! Checks that the engine and the SDK for plugins can be published as packages.
 //!
-//! Invariant: each package has the contract and a README inside it, and is built from its own files alone.
+//! Invariant: each package contains the contract and a README, and includes no file from outside of its folder.
 
 use std::path::{Component, Path};
 use std::process::Command;
@@ -10,14 +10,14 @@ use anyhow::{Result, bail};
 use crate::contract::{self, CONTRACT};
 use crate::{process, workspace};
 
-/// Packages the engine. What was packaged is not compiled: with its dependencies that takes minutes more than all other
-/// checks. In its place the files that the code includes are checked.
+/// Packages the engine. The packaged engine is not compiled, because compiling it with its dependencies takes minutes.
+/// Instead, the function checks the files that the code includes.
 pub(crate) fn engine() -> Result<()> {
     package(workspace::cargo, "wardroom", &["--no-verify"])?;
     included("host/engine")
 }
 
-/// Packages the SDK for plugins and compiles what was packaged.
+/// Packages the SDK for plugins and compiles the packaged SDK.
 pub(crate) fn sdk() -> Result<()> {
     package(workspace::guests_cargo, "wardroom-guest", &[])
 }
@@ -25,7 +25,7 @@ pub(crate) fn sdk() -> Result<()> {
 fn package(cargo: fn() -> Result<Command>, name: &str, arguments: &[&str]) -> Result<()> {
     let command = || -> Result<Command> {
         let mut cargo = cargo()?;
-        // A change is checked before it is committed.
+        // Uncommitted changes are checked too.
         cargo.args(["package", "--quiet", "--allow-dirty", "--package", name]);
         Ok(cargo)
     };
@@ -35,53 +35,53 @@ fn package(cargo: fn() -> Result<Command>, name: &str, arguments: &[&str]) -> Re
     let missing = missing(&listed, contract.chain(["README.md".to_owned()]));
     if !missing.is_empty() {
         bail!(
-            "the package `{name}` does not contain {}; `README.md` comes from `readme` in its `Cargo.toml`, the contract \
-             from `cp -r {CONTRACT}` into its folder",
+            "the package `{name}` does not contain {}; set `readme` in its `Cargo.toml`, and copy the contract into \
+             its folder with `cp -r {CONTRACT}`",
             missing.join(", ")
         );
     }
     process::run(command()?.args(arguments))
 }
 
-/// The files that `cargo package --list` does not name.
+/// Returns the expected files that are not in the output of `cargo package --list`.
 fn missing(listed: &str, expected: impl Iterator<Item = String>) -> Vec<String> {
     expected.filter(|file| !listed.lines().any(|line| line == file)).collect()
 }
 
-/// Fails where the code of a package includes a file from outside of it.
+/// Fails if the code of a package includes a file from outside of the package.
 fn included(package: &str) -> Result<()> {
     let root = workspace::root().join(package);
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for (file, bytes) in contract::files(&root.join("src"))? {
         let file = Path::new("src").join(file);
-        breaches.extend(outside(&file, &String::from_utf8_lossy(&bytes)));
+        violations.extend(outside(&file, &String::from_utf8_lossy(&bytes)));
     }
-    if breaches.is_empty() {
+    if violations.is_empty() {
         return Ok(());
     }
-    let breaches = breaches.into_iter().map(|breach| format!("{package}/{breach}")).collect::<Vec<_>>();
-    bail!("{}", breaches.join("\n"))
+    let violations = violations.into_iter().map(|violation| format!("{package}/{violation}")).collect::<Vec<_>>();
+    bail!("{}", violations.join("\n"))
 }
 
-/// The places in a file of a package that name a file outside of the package.
+/// Returns the places in a file of a package that include a file from outside of the package.
 fn outside(file: &Path, text: &str) -> Vec<String> {
     let folder = file.parent().unwrap_or(Path::new(""));
-    // The folder to which each path is relative; `path` is the argument of `bindgen!`.
+    // Each pattern with the folder to which its path is relative; `path` is the argument of `bindgen!`.
     let includes = [("include_str!(\"", folder), ("include_bytes!(\"", folder), ("path: \"", Path::new(""))];
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for (number, line) in text.lines().enumerate() {
         for (before, relative_to) in includes {
             let named = line.split_once(before).and_then(|(_, rest)| rest.split_once('"')).map(|(path, _)| path);
             if let Some(path) = named.filter(|path| leaves(relative_to, path)) {
                 let place = format!("{}:{}", file.display(), number + 1);
-                breaches.push(format!("{place}: includes `{path}` from outside of the package"));
+                violations.push(format!("{place}: the code includes `{path}` from outside of the package"));
             }
         }
     }
-    breaches
+    violations
 }
 
-/// Whether a path leads out of the package.
+/// Returns true if a path leads out of the package.
 fn leaves(folder: &Path, path: &str) -> bool {
     let mut depth = 0_usize;
     for part in folder.join(path).components() {
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn an_include_from_outside_of_the_package_is_a_breach() {
+    fn an_include_from_outside_of_the_package_is_a_violation() {
         let text = "bindgen!({\n    path: \"../../wit\",\n});\nbindgen!({ path: \"wit\" });\n\
                     const A: &str = include_str!(\"../../table.txt\");\nconst B: &str = include_str!(\"../../../README.md\");\n";
         assert_eq!(
             outside(Path::new("src/plugin/bindings.rs"), text),
             [
-                "src/plugin/bindings.rs:2: includes `../../wit` from outside of the package",
-                "src/plugin/bindings.rs:6: includes `../../../README.md` from outside of the package",
+                "src/plugin/bindings.rs:2: the code includes `../../wit` from outside of the package",
+                "src/plugin/bindings.rs:6: the code includes `../../../README.md` from outside of the package",
             ]
         );
     }

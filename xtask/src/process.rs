@@ -1,4 +1,6 @@
-//! Runs other programs. Errors name the command line.
+//! Runs other programs.
+//!
+//! Invariant: every error contains the command line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
@@ -26,8 +28,8 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).trim_end().to_owned())
 }
 
-/// Runs a program, calls `line` with each line of its standard output, and passes the output through.
-/// Returns whether the program succeeded.
+/// Runs a program, calls `line` with each line of its standard output, and passes the output through. Returns true if
+/// the program succeeded.
 pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut child = command
         .stdin(Stdio::null())
@@ -61,14 +63,14 @@ pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
             None if started.elapsed() > limit => {
                 child.kill()?;
                 child.wait()?;
-                bail!("`{}` took more than {} s", command_line(command), limit.as_secs());
+                bail!("`{}` was killed because it took more than {} s", command_line(command), limit.as_secs());
             }
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
 }
 
-/// The command line, as it can be typed.
+/// Formats a command line such as `cargo build`. Arguments are not quoted.
 fn command_line(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     command.get_args().fold(program.into_owned(), |line, argument| format!("{line} {}", argument.to_string_lossy()))

@@ -1,18 +1,17 @@
-//! How long each test took.
+//! Lists the slowest tests.
 //!
-//! A test program prints times only with `--report-time`, which a released Rust accepts only with `RUSTC_BOOTSTRAP=1` in
-//! its environment. Cargo starts the test programs through [`RUNNER`], which sets both for them alone: with the variable in
-//! its own environment cargo would build everything again.
+//! A test program prints durations only with the option `--report-time`, and a stable Rust accepts the option only with
+//! `RUSTC_BOOTSTRAP=1` in the environment. Cargo starts the test programs through [`RUNNER`], which sets the option and
+//! the variable only for the test programs. With the variable in its own environment, cargo would rebuild everything.
 
 use std::time::Duration;
 
-/// The configuration that makes cargo run test programs with times. Other programs run as they are.
+/// The cargo configuration that runs test programs with durations. Other programs run unchanged.
 pub(crate) const RUNNER: &str = r#"target."cfg(all())".runner = ["sh", "-c", "case $1 in */deps/*) RUSTC_BOOTSTRAP=1 exec \"$@\" -Z unstable-options --report-time;; *) exec \"$@\";; esac", "sh"]"#;
 
-/// How many tests are listed.
+/// Number of tests in the list.
 const LISTED: usize = 10;
 
-/// The slowest tests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Slowest {
     /// Slowest first.
@@ -27,11 +26,11 @@ impl Slowest {
         self.tests.truncate(LISTED);
     }
 
-    /// The list, one line a test.
+    /// Formats the list, one line per test; empty if no durations were printed.
     pub(crate) fn table(&self) -> String {
         let row = |(took, name): &(Duration, String)| format!("{:>9.1} s  {name}\n", took.as_secs_f64());
         let rows = self.tests.iter().map(row).collect::<String>();
-        if rows.is_empty() { rows } else { format!("\nthe slowest tests\n{rows}") }
+        if rows.is_empty() { rows } else { format!("\nslowest tests\n{rows}") }
     }
 }
 
@@ -45,7 +44,7 @@ fn parse(line: &str) -> Option<(Duration, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::made_up::made_up;
+    use crate::fixture::fixture;
     use crate::workspace;
 
     #[test]
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn test_programs_print_times_and_are_not_built_again() {
-        let folder = made_up(&[
+        let folder = fixture(&[
             ("Cargo.toml", "[package]\nname = \"made-up\"\nedition = \"2024\"\n[workspace]\n"),
             ("src/lib.rs", "#[test]\nfn it_runs() {}\n"),
         ]);

@@ -1,4 +1,4 @@
-//! Prints the steps of a task and how long each took.
+//! Prints the steps of a task and their durations.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::report;
 
-/// The steps of one task.
 pub(crate) struct Steps {
     total: usize,
     done: usize,
@@ -22,7 +21,7 @@ impl Steps {
         self.timed(what, work).0
     }
 
-    /// As [`Steps::run`], and returns how long the step took.
+    /// Runs one step like [`Steps::run`], and also returns its duration.
     pub(crate) fn timed<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> (Result<T>, Duration) {
         self.begin(what);
         let started = Instant::now();
@@ -33,14 +32,14 @@ impl Steps {
         (outcome, took)
     }
 
-    /// Prints the start of a step that does not return.
+    /// Prints the start of a step. For a step that never returns, such as `exec`.
     pub(crate) fn begin(&mut self, what: &str) {
         self.done += 1;
         report(&format!("[{}/{}] {what} ...\n", self.done, self.total));
     }
 }
 
-/// A duration as text: `0.4 s`, `12 s`, `2 min 5 s`.
+/// Formats a duration: `0.4 s`, `12 s`, `2 min 5 s`.
 pub(crate) fn seconds(span: Duration) -> String {
     let whole = span.as_secs_f64().round() as u64;
     match whole {

@@ -1,7 +1,7 @@
-//! A Synapse for the live tests, from PyPI, in a virtual environment of its own.
+//! Installs Synapse from PyPI into a separate virtual environment, for the live tests.
 //!
 //! Invariant: the version is pinned, so that a test fails only because of a change in this repository.
-//! Not here: starting and stopping it; each live test starts its own.
+//! Not here: starting and stopping Synapse (each live test starts a server).
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,14 +30,14 @@ pub(crate) fn install() -> Result<PathBuf> {
         .context("cannot install Synapse from PyPI")?;
     if !installed(&python) {
         bail!(
-            "Synapse is installed and does not start; for the reason run `{} -m synapse.app.homeserver`",
+            "Synapse is installed but does not start; to see the reason, run `{} -m synapse.app.homeserver`",
             python.display()
         );
     }
     Ok(venv)
 }
 
-/// Whether the pinned version can be started.
+/// Returns true if the pinned version is installed and can be imported.
 fn installed(python: &PathBuf) -> bool {
     let ask = "import importlib.metadata as m, synapse.app.homeserver; print(m.version('matrix-synapse'))";
     process::read(Command::new(python).args(["-c", ask])).is_ok_and(|version| version == VERSION)
@@ -52,8 +52,8 @@ fn create(venv: &PathBuf) -> Result<()> {
         .with_context(|| format!("Synapse {VERSION} needs Python {PYTHON} or newer as `python3`"))?;
     let make = || process::read(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
     if make().is_err() {
-        // Debian has the part that installs pip in a package of its own.
-        tools::apt_install(&["python3-venv"]).context("`python3 -m venv` does not work here")?;
+        // On Debian, `venv` needs a separate package to install pip.
+        tools::apt_install(&["python3-venv"]).context("`python3 -m venv` fails on this machine")?;
         make()?;
     }
     Ok(())

@@ -1,8 +1,7 @@
-//! `cargo xtask test`: installs, builds and tests everything.
+//! `cargo xtask test`: installs missing programs, builds everything and runs the tests.
 //!
-//! Invariant: a missing program or a failed build is a failure. No test is skipped: an ignored test is a failure too.
-//! The whole workspace is built with one set of features: a set of its own for each package would compile the
-//! heavy dependencies again and again.
+//! Invariant: a missing program, a failed build and an ignored test are failures. The whole workspace is built with one
+//! set of features. A separate set per package would compile the heavy dependencies several times.
 
 use std::fs;
 use std::io::Write as _;
@@ -32,20 +31,20 @@ struct Counts {
     ignored: usize,
 }
 
-/// Environment variables for the tests, each with a path.
+/// Environment variables for the tests. Each value is a path.
 type Paths = Vec<(&'static str, PathBuf)>;
 
-/// What `cargo xtask test` was asked for.
+/// The arguments of `cargo xtask test`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection<'a> {
-    /// Only tests whose name contains it.
+    /// If set, only tests whose name contains the text run.
     filter: Option<&'a str>,
-    /// `--all`: a test that takes a sample of many combinations takes them all.
+    /// `--all`: tests that normally sample many combinations run all of them.
     all: bool,
 }
 
 impl<'a> Selection<'a> {
-    /// Reads `[--all] [FILTER]`; `None` where the arguments are something else.
+    /// Parses `[--all] [FILTER]`. Returns `None` for other arguments.
     pub(crate) fn parse(arguments: &[&'a str]) -> Option<Self> {
         let mut selection = Self::default();
         for argument in arguments {
@@ -59,7 +58,6 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Runs the tests.
 pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
     let started = Instant::now();
     let mut steps = Steps::new(PREPARATIONS.len() + 4);
@@ -87,7 +85,7 @@ pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
         let cargo = cargo.map(|cargo| with(cargo, &["--tests", "--config", slowest::RUNNER], selection));
         rows.push(tested(&mut steps, what, cargo, &mut slowest));
     }
-    // Apart: examples in the documentation share one process where a runner starts them.
+    // Run examples in the documentation without the runner, because with a runner they would share one process.
     for (what, cargo) in [("the documentation", whole()), ("the documentation of guests", guests())] {
         let cargo = cargo.map(|cargo| with(cargo, &["--doc"], selection));
         rows.push(tested(&mut steps, what, cargo, &mut slowest));
@@ -95,7 +93,7 @@ pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
     let (table, failed) = summary(&rows, started.elapsed());
     std::io::stdout().write_all((slowest.table() + &table).as_bytes())?;
     if failed > 0 {
-        bail!("there are failures");
+        bail!("{failed} tests or steps failed");
     }
     Ok(())
 }
@@ -117,13 +115,13 @@ const PREPARATIONS: &[Preparation] = &[
     ("finding the embedding example", Some("WARDROOM_EMBED"), || built("debug/examples/embed")),
 ];
 
-/// A program that an earlier step built.
+/// Returns the path of a program that an earlier step built.
 fn built(name: &str) -> Result<PathBuf> {
     let program = workspace::target()?.join(name);
-    if program.is_file() { Ok(program) } else { bail!("there is no {}", program.display()) }
+    if program.is_file() { Ok(program) } else { bail!("{} is missing; its build failed", program.display()) }
 }
 
-/// Builds the host and keeps it under a name of its own: the next build of the package replaces it.
+/// Builds the host and copies it to `name`, because the next build of the package replaces it.
 fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
     process::run(workspace::cargo()?.arg("build").args(what))?;
     let built = workspace::target()?.join("debug/wardroom");
@@ -132,7 +130,7 @@ fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Copies and renames: a running program cannot be overwritten, but its name can be reused.
+/// Replaces `copy` by a rename, because the file of a running program cannot be overwritten.
 fn replace(built: &Path, copy: &Path) -> std::io::Result<()> {
     let temporary = copy.with_extension("tmp");
     fs::copy(built, &temporary)?;
@@ -155,12 +153,12 @@ fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, slowest: &mu
             slowest.add(line);
         })?;
         match (succeeded, counts) {
-            (_, Counts { ignored: 1.., .. }) => bail!("{} ignored", counts.ignored),
+            (_, Counts { ignored: 1.., .. }) => bail!("{} tests are ignored", counts.ignored),
             (true, _) => Ok(()),
             (false, Counts { failed: 0, .. }) => {
                 bail!("the build failed, or a test program stopped before its tests ended")
             }
-            (false, _) => bail!("{} failed", counts.failed),
+            (false, _) => bail!("{} tests failed", counts.failed),
         }
     });
     let error = outcome.err().map(|error| format!("{error:#}"));
@@ -184,7 +182,7 @@ impl Counts {
     }
 }
 
-/// The table, and how many failed.
+/// Formats the table. Also returns the number of failures.
 fn summary(rows: &[Row], took: Duration) -> (String, usize) {
     let mut text = String::from("\n");
     let mut passed = 0;

@@ -1,12 +1,11 @@
 //! The house rules that no other tool checks.
 //!
-//! - Every Rust file opens with `//!`, and none has more than 500 lines.
-//! - No marker for unfinished work, no ignored test.
-//! - The engine depends on no chat network, no cloud, no database driver, no web framework.
-//! - An adapter depends on no package of the workspace except the engine and, in a chat adapter, the crate that chat
-//!   adapters share.
+//! - Every Rust file begins with `//!` and has at most 500 lines.
+//! - No file contains a marker for unfinished work or an ignored test.
+//! - The engine does not depend on a client library of a chat network, a cloud or a database, or on a web framework.
+//! - An adapter depends only on the engine and, in a chat adapter, on the crate that chat adapters share.
 //!
-//! Invariant: all breaches are listed, each with its file and line.
+//! Invariant: the check lists all violations, those in files with file and line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +14,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// A longer file holds more than one noun.
-const MOST_LINES: usize = 500;
+const MAX_LINES: usize = 500;
 
-/// Text that no file may contain. Written in two halves, so that this file passes the check.
-const WORDS: &[&str] = &[
+/// Text that no file may contain. Each is written in two halves, so that this file passes the check.
+const FORBIDDEN: &[&str] = &[
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
     concat!("todo", "!("),
@@ -27,7 +25,7 @@ const WORDS: &[&str] = &[
     concat!("#[", "ignore"),
 ];
 
-/// The engine depends on no package whose name begins with one of these.
+/// Prefixes of the names of packages that the engine must not depend on.
 const NOT_IN_THE_ENGINE: &[&str] = &[
     "aws-",
     "axum",
@@ -46,57 +44,57 @@ const NOT_IN_THE_ENGINE: &[&str] = &[
 
 /// Checks all rules.
 pub(crate) fn check() -> Result<()> {
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for folder in ["guests", "host", "tests", "wit", "xtask"] {
         for file in sources(&workspace::root().join(folder))? {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = file.strip_prefix(workspace::root()).unwrap_or(&file).display().to_string();
-            breaches.extend(in_file(&name, &text));
+            violations.extend(in_file(&name, &text));
         }
     }
-    breaches.extend(in_packages(&adapters()?, workspace::dependencies)?);
-    if breaches.is_empty() {
+    violations.extend(in_packages(&adapters()?, workspace::dependencies)?);
+    if violations.is_empty() {
         return Ok(());
     }
-    bail!("{}", breaches.join("\n"))
+    bail!("{}", violations.join("\n"))
 }
 
 fn in_file(name: &str, text: &str) -> Vec<String> {
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     if name.ends_with(".rs") {
         if !text.starts_with("//!") {
-            breaches.push(format!(
-                "{name}:1: does not begin with `//!`; write what the file is, its invariant and what is not in it"
+            violations.push(format!(
+                "{name}:1: the file does not begin with `//!`; describe the file, its invariant and what is not in it"
             ));
         }
         let lines = text.lines().count();
-        if lines > MOST_LINES {
-            breaches.push(format!("{name}:{lines}: has more than {MOST_LINES} lines; split it"));
+        if lines > MAX_LINES {
+            violations.push(format!("{name}:{lines}: the file has more than {MAX_LINES} lines; split it"));
         }
     }
     for (number, line) in text.lines().enumerate() {
-        for word in WORDS.iter().filter(|word| line.contains(**word)) {
-            breaches.push(format!("{name}:{}: contains `{word}`", number + 1));
+        for word in FORBIDDEN.iter().filter(|word| line.contains(**word)) {
+            violations.push(format!("{name}:{}: the line contains `{word}`; remove it", number + 1));
         }
     }
-    breaches
+    violations
 }
 
 fn in_packages(
     adapters: &[String],
     dependencies: impl Fn(&str, &str, Option<&str>) -> Result<Vec<String>>,
 ) -> Result<Vec<String>> {
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for dependency in dependencies("wardroom", "normal,build", None)? {
         if NOT_IN_THE_ENGINE.iter().any(|begin| dependency.starts_with(begin)) {
-            breaches.push(format!("the engine depends on `{dependency}`"));
+            violations.push(format!("the engine must not depend on `{dependency}`"));
         }
     }
     for adapter in adapters {
         let mut seen = std::collections::BTreeSet::new();
         for kinds in ["normal,build", "dev"] {
             for dependency in dependencies(adapter, kinds, Some("1"))? {
-                // Its tests may use a fake server.
+                // The tests of an adapter may use a fake server.
                 let fake = kinds == "dev" && dependency.starts_with("wardroom-fake-");
                 let common = dependency == "wardroom-account";
                 if dependency.starts_with("wardroom-") && dependency != *adapter && !fake && !common {
@@ -104,12 +102,13 @@ fn in_packages(
                 }
             }
         }
-        breaches.extend(seen.iter().map(|dependency| format!("the adapter `{adapter}` depends on `{dependency}`")));
+        violations
+            .extend(seen.iter().map(|dependency| format!("the adapter `{adapter}` must not depend on `{dependency}`")));
     }
-    Ok(breaches)
+    Ok(violations)
 }
 
-/// The packages of the folders that hold adapters.
+/// Returns the names of the packages in the folders of adapters.
 fn adapters() -> Result<Vec<String>> {
     let host = workspace::root().join("host");
     let mut manifests = Vec::new();
@@ -129,7 +128,7 @@ fn adapters() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The source files under a folder.
+/// Returns the source files under a folder, except in `target` folders.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let listing = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -151,17 +150,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_breach_in_a_file_is_found() {
+    fn each_violation_in_a_file_is_found() {
         assert_eq!(in_file("a.rs", "//! A file.\n"), Vec::<String>::new());
         assert_eq!(in_file("a.rs", "fn main() {}\n").len(), 1);
-        assert_eq!(in_file("a.rs", &"//! A line.\n".repeat(501)), ["a.rs:501: has more than 500 lines; split it"]);
+        assert_eq!(
+            in_file("a.rs", &"//! A line.\n".repeat(501)),
+            ["a.rs:501: the file has more than 500 lines; split it"]
+        );
         let ignored = format!("//! A file.\n{}]\n", concat!("#[", "ignore"));
-        assert_eq!(in_file("a.rs", &ignored), [format!("a.rs:2: contains `{}`", concat!("#[", "ignore"))]);
+        let expected = format!("a.rs:2: the line contains `{}`; remove it", concat!("#[", "ignore"));
+        assert_eq!(in_file("a.rs", &ignored), [expected]);
         assert_eq!(in_file("a.toml", &format!("# {}\n", concat!("TO", "DO"))).len(), 1);
     }
 
     #[test]
-    fn each_breach_between_packages_is_found() {
+    fn each_violation_between_packages_is_found() {
         let adapters = ["wardroom-matrix".to_owned()];
         let tree = |engine: &'static str, adapter: &'static str| {
             move |package: &str, _: &str, _: Option<&str>| {
@@ -171,12 +174,15 @@ mod tests {
         };
         let none = in_packages(&adapters, tree("anyhow wasmtime", "wardroom wardroom-matrix matrix-sdk")).unwrap();
         assert_eq!(none, Vec::<String>::new());
-        assert_eq!(in_packages(&adapters, tree("sqlx-core", "")).unwrap(), ["the engine depends on `sqlx-core`"]);
+        assert_eq!(
+            in_packages(&adapters, tree("sqlx-core", "")).unwrap(),
+            ["the engine must not depend on `sqlx-core`"]
+        );
         assert_eq!(
             in_packages(&adapters, tree("", "wardroom-exec")).unwrap(),
-            ["the adapter `wardroom-matrix` depends on `wardroom-exec`"]
+            ["the adapter `wardroom-matrix` must not depend on `wardroom-exec`"]
         );
-        // A fake server is for tests alone.
+        // Only tests may depend on a fake server.
         let with_fake = |of: &'static str| {
             move |package: &str, kinds: &str, _: Option<&str>| {
                 let has = package != "wardroom" && kinds == of;

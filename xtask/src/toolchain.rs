@@ -1,12 +1,12 @@
 //! A Rust toolchain that can build for wasm32-unknown-unknown, from one of three sources.
 //!
-//! 1. `installed`: the toolchain that runs this task has the target.
+//! 1. `installed`: the toolchain that runs the task has the target.
 //! 2. `rustup`: rustup adds the target.
-//! 3. `debian`: Debian's `rustc-web`, `cargo-web` and `rust-web-src` are a current toolchain with the sources of its
-//!    standard library, which is built with the guests.
+//! 3. `debian`: Debian's packages `rustc-web`, `cargo-web` and `rust-web-src` are a current toolchain with the sources
+//!    of the standard library. The standard library is built with the guests.
 //!
-//! Invariant: Debian's toolchain inherits no environment variable of the toolchain that runs this task. Two compilers that
-//! share one break each other.
+//! Invariant: Debian's toolchain inherits no environment variable of the toolchain that runs the task, because such a
+//! variable would configure the wrong compiler.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{process, report, tools, workspace};
 
-/// The target of the guests.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
@@ -25,14 +24,14 @@ const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// A toolchain that works on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Toolchain {
-    /// The toolchain that runs this task.
+    /// The toolchain that runs the task.
     Own,
-    /// Debian's, with the linker to use.
+    /// Debian's toolchain with the path of its linker.
     Debian(PathBuf),
 }
 
 impl Toolchain {
-    /// The toolchain of this name, or the first that works.
+    /// Returns the toolchain with this name, or the first that works.
     pub(crate) fn choose(name: Option<&str>) -> Result<Self> {
         match name {
             Some("installed") => installed(),
@@ -49,12 +48,12 @@ impl Toolchain {
                         Err(error) => tried.push_str(&format!("\n  {name}: {error:#}")),
                     }
                 }
-                Err(anyhow!("no toolchain on this machine can build for {TARGET}{tried}"))
+                Err(anyhow!("no toolchain on this machine can build for {TARGET}; the attempts were:{tried}"))
             }
         }
     }
 
-    /// A cargo command that builds the guests.
+    /// Returns a cargo command that builds the guests.
     pub(crate) fn build(&self) -> Result<Command> {
         let folder = self.folder()?;
         let mut command = match self {
@@ -83,7 +82,7 @@ impl Toolchain {
         Ok(command)
     }
 
-    /// The folder of the built modules.
+    /// Returns the folder of the built modules.
     pub(crate) fn output(&self) -> Result<PathBuf> {
         Ok(self.folder()?.join(TARGET).join("release"))
     }
@@ -112,21 +111,21 @@ fn rustup() -> Result<Toolchain> {
 }
 
 fn debian() -> Result<Toolchain> {
-    let there = || {
+    let is_installed = || {
         Path::new("/usr/bin/cargo").is_file()
             && Path::new("/usr/bin/rustc").is_file()
             && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
     };
-    if !there() {
+    if !is_installed() {
         tools::apt_install(PACKAGES).with_context(|| format!("{} are missing", PACKAGES.join(", ")))?;
     }
-    if !there() {
+    if !is_installed() {
         bail!("{} are installed, but the sources of the standard library are missing", PACKAGES.join(", "));
     }
     Ok(Toolchain::Debian(linker()?))
 }
 
-/// The `rust-lld` of the toolchain in use, or Debian's `wasm-ld`.
+/// Returns the `rust-lld` of the toolchain that runs the task, or Debian's `wasm-ld`.
 fn linker() -> Result<PathBuf> {
     let host = sysroot()?.join("lib/rustlib");
     let folders = std::fs::read_dir(&host).with_context(|| format!("cannot read {}", host.display()))?;
@@ -144,18 +143,19 @@ fn sysroot() -> Result<PathBuf> {
     Ok(PathBuf::from(process::read(Command::new(rustc).args(["--print", "sysroot"]))?))
 }
 
-/// Whether a variable belongs to the toolchain that runs this task. Those that configure package registries do not.
+/// Returns true if an environment variable configures the toolchain that runs the task. A variable that configures
+/// package registries does not.
 fn belongs_to_own_toolchain(name: &OsStr) -> bool {
-    const STAY: &[&str] =
+    const KEPT: &[&str] =
         &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
     let name = name.to_string_lossy();
     let begins = |with: &&str| name.starts_with(*with);
     // Cargo adds its own libraries to the library path.
-    let foreign = ["CARGO", "RUST", "LD_LIBRARY_PATH", "DYLD_"];
-    foreign.iter().any(begins) && !STAY.iter().any(begins)
+    let removed = ["CARGO", "RUST", "LD_LIBRARY_PATH", "DYLD_"];
+    removed.iter().any(begins) && !KEPT.iter().any(begins)
 }
 
-/// Flags that keep paths of this machine out of the modules, so that builds are reproducible.
+/// Returns compiler flags that replace paths of this machine in the modules, so that builds are reproducible.
 fn remapped_paths() -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let packages = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cargo")));
@@ -177,9 +177,10 @@ mod tests {
 
     #[test]
     fn only_variables_of_the_own_toolchain_are_removed() {
-        let gone = ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS", "LD_LIBRARY_PATH"];
-        assert!(gone.iter().all(|name| belongs_to_own_toolchain(OsStr::new(name))));
-        let stay = ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_REGISTRIES_CRATES_IO_PROTOCOL"];
-        assert!(!stay.iter().any(|name| belongs_to_own_toolchain(OsStr::new(name))));
+        let removed =
+            ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS", "LD_LIBRARY_PATH"];
+        assert!(removed.iter().all(|name| belongs_to_own_toolchain(OsStr::new(name))));
+        let kept = ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_REGISTRIES_CRATES_IO_PROTOCOL"];
+        assert!(!kept.iter().any(|name| belongs_to_own_toolchain(OsStr::new(name))));
     }
 }

@@ -10,15 +10,16 @@ use anyhow::{Context as _, Result};
 
 use crate::process;
 
-/// Asks cargo for the whole workspace with every adapter. One set of features for all of it, so that the heavy
-/// dependencies are compiled once.
+/// Cargo arguments for the whole workspace with every adapter. All packages share one set of features, so that the
+/// heavy dependencies are compiled once.
 pub(crate) const WHOLE: &[&str] =
     &["--workspace", "--features", "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http"];
 
-/// The checkout.
+/// Returns the folder of the checkout.
 pub(crate) fn root() -> &'static Path {
     static XTASK: OnceLock<PathBuf> = OnceLock::new();
-    // Read at run time: checkouts that share a target folder share this binary, which was built in one of them.
+    // Read the variable at run time: checkouts that share a target folder share the binary, which was built in one of
+    // them.
     let xtask = XTASK.get_or_init(|| match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(folder) => folder.into(),
         None => env!("CARGO_MANIFEST_DIR").into(),
@@ -26,45 +27,46 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-/// The workspace of the guests.
+/// Returns the folder of the guests' workspace.
 pub(crate) fn guests() -> PathBuf {
     root().join("guests")
 }
 
-/// Files that are kept between runs and can be deleted: `~/.cache/wardroom`.
+/// Returns the folder for files that are kept between runs and can be deleted: `~/.cache/wardroom`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     Ok(base.context("neither `HOME` nor `XDG_CACHE_HOME` is set")?.join("wardroom"))
 }
 
-/// The target folder: `$CARGO_TARGET_DIR`, else a folder in the cache.
+/// Returns the target folder: `$CARGO_TARGET_DIR`, or a folder in the cache if the variable is not set.
 pub(crate) fn target() -> Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty()) {
-        // Relative to the current folder, as in cargo.
+        // A relative path is relative to the current folder, as in cargo.
         Some(set) => Ok(std::env::current_dir()?.join(set)),
         None => Ok(cache()?.join("target")),
     }
 }
 
-/// A cargo command on the workspace.
+/// Returns a cargo command for the workspace.
 pub(crate) fn cargo() -> Result<Command> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root()).env("CARGO_TARGET_DIR", target()?);
-    // Test programs have it in their environment, see `slowest`. With it cargo would build everything again.
+    // Test programs have the variable in their environment, see `slowest`. With the variable, cargo would rebuild
+    // everything.
     command.env_remove("RUSTC_BOOTSTRAP");
     Ok(command)
 }
 
-/// A cargo command on the guests, for this machine (their tests and checks; not the plugins).
+/// Returns a cargo command that builds the guests for this machine, for their tests and checks.
 pub(crate) fn guests_cargo() -> Result<Command> {
     let mut command = cargo()?;
     command.current_dir(guests()).env("CARGO_TARGET_DIR", target()?.join("guests"));
     Ok(command)
 }
 
-/// The dependencies of a package, without the package itself.
+/// Returns the names of a package's dependencies, without the package itself.
 pub(crate) fn dependencies(package: &str, edges: &str, depth: Option<&str>) -> Result<Vec<String>> {
     let mut arguments = vec!["--package", package, "--edges", edges];
     if let Some(depth) = depth {
@@ -81,7 +83,7 @@ fn tree(arguments: &[&str]) -> Result<String> {
     process::read(cargo()?.args(["tree", "--quiet", "--prefix", "none", "--format", "{p}"]).args(arguments))
 }
 
-/// The name in `wardroom v0.1.0 (/somewhere)`.
+/// Returns the `wardroom` of `wardroom v0.1.0 (/somewhere)`.
 fn name(line: &str) -> Option<&str> {
     line.split_whitespace().next()
 }

@@ -6,12 +6,12 @@ use wardroom_guest::moment;
 /// Formats a new grant: `jbrueder may now deploy Content Management System to production (role deployer)`.
 pub(crate) fn granted(granted: &Granted) -> String {
     let now = if granted.added { "may now" } else { "may already" };
-    format!("{} {now} {} ({})", granted.person.name, what(granted), role(granted))
+    format!("{} {now} {} ({})", granted.person.name, permission(granted), role(granted))
 }
 
-/// Formats a revoked grant.
+/// Formats a revoked grant: `jbrueder may no longer deploy Content Management System to production (role deployer)`.
 pub(crate) fn revoked(granted: &Granted) -> String {
-    format!("{} may no longer {} (role {})", granted.person.name, what(granted), granted.role)
+    format!("{} may no longer {} (role {})", granted.person.name, permission(granted), granted.role)
 }
 
 /// Formats a line of `auth list`.
@@ -20,32 +20,32 @@ pub(crate) fn line(granted: &Granted) -> String {
         "{} ({}) may {} ({}), granted by {} in job {}",
         granted.person.name,
         granted.person.id,
-        what(granted),
+        permission(granted),
         role(granted),
         granted.by.name,
         granted.job
     )
 }
 
-/// Returns whether a grant matches a typed app, id or handle.
+/// Returns true if `of` is the app of the grant, or the id or handle of its person.
 pub(crate) fn is_about(granted: &Granted, of: &str) -> bool {
     granted.app.eq_ignore_ascii_case(of)
         || granted.person.id == of
         || granted.person.name == of.strip_prefix('@').unwrap_or(of)
 }
 
-/// Formats the permission. A role with `deploy` is shortened to that; other roles list their commands.
-fn what(granted: &Granted) -> String {
+/// Formats the permission. If the role has `deploy`, only `deploy` is named; otherwise all commands are listed.
+fn permission(granted: &Granted) -> String {
     // A role that was removed from the configuration has no commands.
     if granted.commands.is_empty() {
         return format!("act on {}", granted.title);
     }
-    let places = and(&granted.environments);
+    let environments = and(&granted.environments);
     if granted.commands.iter().any(|command| command == "deploy" || command == "*") {
-        return format!("deploy {} to {places}", granted.title);
+        return format!("deploy {} to {environments}", granted.title);
     }
     let commands: Vec<String> = granted.commands.iter().map(|command| format!("`{command}`")).collect();
-    format!("run {} on {} in {places}", and(&commands), granted.title)
+    format!("run {} on {} in {environments}", and(&commands), granted.title)
 }
 
 fn role(granted: &Granted) -> String {
@@ -55,7 +55,7 @@ fn role(granted: &Granted) -> String {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Joins words: `a`, `a and b`, `a, b and c`.
 fn and(words: &[String]) -> String {
     match words {
         [] => "nothing".to_owned(),
@@ -87,11 +87,11 @@ mod tests {
 
     #[test]
     fn a_grant_names_person_permission_and_role() {
-        let said = "jbrueder may now deploy Content Management System to production (role deployer)";
-        assert_eq!(granted(&grant()), said);
+        let text = "jbrueder may now deploy Content Management System to production (role deployer)";
+        assert_eq!(granted(&grant()), text);
         let both = Granted { environments: vec!["staging".into(), "production".into()], added: false, ..grant() };
-        let said = "jbrueder may already deploy Content Management System to staging and production (role deployer)";
-        assert_eq!(granted(&both), said);
+        let text = "jbrueder may already deploy Content Management System to staging and production (role deployer)";
+        assert_eq!(granted(&both), text);
         let until = Granted { until: Some(Instant { unix_ms: 0 }), commands: vec!["scale".into()], ..grant() };
         assert!(granted(&until).starts_with(
             "jbrueder may now run `scale` on Content Management System in production (role deployer, until 1970-01-01"

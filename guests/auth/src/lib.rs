@@ -1,7 +1,7 @@
 //! The plugin `auth`: grants and revokes role memberships in chat.
 //!
-//! Invariant: it passes no arguments to the host. The host reads person, app, environment, role and duration from the
-//! typed command.
+//! Invariant: the plugin passes no arguments to the host. The host reads person, app, environment, role and duration
+//! from the typed command.
 
 mod format;
 
@@ -10,7 +10,7 @@ use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, acce
 const USER: Parameter = Parameter::person("user", "the person: an id, a handle or an unambiguous display name");
 const APP: Parameter = Parameter::app("app", "the app");
 const ENVIRONMENT: Parameter =
-    Parameter::environment("environment", "the environment; default: all that this bot may touch").optional();
+    Parameter::environment("environment", "the environment; default: all environments of the bot").optional();
 
 struct Auth;
 
@@ -22,8 +22,10 @@ impl Plugin for Auth {
                 USER,
                 APP,
                 ENVIRONMENT,
-                Parameter::role("role", "the role; default: the only one that fits").optional(),
-                Parameter::duration("for", "the duration; default: until it is revoked").optional().named(),
+                Parameter::role("role", "the role; default: the only role that can be granted").optional(),
+                Parameter::duration("for", "the duration of the grant; default: until it is revoked")
+                    .optional()
+                    .named(),
             ]),
         Command::action("auth revoke", "Revokes grants made in chat.", revoke)
             .examples(&["auth revoke jbrueder cms", "auth revoke @bob cms production"])
@@ -46,8 +48,8 @@ fn grant(_: &Arguments) -> Result<Reply, Failure> {
 }
 
 fn revoke(_: &Arguments) -> Result<Reply, Failure> {
-    let taken: Vec<String> = access::revoke()?.iter().map(format::revoked).collect();
-    Ok(Reply::new(taken.join("\n")))
+    let revoked: Vec<String> = access::revoke()?.iter().map(format::revoked).collect();
+    Ok(Reply::new(revoked.join("\n")))
 }
 
 fn list(arguments: &Arguments) -> Result<Reply, Failure> {
@@ -59,7 +61,7 @@ fn list(arguments: &Arguments) -> Result<Reply, Failure> {
         .collect();
     Ok(Reply::new(match (lines.is_empty(), of) {
         (false, _) => lines.join("\n"),
-        (true, None) => "Nothing was granted in chat that you may see.".to_owned(),
-        (true, Some(of)) => format!("Nothing was granted in chat to or on `{of}` that you may see."),
+        (true, None) => "There are no grants in chat that you may see.".to_owned(),
+        (true, Some(of)) => format!("There are no grants in chat for `{of}` that you may see."),
     }))
 }

@@ -1,4 +1,4 @@
-//! The plugin `bench`: makes host calls without work of its own, so that the benchmarks measure the host.
+//! The plugin `bench`: only makes host calls, so that the benchmarks measure the host and not the plugin.
 //!
 //! Invariant: the replies are constant.
 
@@ -51,7 +51,7 @@ fn effects(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new("done"))
 }
 
-/// The host replays all calls from the journal after the wait.
+/// Reads values and waits. After the wait the host replays all calls from the journal.
 fn reads(arguments: &Arguments) -> Result<Reply, Failure> {
     for number in 0..arguments.integer("count")? {
         store::get(&Key { name: format!("k{number}") })?;

@@ -1,9 +1,9 @@
 //! The plugin `coffee`: an example of a malicious plugin. It offers coffee and tries to deploy.
 //!
-//! The host denies its effects. The README and the stories show that. `coffee` has an effect that its description does
-//! not state; `brew` has effects on other targets than those that were typed.
+//! The host denies the plugin's effects, as the README and the stories show. The command `coffee` tries an effect that
+//! its description does not mention; `brew` tries effects on other targets than the typed ones.
 //!
-//! Invariant: each attempt is made, also after a denial, and the messages of the host are shown.
+//! Invariant: the plugin makes every attempt even after a denial, and replies with the host's messages.
 
 use wardroom_guest::pipelines::Request;
 use wardroom_guest::{Arguments, Command, Entry, Failure, Parameter, Plugin, Reply, pipelines};
@@ -38,12 +38,12 @@ fn brew(arguments: &Arguments) -> Result<Reply, Failure> {
     ])
 }
 
-/// Returns a version that was not typed.
+/// Returns a version that differs from `version`.
 fn other(version: &str) -> &'static str {
     if version == "1.0.0" { "1.0.1" } else { "1.0.0" }
 }
 
-/// Tries to deploy. A success is reported as coffee.
+/// Tries to start all pipelines. If no attempt is denied, the reply only mentions coffee.
 fn deploy_secretly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
     let mut refused: Vec<Failure> = Vec::new();
     for (pipeline, version) in attempts {

@@ -1,14 +1,14 @@
-//! The closing line of a deployment: the outcome, and the command that undoes it.
+//! The closing line of `deploy` and `promote`: the outcome, and the command that undoes a success.
 //!
 //! Invariant: the functions are pure. The line has an undo command if another version was deployed before.
 
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, Target, undo};
 
-/// Returns the closing line of `deploy`. `before` is the last version that succeeded there.
+/// Returns the closing line of `deploy`. `before` is the version that succeeded last in the environment.
 ///
 /// # Errors
-/// Any outcome but a success.
+/// Any outcome but a success becomes a [`Failure`] with the line.
 pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
     let done = format!("deployed version {version} to {environment}");
@@ -16,10 +16,10 @@ pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: 
     closing_line(target, version, done, again, before, ended)
 }
 
-/// Returns the closing line of `promote` for a version of the environment `from`.
+/// Returns the closing line of `promote` for a version from the environment `from`.
 ///
 /// # Errors
-/// Any outcome but a success.
+/// Any outcome but a success becomes a [`Failure`] with the line.
 pub(crate) fn promoted(
     target: &Target,
     version: &str,
@@ -43,7 +43,7 @@ fn closing_line(
 ) -> Result<Reply, Failure> {
     let environment = target.environment();
     let next = match before {
-        Some(same) if same == version => "It was there before.".to_owned(),
+        Some(same) if same == version => "This version was already deployed.".to_owned(),
         Some(_) => undo(target),
         None => "First release there.".to_owned(),
     };
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    fn said(version: &str, before: Option<&str>, outcome: Outcome, took: &str) -> String {
+    fn text(version: &str, before: Option<&str>, outcome: Outcome, took: &str) -> String {
         let target = Target {
             app: "cms".into(),
             title: "Content Management System".into(),
@@ -87,17 +87,17 @@ mod tests {
 
     #[test]
     fn a_success_names_the_undo_command_if_the_version_changed() {
-        let said = |before| said("1.0.2", before, Outcome::Succeeded, "6 min 1 s");
+        let text = |before| text("1.0.2", before, Outcome::Succeeded, "6 min 1 s");
         let done = "Content Management System: deployed version 1.0.2 to staging in 6 min 1 s.";
-        assert_eq!(said(Some("1.0.1")), format!("{done} Undo: rollback cms staging"));
-        assert_eq!(said(Some("1.0.2")), format!("{done} It was there before."));
-        assert_eq!(said(None), format!("{done} First release there."));
+        assert_eq!(text(Some("1.0.1")), format!("{done} Undo: rollback cms staging"));
+        assert_eq!(text(Some("1.0.2")), format!("{done} This version was already deployed."));
+        assert_eq!(text(None), format!("{done} First release there."));
     }
 
     #[test]
     fn a_failure_names_the_last_good_version_and_the_retry_command() {
         assert_eq!(
-            said("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
+            text("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
             "Content Management System: version 1.0.3 to staging failed after 41 s in step migrate (exit code 3). \
              Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );

@@ -1,8 +1,8 @@
 //! The plugin `deploy`: deploys versions, and shows releases.
 //!
-//! The crate `wardroom-strategy` does the deployment and formats the messages that `rollback` shares.
+//! The plugins `deploy` and `rollback` share the deployment and its messages in the crate `wardroom-strategy`.
 //!
-//! Invariant: the plugin stores nothing. Releases are read from the catalog; the host writes them.
+//! Invariant: the plugin stores nothing. It reads releases from the catalog; the host writes them.
 
 mod closing;
 mod promote;
@@ -26,8 +26,11 @@ impl Plugin for Deploy {
             .examples(&["promote cms", "promote cms production"])
             .parameters(&[
                 Parameter::app("app", "the app"),
-                Parameter::environment("environment", "the environment to deploy to; default: the one that is behind")
-                    .optional(),
+                Parameter::environment(
+                    "environment",
+                    "the environment to deploy to; default: the only one with a version to promote",
+                )
+                .optional(),
             ]),
         Command::query("where", "Shows the version that runs in each environment.", releases::newest)
             .examples(&["where", "where cms"])
@@ -46,10 +49,10 @@ wardroom_guest::export!(Deploy);
 fn deploy(arguments: &Arguments) -> Result<Reply, Failure> {
     let version = arguments.text("version")?;
     let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
-    // A denied read of the releases fails the command before the effect.
+    // Read the releases before the effect: if the read is denied, the command fails before it changes anything.
     let before_lock = target.last_good(arguments.job())?;
     let ended = target.run(version)?;
-    // Other jobs may have deployed while this job waited for the lock.
+    // Read the last good version again: other jobs may have deployed while this job waited for the lock.
     let before = target.last_good(arguments.job()).unwrap_or(before_lock);
     closing::line(&target, version, before.as_deref(), &ended)
 }

@@ -1,6 +1,6 @@
-//! `promote APP [ENVIRONMENT]`: selects an environment and a version, and deploys it.
+//! `promote APP [ENVIRONMENT]`: selects an environment and deploys the version of the previous environment to it.
 //!
-//! Invariant: the version is certain to run in the previous environment: no attempt there is newer than its success.
+//! Invariant: the newest attempt in the previous environment is a success of the promoted version.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Deployment};
 use wardroom_guest::{Arguments, Failure, Reply, command_line};
@@ -8,23 +8,24 @@ use wardroom_strategy::{History, Target, outcome};
 
 use crate::closing;
 
-/// An environment with a previous environment, and the versions in both.
+/// An environment with its previous environment, and the versions in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     environment: String,
+    /// The previous environment.
     before: String,
-    /// The version that runs in the previous environment, or why it is not certain.
+    /// The version that runs in the previous environment. An error is the reason why the version is not certain.
     next: Result<String, String>,
-    /// The version that runs in the environment itself, if it is certain.
+    /// The version that runs in `environment`; `None` if it is not certain.
     now: Option<String>,
 }
 
-/// `promote APP [ENVIRONMENT]`
+/// Runs `promote APP [ENVIRONMENT]`.
 pub(crate) fn promote(arguments: &Arguments) -> Result<Reply, Failure> {
     let name = arguments.text("app")?;
     let found = catalog::apps(&AppQuery { app: Some(name.to_owned()) })?;
     let app = found.into_iter().find(|app| app.name == name);
-    let app = app.ok_or_else(|| Failure::invalid(format!("there is no app `{name}` that you may see")))?;
+    let app = app.ok_or_else(|| Failure::invalid(format!("the app `{name}` does not exist or you may not see it")))?;
     let mut steps = Vec::new();
     for (deployment, before) in wanted(&app, arguments.optional("environment"))? {
         steps.push(step(&app, deployment, before, arguments.job())?);
@@ -33,12 +34,13 @@ pub(crate) fn promote(arguments: &Arguments) -> Result<Reply, Failure> {
     let target = Target::find(name, &step.environment)?;
     let before_lock = target.last_good(arguments.job())?;
     let ended = target.run(version)?;
-    // Other jobs may have deployed while this job waited for the lock.
+    // Read the last good version again: other jobs may have deployed while this job waited for the lock.
     let before = target.last_good(arguments.job()).unwrap_or(before_lock);
     closing::promoted(&target, version, &step.before, before.as_deref(), &ended)
 }
 
-/// Returns the typed environment, or all environments, with the previous environment of each.
+/// Returns the typed environment, or all environments of the app, each with its previous environment. Environments
+/// without a previous environment are left out.
 fn wanted<'a>(app: &'a App, typed: Option<&str>) -> Result<Vec<(&'a Deployment, &'a str)>, Failure> {
     let App { title, deployments, .. } = app;
     let after = deployments.iter().filter_map(|one| Some((one, one.after.as_deref()?)));
@@ -49,25 +51,29 @@ fn wanted<'a>(app: &'a App, typed: Option<&str>) -> Result<Vec<(&'a Deployment, 
             Target::of(app.clone(), environment)?;
             wanted.retain(|(one, _)| one.environment == environment);
             match wanted.is_empty() {
-                true => Err(Failure::invalid(format!("{title}: {environment} has no previous environment"))),
+                true => Err(Failure::invalid(format!(
+                    "{title}: {environment} has no previous environment; type the version: {}",
+                    command_line(&["deploy", &app.name, environment, "VERSION"])
+                ))),
                 false => Ok(wanted),
             }
         }
         None if wanted.is_empty() => Err(Failure::invalid(format!(
-            "{title}: there is nothing to promote: no environment has a previous environment"
+            "{title}: there is nothing to promote: no environment has a previous environment (`after` in \
+             `plugins.toml`)"
         ))),
         None => Ok(wanted),
     }
 }
 
-/// Reads the versions in an environment and in the previous one.
+/// Reads the versions of an environment and of its previous environment `before`.
 fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<Step, Failure> {
-    let there = Target { app: app.name.clone(), title: app.title.clone(), deployment: deployment.clone() };
-    let now = there.releases(job)?;
-    // The version of an environment that the caller may not see must not appear in a message.
+    let target = Target { app: app.name.clone(), title: app.title.clone(), deployment: deployment.clone() };
+    let now = target.releases(job)?;
+    // If the caller may not see the previous environment, its version must not appear in a message.
     let next = match Target::of(app.clone(), before) {
         Ok(first) => runs(&app.name, &History::of(&first.releases(job)?), before, &deployment.environment),
-        Err(_) => Err(format!("you may not see what runs in {before}")),
+        Err(_) => Err(format!("you may not see the version in {before}")),
     };
     Ok(Step {
         environment: deployment.environment.clone(),
@@ -77,13 +83,13 @@ fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<S
     })
 }
 
-/// Returns the version that runs in `before`, or why it is not certain.
+/// Returns the version that runs in `before`. The error is the reason why the version is not certain.
 fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Result<String, String> {
     match (past.current(), past.newest(), past.last_good()) {
         (Some(version), _, _) => Ok(version.to_owned()),
-        (None, None, _) => Err(format!("nothing runs in {before} yet")),
+        (None, None, _) => Err(format!("nothing was deployed to {before} yet")),
         (None, Some(newest), None) => {
-            Err(format!("{} in {before}, and no version has succeeded there", outcome(newest)))
+            Err(format!("{} in {before}, and no version has succeeded in {before}", outcome(newest)))
         }
         (None, Some(newest), Some(good)) => Err(format!(
             "{} in {before}. To deploy the last good version: {}",
@@ -102,7 +108,7 @@ fn choose<'a>(app: &App, steps: &'a [Step], one_typed: bool) -> Result<(&'a Step
         (1, Some(one)) => Ok(one),
         (0, _) | (_, None) => {
             let why = steps.iter().map(|step| match &step.next {
-                Ok(version) => format!("{} runs {version}, as {} does", step.environment, step.before),
+                Ok(version) => format!("{} already runs {version}, the version of {}", step.environment, step.before),
                 Err(why) => why.clone(),
             });
             let why = why.collect::<Vec<_>>().join("; ");
@@ -115,7 +121,7 @@ fn choose<'a>(app: &App, steps: &'a [Step], one_typed: bool) -> Result<(&'a Step
                 format!("{} ({next} from {})", command_line(&["promote", &app.name, &step.environment]), step.before)
             });
             Err(Failure::invalid(format!(
-                "{title}: several environments are behind. Type one of: {}",
+                "{title}: several environments have a version to promote. Type one of: {}",
                 lines.collect::<Vec<_>>().join(", ")
             )))
         }
@@ -175,21 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn without_an_environment_the_one_that_is_behind_is_selected() {
+    fn without_an_environment_the_only_one_with_a_version_to_promote_is_selected() {
         let staging = || step("staging", "test", Ok("2"), Some("2"));
         let production = |now| step("production", "staging", Ok("2"), now);
         assert_eq!(chosen(&[staging(), production(Some("1"))], false), Ok(("production".into(), "2".into())));
         assert_eq!(chosen(&[staging(), production(None)], false), Ok(("production".into(), "2".into())));
-        let lost = step("staging", "test", Err("nothing runs in test yet"), None);
-        assert_eq!(chosen(&[lost, production(None)], false), Ok(("production".into(), "2".into())));
+        let uncertain = step("staging", "test", Err("nothing was deployed to test yet"), None);
+        assert_eq!(chosen(&[uncertain, production(None)], false), Ok(("production".into(), "2".into())));
     }
 
     #[test]
-    fn several_environments_that_are_behind_are_listed() {
+    fn several_environments_with_a_version_to_promote_are_listed() {
         let steps = [step("staging", "test", Ok("3"), Some("2")), step("production", "staging", Ok("2"), None)];
         assert_eq!(
             chosen(&steps, false),
-            Err("Content Management System: several environments are behind. Type one of: \
+            Err("Content Management System: several environments have a version to promote. Type one of: \
                  promote cms staging (3 from test), promote cms production (2 from staging)"
                 .into())
         );
@@ -200,21 +206,21 @@ mod tests {
     fn a_refusal_says_why_there_is_nothing_to_promote() {
         let steps = [step("production", "staging", Ok("2"), Some("2"))];
         let nothing = "Content Management System: there is nothing to promote";
-        let why = "production runs 2, as staging does";
+        let why = "production already runs 2, the version of staging";
         assert_eq!(chosen(&steps, true), Err(format!("{nothing} to production: {why}")));
         assert_eq!(chosen(&steps, false), Err(format!("{nothing}: {why}")));
-        let steps = [step("production", "staging", Err("nothing runs in staging yet"), None)];
-        assert_eq!(chosen(&steps, false), Err(format!("{nothing}: nothing runs in staging yet")));
+        let steps = [step("production", "staging", Err("nothing was deployed to staging yet"), None)];
+        assert_eq!(chosen(&steps, false), Err(format!("{nothing}: nothing was deployed to staging yet")));
     }
 
     #[test]
     fn only_a_version_that_is_certain_to_run_is_promoted() {
         let runs = |past: &[Release]| runs("cms", &History::of(past), "staging", "production");
         assert_eq!(runs(&[release("2", "succeeded"), release("3", "failed")]), Ok("2".into()));
-        assert_eq!(runs(&[]), Err("nothing runs in staging yet".into()));
+        assert_eq!(runs(&[]), Err("nothing was deployed to staging yet".into()));
         assert_eq!(
             runs(&[release("3", "failed")]),
-            Err("3 failed in staging, and no version has succeeded there".into())
+            Err("3 failed in staging, and no version has succeeded in staging".into())
         );
         assert_eq!(
             runs(&[release("3", "unknown"), release("2", "succeeded")]),
@@ -232,12 +238,15 @@ mod tests {
         assert_eq!(names(&line(), Some("production")), Ok(vec!["staging production".into()]));
         assert_eq!(
             names(&line(), Some("test")),
-            Err("Content Management System: test has no previous environment".into())
+            Err("Content Management System: test has no previous environment; type the version: \
+                 deploy cms test VERSION"
+                .into())
         );
         assert!(names(&line(), Some("qa")).unwrap_err().contains("is not deployed to `qa`"));
         assert_eq!(
             names(&cms(&[("test", None)]), None),
-            Err("Content Management System: there is nothing to promote: no environment has a previous environment"
+            Err("Content Management System: there is nothing to promote: no environment has a previous environment \
+                 (`after` in `plugins.toml`)"
                 .into())
         );
     }

@@ -1,7 +1,7 @@
 //! `where` and `history`: the releases of the catalog as text.
 //!
-//! Invariant: `where` shows environments without a success, and attempts that are newer than the last success. A
-//! truncated listing says so. `history` marks exactly the releases that `rollback` accepts.
+//! Invariant: `where` also shows environments without a success, and attempts that are newer than the last success. A
+//! truncated listing ends with a note. `history` marks exactly the releases that `rollback` accepts.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Release, ReleaseQuery};
 use wardroom_guest::{Arguments, Failure, Reply, elapsed, moment};
@@ -20,7 +20,7 @@ pub(crate) fn newest(arguments: &Arguments) -> Result<Reply, Failure> {
         let blocks = apps.iter().map(|app| block(app, &good, &last));
         return Ok(Reply::new(blocks.collect::<Vec<_>>().join("\n")));
     }
-    // A result may be truncated: query each app separately.
+    // A result with the maximum number of releases may be truncated, so query each app separately.
     let mut blocks = Vec::new();
     for app in &apps {
         let good = latest(Some(&app.name), Some("succeeded"))?;
@@ -47,7 +47,7 @@ fn past(app: &App, environment: Option<&str>) -> Result<Vec<Release>, Failure> {
         version: None,
         outcome: None,
         latest: false,
-        // One more than the maximum, to detect that there are more.
+        // Read one more than the maximum to detect that the history is longer.
         limit: MAX_SHOWN as u32 + 1,
     })?)
 }
@@ -57,8 +57,8 @@ fn apps(app: Option<&str>) -> Result<Vec<App>, Failure> {
     let apps = catalog::apps(&AppQuery { app: app.map(str::to_owned) })?;
     match (apps.is_empty(), app) {
         (false, _) => Ok(apps),
-        (true, Some(app)) => Err(Failure::invalid(format!("there is no app `{app}` that you may see"))),
-        (true, None) => Err(Failure::invalid("there is no app that you may see")),
+        (true, Some(app)) => Err(Failure::invalid(format!("the app `{app}` does not exist or you may not see it"))),
+        (true, None) => Err(Failure::invalid("there are no apps that you may see")),
     }
 }
 
@@ -77,16 +77,16 @@ fn block(app: &App, good: &[Release], last: &[Release]) -> String {
     let mut text = head(app);
     for deployment in &app.deployments {
         let environment = &deployment.environment;
-        let of_it = |releases: &[Release]| {
-            let here = |one: &&Release| one.app == app.name && one.environment == *environment;
-            releases.iter().find(here).cloned()
+        let find = |releases: &[Release]| {
+            let matches = |one: &&Release| one.app == app.name && one.environment == *environment;
+            releases.iter().find(matches).cloned()
         };
-        let stands = match of_it(good) {
+        let current = match find(good) {
             Some(good) => format!("{} since {}, {}", good.version, moment(good.ended), attribution(&good)),
             None => "nothing yet".to_owned(),
         };
-        text.push_str(&format!("\n  {environment}: {stands}"));
-        if let Some(attempt) = of_it(last).filter(|one| Outcome::of(&one.outcome) != Outcome::Succeeded) {
+        text.push_str(&format!("\n  {environment}: {current}"));
+        if let Some(attempt) = find(last).filter(|one| Outcome::of(&one.outcome) != Outcome::Succeeded) {
             text.push_str(&format!("; {}, {}, {}", outcome(&attempt), moment(attempt.ended), attribution(&attempt)));
         }
     }
@@ -112,7 +112,9 @@ fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String
     match (releases.len(), environment) {
         (0, Some(environment)) => text.push_str(&format!("\n  nothing was deployed to {environment} yet")),
         (0, None) => text.push_str("\n  nothing was deployed yet"),
-        (more, _) if more > MAX_SHOWN => text.push_str(&format!("\n  only the newest {MAX_SHOWN} are shown")),
+        (more, _) if more > MAX_SHOWN => {
+            text.push_str(&format!("\n  only the newest {MAX_SHOWN} deployments are shown"));
+        }
         _ => {}
     }
     text
@@ -122,7 +124,7 @@ fn head(app: &App) -> String {
     if app.title == app.name { app.name.clone() } else { format!("{} (`{}`)", app.title, app.name) }
 }
 
-/// Formats the duration, which is not known for a recorded release.
+/// Formats the duration: ` in 2 s`, ` after 2 s`. Empty for a recorded release, whose duration is not known.
 fn span(release: &Release) -> String {
     let took = elapsed(release.started, release.ended);
     match Outcome::of(&release.outcome) {
@@ -238,11 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_or_empty_history_says_so() {
+    fn a_truncated_or_empty_history_ends_with_a_note() {
         let many = vec![release("1.0.2", "succeeded", 4); MAX_SHOWN + 1];
         let text = listing(&cms(), None, &many);
         assert_eq!(text.lines().count(), MAX_SHOWN + 2);
-        assert!(text.ends_with("\n  only the newest 20 are shown"));
+        assert!(text.ends_with("\n  only the newest 20 deployments are shown"));
         assert!(!listing(&cms(), None, &many[1..]).contains("only"));
         assert!(listing(&cms(), Some("staging"), &[]).ends_with("nothing was deployed to staging yet"));
     }

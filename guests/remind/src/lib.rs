@@ -1,6 +1,6 @@
 //! The plugin `remind`: posts a reminder after a delay. It is the shortest example of a plugin that waits.
 //!
-//! A waiting reminder is a row in the database and uses no memory.
+//! While a reminder waits, it is a row in the database and uses no memory.
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, WaitError, code, sleep};
 

@@ -1,6 +1,6 @@
 //! Selects the version of a rollback.
 //!
-//! Invariant: the functions are pure. A refusal names the versions or the command that can be typed instead, if any.
+//! Invariant: the functions are pure. A refusal names the versions or the command that a person can type instead.
 
 use wardroom_guest::catalog::Release;
 use wardroom_guest::{Failure, command_line};
@@ -9,10 +9,11 @@ use wardroom_strategy::{History, MAX_RELEASES, Target};
 /// The maximum number of versions that a refusal names.
 const MAX_NAMED: usize = 5;
 
-/// Returns the last good version before the current one; after an attempt that did not succeed, the last good version.
+/// Returns the last good version before the current one. If the newest attempt did not succeed, returns the last good
+/// version.
 ///
 /// # Errors
-/// `invalid` if there is none.
+/// `invalid` if the history has no such version.
 pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Release, Failure> {
     match past.choices().first() {
         Some(release) => Ok(release),
@@ -23,14 +24,14 @@ pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Rele
 /// Returns the release of the typed version.
 ///
 /// # Errors
-/// `invalid` if the version has never succeeded there, or if it is certain to run there now.
+/// `invalid` if the version has never succeeded in the environment, or if it is the current version.
 pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &str) -> Result<&'a Release, Failure> {
     let Target { app, title, .. } = target;
     let environment = target.environment();
     if past.current() == Some(version) {
         let again = command_line(&["deploy", app, environment, version]);
         return Err(Failure::invalid(format!(
-            "{title}: {version} runs on {environment} already. To deploy it again: {again}"
+            "{title}: {environment} already runs {version}. To deploy it again: {again}"
         )));
     }
     let good = past.good();
@@ -41,10 +42,10 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &s
         Some(release) => Ok(release),
         None => {
             let newest = good.iter().take(MAX_NAMED).map(|release| release.version.as_str()).collect::<Vec<_>>();
-            let (have, more) =
-                if good.len() > MAX_NAMED { ("the newest that have", ", ...") } else { ("these have", "") };
+            let (listed, more) =
+                if good.len() > MAX_NAMED { ("The newest good versions", ", ...") } else { ("Good versions", "") };
             Err(Failure::invalid(format!(
-                "{title}: {version} has not succeeded on {environment}{}; {have}: {}{more}",
+                "{title}: {version} has not succeeded in {environment}{}. {listed}: {}{more}",
                 seen(past),
                 newest.join(", ")
             )))
@@ -56,13 +57,13 @@ fn nothing(target: &Target, past: &History<'_>) -> Failure {
     let title = &target.title;
     let environment = target.environment();
     let why = match past.last_good() {
-        Some(only) => format!("{} is the only version that succeeded there{}", only.version, seen(past)),
-        None => format!("no version has succeeded there{}", seen(past)),
+        Some(only) => format!("{} is the only version that has succeeded{}", only.version, seen(past)),
+        None => format!("no version has succeeded{}", seen(past)),
     };
-    Failure::invalid(format!("{title}: there is nothing to roll {environment} back to: {why}"))
+    Failure::invalid(format!("{title}: {environment} cannot be rolled back: {why}"))
 }
 
-/// Names the number of attempts if the list of attempts may be truncated.
+/// Returns ` in the newest 200 attempts` if the list of attempts may be truncated, else an empty text.
 fn seen(past: &History<'_>) -> String {
     if past.count() < MAX_RELEASES as usize {
         String::new()
@@ -95,16 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_why_there_is_nothing_to_roll_back_to() {
-        let said = before_of(&[]).unwrap_err();
-        let there_is = "Content Management System: there is nothing to roll staging back to";
-        assert_eq!(said, format!("{there_is}: no version has succeeded there"));
-        assert_eq!(typed_of(&[release("1.0.2", "failed")], "1.0.2"), Err(said));
+    fn a_refusal_names_the_reason() {
+        let message = before_of(&[]).unwrap_err();
+        let refused = "Content Management System: staging cannot be rolled back";
+        assert_eq!(message, format!("{refused}: no version has succeeded"));
+        assert_eq!(typed_of(&[release("1.0.2", "failed")], "1.0.2"), Err(message));
         let only = [release("1.0.2", "succeeded"), release("1.0.3", "failed"), release("1.0.2", "succeeded")];
-        let said = before_of(&only).unwrap_err();
-        assert_eq!(said, format!("{there_is}: 1.0.2 is the only version that succeeded there"));
-        let said = before_of(&vec![release("1.0.3", "succeeded"); MAX_RELEASES as usize]).unwrap_err();
-        assert!(said.ends_with("1.0.3 is the only version that succeeded there in the newest 200 attempts"), "{said}");
+        let message = before_of(&only).unwrap_err();
+        assert_eq!(message, format!("{refused}: 1.0.2 is the only version that has succeeded"));
+        let message = before_of(&vec![release("1.0.3", "succeeded"); MAX_RELEASES as usize]).unwrap_err();
+        let end = "1.0.3 is the only version that has succeeded in the newest 200 attempts";
+        assert!(message.ends_with(end), "{message}");
     }
 
     #[test]
@@ -114,12 +116,13 @@ mod tests {
         assert_eq!(typed_of(&past, "1.0.3").as_deref(), Ok("1.0.3"), "the last good version, after a failure");
         assert_eq!(
             typed_of(&past, "1.0.4"),
-            Err("Content Management System: 1.0.4 has not succeeded on staging; these have: 1.0.3, 1.0.2".into())
+            Err("Content Management System: 1.0.4 has not succeeded in staging. Good versions: 1.0.3, 1.0.2".into())
         );
         let many = ["9", "8", "7", "6", "5", "4"].map(|version| release(version, "succeeded"));
         assert_eq!(
             typed_of(&many, "1"),
-            Err("Content Management System: 1 has not succeeded on staging; the newest that have: 9, 8, 7, 6, 5, ..."
+            Err("Content Management System: 1 has not succeeded in staging. \
+                 The newest good versions: 9, 8, 7, 6, 5, ..."
                 .into())
         );
     }
@@ -129,7 +132,7 @@ mod tests {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
             typed_of(&past, "1.0.3"),
-            Err("Content Management System: 1.0.3 runs on staging already. \
+            Err("Content Management System: staging already runs 1.0.3. \
                  To deploy it again: deploy cms staging 1.0.3"
                 .into())
         );

@@ -1,29 +1,29 @@
-//! The closing line of a rollback: both versions, and the command that undoes it.
+//! The closing line of a rollback: both versions, and the command that undoes the rollback.
 //!
-//! Invariant: the functions are pure. The line has an undo command only if that leads to the version before the
+//! Invariant: the functions are pure. The line has an undo command only if the command restores the version before the
 //! rollback.
 
 use wardroom_guest::catalog::Release;
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, History, Target, attribution, outcome, undo};
 
-/// Returns the closing line. `past` has the attempts before this job.
+/// Returns the closing line. `past` holds the attempts of other jobs.
 ///
 /// # Errors
-/// Any outcome but a success.
+/// Any outcome but a success becomes a [`Failure`] with the line.
 pub(crate) fn line(target: &Target, to: &Release, past: &History<'_>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
     let version = &to.version;
-    // An attempt of the same version is not a version to come from.
+    // If the newest attempt has the same version, the line names only one version.
     let from = past.newest().filter(|from| from.version != *version);
     let done = match from {
         Some(from) => format!("rolled {environment} back from {} to {version}", from.version),
         None => format!("rolled {environment} back to {version}"),
     };
     let next = match past.current() {
-        Some(current) if current == version => "It was there before.".to_owned(),
+        Some(current) if current == version => "This version was already deployed.".to_owned(),
         Some(_) => undo(target),
-        // The previous version did not succeed there, so a rollback cannot restore it.
+        // The newest attempt did not succeed, so a rollback cannot restore its version.
         None => String::new(),
     };
     let failed = from.filter(|_| past.current().is_none()).map(outcome);
@@ -35,7 +35,7 @@ pub(crate) fn line(target: &Target, to: &Release, past: &History<'_>, ended: &En
         done,
         aside: failed.into_iter().chain(recorded).collect::<Vec<_>>().join("; "),
         next,
-        tried: format!("version {version} back to {environment}"),
+        tried: format!("the rollback of {environment} to version {version}"),
         last_good: past.last_good().map(|release| release.version.as_str()),
         again: command_line(&["rollback", &target.app, environment, version]),
     };
@@ -82,8 +82,8 @@ pub(crate) mod tests {
         Release { recorded: true, job: String::new(), ..release(version, "succeeded") }
     }
 
-    /// The closing line of a rollback to the oldest of these.
-    fn said(past: &[Release], outcome: Outcome, reason: &str) -> String {
+    /// Returns the closing line of a rollback to the oldest release of `past`.
+    fn text(past: &[Release], outcome: Outcome, reason: &str) -> String {
         let ended = Ended { outcome, reason: reason.into(), duration: Some("6 s".into()) };
         match line(&target(), past.last().unwrap(), &History::of(past), &ended) {
             Ok(reply) => reply.text,
@@ -92,7 +92,7 @@ pub(crate) mod tests {
     }
 
     fn done(past: &[Release]) -> String {
-        said(past, Outcome::Succeeded, "")
+        text(past, Outcome::Succeeded, "")
     }
 
     #[test]
@@ -120,7 +120,10 @@ pub(crate) mod tests {
     #[test]
     fn a_version_that_was_deployed_in_the_meantime_is_reported_as_unchanged() {
         let past = [release("1.0.2", "succeeded"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
-        assert_eq!(done(&past), "Content Management System: rolled staging back to 1.0.2 in 6 s. It was there before.");
+        assert_eq!(
+            done(&past),
+            "Content Management System: rolled staging back to 1.0.2 in 6 s. This version was already deployed."
+        );
     }
 
     #[test]
@@ -137,9 +140,9 @@ pub(crate) mod tests {
     fn a_failure_names_the_last_good_version_and_the_retry_command() {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
-            said(&past, Outcome::Failed, "in step migrate (exit code 3)"),
-            "failed> Content Management System: version 1.0.2 back to staging failed after 6 s in step migrate \
-             (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
+            text(&past, Outcome::Failed, "in step migrate (exit code 3)"),
+            "failed> Content Management System: the rollback of staging to version 1.0.2 failed after 6 s in step \
+             migrate (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
         );
         let after = [release("1.0.2", "failed"), past[0].clone(), past[1].clone()];
         let again = crate::choice::typed_version(&target(), &History::of(&after), "1.0.2");

@@ -1,8 +1,8 @@
-//! The plugin `rollback`: deploys a version that succeeded in the environment before.
+//! The plugin `rollback`: deploys a version again that succeeded earlier in the environment.
 //!
-//! Releases are read from the catalog. The crate `wardroom-strategy` does the deployment.
+//! The plugin reads releases from the catalog and deploys with the crate `wardroom-strategy`.
 //!
-//! Invariant: it deploys only versions that have succeeded in the same environment.
+//! Invariant: the plugin deploys only versions that have succeeded in the same environment.
 
 mod choice;
 mod closing;
@@ -30,7 +30,7 @@ fn rollback(arguments: &Arguments) -> Result<Reply, Failure> {
     let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
     let mut known = target.releases(arguments.job())?;
     let typed = arguments.optional("version");
-    // A version that is too old for the list is queried by name.
+    // If the list is full and lacks the typed version, query the catalog for that version.
     if let (Some(version), true) = (typed, known.len() >= MAX_RELEASES as usize - 1)
         && !known.iter().any(|release| release.version == version)
     {
@@ -42,7 +42,7 @@ fn rollback(arguments: &Arguments) -> Result<Reply, Failure> {
         None => choice::before(&target, &past)?,
     };
     let ended = target.run(&to.version)?;
-    // Other jobs may have deployed while this job waited for the lock.
+    // Read the releases again: other jobs may have deployed while this job waited for the lock.
     let fresh = target.releases(arguments.job());
     let past = History::of(fresh.as_ref().unwrap_or(&known));
     closing::line(&target, to, &past, &ended)

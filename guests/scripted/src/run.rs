@@ -1,6 +1,6 @@
-//! Does a script, word by word.
+//! Runs a script, step by step.
 //!
-//! Invariant: a call that went wrong ends nothing; its answer is one word more of the reply.
+//! Invariant: a failed call does not end the script. Its error becomes a word of the reply.
 
 use core::time::Duration;
 
@@ -17,42 +17,43 @@ use wardroom_guest::{
 
 use crate::script::Step;
 
-/// The answer of a step that had nothing to work on.
+/// The word for a step that found no run, timer or job to use.
 const NOTHING: &str = "nothing";
 
-/// More of a value than this is not shown, in bytes.
-const SHOWN: usize = 64;
+/// Maximum length of a value in the reply, in bytes. A longer value is shown as `bytes:LENGTH`.
+const MAX_SHOWN_BYTES: usize = 64;
 
-/// The host gives no more releases than this at once.
-const MOST: u32 = 200;
+/// The maximum number of releases that one call returns.
+const MAX_RELEASES: u32 = 200;
 
-/// What earlier steps began.
+/// The runs, timers and jobs of earlier steps.
 #[derive(Default)]
 struct State {
-    /// Not waited for to their end, the oldest first.
+    /// Runs that no step has waited for yet, oldest first.
     runs: Vec<Run>,
-    /// Not reached, the newest last.
+    /// Timers that no step has waited for yet, newest last.
     timers: Vec<Timer>,
-    left: Vec<Left>,
-    /// Whether the newest run is one of a dry run.
-    rehearsed: bool,
+    /// Scheduled jobs that were not cancelled, newest last.
+    scheduled: Vec<Left>,
+    /// True if the newest run is a placeholder of a dry run.
+    is_dry_run: bool,
 }
 
-/// Does all steps. The reply has a word for each; a failure that was asked for has those before it.
+/// Runs all steps. The reply has one word per step.
 ///
 /// # Errors
-/// The failure that a step asks for.
+/// The step `fail:CODE` ends the script. The failure's message has the words of the steps before it.
 pub(crate) fn all(steps: &[Step]) -> Result<Reply, Failure> {
     let mut state = State::default();
-    let mut said: Vec<String> = Vec::with_capacity(steps.len());
+    let mut words: Vec<String> = Vec::with_capacity(steps.len());
     for step in steps {
         if let Step::Fail(code) = step {
-            said.push("as told".to_owned());
-            return Err(Failure::new(code, said.join(" ")));
+            words.push("as told".to_owned());
+            return Err(Failure::new(code, words.join(" ")));
         }
-        said.push(state.one(step));
+        words.push(state.one(step));
     }
-    Ok(Reply::new(said.join(" ")))
+    Ok(Reply::new(words.join(" ")))
 }
 
 impl State {
@@ -75,13 +76,13 @@ impl State {
             Step::Say(text) => word(chat::say(&Message { text: text.clone() }), ok),
             Step::Stage(text) => word(chat::stage(&Message { text: text.clone() }), ok),
             Step::Later { span, command, arguments } => self.later(*span, command, arguments),
-            Step::List => word(jobs::list(), |left| left.len().to_string()),
-            Step::CallOff => self.call_off(),
+            Step::List => word(jobs::list(), |scheduled| scheduled.len().to_string()),
+            Step::CallOff => self.cancel(),
             Step::Apps => word(catalog::apps(&AppQuery { app: None }), |apps| apps.len().to_string()),
             Step::Releases { app, environment } => releases(app, environment),
             Step::Fail(_) => NOTHING.to_owned(),
-            Step::Dry(step) if self.rehearsed => self.one(step),
-            Step::Real(step) if !self.rehearsed => self.one(step),
+            Step::Dry(step) if self.is_dry_run => self.one(step),
+            Step::Real(step) if !self.is_dry_run => self.one(step),
             Step::Dry(_) | Step::Real(_) => "ok".to_owned(),
             Step::Trap => std::process::abort(),
             Step::Spin => loop {
@@ -94,7 +95,7 @@ impl State {
         let version = Entry { name: "version".to_owned(), value: version.to_owned() };
         let request = Request { pipeline: pipeline.to_owned(), parameters: vec![version] };
         word(pipelines::trigger(&request), |run| {
-            self.rehearsed = run.id.starts_with("plan-");
+            self.is_dry_run = run.id.starts_with("plan-");
             self.runs.push(run);
             "ok".to_owned()
         })
@@ -115,9 +116,9 @@ impl State {
         if items.is_empty() {
             return NOTHING.to_owned();
         }
-        word(first_of(&items), |(place, ready)| {
-            if place < self.runs.len() {
-                self.runs.remove(place);
+        word(first_of(&items), |(index, ready)| {
+            if index < self.runs.len() {
+                self.runs.remove(index);
             } else {
                 self.timers.pop();
             }
@@ -143,19 +144,19 @@ impl State {
 
     fn later(&mut self, span: Duration, command: &str, arguments: &[(String, String)]) -> String {
         let later = arguments.iter().fold(Later::new(command), |later, (name, value)| later.argument(name, value));
-        word(later.after(span), |left| {
-            self.left.push(left);
+        word(later.after(span), |job| {
+            self.scheduled.push(job);
             "left".to_owned()
         })
     }
 
-    fn call_off(&mut self) -> String {
-        let Some(newest) = self.left.last() else { return NOTHING.to_owned() };
-        let called_off = jobs::cancel(&Which { id: newest.id.clone() });
-        if called_off.is_ok() {
-            self.left.pop();
+    fn cancel(&mut self) -> String {
+        let Some(newest) = self.scheduled.last() else { return NOTHING.to_owned() };
+        let cancelled = jobs::cancel(&Which { id: newest.id.clone() });
+        if cancelled.is_ok() {
+            self.scheduled.pop();
         }
-        word(called_off, ok)
+        word(cancelled, ok)
     }
 }
 
@@ -166,7 +167,7 @@ fn set(key: &str, value: Vec<u8>) -> String {
 fn get(key: &str) -> String {
     word(store::get(&Key { name: key.to_owned() }), |item| match item {
         None => "none".to_owned(),
-        Some(item) if item.value.len() > SHOWN => format!("bytes:{}", item.value.len()),
+        Some(item) if item.value.len() > MAX_SHOWN_BYTES => format!("bytes:{}", item.value.len()),
         Some(item) => String::from_utf8_lossy(&item.value).into_owned(),
     })
 }
@@ -178,7 +179,7 @@ fn releases(app: &str, environment: &str) -> String {
         version: None,
         outcome: None,
         latest: false,
-        limit: MOST,
+        limit: MAX_RELEASES,
     };
     word(catalog::releases(&query), |releases| releases.len().to_string())
 }
@@ -191,23 +192,23 @@ fn outcome(ready: Ready) -> String {
     ready.outcome
 }
 
-/// What a call answered, in one word.
-fn word<T, E: Into<Refusal>>(answer: Result<T, E>, say: impl FnOnce(T) -> String) -> String {
-    match answer.map_err(Into::into) {
-        Ok(answer) => say(answer),
-        Err(Refusal(word)) => word,
+/// Formats the result of a call as one word.
+fn word<T, E: Into<ErrorWord>>(result: Result<T, E>, format: impl FnOnce(T) -> String) -> String {
+    match result.map_err(Into::into) {
+        Ok(value) => format(value),
+        Err(ErrorWord(word)) => word,
     }
 }
 
-struct Refusal(String);
+struct ErrorWord(String);
 
-impl From<Error> for Refusal {
+impl From<Error> for ErrorWord {
     fn from(error: Error) -> Self {
         WaitError::from(error).into()
     }
 }
 
-impl From<WaitError> for Refusal {
+impl From<WaitError> for ErrorWord {
     fn from(error: WaitError) -> Self {
         Self(match error {
             WaitError::Denied(_) => "denied".to_owned(),
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_s_answer_is_one_word() {
+    fn the_result_of_a_call_is_one_word() {
         let denial = || Denial { reason: "grant".into(), message: "no rule allows it".into() };
         let problem = || Problem { code: "not-found".into(), message: "there is none".into() };
         assert_eq!(word(Ok::<_, Error>(()), ok), "ok");
@@ -235,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_with_nothing_to_work_on_calls_nobody() {
+    fn a_step_without_a_run_timer_or_job_makes_no_call() {
         let nothing = all(&[Step::Wait, Step::Any, Step::Sleep, Step::CallOff]).unwrap();
         assert_eq!(nothing.text, "nothing nothing nothing nothing");
     }
 
     #[test]
-    fn a_failure_that_is_asked_for_has_the_words_before_it() {
+    fn the_step_fail_ends_the_script_with_the_earlier_words() {
         let failure = all(&[Step::Wait, Step::Fail("invalid".into()), Step::Trap]).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid", "nothing as told"));
     }

@@ -1,6 +1,6 @@
-//! The script of a command: words, one per call.
+//! Parses a script: one word per host call, for example `after:100 sleep`.
 //!
-//! Invariant: a script is read as a whole before anything is done, so one with a wrong word does nothing.
+//! Invariant: the whole script is parsed before its first step runs, so a script with an invalid word does nothing.
 
 use core::time::Duration;
 use core::{fmt, str::FromStr};
@@ -10,9 +10,9 @@ use core::{fmt, str::FromStr};
 pub(crate) enum Step {
     /// `trigger:PIPELINE:VERSION`: starts a pipeline.
     Trigger { pipeline: String, version: String },
-    /// `wait`: waits for the oldest run that was not waited for.
+    /// `wait`: waits for the oldest run that no step has waited for.
     Wait,
-    /// `any`: waits for the first of all open runs and the newest timer.
+    /// `any`: waits for the first item among the newest timer and all runs that no step has waited for.
     Any,
     /// `after:MS`: sets a timer.
     After(Duration),
@@ -24,54 +24,54 @@ pub(crate) enum Step {
     Get(String),
     /// `delete:KEY`
     Delete(String),
-    /// `keys`: how many values are kept.
+    /// `keys`: replies with the number of keys in the plugin's store.
     Keys,
-    /// `now`: asks for the time, and does not say it.
+    /// `now`: reads the clock; the reply does not contain the time.
     Now,
     /// `say:WORD`
     Say(String),
     /// `stage:WORD`
     Stage(String),
-    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: leaves work. A `+` in a value stands for a space.
+    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: schedules a job. A `+` in a value becomes a space.
     Later { span: Duration, command: String, arguments: Vec<(String, String)> },
-    /// `list`: how many jobs are left for later.
+    /// `list`: replies with the number of scheduled jobs.
     List,
-    /// `call-off`: calls off the newest job that this one left.
+    /// `call-off`: cancels the newest job that the script scheduled.
     CallOff,
-    /// `apps`: how many apps there are.
+    /// `apps`: replies with the number of apps.
     Apps,
-    /// `releases:APP:ENV`: how many releases there are.
+    /// `releases:APP:ENV`: replies with the number of releases.
     Releases { app: String, environment: String },
-    /// `fail:CODE`: ends with a failure.
+    /// `fail:CODE`: ends the command with a failure.
     Fail(String),
-    /// `trap`: breaks.
+    /// `trap`: aborts the plugin.
     Trap,
-    /// `spin`: never ends.
+    /// `spin`: loops forever.
     Spin,
-    /// `big:BYTES`: keeps a value of this size.
+    /// `big:BYTES`: sets a value of this size under the key `big`.
     Big(usize),
-    /// `dry:WORD`: does the word only where the newest run is one of a dry run.
+    /// `dry:WORD`: runs the step `WORD` only in a dry run.
     Dry(Box<Step>),
-    /// `real:WORD`: does the word only where it is not.
+    /// `real:WORD`: runs the step `WORD` only in a real run.
     Real(Box<Step>),
 }
 
-/// A word that is none of a script's.
+/// A word that is not a valid step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unknown(String);
+pub(crate) struct InvalidStep(String);
 
-impl fmt::Display for Unknown {
+impl fmt::Display for InvalidStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no step `{}`", self.0)
+        write!(f, "the script has an invalid step `{}`", self.0)
     }
 }
 
-/// Reads a whole script.
+/// Parses a whole script.
 ///
 /// # Errors
-/// The first word that is unknown, or has not what its kind needs.
-pub(crate) fn parse(script: &str) -> Result<Vec<Step>, Unknown> {
-    script.split_whitespace().map(|word| step(word).ok_or_else(|| Unknown(word.to_owned()))).collect()
+/// The first invalid step.
+pub(crate) fn parse(script: &str) -> Result<Vec<Step>, InvalidStep> {
+    script.split_whitespace().map(|word| step(word).ok_or_else(|| InvalidStep(word.to_owned()))).collect()
 }
 
 fn step(word: &str) -> Option<Step> {
@@ -104,11 +104,11 @@ fn step(word: &str) -> Option<Step> {
         }
         ("after", Some(rest)) => Step::After(span(rest)?),
         ("big", Some(rest)) => Step::Big(number(rest)?),
-        ("get", Some(rest)) => Step::Get(given(rest)?),
-        ("delete", Some(rest)) => Step::Delete(given(rest)?),
-        ("say", Some(rest)) => Step::Say(given(rest)?),
-        ("stage", Some(rest)) => Step::Stage(given(rest)?),
-        ("fail", Some(rest)) => Step::Fail(given(rest)?),
+        ("get", Some(rest)) => Step::Get(non_empty(rest)?),
+        ("delete", Some(rest)) => Step::Delete(non_empty(rest)?),
+        ("say", Some(rest)) => Step::Say(non_empty(rest)?),
+        ("stage", Some(rest)) => Step::Stage(non_empty(rest)?),
+        ("fail", Some(rest)) => Step::Fail(non_empty(rest)?),
         ("later", Some(rest)) => later(rest)?,
         ("dry", Some(rest)) => Step::Dry(Box::new(step(rest)?)),
         ("real", Some(rest)) => Step::Real(Box::new(step(rest)?)),
@@ -121,18 +121,18 @@ fn later(rest: &str) -> Option<Step> {
     let (command, arguments) = rest.split_once(':').unwrap_or((rest, ""));
     let arguments = arguments.split(',').filter(|argument| !argument.is_empty()).map(|argument| {
         let (name, value) = argument.split_once('=')?;
-        Some((given(name)?, value.replace('+', " ")))
+        Some((non_empty(name)?, value.replace('+', " ")))
     });
-    Some(Step::Later { span: span(after)?, command: given(command)?, arguments: arguments.collect::<Option<_>>()? })
+    Some(Step::Later { span: span(after)?, command: non_empty(command)?, arguments: arguments.collect::<Option<_>>()? })
 }
 
-/// What stands before the first colon, and all behind it.
+/// Splits a text at its first colon. Both parts must not be empty.
 fn pair(rest: &str) -> Option<(String, String)> {
     let (first, second) = rest.split_once(':')?;
-    Some((given(first)?, given(second)?))
+    Some((non_empty(first)?, non_empty(second)?))
 }
 
-fn given(text: &str) -> Option<String> {
+fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_in_their_order() {
+    fn words_are_parsed_in_their_order() {
         let steps = parse("after:10  any sleep\tlist call-off apps now wait trap spin").unwrap();
         let wanted = [
             Step::After(Duration::from_millis(10)),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_carries_what_it_needs() {
+    fn a_word_contains_the_arguments_of_its_step() {
         let trigger = Step::Trigger { pipeline: "cms/staging".into(), version: "1.0.2".into() };
         assert_eq!(one("trigger:cms/staging:1.0.2"), trigger);
         assert_eq!(one("set:key:a:b"), Step::Set { key: "key".into(), value: "a:b".into() });
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn work_for_later_has_its_arguments_by_name() {
+    fn a_scheduled_job_has_its_arguments_by_name() {
         let argument = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             one("later:500:script-app:app=cms,environment=staging,version=1,script=now+trigger:cms/staging:1"),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_with_a_wrong_word_is_refused_as_a_whole() {
+    fn a_script_with_an_invalid_word_is_rejected() {
         let wrong = [
             "dance",
             "wait:1",
@@ -230,8 +230,8 @@ mod tests {
             "releases:cms",
         ];
         for word in wrong {
-            assert_eq!(parse(&format!("now {word} trap")), Err(Unknown(word.to_owned())));
+            assert_eq!(parse(&format!("now {word} trap")), Err(InvalidStep(word.to_owned())));
         }
-        assert_eq!(Unknown("dance".into()).to_string(), "there is no step `dance`");
+        assert_eq!(InvalidStep("dance".into()).to_string(), "the script has an invalid step `dance`");
     }
 }

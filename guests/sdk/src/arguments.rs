@@ -1,7 +1,7 @@
 //! The typed arguments by parameter name.
 //!
-//! Invariant: the host has validated each value, so a missing value or a wrong type is an error of the plugin. It
-//! becomes a [`Failure`] and never a panic.
+//! Invariant: the host has validated each value, so a missing value or a wrong type is an error of the plugin. The
+//! functions then return a [`Failure`] and never panic.
 
 use core::time::Duration;
 
@@ -18,12 +18,12 @@ impl Arguments {
     /// Returns a required argument of the type text, app, environment, version, person, role or rest.
     ///
     /// # Errors
-    /// `invalid` if it was not given or has another type.
+    /// `invalid` if the argument was not given or has another type.
     pub fn text(&self, name: &str) -> Result<&str, Failure> {
         self.optional(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of the types of [`Arguments::text`].
+    /// Returns an optional argument of one of the types of [`Arguments::text`]; `None` if it was not given.
     pub fn optional(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -34,12 +34,12 @@ impl Arguments {
     /// Returns a required argument of the type integer.
     ///
     /// # Errors
-    /// `invalid` if it was not given or has another type.
+    /// `invalid` if the argument was not given or has another type.
     pub fn integer(&self, name: &str) -> Result<i64, Failure> {
         self.optional_integer(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of the type integer.
+    /// Returns an optional argument of the type integer; `None` if it was not given.
     pub fn optional_integer(&self, name: &str) -> Option<i64> {
         match self.value(name)? {
             Value::Integer(number) => Some(*number),
@@ -50,33 +50,33 @@ impl Arguments {
     /// Returns a required argument of the type duration.
     ///
     /// # Errors
-    /// `invalid` if it was not given or has another type.
+    /// `invalid` if the argument was not given or has another type.
     pub fn duration(&self, name: &str) -> Result<Duration, Failure> {
         self.optional_duration(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of the type duration.
+    /// Returns an optional argument of the type duration; `None` if it was not given.
     pub fn optional_duration(&self, name: &str) -> Option<Duration> {
         let milliseconds = self.optional_integer(name)?;
         Some(Duration::from_millis(milliseconds.try_into().ok()?))
     }
 
-    /// Whether an argument of the type boolean was given and is true.
+    /// Returns true if an argument of the type boolean was given and is true.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.value(name), Some(Value::Boolean(true)))
     }
 
-    /// The person who typed the command.
+    /// Returns the person who typed the command.
     pub fn caller(&self) -> &Person {
         &self.invocation.caller
     }
 
-    /// The job's id; in a query an id of this invocation.
+    /// Returns the job's id, for example `7f3ak`; in a query, an id of the invocation.
     pub fn job(&self) -> &str {
         &self.invocation.job
     }
 
-    /// The command's name, also if an alias was typed.
+    /// Returns the command's name, even if an alias was typed.
     pub fn command(&self) -> &str {
         &self.invocation.command
     }

@@ -1,7 +1,7 @@
 //! Commands, parameters and settings, written as constants.
 //!
 //! Invariant: a [`Command`] contains its handler, so each described command can be run.
-//! The host does the parsing and the help.
+//! Not here: parsing and help (the host).
 
 use crate::Arguments;
 use crate::bindings::exports::wardroom::plugin::commands::{self as wit, Failure, Kind, ParameterType, Reply};
@@ -48,7 +48,7 @@ impl Command {
         self
     }
 
-    /// Sets the parameters in their typing order.
+    /// Sets the parameters in the order in which people type them.
     pub const fn parameters(mut self, parameters: &'static [Parameter]) -> Self {
         self.parameters = parameters;
         self
@@ -76,7 +76,8 @@ impl Command {
 
 /// A parameter of a command. It is required unless it is [`Parameter::optional`].
 ///
-/// The name is typed in `--name VALUE`. The summary follows it in `help`: a fragment in lower case without a full stop.
+/// People type the name in `--name VALUE`. `help` prints the summary after the name, so the summary is a phrase in
+/// lower case without a full stop: `the environment to deploy to`.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     name: &'static str,
@@ -88,52 +89,53 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// One word, or several in quotes.
+    /// Creates a parameter for one word, or for several words in quotes.
     pub const fn text(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Text, name, summary)
     }
 
-    /// A whole number.
+    /// Creates a parameter for a whole number.
     pub const fn integer(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Integer, name, summary)
     }
 
-    /// A flag `--name` without a value. It is optional and false by default.
+    /// Creates a flag `--name` without a value. It is optional and false by default.
     pub const fn flag(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Boolean, name, summary).optional().named()
     }
 
-    /// A duration such as `90s` or `1d12h`.
+    /// Creates a parameter for a duration such as `90s` or `1d12h`.
     pub const fn duration(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Duration, name, summary)
     }
 
-    /// The name of an app. The host compares the app of an effect with it.
+    /// Creates a parameter for the name of an app. The host compares the app of each effect with the argument.
     pub const fn app(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::App, name, summary)
     }
 
-    /// The name of an environment. The host compares the environment of an effect with it.
+    /// Creates a parameter for the name of an environment. The host compares the environment of each effect with the
+    /// argument.
     pub const fn environment(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Environment, name, summary)
     }
 
-    /// A version. The host compares the version of an effect with it.
+    /// Creates a parameter for a version. The host compares the version of each effect with the argument.
     pub const fn version(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Version, name, summary)
     }
 
-    /// A person: an id, a handle or an unambiguous display name.
+    /// Creates a parameter for a person: an id, a handle or an unambiguous display name.
     pub const fn person(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Person, name, summary)
     }
 
-    /// The name of a role with `grant_in_chat`.
+    /// Creates a parameter for the name of a role with `grant_in_chat`.
     pub const fn role(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Role, name, summary)
     }
 
-    /// The rest of the line. Allowed for the last parameter only.
+    /// Creates a parameter for the rest of the line. Only the last parameter can be of this type.
     pub const fn rest(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Rest, name, summary)
     }
@@ -148,7 +150,7 @@ impl Parameter {
         self
     }
 
-    /// Makes the parameter available by name (`--name VALUE`) only, and not by position.
+    /// Allows the parameter only by name (`--name VALUE`), and not by position.
     pub const fn named(mut self) -> Self {
         self.named = true;
         self
@@ -188,7 +190,7 @@ impl Setting {
         Self { name, summary, required: false, pattern: "", many: false }
     }
 
-    /// Makes the setting required: the plugin does not load without it.
+    /// Makes the setting required. The plugin does not load without a required setting.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self

@@ -1,6 +1,7 @@
 //! Formats for times, durations and command lines.
 //!
-//! Invariant: the functions are pure, and times are in UTC. Calendar arithmetic needs a library of the plugin.
+//! Invariant: the functions are pure, and times are in UTC.
+//! Not here: calendar arithmetic; a plugin adds a library for it.
 
 use crate::bindings::wardroom::plugin::types::Instant;
 
@@ -27,12 +28,12 @@ pub fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// Formats the duration between two moments like [`duration`]. It is zero if `ended` is before `started`.
+/// Formats the time from `started` to `ended` like [`duration`]. If `ended` is before `started`, the duration is zero.
 pub fn elapsed(started: Instant, ended: Instant) -> String {
     duration(ended.unix_ms.saturating_sub(started.unix_ms))
 }
 
-/// Formats a moment with minute precision: `2026-11-21 10:04 UTC`.
+/// Formats a time with minute precision: `2026-11-21 10:04 UTC`.
 pub fn moment(instant: Instant) -> String {
     let (year, month, day) = civil(instant.unix_ms / DAY);
     let minutes = instant.unix_ms % DAY / MINUTE;
@@ -60,8 +61,8 @@ fn pair(span: u64, large: (u64, &str), small: (u64, &str)) -> String {
     }
 }
 
-/// Converts days since 1970-01-01 to year, month and day. Years start in March, so that the leap day is the last day.
-/// Eras of 400 years have a constant number of days.
+/// Converts days since 1970-01-01 to year, month and day. The calculation uses years that start in March, so that the
+/// leap day is the last day of a year, and eras of 400 years, which all have the same number of days.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
@@ -85,9 +86,9 @@ mod tests {
 
     #[test]
     fn durations_have_at_most_their_two_largest_units() {
-        let said = [340, 1500, 2000, 59_499, 59_500, 361_000, 3_600_000, 3_780_000, 187_200_000].map(duration);
+        let texts = [340, 1500, 2000, 59_499, 59_500, 361_000, 3_600_000, 3_780_000, 187_200_000].map(duration);
         let wanted = ["less than a second", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
-        assert_eq!(said, wanted);
+        assert_eq!(texts, wanted);
         assert_eq!(
             elapsed(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
             "less than a second",

@@ -1,11 +1,11 @@
-//! The macro that adds a WIT package besides the contract to a plugin.
+//! The macro that adds another WIT package to a plugin.
 
 /// Generates the imports of a WIT package that a capability of the host provides.
 ///
 /// The macro takes the options of [`wit_bindgen::generate!`](crate::wit_bindgen::generate) in braces: `path`, the
-/// folders of the package and of the packages that it uses, and `world`, a world that only imports. It adds the options
-/// that the SDK needs. The contract's `types` are this crate's [`types`](crate::types), so the package's `error` is
-/// an [`Error`](crate::Error).
+/// folders of the package and of the packages that it uses, and `world`, a world that only imports. The macro adds the
+/// options that the SDK needs. It maps the contract's `types` to the SDK's [`types`](crate::types), so the package's
+/// `error` is an [`Error`](crate::Error).
 ///
 /// ```no_run
 /// mod bindings {
@@ -34,7 +34,7 @@
 /// # fn main() {}
 /// ```
 ///
-/// A package in files needs no `inline`; this crate's README shows the layout.
+/// A package in files needs no `inline`; the SDK's README shows the layout.
 #[macro_export]
 macro_rules! import {
     ({ $($options:tt)* }) => {

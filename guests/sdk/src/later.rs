@@ -1,4 +1,4 @@
-//! Scheduled jobs. [`crate::jobs`] lists and cancels them.
+//! Schedules jobs. [`crate::jobs`] lists and cancels scheduled jobs.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::bindings::wardroom::plugin::jobs::{self, LaterRequest, Left};
 use crate::bindings::wardroom::plugin::types::{Entry, Error};
 use crate::wait::milliseconds;
 
-/// One of this plugin's actions that is scheduled as a job of its own.
+/// A request to run one of this plugin's actions later, as a separate job.
 ///
 /// ```no_run
 /// # use core::time::Duration;
@@ -27,7 +27,7 @@ impl Later {
         Self { command: command.into(), arguments: Vec::new() }
     }
 
-    /// Adds an argument by parameter name. The value has the form in which a person would type it.
+    /// Adds an argument by parameter name. The value is written as a person would type it, for example `2h`.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.arguments.push(Entry { name: name.into(), value: value.into() });

@@ -1,7 +1,7 @@
 //! Rust SDK for Wardroom plugins.
 //!
-//! Architecture Invariant: this crate imports no WASI and calls no host function by itself, so a plugin's import list
-//! contains only the calls of its author.
+//! Architecture Invariant: the SDK imports no WASI and calls no host function by itself, so a plugin imports only the
+//! functions that its author calls.
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
@@ -31,5 +31,5 @@ pub use plugin::Plugin;
 pub use plugin::{describe, run};
 pub use reply::code;
 pub use wait::{first_of, sleep, timer, wait_for, wait_until};
-/// The generator behind [`import!`], for options that the macro does not set.
+/// The code generator that [`import!`] calls.
 pub use wit_bindgen;

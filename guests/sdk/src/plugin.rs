@@ -1,13 +1,13 @@
 //! The trait that makes a type a plugin, and the macro that exports it.
 //!
-//! Invariant: [`describe`] and [`run`] use the same table.
+//! Invariant: [`describe`] and [`run`] use the same table of commands.
 
 use crate::bindings::exports::wardroom::plugin::commands::{Description, Failure, Invocation, Reply};
 use crate::{Arguments, Command, Setting};
 
 /// A plugin: a table of commands. [`crate::export!`] exports it to the host.
 pub trait Plugin {
-    /// The commands.
+    /// The commands, 1 to 64. `help` lists them in this order.
     const COMMANDS: &'static [Command];
 
     /// The settings that an operator can write under `[plugin.NAME.config]`.
@@ -25,7 +25,7 @@ pub fn describe<P: Plugin>() -> Description {
 /// Runs one command of a plugin.
 ///
 /// # Errors
-/// The failure of the handler; `invalid` if the plugin has no such command.
+/// The failure of the handler; `invalid` if the plugin does not have the command.
 pub fn run<P: Plugin>(invocation: Invocation) -> Result<Reply, Failure> {
     let mut commands = P::COMMANDS.iter();
     match commands.find(|command| command.is_named(&invocation.command)) {
@@ -34,8 +34,8 @@ pub fn run<P: Plugin>(invocation: Invocation) -> Result<Reply, Failure> {
     }
 }
 
-/// Exports a type that implements [`Plugin`](crate::Plugin) as the plugin of this crate. Use it once per crate. The
-/// crate must be a `cdylib`.
+/// Exports a type that implements [`Plugin`](crate::Plugin) as the plugin of the calling crate. Call the macro once per
+/// crate. The crate must be a `cdylib`.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {

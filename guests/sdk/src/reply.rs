@@ -1,6 +1,6 @@
 //! The result of a command: a [`Reply`], or a [`Failure`] with one of five codes.
 //!
-//! Invariant: a denial keeps the host's message, which names the rule that is missing.
+//! Invariant: a denial keeps the host's message, which names the missing or refusing rule.
 
 use crate::bindings::exports::wardroom::plugin::commands::{Failure, Reply};
 use crate::bindings::wardroom::plugin::pipelines::WaitError;
@@ -14,7 +14,7 @@ pub mod code {
     pub const FAILED: &str = "failed";
     /// A person cancelled the job.
     pub const CANCELLED: &str = "cancelled";
-    /// The state of an effect is not known.
+    /// It is not known whether an effect happened.
     pub const UNKNOWN: &str = "unknown";
     /// The arguments are not valid.
     pub const INVALID: &str = "invalid";
@@ -33,7 +33,7 @@ impl Reply {
 }
 
 impl Failure {
-    /// Creates a failure with a code of [`code`].
+    /// Creates a failure with one of the codes in [`code`].
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }
     }

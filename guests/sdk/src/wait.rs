@@ -1,7 +1,8 @@
-//! Waiting for a run, for a time, or for the first of several.
+//! Waits for a run, for a timer, or for the first of several.
 //!
-//! Invariant: all functions use the contract's only waiting call, so a plugin that only waits for runs imports no
-//! clock. [`crate::Later`] schedules jobs.
+//! Invariant: all functions use the contract's only waiting call, so a plugin that waits only for runs does not import
+//! the clock.
+//! Not here: scheduled jobs ([`crate::Later`]).
 
 use core::time::Duration;
 
@@ -40,7 +41,7 @@ pub fn wait_until(timer: &Timer) -> Result<Ready, WaitError> {
 /// Waits for a duration with millisecond precision.
 ///
 /// # Errors
-/// The errors of `clock.after` and `pipelines.wait`; `cancelled` if the job was cancelled before.
+/// The errors of `clock.after` and `pipelines.wait`; `cancelled` if the job was cancelled before the time was over.
 pub fn sleep(span: Duration) -> Result<Ready, WaitError> {
     wait_until(&timer(span)?)
 }
@@ -53,7 +54,7 @@ pub fn timer(span: Duration) -> Result<Timer, Error> {
     clock::after(Span { milliseconds: milliseconds(span) })
 }
 
-/// Waits until the first of these items is ready, and returns its index.
+/// Waits until the first of `items` is ready. Returns its index in `items` and its result.
 ///
 /// # Errors
 /// The errors of `pipelines.wait`.
@@ -66,12 +67,12 @@ fn with_index(items: &[Waitable], ready: Ready) -> Result<(usize, Ready), WaitEr
         Some(index) => Ok((index, ready)),
         None => Err(WaitError::Other(Problem {
             code: "unknown".to_owned(),
-            message: format!("the host returned the {} `{}`, which is not among the items", ready.kind, ready.id),
+            message: format!("the host returned the {} `{}`, but the plugin did not wait for it", ready.kind, ready.id),
         })),
     }
 }
 
-/// Converts a duration for the contract. A duration over `u64::MAX` milliseconds is clamped; the host rejects it.
+/// Converts a duration to milliseconds, at most `u64::MAX`. The host rejects durations over 400 days.
 pub(crate) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! The closing line of a deployment: the outcome, the duration and the next command.
 //!
-//! Invariant: the functions are pure. Each command in a line is valid as it stands.
-//! The plugins supply the text of the success.
+//! Invariant: the functions are pure. Each command in a line can be typed unchanged.
+//! Not here: the text of a success (the plugins).
 
 use wardroom_guest::{Failure, Reply, code, command_line};
 
@@ -10,27 +10,27 @@ use crate::{Ended, Outcome, Target};
 /// The parts of a closing line.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
-    /// The target.
+    /// The target, whose title begins the line.
     pub target: &'a Target,
     /// The text of the success: `deployed version 1.0.2 to staging`.
     pub done: String,
-    /// A note about the success, shown in brackets; may be empty.
+    /// A note about the success, shown in brackets, for example `1.0.3 failed`; may be empty.
     pub aside: String,
-    /// Sentences after the success; may be empty.
+    /// Sentences after the success, for example `Undo: rollback cms staging`; may be empty.
     pub next: String,
-    /// The attempt, for the other outcomes: `version 1.0.2 to staging`.
+    /// The name of the attempt, for the other outcomes: `version 1.0.2 to staging`.
     pub tried: String,
-    /// The last version that succeeded there.
+    /// The last version that succeeded in the environment.
     pub last_good: Option<&'a str>,
-    /// The command that retries the attempt.
+    /// The command that retries the attempt, for example `deploy cms staging 1.0.2`.
     pub again: String,
 }
 
 impl Closing<'_> {
-    /// Returns the line.
+    /// Formats the line. A success becomes a [`Reply`].
     ///
     /// # Errors
-    /// Any outcome but a success.
+    /// Any other outcome becomes a [`Failure`] with the line.
     pub fn line(&self, ended: &Ended) -> Result<Reply, Failure> {
         let Self { tried, again, .. } = self;
         let title = &self.target.title;
@@ -67,13 +67,13 @@ impl Closing<'_> {
     }
 }
 
-/// Returns the undo command of a success that changed the version: `Undo: rollback cms staging`.
+/// Returns the sentence with the undo command: `Undo: rollback cms staging`.
 pub fn undo(target: &Target) -> String {
     format!("Undo: {}", command_line(&["rollback", &target.app, target.environment()]))
 }
 
-/// Formats a reason. A reason that starts with `in` (`in step migrate (exit code 3)`) continues the sentence; others
-/// follow a colon.
+/// Formats a reason for the end of a clause. A reason that starts with `in` (`in step migrate (exit code 3)`) follows a
+/// space; other reasons follow a colon.
 fn reason(reason: &str) -> String {
     match reason.trim().trim_end_matches('.') {
         "" => String::new(),
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    fn said(last_good: Option<&str>, aside: &str, outcome: Outcome, reason: &str, took: Option<&str>) -> String {
+    fn text(last_good: Option<&str>, aside: &str, outcome: Outcome, reason: &str, took: Option<&str>) -> String {
         let target = target();
         let closing = Closing {
             target: &target,
@@ -122,10 +122,10 @@ mod tests {
 
     #[test]
     fn a_success_has_the_duration_and_the_note() {
-        let said = |aside, took| said(None, aside, Outcome::Succeeded, "ignored", took);
-        assert_eq!(said("", Some("2 s")), "Content Management System: deployed version 1.0.3 to staging in 2 s.");
+        let text = |aside, took| text(None, aside, Outcome::Succeeded, "ignored", took);
+        assert_eq!(text("", Some("2 s")), "Content Management System: deployed version 1.0.3 to staging in 2 s.");
         assert_eq!(
-            said("1.0.2 failed", None),
+            text("1.0.2 failed", None),
             "Content Management System: deployed version 1.0.3 to staging (1.0.2 failed)."
         );
         assert_eq!(undo(&target()), "Undo: rollback cms staging");
@@ -134,12 +134,12 @@ mod tests {
     #[test]
     fn a_failure_has_the_step_and_the_retry_command() {
         assert_eq!(
-            said(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
+            text(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
             "failed> Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
              (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
         assert_eq!(
-            said(None, "", Outcome::Failed, "timed out after 10 min.", Some("10 min")),
+            text(None, "", Outcome::Failed, "timed out after 10 min.", Some("10 min")),
             "failed> Content Management System: version 1.0.3 to staging failed after 10 min: timed out after 10 min. \
              Last good: none. Again: deploy cms staging 1.0.3"
         );
@@ -148,12 +148,12 @@ mod tests {
     #[test]
     fn cancelled_and_unknown_outcomes_are_not_reported_as_failures() {
         assert_eq!(
-            said(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
+            text(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
             "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. Last good: 1.0.2. \
              Again: deploy cms staging 1.0.3"
         );
         assert_eq!(
-            said(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
+            text(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
             "unknown> Content Management System: the outcome of version 1.0.3 to staging is unknown: \
              the run was interrupted. Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );

@@ -6,14 +6,14 @@ use wardroom_guest::catalog::Release;
 
 use crate::Outcome;
 
-/// The attempts in one app and environment, newest first.
+/// The attempts to deploy one app to one environment, newest first.
 #[derive(Debug, Clone)]
 pub struct History<'a> {
     attempts: Vec<&'a Release>,
 }
 
 impl<'a> History<'a> {
-    /// Takes the releases of one app and environment, newest first.
+    /// Creates a history from the releases of one app and environment, which must be ordered newest first.
     pub fn of(attempts: impl IntoIterator<Item = &'a Release>) -> Self {
         Self { attempts: attempts.into_iter().collect() }
     }
@@ -28,12 +28,12 @@ impl<'a> History<'a> {
         self.attempts.first().copied()
     }
 
-    /// Returns the newest success. A later attempt may have replaced it before it failed.
+    /// Returns the newest success. A later attempt that failed may still have replaced its version.
     pub fn last_good(&self) -> Option<&'a Release> {
         self.successes().next()
     }
 
-    /// Returns the version that is certain to run there: the newest attempt, if it succeeded.
+    /// Returns the version of the newest attempt if the attempt succeeded; otherwise the running version is uncertain.
     pub fn current(&self) -> Option<&'a str> {
         let newest = self.newest()?;
         succeeded(newest).then_some(newest.version.as_str())
@@ -50,8 +50,8 @@ impl<'a> History<'a> {
         good
     }
 
-    /// Returns the releases that a rollback can restore, newest first: all good versions except the current one. A
-    /// rollback without a version selects the first.
+    /// Returns the releases that a rollback can restore, newest first: the releases of [`History::good`] without the
+    /// current version. A rollback without a version selects the first.
     pub fn choices(&self) -> Vec<&'a Release> {
         let current = self.current();
         let mut choices = self.good();

@@ -1,11 +1,11 @@
 //! Deployment of one version of an app to one environment, shared by the plugins that deploy.
 //!
 //! [`Target::find`] reads the catalog, [`Target::run`] runs the strategy that the catalog names, [`Closing`] formats
-//! the closing line, and [`History`] evaluates the releases of the target. A new strategy is a module beside `pipeline`
+//! the closing line, and [`History`] evaluates the releases of the target. A new strategy is a module like `pipeline`
 //! and an arm in [`Target::run`].
 //!
-//! Architecture Invariant: a plugin that did not get the end of a run never reports a failure, but
-//! [`Outcome::Unknown`].
+//! Architecture Invariant: if a plugin does not receive the end of a run, it reports [`Outcome::Unknown`] and never a
+//! failure.
 
 mod closing;
 mod history;
@@ -19,11 +19,11 @@ pub use target::{MAX_RELEASES, Target};
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// The outcome.
+    /// The outcome that the closing line reports.
     pub outcome: Outcome,
-    /// Why it did not succeed, for people; may be empty.
+    /// The reason if the attempt did not succeed, for example `in step migrate (exit code 3)`; may be empty.
     pub reason: String,
-    /// The formatted duration; `None` if it is not known.
+    /// The formatted duration, for example `6 min 1 s`; `None` if it is not known.
     pub duration: Option<String>,
 }
 
@@ -34,14 +34,14 @@ pub enum Outcome {
     Succeeded,
     /// The deployment reported a failure.
     Failed,
-    /// A person cancelled it.
+    /// A person cancelled the deployment.
     Cancelled,
-    /// The outcome is not known.
+    /// The deployment may have succeeded or failed.
     Unknown,
 }
 
 impl Outcome {
-    /// Parses an outcome of the contract. A value that this version does not have becomes [`Outcome::Unknown`].
+    /// Parses an outcome of the contract, for example `succeeded`. An unknown word becomes [`Outcome::Unknown`].
     pub fn of(word: &str) -> Self {
         match word {
             "succeeded" => Self::Succeeded,

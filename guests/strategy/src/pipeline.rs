@@ -13,19 +13,21 @@ pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
         Ok(run) => run,
         Err(error) => return not_started(target, version, error),
     };
-    // A failed update of the status card must not fail the deployment.
+    // Ignore the error: a failed update of the status card must not fail the deployment.
     let _ = chat::stage(&Message { text: format!("{} is running", request.pipeline) });
     Ok(ended(wait_for(&run)))
 }
 
-/// Returns those of the parameters `version`, `app` and `environment` that the pipeline takes.
+/// Returns the parameters `version`, `app` and `environment` with their values, without those that the pipeline does
+/// not take.
 fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     let known = [("version", version), ("app", target.app.as_str()), ("environment", target.environment())];
     let taken = |name: &str| target.deployment.parameters.iter().any(|parameter| parameter == name);
     if !taken("version") {
         // The pipeline would deploy another version than the closing line reports.
         return Err(Failure::invalid(format!(
-            "the pipeline `{}` takes no parameter `version`, so it cannot deploy a given version",
+            "the pipeline `{}` has no parameter `version`, so it cannot deploy the typed version; add `version` to its \
+             `parameters` in `plugins.toml`",
             target.deployment.pipeline
         )));
     }
@@ -33,7 +35,7 @@ fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
 }
 
-/// Converts an error of the start. If it is not known whether the run was started, the outcome is unknown.
+/// Converts an error of `pipelines.trigger`. If it is not known whether the run was started, the outcome is unknown.
 fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Failure> {
     let denied = matches!(error, Error::Denied(_));
     let failure = Failure::from(error);
@@ -43,8 +45,12 @@ fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Fa
     if failure.code == code::UNKNOWN {
         return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, duration: None });
     }
-    let message =
-        format!("{}: version {version} to {} did not start: {}", target.title, target.environment(), failure.message);
+    let message = format!(
+        "{}: the deployment of version {version} to {} did not start: {}",
+        target.title,
+        target.environment(),
+        failure.message
+    );
     Err(Failure { message, ..failure })
 }
 
@@ -56,7 +62,7 @@ fn ended(waited: Result<Ready, WaitError>) -> Ended {
             reason: ready.message,
         },
         Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), duration: None },
-        // The run continues, and its end is not observed.
+        // The run may still continue, but the plugin does not receive its end.
         Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, duration: None },
     }
 }
@@ -105,7 +111,7 @@ mod tests {
         let failure = not_started(&target(&[]), "1.0.2", Error::Other(problem)).unwrap_err();
         assert_eq!(
             failure.message,
-            "Content Management System: version 1.0.2 to staging did not start: `ci` does not answer"
+            "Content Management System: the deployment of version 1.0.2 to staging did not start: `ci` does not answer"
         );
     }
 

@@ -5,20 +5,20 @@ use wardroom_guest::catalog::{self, App, AppQuery, Deployment, Release, ReleaseQ
 
 use crate::{Ended, pipeline};
 
-/// The maximum number of releases that the host returns.
+/// The maximum number of releases that one call of `catalog.releases` returns.
 pub const MAX_RELEASES: u32 = 200;
 
-/// Enough releases to find one that is not of this job.
-const FEW: u32 = 10;
+/// Number of releases that [`Target::last_good`] reads. It skips releases of the job itself.
+const LAST_GOOD_LIMIT: u32 = 10;
 
 /// One app in one environment.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The app's name.
+    /// The app's name, for example `cms`.
     pub app: String,
-    /// The app's display name.
+    /// The app's display name, for example `Content Management System`.
     pub title: String,
-    /// The deployment of the catalog.
+    /// The catalog's entry for the environment.
     pub deployment: Deployment,
 }
 
@@ -26,20 +26,20 @@ impl Target {
     /// Reads a target from the catalog.
     ///
     /// # Errors
-    /// `invalid` if the caller may not see the app or the app has no such environment; the errors of
+    /// `invalid` if the caller may not see the app, or if the app is not deployed to the environment; the errors of
     /// `catalog.apps`.
     pub fn find(app: &str, environment: &str) -> Result<Self, Failure> {
         let found = catalog::apps(&AppQuery { app: Some(app.to_owned()) })?;
         match found.into_iter().find(|candidate| candidate.name == app) {
             Some(known) => Self::of(known, environment),
-            None => Err(Failure::invalid(format!("there is no app `{app}` that you may see"))),
+            None => Err(Failure::invalid(format!("the app `{app}` does not exist or you may not see it"))),
         }
     }
 
-    /// Returns the target of an app of the catalog.
+    /// Returns the target for an app that the catalog returned.
     ///
     /// # Errors
-    /// `invalid` if the app has no such environment that the caller may see.
+    /// `invalid` if the app has no deployment to the environment that the caller may see.
     pub fn of(app: App, environment: &str) -> Result<Self, Failure> {
         let App { name, title, deployments } = app;
         let known = deployments.iter().map(|one| format!("`{}`", one.environment)).collect::<Vec<_>>();
@@ -47,30 +47,30 @@ impl Target {
             Some(deployment) => Ok(Self { app: name, title, deployment }),
             None if known.is_empty() => Err(Failure::invalid(format!("{title} has no deployment that you may see"))),
             None => Err(Failure::invalid(format!(
-                "{title} is not deployed to `{environment}`; it is to {}",
+                "{title} is not deployed to `{environment}`, only to {}",
                 known.join(", ")
             ))),
         }
     }
 
-    /// Returns the environment's name.
+    /// Returns the environment's name, for example `staging`.
     pub fn environment(&self) -> &str {
         &self.deployment.environment
     }
 
-    /// Returns the last version that succeeded there before this job, if any.
+    /// Returns the last version that another job than `job` deployed to the target with success, if any.
     ///
-    /// Other jobs can deploy there while this job waits for the deployment lock or an approval. The result is final
-    /// only after the run has ended, while this job still holds the lock.
+    /// Other jobs can deploy to the target while this job waits for the deployment lock or an approval. The result is
+    /// final only after the run has ended, while this job still holds the lock.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
     pub fn last_good(&self, job: &str) -> Result<Option<String>, Failure> {
-        let good = self.query(None, Some("succeeded"), FEW)?;
+        let good = self.query(None, Some("succeeded"), LAST_GOOD_LIMIT)?;
         Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
     }
 
-    /// Returns the attempts there before this job, newest first, at most [`MAX_RELEASES`].
+    /// Returns the attempts of other jobs than `job`, newest first, at most [`MAX_RELEASES`].
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -80,7 +80,7 @@ impl Target {
         Ok(releases)
     }
 
-    /// Returns the newest success of a version there, however long ago.
+    /// Returns the newest release with this version and the outcome `succeeded`, of any age.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -102,13 +102,13 @@ impl Target {
     /// Deploys a version with the strategy that the catalog names, and waits for the end.
     ///
     /// # Errors
-    /// Nothing was started: `denied` with the host's message, `invalid` if the strategy is not supported or
-    /// takes no version, or the error of the start.
+    /// The deployment was not started: `denied` with the host's message, `invalid` if the strategy is not supported or
+    /// its pipeline has no parameter `version`, or another error of `pipelines.trigger`.
     pub fn run(&self, version: &str) -> Result<Ended, Failure> {
         match self.deployment.strategy.as_str() {
             "pipeline" => pipeline::run(self, version),
             other => Err(Failure::invalid(format!(
-                "{} is deployed to {} with the strategy `{other}`; this plugin supports only `pipeline`",
+                "{} is deployed to {} with the strategy `{other}`, but this plugin supports only `pipeline`",
                 self.title,
                 self.environment()
             ))),
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(failure.code, "invalid");
         assert_eq!(
             failure.message,
-            "Content Management System is not deployed to `qa`; it is to `staging`, `production`"
+            "Content Management System is not deployed to `qa`, only to `staging`, `production`"
         );
         let failure = Target::of(cms(vec![]), "qa").unwrap_err();
         assert_eq!(failure.message, "Content Management System has no deployment that you may see");
@@ -153,8 +153,8 @@ mod tests {
         let failure = target.run("1.0.2").unwrap_err();
         assert_eq!(
             failure.message,
-            "Content Management System is deployed to staging with the strategy `canary`; \
-             this plugin supports only `pipeline`"
+            "Content Management System is deployed to staging with the strategy `canary`, \
+             but this plugin supports only `pipeline`"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The calls of `acme:tickets`, generated from `wit/`.
+//! The host calls of `acme:tickets`, generated from `wit/`.
 
 #![allow(missing_docs, unsafe_code, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
 

@@ -1,8 +1,8 @@
-//! The plugin `tickets`: an example of a plugin that calls a WIT package besides the contract.
+//! The plugin `tickets`: an example of a plugin that calls a WIT package of a capability.
 //!
 //! The package `acme:tickets` is in `wit/`. The host must have a capability with the same package, and the
 //! operator must grant its calls.
-//! Invariant: the package uses the contract's `error`, so `?` works on its calls as on the contract's.
+//! Invariant: the package uses the contract's `error`, so `?` works on its calls as on the contract's calls.
 
 mod bindings;
 
@@ -23,7 +23,7 @@ impl Plugin for Tickets {
                 Parameter::app("app", "the app that the ticket is about"),
                 Parameter::environment("environment", "the environment that the ticket is about"),
                 Parameter::text("id", "the ticket's id"),
-                Parameter::rest("reason", "why it is closed").optional(),
+                Parameter::rest("reason", "the reason for closing it").optional(),
             ]),
     ];
 }

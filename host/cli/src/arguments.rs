@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! Invariant: the help of each subcommand states what it does and prints, its exit codes, and an example. A test checks this.
+//! Invariant: the help of each subcommand states its purpose, its output, its exit codes and an example. A test checks
+//! the help.
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve: connect to the configured chats and answer
+    /// Run the host: connect to the configured chats and run commands
     ///
     /// Runs until SIGINT, SIGTERM or, with a console, the end of standard input. Prints the
     /// console's replies to standard output and the log to standard error. RUST_LOG sets the log
@@ -37,20 +38,20 @@ Example:
   echo 'where cms' | wardroom run"
     )]
     Run {
-        /// Refuse to start where a plugin is not in plugins.lock or its bytes differ from it
+        /// Refuse to start if a plugin is not in plugins.lock, or has other bytes than in plugins.lock
         #[arg(long)]
         locked: bool,
-        /// Take over the state of a host on another machine, which must be stopped for good
+        /// Take over the database of a host on another machine, which must not run again
         #[arg(long)]
         adopt: bool,
-        /// Run one identity only; a second process needs its own store and listener
+        /// Run only one bot; each process needs its own store and HTTP listener
         #[arg(long, value_name = "NAME")]
         bot: Option<String>,
     },
     /// Report every problem of the configuration and the plugins
     ///
-    /// Prints each problem with its file, its line and the line to write instead. Without
-    /// problems, prints the numbers of plugins and commands, and warnings.
+    /// Prints each problem with its file, its line and a correction. Without problems, prints the
+    /// number of plugins and commands, and warnings.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -69,10 +70,10 @@ Example:
         #[command(flatten)]
         output: Output,
     },
-    /// Report what each plugin can do, may do and did
+    /// Report the host calls of each plugin: imported, permitted and made
     ///
-    /// Prints, for each plugin and host call, the rules that permit it and how often it was used,
-    /// as far back as the journal reaches. Also prints approval rules, overridden approvals,
+    /// Prints, for each plugin and host call, the rules that permit the call and how often it was
+    /// made, as far back as the journal reaches. Also prints approval rules, overridden approvals,
     /// triggers and warnings.
     #[command(
         args_conflicts_with_subcommands = true,
@@ -107,12 +108,12 @@ Example:
   wardroom can @bob:example.org deploy cms production 1.0.2"
     )]
     Can {
-        /// The person: an id, a handle, or a name of the configuration
+        /// The person: an id, a handle, or a name in the configuration
         user: String,
-        /// The command as the person would type it
+        /// The command, without the prefix
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
-        /// The room, as the configuration names it
+        /// The room of the command, with its name in the configuration
         #[arg(long)]
         room: Option<String>,
         #[command(flatten)]
@@ -136,16 +137,16 @@ Example:
         /// Also list closed jobs, newest first
         #[arg(long)]
         all: bool,
-        /// The most jobs to list
+        /// The maximum number of jobs
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
         output: Output,
     },
-    /// Show the status or the end of a job
+    /// Show the status or the outcome of a job
     ///
-    /// Prints its command, its status, the deployment locks that it holds and its last journal
-    /// entries. Works while a host runs.
+    /// Prints the job's command, its status, the deployment locks that it holds and its last
+    /// journal entries. Works while a host runs.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -166,17 +167,17 @@ Example:
     /// Show or verify the journal
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// Inspect plugins, and lock their bytes
+    /// Inspect a plugin file, or pin the bytes of plugins
     #[command(subcommand)]
     Plugin(PluginCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Report who may run what where, and why
+    /// Report the commands that each person may run, and why
     ///
-    /// Prints, for each person, app and environment, the commands and the rule or the grant that
-    /// permits them, and the roles in which the person may approve.
+    /// Prints, for each person, app and environment, the permitted commands with the rule or grant
+    /// that permits them, and the roles through which the person may approve.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -198,8 +199,8 @@ Example:
 pub(crate) enum JournalCommand {
     /// Show the journal of a job
     ///
-    /// Prints one line for each entry: what was typed, each host call, the rule that decided it,
-    /// and its result. Works while a host runs.
+    /// Prints one line for each entry: the typed command, and each host call with the rule that
+    /// permitted or refused it and with its result. Works while a host runs.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -220,7 +221,7 @@ Example:
     /// Verify that nothing in the journal was changed, removed or moved
     ///
     /// Checks the hash chain over all jobs, entries, queries and refusals, and prints its head.
-    /// Keep the head elsewhere and pass it to a later check: this reveals a truncated chain.
+    /// Store the head elsewhere and pass it to a later check, which then detects a truncated chain.
     /// Works while a host runs.
     #[command(
         verbatim_doc_comment,
@@ -234,7 +235,7 @@ Example:
   wardroom journal verify --head \"$(cat head)\""
     )]
     Verify {
-        /// The head that an earlier check printed; fail unless the chain contains it
+        /// The head that an earlier check printed; the check fails if the chain does not contain it
         #[arg(long, value_name = "NUMBER:HASH", value_parser = parse_head)]
         head: Option<Head>,
         #[command(flatten)]
@@ -244,9 +245,9 @@ Example:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Describe a plugin file without running a command
+    /// Describe a plugin file without running one of its commands
     ///
-    /// Prints its digest, its contract, its commands, its settings and every host call that it
+    /// Prints the plugin's digest, contract, commands and settings, and every host call that it
     /// imports.
     #[command(
         verbatim_doc_comment,
@@ -260,14 +261,14 @@ Example:
   wardroom plugin inspect deploy.wasm"
     )]
     Inspect {
-        /// A core module or a component
+        /// The WebAssembly file: a core module or a component
         file: PathBuf,
         #[command(flatten)]
         output: Output,
     },
     /// Write plugins.lock, which pins the bytes of every plugin
     ///
-    /// Prints the changes. The file is written beside the configuration; commit it.
+    /// Prints the changes. The file is in the folder of the configuration. Commit it.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -280,38 +281,37 @@ Example:
   wardroom plugin lock --check"
     )]
     Lock {
-        /// Write nothing; fail where the lock would change
+        /// Do not write the file; fail if it would change
         #[arg(long)]
         check: bool,
     },
 }
 
-/// The option of all subcommands that print a report.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// The format of the report
+    /// The format of the output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// For programs
+    /// JSON for programs
     Json,
 }
 
-/// Parses a head as `journal verify` prints it.
+/// Parses a head such as `12:0f3a…`, as `journal verify` prints it.
 fn parse_head(text: &str) -> Result<Head, String> {
-    let wrong = || "write it as it was printed: a number, a colon, and 64 hexadecimal digits".to_owned();
-    let (number, hash) = text.trim().split_once(':').ok_or_else(wrong)?;
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let invalid = || "a head is a number, a colon and 64 hexadecimal digits, as `journal verify` prints it".to_owned();
+    let (number, hash) = text.trim().split_once(':').ok_or_else(invalid)?;
+    let number: u64 = number.parse().map_err(|_| invalid())?;
     let hash = hash.to_ascii_lowercase();
-    // Links are numbered from 1, so no chain contains head 0.
+    // The first link has the number 1.
     if number == 0 || hash.len() != 64 || !hash.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(wrong());
+        return Err(invalid());
     }
     Ok(Head { number, hash })
 }
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn every_subcommand_has_complete_help() {
-        /// Whether a command is run by itself, and is not only a group of subcommands.
+        /// Whether a command runs by itself. A group of subcommands such as `journal` does not.
         fn runs(command: &clap::Command) -> bool {
             !command.is_subcommand_required_set()
         }

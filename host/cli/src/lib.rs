@@ -1,11 +1,11 @@
 //! The host as a library: reads the command line, runs one subcommand and returns its exit code.
 //!
-//! The binary `wardroom` is [`main`] with [`Unchanged`]. A program of its own can add capabilities to the same host, and put
-//! wrappers around its adapters and its store, with [`Instrument`]; everything else in this crate is private.
+//! The binary `wardroom` is [`main`] with [`Unchanged`]. Another program can use [`Instrument`] to add capabilities to
+//! the same host, or to wrap its adapters and its store. Everything else in this crate is private.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard
-//! output, the log to standard error.
-//! Not here: any decision about permissions (the engine).
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard output, the log to
+//! standard error.
+//! Not here: decisions about permissions (the engine).
 
 mod arguments;
 mod commands;
@@ -24,43 +24,42 @@ use wiring::Wiring;
 
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 
-/// The hidden subcommand that runs the supervisor of one exec run.
+/// The hidden subcommand that supervises one pipeline run of a local command.
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
-/// Adds parts to the host, or replaces some of them.
+/// Changes the host of a program: adds parts, or replaces parts with wrappers.
 pub trait Instrument: Sync {
-    /// Called by each subcommand that reads the configuration, with the adapters of this build. A capability that is added here
-    /// is known to every report too.
+    /// Returns the engine builder with the program's changes. Called by each subcommand that reads the configuration,
+    /// with the adapters of this build. Reports include the capabilities that it adds.
     fn builder(&self, builder: EngineBuilder) -> EngineBuilder {
         builder
     }
 
-    /// Called once by `wardroom run`, with the open store. The engine gets the store that this returns.
+    /// Returns the store for the engine. Called once by `wardroom run`, with the open database.
     fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         store
     }
 }
 
-/// The host as it is.
+/// The host without changes, as the binary `wardroom` runs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Unchanged;
 
 impl Instrument for Unchanged {}
 
-/// The exit status of a subcommand.
 pub(crate) enum Exit {
     /// Exit code 0.
     Done,
-    /// Exit code 1: it failed, or the answer is no.
+    /// Exit code 1: the subcommand failed, or the answer of `can` is no.
     Failed,
-    /// Exit code 2: wrong usage or configuration.
-    Wrong,
+    /// Exit code 2: the usage or the configuration is wrong.
+    Invalid,
 }
 
-/// Runs the subcommand that the arguments of this process name.
+/// Runs the subcommand in the arguments of this process, and returns its exit code.
 pub fn main(instrument: &dyn Instrument) -> ExitCode {
-    // A supervisor outlives the host and must be small: it has no runtime, no log and its own arguments.
+    // A supervisor outlives the host and must be small, so it starts without a runtime and a log.
     #[cfg(feature = "exec")]
     if std::env::args_os().nth(1).is_some_and(|word| word == SUPERVISE) {
         return wardroom_exec::supervise(std::env::args_os().skip(2));
@@ -70,17 +69,17 @@ pub fn main(instrument: &dyn Instrument) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            report::error(&format!("cannot start the async runtime: {error}"));
+            report::error(&format!("the async runtime cannot be started: {error}"));
             return ExitCode::from(1);
         }
     };
     let exit = runtime.block_on(run(arguments, instrument));
-    // A thread that reads standard input cannot be cancelled.
+    // Do not wait for the thread that reads standard input, because it cannot be cancelled.
     runtime.shutdown_background();
     match exit {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
-        Ok(Exit::Wrong) => ExitCode::from(2),
+        Ok(Exit::Invalid) => ExitCode::from(2),
         Err(error) => {
             report::error(&format!("{error:#}"));
             ExitCode::from(1)

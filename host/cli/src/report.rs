@@ -1,4 +1,4 @@
-//! Output: reports to standard output, problems and the log to standard error.
+//! Prints reports to standard output, and problems and the log to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -8,14 +8,15 @@ use wardroom::base::Problem;
 
 use crate::arguments::{Arguments, Command, Format};
 
-/// Starts the log. `RUST_LOG` overrides the default filter, which shows warnings only where standard input is a terminal.
+/// Starts the log. `RUST_LOG` overrides the default filter. If standard input is a terminal, the default shows only
+/// warnings and errors.
 pub(crate) fn log(arguments: &Arguments) {
     let default = match arguments.command {
-        // The Matrix library logs each failed request; the adapter logs the same once.
+        // The Matrix library logs each failed request, and the adapter logs an outage once.
         Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off",
-        // The prefix `wardroom` includes all crates of the host.
+        // The prefix `wardroom` matches all crates of the host.
         Command::Run { .. } => "warn,matrix_sdk=off,wardroom=info",
-        // Reports contain what these targets would log.
+        // Reports already contain the warnings of these targets.
         _ => "warn,matrix_sdk=off,wardroom::plugin::set=off,wardroom::adapter::group_files=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
@@ -26,7 +27,7 @@ pub(crate) fn log(arguments: &Arguments) {
         .init();
 }
 
-/// Prints a report in one of its formats.
+/// Prints a report to standard output in one of its formats.
 pub(crate) fn print(format: Format, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match format {
         Format::Text => out(&text()),
@@ -34,22 +35,20 @@ pub(crate) fn print(format: Format, json: impl FnOnce() -> Value, text: impl FnO
     }
 }
 
-/// Prints text to standard output.
 pub(crate) fn out(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
-        // The reader, such as `head`, may close the pipe early.
+        // A reader such as `head` can close the pipe early.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
-/// Prints an error to standard error.
 pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
 }
 
-/// Prints all problems of a configuration to standard error.
+/// Prints the problems of a configuration, and their number, to standard error.
 pub(crate) fn problems(problems: &[Problem]) {
     let mut out = std::io::stderr().lock();
     for problem in problems {
@@ -59,7 +58,7 @@ pub(crate) fn problems(problems: &[Problem]) {
     let _ = writeln!(out, "wardroom: {count} {}", if count == 1 { "problem" } else { "problems" });
 }
 
-/// A problem, with the line to write instead below it.
+/// Formats a problem with its correction on the next line.
 fn problem_text(problem: &Problem) -> String {
     let mut text = format!("{}:{}: {}", problem.at.file, problem.at.line, problem.message);
     if let Some(fix) = &problem.fix {
@@ -69,9 +68,4 @@ fn problem_text(problem: &Problem) -> String {
         }
     }
     text
-}
-
-/// Warnings at the end of a report, one line each.
-pub(crate) fn warnings(warnings: &[String]) -> String {
-    warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use wardroom::{
     Engine, EngineBuilder,
     base::{At, Problem},
-    config::{Config, DEFAULT_STORE, Peek, peek},
+    config::{Config, Peek},
     engine::Review,
     plugin::Lock,
 };
@@ -13,27 +13,24 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Instrument, report};
 
-/// All chat adapters, whether this build has them or not.
+/// The networks of all chat adapters, with or without support in this build.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
-/// What a subcommand reads the configuration with.
+/// The inputs of a subcommand for reading the configuration.
 pub(crate) struct Wiring<'a> {
     /// The path of `plugins.toml`.
     pub(crate) path: &'a Path,
-    /// The changes of the program.
     pub(crate) instrument: &'a dyn Instrument,
 }
 
-/// The paths of a host's state.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
-    /// The database file.
     pub(crate) database: PathBuf,
-    /// The folder of the database, and of runs, sessions and compiled code.
+    /// The folder of the database. Also contains the files of pipeline runs, sessions and compiled code.
     pub(crate) folder: PathBuf,
 }
 
-/// A valid configuration with its builder, its state paths and its lock.
+/// A valid configuration, with the builder that has read it, the paths of the state and the lock file.
 pub(crate) struct Wired {
     pub(crate) builder: EngineBuilder,
     pub(crate) config: Config,
@@ -42,13 +39,13 @@ pub(crate) struct Wired {
 }
 
 impl Wiring<'_> {
-    /// Reads the configuration and the lock.
+    /// Reads the configuration and the lock file.
     ///
     /// # Errors
-    /// All problems of both.
+    /// All problems of both files.
     pub(crate) fn read(&self) -> Result<Wired, Vec<Problem>> {
         let path = self.path;
-        let peek = peek(path);
+        let peek = Peek::read(path);
         let state = state(path, &peek);
         let builder = self.builder(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
         let config = builder.read(path).map_err(|error| error.0);
@@ -63,20 +60,20 @@ impl Wiring<'_> {
                         Ok(config) => config.store().at.clone(),
                         Err(_) => At { file: path.display().to_string().into(), line: 1 },
                     };
-                    problems.push(Problem { at, message, fix: Some(format!("url = \"{DEFAULT_STORE}\"")) });
+                    problems.push(Problem { at, message, fix: Some(format!("url = \"{}\"", Config::DEFAULT_STORE)) });
                 }
                 Err(problems)
             }
         }
     }
 
-    /// As [`read`](Self::read), and prints the problems. `None` where there are any.
+    /// Reads like [`read`](Self::read). Prints problems and then returns `None`.
     pub(crate) fn read_or_report(&self) -> Option<Wired> {
         self.read().inspect_err(|problems| report::problems(problems)).ok()
     }
 
-    /// Opens the database of a configuration for reading, also while a host runs. `None` where the configuration has problems,
-    /// which are printed.
+    /// Opens the database for reading, also while a host runs. Prints problems of the configuration and then returns
+    /// `None`.
     ///
     /// # Errors
     /// The database does not exist or cannot be opened.
@@ -87,7 +84,7 @@ impl Wiring<'_> {
         }
     }
 
-    /// The adapters for a configuration that is not read, such as that of one plugin file.
+    /// Returns a builder for subcommands that do not read the configuration, such as `plugin inspect`.
     pub(crate) fn builder_alone(&self) -> EngineBuilder {
         self.builder(&Peek::default(), Path::new("state"))
     }
@@ -113,7 +110,7 @@ impl Wiring<'_> {
         }
         #[cfg(feature = "exec")]
         {
-            // This name stays the running binary after an upgrade has replaced its file.
+            // `/proc/self/exe` is the running binary, even after an upgrade has replaced its file.
             let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
             builder = builder.pipelines(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor));
         }
@@ -141,7 +138,7 @@ impl State {
         self.folder.join("code")
     }
 
-    /// Opens the database for reading; `None` where no host has created it yet.
+    /// Opens the database for reading. Returns `None` if no host has created it yet.
     pub(crate) async fn store(&self) -> anyhow::Result<Option<SqliteStore>> {
         match SqliteStore::open_read_only(&self.database).await {
             Ok(store) => Ok(Some(store)),
@@ -152,7 +149,7 @@ impl State {
 }
 
 impl Wired {
-    /// Loads the plugins for a report. The cache of compiled code is used only where the state folder exists.
+    /// Loads the plugins for a report. Uses the cache of compiled code only if the state folder exists.
     pub(crate) async fn review(self) -> anyhow::Result<(Review, State)> {
         let mut builder = self.builder.lock(self.lock);
         if self.state.folder.is_dir() {
@@ -161,13 +158,14 @@ impl Wired {
         Ok((builder.review(self.config).await?, self.state))
     }
 
-    /// As [`review`](Self::review), with the grants that were made in chat. Also returns a warning for each grant that has no
-    /// effect.
-    pub(crate) async fn review_with_grants(self) -> anyhow::Result<(Review, Vec<String>)> {
-        let (review, state) = self.review().await?;
-        let Some(store) = state.store().await? else { return Ok((review, Vec::new())) };
-        let warnings = review.add_grants(&store).await;
-        store.close().await;
-        Ok((review, warnings?))
+    /// Loads the plugins like [`review`](Self::review), and the grants that were made in chat.
+    pub(crate) async fn review_with_grants(self) -> anyhow::Result<Review> {
+        let (mut review, state) = self.review().await?;
+        if let Some(store) = state.store().await? {
+            let added = review.add_grants(&store).await;
+            store.close().await;
+            added?;
+        }
+        Ok(review)
     }
 }

@@ -1,7 +1,7 @@
-//! The exit code of every subcommand, with the binary itself.
+//! The exit codes of all subcommands of the binary.
 //!
-//! Not here: exit codes that need a plugin (`job`, `journal show` and `plugin inspect` with 0, a `can` that is denied), which
-//! the stories check, and `check --connect` with 1, which needs a network.
+//! Not here: exit codes that need a plugin (`job`, `journal show` and `plugin inspect` with 0, and a `can` that is
+//! denied), which the stories check, and `check --connect` with 1, which needs a network.
 
 use std::{
     path::Path,
@@ -20,7 +20,7 @@ admins = ["operator"]
 [environment.production]
 "#;
 
-/// A folder with a configuration, and commands that run in it.
+/// A folder with a configuration, in which subcommands run.
 struct Host {
     folder: TempDir,
 }
@@ -36,7 +36,7 @@ impl Host {
         self.folder.path()
     }
 
-    /// Runs a subcommand with an empty standard input and checks its exit code.
+    /// Runs a subcommand with an empty standard input, and checks its exit code.
     fn expect(&self, code: i32, arguments: &[&str]) {
         let output = Command::new(env!("CARGO_BIN_EXE_wardroom"))
             .args(arguments)

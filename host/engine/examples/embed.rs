@@ -1,4 +1,4 @@
-//! The engine in another program, with a chat of its own: a pager that reads lines and prints answers.
+//! Embeds the engine in a program with its own chat network: a pager that reads lines and prints answers.
 //!
 //! Run it with `cargo run -p wardroom --example embed`, and type `!deploy cms staging 1.0.2`.
 
@@ -7,7 +7,7 @@ use std::{io::Write as _, path::Path, sync::Arc};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wardroom::{
     CancellationToken, Timestamp,
-    adapter::{Body, Chat, Inbox, Incoming, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat, SendError},
+    adapter::{Body, Chat, Inbox, Incoming, MemoryPipelines, Outgoing, SendError},
     engine::Engine,
     model::{Outcome, Person},
     store::MemoryStore,
@@ -46,8 +46,8 @@ impl Chat for Pager {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
-    let builder = Engine::builder().chat(ReadyChat(Arc::new(Pager))).pipelines(pipelines);
+    let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
+    let builder = Engine::builder().chat(Arc::new(Pager)).pipelines(pipelines);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.toml");
     let config = builder.read(&file)?;
     let engine = builder.build(config, Arc::new(MemoryStore::default())).await?;

@@ -1,15 +1,15 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
-//! A message becomes a typed `command`, the command is authorized by `policy`, an action becomes a durable [`job`], the job
-//! runs a sandboxed [`plugin`], every call of the plugin passes the gate in [`hostcall`], and the result goes back to the room
-//! through `messaging`. [`engine`] joins the stages in one function.
+//! A message becomes a typed `command`. The module `policy` authorizes the command. An action becomes a durable
+//! [`job`], which runs a sandboxed [`plugin`]. Each host call of the plugin is checked in [`hostcall`]. The result goes
+//! back to the room through `messaging`. The module [`engine`] joins these stages in one function.
 //!
-//! The folders are layers: each imports only those above it in this list. [`base`], [`model`], [`store`], [`metrics`], [`adapter`],
-//! [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`], [`hostcall`], `runner`, [`trigger`], [`config`],
-//! [`engine`].
+//! The modules are layers. Each one imports only modules before it in this list: [`base`], [`model`], [`store`],
+//! [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`], [`hostcall`],
+//! `runner`, [`trigger`], [`config`], [`engine`].
 //!
-//! Architecture Invariant: this crate knows no chat network, no cloud and no database driver.
-//! Architecture Invariant: each stage is a type that only the stage before can make.
+//! Architecture Invariant: this crate does not depend on a chat network, a cloud or a database driver.
+//! Architecture Invariant: each stage takes a type that only the previous stage can create.
 
 pub mod adapter;
 pub mod base;
@@ -29,19 +29,18 @@ pub mod store;
 pub mod trigger;
 
 pub use engine::{Engine, EngineBuilder};
-/// The time type of this crate's interfaces.
+/// The time type in the public interfaces of this crate.
 pub use jiff::Timestamp;
-/// How a host asks its parts to stop.
+/// The token with which a program stops an engine and its adapters.
 pub use tokio_util::sync::CancellationToken;
 
-/// The items that most programs with an engine need.
+/// The items that most programs with an engine import.
 pub mod prelude {
     pub use crate::{
         CancellationToken, Engine, EngineBuilder, Timestamp,
         adapter::{
             Body, Chat, ChatFactory, ChatFeatures, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
-            MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, Outgoing, Pipelines, PipelinesFactory, ReadyChat,
-            SendError, SystemClock,
+            MemoryDirectory, MemoryPipelines, Outgoing, Pipelines, PipelinesFactory, SendError, SystemClock,
         },
         base::{Problem, Secret, Table, Text},
         config::Config,

@@ -1,14 +1,15 @@
-//! Authenticates a delivery with the secret of its hook, and finds the delivery's id.
+//! Authenticates a webhook delivery with the secret of its hook, and returns the delivery's id.
 //!
-//! Invariant: secrets are compared in constant time, and a client does not learn which check failed. The delivery id is
-//! authenticated where the scheme allows it: a signature covers the id or the body that it is derived from; with a token,
-//! only a holder of the token can set the header.
+//! Invariant: secrets are compared in constant time, and every failed check has the same response. Only a holder of the
+//! secret can choose the delivery id: a Standard Webhooks signature covers the id, a hub signature covers the body
+//! whose digest is the id, and a request without the token is rejected.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use anyhow::Context as _;
 use axum::http::HeaderMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -21,13 +22,12 @@ use wardroom::{
     trigger::{Hook, HookAuth as Scheme},
 };
 
-/// A secret in a file is read again when its cached value is older than this. So a secret can be rotated without a restart,
-/// and the old one is rejected after this time.
+/// Age at which a cached secret is read from its file again. A rotated secret needs no restart; the old one is rejected
+/// after this time.
 const CACHE_TTL: Duration = Duration::from_secs(10);
-/// The longest delivery id, in bytes.
+/// Maximum length of a delivery id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
 
-/// The authentication of one hook.
 pub(crate) struct HookAuth {
     hook: String,
     scheme: Scheme,
@@ -40,17 +40,16 @@ struct CachedKey {
     read_at: Instant,
 }
 
-/// Why a delivery is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthError {
     /// The token or the signature is missing, malformed, expired or wrong.
     Unauthenticated,
-    /// The delivery is authenticated and has no usable id in this header.
+    /// The delivery is authenticated, but the header with this name holds no usable id.
     NoId(String),
 }
 
 impl HookAuth {
-    /// Resolves the secret of a hook.
+    /// Reads the secret of `hook`.
     ///
     /// # Errors
     /// The secret cannot be read or decoded.
@@ -65,8 +64,7 @@ impl HookAuth {
         Ok(Self { hook: hook.name.clone(), scheme, secret, cache })
     }
 
-    /// Rejects a delivery by its headers alone, before its body is read. A token is checked completely; of a signature,
-    /// its presence, its format and its age.
+    /// Checks the headers of a delivery before its body is read: the token, or a signature's presence, format and age.
     pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
         match &self.scheme {
             Scheme::Token { header, .. } => {
@@ -84,8 +82,8 @@ impl HookAuth {
         }
     }
 
-    /// Verifies the signature over the body and returns the delivery's id. Callers run [`Self::check_headers`] first, which
-    /// alone checks a token.
+    /// Verifies the signature over the body and returns the delivery's id. Call [`Self::check_headers`] first: only
+    /// `check_headers` checks a token.
     pub(crate) fn delivery_id(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, AuthError> {
         match &self.scheme {
             Scheme::Token { delivery, .. } => {
@@ -105,7 +103,7 @@ impl HookAuth {
         }
     }
 
-    /// Whether one of the signatures is the HMAC-SHA-256 of the concatenated parts.
+    /// Checks that one of `signatures` is the HMAC-SHA-256 of the concatenated `parts`.
     fn verify(&self, parts: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), AuthError> {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key()) else { return Err(AuthError::Unauthenticated) };
         parts.iter().for_each(|part| mac.update(part));
@@ -113,16 +111,17 @@ impl HookAuth {
         if valid { Ok(()) } else { Err(AuthError::Unauthenticated) }
     }
 
-    /// The cached key; a file is read again after [`CACHE_TTL`].
+    /// Returns the cached key. A key from a file is read again after [`CACHE_TTL`].
     fn key(&self) -> Arc<[u8]> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock();
         if matches!(self.secret, SecretRef::File(_)) && cache.read_at.elapsed() >= CACHE_TTL {
             cache.read_at = Instant::now();
             match read_key(&self.secret, &self.scheme) {
                 Ok(key) => cache.key = key,
-                // The file may be half written.
+                // The file is incomplete while a rotation writes it.
                 Err(error) => {
-                    tracing::warn!(hook = self.hook, %error, "cannot read the secret again; the old one stays valid")
+                    let hook = &self.hook;
+                    tracing::warn!(hook, %error, "the hook's secret cannot be read again; the old secret stays valid");
                 }
             }
         }
@@ -132,30 +131,31 @@ impl HookAuth {
     /// Makes the next delivery read the secret again.
     #[cfg(test)]
     pub(crate) fn expire_cache(&self) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock();
         cache.read_at = cache.read_at.checked_sub(CACHE_TTL).unwrap_or(cache.read_at);
     }
 }
 
-/// Resolves a secret to the bytes of a key. The prefix `whsec_` of Standard Webhooks marks base64.
+/// Returns the secret as the bytes of a key. A Standard Webhooks secret with the prefix `whsec_` is decoded from
+/// base64.
 fn read_key(secret: &SecretRef, scheme: &Scheme) -> anyhow::Result<Arc<[u8]>> {
     let value: Secret = secret.resolve()?;
     match (scheme, value.expose().strip_prefix("whsec_")) {
         (Scheme::Standard { .. }, Some(encoded)) => {
             let bytes = BASE64_STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty());
-            Ok(bytes.with_context(|| format!("{secret} has no base64 after `whsec_`"))?.into())
+            Ok(bytes.with_context(|| format!("the secret {secret} must hold base64 after `whsec_`"))?.into())
         }
         _ => Ok(value.expose().as_bytes().into()),
     }
 }
 
-/// The signature in `X-Hub-Signature-256`.
+/// Decodes the header `X-Hub-Signature-256: sha256=HEX`.
 fn hub_signature(headers: &HeaderMap) -> Result<Vec<u8>, AuthError> {
     let value = single_header(headers, "x-hub-signature-256").and_then(|value| value.strip_prefix("sha256="));
     value.and_then(|value| hex::decode(value).ok()).ok_or(AuthError::Unauthenticated)
 }
 
-/// The headers of a delivery after Standard Webhooks.
+/// The headers that the Standard Webhooks specification defines.
 struct StandardHeaders<'h> {
     id: &'h str,
     timestamp: &'h str,
@@ -163,7 +163,7 @@ struct StandardHeaders<'h> {
 }
 
 impl<'h> StandardHeaders<'h> {
-    /// Fails where a header is missing, or where the timestamp differs from the clock by more than `tolerance`.
+    /// Fails if a header is missing or malformed, or if the timestamp differs from the clock by more than `tolerance`.
     fn parse(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, AuthError> {
         let get = |name| single_header(headers, name).filter(|text| text.len() <= 4 * MAX_ID_BYTES);
         // The signed text is `id.timestamp.body`: a dot in the id would make the split ambiguous.
@@ -184,7 +184,7 @@ impl<'h> StandardHeaders<'h> {
     }
 }
 
-/// The value of a header that occurs exactly once.
+/// Returns the value of a header; `None` if the header occurs twice.
 fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -193,7 +193,7 @@ fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// The token of `Bearer TOKEN`.
+/// Returns the `TOKEN` of `Bearer TOKEN`.
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())

@@ -1,4 +1,4 @@
-//! Accepts connections and serves them, within limits that axum's own server does not have.
+//! Accepts and serves connections, with limits that axum's own server does not have.
 //!
 //! Invariant: an idle or slow connection ends by a timeout, and the number of connections is bounded.
 
@@ -17,16 +17,16 @@ use tokio::{
 };
 use wardroom::CancellationToken;
 
-/// Connections that are served at the same time; further ones wait in the backlog.
+/// Maximum number of open connections; further ones wait in the backlog of the listening socket.
 const MAX_CONNECTIONS: usize = 256;
-/// How long the head of a request may take, and how long a connection may be idle between two requests.
+/// Timeout for the head of a request, and for an idle connection between two requests.
 const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };
-/// The longest head of a request, in bytes.
+/// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
-/// How long a request in progress may take after the connection has to end.
+/// Time that a request in progress has to finish after its connection begins to shut down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
-/// The pause after `accept` fails, for example because no file descriptor is free.
+/// Delay after `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is cancelled, then finishes the requests in progress.
@@ -48,7 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "an HTTP connection could not be accepted; retrying");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

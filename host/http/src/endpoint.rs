@@ -1,4 +1,4 @@
-//! The hooks of the configuration as endpoints: each with its authentication, its rate limit and its concurrency limit.
+//! One endpoint per configured hook, with its authentication, rate limit and concurrency limit.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,26 @@ use wardroom::trigger::Hook;
 
 use crate::{auth::HookAuth, rate_limit::TokenBucket};
 
-/// Bodies of one hook that are read at the same time.
+/// Maximum number of bodies that one hook reads at the same time.
 const CONCURRENT_BODIES: usize = 16;
 
-/// All endpoints, by the name of their hook.
+/// All endpoints by hook name.
 pub(crate) struct Endpoints(HashMap<String, Endpoint>);
 
 pub(crate) struct Endpoint {
     pub(crate) hook: Hook,
     pub(crate) auth: HookAuth,
-    /// Authenticated deliveries to this hook.
+    /// Limits authenticated deliveries to this hook.
     pub(crate) rate: TokenBucket,
     /// Limits the memory of bodies that are being read.
     pub(crate) bodies: Semaphore,
 }
 
 impl Endpoints {
-    /// Resolves the secret of every hook.
+    /// Reads the secret of every hook.
     ///
     /// # Errors
-    /// The first secret that cannot be read or decoded.
+    /// A secret cannot be read or decoded. The error names the first such hook.
     pub(crate) fn new(hooks: &[Hook]) -> anyhow::Result<Self> {
         let endpoint = |hook: &Hook| {
             let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;

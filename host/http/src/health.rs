@@ -21,7 +21,7 @@ use crate::AppState;
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Liveness: the process answers and its store can be read.
+/// Answers 200 if the store can be read, else 503.
 pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body> {
     match health(&state).await {
         Some(_) => json_response(StatusCode::OK, &json!({ "status": "ok" })),
@@ -29,7 +29,7 @@ pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body
     }
 }
 
-/// Readiness: every chat account is connected.
+/// Answers 200 if every chat account is connected, else 503.
 pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
     let accounts = state.engine.accounts();
     let ready = accounts.iter().all(AccountHealth::is_up);
@@ -38,7 +38,7 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body>
     json_response(status, &json!({ "ready": ready, "accounts": accounts }))
 }
 
-/// Without the reason for an outage, which may name machines; the log and the command `status` show it.
+/// Omits the reason for an outage, because it may name machines. The log and the command `status` show the reason.
 fn account_json(account: &AccountHealth) -> Value {
     let since = match &account.link {
         None => None,
@@ -51,11 +51,11 @@ fn account_json(account: &AccountHealth) -> Value {
     json
 }
 
-/// The last result of the store's health query, and when it was read.
+/// The last result of the store's health query, with the time of the query.
 #[derive(Default)]
 pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 
-/// The host's health, at most [`CACHE_TTL`] old; `None` where the store fails or times out.
+/// Returns the host's health, at most [`CACHE_TTL`] old, or `None` if the store fails or times out.
 pub(crate) async fn health(state: &AppState) -> Option<Health> {
     let mut cache = state.health.0.lock().await;
     match &*cache {
@@ -72,11 +72,11 @@ async fn read_health(state: &AppState) -> Option<Health> {
     match tokio::time::timeout(STORE_TIMEOUT, state.engine.health()).await {
         Ok(Ok(health)) => Some(health),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "cannot read the store");
+            tracing::warn!(%error, "the health check cannot read the store");
             None
         }
         Err(_) => {
-            tracing::warn!(timeout = ?STORE_TIMEOUT, "the store timed out");
+            tracing::warn!(timeout = ?STORE_TIMEOUT, "the store did not answer the health check in time");
             None
         }
     }

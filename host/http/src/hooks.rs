@@ -1,7 +1,8 @@
-//! `POST /hooks/NAME`: receives a delivery and hands it to the engine.
+//! `POST /hooks/NAME`: receives a webhook delivery and passes it to the engine.
 //!
 //! Checks run in this order: size, authentication, rate limit, content.
-//! Invariant: an unauthenticated client learns the result of the first two checks only. No received text is logged.
+//! Invariant: a response to an unauthenticated client shows only the results of the first two checks. Received text is
+//! never logged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::{
     health::json_response,
 };
 
-/// How long reading a body may take, and waiting for a turn to read it.
+/// Timeout for reading a body, and for waiting until the hook may read another body.
 pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
 /// `Retry-After` for a delivery that the host cannot accept now.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -56,7 +57,7 @@ pub(crate) async fn deliver(
         Some(endpoint) => receive(&state.engine, endpoint, request).await,
         None => DeliveryResult::UnknownHook,
     };
-    // A name that no hook has is the client's text: it must not become a label.
+    // An unknown name is text from the client and must not become a metric's label.
     let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
     metrics::hook(hook, result.label());
     // Anybody can cause these results, so a limit bounds their cost and their log lines.
@@ -66,14 +67,19 @@ pub(crate) async fn deliver(
         return DeliveryResult::RateLimited(wait).into_response();
     }
     match result {
-        DeliveryResult::RateLimited(_) => tracing::debug!(hook, result = result.label(), "delivery"),
-        _ => tracing::info!(hook = hook.unwrap_or("(unknown)"), result = result.label(), "delivery"),
+        DeliveryResult::RateLimited(_) => {
+            tracing::debug!(hook, result = result.label(), "a webhook delivery was answered")
+        }
+        _ => {
+            let hook = hook.unwrap_or("(unknown)");
+            tracing::info!(hook, result = result.label(), "a webhook delivery was answered");
+        }
     }
     result.into_response()
 }
 
 async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -> DeliveryResult {
-    // 1. What the headers show: the length, and the authentication as far as they carry it.
+    // 1. Check the length and the authentication by the headers.
     let (head, body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > endpoint.hook.most_bytes as u64) {
@@ -82,10 +88,10 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     if endpoint.auth.check_headers(&head.headers).is_err() {
         return DeliveryResult::Unauthorized;
     }
-    // 2. The body, with a limit on its size, its time and the number of bodies in memory. The raw bytes are parsed before the
-    //    turn ends.
+    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The permit is held until
+    //    the raw bytes are parsed.
     let parsed = {
-        let Ok(Ok(_turn)) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.acquire()).await else {
+        let Ok(Ok(_permit)) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.acquire()).await else {
             return DeliveryResult::Busy;
         };
         let read = Limited::new(body, endpoint.hook.most_bytes).collect();
@@ -111,7 +117,7 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     }
 }
 
-/// The delivery's id and its JSON, after the signature and the rate limit have been checked.
+/// Checks the signature and the rate limit, then returns the delivery's id and its JSON body.
 fn authenticate_and_parse(
     endpoint: &Endpoint,
     headers: &HeaderMap,
@@ -122,7 +128,7 @@ fn authenticate_and_parse(
         Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthorized),
         Err(AuthError::NoId(header)) => {
             let reason =
-                format!("the header {header} must hold the delivery's id, in at most {MAX_ID_BYTES} characters");
+                format!("the header `{header}` must hold the delivery's id, of 1 to {MAX_ID_BYTES} characters");
             return Err(DeliveryResult::Malformed(reason));
         }
     };
@@ -135,7 +141,7 @@ fn authenticate_and_parse(
     Ok((id, body))
 }
 
-/// Whether the content type is JSON, or missing.
+/// Returns true for a JSON content type, and for a missing one.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -143,7 +149,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl DeliveryResult {
-    /// Whether an unauthenticated client can cause this result.
+    /// Returns true if an unauthenticated client can cause this result.
     fn is_unauthenticated(&self) -> bool {
         matches!(
             self,
@@ -156,7 +162,7 @@ impl DeliveryResult {
         )
     }
 
-    /// The value of the metric's label `answer`, and of the log field `result`.
+    /// Returns the value of the metric's label `answer` and of the log field `result`.
     fn label(&self) -> &'static str {
         match self {
             Self::Accepted => "taken",
@@ -179,19 +185,23 @@ impl DeliveryResult {
             Self::Duplicate => json_response(StatusCode::OK, &json!({ "status": "again" })),
             Self::Ignored(reason) => json_response(StatusCode::OK, &json!({ "status": "left", "why": reason })),
             Self::Malformed(reason) => error(StatusCode::BAD_REQUEST, &reason),
-            Self::NotJson => {
-                error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content-type must be JSON, for example application/json")
-            }
+            Self::NotJson => error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the content type must be JSON, for example `application/json`",
+            ),
             Self::Unauthorized => error(StatusCode::UNAUTHORIZED, "not authorized"),
-            Self::UnknownHook => error(StatusCode::NOT_FOUND, "there is no such hook"),
+            Self::UnknownHook => error(StatusCode::NOT_FOUND, "this host has no hook with this name"),
             Self::BodyTooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             Self::BodyIncomplete => error(StatusCode::BAD_REQUEST, "the body is incomplete"),
-            Self::BodyTooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-            Self::RateLimited(wait) => retry_after(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries"), wait),
-            Self::Unavailable(reason) => retry_after(error(StatusCode::SERVICE_UNAVAILABLE, &reason), RETRY_AFTER),
-            Self::Busy => {
-                retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "too many deliveries at the same time"), RETRY_AFTER)
+            Self::BodyTooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body was not received in time"),
+            Self::RateLimited(wait) => {
+                retry_after(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries; retry later"), wait)
             }
+            Self::Unavailable(reason) => retry_after(error(StatusCode::SERVICE_UNAVAILABLE, &reason), RETRY_AFTER),
+            Self::Busy => retry_after(
+                error(StatusCode::SERVICE_UNAVAILABLE, "too many deliveries at the same time; retry later"),
+                RETRY_AFTER,
+            ),
         }
     }
 }

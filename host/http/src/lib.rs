@@ -1,15 +1,15 @@
 //! The HTTP listener of a host: webhooks, health checks and metrics.
 //!
 //! ```text
-//! POST /hooks/NAME   a delivery: authenticated, deduplicated, then its command runs in its room as if a person had typed it
+//! POST /hooks/NAME   authenticates and deduplicates a delivery, then runs the hook's command in the hook's room
 //! GET  /healthz      200 while the process serves and the store can be read, else 503
 //! GET  /readyz       200 while every chat connection is up, else 503; the body lists the connections as JSON
 //! GET  /metrics      the metrics of `METRICS.md` in the text format of Prometheus
 //! ```
 //!
-//! Invariant: an unauthenticated client costs little. Connections, headers, bodies and deliveries are limited in number, size
-//! and time, and no received text reaches a log line or a metric's label.
-//! Not here: the command that a delivery runs (`wardroom::engine`), and TLS, which a reverse proxy terminates.
+//! Invariant: an unauthenticated client costs little. Connections, headers, bodies and deliveries are limited in
+//! number, size and time, and no received text reaches a log line or a metric's label.
+//! Not here: the command that a delivery runs (`wardroom::engine`), and TLS (a reverse proxy).
 
 mod auth;
 mod connections;
@@ -34,18 +34,17 @@ use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
 
-/// Unauthenticated deliveries a minute, over all hooks, that are answered individually and logged. Further ones get 429 and no
-/// log line.
+/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further ones get 429 and no log line.
 const FAILURES_PER_MINUTE: u32 = 60;
-/// The backlog of the listening socket. A client whose connection does not fit retries only after seconds.
+/// Backlog of the listening socket. A client beyond the backlog retries only after seconds.
 const BACKLOG: u32 = 4096;
-/// How often measured values are moved into their histograms, which bounds their memory where `/metrics` is never scraped.
+/// Interval at which measured values move into their histograms. It bounds their memory if `/metrics` is never scraped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A bound address that does not accept requests yet.
+/// A bound socket. It accepts requests after [`Listener::open`] and [`Server::serve`].
 pub struct Listener(TcpListener);
 
-/// What all routes share.
+/// State shared by all routes.
 struct AppState {
     engine: Arc<Engine>,
     metrics: Metrics,
@@ -70,7 +69,7 @@ impl Listener {
         listener.map(Self).with_context(|| format!("cannot listen at {} ([http] in {})", config.listen, config.at))
     }
 
-    /// Builds the routes and resolves the secret of every hook.
+    /// Reads the secret of every hook.
     ///
     /// # Errors
     /// A secret cannot be read or decoded; the error names its hook and its reference.
@@ -83,18 +82,18 @@ impl Listener {
     }
 }
 
-/// A listener that is ready to serve.
+/// A listener whose hooks have their secrets. [`Server::serve`] accepts its requests.
 pub struct Server {
     listener: TcpListener,
     state: Arc<AppState>,
 }
 
 impl Server {
-    /// Serves until `stop` is cancelled. Requests that are in progress then have a few seconds to finish.
+    /// Serves until `stop` is cancelled. Requests in progress then have 4 seconds to finish.
     pub async fn serve(self, stop: CancellationToken) {
         match self.listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening for HTTP requests"),
-            Err(error) => tracing::warn!(%error, "listening for HTTP requests at an unknown address"),
+            Err(error) => tracing::warn!(%error, "listening for HTTP requests; the address is unknown"),
         }
         let metrics = self.state.metrics.clone();
         let upkeep = async move {

@@ -9,23 +9,23 @@ use axum::{
     http::{HeaderValue, Response, header},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use wardroom::metrics::{MetricKind, TABLE};
+use wardroom::metrics::TABLE;
 
 use crate::{AppState, health::health};
 
-/// The metrics of this process.
+/// A handle to the process's Prometheus recorder. A clone is cheap and reads the same recorder.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Installs the recorder of the process. Call it once, before the engine is built.
+    /// Installs the process's recorder. Call `install` once, before the engine is built.
     ///
     /// # Errors
-    /// The process has another recorder already.
+    /// The process already has a recorder.
     pub fn install() -> anyhow::Result<Self> {
         let recorder = recorder()?;
         let metrics = Self(recorder.handle());
-        ::metrics::set_global_recorder(recorder).ok().context("another recorder of metrics is installed already")?;
+        ::metrics::set_global_recorder(recorder).ok().context("the process already has a metrics recorder")?;
         wardroom::metrics::describe();
         Ok(metrics)
     }
@@ -41,18 +41,19 @@ impl Metrics {
     }
 }
 
-/// A recorder with the histogram buckets of the table.
+/// Builds a recorder with the histogram buckets of [`TABLE`].
 pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
     let mut builder = PrometheusBuilder::new();
     for metric in TABLE {
-        if let MetricKind::Seconds(bounds) = metric.kind {
+        if let Some(bounds) = metric.buckets() {
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
         }
     }
     Ok(builder.build_recorder())
 }
 
-/// All metrics in the text format of Prometheus. Those that come from the store are missing while it cannot be read.
+/// Answers with all metrics in the text format of Prometheus. Metrics that are computed from the store are missing
+/// while the store cannot be read.
 pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body> {
     for account in state.engine.accounts() {
         account.record();

@@ -1,19 +1,20 @@
-//! A token bucket.
+//! A rate limit: a token bucket.
 
 use std::{
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Allows a number of requests per minute, and as many in one burst.
+use parking_lot::Mutex;
+
+/// Allows `capacity` requests per minute, and the same number in one burst.
 pub(crate) struct TokenBucket {
     capacity: f64,
-    /// The tokens at a moment.
+    /// The number of tokens, and the time at which it was computed.
     state: Mutex<(f64, Instant)>,
 }
 
 impl TokenBucket {
-    /// A full bucket; `capacity` is at least 1.
+    /// Returns a full bucket. A `capacity` of 0 counts as 1.
     pub(crate) fn per_minute(capacity: u32) -> Self {
         let capacity = f64::from(capacity.max(1));
         Self { capacity, state: Mutex::new((capacity, Instant::now())) }
@@ -22,13 +23,13 @@ impl TokenBucket {
     /// Takes one token.
     ///
     /// # Errors
-    /// The bucket is empty: the time until the next token.
+    /// If the bucket is empty, the time until the next token.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         self.take_at(Instant::now())
     }
 
     fn take_at(&self, now: Instant) -> Result<(), Duration> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (tokens, at) = *state;
         let per_second = self.capacity / 60.0;
         let tokens = (tokens + now.duration_since(at).as_secs_f64() * per_second).min(self.capacity);
@@ -53,7 +54,7 @@ mod tests {
         assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "{wait:?}");
         assert_eq!(bucket.take_at(start + Duration::from_millis(1100)), Ok(()));
         assert!(bucket.take_at(start + Duration::from_millis(1200)).is_err());
-        // It never exceeds its capacity.
+        // The bucket never exceeds its capacity.
         let later = start + Duration::from_secs(3600);
         assert_eq!((0..100).filter(|_| bucket.take_at(later).is_ok()).count(), 60);
     }

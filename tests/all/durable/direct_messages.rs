@@ -37,7 +37,7 @@ fn the_apps_room_is_told_the_start_and_end_once_over_a_crash_at_each_call() -> R
         ensure!(harness.run(&config, &[], None)?, "after {calls} calls it does not come to rest");
         let said = said_in(&harness, "#ops:example.org");
         let job = &harness.jobs()[0];
-        let begins = format!("In a direct message: `{}` (job {}, asked by operator)", job.line, job.id);
+        let begins = format!("`{}` (job {}, requested by operator) was started in a direct message.", job.line, job.id);
         let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
         ensure!(said == [begins, ends], "after {calls} calls: {said:?}");
     }
@@ -49,7 +49,7 @@ fn a_job_of_the_apps_own_room_is_not_announced_there() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run(&config(ROOM), &[TYPED], None)?;
     let said = said_in(&harness, ROOM);
-    ensure!(!said.iter().any(|words| words.contains("In a direct message")), "{said:?}");
+    ensure!(!said.iter().any(|words| words.contains("in a direct message")), "{said:?}");
     ensure!(harness.jobs().len() == 1 && said.len() == 2, "the card and the closing line: {said:?}");
     Ok(())
 }
@@ -61,8 +61,10 @@ fn an_app_that_was_not_typed_is_announced_at_its_first_effect() -> Result<()> {
     harness.run(&config("#ops:example.org"), &[typed], None)?;
     let said = said_in(&harness, "#ops:example.org");
     let job = &harness.jobs()[0];
-    let touched =
-        format!("In a direct message: `{}` (job {}, asked by operator), which now changes cms", job.line, job.id);
+    let touched = format!(
+        "`{}` (job {}, requested by operator) was started in a direct message. It now changes cms.",
+        job.line, job.id
+    );
     let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
     ensure!(said == [touched, ends], "{said:?}");
     Ok(())

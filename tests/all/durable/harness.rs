@@ -19,15 +19,12 @@ use tokio::sync::Notify;
 use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::{
-        ChatFeatures, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat,
+        ChatFeatures, Clock, Incoming, MemoryChat, MemoryPipelines, Outgoing,
     },
     model::{Outcome, Person},
-    store::{
-        HashedEntry, HookedStore, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError,
-        StoreHooks, Write,
-    },
+    store::{HashedEntry, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError, Write},
 };
-use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, PipelinesHooks};
+use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, HookedStore, PipelinesHooks, StoreHooks};
 
 /// Timeout of one run. Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -129,8 +126,8 @@ impl Harness {
     /// An engine with the same adapters that crashes nowhere.
     pub(super) fn builder(&self) -> EngineBuilder {
         Engine::builder()
-            .chat(ReadyChat(self.chat.clone()))
-            .pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
+            .chat(self.chat.clone())
+            .pipelines(self.pipelines.clone())
             .capability(self.tracker.clone())
     }
 
@@ -140,9 +137,9 @@ impl Harness {
         let served = Arc::new(Notify::new());
         let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
-        let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
+        let pipelines = Arc::new(self.pipelines.clone());
         let builder = Engine::builder()
-            .chat(ReadyChat(Arc::new(chat)))
+            .chat(Arc::new(chat))
             .pipelines(HookedPipelinesFactory::new(pipelines, hooks.clone()))
             .capability(self.tracker.clone());
         let config = builder.read(&file)?;

@@ -168,7 +168,7 @@ fn a_message_older_than_max_age_is_refused() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(ALL), &["late> script set:a:b", "script set:c:d"], None)?);
     ensure!(
-        said(&harness, "I was away when this was said, 1 h ago, so it is not done now."),
+        said(&harness, "Nothing was done: your command is 1 h old, because the host was unavailable."),
         "{:?}",
         harness.chat.words()
     );

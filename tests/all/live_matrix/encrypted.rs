@@ -76,7 +76,7 @@ impl EncryptedScene {
         for _ in 0..5 {
             let command = self.alice.say(&self.room, words).await?;
             let said = self.answer(&command, "").await?;
-            if !body(&said).contains("decrypt") && !body(&said).contains("Send it again") {
+            if !body(&said).contains("decrypt") && !body(&said).contains("Send the message again") {
                 return self.answer(&command, answer).await.map(drop);
             }
         }
@@ -169,7 +169,7 @@ async fn a_message_with_a_late_key_is_reported_and_runs_when_the_key_arrives() -
     encrypted.alice.change_key(&encrypted.room).await?;
     proxy.withhold(Withheld::Keys);
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
-    encrypted.answer(&command, "could not decrypt that").await?;
+    encrypted.answer(&command, "could not decrypt your message").await?;
     assert!(encrypted.scene.host.runs().is_empty());
     // Other messages in the room are handled in the meantime.
     let bob = encrypted.carol.say(&encrypted.room, "!whoami").await?;
@@ -177,7 +177,7 @@ async fn a_message_with_a_late_key_is_reported_and_runs_when_the_key_arrives() -
     proxy.withhold(Withheld::Nothing);
     assert!(proxy.deliver_keys().await? > 0);
     encrypted.answer(&command, DEPLOYED).await?;
-    assert_eq!(encrypted.answers(&command, "could not decrypt that").await?, 1);
+    assert_eq!(encrypted.answers(&command, "could not decrypt your message").await?, 1);
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);
     Ok(())
 }
@@ -190,7 +190,7 @@ async fn a_repeated_message_with_a_late_key_runs_once() -> Result<()> {
     encrypted.alice.change_key(&encrypted.room).await?;
     proxy.withhold(Withheld::Keys);
     let first = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
-    encrypted.answer(&first, "could not decrypt that").await?;
+    encrypted.answer(&first, "could not decrypt your message").await?;
     // An undecrypted message survives a restart.
     encrypted.scene.host.kill();
     encrypted.scene.host.start()?;
@@ -256,7 +256,7 @@ async fn an_answer_that_exceeds_a_message_is_sent_as_a_file() -> Result<()> {
         let file = encrypted.alice.wait(room, "file", is_file).await.with_context(|| encrypted.scene.host.log())?;
         assert!(encrypted.alice.file(&file).await?.contains(&long));
         assert_eq!(file["content"]["file"].is_object(), *room == encrypted.room, "{file}");
-        let excerpt = |event: &Value| ours(event) && body(event).contains("the whole is in the file");
+        let excerpt = |event: &Value| ours(event) && body(event).contains("shortened; the attached file has all");
         let excerpt = encrypted.alice.wait(room, "excerpt", excerpt).await?;
         assert!(body(&excerpt).len() < 4_000, "{excerpt}");
         let events = encrypted.alice.events(room).await?;

@@ -52,14 +52,14 @@ async fn a_person_with_reset_keys_cannot_act_until_an_operator_accepts_the_new_k
     }
     assert!(encrypted.scene.host.log().contains(&key), "{}", encrypted.scene.host.log());
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
-    encrypted.answer(&command, "keys are not those by which I know you").await?;
+    encrypted.answer(&command, "keys have changed since your earlier messages").await?;
     encrypted.scene.alice.wait(&encrypted.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     assert!(encrypted.scene.host.runs().is_empty());
     // Neither a restart nor a lost key store accepts the new key.
     encrypted.scene.host.kill();
     std::fs::remove_dir_all(encrypted.scene.host.path("state/matrix/marvin/store"))?;
     encrypted.scene.host.start()?;
-    encrypted.send_until_answered(DEPLOY, "keys are not those by which I know you").await?;
+    encrypted.send_until_answered(DEPLOY, "keys have changed since your earlier messages").await?;
     // The keys of other people are not affected.
     let other = encrypted.carol.say(&encrypted.room, "!whoami").await?;
     encrypted.answer(&other, "").await?;

@@ -32,9 +32,9 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     let unread = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.scene.host.start()?;
     encrypted.scene.host.wait_for_log("logging in as a new device").await?;
-    encrypted.scene.host.wait_for_log("restored the account's keys with the recovery key").await?;
+    encrypted.scene.host.wait_for_log("restored the account's encryption keys with the recovery key").await?;
     // The message's key is in the backup, which does not prove its sender.
-    encrypted.answer(&unread, "Send it again").await?;
+    encrypted.answer(&unread, "Send the message again").await?;
     assert!(encrypted.scene.host.runs().is_empty());
     encrypted.send_until_answered(DEPLOY, DEPLOYED).await?;
     let after = encrypted.alice.verified_devices(&bot).await?;
@@ -47,7 +47,7 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     fs::remove_dir_all(encrypted.scene.host.path("state/matrix/marvin"))?;
     encrypted.scene.host.add_to_account("recovery_key = { file = \"safe\" }")?;
     encrypted.scene.host.start()?;
-    encrypted.scene.host.wait_for_logs("restored the account's keys with the recovery key", 2).await?;
+    encrypted.scene.host.wait_for_logs("restored the account's encryption keys with the recovery key", 2).await?;
     encrypted.send_until_answered("!where cms", "1.0.2").await?;
     assert!(!encrypted.scene.host.path(KEY).exists(), "no second key was made");
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);
@@ -127,7 +127,7 @@ async fn a_token_login_without_its_keys_is_explained() -> Result<()> {
     scene.host.kill();
     fs::remove_dir_all(scene.host.path("state/matrix/marvin"))?;
     scene.host.start()?;
-    scene.host.wait_for_log("log in anew by hand, put the new access token in").await?;
+    scene.host.wait_for_log("with another client, put the new access token in").await?;
     // The bot reported the problem and stopped, and sent nothing in clear.
     let events = scene.alice.events(&room).await?;
     let said = |event: &&Value| event["sender"] == bot.as_str() && !body(event).is_empty();

@@ -100,12 +100,12 @@ async fn a_failed_backfill_loses_no_command() -> Result<()> {
     }
     proxy.withhold(Withheld::History);
     scene.host.start()?;
-    scene.host.wait_for_log("the room cannot be read back").await?;
+    scene.host.wait_for_log("the backfill of the room failed").await?;
     let question = scene.alice.say(&scene.room, "!where cms").await?;
     // Long enough for a sync.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(scene.answers(&question, "").await?, 0, "nothing newer is handled before what is missing");
-    assert_eq!(scene.host.log().matches("the room cannot be read back").count(), 1, "reported once");
+    assert_eq!(scene.host.log().matches("the backfill of the room failed").count(), 1, "reported once");
     proxy.withhold(Withheld::Nothing);
     scene.answer(&command, DEPLOYED).await?;
     scene.answer(&question, "").await?;
@@ -123,7 +123,7 @@ async fn a_room_with_unknown_encryption_is_not_handled() -> Result<()> {
     let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
     scene.alice.wait_for_member(&chat, &scene.bot).await?;
     let command = scene.alice.say(&chat, DEPLOY).await?;
-    scene.host.wait_for_log("the room cannot be read back").await?;
+    scene.host.wait_for_log("the backfill of the room failed").await?;
     // The other rooms are handled.
     scene.barrier().await?;
     assert_eq!(scene.words_in(&chat).await?, 0);
@@ -165,7 +165,7 @@ async fn the_bot_does_not_follow_to_a_room_without_the_old_one_as_predecessor() 
     let (elsewhere, _) = scene.alice.create_public_room().await?;
     let closed = json!({ "body": "on we go", "replacement_room": elsewhere });
     scene.alice.set_state(&scene.room, "m.room.tombstone", closed).await?;
-    scene.host.wait_for_log("does not name it as the one before: not followed").await?;
+    scene.host.wait_for_log("does not name the room as its predecessor").await?;
     let command = scene.alice.say(&elsewhere, DEPLOY).await?;
     // The old room is unchanged.
     scene.barrier().await?;

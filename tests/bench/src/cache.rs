@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "100 plugins from the cache";
 
 const PLUGINS: usize = 100;
 const ROUNDS: usize = 9;
-/// Seconds.
+/// The limit in seconds.
 const LIMIT: f64 = 0.5;
 
 pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
@@ -48,7 +48,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     Ok(Figure { name: NAME, measured: median(seconds), unit: Unit::Seconds, against: Against::Limit(LIMIT) })
 }
 
-/// Loads all plugins, as a new process would; returns the seconds.
+/// Loads all plugins as a new process would. Returns the time in seconds.
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let sandbox = Sandbox::new().map_err(|error| anyhow!("{error:#}"))?;
     let began = Instant::now();
@@ -62,7 +62,7 @@ async fn load(config: &Config, cache: &Path) -> Result<f64> {
     Ok(took)
 }
 
-/// The files of compiled code in the cache, with their modification times.
+/// Returns the files of compiled code in the cache, with their modification times.
 fn artifacts(cache: &Path) -> Result<Vec<(std::ffi::OsString, std::time::SystemTime)>> {
     let mut artifacts = Vec::new();
     for entry in std::fs::read_dir(cache)? {

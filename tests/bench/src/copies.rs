@@ -1,4 +1,4 @@
-//! A database with many jobs that wait for a time. An engine parks one job, and its writes are repeated with other ids.
+//! Creates a database with many jobs that wait for a time. An engine parks one job; its writes are repeated with other ids.
 //!
 //! Invariant: only ids differ. The store computes the hashes of the copies, so each has a valid journal and can be
 //! replayed.
@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
 use wardroom::{
     adapter::MemoryChat,
-    store::{EntryKind, HookedStore, JobPhase, JobQuery, MemoryStore, Store as _, Write},
+    store::{EntryKind, JobPhase, JobQuery, MemoryStore, Store as _, Write},
 };
 use wardroom_sqlite::SqliteStore;
+use wardroom_tests::hooked::HookedStore;
 
 use crate::{
     recorder::Recorder,
@@ -20,19 +21,19 @@ use crate::{
     serving::{ROOM, Serving},
 };
 
-/// Jobs in one transaction.
+/// The number of jobs in one transaction.
 const BATCH: usize = 500;
 /// Placeholders for the ids of the job and of its message.
 const JOB: &str = "<job>";
 const EVENT: &str = "<event>";
 
-/// The id of a job by its number: five letters and digits, as the engine's ids.
+/// Returns the id of a job by its number: five letters and digits, like the engine's ids.
 pub(crate) fn id(number: usize) -> String {
     const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
     (0..5).rev().map(|place| char::from(SIGNS[number / SIGNS.len().pow(place) % SIGNS.len()])).collect()
 }
 
-/// Creates the jobs of `person` in a new or existing database.
+/// Creates `jobs` jobs of `person` in a new or existing database.
 pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &str) -> Result<()> {
     let pattern = pattern(module, person).await?;
     let store = SqliteStore::open(database).await?;
@@ -52,7 +53,7 @@ pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &s
     Ok(())
 }
 
-/// Runs an engine until it has parked a job; returns its writes.
+/// Runs an engine until it has parked a job. Returns the engine's writes.
 async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let hooked = Arc::new(HookedStore::new(Arc::new(MemoryStore::new()), Recorder::default().recording()));
@@ -70,7 +71,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let waits = |write: &Write| matches!(write, Write::Append(entry) if entry.kind == EntryKind::Wait);
     ensure!(writes.iter().any(waits), "job `{}` did not park", row.line);
     let of_job = |write: &&Write| !matches!(write, Write::StoreBlob { .. });
-    // The measured host has a console, so the job must come from one.
+    // Change the network to the console, which the measured host has.
     let network = |name: &str| format!(r#""network":"{name}""#);
     let (ours, theirs) = (network(MemoryChat::NETWORK), network(ROOM));
     let names = [
@@ -82,7 +83,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     writes.iter().filter(of_job).map(|write| Row::new(write, &names)).collect()
 }
 
-/// The kinds of writes of a job up to its parking.
+/// The kinds of writes of a job until it is parked.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Receive,
@@ -98,12 +99,12 @@ enum Kind {
 #[derive(Debug)]
 struct Row {
     kind: Kind,
-    /// As JSON.
+    /// The write as JSON.
     text: String,
 }
 
 impl Row {
-    /// Replaces these ids by their placeholders.
+    /// Converts a write, with the names replaced by their placeholders.
     fn new(write: &Write, names: &[(&str, &str)]) -> Result<Self> {
         let (kind, text) = match write {
             Write::Receive(row) => (Kind::Receive, json(row)?),
@@ -118,7 +119,7 @@ impl Row {
         Ok(Self { kind, text: names.iter().fold(text, |text, (name, other)| replace(&text, name, other)) })
     }
 
-    /// The write with these ids.
+    /// Returns the write with the ids of a copy.
     fn write(&self, job: &str, event: &str) -> Result<Write> {
         let text = self.text.replace(JOB, job).replace(EVENT, event);
         Ok(match self.kind {
@@ -147,7 +148,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// Replaces a name where it is a whole word, not a part of a longer one such as a digest.
+/// Replaces a name if it is a whole word and not a part of a longer word, such as a digest.
 fn replace(text: &str, name: &str, other: &str) -> String {
     let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
     let mut replaced = String::with_capacity(text.len());
@@ -166,7 +167,7 @@ fn replace(text: &str, name: &str, other: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wardroom::journal;
+    use wardroom::journal::JobJournal;
 
     use super::*;
 
@@ -193,11 +194,12 @@ mod tests {
         assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["22224", "22223", "22222"]);
         for job in jobs {
             assert_eq!((job.caller.id.as_str(), job.inbox.network.as_str()), ("dave", ROOM));
-            let (entries, tip) = journal::read(&store, &job.id).await.unwrap();
-            journal::check_entries(&job.id, &entries, &tip.unwrap()).unwrap();
+            let journal = JobJournal::read(&store, &job.id).await.unwrap().unwrap();
+            journal.check().unwrap();
+            let entries = journal.entries();
             let kinds: Vec<EntryKind> = entries.iter().map(|sealed| sealed.entry.kind).collect();
             assert_eq!(kinds, [EntryKind::Invocation, EntryKind::Call, EntryKind::Wait]);
-            // Each copy waits for a timer of its own.
+            // Each copy waits for its own timer.
             let body = entries[2].entry.body.to_string();
             assert!(body.contains(&format!("{}-t1", job.id)) && !body.contains('<'), "{body}");
         }

@@ -1,49 +1,39 @@
-//! One figure: the measured value, its unit and its limit.
+//! One measured value with its unit and its limit.
 
 use std::fmt;
 
-/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Microseconds.
     Microseconds,
-    /// Milliseconds.
     Milliseconds,
-    /// Seconds.
     Seconds,
-    /// Mebibytes.
     Mebibytes,
 }
 
-/// The limit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Against {
-    /// A multiple of a baseline without the engine, which was measured in the same run.
+    /// A multiple of a baseline: the same work without the engine, measured in the same run.
     Bare {
-        /// The baseline.
+        /// The measured baseline, in the unit of the figure.
         measured: f64,
-        /// The highest allowed multiple.
+        /// The maximum ratio of the measured value to the baseline.
         times: f64,
     },
-    /// A constant.
+    /// The maximum value, in the unit of the figure.
     Limit(f64),
 }
 
-/// A figure. It is printed as one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
+/// A measured value, printed as one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
-    /// The name.
     pub(crate) name: &'static str,
-    /// The measured value.
     pub(crate) measured: f64,
-    /// The unit.
     pub(crate) unit: Unit,
-    /// The limit.
     pub(crate) against: Against,
 }
 
 impl Figure {
-    /// Whether the value is within the limit.
+    /// Returns true if the value is within the limit.
     pub(crate) fn holds(&self) -> bool {
         let most = match self.against {
             Against::Bare { times, .. } => times,
@@ -52,7 +42,7 @@ impl Figure {
         self.ratio() <= most
     }
 
-    /// The limit as text.
+    /// Formats the limit.
     pub(crate) fn most(&self) -> String {
         match self.against {
             Against::Bare { times, .. } => format!("{times} x"),
@@ -94,7 +84,7 @@ impl Unit {
     }
 }
 
-/// The median, which a few disturbed rounds do not change. NaN for no values.
+/// Returns the median; NaN for no values. A few disturbed rounds do not change it.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

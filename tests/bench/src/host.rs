@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// Timeout for an answer of the host.
+/// Timeout for a reply of the host.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
-/// A host. Dropping it kills the process.
+/// A running host. Dropping the value kills the process.
 pub(crate) struct Host {
     child: Child,
     ready: mpsc::Receiver<Result<(), Vec<String>>>,

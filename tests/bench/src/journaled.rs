@@ -17,8 +17,9 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::{sync::Barrier, task::JoinSet};
-use wardroom::store::{EntryKind, HookedStore, JobOutcome, JobQuery, Store as _, Write};
+use wardroom::store::{EntryKind, JobOutcome, JobQuery, Store as _, Write};
 use wardroom_sqlite::SqliteStore;
+use wardroom_tests::hooked::HookedStore;
 
 use crate::{
     figure::{Against, Figure, Unit, median},

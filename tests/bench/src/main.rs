@@ -1,12 +1,12 @@
-//! The program `bench`: measures the figures of the design and prints one line each.
+//! The program `bench`: measures the values that the design limits, and prints one line for each.
 //!
 //! `cargo xtask bench` builds and runs it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its default
 //! features), `WARDROOM_BIN_MATRIX` (one with Matrix), `WARDROOM_SYNAPSE_VENV` (the installation of Synapse) and
 //! `WARDROOM_GUESTS` (the folder of the built guests). Arguments select figures by the beginning of their names: `bench
 //! query`.
 //!
-//! Invariant: every figure is printed, and the exit code is 1 if one is above its limit or could not be measured.
-//! Not here: single functions. The figures are those that a room, an operator or a machine would notice.
+//! Invariant: every figure is printed. The exit code is 1 if a figure exceeds its limit or could not be measured.
+//! Not here: measurements of single functions. Each figure matters to people in a room, to an operator or to a machine.
 
 mod cache;
 mod copies;
@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result, bail};
 use figure::Figure;
 use scene::Scene;
 
-/// The name of the first figure, and the function that measures it and related ones.
+/// The name of the first figure, and the function that measures this figure and related ones.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
 const MEASURES: [Measure; 8] = [
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and prints; returns whether every limit holds.
+/// Measures and prints the selected figures. Returns true if every figure is within its limit.
 fn run(wanted: &[String]) -> Result<bool> {
     if cfg!(debug_assertions) {
         bail!("these are figures of release builds; build with: --release");

@@ -1,10 +1,10 @@
-//! `parked jobs`: the memory that 100,000 jobs that wait for a time take in a host. `start with parked jobs`: the time
-//! from the start of a process to its first answer with that database.
+//! `parked jobs`: the memory of a host for 100,000 jobs that wait for a time. `start with parked jobs`: the time
+//! from the start of a host with these jobs to its first reply.
 //!
 //! A release build with its default features serves the guest `bench` on a console, with the plugin in the cache of
 //! compiled code. The memory is read some seconds after the host is ready, first without these jobs, then with them. A
 //! start is measured from before the process is created to the answer to a line that waits in its input.
-//! Invariant: the jobs are real. At the end one is shown and cancelled, which replays its journal.
+//! Invariant: the jobs are valid. At the end the bench shows and cancels one, which replays its journal.
 
 use std::{path::Path, time::Instant};
 
@@ -22,12 +22,12 @@ pub(crate) const NAME: &str = "parked jobs";
 const NAME_START: &str = "start with parked jobs";
 
 const JOBS: usize = 100_000;
-/// MiB above the same host without the jobs.
+/// The limit in MiB above the same host without the jobs.
 const LIMIT: f64 = 50.0;
-/// Seconds.
+/// The limit of the start, in seconds.
 const LIMIT_START: f64 = 2.0;
 const STARTS: usize = 5;
-/// The person at the console.
+/// The id of the person at the console.
 const PERSON: &str = "operator";
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
@@ -39,7 +39,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
         scene::plugin("bench", &module)
     );
     std::fs::write(folder.join("plugins.toml"), text)?;
-    // The first start compiles.
+    // The first start compiles the plugin into the cache.
     Host::start(program, folder)?.ready()?;
     let idle = resident(program, folder)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -57,7 +57,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     ])
 }
 
-/// The MiB of an idle host.
+/// Returns the memory of an idle host, in MiB.
 fn resident(program: &Path, folder: &Path) -> Result<f64> {
     let host = Host::start(program, folder)?;
     host.ready()?;
@@ -65,7 +65,7 @@ fn resident(program: &Path, folder: &Path) -> Result<f64> {
     host.resident()
 }
 
-/// The seconds until a started host answers.
+/// Returns the time from a start to the first reply, in seconds.
 fn start(program: &Path, folder: &Path) -> Result<f64> {
     let began = Instant::now();
     let mut host = Host::start(program, folder)?;

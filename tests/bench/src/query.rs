@@ -1,4 +1,4 @@
-//! `query` and `query on all cores`: the overhead of the engine over the sandbox that a query needs.
+//! `query` and `query on all cores`: the time of a query in the engine, compared with its bare sandbox.
 //!
 //! One side is [`Engine::ask`] with the guest `bench` and a store in memory: parser, rights, a fresh sandbox with one
 //! host call, the audit line. The other side is the sandbox alone: the same wasmtime configuration and limits, an
@@ -39,13 +39,13 @@ use crate::{
 pub(crate) const NAME: &str = "query";
 const NAME_ALL: &str = "query on all cores";
 
-/// The highest allowed multiple of the bare sandbox's time.
+/// The maximum ratio to the time of the bare sandbox.
 const TIMES: f64 = 1.5;
-/// Queries of one thread in one round. Few, so that most rounds end before the scheduler preempts the thread.
+/// The number of queries of one thread in one round. It is so small that most rounds end before the scheduler preempts the thread.
 const BATCH: usize = 50;
-/// Measured rounds.
+/// The number of measured rounds.
 const ROUNDS: usize = 600;
-/// Rounds before the measured ones.
+/// The number of rounds before the measured ones.
 const WARM_UP: usize = 60;
 const ANSWER: &str = "pong";
 
@@ -65,7 +65,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The microseconds of a query on both sides, with this many threads: all on one side, then all on the other.
+/// Returns the microseconds of a query on both sides. All threads run one side, then all run the other.
 fn compare(
     tokio: &tokio::runtime::Handle,
     asked: &EngineSide,
@@ -80,7 +80,7 @@ fn compare(
         done.map(|()| began.elapsed().as_secs_f64() * 1e6 / (BATCH * threads) as f64)
     };
     let rounds = || -> Vec<Result<(f64, f64)>> {
-        // A failure is returned after all rounds, because a thread that leaves early would block the others at the
+        // Return a failure only after all rounds, because a thread that returns early would block the others at the
         // barrier.
         let round = |_| {
             let mut rows = asked.rows();
@@ -127,7 +127,7 @@ impl EngineSide {
         Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::lines(ANSWER) })
     }
 
-    /// Messages as in the inbox.
+    /// Returns messages in the form of the inbox.
     fn rows(&self) -> Vec<InboxRow> {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         let row = |number: usize| InboxRow {
@@ -173,7 +173,7 @@ impl EngineSide {
 
 /// The sandbox's side.
 struct SandboxSide {
-    // It owns the clock that advances the epochs.
+    // The sandbox owns the clock that advances the epochs.
     _sandbox: Sandbox,
     pre: PluginPre<Limiter>,
     asked: commands::Invocation,

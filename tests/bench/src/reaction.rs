@@ -1,8 +1,8 @@
-//! `first reaction`: the time from a person's message to the bot's first reaction, as another person sees it.
+//! `first reaction`: the time from a person's message until another person's client receives the bot's first reaction.
 //!
-//! A real Synapse without rate limits, and a release build of the host in one of its rooms. First a bare client sends
-//! messages one after the other, which gives the bare send time and its rate. Then commands are sent at a quarter of
-//! that rate, each for a job of its own. The median and the 99th percentile of the round trip are compared with those
+//! The bench uses a real Synapse without rate limits and a release build of the host. First a client without a bot sends
+//! messages one after the other, which gives the bare send time and rate. Then commands are sent at a quarter of
+//! that rate, each for a separate job. The median and the 99th percentile of the round trip are compared with those
 //! of the bare send.
 //! Invariant: each command gets one reaction; otherwise the bench fails.
 
@@ -28,16 +28,16 @@ use crate::{
 pub(crate) const NAME: &str = "first reaction, median";
 const NAME_SLOWEST: &str = "first reaction, 99th percentile";
 
-/// Messages of the bare client, and commands.
+/// The number of bare messages, and of commands.
 const MESSAGES: usize = 300;
 /// The rate of the commands, as a share of the bare rate.
 const SHARE: f64 = 0.25;
-/// The highest allowed multiple of the bare send time: the homeserver stores the command, the host's sync returns it,
+/// The maximum ratio to the bare send time. The homeserver stores the command, the host's sync returns it,
 /// the host stores and handles it and sends the reaction, and the other person's sync returns that. For each command
 /// the homeserver also stores four more events of the bot, and three clients sync them, so it has more load than with
 /// the bare client.
 const TIMES: f64 = 25.0;
-/// Timeout of the whole bench. A slow machine gets its commands slowly.
+/// Timeout of the whole bench. A slow machine gets its commands at a slow rate.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
@@ -53,7 +53,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     Ok(vec![figure(NAME, 0.5), figure(NAME_SLOWEST, 0.99)])
 }
 
-/// The milliseconds of the bare sends, and those until the reactions.
+/// Returns the times of the bare sends and of the reactions, in milliseconds.
 async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     let synapse = Synapse::start(Limits::None).await?;
     let (alice, bob) = (
@@ -127,7 +127,7 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     Ok((bare, reactions))
 }
 
-/// The event that a reaction of the bot is for.
+/// Returns the id of the event that a reaction of the bot is for.
 fn reacted_to<'e>(event: &'e serde_json::Value, bot: &str) -> Option<&'e String> {
     let on = &event["content"]["m.relates_to"]["event_id"];
     match on {
@@ -140,7 +140,7 @@ fn milliseconds(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
-/// The value below which this share of the values is.
+/// Returns the value that is greater than the given share of all values.
 fn percentile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -148,7 +148,7 @@ fn percentile(values: &[f64], share: f64) -> f64 {
     values.get(place).copied().unwrap_or(f64::NAN)
 }
 
-/// A host. Dropping it kills the process.
+/// A running host. Dropping the value kills the process.
 struct Host(Child);
 
 impl Host {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Barrier;
-use wardroom::store::{StoreError, StoreHooks, Write};
+use wardroom::store::{StoreError, Write};
+use wardroom_tests::hooked::StoreHooks;
 
-/// Records writes and times a section; either may be off.
+/// Records writes and times a section. Both are optional.
 #[derive(Default)]
 pub(crate) struct Recorder {
     written: Option<Mutex<Vec<Vec<Write>>>>,
@@ -28,7 +29,7 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// The section of `jobs` jobs up to the entry with the number `last`.
+    /// Creates a section for `jobs` jobs that ends with the entry `last`.
     pub(crate) fn new(jobs: usize, last: u32) -> Self {
         let (started, took) = (Mutex::default(), Mutex::default());
         Self { last, start: Barrier::new(jobs), started, unfinished: AtomicUsize::new(jobs), took }
@@ -60,13 +61,13 @@ impl Recorder {
         self
     }
 
-    /// The recorded lists of writes, in their order.
+    /// Returns the recorded lists of writes, in their order.
     pub(crate) fn written(&self) -> Vec<Vec<Write>> {
         let Some(written) = &self.written else { return Vec::new() };
         written.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How long the section took; `None` before its end.
+    /// Returns the duration of the section; `None` before its end.
     pub(crate) fn took(&self) -> Option<Duration> {
         *self.section.as_ref()?.took.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,14 +79,14 @@ impl Recorder {
     }
 }
 
-/// Whether a list has the entry of this number.
+/// Returns true if a list contains an entry with this number.
 pub(crate) fn enters(writes: &[Write], number: u32) -> bool {
     writes.iter().any(|write| matches!(write, Write::Append(entry) if entry.number == number))
 }
 
 #[async_trait]
 impl StoreHooks for Recorder {
-    /// Whether the list has the last entry of the section.
+    /// True if the list contains the last entry of the section.
     type Pending = bool;
 
     async fn before_commit(&self, writes: &[Write]) -> Result<bool, StoreError> {

@@ -1,7 +1,7 @@
 //! `replay of 50 calls`: the cost of waking a job with 50 calls in its journal.
 //!
-//! The bench measures the processor time of this process, from the moment when some jobs are parked until each has
-//! finished, divided by the number of jobs. So it is the whole wake-up to the job's end: finding the job, reading and
+//! The bench measures the processor time of its process, from the time when some jobs are parked until each has
+//! finished, divided by the number of jobs. This time covers everything from wake-up to end: finding the job, reading and
 //! checking its journal for each step, a fresh sandbox, 50 answers from the journal, the wait's result, the end, the
 //! closing line and its delivery. Store and chat are in memory, so disk and network take no time.
 //! Invariant: no job wakes before the clock is read, and each succeeds with all of its calls in its journal.
@@ -23,15 +23,15 @@ use crate::{
 
 pub(crate) const NAME: &str = "replay of 50 calls";
 
-/// Microseconds.
+/// The limit in microseconds.
 const LIMIT: f64 = 1_000.0;
 const CALLS: usize = 50;
-/// Few enough that all are parked before the first wakes.
+/// The number of jobs. It is so small that all are parked before the first wakes.
 const JOBS: usize = 32;
 const ROUNDS: usize = 15;
-/// Rounds before the measured ones.
+/// The number of rounds before the measured ones.
 const WARM_UP: usize = 2;
-/// All jobs have woken this long after the last wake-up time.
+/// Time after the last wake-up time at which all jobs have woken.
 const LATER: Duration = Duration::from_millis(100);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
@@ -49,7 +49,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     Ok(Figure { name: NAME, measured: median(each), unit: Unit::Microseconds, against: Against::Limit(LIMIT) })
 }
 
-/// Parks some jobs and waits for their end; returns the microseconds of one job.
+/// Parks some jobs and waits for their end. Returns the microseconds of one job.
 async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
     let store = Arc::new(MemoryStore::new());
     let serving = Serving::start(folder, text, store.clone()).await?;
@@ -78,7 +78,7 @@ fn is_parked(job: &JobRow) -> bool {
     job.end.is_none() && job.status.phase == JobPhase::Time
 }
 
-/// The processor time of this process.
+/// Returns the processor time of the process.
 fn spent() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()

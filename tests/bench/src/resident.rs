@@ -15,9 +15,9 @@ use crate::{
 
 pub(crate) const NAME: &str = "resident memory";
 
-/// MiB.
+/// The limit in MiB.
 const LIMIT: f64 = 60.0;
-/// The time from ready to the measurement.
+/// The time between the first reply and the measurement.
 pub(crate) const SETTLED: Duration = Duration::from_secs(5);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
@@ -25,7 +25,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     let folder = tempfile::tempdir()?;
     let root = std::path::absolute(scene::root())?;
     std::fs::copy(root.join("plugins.toml"), folder.path().join("plugins.toml"))?;
-    // The files that the sample refers to.
+    // Link the files that the sample configuration refers to.
     std::os::unix::fs::symlink(&scene.guests, folder.path().join("guests"))?;
     std::os::unix::fs::symlink(root.join("sample"), folder.path().join("sample"))?;
     let host = Host::start(program, folder.path())?;

@@ -1,6 +1,6 @@
 //! `rights decision`: the time to decide whether a person may run a command for an app in an environment.
 //!
-//! The policy has 1,000 roles and 10,000 grants in chat, and each person has some of both. Each decision is made anew,
+//! The policy has 1,000 roles and 10,000 grants in chat, and each person has some of both. Decisions are not cached,
 //! as before each command and at each call. The bench fails if a decision is wrong.
 
 use std::{fmt::Write as _, hint::black_box, time::Instant};
@@ -19,7 +19,7 @@ const ROLES: usize = 1_000;
 const GRANTS: usize = 10_000;
 const PEOPLE: usize = 1_000;
 const ROUNDS: usize = 21;
-/// Microseconds.
+/// The limit in microseconds.
 const LIMIT: f64 = 20.0;
 
 pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
@@ -45,7 +45,7 @@ pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
     Ok(vec![Figure { name: NAME, measured: median(spans), unit: Unit::Microseconds, against: Against::Limit(LIMIT) }])
 }
 
-/// Whether a person may deploy an app to an environment.
+/// Returns true if the person may deploy the app to the environment.
 fn decide(rights: &Rights, id: &str, app: &str, environment: &str) -> bool {
     rights.may(black_box(id), ("memory", "room"), "deploy", app, environment)
 }
@@ -54,7 +54,7 @@ fn person(number: usize) -> String {
     format!("@person{number}:example.org")
 }
 
-/// Each person is in one role by name, in another by a group of all, and in the last one by a grant in chat.
+/// Returns the configuration. Each person has one role by name, one by a group of all people, and one by a grant in chat.
 fn text() -> String {
     let mut text = "[bot.bench.memory]\n[environment.staging]\n[environment.production]\n".to_owned();
     for app in 0..10 {
@@ -74,7 +74,7 @@ fn text() -> String {
     text
 }
 
-/// Ten grants for each person; the last one answers the question.
+/// Returns a grant. Each person has ten; the last one allows the measured command.
 fn grant(number: usize) -> Grant {
     let app = 9 - number / PEOPLE;
     Grant {

@@ -1,11 +1,11 @@
-//! The measured programs and guests, and configurations of engines for them.
+//! The measured programs and guests, and configurations of engines that run them.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use wardroom::{
     Engine, EngineBuilder,
-    adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{ChatFeatures, MemoryChat, MemoryPipelines},
     config::Config,
     model::Outcome,
 };
@@ -14,14 +14,14 @@ use wardroom::{
 pub(crate) struct Scene {
     /// The folder of the built guests.
     pub(crate) guests: PathBuf,
-    /// A release build of the host, if there is one.
+    /// The release build of the host, if its variable is set.
     host: Option<PathBuf>,
-    /// A release build with Matrix.
+    /// The release build with Matrix, if its variable is set.
     host_with_matrix: Option<PathBuf>,
 }
 
 impl Scene {
-    /// From the variables of `cargo xtask bench`; the repository's guests by default.
+    /// Reads the environment variables that `cargo xtask bench` sets. The default for the guests is the repository's folder.
     pub(crate) fn of_environment() -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let guests = set("WARDROOM_GUESTS").unwrap_or_else(|| root().join("guests"));
@@ -32,18 +32,18 @@ impl Scene {
         })
     }
 
-    /// The release build of the host.
+    /// Returns the release build of the host.
     pub(crate) fn host(&self) -> Result<&Path> {
         self.host.as_deref().context("`WARDROOM_BIN_RELEASE` names no host; start with: cargo xtask bench")
     }
 
-    /// The release build with Matrix.
+    /// Returns the release build with Matrix.
     pub(crate) fn host_with_matrix(&self) -> Result<&Path> {
         let named = self.host_with_matrix.as_deref();
         named.context("`WARDROOM_BIN_MATRIX` names no host; start with: cargo xtask bench")
     }
 
-    /// The bytes of the guest `bench`, which answers `ping` after one host call.
+    /// Reads the guest `bench`, which replies to `ping` after one host call.
     pub(crate) fn guest(&self) -> Result<Vec<u8>> {
         let file = self.guests.join("bench.wasm");
         std::fs::read(&file)
@@ -51,16 +51,16 @@ impl Scene {
     }
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The person who types.
+/// The id of the person who types the commands.
 pub(crate) const PERSON: &str = "@operator:example.org";
 
-/// Writes and reads a configuration with these plugins. One role may run every command, and there is no admin, so that
-/// every command looks up the role.
+/// Writes and reads a configuration with these plugins. It has one role with every command and no admin, so that
+/// the host looks up the role for every command.
 pub(crate) fn config(folder: &Path, modules: impl IntoIterator<Item = (String, PathBuf)>) -> Result<Config> {
     let mut text = format!("[bot.bench.memory]\n\n{}", role());
     for (name, module) in modules {
@@ -69,22 +69,22 @@ pub(crate) fn config(folder: &Path, modules: impl IntoIterator<Item = (String, P
     read_text(folder, &text)
 }
 
-/// The role that may run every command.
+/// Returns the table of a role that may run every command.
 pub(crate) fn role() -> String {
     format!("[role.asker]\nmembers = [\"{PERSON}\"]\ncommands = [\"*\"]\napps = [\"*\"]\nenvironments = [\"*\"]\n")
 }
 
-/// The table of a plugin from the guest `bench`, with all grants that it uses.
+/// Returns the table of a plugin with the guest `bench` and all grants that it needs.
 pub(crate) fn plugin(name: &str, module: &Path) -> String {
     let module = module.display();
     format!("\n[plugin.{name}]\nmodule = '{module}'\nallow = [{{ call = [\"store.*\", \"pipelines.*\"] }}]\n")
 }
 
-/// An engine with a plain in-memory chat and in-memory pipelines whose runs succeed at once.
+/// Returns a builder with an in-memory chat and in-memory pipelines whose runs succeed at once.
 pub(crate) fn builder() -> EngineBuilder {
     Engine::builder()
-        .chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)))
-        .pipelines(MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded))))
+        .chat(MemoryChat::new(ChatFeatures::PLAIN))
+        .pipelines(MemoryPipelines::new(Some(Outcome::Succeeded)))
 }
 
 /// Writes and reads a configuration for [`builder`].

@@ -1,6 +1,6 @@
-//! An engine that serves an in-memory chat in this process.
+//! An engine in the process of the bench that serves an in-memory chat.
 //!
-//! Invariant: each figure checks the work of the engine in its store, and its messages only where the figure says so.
+//! Invariant: each figure checks the engine's work in its store; it checks messages only if its description mentions them.
 
 use std::{
     path::Path,
@@ -22,7 +22,6 @@ use wardroom::{
 
 use crate::scene::{self, PERSON};
 
-/// The only room.
 pub(crate) const ROOM: &str = "console";
 
 /// A serving engine.
@@ -34,7 +33,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts an engine with this configuration, which is written to a folder that also has the compiled code.
+    /// Starts an engine. `folder` holds the configuration and the compiled code.
     pub(crate) async fn start(folder: &Path, text: &str, store: Arc<dyn Store>) -> Result<Self> {
         let config = scene::read_text(folder, text)?;
         let engine = scene::builder().cache(folder.join("code")).build(config, store).await?;
@@ -54,7 +53,7 @@ impl Serving {
         inbox.expect("every configuration of the bench has this account")
     }
 
-    /// Types lines, all at once.
+    /// Delivers lines, all at the same time.
     pub(crate) async fn types(&self, lines: impl IntoIterator<Item = String>) -> Result<()> {
         let message = |text: String| {
             let event = format!("event-{}", self.typed.fetch_add(1, Ordering::Relaxed));
@@ -67,7 +66,7 @@ impl Serving {
         Ok(())
     }
 
-    /// Waits until no work is left: each job is finished or parked, and the outbox is empty.
+    /// Waits until each job is finished or parked and the outbox is empty.
     pub(crate) async fn until_idle(&self) {
         self.inbox().until_idle().await;
     }

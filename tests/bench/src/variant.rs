@@ -1,21 +1,21 @@
-//! Plugins with different bytes and commands from one guest: its commands get other names of the same lengths.
+//! Creates different plugins from one guest: the commands get other names of the same lengths.
 //!
-//! Invariant: a variant is as valid as the original and no larger. Only the names and an unused custom section differ.
-//! Loading it checks that the commands have the new names.
+//! Invariant: a variant differs from the original only in the names of commands and in an unused custom section.
+//! Loading a variant checks that its commands have the new names.
 
 use anyhow::{Result, bail};
 
 /// The commands of the guest `bench`, each with the prefix of its new names.
 const COMMANDS: [(&str, char); 5] = [("ping", 'p'), ("calls", 'c'), ("effects", 'e'), ("reads", 'r'), ("park", 'k')];
-/// The most variants that have different names.
+/// Maximum number of variants with different names.
 const MOST: usize = 1000;
 
-/// The name of a variant and of its query.
+/// Returns the name of a variant, which is also the name of its query.
 pub(crate) fn name(number: usize) -> String {
     format!("p{number:03}")
 }
 
-/// The bytes of a variant.
+/// Returns the bytes of a variant.
 pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     if number >= MOST {
         bail!("there are {MOST} variants");
@@ -24,7 +24,7 @@ pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     for (command, beginning) in COMMANDS {
         rename(&mut bytes, command, &format!("{beginning}{number:03}{}", &command[4..]))?;
     }
-    // A custom section: its number, its size, the size of its name, its name.
+    // Add a custom section: its number, its size, the size of its name, its name.
     let name = name(number);
     let size = u8::try_from(name.len())?;
     bytes.extend([0, size + 1, size]);
@@ -32,7 +32,7 @@ pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Gives a command a name of the same length. The compiler stores the first four letters as text, as a number in the
+/// Replaces the name of a command by a name of the same length. The compiler stores the first four letters as text, as a number in the
 /// code, or both.
 fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
     let mut replaced = replace(bytes, command.as_bytes(), name.as_bytes());
@@ -45,7 +45,7 @@ fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Replaces all occurrences by bytes of the same length; returns their number.
+/// Replaces all occurrences by bytes of the same length. Returns the number of replacements.
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
     let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
     for at in &places {
@@ -54,7 +54,7 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
     places.len()
 }
 
-/// Four letters as the number that code compares and stores: an `i32` in LEB128, which has always five bytes for ASCII.
+/// Encodes four letters as code stores them: an `i32` in LEB128, which always has five bytes for ASCII.
 fn immediate(letters: [u8; 4]) -> [u8; 5] {
     let number = u32::from_le_bytes(letters);
     std::array::from_fn(|index| {

@@ -17,12 +17,12 @@ impl ChatHooks for &'static Points {
     }
 }
 
-/// The name of a message without the parts that differ between runs: `say closing`, `edit card`, `react 👀`.
+/// Returns the name of a message, without the parts that differ between runs: `say closing`, `edit card`, `react 👀`.
 fn name(message: &Outgoing) -> String {
     let (head, last) = message.key.rsplit_once('/').unwrap_or(("", &message.key));
     match &message.body {
         Body::Say { .. } => format!("say {last}"),
-        // The last part of an edit's key counts the texts of its card.
+        // The last part of an edit's key is the number of the card's text. Leave it out.
         Body::Edit { .. } => format!("edit {}", head.rsplit('/').next().unwrap_or(last)),
         Body::React { emoji, .. } => format!("react {emoji}"),
     }

@@ -2,9 +2,9 @@
 //! store.
 //!
 //! `WARDROOM_CRASH_LOG=FILE` appends the name of each crash point that is reached. `WARDROOM_CRASH_AT=POINT` kills the
-//! process with SIGKILL at a crash point: the one of that number (`17`), or that one of a name (`after commit sent#2`).
+//! process with SIGKILL at a crash point, given by its number (`17`) or by its name and count (`after commit sent#2`).
 //!
-//! Invariant: nothing else differs from `wardroom`, and without these variables nothing differs at all.
+//! Invariant: without these variables, the binary behaves like `wardroom`.
 
 mod chat;
 mod pipelines;
@@ -13,12 +13,9 @@ mod store;
 
 use std::{process::ExitCode, sync::Arc};
 
-use wardroom::{
-    EngineBuilder,
-    store::{HookedStore, Store},
-};
+use wardroom::{EngineBuilder, store::Store};
 use wardroom_cli::Instrument;
-use wardroom_tests::hooked::{HookedChatFactory, HookedPipelinesFactory};
+use wardroom_tests::hooked::{HookedChatFactory, HookedPipelinesFactory, HookedStore};
 
 use points::Points;
 
@@ -26,7 +23,7 @@ fn main() -> ExitCode {
     wardroom_cli::main(&Failpoints)
 }
 
-/// Puts the crash points of this process around the parts of the host.
+/// Adds crash points to the adapters and the store of the host.
 struct Failpoints;
 
 impl Instrument for Failpoints {

@@ -1,11 +1,11 @@
-//! The crash points around the calls of pipelines systems.
+//! The crash points around the calls of pipeline systems.
 
 use async_trait::async_trait;
 use wardroom_tests::hooked::PipelinesHooks;
 
 use crate::points::Points;
 
-/// The methods with crash points. The others change nothing that a restart depends on.
+/// The methods with crash points. A restart does not depend on the other methods.
 const METHODS: [&str; 4] = ["start", "state", "ended", "cancel"];
 
 #[async_trait]

@@ -10,11 +10,10 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process};
 
-/// The crash points of this process.
 #[derive(Debug)]
 pub(crate) struct Points {
     at: Option<At>,
-    // Held while a point is reached, so that the log has the order of the count.
+    // Locked while a crash point is counted and logged, so that the log has the order of the count.
     reached: Mutex<Reached>,
 }
 
@@ -28,9 +27,9 @@ struct Reached {
 /// The crash point at which the process is killed.
 #[derive(Debug, PartialEq, Eq)]
 enum At {
-    /// The point of this number among all, from 1.
+    /// The number of the crash point among all, from 1.
     Nth(u64),
-    /// The point of this number among those of one name, from 1.
+    /// A name, and the number of the crash point among those with this name, from 1.
     Named(String, u64),
 }
 
@@ -44,7 +43,7 @@ impl At {
 }
 
 impl Points {
-    /// The crash points that the environment asks for; `None` where neither variable is set.
+    /// Returns the crash points that the environment variables select; `None` if neither variable is set.
     pub(crate) fn of_process() -> Option<&'static Self> {
         static POINTS: OnceLock<Option<Points>> = OnceLock::new();
         POINTS.get_or_init(Self::of_environment).as_ref()
@@ -69,7 +68,7 @@ impl Points {
         Some(Self { at: at.flatten(), reached: Mutex::new(reached) })
     }
 
-    /// Called at each crash point. Does not return where the process is to be killed.
+    /// Counts and logs a crash point. Kills the process at the selected crash point.
     pub(crate) fn reach(&self, name: &str) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         reached.all += 1;
@@ -87,7 +86,7 @@ impl Points {
             tracing::error!(%error, "WARDROOM_CRASH_LOG cannot be written");
         }
         if here {
-            // The kernel ends the process before this returns. The lock keeps every other thread before its next point.
+            // The kernel ends the process before the call returns. The lock stops all other threads at their next crash point.
             let _ = kill_process(getpid(), Signal::KILL);
         }
     }

@@ -1,13 +1,14 @@
 //! The crash points around writes to the store.
 
 use async_trait::async_trait;
-use wardroom::store::{EntryKind, StoreError, StoreHooks, Write};
+use wardroom::store::{EntryKind, StoreError, Write};
+use wardroom_tests::hooked::StoreHooks;
 
 use crate::points::Points;
 
 #[async_trait]
 impl StoreHooks for &'static Points {
-    /// The name of the crash points around this list.
+    /// The name of the crash points around a list of writes.
     type Pending = String;
 
     async fn before_commit(&self, writes: &[Write]) -> Result<String, StoreError> {

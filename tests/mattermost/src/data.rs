@@ -1,6 +1,6 @@
-//! The data of a server: accounts and channels here, posts in `posts`, and the events of their changes.
+//! The data of a server: accounts, channels and posts, and the events of their changes.
 //!
-//! Invariant: every change makes the events that a real server makes, for the users who would receive them.
+//! Invariant: every change emits the same events to the same users as a real server.
 
 mod posts;
 
@@ -40,13 +40,12 @@ pub(crate) struct Channel {
     pub(crate) members: BTreeSet<String>,
 }
 
-/// All data.
 #[derive(Debug)]
 pub(crate) struct ServerData {
     pub(crate) version: ServerVersion,
     users: BTreeMap<String, User>,
     tokens: HashMap<String, String>,
-    /// The ids of the teams by name.
+    /// Team ids by name.
     pub(crate) teams: BTreeMap<String, String>,
     pub(crate) channels: BTreeMap<String, Channel>,
     posts: BTreeMap<String, Post>,
@@ -56,7 +55,7 @@ pub(crate) struct ServerData {
     last: i64,
 }
 
-/// An id in the format of the server.
+/// Returns a new id in the format of the server.
 pub(crate) fn new_id() -> String {
     const LETTERS: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
     let mut bytes = [0_u8; 26];
@@ -80,7 +79,7 @@ impl ServerData {
         }
     }
 
-    /// Milliseconds. Several changes may have the same time, and it never decreases.
+    /// Returns the time of a change, in milliseconds. It never decreases, and several changes may have the same time.
     pub(crate) fn now(&mut self) -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.last = self.last.max(i64::try_from(now).unwrap_or(i64::MAX));
@@ -119,7 +118,7 @@ impl ServerData {
         token
     }
 
-    /// Returns the token's user.
+    /// Revokes a token. Returns its user.
     pub(crate) fn revoke(&mut self, token: &str) -> Option<String> {
         self.tokens.remove(token)
     }
@@ -182,7 +181,7 @@ impl ServerData {
         }
     }
 
-    /// A user adds another to a channel.
+    /// Adds a user to a channel in the name of the user `by`.
     pub(crate) fn add(&mut self, channel: &str, by: &str, user: &str) {
         self.join(channel, user);
         let team = self.channels.get(channel).map(|channel| channel.team.clone()).unwrap_or_default();
@@ -226,7 +225,7 @@ impl ServerData {
         }))
     }
 
-    /// Makes an event for all members of a channel, or for one of them.
+    /// Emits an event to all members of a channel, or only to `only`.
     fn emit(&mut self, event: &'static str, data: Value, channel: &str, only: Option<&str>) {
         let to = match (only, self.channels.get(channel)) {
             (Some(only), _) => BTreeSet::from([only.to_owned()]),

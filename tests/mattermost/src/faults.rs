@@ -1,15 +1,15 @@
-//! Faults that a test switches on.
+//! The faults that a test can switch on.
 
 use std::{collections::BTreeSet, time::Duration};
 
-/// The faults of a server. None is on at first.
+/// The faults of a server. All are off by default.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// A proxy answers every request with 502 and HTML.
     pub down: bool,
     /// The number of requests that are answered with 429 and plain text.
     pub limited: u32,
-    /// The `Retry-After` of such an answer, in seconds.
+    /// The `Retry-After` of a 429 response, in seconds.
     pub retry_after: u32,
     /// A proxy answers every request with 401 and HTML.
     pub guarded: bool,
@@ -19,9 +19,9 @@ pub struct Faults {
     pub users_away: bool,
     /// The delay of a lookup of users.
     pub slow_users: Duration,
-    /// The number of new posts that are stored without an answer, because the connection is cut.
+    /// The number of new posts that are stored without a response, because the connection is cut.
     pub lost_answers: u32,
-    /// The delay before a new post is stored; a repeated request is told that the first is pending.
+    /// The delay before a new post is stored. A repeated request meanwhile gets the error that the first is pending.
     pub slow_posts: Duration,
     /// The number of requests for new posts that are answered with 500.
     pub broken_posts: u32,
@@ -33,13 +33,13 @@ pub struct Faults {
     pub strange: bool,
     /// The token of a WebSocket's first request is dropped.
     pub no_header: bool,
-    /// A WebSocket is accepted, and nothing is sent on it.
+    /// A WebSocket is accepted, but nothing is sent on it.
     pub deaf: bool,
     /// Channels that may not be read.
     pub forbidden: BTreeSet<String>,
-    /// The longest message; 16,383 where it is 0.
+    /// Maximum length of a message; 0 means the server's default of 16,383.
     pub longest: usize,
-    /// Whether the configuration hides that length.
+    /// The configuration does not contain the maximum length.
     pub hides_longest: bool,
     /// Uploads are refused.
     pub no_files: bool,
@@ -50,12 +50,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The longest accepted message.
+    /// Returns the maximum length of a message.
     pub(crate) fn longest(&self) -> usize {
         if self.longest == 0 { 16_383 } else { self.longest }
     }
 
-    /// Takes one from a number of faults; returns whether there was one.
+    /// Decrements a number of faults. Returns false if it was 0.
     pub(crate) fn use_up(left: &mut u32) -> bool {
         let any = *left > 0;
         *left = left.saturating_sub(1);

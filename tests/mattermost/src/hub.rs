@@ -1,4 +1,4 @@
-//! The connections and their events: numbered, and with a queue from which a connection is resumed.
+//! The connections and their numbered events, with a queue from which a broken connection is resumed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// The number of sent events that are kept for a broken connection.
 const DEAD_QUEUE: usize = 128;
-/// A broken connection with more waiting events is dropped.
+/// Maximum number of events that wait for a broken connection. With more, the connection is dropped.
 const WAITING: usize = 256;
 
 /// A message for the writer of a connection.
@@ -20,26 +20,24 @@ const WAITING: usize = 256;
 pub(crate) enum WriterMessage {
     /// A frame to send.
     Frame(String),
-    /// Nothing is sent or closed any more.
+    /// The writer stops sending and does not close the connection.
     Freeze,
 }
 
-/// A connection, open or broken.
 #[derive(Debug)]
 struct Connection {
     user: String,
     /// The number of the next event.
     next: i64,
-    /// Sent and waiting events, the newest last.
+    /// Sent and waiting events, newest last.
     sent: VecDeque<(i64, String)>,
-    /// The writer while it is open.
+    /// The writer of an open connection; `None` for a broken one.
     writer: Option<mpsc::UnboundedSender<WriterMessage>>,
-    /// The events that arrived while it was broken.
+    /// The number of events since the connection broke.
     missed: usize,
     muted: bool,
 }
 
-/// All connections.
 #[derive(Debug)]
 pub(crate) struct Hub {
     version: ServerVersion,
@@ -53,7 +51,7 @@ impl Hub {
         Self { version, connections: HashMap::new(), opened: 0, resumed: 0 }
     }
 
-    /// Opens a connection with this writer; returns its id.
+    /// Opens a connection with this writer. Returns the connection's id.
     pub(crate) fn connect(
         &mut self,
         user: &str,

@@ -1,10 +1,11 @@
-//! A Mattermost server in the test's process: users, bots, teams, channels, posts, threads, reactions and files over
+//! A Mattermost server in the process of the test: users, bots, teams, channels, posts, threads, reactions and files over
 //! REST v4, and the WebSocket with its sequence numbers, its queue for resumed connections, and its faults.
 //!
-//! Written from the documented API, not from any client of it. [`Server`] is the server, [`Person`] a user with a
+//! The code follows the documented API and shares none with a client. [`Server`] is the server, [`Person`] a user with a
 //! client, [`Faults`] the faults, [`proxy::Proxy`] a connection that breaks at random.
 //!
-//! Invariant: only a test switches a fault on. Without faults the server behaves as a healthy one of its [`ServerVersion`].
+//! Invariant: only a test switches a fault on. Without faults the server behaves like a real one of its
+//! [`ServerVersion`].
 
 mod data;
 mod faults;
@@ -89,7 +90,7 @@ impl Server {
         Self::of(ServerVersion::Current).await
     }
 
-    /// Starts a server of this version.
+    /// Starts a server that behaves like `version`.
     ///
     /// # Errors
     /// There is no free port.
@@ -105,34 +106,34 @@ impl Server {
         let router = routes::router(shared.clone());
         let service = router.into_make_service_with_connect_info::<listen::ConnectionCut>();
         let task = tokio::spawn(async move {
-            // The server ends when its task is dropped.
+            // Ignore the error: the server ends when its task is dropped.
             let _ = axum::serve(listener, service).await;
         });
         Ok(Self { shared, address, task })
     }
 
-    /// The base URL.
+    /// Returns the base URL, for example `http://127.0.0.1:40123`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The port.
+    /// Returns the port on which the server listens.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// The faults, which take effect at once.
+    /// Changes the faults. The change takes effect at once.
     pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.faults());
     }
 
-    /// Creates a person who is in every team.
+    /// Creates a person who is a member of every team.
     pub fn person(&self, name: &str) -> Person {
         let id = self.shared.change(|data| data.add_user(name, false));
         Person::new(self.shared.clone(), id)
     }
 
-    /// Creates a bot; returns it with its token.
+    /// Creates a bot. Returns the bot and its token.
     pub fn bot(&self, name: &str) -> (Person, String) {
         let (id, token) = self.shared.change(|data| {
             let id = data.add_user(name, true);
@@ -155,12 +156,12 @@ impl Server {
         }
     }
 
-    /// Creates a public channel of a team, and the team where it does not exist; returns the channel's id.
+    /// Creates a public channel, and its team if the team does not exist. Returns the channel's id.
     pub fn channel(&self, team: &str, name: &str) -> String {
         self.shared.change(|data| data.add_channel(team, name))
     }
 
-    /// The direct channel of two people; returns its id.
+    /// Returns the id of the direct channel of two people.
     pub fn direct(&self, one: &Person, other: &Person) -> String {
         self.shared.change(|data| data.direct(one.id(), other.id()))
     }
@@ -180,43 +181,43 @@ impl Server {
         self.shared.change(|data| data.rename(channel, name));
     }
 
-    /// Creates a post of the server or of another program with these fields.
+    /// Creates a post with these fields, as the server or another program would.
     pub fn post_with(&self, channel: &str, user: &Person, fields: &serde_json::Value) -> String {
         self.shared.change(|data| data.post_with(channel, user.id(), fields))
     }
 
-    /// Removes a post with an event that names no user.
+    /// Removes a post. The event does not contain a user.
     pub fn purge(&self, post: &str) {
         self.shared.change(|data| data.delete(post, None));
     }
 
-    /// The posts of a channel, the oldest first, without removed ones.
+    /// Returns the posts of a channel without removed ones, oldest first.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
         self.shared.data().posts_of(channel)
     }
 
-    /// The content of an uploaded file.
+    /// Returns the content of an uploaded file.
     pub fn file(&self, id: &str) -> Option<String> {
         self.shared.data().file(id)
     }
 
-    /// The number of calls, by method and the beginning of the path after `/api/v4`.
+    /// Returns the number of calls with this method whose path after `/api/v4` begins with `path`.
     pub fn calls(&self, method: &str, path: &str) -> usize {
         let faults = self.shared.faults();
         faults.calls.iter().filter(|(by, of)| by == method && of.starts_with(path)).count()
     }
 
-    /// The channels in which a person was shown as typing.
+    /// Returns the channels in which a person was shown as typing.
     pub fn typed(&self) -> Vec<String> {
         self.shared.faults().typed.clone()
     }
 
-    /// The number of opened connections, and how many of them resumed another.
+    /// Returns the number of opened connections, and the number of those that resumed an earlier one.
     pub fn connections(&self) -> (usize, usize) {
         self.shared.hub().counts()
     }
 
-    /// Whether a person has an authenticated connection.
+    /// Returns true if any user has an authenticated connection.
     pub fn is_connected(&self) -> bool {
         self.shared.hub().is_connected()
     }
@@ -233,7 +234,7 @@ impl Server {
         self.shared.hub().freeze();
     }
 
-    /// Restarts the server: its memory is lost, its data is kept.
+    /// Restarts the server. It loses the state of connections and pending ids, and keeps its data.
     pub fn restart(&self) {
         self.shared.hub().clear();
         self.shared.data().forget_pending();

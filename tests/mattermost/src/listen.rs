@@ -46,7 +46,7 @@ impl axum::serve::Listener for CuttableListener {
             if let Ok((stream, address)) = self.listener.accept().await {
                 let cut = CancellationToken::new();
                 self.shared.cuts().push(cut.clone());
-                // Small frames are sent at once.
+                // Send small frames without delay.
                 let _ = stream.set_nodelay(true);
                 return (CuttableStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address);
             }
@@ -64,7 +64,7 @@ impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionCut {
     }
 }
 
-/// A connection.
+/// A connection that can be cut.
 pub(crate) struct CuttableStream {
     stream: TcpStream,
     cut: CancellationToken,

@@ -1,4 +1,4 @@
-//! A user with a client.
+//! A user of the server and the actions of the user's client.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{Post, Shared};
 
-/// A user with a client.
+/// A user of the server.
 #[derive(Debug, Clone)]
 pub struct Person {
     shared: Arc<Shared>,
@@ -18,17 +18,17 @@ impl Person {
         Self { shared, id }
     }
 
-    /// The id.
+    /// Returns the user's id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Posts in a channel; returns the post's id.
+    /// Posts in a channel. Returns the post's id.
     pub fn post(&self, channel: &str, message: &str) -> String {
         self.shared.change(|data| data.post_with(channel, &self.id, &json!({ "message": message })))
     }
 
-    /// Replies in the thread of a post; returns the reply's id.
+    /// Replies in the thread of a post. Returns the reply's id.
     pub fn reply(&self, root: &str, message: &str) -> String {
         self.shared.change(|data| {
             let channel = data.post(root).map(|post| post.channel.clone()).unwrap_or_default();
@@ -76,12 +76,12 @@ impl Person {
         self.shared.change(|data| data.remove_user(&self.id));
     }
 
-    /// The user's posts in a channel, the oldest first.
+    /// Returns the user's posts in a channel, oldest first.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
         self.shared.data().posts_of(channel).into_iter().filter(|post| post.user == self.id).collect()
     }
 
-    /// The user's posts in a thread, the oldest first.
+    /// Returns the user's posts in a thread, oldest first.
     pub fn replies(&self, root: &str) -> Vec<Post> {
         let channel = self.shared.data().post(root).map(|post| post.channel.clone()).unwrap_or_default();
         self.posts(&channel).into_iter().filter(|post| post.root == root).collect()

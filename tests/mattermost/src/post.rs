@@ -1,13 +1,13 @@
-//! Posts and reactions, as they are stored and as the API returns them.
+//! Posts and reactions, as the server stores them and as the API returns them.
 
 use serde_json::{Map, Value, json};
 
-/// The version of a server.
+/// The version whose behaviour a server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVersion {
     /// A current version.
     Current,
-    /// 5.30: no connection can be resumed, posts have no metadata, and many fields are missing.
+    /// 5.30: connections cannot be resumed, posts have no metadata, and many fields are missing.
     Old,
 }
 
@@ -24,21 +24,21 @@ pub struct Reaction {
 /// A stored post.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Post {
-    /// The id.
+    /// The post's id.
     pub id: String,
-    /// The author's id.
+    /// The id of the author.
     pub user: String,
     /// The channel's id.
     pub channel: String,
-    /// The id of the post at the root of its thread; empty for a root.
+    /// The id of the first post of its thread; empty if the post is not a reply.
     pub root: String,
-    /// The text.
+    /// The text in Markdown.
     pub message: String,
-    /// Further properties.
+    /// The field `props` of the API.
     pub props: Map<String, Value>,
-    /// The ids of its files.
+    /// The ids of the attached files.
     pub files: Vec<String>,
-    /// The reactions to it.
+    /// The reactions to the post.
     pub reactions: Vec<Reaction>,
     /// The number of edits.
     pub edits: u32,
@@ -86,7 +86,7 @@ impl Post {
     }
 }
 
-/// A reaction as the API returns it.
+/// Returns a reaction in the form of the API.
 pub(crate) fn reaction_json(post: &str, reaction: &Reaction) -> Value {
     json!({ "user_id": reaction.user, "post_id": post, "emoji_name": reaction.emoji, "create_at": reaction.at })
 }

@@ -1,7 +1,7 @@
 //! A proxy between a bot and its server that breaks at random: connections are cut, closed on one side, delayed, or
 //! left open without data. It does not parse the data.
 //!
-//! Invariant: one seed makes one sequence of faults. Their position in the data depends on timing.
+//! Invariant: a seed determines the sequence of faults. The positions of the faults in the data depend on timing.
 
 use std::{
     io,
@@ -28,18 +28,18 @@ use tokio_util::sync::CancellationToken;
 enum End {
     /// Both sides are closed at once.
     Cut,
-    /// Responses are cut first, and requests still arrive.
+    /// Responses are cut first, while requests still arrive.
     Half,
-    /// Nothing is forwarded, and both sides stay open for a while.
+    /// No data is forwarded, and both sides stay open for [`FaultLimits::blocked`].
     Blocked,
 }
 
 /// The faults of a proxy.
 #[derive(Debug, Clone, Copy)]
 pub struct FaultLimits {
-    /// The longest lifetime of a connection.
+    /// Maximum lifetime of a connection.
     pub lifetime: Duration,
-    /// The longest delay of a packet.
+    /// Maximum delay of a packet.
     pub delay: Duration,
     /// The time for which a blocked connection stays open.
     pub blocked: Duration,
@@ -55,7 +55,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy to a port of this machine without faults.
+    /// Starts a proxy without faults to a port of this machine.
     ///
     /// # Errors
     /// There is no free port.
@@ -70,7 +70,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let (seed, updates, cuts) = (random.next(), updates.clone(), counter.clone());
                 tokio::spawn(async move {
-                    // A connection that fails by itself does not count.
+                    // Ignore the error of a connection that fails without a fault.
                     let _ = forward_connection(client, target, Random(seed.max(1)), updates, &cuts).await;
                 });
             }
@@ -78,17 +78,17 @@ impl Proxy {
         Ok(Self { port, limits, cuts, task })
     }
 
-    /// The base URL of the server through this proxy.
+    /// Returns the base URL of the server through the proxy.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Sets the faults, for existing connections too; `None` ends them.
+    /// Sets the faults, also for open connections. `None` switches them off.
     pub fn set(&self, limits: Option<FaultLimits>) {
         self.limits.send_replace(limits);
     }
 
-    /// The number of connections that it cut.
+    /// Returns the number of connections that the proxy cut.
     pub fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::SeqCst)
     }
@@ -119,13 +119,13 @@ async fn forward_connection(
     let there = tokio::spawn(forward(from_client, to_server, direction(&mut random)));
     let back = tokio::spawn(forward(from_server, to_client, direction(&mut random)));
     let whole = async {
-        // Until one side closes.
+        // Forward until one side closes.
         while !there.is_finished() && !back.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::select! {
-        // A short time for data of the other side.
+        // Forward data of the other side for a short time.
         () = whole => tokio::time::sleep(Duration::from_millis(50)).await,
         (end, lasts) = random_end(&mut random, &mut updates) => {
             cuts.fetch_add(1, Ordering::SeqCst);
@@ -147,7 +147,7 @@ async fn forward_connection(
     Ok(())
 }
 
-/// Waits for the random end of a connection, and returns its kind.
+/// Waits until the random end of a connection. Returns the kind of the end and the time that the connection stays blocked.
 async fn random_end(random: &mut Random, updates: &mut watch::Receiver<Option<FaultLimits>>) -> (End, Duration) {
     loop {
         let limits = *updates.borrow_and_update();
@@ -206,7 +206,7 @@ impl Random {
         self.0
     }
 
-    /// Between 0 and 1.
+    /// Returns a number between 0 and 1.
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
     fn share(&mut self) -> f64 {
         (self.next() % 10_000) as f64 / 10_000.0

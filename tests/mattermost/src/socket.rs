@@ -15,14 +15,14 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{Shared, hub::WriterMessage, listen::ConnectionCut, routes::bearer};
 
-/// A connection without authentication is closed after this time.
+/// Time after which a connection without authentication is closed.
 const CHALLENGE: Duration = Duration::from_secs(5);
-/// The largest frame of a client, in bytes.
+/// Maximum size of a client's frame, in bytes.
 const LARGEST: usize = 8192;
-/// The longest wait of an event for one that overtakes it.
+/// Maximum time that an event waits for another one to overtake it.
 const OVERTAKING: Duration = Duration::from_millis(40);
 
-/// The parameters of the first request.
+/// The parameters of the request that opens the socket.
 #[derive(Debug, Default)]
 struct ResumeRequest {
     connection: String,
@@ -45,7 +45,7 @@ pub(crate) async fn open(
         let faults = shared.faults();
         (faults.deaf, faults.no_header)
     };
-    // A wrong token is not refused here: the connection is unauthenticated.
+    // Accept a wrong token, as a real server does: the connection stays unauthenticated.
     let user = bearer(&headers).filter(|_| !no_header).and_then(|token| shared.data().user_of(token));
     upgrade.on_upgrade(move |socket| async move {
         let cut = cut.0;
@@ -68,14 +68,14 @@ async fn serve(shared: Arc<Shared>, mut socket: WebSocket, resume_request: Resum
     let resume = match resume_request.sequence.parse::<i64>() {
         _ if resume_request.connection.is_empty() => None,
         Ok(next) => Some((resume_request.connection.as_str(), next)),
-        // An id without a sequence number is an error.
+        // A connection id without a sequence number is an error.
         Err(_) => return,
     };
     let id = shared.hub().connect(&user, resume, &writer);
     run_connection(&shared, &mut socket, &id, &user, &writer, &mut messages).await;
 }
 
-/// Waits for the authentication challenge. Returns the connection and its user.
+/// Waits until the client authenticates. Returns the connection and its user.
 async fn challenged(
     shared: &Shared,
     socket: &mut WebSocket,
@@ -158,14 +158,14 @@ async fn send(
     Some(())
 }
 
-/// A request of a client over the socket.
+/// Handles a request of a client over the socket. Returns the response.
 fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     let seq = &frame["seq"];
     if !shared.data().has_token(user) {
         return Some(not_authenticated(seq));
     }
     match frame["action"].as_str() {
-        // Authenticated already: no answer.
+        // The connection is already authenticated, so send no response.
         Some("authentication_challenge") => None,
         Some("ping") => {
             let data = json!({ "text": "pong", "version": "11.1.0", "server_time": 0, "node_id": "" });
@@ -183,7 +183,7 @@ fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     }
 }
 
-/// Marks the connection as broken, however it ends.
+/// Marks the connection as broken when it is dropped.
 struct DisconnectOnDrop<'g> {
     shared: &'g Shared,
     id: &'g str,

@@ -11,7 +11,7 @@ use wardroom::{
     model::{BotIdentity, Person},
 };
 
-/// What a [`HookedChat`] calls. Each method does nothing by default.
+/// The hooks of a [`HookedChat`]. Each does nothing by default.
 #[async_trait]
 pub trait ChatHooks: Send + Sync + 'static {
     /// Called before [`Chat::serve`].
@@ -20,18 +20,18 @@ pub trait ChatHooks: Send + Sync + 'static {
     /// Called before [`Chat::send`].
     async fn before_send(&self, _message: &Outgoing) {}
 
-    /// Called after [`Chat::send`], also after a failed one.
+    /// Called after [`Chat::send`], even if it failed.
     async fn after_send(&self, _message: &Outgoing) {}
 }
 
-/// A chat with hooks around it.
+/// A chat that calls hooks around some methods of another chat.
 pub struct HookedChat<H> {
     chat: Arc<dyn Chat>,
     hooks: H,
 }
 
 impl<H: ChatHooks> HookedChat<H> {
-    /// Puts hooks around a chat.
+    /// Wraps a chat.
     pub fn new(chat: Arc<dyn Chat>, hooks: H) -> Self {
         Self { chat, hooks }
     }
@@ -96,14 +96,14 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
     }
 }
 
-/// Makes chats with hooks around them.
+/// A factory that wraps the chats of another factory.
 pub struct HookedChatFactory<H> {
     factory: Arc<dyn ChatFactory>,
     hooks: H,
 }
 
 impl<H: ChatHooks + Clone> HookedChatFactory<H> {
-    /// Puts hooks around the chats of a factory.
+    /// Wraps a factory.
     pub fn new(factory: Arc<dyn ChatFactory>, hooks: H) -> Self {
         Self { factory, hooks }
     }

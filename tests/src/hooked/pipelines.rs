@@ -1,4 +1,4 @@
-//! A pipelines system with hooks around its methods.
+//! A pipeline system that calls hooks around the methods of another one.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,24 +9,24 @@ use wardroom::{
     model::RunKey,
 };
 
-/// What a [`HookedPipelines`] calls, with the method's name. Each method does nothing by default.
+/// The hooks of a [`HookedPipelines`]. Each gets the name of the called method, and does nothing by default.
 #[async_trait]
 pub trait PipelinesHooks: Send + Sync + 'static {
     /// Called before each method.
     async fn before(&self, _method: &'static str) {}
 
-    /// Called after each method, also after a failed one.
+    /// Called after each method, even if it failed.
     async fn after(&self, _method: &'static str) {}
 }
 
-/// A pipelines system with hooks around it.
+/// A pipeline system that calls hooks around each method of another one.
 pub struct HookedPipelines<H> {
     system: Arc<dyn Pipelines>,
     hooks: H,
 }
 
 impl<H: PipelinesHooks> HookedPipelines<H> {
-    /// Puts hooks around a system.
+    /// Wraps a pipeline system.
     pub fn new(system: Arc<dyn Pipelines>, hooks: H) -> Self {
         Self { system, hooks }
     }
@@ -76,14 +76,14 @@ impl<H: PipelinesHooks> Pipelines for HookedPipelines<H> {
     }
 }
 
-/// Makes pipelines systems with hooks around them.
+/// A factory that wraps the pipeline systems of another factory.
 pub struct HookedPipelinesFactory<H> {
     factory: Arc<dyn PipelinesFactory>,
     hooks: H,
 }
 
 impl<H: PipelinesHooks + Clone> HookedPipelinesFactory<H> {
-    /// Puts hooks around the systems of a factory.
+    /// Wraps a factory.
     pub fn new(factory: Arc<dyn PipelinesFactory>, hooks: H) -> Self {
         Self { factory, hooks }
     }

@@ -1,11 +1,11 @@
-//! mdBook's `{{#include FILE}}`, `{{#include FILE:FIRST:LAST}}` and `{{#include FILE:ANCHOR}}`.
+//! Expands mdBook's `{{#include FILE}}`, `{{#include FILE:FIRST:LAST}}` and `{{#include FILE:ANCHOR}}`.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 
-/// The text with each include replaced.
+/// Returns the text with each include replaced by the lines of its file.
 pub(super) fn expanded(file: &Path, text: &str) -> Result<String> {
     const OPEN: &str = "{{#include ";
     let mut expanded = String::new();
@@ -23,7 +23,8 @@ pub(super) fn expanded(file: &Path, text: &str) -> Result<String> {
     Ok(expanded + rest)
 }
 
-/// The lines that an include names: all, one, a range, or those between `ANCHOR: name` and `ANCHOR_END: name`.
+/// Returns the lines that an include names: all, one, a range, or the lines between `ANCHOR: name` and `ANCHOR_END:
+/// name`.
 fn part(text: &str, range: Option<&str>) -> Result<String> {
     let Some(range) = range else { return Ok(text.trim_end().to_owned()) };
     let (first, last) = range.split_once(':').unwrap_or((range, range));
@@ -41,7 +42,7 @@ fn part(text: &str, range: Option<&str>) -> Result<String> {
         }
     };
     if chosen.is_empty() {
-        return Err(anyhow!("it has no lines `{range}`"));
+        return Err(anyhow!("the file has no lines `{range}`"));
     }
     Ok(chosen.join("\n"))
 }

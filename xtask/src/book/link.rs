@@ -1,27 +1,27 @@
-//! Whether the relative links of a page lead anywhere.
+//! Checks the relative links of a page.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::page::{Link, Page};
 
-/// The breaches of one page. Paths are relative to the checkout.
-pub(super) fn breaches(root: &Path, name: &Path, page: &Page, pages: &BTreeMap<PathBuf, Page>) -> Vec<String> {
+/// Returns the violations of one page. Paths are relative to the checkout.
+pub(super) fn violations(root: &Path, name: &Path, page: &Page, pages: &BTreeMap<PathBuf, Page>) -> Vec<String> {
     let name_of = name.display();
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for link in &page.links {
-        breaches.extend(
-            breach(root, name, link, pages).map(|why| (link.line, format!("the link `{}` {why}", link.target))),
+        violations.extend(
+            violation(root, name, link, pages).map(|why| (link.line, format!("the link `{}` {why}", link.target))),
         );
     }
     for (line, label) in &page.undefined {
-        breaches.push((*line, format!("the reference `{label}` is not defined")));
+        violations.push((*line, format!("the reference `{label}` is not defined")));
     }
-    breaches.sort_by_key(|(line, _)| *line);
-    breaches.into_iter().map(|(line, what)| format!("{name_of}:{line}: {what}")).collect()
+    violations.sort_by_key(|(line, _)| *line);
+    violations.into_iter().map(|(line, what)| format!("{name_of}:{line}: {what}")).collect()
 }
 
-fn breach(root: &Path, name: &Path, link: &Link, pages: &BTreeMap<PathBuf, Page>) -> Option<String> {
+fn violation(root: &Path, name: &Path, link: &Link, pages: &BTreeMap<PathBuf, Page>) -> Option<String> {
     if is_elsewhere(&link.target) {
         return None;
     }
@@ -32,22 +32,22 @@ fn breach(root: &Path, name: &Path, link: &Link, pages: &BTreeMap<PathBuf, Page>
         return Some("leads out of the checkout".to_owned());
     };
     if !root.join(&file).exists() {
-        return Some("leads to no file".to_owned());
+        return Some("leads to a missing file".to_owned());
     }
     let (_, anchor) = link.target.split_once('#')?;
     let exists = match pages.get(&file) {
         Some(page) => page.anchors.contains(anchor),
-        // A page that is not checked itself may still be linked.
+        // The page is not checked itself, but its headings can be link targets.
         None if file.extension().is_some_and(|extension| extension == "md") => {
             Page::read(&root.join(&file)).is_ok_and(|page| page.anchors.contains(anchor))
         }
-        // A line of a source file, as code hosts number them.
+        // The anchor is a line of a source file, for example `#L2`.
         None => anchor.strip_prefix('L').is_some_and(|line| line.parse::<usize>().is_ok()),
     };
-    (!exists).then(|| format!("names no heading of {}", file.display()))
+    (!exists).then(|| format!("names a missing heading of {}", file.display()))
 }
 
-/// Whether a link has a scheme: `https:`, `mailto:`.
+/// Returns true if a link has a scheme, for example `https:` or `mailto:`.
 fn is_elsewhere(target: &str) -> bool {
     let scheme = |scheme: &str| {
         scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
@@ -56,7 +56,8 @@ fn is_elsewhere(target: &str) -> bool {
     target.starts_with("//") || target.split_once(':').is_some_and(|(before, _)| scheme(before))
 }
 
-/// The file that a link of a page names, relative to the checkout; `None` where that is outside of it.
+/// Returns the file that a link of a page names, relative to the checkout; `None` if the file is outside of the
+/// checkout.
 pub(super) fn normal(page: &Path, target: &str) -> Option<PathBuf> {
     let path = target.split(['#', '?']).next().unwrap_or_default().replace("%20", " ");
     if path.is_empty() {

@@ -1,4 +1,4 @@
-//! What is checked of a Markdown page: its links, its anchors, its code blocks.
+//! Reads the links, anchors and code blocks of a Markdown page.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,14 +11,14 @@ use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options
 
 use super::include;
 
-/// A page, parsed.
+/// A parsed page.
 pub(super) struct Page {
     pub(super) lines: usize,
     pub(super) links: Vec<Link>,
-    /// The ids of headings, and those set in HTML.
+    /// The ids of headings and of HTML elements.
     pub(super) anchors: BTreeSet<String>,
     pub(super) blocks: Vec<Block>,
-    /// References such as `[text][label]` without a definition: line and label.
+    /// The line and the label of each reference such as `[text][label]` whose label is not defined.
     pub(super) undefined: Vec<(usize, String)>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Link {
 
 /// A fenced code block.
 pub(super) struct Block {
-    /// The line of its first line of code.
+    /// The line of the page at which the code begins.
     pub(super) line: usize,
     pub(super) language: String,
     pub(super) text: String,
@@ -40,7 +40,7 @@ impl Page {
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut page = Self::parse(&text);
-        // The headings of an included page are this page's too; its links are checked where it stands itself.
+        // Add the headings of included pages. Links of an included page are checked in that page.
         if let Ok(expanded) = include::expanded(file, &text)
             && expanded != text
         {
@@ -53,7 +53,7 @@ impl Page {
         let line = |offset: usize| text[..offset].matches('\n').count() + 1;
         let undefined = RefCell::new(Vec::new());
         let broken = |link: BrokenLink<'_>| {
-            // `[text]` alone is text.
+            // `[text]` without a label is plain text.
             if matches!(link.link_type, LinkType::Reference | LinkType::Collapsed) {
                 undefined.borrow_mut().push((line(link.span.start), link.reference.to_string()));
             }
@@ -116,7 +116,7 @@ impl Page {
         page
     }
 
-    /// Adds the id of a heading. The second heading of the same text has `-1` after it.
+    /// Adds the id of a heading. If the id is already taken, appends `-1`, `-2` and so on.
     fn anchor(&mut self, id: &str) {
         let numbered = (1..).map(|number| format!("{id}-{number}"));
         let free = std::iter::once(id.to_owned()).chain(numbered).find(|id| !self.anchors.contains(id));
@@ -124,7 +124,7 @@ impl Page {
     }
 }
 
-/// The id that mdBook and GitHub make of a heading's text.
+/// Returns the id that mdBook and GitHub generate for the text of a heading.
 fn slug(text: &str) -> String {
     let kept = |letter: char| match letter {
         '_' | '-' => Some(letter),
@@ -135,7 +135,7 @@ fn slug(text: &str) -> String {
     text.trim().to_lowercase().chars().filter_map(kept).collect()
 }
 
-/// The values of an attribute in some HTML.
+/// Returns the values of an attribute in some HTML.
 fn values(html: &str, attribute: &str) -> Vec<String> {
     let pattern = format!(" {attribute}=\"");
     html.split(&pattern).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()

@@ -1,4 +1,4 @@
-//! Walks `pub mod` and `pub use` from the crate root.
+//! Collects public items by following `pub mod` and `pub use` from the crate root.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,28 +6,28 @@ use super::{Public, line};
 use crate::structure::scope::{self, Scopes, Target};
 use crate::structure::tree::{Item, Tree};
 
-/// The name of the crate as others write it.
+/// The name of the crate in the paths of other crates.
 const CRATE: &str = "wardroom";
 
-/// Where an item is defined: module, name, kind.
+/// The defining module, the name and the kind of an item.
 type Definition = (usize, String, &'static str);
 
-/// What is reachable, and by which paths.
+/// The public items that were reached, with their paths.
 struct Walk<'tree> {
     tree: &'tree Tree,
     scopes: Scopes<'tree>,
     /// The shortest path of each item.
     paths: BTreeMap<Definition, Vec<String>>,
-    /// Re-exports of other crates: the path here, the path there.
+    /// Re-exports from other crates: the public path, and the path in the other crate.
     foreign: BTreeMap<Vec<String>, String>,
-    /// Public modules with a macro call that may make items: the path, the macro.
+    /// Public modules with a macro call that may generate items: the module's path, and the macro's name.
     generated: BTreeMap<Vec<String>, String>,
-    /// Modules to walk and the path under which their items are public.
+    /// Modules to visit, with the path under which their items are public.
     open: VecDeque<(usize, Vec<String>)>,
     seen: BTreeSet<(usize, Vec<String>)>,
 }
 
-/// The public interface of the crate.
+/// Returns the public interface of the crate.
 pub(crate) fn list(tree: &Tree) -> Public {
     let mut walk = Walk {
         tree,
@@ -38,7 +38,7 @@ pub(crate) fn list(tree: &Tree) -> Public {
         open: VecDeque::from([(0, vec![CRATE.to_owned()])]),
         seen: BTreeSet::new(),
     };
-    // First in, first out: shorter paths come before longer ones, so a module is first walked under its shortest.
+    // The queue is first in, first out, so that a module is visited under its shortest path first.
     while let Some((module, path)) = walk.open.pop_front() {
         walk.module(module, &path);
     }
@@ -61,7 +61,7 @@ impl Walk<'_> {
                             self.leaf(module, &leaf, path);
                         }
                     }
-                    // What the macro makes is not known; that it makes public items here is.
+                    // The items that the macro generates are not known, so list the macro call.
                     syn::Item::Macro(syn::ItemMacro { ident: None, mac, .. }) => {
                         let name = mac.path.segments.iter().map(|segment| scope::plain(&segment.ident));
                         let name = name.collect::<Vec<_>>().join("::");
@@ -81,7 +81,7 @@ impl Walk<'_> {
 
     fn child(&mut self, child: usize, name: &str, path: &[String]) {
         let key = (child, String::new(), "mod");
-        // A module that re-exports one above it has endless paths.
+        // Visit a module only once: a module that re-exports its parent has infinitely many paths.
         if !self.paths.contains_key(&key) {
             self.open.push_back((child, with(path, name)));
         }
@@ -111,7 +111,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The kinds of the items of this name: a function and a type may share one.
+    /// Returns the kinds of the items with this name. A function and a type can have the same name.
     fn kinds(&self, module: usize, name: &str) -> Vec<&'static str> {
         let items = self.tree.modules[module].items.iter();
         let named = items.filter_map(|item| match item {
@@ -121,7 +121,7 @@ impl Walk<'_> {
             Item::Module(..) => None,
         });
         let kinds = named.map(line::kind).collect::<Vec<_>>();
-        // Made by a macro: its kind is not known.
+        // If a macro generates the item, its kind is not known.
         let is_macro = self.scopes.textual_macro(name).is_some();
         if kinds.is_empty() && !is_macro { vec!["item"] } else { kinds }
     }
@@ -133,7 +133,7 @@ impl Walk<'_> {
         }
     }
 
-    /// `#[macro_export]` makes a macro public wherever it stands.
+    /// Adds macros with `#[macro_export]`, which are public in any module.
     fn exported_macros(&mut self) {
         for (index, module) in self.tree.modules.iter().enumerate() {
             for item in &module.items {
@@ -183,7 +183,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Public functions and constants of `impl` blocks, which may stand in any module.
+    /// Adds the public functions and constants of `impl` blocks in all modules.
     fn methods(&self, lines: &mut BTreeSet<(Vec<String>, String)>) {
         for (index, module) in self.tree.modules.iter().enumerate() {
             for item in &module.items {

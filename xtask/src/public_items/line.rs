@@ -1,4 +1,4 @@
-//! One line for one item or member.
+//! Formats one line per item or member.
 
 use syn::{ImplItem, Item, TraitItem};
 
@@ -9,7 +9,7 @@ use crate::structure::tree::is_test;
 /// A member's name and line.
 type Member = (String, String);
 
-/// The keyword of an item.
+/// Returns the keyword of an item, for example `struct`.
 pub(super) fn kind(item: &Item) -> &'static str {
     match item {
         Item::Const(_) => "const",
@@ -26,7 +26,7 @@ pub(super) fn kind(item: &Item) -> &'static str {
     }
 }
 
-/// `pub struct wardroom::Engine`, with what a caller must know of it.
+/// Formats an item: `pub struct wardroom::Engine`, with its generics, bounds and types.
 pub(super) fn item(item: &Item, path: &[String]) -> String {
     let path = path.join("::");
     let generics = |generics: &syn::Generics| format!("{}{}", text(generics), spaced(&generics.where_clause));
@@ -49,7 +49,7 @@ pub(super) fn item(item: &Item, path: &[String]) -> String {
     format!("{}pub {line}", non_exhaustive(attributes))
 }
 
-/// Public fields, variants, and the items of a trait.
+/// Returns the public fields, the variants, or the items of a trait.
 pub(super) fn members(item: &Item, path: &[String]) -> Vec<Member> {
     let path = path.join("::");
     match item {
@@ -64,7 +64,7 @@ pub(super) fn members(item: &Item, path: &[String]) -> Vec<Member> {
     }
 }
 
-/// Public functions, constants and types of an `impl` block.
+/// Returns the public functions and constants of an `impl` block.
 pub(super) fn methods(block: &syn::ItemImpl, path: &[String]) -> Vec<Member> {
     let path = path.join("::");
     let public = |visibility: &syn::Visibility| matches!(visibility, syn::Visibility::Public(_));
@@ -135,7 +135,7 @@ fn variant(variant: &syn::Variant, path: &str) -> Member {
     (name, line)
 }
 
-/// A signature with a path in the place of its name, and without attributes.
+/// Formats a signature with `path` as its name, and without attributes.
 fn function(signature: &syn::Signature, path: &str) -> String {
     let mut signature = signature.clone();
     for input in &mut signature.inputs {
@@ -143,7 +143,7 @@ fn function(signature: &syn::Signature, path: &str) -> String {
             syn::FnArg::Receiver(receiver) => receiver.attrs.clear(),
             syn::FnArg::Typed(argument) => {
                 argument.attrs.clear();
-                // How a parameter is taken apart is not the caller's concern.
+                // `mut` of a parameter is not part of the interface.
                 if let syn::Pat::Ident(name) = argument.pat.as_mut() {
                     name.mutability = None;
                 }

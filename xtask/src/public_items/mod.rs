@@ -1,11 +1,11 @@
-//! The public interface of the engine: everything that another crate can name, one line each.
+//! Lists the public interface of the engine, one line per item that another crate can use.
 //!
-//! The list is committed, so that a change of the interface is seen in review. `WARDROOM_BLESS=1 cargo xtask lint public`
-//! writes it.
+//! The list is committed, so that a review shows each change of the interface. `WARDROOM_BLESS=1 cargo xtask lint
+//! public` writes the list.
 //!
 //! Invariant: an item is listed once, at its shortest path. Items are types, traits, functions, constants, macros,
-//! modules and re-exports of other crates; methods, fields and variants are their members. Not here: trait
-//! implementations, and what a macro generates; of that the call is listed.
+//! modules and re-exports of other crates; methods, fields and variants are their members.
+//! Not here: trait implementations, and items that a macro generates (the list shows the macro call).
 
 mod collect;
 mod line;
@@ -26,7 +26,7 @@ const FILE: &str = "host/engine/public-items.txt";
 
 /// The public interface of a crate.
 pub(crate) struct Public {
-    /// Sorted by path; members stand after their item.
+    /// The lines, sorted by path. Members follow their item.
     pub(crate) lines: Vec<String>,
     pub(crate) items: usize,
     pub(crate) members: usize,
@@ -53,9 +53,9 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
     if committed == lines {
         return Ok(());
     }
-    let gone = committed.iter().filter(|line| !lines.iter().any(|new| new == *line)).map(|line| format!("- {line}"));
-    let new = lines.iter().filter(|line| !committed.contains(&line.as_str())).map(|line| format!("+ {line}"));
-    let changes = gone.chain(new).collect::<Vec<_>>();
+    let removed = committed.iter().filter(|line| !lines.iter().any(|new| new == *line)).map(|line| format!("- {line}"));
+    let added = lines.iter().filter(|line| !committed.contains(&line.as_str())).map(|line| format!("+ {line}"));
+    let changes = removed.chain(added).collect::<Vec<_>>();
     let changes = if changes.is_empty() { "the order of the lines differs".to_owned() } else { changes.join("\n") };
     bail!(
         "{changes}\n{FILE} differs from the code; write it with `WARDROOM_BLESS=1 cargo xtask lint public` and review it"
@@ -65,10 +65,10 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::made_up::made_up;
+    use crate::fixture::fixture;
 
     fn public(files: &[(&str, &str)]) -> Public {
-        let folder = made_up(files);
+        let folder = fixture(files);
         list(&Tree::read(folder.path()).unwrap())
     }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_a_breach_that_shows_the_lines() {
+    fn a_difference_is_a_violation_that_shows_the_lines() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("public-items.txt");
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();

@@ -1,19 +1,18 @@
-//! Tokens of types and signatures as text, spaced as rustfmt spaces them, on one line.
+//! Formats the tokens of types and signatures on one line, with spaces as rustfmt sets them.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 
-/// The text of some tokens.
 pub(super) fn text(tokens: &impl ToTokens) -> String {
     let mut text = String::new();
     write(tokens.to_token_stream(), &mut text);
-    // The trailing comma of a list that was written on several lines.
+    // Remove the trailing comma of a list that is written on several lines.
     let text = text.trim().trim_end_matches(',');
     text.replace(",)", ")").replace(",>", ">")
 }
 
 fn write(tokens: TokenStream, text: &mut String) {
-    // Whether the next token follows without a space whatever it is.
+    // True if the next token follows without a space.
     let mut tight = true;
     for token in tokens {
         match token {
@@ -46,7 +45,7 @@ fn write(tokens: TokenStream, text: &mut String) {
                     '>' => !arrow,
                     _ => false,
                 } || punct.spacing() == Spacing::Joint;
-                // `Vec<u8> + Send`, `Fn() -> Vec<u8>`: a word after `>` is spaced, more punctuation decides itself.
+                // In `Vec<u8> + Send` and `Fn() -> Vec<u8>`, a word after `>` has a space before it.
                 if punct.as_char() == '>' {
                     tight = false;
                 }

@@ -1,8 +1,9 @@
-//! Files that import each other in a circle.
+//! Finds import cycles of files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The largest strongly connected component of a graph, sorted; empty where no two nodes reach each other.
+/// Returns the nodes of the largest strongly connected component, sorted. Empty if the graph has no cycle of two or
+/// more nodes.
 pub(crate) fn largest(edges: &BTreeMap<usize, BTreeSet<usize>>) -> Vec<usize> {
     let reached = edges.keys().map(|node| (*node, reachable(edges, *node))).collect::<BTreeMap<_, _>>();
     let mut largest = Vec::new();
@@ -16,7 +17,7 @@ pub(crate) fn largest(edges: &BTreeMap<usize, BTreeSet<usize>>) -> Vec<usize> {
     largest
 }
 
-/// The nodes that a path of at least one edge leads to.
+/// Returns the nodes that can be reached from `start` over at least one edge.
 fn reachable(edges: &BTreeMap<usize, BTreeSet<usize>>, start: usize) -> BTreeSet<usize> {
     let mut reached = BTreeSet::new();
     let mut open = vec![start];

@@ -1,8 +1,8 @@
-//! Every path that the code of a module names, with its line.
+//! Collects the paths in the code of a module, with their lines.
 //!
-//! Counted are `use` items, paths in expressions, types, patterns and bounds, the arguments of attributes (paths in
-//! string literals too, as in `#[serde(with = "crate::time")]`), and the tokens inside macro calls. Not counted: doc
-//! comments and what only tests compile.
+//! The paths are those in `use` items, expressions, types, patterns, bounds, macro calls and the arguments of
+//! attributes (also in string literals, as in `#[serde(with = "crate::time")]`).
+//! Not here: paths in doc comments and in test code, which are ignored.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use syn::visit::{self, Visit};
 use super::scope::{self, Leaf, plain};
 use super::tree::{self, Item, Module};
 
-/// A path as the module would write it without its block's imports.
+/// A path in the code of a module. Imports of an enclosing block are already replaced by the paths that they import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mention {
     pub(crate) path: Vec<String>,
     pub(crate) line: usize,
-    /// The glob `use path::*`: the path is a module.
+    /// True for the glob `use path::*`.
     pub(crate) glob: bool,
-    /// A bare macro name, which needs no import.
+    /// True for a macro's name without a path, which needs no import.
     pub(crate) macro_name: bool,
 }
 
-/// The mentions of one module, its child modules left out.
+/// Returns the paths of one module, without those of its child modules.
 pub(crate) fn mentions(module: &Module) -> Vec<Mention> {
     let mut visitor = Visitor { found: Vec::new(), blocks: Vec::new() };
     for item in &module.items {
@@ -36,7 +36,7 @@ pub(crate) fn mentions(module: &Module) -> Vec<Mention> {
 
 struct Visitor {
     found: Vec<Mention>,
-    /// The names of the blocks around: what an import in a block means, `None` for an item in a block.
+    /// The names in the enclosing blocks, innermost last: the path of an import, or `None` for an item.
     blocks: Vec<BTreeMap<String, Option<Vec<String>>>>,
 }
 
@@ -60,7 +60,7 @@ impl Visitor {
         self.add(Mention { path: leaf.path, line: leaf.line, glob: leaf.glob, macro_name: false });
     }
 
-    /// Paths in tokens. `prefix` stands before each, inside the braces of a `use`.
+    /// Adds the paths in some tokens. Inside the braces of a `use`, `prefix` is the path before the braces.
     fn tokens(&mut self, tokens: TokenStream, prefix: &[String], literals: bool) {
         let tokens = tokens.into_iter().collect::<Vec<_>>();
         let punct = |at: usize, with: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == with);
@@ -69,7 +69,7 @@ impl Visitor {
         while at < tokens.len() {
             match &tokens[at] {
                 TokenTree::Group(group) => {
-                    // The braces of `use a::{b, c}` go on from what stands before them.
+                    // The paths in the braces of `use a::{b, c}` continue the path before the braces.
                     let before = if group.delimiter() == Delimiter::Brace { prefix } else { &[] };
                     self.tokens(group.stream(), before, literals);
                     at += 1;
@@ -100,7 +100,7 @@ impl Visitor {
                         at += 3;
                         continue;
                     }
-                    // A bare lower-case word is a field, a local variable or a keyword far more often than an item.
+                    // A single lower-case word is ignored: it is usually a field, a local variable or a keyword.
                     let named = path.len() > 1 || path[0].starts_with(char::is_uppercase) || punct(at, '!');
                     if named && !field && !lifetime && !foreign {
                         let macro_name = path.len() == 1 && punct(at, '!');
@@ -111,7 +111,7 @@ impl Visitor {
         }
     }
 
-    /// A path in a string literal. It begins with `crate`, `self` or `super`.
+    /// Adds the path in a string literal if it begins with `crate`, `self` or `super`.
     fn literal(&mut self, literal: &proc_macro2::Literal) {
         let line = literal.span().start().line;
         let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else { return };
@@ -189,7 +189,7 @@ impl<'ast> Visit<'ast> for Visitor {
             let syn::Stmt::Item(item) = statement else { continue };
             if let syn::Item::Use(item) = item {
                 let leaves = scope::leaves(item).into_iter();
-                // `use name;` changes nothing.
+                // `use name;` does not change the meaning of `name`.
                 let renaming = leaves.filter_map(|leaf| Some((leaf.name?, leaf.path)));
                 let renaming = renaming.filter(|(name, path)| path.as_slice() != std::slice::from_ref(name));
                 names.extend(renaming.map(|(name, path)| (name, Some(path))));
@@ -197,7 +197,7 @@ impl<'ast> Visit<'ast> for Visitor {
                 names.insert(name, None);
             }
         }
-        // The imports of a block are written in terms of the scope around it.
+        // The paths in a block's imports are resolved outside of the block.
         for statement in &block.stmts {
             if let syn::Stmt::Item(item @ syn::Item::Use(_)) = statement {
                 self.visit_item(item);

@@ -1,15 +1,15 @@
-//! `cargo xtask structure`: how the folders and files of the engine depend on each other, in numbers.
+//! `cargo xtask structure`: prints numbers about the dependencies in the engine.
 //!
-//! - Folder pairs that import each other both ways.
-//! - The largest cycle of files: each imports the next, directly or through `pub use`, and the last imports the first.
-//! - Files and lines of product code per folder, and public items.
+//! - The pairs of folders that import each other.
+//! - The largest import cycle of files; an import through `pub use` counts.
+//! - The number of files and lines per folder without tests, and the number of public items.
 //!
 //! `cargo xtask structure FROM TO` lists every place where one folder imports another.
 //!
-//! Not here: which imports are allowed (`layers`).
+//! Not here: the allowed imports (`layers`).
 
-mod arrow;
 mod cycle;
+mod import_edge;
 mod mention;
 pub(crate) mod scope;
 #[cfg(test)]
@@ -23,27 +23,27 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::{layers, public_items, workspace};
-use arrow::{Arrow, End};
+use import_edge::{EdgeTarget, ImportEdge};
 use tree::Tree;
 
 /// The crate that is measured, relative to the checkout.
 pub(crate) const ENGINE: &str = "host/engine/src";
 
-/// What imports what in one crate.
+/// The parsed code of a crate with its imports.
 pub(crate) struct Structure {
     pub(crate) tree: Tree,
-    arrows: BTreeSet<Arrow>,
+    import_edges: BTreeSet<ImportEdge>,
 }
 
 /// One place where a folder imports another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Import {
-    /// `job/card.rs:12`.
+    /// File and line, for example `job/card.rs:12`.
     pub(crate) place: String,
-    /// The folder of that file; `None` for `lib.rs`.
+    /// The folder of the importing file; `None` for `lib.rs`.
     pub(crate) from: Option<String>,
     pub(crate) to: String,
-    /// What is imported: `engine::handle`.
+    /// The imported item, for example `engine::handle`.
     pub(crate) item: String,
 }
 
@@ -51,15 +51,15 @@ impl Structure {
     /// Parses the crate whose `lib.rs` is in `source`.
     pub(crate) fn read(source: &Path) -> Result<Self> {
         let tree = Tree::read(source)?;
-        let arrows = arrow::arrows(&tree);
-        Ok(Self { tree, arrows })
+        let import_edges = import_edge::import_edges(&tree);
+        Ok(Self { tree, import_edges })
     }
 
-    /// Every import that leaves its folder, by file and line.
+    /// Returns every import of another folder, ordered by file and line.
     pub(crate) fn imports(&self) -> Vec<Import> {
         let mut imports = Vec::new();
-        for Arrow { file, line, to } in &self.arrows {
-            let End::Folder(to, item) = to else { continue };
+        for ImportEdge { file, line, to } in &self.import_edges {
+            let EdgeTarget::Folder(to, item) = to else { continue };
             let path = &self.tree.files[*file].path;
             imports.push((path, *line, self.tree.folder(*file), to, item));
         }
@@ -74,7 +74,7 @@ impl Structure {
         imports.into_iter().map(import).collect()
     }
 
-    /// The folder pairs that import each other, with the number of places in each direction.
+    /// Returns the pairs of folders that import each other, with the number of places in each direction.
     fn mutual(&self) -> Vec<(String, String, usize, usize)> {
         let mut places = BTreeMap::<(String, String), BTreeSet<String>>::new();
         for Import { place, from, to, .. } in self.imports() {
@@ -87,11 +87,11 @@ impl Structure {
         pairs.map(|(from, to)| (from.clone(), to.clone(), count(from, to), count(to, from))).collect()
     }
 
-    /// The files of the largest import cycle.
+    /// Returns the files of the largest import cycle.
     fn cycle(&self) -> Vec<String> {
         let mut edges = BTreeMap::<usize, BTreeSet<usize>>::new();
-        for Arrow { file, to, .. } in &self.arrows {
-            if let End::File(to) = to {
+        for ImportEdge { file, to, .. } in &self.import_edges {
+            if let EdgeTarget::File(to) = to {
                 edges.entry(*file).or_default().insert(*to);
             }
         }
@@ -101,7 +101,7 @@ impl Structure {
         cycle
     }
 
-    /// Per folder: its name, its files, their lines of product code. `lib.rs` is a row of its own.
+    /// Returns the number of files and of lines without tests, by folder. `lib.rs` has its own row.
     fn sizes(&self) -> BTreeMap<String, (usize, usize)> {
         let mut sizes = BTreeMap::new();
         for (index, file) in self.tree.files.iter().enumerate() {
@@ -114,20 +114,20 @@ impl Structure {
     }
 }
 
-/// `cargo xtask structure`.
+/// Runs `cargo xtask structure`.
 pub(crate) fn run() -> Result<()> {
     let structure = Structure::read(&workspace::root().join(ENGINE))?;
-    print(&figures(&structure))
+    print(&summary(&structure))
 }
 
-/// `cargo xtask structure FROM TO`.
+/// Runs `cargo xtask structure FROM TO`.
 pub(crate) fn between(from: &str, to: &str) -> Result<()> {
     let structure = Structure::read(&workspace::root().join(ENGINE))?;
     let sizes = structure.sizes();
     for folder in [from, to] {
         if !sizes.contains_key(folder) {
             let known = sizes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            bail!("`{folder}` is no folder of {ENGINE}; the folders are {known}");
+            bail!("{ENGINE} has no folder `{folder}`; the folders are {known}");
         }
     }
     let imports = structure.imports().into_iter();
@@ -136,11 +136,11 @@ pub(crate) fn between(from: &str, to: &str) -> Result<()> {
     print(&lines.collect::<String>())
 }
 
-fn figures(structure: &Structure) -> String {
+fn summary(structure: &Structure) -> String {
     let mut sizes = structure.sizes();
     let mut text = format!("{:<14} {:>5} {:>6}\n", "folder", "files", "lines");
     let mut all = (0, 0);
-    // In the order of the layers, then what is no layer.
+    // List the folders in the order of the layers, then folders that are not layers.
     let mut folders = layers::LAYERS.iter().map(|layer| (*layer).to_owned()).collect::<Vec<_>>();
     folders.extend(sizes.keys().filter(|folder| !layers::LAYERS.contains(&folder.as_str())).cloned());
     for folder in folders {
@@ -154,7 +154,7 @@ fn figures(structure: &Structure) -> String {
     for (one, other, there, back) in &mutual {
         text.push_str(&format!("{one} -> {other}: {there} places, {other} -> {one}: {back} places\n"));
     }
-    text.push_str(&format!("folder pairs that import each other: {}\n\n", mutual.len()));
+    text.push_str(&format!("pairs of folders that import each other: {}\n\n", mutual.len()));
 
     let cycle = structure.cycle();
     for file in &cycle {

@@ -1,20 +1,20 @@
-//! Which names a module has, and which item a path means.
+//! Resolves paths to items.
 //!
-//! Follows `use` with renames, nested groups and globs, `pub use` re-exports, `crate`, `self` and `super`.
-//! Namespaces are not told apart: a path that may mean a type or a function means both.
+//! The resolution follows `use` with renames, nested groups and globs, `pub use` re-exports, `crate`, `self` and
+//! `super`. It does not distinguish namespaces: a path that can be a type or a function resolves to both.
 
 use std::collections::BTreeMap;
 
 use super::tree::{Item, Tree};
 
-/// A longer chain of imports is a loop.
-const DEEPEST: usize = 24;
+/// Maximum length of a chain of imports. A longer chain is treated as a loop.
+const MAX_DEPTH: usize = 24;
 
-/// The names of every module of a [`Tree`].
+/// The names in every module of a [`Tree`].
 pub(crate) struct Scopes<'tree> {
     tree: &'tree Tree,
     modules: Vec<Scope>,
-    /// `macro_rules!` without `#[macro_export]`, which later files see without a path.
+    /// `macro_rules!` without `#[macro_export]`, which later files can call without a path.
     macros: BTreeMap<String, usize>,
 }
 
@@ -31,11 +31,11 @@ struct Name {
 
 enum Meaning {
     Module(usize),
-    /// Defined here. A type or a trait has names in it, a function or a macro has none.
+    /// An item that the module defines. `container` is true for a type or a trait, which can be followed by `::name`.
     Item {
         container: bool,
     },
-    /// Another path, seen from this module.
+    /// An import: a path relative to the module.
     Import(Vec<String>),
 }
 
@@ -45,29 +45,29 @@ impl Meaning {
     }
 }
 
-/// What a path leads to.
+/// The module or item that a path resolves to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
     Module(usize),
-    /// The module that defines the item, and its name there.
+    /// The module that defines the item, and the item's name in it.
     Item(usize, String),
-    /// An item of another crate: the path as it is written.
+    /// An item of another crate, with the path as written.
     External(Vec<String>),
 }
 
-/// A path that was followed.
+/// A resolved path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Found {
     pub(crate) target: Target,
-    /// The modules that the path names before it reaches a re-export outside of `lib.rs`.
+    /// The modules in the path, up to the first re-export outside of `lib.rs`.
     pub(crate) through: Vec<usize>,
 }
 
-/// One leaf of a `use` item.
+/// One imported path of a `use` item.
 #[derive(Debug, Clone)]
 pub(crate) struct Leaf {
     pub(crate) path: Vec<String>,
-    /// The name it has here; `None` for `as _`.
+    /// The name in the importing module; `None` for `as _` and for a glob.
     pub(crate) name: Option<String>,
     pub(crate) glob: bool,
     pub(crate) line: usize,
@@ -111,7 +111,7 @@ impl<'tree> Scopes<'tree> {
             syn::Item::Macro(item) => {
                 let Some(name) = &item.ident else { return };
                 if item.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export")) && module != 0 {
-                    // Lives at the crate root, and is found there by its place of definition.
+                    // An exported macro is in the crate root. Import it there from the module that defines it.
                     let path =
                         std::iter::once("crate".to_owned()).chain(self.tree.modules[module].path.iter().cloned());
                     let path = path.chain([name.to_string()]).collect();
@@ -136,7 +136,7 @@ impl<'tree> Scopes<'tree> {
         self.modules[module].names.entry(name).or_default().push(Name { means, private });
     }
 
-    /// Follows a path that is written in a module.
+    /// Resolves a path in the code of a module.
     pub(crate) fn resolve(&self, module: usize, path: &[String]) -> Vec<Found> {
         let mut found = Walk { scopes: self, active: Vec::new() }.follow(module, path);
         found.sort();
@@ -144,12 +144,12 @@ impl<'tree> Scopes<'tree> {
         found
     }
 
-    /// The module of a `macro_rules!` that is called by its bare name.
+    /// Returns the module that defines a `macro_rules!` macro without `#[macro_export]`.
     pub(crate) fn textual_macro(&self, name: &str) -> Option<usize> {
         self.macros.get(name).copied()
     }
 
-    /// Whether a private name of `at` can be seen from `from`.
+    /// Returns true if code in `from` can use a private name of `at`.
     fn is_inside(&self, from: usize, at: usize) -> bool {
         let mut module = Some(from);
         while let Some(index) = module {
@@ -166,10 +166,10 @@ impl<'tree> Scopes<'tree> {
     }
 }
 
-/// One resolution under way.
+/// One resolution in progress.
 struct Walk<'scopes> {
     scopes: &'scopes Scopes<'scopes>,
-    /// The lookups that wait for this one: module, name, length of the rest. Imports and globs may form loops.
+    /// The unfinished lookups (module, name, length of the rest), to detect loops of imports and globs.
     active: Vec<(usize, String, usize)>,
 }
 
@@ -180,7 +180,7 @@ impl Walk<'_> {
             "crate" => self.walk(module, 0, rest, Vec::new()),
             "self" => self.walk(module, module, rest, Vec::new()),
             "super" => match self.scopes.tree.modules[module].parent {
-                // `super::super` goes on from the parent.
+                // `super::super` continues in the parent.
                 Some(parent) if rest.first().is_some_and(|next| next == "super") => self.follow(parent, rest),
                 Some(parent) => self.walk(module, parent, rest, Vec::new()),
                 None => Vec::new(),
@@ -193,7 +193,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes on in `at` for a path that is written in `from`.
+    /// Continues in `at` the resolution of a path in the code of `from`.
     fn walk(&mut self, from: usize, at: usize, path: &[String], mut through: Vec<usize>) -> Vec<Found> {
         through.push(at);
         let Some((first, rest)) = path.split_first() else {
@@ -203,14 +203,14 @@ impl Walk<'_> {
         if !found.is_empty() {
             return found;
         }
-        // A macro made the name, or it does not exist: the module is what the path is known to lead to.
+        // The name does not exist or is generated by a macro. The path then resolves to an item of the module.
         vec![Found { target: Target::Item(at, first.clone()), through }]
     }
 
-    /// Looks a name up in `at` and goes on with the rest of the path.
+    /// Looks up a name in `at` and continues with the rest of the path.
     fn enter(&mut self, from: usize, at: usize, name: &str, rest: &[String], through: Vec<usize>) -> Vec<Found> {
         let lookup = (at, name.to_owned(), rest.len());
-        if self.active.len() == DEEPEST || self.active.contains(&lookup) {
+        if self.active.len() == MAX_DEPTH || self.active.contains(&lookup) {
             return Vec::new();
         }
         self.active.push(lookup);
@@ -227,7 +227,7 @@ impl Walk<'_> {
         let mut found = Vec::new();
         let names = scopes.modules[at].names.get(name).map(Vec::as_slice).unwrap_or_default();
         let visible = |name: &&Name| !name.private || scopes.is_inside(from, at);
-        // Only one name can have others in it. A function of the same name is not meant where the path goes on.
+        // If the path continues, the name must be a container, so a function with the same name is ignored.
         let container = names.iter().filter(visible).find(|name| !rest.is_empty() && name.means.is_container());
         let meant = |name: &&Name| container.is_none_or(|container| std::ptr::eq(container, *name));
         for candidate in names.iter().filter(visible).filter(meant) {
@@ -238,7 +238,7 @@ impl Walk<'_> {
                 }
                 Meaning::Import(path) => {
                     for further in self.follow(at, &[path, rest].concat()) {
-                        // What lies behind an import counts where the import is written, unless that is `lib.rs`.
+                        // Modules behind an import belong to the importing module, except behind an import in `lib.rs`.
                         let behind = if scopes.is_in_root_file(at) { further.through } else { Vec::new() };
                         found.push(Found { target: further.target, through: [through, &behind].concat() });
                     }
@@ -258,7 +258,7 @@ impl Walk<'_> {
             for place in self.follow(at, glob) {
                 let Target::Module(target) = place.target else { continue };
                 for further in self.enter(from, target, name, rest, Vec::new()) {
-                    // As for an import. A module that is named behind the glob counts here in any case.
+                    // Treat the glob like an import, but always count a module that is named after the glob.
                     let mut behind = further.through;
                     if scopes.is_in_root_file(at) {
                         behind.splice(..0, place.through.iter().copied());
@@ -271,7 +271,7 @@ impl Walk<'_> {
     }
 }
 
-/// The leaves of a `use` item. A path that begins with `::` begins with an empty name.
+/// Returns the imported paths of a `use` item. A path that begins with `::` has an empty first name.
 pub(crate) fn leaves(item: &syn::ItemUse) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     let prefix = if item.leading_colon.is_some() { vec![String::new()] } else { Vec::new() };
@@ -290,7 +290,7 @@ fn flatten(tree: &syn::UseTree, prefix: Vec<String>, leaves: &mut Vec<Leaf>) {
         }
         syn::UseTree::Name(name) => {
             let line = name.ident.span().start().line;
-            // `use a::{self}` names `a`.
+            // `use a::{self}` imports `a`.
             let path = if name.ident == "self" && !prefix.is_empty() { prefix.clone() } else { with(&name.ident) };
             let name = path.last().cloned();
             leaves.push(Leaf { path, name, glob: false, line });
@@ -304,12 +304,12 @@ fn flatten(tree: &syn::UseTree, prefix: Vec<String>, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// An identifier without `r#`.
+/// Returns an identifier without `r#`.
 pub(crate) fn plain(ident: &proc_macro2::Ident) -> String {
     ident.to_string().trim_start_matches("r#").to_owned()
 }
 
-/// The name that an item defines.
+/// Returns the name that an item defines, and its visibility.
 pub(crate) fn definition(item: &syn::Item) -> Option<(String, &syn::Visibility)> {
     let (ident, visibility) = match item {
         syn::Item::Const(item) => (&item.ident, &item.vis),

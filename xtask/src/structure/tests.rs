@@ -1,10 +1,10 @@
-//! The numbers, on made-up crates.
+//! Tests of the numbers, on small example crates.
 
 use super::*;
-use crate::made_up::made_up;
+use crate::fixture::fixture;
 
 fn structure(files: &[(&str, &str)]) -> Structure {
-    let folder = made_up(files);
+    let folder = fixture(files);
     Structure::read(folder.path()).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn a_cycle_is_found_through_re_exports() {
         ("b/mod.rs", "mod three;\npub use three::Three as Renamed;\npub use self::three::Three;\n"),
         ("b/three.rs", "use crate::a;\npub struct Three;\nfn f(_: a::Two) {}\n"),
     ]);
-    // `a/mod.rs` and `b/mod.rs` only hand on; nobody imports what they define.
+    // `a/mod.rs` and `b/mod.rs` only re-export items; they define none that another file imports.
     assert_eq!(structure.cycle(), ["a/one.rs", "a/two.rs", "b/three.rs"]);
 }
 
@@ -95,7 +95,7 @@ fn module_files_are_found_where_the_compiler_finds_them() {
 
 #[test]
 fn a_missing_module_file_is_an_error() {
-    let folder = made_up(&[("lib.rs", "mod gone;\n")]);
+    let folder = fixture(&[("lib.rs", "mod gone;\n")]);
     let error = Structure::read(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(error.ends_with("the file of `mod gone;` is missing"), "{error}");
 }

@@ -1,7 +1,6 @@
-//! The product code of a crate, parsed: its files, its modules and their items.
+//! Parses a crate without its tests: files, modules and items.
 //!
-//! Invariant: what only tests compile is left out. That is everything under `#[cfg(test)]`: items, inline
-//! modules, and the files that such a `mod` declares.
+//! Invariant: items, inline modules and module files under `#[cfg(test)]` are left out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,36 +9,34 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use syn::spanned::Spanned as _;
 
-/// A crate.
+/// A parsed crate.
 pub(crate) struct Tree {
-    /// In the order in which the modules are declared; `lib.rs` comes first.
+    /// The files in the order of their `mod` declarations; the first is `lib.rs`.
     pub(crate) files: Vec<File>,
-    /// The crate root comes first.
+    /// The modules; the first is the crate root.
     pub(crate) modules: Vec<Module>,
-    /// Top-level modules that only tests compile.
+    /// Names of the top-level modules under `#[cfg(test)]`.
     pub(crate) test_modules: BTreeSet<String>,
 }
 
-/// A source file.
 pub(crate) struct File {
-    /// Relative to the folder of `lib.rs`.
+    /// The path relative to the folder of `lib.rs`.
     pub(crate) path: PathBuf,
-    /// Lines that are not under `#[cfg(test)]`.
+    /// Number of lines that are not under `#[cfg(test)]`.
     pub(crate) product_lines: usize,
 }
 
-/// A module, inline or in a file of its own.
+/// A module, inline or in a separate file.
 pub(crate) struct Module {
-    /// From the crate root, without `crate`.
+    /// The path from the crate root, without `crate`.
     pub(crate) path: Vec<String>,
     pub(crate) parent: Option<usize>,
     pub(crate) file: usize,
     pub(crate) items: Vec<Item>,
 }
 
-/// An item of a module.
 pub(crate) enum Item {
-    /// A child module: its name, its visibility, its index in [`Tree::modules`].
+    /// A child module: its name, its visibility, and its index in [`Tree::modules`].
     Module(String, syn::Visibility, usize),
     Other(Box<syn::Item>),
 }
@@ -52,14 +49,14 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The first part of a file's path: the folder or file directly beside `lib.rs`, and `None` for `lib.rs`.
+    /// Returns the first part of a file's path, for example `job` for `job/card.rs` and `job.rs`; `None` for `lib.rs`.
     pub(crate) fn folder(&self, file: usize) -> Option<&str> {
         let path = &self.files[file].path;
         let first = Path::new(path.components().next()?.as_os_str());
         Some(first.file_stem()?.to_str()?).filter(|_| path != Path::new("lib.rs"))
     }
 
-    /// Adds a file and the modules in it. `children` is the folder in which `mod name;` looks for files.
+    /// Adds a file and its modules. `children` is the folder of the files that `mod name;` declares.
     fn file(
         &mut self,
         source: &Path,
@@ -119,7 +116,7 @@ impl Tree {
         Ok(index)
     }
 
-    /// The file of `mod name;` relative to `source`, and the folder of its children.
+    /// Returns the file of `mod name;` relative to `source`, and the folder of its children.
     fn declared(
         &self,
         source: &Path,
@@ -144,7 +141,8 @@ impl Tree {
     }
 }
 
-/// Whether only tests compile what has these attributes: `#[test]`, `#[cfg(test)]`, `#[cfg(all(test, ...))]`.
+/// Returns true if an item with these attributes is compiled only for tests: `#[test]`, `#[cfg(test)]`,
+/// `#[cfg(all(test, ...))]`.
 pub(crate) fn is_test(attributes: &[syn::Attribute]) -> bool {
     fn needs_test(meta: &syn::Meta) -> bool {
         match meta {

@@ -1,8 +1,9 @@
-//! The rooms that must be read back to their marks, and when each of them is tried.
+//! The queue of rooms to backfill, with a retry time per room. A backfill reads a room from its newest event back to
+//! its cursor.
 //!
-//! Invariant: a room leaves the queue when it was read back after it was last queued, or when the caller removes it because the
-//! bot left it or does not serve it. A failure never removes a room.
-//! Invariant: each room has its own retry time, so that a room that cannot be read does not delay the others.
+//! Invariant: a room leaves the queue only after a successful backfill that began after the room was last queued, or
+//! when the caller removes it because the bot left the room or does not serve it. A failure never removes a room.
+//! Invariant: each room has its own retry time, so that a failing room does not delay the others.
 //! Not here: the reading of a room, which differs per network.
 
 use std::{
@@ -13,11 +14,11 @@ use std::{
 
 use crate::RetrySchedule;
 
-/// Rooms to read back. `R` is the id of a room, `E` is an event that arrives while its room is queued.
+/// A queue of rooms to backfill. `R` is a room's id; `E` is an event that arrives while its room is queued.
 #[derive(Debug)]
 pub struct BackfillQueue<R, E> {
     rooms: BTreeMap<R, QueuedRoom<E>>,
-    /// The most events that are buffered per room.
+    /// Maximum number of buffered events per room.
     max_buffered: usize,
 }
 
@@ -26,13 +27,13 @@ struct QueuedRoom<E> {
     retry: RetrySchedule,
     /// Events that arrived since the room was queued, in the order of arrival.
     buffered: Vec<E>,
-    /// Ids of events that were withdrawn while the room was being read.
+    /// Ids of the messages and reactions that were deleted since the backfill began.
     withdrawn: BTreeSet<String>,
-    /// Whether a read is running.
+    /// Whether a backfill is running.
     reading: bool,
-    /// Whether the room was queued again while a read was running.
+    /// Whether the room was queued again while a backfill was running.
     requeued: bool,
-    /// Whether a read failed since the room was last queued.
+    /// Whether a backfill failed since the room was last queued.
     attempted: bool,
 }
 
@@ -50,55 +51,57 @@ impl<E> Default for QueuedRoom<E> {
 }
 
 impl<R: Ord + Clone, E> BackfillQueue<R, E> {
-    /// An empty queue that buffers at most `max_buffered` events per room and drops the oldest. A limit is safe only where a room
-    /// is never read while events arrive: a later read finds what was dropped.
+    /// Creates an empty queue that buffers at most `max_buffered` events per room and drops the oldest ones above that.
+    /// Use `usize::MAX` if events can arrive while their room is being read: the running backfill does not find the
+    /// dropped events.
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
 
-    /// Queues a room. A room that waits for its retry keeps its retry time; a room that is being read is read once more.
+    /// Queues a room. A room that waits for its retry keeps its retry time. A room with a running backfill is
+    /// backfilled once more.
     pub fn add(&mut self, room: R) {
         let queued = self.rooms.entry(room).or_default();
         queued.requeued = queued.reading;
         queued.attempted = false;
     }
 
-    /// Queues a room and makes it due at once: the connection is new.
+    /// Queues a room and makes it due at once. Called for each new connection.
     pub fn add_now(&mut self, room: R) {
         self.add(room.clone());
         self.rooms.entry(room).or_default().retry.run_now();
     }
 
-    /// Buffers events of a queued room until it was read back; queues the room where it was not.
+    /// Buffers events of a room until its backfill has succeeded. Queues the room if it is not queued yet.
     pub fn buffer(&mut self, room: R, events: impl IntoIterator<Item = E>) {
         let buffered = &mut self.rooms.entry(room).or_default().buffered;
         buffered.extend(events);
         buffered.drain(..buffered.len().saturating_sub(self.max_buffered));
     }
 
-    /// The rooms to read now, those excepted that are being read.
+    /// Returns the rooms whose backfill is due. Rooms with a running backfill are left out.
     pub fn due(&self, now: Instant) -> Vec<R> {
         let due = |queued: &QueuedRoom<E>| !queued.reading && queued.retry.is_due(now);
         self.rooms.iter().filter(|(_, queued)| due(queued)).map(|(room, _)| room.clone()).collect()
     }
 
-    /// The earliest retry time after `now`; `None` where no room waits for one.
+    /// Returns the earliest retry time after `now`; `None` if no room waits for a retry.
     pub fn next_retry(&self, now: Instant) -> Option<Instant> {
         let waiting = self.rooms.values().filter(|queued| !queued.reading);
         waiting.filter_map(|queued| queued.retry.due()).filter(|due| *due > now).min()
     }
 
-    /// How many rooms are being read.
+    /// Returns the number of running backfills.
     pub fn reading(&self) -> usize {
         self.rooms.values().filter(|queued| queued.reading).count()
     }
 
-    /// Whether each queued room was tried at least once since it was last queued.
+    /// Returns whether each room in the queue had a failed backfill since it was last queued. True for an empty queue.
     pub fn all_attempted(&self) -> bool {
         self.rooms.values().all(|queued| queued.attempted)
     }
 
-    /// The server requested a delay: no room is read before it is over.
+    /// Delays every room in the queue until `now + requested`, because the server requested that delay.
     pub fn delay_all(&mut self, now: Instant, requested: Duration) {
         for queued in self.rooms.values_mut() {
             queued.retry.delay_until(now + requested);
@@ -107,7 +110,7 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
 }
 
 impl<R: Ord, E> BackfillQueue<R, E> {
-    /// Whether a room is queued.
+    /// Returns whether a room is queued.
     pub fn contains<Q: Ord + ?Sized>(&self, room: &Q) -> bool
     where
         R: Borrow<Q>,
@@ -115,7 +118,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.contains_key(room)
     }
 
-    /// The events that are buffered for a room. They stay until the room leaves the queue.
+    /// Returns the buffered events of a room. They stay buffered until the room leaves the queue.
     pub fn buffered<Q: Ord + ?Sized>(&self, room: &Q) -> &[E]
     where
         R: Borrow<Q>,
@@ -123,21 +126,22 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
-    /// An event of a queued room was withdrawn: drops it from the buffer (`is_it` recognizes it) and reads the room once more,
-    /// because a running read may have seen it. Returns `false` and does nothing where the room is not queued.
-    pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, is_it: impl Fn(&E) -> bool) -> bool
+    /// Removes a deleted event from a room's buffer (`matches` recognizes the event) and queues one more backfill,
+    /// because a running backfill may have read the event already. Returns `false` and does nothing if the room is not
+    /// queued.
+    pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, matches: impl Fn(&E) -> bool) -> bool
     where
         R: Borrow<Q>,
     {
         let Some(queued) = self.rooms.get_mut(room) else { return false };
         queued.requeued = queued.reading;
         queued.attempted = false;
-        queued.buffered.retain(|event| !is_it(event));
+        queued.buffered.retain(|event| !matches(event));
         queued.withdrawn.insert(id);
         true
     }
 
-    /// Whether an event was withdrawn while its room was being read.
+    /// Returns whether an event was deleted since its room's backfill began.
     pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
     where
         R: Borrow<Q>,
@@ -145,7 +149,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).is_some_and(|queued| queued.withdrawn.contains(id))
     }
 
-    /// Marks the start of a read that runs in the background.
+    /// Records that a room's backfill began.
     pub fn begin<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -156,7 +160,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a read without a result and makes the room due at once: a missing lookup is done now.
+    /// Ends a backfill without a result and makes the room due at once, for example after the lookup of an author.
     pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -167,7 +171,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a read that succeeded and returns the buffered events. The room stays queued where it was queued again since
+    /// Ends a successful backfill and returns the buffered events. The room stays queued if it was queued again after
     /// [`BackfillQueue::begin`].
     pub fn finish<Q: Ord + ?Sized>(&mut self, room: &Q) -> Vec<E>
     where
@@ -182,8 +186,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         buffered
     }
 
-    /// Ends a read that failed and schedules the retry: after the backoff, or after the delay that the server requested where
-    /// that is longer. Returns `true` for the first failure, which the caller logs.
+    /// Ends a failed backfill and schedules its retry: after the backoff or after the delay that the server requested,
+    /// whichever is longer. Returns `true` for the first failure, so that the caller logs a repeated failure only once.
     pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
     where
         R: Borrow<Q>,
@@ -193,7 +197,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         queued.retry.record_failure(now, requested)
     }
 
-    /// Removes a room that needs no backfill.
+    /// Removes a room from the queue without a backfill.
     pub fn remove<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,

@@ -1,7 +1,7 @@
-//! An error and its causes in one line.
+//! Formats an error and its causes as one line.
 
-/// An error and its causes, separated by colons. Each text appears once; the URL that `reqwest` adds is left out because it can
-/// hold a secret.
+/// Returns an error and its causes as one line, separated by colons. A text that is already in the line is not
+/// repeated. The URL that `reqwest` adds is left out, because it can contain a secret.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = without_url(&error.to_string());
     let mut cause = error.source();

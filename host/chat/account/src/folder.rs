@@ -1,4 +1,4 @@
-//! An account's folder: its name, and how its files are written and read.
+//! The folder of an account: its name, and functions that write and read its files.
 //!
 //! Invariant: only the owner can read the folder and its files, and a file is replaced atomically.
 //! Not here: the content of the files.
@@ -11,8 +11,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A folder name for a bot. Every byte that is not a letter, a digit, `-` or `_` is written as `=` and two hexadecimal digits,
-/// so that no name leaves its parent folder.
+/// Returns the folder name of a bot. Every byte that is not a letter, a digit, `-` or `_` is written as `=` and two
+/// hexadecimal digits (`../x` becomes `=2e=2e=2fx`), so that no name leaves the parent folder.
 pub fn folder_name(bot: &str) -> String {
     let mut name = String::new();
     for byte in bot.bytes() {
@@ -30,14 +30,14 @@ pub fn folder_name(bot: &str) -> String {
 /// The folder cannot be created, or its mode cannot be changed.
 pub fn create_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // `mode` above does not change a folder that exists.
+    // `mode` above has no effect on a folder that exists.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
-/// Replaces a file atomically, with mode 0600. The content is on disk when this returns.
+/// Replaces a file atomically, with mode 0600. The content is on disk when this function returns.
 ///
 /// # Errors
-/// The file cannot be written; its old content stays.
+/// The file cannot be written; the old content stays.
 pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
@@ -55,7 +55,7 @@ pub fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
     write_atomic(file, &serde_json::to_string(value)?)
 }
 
-/// Reads a JSON value; `None` where the file does not exist.
+/// Reads a file as a JSON value; `None` if the file does not exist.
 ///
 /// # Errors
 /// The file cannot be read or parsed.
@@ -67,10 +67,10 @@ pub fn read_json<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Removes a file or a folder with its content. A missing one is no error.
+/// Removes a file, or a folder with its content. A path that does not exist is not an error.
 ///
 /// # Errors
-/// It cannot be removed.
+/// The file or folder cannot be removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {

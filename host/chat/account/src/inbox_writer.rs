@@ -1,4 +1,4 @@
-//! Writes to the engine's inbox and repeats each write until it is stored.
+//! Reads and writes the engine's inbox, with retries.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use wardroom::{
     base::Backoff,
 };
 
-/// An inbox whose reads and writes are retried until they succeed: an adapter that went on after a failed write would lose
+/// An inbox whose calls are retried until they succeed. An adapter that went on after a failed write would lose
 /// messages.
 #[derive(Clone)]
 pub struct InboxWriter {
@@ -15,17 +15,18 @@ pub struct InboxWriter {
 }
 
 impl InboxWriter {
-    /// Writes to this inbox.
+    /// Wraps an inbox.
     pub fn new(inbox: Arc<dyn Inbox>) -> Self {
         Self { inbox }
     }
 
-    /// The inbox, for calls that need no retry.
+    /// Returns the inbox, for calls that are not retried.
     pub fn inbox(&self) -> &Arc<dyn Inbox> {
         &self.inbox
     }
 
-    /// Stores messages of a room together with its new mark. Returns how many of them were new.
+    /// Stores messages of a room and the room's new cursor in one transaction, and retries until it succeeds. Returns
+    /// the number of messages that were new.
     pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
         let mut backoff = Backoff::default();
         loop {
@@ -33,14 +34,15 @@ impl InboxWriter {
                 Ok(new) => return new,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "messages of the room cannot be stored; retrying");
+                    tracing::error!(room, %error, ?retry_in, "the inbox cannot store messages of the room; retrying");
                     tokio::time::sleep(retry_in).await;
                 }
             }
         }
     }
 
-    /// The mark of a room, up to which it was read; `None` where it was never read.
+    /// Returns a room's cursor, up to which its events are in the inbox; `None` if the bot never handled the room.
+    /// Retries until the read succeeds.
     pub async fn cursor(&self, room: &str) -> Option<Position> {
         let mut backoff = Backoff::default();
         loop {
@@ -48,7 +50,7 @@ impl InboxWriter {
                 Ok(cursor) => return cursor,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "the room's mark cannot be read; retrying");
+                    tracing::error!(room, %error, ?retry_in, "the inbox cannot read the room's cursor; retrying");
                     tokio::time::sleep(retry_in).await;
                 }
             }

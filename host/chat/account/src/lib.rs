@@ -1,12 +1,13 @@
-//! Shared parts of the chat adapters: what Matrix, Mattermost and the console do in the same way.
+//! Code that the chat adapters for Matrix, Mattermost and the console share.
 //!
-//! - Time: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to read back), [`Outage`] (log lines).
+//! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (log
+//!   lines).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
-//! - Engine: [`InboxWriter`] (stores messages until the inbox has them), [`RoomMembership`].
+//! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`].
 //! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`], [`USER_AGENT`].
 //! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`error_chain`].
 //!
-//! Not here: code of one network.
+//! Not here: code that is specific to one network.
 
 mod backfill_queue;
 mod error_chain;

@@ -1,11 +1,11 @@
-//! The text of a chat message as the engine reads it.
+//! Prepares the text of chat messages for the engine.
 
 use wardroom::base::clean;
 
-/// The longest display name, in characters.
+/// Maximum length of a display name, in characters.
 const MAX_NAME: usize = 80;
 
-/// A message without quoted lines (a reply repeats the message that it answers in them) and without fenced code blocks.
+/// Removes quoted lines and fenced code blocks from a message. A reply quotes the message that it answers.
 pub fn strip_quotes_and_code(body: &str) -> String {
     let mut in_fence = false;
     let lines: Vec<&str> = body
@@ -22,8 +22,8 @@ pub fn strip_quotes_and_code(body: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// The rest of a text that begins with a name, without a `:` or `,` behind the name; `None` where it begins with another word.
-/// Upper and lower case are equal.
+/// Returns the rest of a text after a leading name and an optional `:` or `,`; `None` if the text does not begin with
+/// the name. Case is ignored. For the name `ops-bot`, `Ops-Bot: deploy` gives `deploy`.
 pub fn strip_leading_name<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(name.len()).filter(|_| !name.is_empty())?;
     let ends = rest.is_empty() || rest.starts_with([':', ',']) || rest.starts_with(char::is_whitespace);
@@ -31,8 +31,8 @@ pub fn strip_leading_name<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     Some(rest.strip_prefix([':', ',']).unwrap_or(rest).trim_start())
 }
 
-/// A person's display name without invisible characters and without characters that change the reading direction, at most 80
-/// characters; `fallback` where nothing is left.
+/// Returns a person's display name without invisible characters and without characters that change the reading
+/// direction, truncated to 80 characters. Returns `fallback` if no character is left.
 pub fn display_name(name: Option<&str>, fallback: &str) -> String {
     let name: String = clean(name.unwrap_or_default()).trim().chars().take(MAX_NAME).collect();
     if name.is_empty() { fallback.to_owned() } else { name }

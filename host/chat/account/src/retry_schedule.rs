@@ -1,4 +1,4 @@
-//! When one task that failed is retried, and whether its failure was logged.
+//! The retry time of one task, and whether a failure of the task was logged.
 
 use std::time::{Duration, Instant};
 
@@ -8,36 +8,37 @@ use wardroom::base::Backoff;
 #[derive(Debug, Default)]
 pub struct RetrySchedule {
     backoff: Backoff,
-    /// `None`: at once.
+    /// `None` if the task is due at once.
     due: Option<Instant>,
     reported: bool,
 }
 
 impl RetrySchedule {
-    /// Whether the task is to run at `now`.
+    /// Returns whether the task is due at `now`.
     pub fn is_due(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
     }
 
-    /// The time of the retry; `None` where the task is due at once.
+    /// Returns the time at which the task is due; `None` if it is due at once.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Records a failure and schedules the retry: after the backoff, or after the delay that the server requested where that is
-    /// longer. Returns `true` for the first failure since the last success, so that the caller logs a repeated failure once.
+    /// Records a failure and schedules the retry: after the backoff or after the delay that the server requested,
+    /// whichever is longer. Returns `true` for the first failure since the last success, so that the caller logs a
+    /// repeated failure only once.
     pub fn record_failure(&mut self, now: Instant, requested: Option<Duration>) -> bool {
         self.due = Some(now + self.backoff.next_delay_or(requested));
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Records a success: the next failure is retried after the base delay and is logged.
+    /// Records a success: resets the backoff, and reports the next failure again.
     pub fn record_success(&mut self) {
         self.backoff.reset();
         self.reported = false;
     }
 
-    /// Delays the task until `time`, unless it is scheduled later already.
+    /// Delays the task until `time`, unless it is due later than that.
     pub fn delay_until(&mut self, time: Instant) {
         self.due = self.due.max(Some(time));
     }
@@ -62,7 +63,7 @@ mod tests {
         let first = schedule.due().expect("a time") - now;
         for _ in 0..8 {
             now = schedule.due().expect("a time");
-            assert!(schedule.is_due(now) && !schedule.record_failure(now, None), "and no other");
+            assert!(schedule.is_due(now) && !schedule.record_failure(now, None), "later failures are not reported");
         }
         assert!(schedule.due().expect("a time") - now > first * 10);
         schedule.record_success();

@@ -1,12 +1,13 @@
-//! Whether the bot serves a room that its account is in.
+//! Whether the bot serves a room that its account has joined.
 
-/// The status of a room or channel. Being in a room gives nobody there a right; this says only whether messages are read.
+/// Whether the bot handles the messages of a joined room or channel. This gives nobody in the room a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomMembership {
-    /// Messages are handled: the configuration lists the room, or an admin brought the bot there.
+    /// The bot handles messages, because the configuration lists the room or an admin added the bot.
     Served,
-    /// Messages are not handled.
+    /// The bot does not handle messages.
     Ignored,
-    /// A lookup is missing. Messages are neither handled nor skipped until it is done.
+    /// The adapter cannot decide yet, because a lookup has not succeeded. Until then it neither handles nor skips
+    /// messages.
     Undecided,
 }

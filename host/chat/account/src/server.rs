@@ -1,4 +1,4 @@
-//! The server of an account: its URL in `plugins.toml`, and the certificates that are trusted besides the system's.
+//! The server of an account: its URL in `plugins.toml`, and certificates that are trusted besides the system's.
 
 use std::{fs, path::Path};
 
@@ -7,13 +7,13 @@ use wardroom::base::Table;
 
 use crate::error_chain;
 
-/// The `User-Agent` of every request.
+/// The `User-Agent` header of every request, `wardroom/VERSION`.
 pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
 
-/// Reads a required URL. It must be http or https, without user, password, query and fragment. `check` returns why a network
-/// rejects another URL, as the end of a sentence.
+/// Reads a required URL from a table. The URL must be http or https, without user, password, query and fragment.
+/// `check` returns the reason to reject a URL as the end of a sentence, for example `is the URL of the API`.
 ///
-/// A problem is added to the table's list. It does not show the value, which can contain a password.
+/// Adds a problem to the table for an invalid URL. The problem does not show the URL, which can contain a password.
 pub fn read_server_url(
     table: &mut Table,
     key: &str,
@@ -27,9 +27,11 @@ pub fn read_server_url(
             Some("is not an http or https URL")
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            Some("contains a user or a password, which belong in their own keys")
+            Some("contains a user name or a password, which is not allowed")
         }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => Some("contains a query or a fragment"),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            Some("contains a query or a fragment, which is not allowed")
+        }
         Ok(url) => check(url),
         Err(_) => Some("is not a URL"),
     };
@@ -41,14 +43,14 @@ pub fn read_server_url(
     url.ok()
 }
 
-/// Loads the certificates of a PEM file.
+/// Loads certificates from a PEM file.
 ///
 /// # Errors
-/// A text for the operator: the file cannot be read, or holds no certificate.
+/// A message for the operator: the file cannot be read, or it holds no certificate.
 pub fn load_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let problem = |why: &str| {
         let path = path.display();
-        format!("the certificates in `{path}` cannot be used: {why}; hint: `ca` names a file with PEM certificates")
+        format!("the certificates in `{path}` cannot be used: {why}; hint: set `ca` to a file with PEM certificates")
     };
     let pem = fs::read(path).map_err(|error| problem(&error.to_string()))?;
     let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| problem(&error_chain(&error)))?;

@@ -1,4 +1,4 @@
-//! A value in a JSON file of the account's folder, with the changes that are not yet on disk.
+//! A value in a JSON file of the account's folder, with a flag for changes that are not on disk yet.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -9,20 +9,20 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::folder;
 
-/// A value that is read once and saved after a change. The value is reached through `Deref`; whoever changes it calls
-/// [`StateFile::mark_changed`].
+/// A value that is read from a JSON file once and written after changes. Use `Deref` to access the value, and call
+/// [`StateFile::mark_changed`] after a change.
 #[derive(Debug)]
 pub struct StateFile<T> {
     path: PathBuf,
     value: T,
     changed: bool,
-    /// Whether a failed save was logged since the last one that succeeded.
+    /// Whether a failed write was logged since the last successful write.
     failure_reported: bool,
 }
 
 impl<T: Serialize + DeserializeOwned> StateFile<T> {
-    /// Reads the value; `None` where there is no file. A file that cannot be read counts as missing: `consequence` tells the
-    /// operator in the log what that means.
+    /// Reads the value; `None` if the file does not exist. A file that cannot be read counts as missing and is logged
+    /// with `consequence`, for example `rooms are ignored until an admin invites the bot again`.
     pub fn read(path: &Path, consequence: &str) -> Option<T> {
         folder::read_json(path).unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "the state file cannot be read; {consequence}");
@@ -30,17 +30,17 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
         })
     }
 
-    /// A file with this value. `changed`: the value is not on disk yet.
+    /// Creates a state file with this value. `changed` is true if the value is not on disk yet.
     pub fn new(path: PathBuf, value: T, changed: bool) -> Self {
         Self { path, value, changed, failure_reported: false }
     }
 
-    /// Records whether the value differs from the file.
+    /// Records that the value was changed, if `changed` is true.
     pub fn mark_changed(&mut self, changed: bool) {
         self.changed |= changed;
     }
 
-    /// Writes the value where it changed. A failure is logged once and retried with the next call.
+    /// Writes the value if it was changed. A failure is logged once, and the next call retries the write.
     pub fn save(&mut self) {
         if !self.changed {
             return;
@@ -50,7 +50,7 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
             Ok(()) => (self.changed, self.failure_reported) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.failure_reported, true) {
-                    tracing::error!(path = %self.path.display(), %error, "the state file cannot be written; retrying with the next change, a crash before that loses what changed");
+                    tracing::error!(path = %self.path.display(), %error, "the state file cannot be written; retrying, and a crash before the next successful write loses the changes; hint: free disk space or repair the folder's permissions");
                 }
             }
         }

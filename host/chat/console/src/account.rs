@@ -1,16 +1,17 @@
-//! The console as the engine's [`Chat`]: reads commands until the input ends, and prints what the bot says.
+//! Implements the engine's [`Chat`] for the console: reads lines until the input ends, and prints the bot's messages.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     Timestamp,
@@ -27,18 +28,17 @@ use crate::{
     convert::{Input, incoming, parse},
 };
 
-/// How long the prompt waits for the answer of a command. Most answers are there within this time and read better above it.
+/// Maximum delay of the next prompt, so that a quick answer is printed above the prompt.
 const PROMPT_DELAY: Duration = Duration::from_millis(500);
 
-/// The console of one bot.
 #[derive(Debug)]
 pub(crate) struct Console {
     config: Config,
     only_network: bool,
     terminal: Terminal,
-    /// Who sends the next message; `/as` changes it.
-    speaker: Mutex<Person>,
-    /// Everybody who sent a message since the start, by id.
+    /// The sender of the next message; `/as` changes it.
+    sender: Mutex<Person>,
+    /// The configured person and everybody who sent a message since the start, by id.
     members: Mutex<BTreeMap<String, Person>>,
     printed: AtomicU64,
 }
@@ -50,7 +50,7 @@ impl Console {
             only_network,
             terminal: Terminal::new(),
             members: Mutex::new(BTreeMap::from([(user.id.clone(), user.clone())])),
-            speaker: Mutex::new(user),
+            sender: Mutex::new(user),
             printed: AtomicU64::default(),
             config,
         }
@@ -60,8 +60,10 @@ impl Console {
     async fn read_lines(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal.is_interactive() {
-            self.terminal
-                .print(&format!("Console of {}. Type help for the commands, or /quit to leave.", self.config.bot))?;
+            self.terminal.print(&format!(
+                "Console of {}. Type `help` for a list of commands, or `/quit` to leave.",
+                self.config.bot
+            ))?;
         } else {
             inbox.until_idle().await;
         }
@@ -72,23 +74,25 @@ impl Console {
             let Some(line) = lines.recv().await else { break };
             if line.len() > MAX_LINE {
                 let size = line.len();
-                self.terminal.print(&format!("The line has {size} bytes, and the limit is {MAX_LINE}: shorten it."))?;
+                self.terminal.print(&format!(
+                    "Not sent: the line has {size} bytes, and the limit is {MAX_LINE}. Type a shorter line."
+                ))?;
                 continue;
             }
             match parse(&line) {
-                Input::Nothing => {}
+                Input::Empty => {}
                 Input::Quit => break,
-                Input::Unknown(line) => self
-                    .terminal
-                    .print(&format!("`{line}` is no command of the console. Its commands are `/as ID` and `/quit`."))?,
-                Input::As(id) => self.speak_as(id)?,
-                Input::Say { text, wait } => {
-                    let message = incoming(new_event_id(), self.speaker().clone(), text, Timestamp::now());
+                Input::Unknown(line) => self.terminal.print(&format!(
+                    "`{line}` is not a command of the console. The console has `/as ID` and `/quit`."
+                ))?,
+                Input::As(id) => self.send_as(id)?,
+                Input::Message { text, wait } => {
+                    let message = incoming(new_event_id(), self.sender().clone(), text, Timestamp::now());
                     writer.receive(ROOM, vec![message], None).await;
                     if wait && !self.terminal.is_interactive() {
                         inbox.until_idle().await;
                     } else if wait {
-                        // The person at a terminal decides when to type on, so the wait is short.
+                        // At a terminal, the next prompt does not wait for the end of the job.
                         let _ = tokio::time::timeout(PROMPT_DELAY, inbox.until_idle()).await;
                     }
                 }
@@ -98,28 +102,28 @@ impl Console {
         Ok(())
     }
 
-    fn speak_as(&self, id: String) -> io::Result<()> {
+    fn send_as(&self, id: String) -> io::Result<()> {
         if !self.only_network {
-            return self
-                .terminal
-                .print("`/as` is refused: it works only where the console is the host's only chat network.");
+            return self.terminal.print(
+                "`/as` is refused, because this host has other chat networks. Use `/as` on a host with only a console.",
+            );
         }
         let user = &self.config.user;
-        tracing::warn!(user, speaker = id, "the console speaks as another person");
+        tracing::warn!(user, sender = id, "the next messages of the console are sent in the name of another person");
         self.terminal.print(&format!("You now type as {id}. The journal records this."))?;
-        let name = format!("{id}, spoken by {user}");
-        let speaker = if id == *user { Person::named_by_id(id) } else { Person { id, name } };
-        self.members().insert(speaker.id.clone(), speaker.clone());
-        *self.speaker() = speaker;
+        let name = format!("{id}, typed by {user}");
+        let sender = if id == *user { Person::named_by_id(id) } else { Person { id, name } };
+        self.members().insert(sender.id.clone(), sender.clone());
+        *self.sender() = sender;
         Ok(())
     }
 
-    fn speaker(&self) -> MutexGuard<'_, Person> {
-        self.speaker.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sender(&self) -> MutexGuard<'_, Person> {
+        self.sender.lock()
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<String, Person>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock()
     }
 }
 
@@ -162,7 +166,7 @@ impl Chat for Console {
     }
 }
 
-/// An event id that no other run of this host uses.
+/// Returns an event id that is unique across restarts of the host.
 fn new_event_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = Timestamp::now().as_nanosecond();

@@ -1,13 +1,13 @@
-//! Standard input and output: lines in, text and a prompt out.
+//! Reads lines from standard input, and prints text and a prompt to standard output.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::sync::mpsc;
 
-/// The longest line that is read as a message, in bytes.
+/// Maximum length of a line, in bytes.
 pub(crate) const MAX_LINE: usize = 64 << 10;
 
-/// Standard output, with a prompt where a person types.
+/// Standard output, with a prompt if standard input is a terminal.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     interactive: bool,
@@ -18,15 +18,15 @@ impl Terminal {
         Self { interactive: io::stdin().is_terminal() }
     }
 
-    /// Whether standard input is a terminal.
+    /// Returns whether standard input is a terminal.
     pub(crate) fn is_interactive(&self) -> bool {
         self.interactive
     }
 
-    /// Prints a text in lines of their own, above the prompt.
+    /// Prints text above the prompt.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        // The text overwrites the prompt, which is printed again below it.
+        // The text overwrites the prompt. The prompt is printed again below the text.
         if self.interactive {
             write!(out, "\r")?;
         }
@@ -37,7 +37,7 @@ impl Terminal {
         out.flush()
     }
 
-    /// Prints the prompt, at a terminal only.
+    /// Prints the prompt if standard input is a terminal.
     pub(crate) fn prompt(&self) -> io::Result<()> {
         if !self.interactive {
             return Ok(());
@@ -48,7 +48,8 @@ impl Terminal {
     }
 }
 
-/// Starts a thread that reads lines from standard input until its end. A thread, because a blocking read cannot be cancelled.
+/// Starts a thread that reads lines from standard input until the input ends. It is a thread and not a task, because a
+/// blocking read cannot be cancelled.
 pub(crate) fn spawn_line_reader() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {

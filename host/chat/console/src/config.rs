@@ -1,4 +1,4 @@
-//! `[bot.NAME.console]`: the person who types.
+//! Reads the table `[bot.NAME.console]`.
 
 use wardroom::{
     base::{Key, Table, TableKeys},
@@ -7,34 +7,35 @@ use wardroom::{
 
 use crate::convert;
 
-/// `[bot.NAME.console]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "bot.NAME.console",
-    about: "The console: standard input and output of the host, as a room with one person. One bot can have it.",
-    keys: &[Key::string("user", "The id of the person who types.").required()],
+    about: "The console: the host's standard input and output as a room with one person. Only one bot can have a \
+            console.",
+    keys: &[Key::string("user", "The id of the person at the console, for example `operator`.").required()],
 };
 
-/// The console of one bot.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The bot's name in `plugins.toml`.
     pub(crate) bot: String,
-    /// The id of the person who types.
+    /// The id of the person at the console.
     pub(crate) user: String,
 }
 
 impl Config {
-    /// Reads the table; `None` where it has problems, which are added to the table's list. `taken`: another bot has the console.
+    /// Reads the table. Returns `None` and adds a problem if a key is invalid, or if another bot has a console
+    /// (`taken`).
     pub(crate) fn read(bot: &BotIdentity, table: &mut Table, taken: bool) -> Option<Self> {
         let user = table.required_string("user", "\"operator\"")?;
         if taken {
             let at = table.at().clone();
-            let message = "two bots have a console table, and there is one standard input";
-            table.problem(&at, message, "leave out this table".to_owned());
+            let message =
+                "two bots have a console table, but the host has only one standard input; remove one of the tables";
+            table.problem(&at, message, None);
             return None;
         }
         if !convert::is_person_id(&user.value) {
-            let message = format!("`{}.user` is `{}`, which is no person's id", table.path(), user.value);
+            let message = format!("`{}.user` is `{}`, which is not a valid id of a person", table.path(), user.value);
             table.problem(&user.at, message, "user = \"operator\"".to_owned());
             return None;
         }

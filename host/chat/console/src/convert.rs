@@ -1,30 +1,28 @@
-//! Turns a line of input into the engine's types.
+//! Parses lines of input and converts them to the engine's messages.
 
 use wardroom::{Timestamp, adapter::Incoming, model::Person};
 
-/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// An empty line or a comment.
-    Nothing,
-    /// `/as ID`: the following messages are sent as this person.
+    /// An empty line or a comment (`# …`).
+    Empty,
+    /// `/as ID`: the next messages are sent in the name of this person.
     As(String),
-    /// `/quit`: ends the input.
+    /// `/quit` or `/exit`: ends the input.
     Quit,
-    /// A message.
-    Say {
+    Message {
         text: String,
-        /// Whether the next line waits for its jobs; a line that ends in ` &` does not wait.
+        /// Whether the next line waits until the jobs of this message have ended. False for a line that ends in ` &`.
         wait: bool,
     },
-    /// A slash command that the console does not have.
+    /// A slash command that does not exist.
     Unknown(String),
 }
 
 pub(crate) fn parse(line: &str) -> Input {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
-        return Input::Nothing;
+        return Input::Empty;
     }
     if let Some(command) = line.strip_prefix('/') {
         return match command.split_once(' ') {
@@ -34,12 +32,13 @@ pub(crate) fn parse(line: &str) -> Input {
         };
     }
     match line.strip_suffix(" &") {
-        Some(text) => Input::Say { text: text.trim_end().to_owned(), wait: false },
-        None => Input::Say { text: line.to_owned(), wait: true },
+        Some(text) => Input::Message { text: text.trim_end().to_owned(), wait: false },
+        None => Input::Message { text: line.to_owned(), wait: true },
     }
 }
 
-/// Whether a text can be a person's id: up to 255 bytes, without blanks, and not the word `everyone`.
+/// Returns whether a text is a valid id of a person: 1 to 255 bytes, without white space and control characters, and
+/// not `everyone`.
 pub(crate) fn is_person_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= 255
@@ -47,7 +46,7 @@ pub(crate) fn is_person_id(id: &str) -> bool {
         && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
-/// A message from the console. It is direct, because the bot is the only other member of the room.
+/// Converts a line to a message. The message is direct, because the bot is the only other member of the room.
 pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestamp) -> Incoming {
     let mut message = Incoming::new(event, sender, text, at);
     message.direct = true;
@@ -60,16 +59,16 @@ mod tests {
 
     #[test]
     fn lines_are_parsed() {
-        assert_eq!(parse("  "), Input::Nothing);
-        assert_eq!(parse("# a comment"), Input::Nothing);
+        assert_eq!(parse("  "), Input::Empty);
+        assert_eq!(parse("# a comment"), Input::Empty);
         assert_eq!(parse("/as @bob:example.org"), Input::As("@bob:example.org".into()));
         assert_eq!(parse("/as everyone"), Input::Unknown("/as everyone".into()));
         assert_eq!(parse("/quit"), Input::Quit);
         assert_eq!(parse("/nonsense"), Input::Unknown("/nonsense".into()));
-        assert_eq!(parse("help"), Input::Say { text: "help".into(), wait: true });
+        assert_eq!(parse("help"), Input::Message { text: "help".into(), wait: true });
         assert_eq!(
             parse("deploy cms staging 1.0.0 &"),
-            Input::Say { text: "deploy cms staging 1.0.0".into(), wait: false }
+            Input::Message { text: "deploy cms staging 1.0.0".into(), wait: false }
         );
     }
 }

@@ -1,11 +1,11 @@
-//! The console as a chat network: one line of standard input is one message, replies go to standard output.
+//! The console as a chat network: a line of standard input is a message, and replies go to standard output.
 //!
-//! [`ConsoleFactory`] reads `[bot.NAME.console]` (`config`) and makes the [`Chat`] (`account`), which reads and prints lines
-//! (`client`) and turns them into messages (`convert`).
+//! [`ConsoleFactory`] reads `[bot.NAME.console]` (`config`) and creates the [`Chat`] (`account`), which reads and
+//! prints lines (`client`) and converts them to messages (`convert`).
 //!
-//! The console is a room with one person, so the prefix is optional. Where standard input is no terminal, each line is handled
-//! to its end before the next one is read, so that a pipe can be used as a test.
-//! Not here: what a message means, which the engine decides.
+//! The console is a room with one person, so the prefix is optional. If standard input is not a terminal, the console
+//! reads the next line only after the jobs of the previous line have ended, so that a script can be piped in.
+//! Not here: the parsing of commands, which the engine does.
 
 mod account;
 mod client;
@@ -25,21 +25,22 @@ use wardroom::{
 
 use crate::{account::Console, config::Config};
 
-/// The name of the network.
+/// The network's name in `plugins.toml`, in keys and in logs.
 pub const NETWORK: &str = "console";
-/// The id of the only room.
+/// The id of the console's only room.
 pub const ROOM: &str = "console";
 
-/// Makes the console of a host.
+/// Creates the console of a host. Only one bot of a host can have a console.
 #[derive(Debug, Default)]
 pub struct ConsoleFactory {
     only_network: bool,
-    /// Whether a bot has the console. There is one standard input, so a second bot is refused.
+    /// Whether a bot has the console already. A second bot is rejected, because the host has one standard input.
     taken: AtomicBool,
 }
 
 impl ConsoleFactory {
-    /// `only_network`: the console is the host's only chat network. `/as` is allowed only there.
+    /// Creates a factory. `only_network` is true if the console is the host's only chat network; `/as` is allowed only
+    /// then.
     pub fn new(only_network: bool) -> Self {
         Self { only_network, taken: AtomicBool::new(false) }
     }

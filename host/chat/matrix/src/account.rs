@@ -1,10 +1,12 @@
-//! One account as the engine's [`Chat`]: logs in, syncs, reconnects after an outage, and sends.
+//! Implements the engine's [`Chat`] for one Matrix account: logs in, syncs, reconnects after an outage, and sends
+//! messages.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::RwLock;
 use async_trait::async_trait;
 use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
@@ -18,42 +20,42 @@ use wardroom_account::Outage;
 
 use crate::{Config, Login, NETWORK, error::MatrixError, probe, rooms, send, session, sync::SyncLoop};
 
-/// A session that ends sooner than this after a login is not replaced: another login would end in the same way.
+/// Minimum age of a session that is replaced by a new login. If a session ends sooner, the account stops, because
+/// another session would most likely end in the same way.
 const MIN_SESSION_AGE: Duration = Duration::from_secs(600);
 
-/// A Matrix account.
 pub(crate) struct MatrixAccount {
     config: Config,
-    /// The client for sends and lookups; `None` until the first sync of a session.
+    /// The client for sends and lookups; `None` until the first sync of a session has succeeded.
     client: RwLock<Option<Client>>,
     link: Link,
 }
 
 impl MatrixAccount {
-    /// Makes no request.
+    /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
         Self { config, client: RwLock::new(None), link: Link::default() }
     }
 
     fn client(&self) -> Result<Client, SendError> {
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = self.client.read().clone();
         client.ok_or_else(|| SendError::Later { after: None, reason: "the account is not logged in yet".into() })
     }
 
     fn set_client(&self, client: Option<Client>) {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        *self.client.write() = client;
     }
 
-    /// Whether a room is encrypted. An unknown room counts as encrypted.
+    /// Returns whether a room is encrypted. An unknown room counts as encrypted.
     fn is_encrypted(&self, room: &str) -> bool {
         let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
         client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))
     }
 
-    /// Opens the session; retries while the homeserver is unavailable.
+    /// Opens the session. Retries while the homeserver is unavailable.
     ///
     /// # Errors
-    /// The configuration must change first.
+    /// The operator must correct the configuration first.
     async fn connect(&self, outage: &mut Outage) -> anyhow::Result<Client> {
         let mut backoff = Backoff::default();
         loop {
@@ -69,15 +71,15 @@ impl MatrixAccount {
         }
     }
 
-    /// Runs one session after the other.
+    /// Runs one session after the other. Logs in again when a session ends.
     ///
     /// # Errors
-    /// An operator must act: the access token or the password is no longer accepted.
+    /// An operator must act, for example because the homeserver no longer accepts the access token or the password.
     async fn run(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("the homeserver", self.config.homeserver.to_string());
         let mut last_login: Option<Instant> = None;
         loop {
-            // One session, until the homeserver ends it.
+            // Run one session until it ends.
             let client = self.connect(&mut outage).await?;
             let ready = || self.set_client(Some(client.clone()));
             let mut sync = SyncLoop::new(&self.config, client.clone(), inbox.clone());
@@ -85,11 +87,11 @@ impl MatrixAccount {
             self.set_client(None);
             self.link.down(end.reason());
             self.check_can_log_in_again(&end, last_login)?;
-            // What the next login needs depends on why the session ended.
+            // Prepare the next login. The preparation depends on the reason why the session ended.
             let user = &self.config.user;
             let prepared = match &end {
                 MatrixError::SessionEnded { soft_logout: true, .. } => {
-                    tracing::warn!(%user, error = %end, "the homeserver requests the password again; logging in again as the same device");
+                    tracing::warn!(%user, error = %end, "the homeserver requires a new login; logging in as the same device");
                     session::request_login(&self.config)
                 }
                 MatrixError::DeviceKeysLost { .. } => {
@@ -106,15 +108,15 @@ impl MatrixAccount {
         }
     }
 
-    /// Whether a session that ended can be replaced by a new one.
+    /// Returns an error for the operator if a session that ended cannot be replaced by a new one.
     fn check_can_log_in_again(&self, end: &MatrixError, last_login: Option<Instant>) -> anyhow::Result<()> {
         let user = &self.config.user;
         match (&self.config.login, end) {
             (Login::Token { token, .. }, MatrixError::DeviceKeysLost { reason }) => anyhow::bail!(
-                "the access token of `{user}` cannot be used for encryption any more: {reason}; hint: log in anew by hand, put the new access token in {token}, and log the old device out"
+                "the access token of `{user}` can no longer be used for encryption: {reason}; hint: log in as `{user}` with another client, put the new access token in {token}, and log the old device out"
             ),
             (Login::Token { token, .. }, end) => anyhow::bail!(
-                "the homeserver no longer knows the access token of `{user}` ({end}); hint: create a new token and put it in {token}"
+                "the homeserver no longer accepts the access token of `{user}` ({end}); hint: create a new token and put it in {token}"
             ),
             (Login::Password(_), end) if last_login.is_some_and(|at| at.elapsed() < MIN_SESSION_AGE) => anyhow::bail!(
                 "the homeserver ended the session of `{user}` again, less than {} minutes after a new login: {end}; hint: check whether an administrator or another client logs out the devices of `{user}`",
@@ -155,13 +157,13 @@ impl Chat for MatrixAccount {
     async fn typing(&self, room: &str) {
         let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return };
         if let Some(room) = client.get_room(&id).filter(|room| room.state() == RoomState::Joined) {
-            // A lost typing notice has no consequence.
+            // A failed typing notice has no consequence.
             let _ = room.typing_notice(true).await;
         }
     }
 
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Cancelling at any await is safe, as a crash is: what the inbox does not hold is read again.
+        // Cancellation is safe at every await: events that the inbox does not have are read again at the next start.
         let end = stop.run_until_cancelled(self.run(inbox)).await.unwrap_or(Ok(()));
         self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));
         end

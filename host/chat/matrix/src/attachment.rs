@@ -1,7 +1,7 @@
-//! A text that does not fit in one message: the whole as a file, its beginning and end as the message.
+//! Sends a text that does not fit in one message: the whole text as a file, and an excerpt as the message.
 //!
-//! Architecture Invariant: the file has its own key and is sent before its message, so that a retry after a crash repeats
-//! neither. The homeserver deletes an upload that no event refers to.
+//! Architecture Invariant: the file has its own key and is sent before its message, so that a retry after a crash sends
+//! neither of them twice. The homeserver deletes an upload that no event refers to.
 
 use std::io::Cursor;
 
@@ -14,18 +14,20 @@ use wardroom::{adapter::SendError, base::Text};
 
 use crate::{content, error::MatrixError, send};
 
-/// The length of the excerpt in the message, in characters.
+/// Length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
 
-/// Sends a text as a file and returns the excerpt for the message.
+/// Sends a text as a file and returns the excerpt for the message. A text that is short enough is returned unchanged,
+/// without a file.
 ///
 /// # Errors
-/// [`SendError::Later`]. Where the homeserver rejects the file, the excerpt says so instead.
+/// [`SendError::Later`] if a retry can succeed. If the homeserver rejects the file, the excerpt has a notice about
+/// that.
 pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };
     let key = format!("{key}#file");
-    // The homeserver recognizes a transaction id for a short time only.
+    // The homeserver deduplicates by transaction id only for a short time, so search for an earlier upload.
     if send::search(room, &key).await?.is_some() {
         return Ok(excerpt);
     }
@@ -38,15 +40,15 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     };
     match sent {
         Err(SendError::Never { reason }) => {
-            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected a file; a notice is sent in its place");
-            excerpt.push_lines("(The homeserver did not accept the file.)");
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected a file with a long text; sending an excerpt with a notice instead");
+            excerpt.push_lines("(The attached file is missing, because the homeserver rejected it.)");
         }
         sent => sent?,
     }
     Ok(excerpt)
 }
 
-/// Uploads a text, encrypted where the room is, and returns the fields of the event that refer to it.
+/// Uploads a text, encrypted if the room is encrypted. Returns the event fields that refer to the upload.
 async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
     let client = room.client();
     if room.latest_encryption_state().await?.is_encrypted() {

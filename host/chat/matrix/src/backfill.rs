@@ -1,7 +1,9 @@
-//! Reads a room back to its mark, or to the bot's join where it has no mark.
+//! Backfill: reads a room from its newest event back to the room's cursor, or to the bot's join if the room has no
+//! cursor.
 //!
-//! Architecture Invariant: the result holds no event before the mark and none before the bot's join. Event ids are compared before
-//! times, because each server sets the times of its users' events with its own clock.
+//! Architecture Invariant: the result holds no event from before the cursor or from before the bot's join. The cursor's
+//! event is found by its id. Times decide only if that event is not found, because each server sets the times of its
+//! users' events by its own clock.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,26 +27,26 @@ use crate::{
     room_event::{self, RoomEvent},
 };
 
-/// The most pages that are read, of a hundred events each: more than a month of a busy room.
+/// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
+/// room.
 const MAX_PAGES: usize = 500;
-/// The clock skew that another server may have before its events count as older than a mark whose event is not found, in seconds.
+/// Maximum clock skew of another server, in seconds. It applies if the cursor's event is not found.
 const MAX_SKEW: i64 = 10 * 60;
-/// How much older than the mark each event of a page must be before the search for the mark's event ends, in seconds. More than a
-/// day, because a server's clock can be off by a day.
+/// The search for the cursor's event ends at a page whose events are all older than the cursor by more than this, in
+/// seconds. The value is more than a day, because a server's clock can be wrong by a day.
 const MAX_SEARCH_AGE: i64 = 36 * 60 * 60;
 
-/// The events of a room since its mark.
+/// The events of a room after its cursor.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
-    /// Oldest first. Where the bot joined after the mark, the first event is that join.
+    /// Oldest first. If the bot joined after the cursor, the first event is the bot's join.
     pub(crate) events: Vec<RoomEvent>,
-    /// The display names of the senders.
     pub(crate) names: BTreeMap<OwnedUserId, String>,
 }
 
 impl Backfill {
-    /// Adds the events that syncs delivered meanwhile. An event of a server that was disconnected is sorted before the mark even
-    /// if it arrives late, so only the sync delivers it.
+    /// Prepends the events that only a sync delivered. The homeserver can sort a late event of another server before
+    /// the cursor, so that the backfill does not find it.
     pub(crate) fn with_synced(mut self, synced: Vec<RoomEvent>) -> Self {
         let known: HashSet<_> = self.events.iter().filter_map(RoomEvent::id).collect();
         let late = synced.into_iter().filter(|event| event.id().is_some_and(|id| !known.contains(&id)));
@@ -53,15 +55,15 @@ impl Backfill {
     }
 }
 
-/// Where the reading ends.
+/// The event at which the backfill ends.
 enum Bound<'m> {
-    /// At this mark, or at the bot's join.
+    /// The event of this cursor, or the bot's join if that is newer.
     Cursor(&'m Position),
-    /// At the bot's join.
+    /// The bot's join.
     Join,
 }
 
-/// Reads the events after a mark.
+/// Reads the events after a cursor.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
@@ -69,7 +71,7 @@ pub(crate) async fn since_cursor(client: &Client, room: &RoomId, cursor: &Positi
     Ok(read(client, room, Bound::Cursor(cursor)).await?.unwrap_or_default())
 }
 
-/// Reads the events since the bot's join; `None` where the join is not found, so that no event may be handled.
+/// Reads the events since the bot's join. Returns `None` if the join is not found; no event may be handled then.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
@@ -80,7 +82,7 @@ pub(crate) async fn since_join(client: &Client, room: &RoomId) -> Result<Option<
 async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option<Backfill>, MatrixError> {
     let Some(me) = client.user_id() else { return Ok(None) };
     let mut backfill = Backfill::default();
-    // Newest first, each with whether it is older than the mark by its time.
+    // Newest first. The flag is true if the event is older than the cursor by its time.
     let mut events: Vec<(RoomEvent, bool)> = Vec::new();
     let mut from = None;
     for _ in 0..MAX_PAGES {
@@ -97,8 +99,8 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
             let event = RoomEvent::from(event.cast());
             let is_join = convert::is_own_join(&event, me);
             let is_old = is_older(&event, &bound, MAX_SKEW);
-            if is_join || is_mark(&event, &bound) {
-                // The join is part of the result: the mark is set to it where nothing happened since.
+            if is_join || is_cursor_event(&event, &bound) {
+                // The join is part of the result, so that the cursor moves to it even if no other event follows.
                 events.extend(is_join.then_some((event, is_old)));
                 backfill.events = select(events, has_event(&bound));
                 return Ok(Some(backfill));
@@ -106,19 +108,21 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
             all_too_old &= is_older(&event, &bound, MAX_SEARCH_AGE);
             events.push((event, is_old));
         }
-        // The mark's event may be deleted on the server, so a page of events that are all older ends the search.
+        // The server may have deleted the cursor's event, so a page of events that are all too old ends the search,
+        // too.
         from = page.end.filter(|_| !all_too_old);
         if from.is_none() {
             backfill.events = select(events, false);
             return Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill));
         }
     }
-    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than are read back; the oldest of them are not handled");
+    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than a backfill reads; the oldest events are not handled");
     backfill.events = select(events, false);
     Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
 }
 
-/// The events after the mark, oldest first. Where the mark's event was found, their order decides, and their times do not.
+/// Returns the events after the cursor, oldest first. With `by_order`, the cursor's event was found, so all events are
+/// newer, whatever their times are.
 fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
@@ -127,13 +131,13 @@ fn has_event(bound: &Bound<'_>) -> bool {
     matches!(bound, Bound::Cursor(Position { event: Some(_), .. }) | Bound::Join)
 }
 
-fn is_mark(event: &RoomEvent, bound: &Bound<'_>) -> bool {
+fn is_cursor_event(event: &RoomEvent, bound: &Bound<'_>) -> bool {
     let Bound::Cursor(Position { event: Some(cursor), .. }) = bound else { return false };
     event.id().is_some_and(|id| id == *cursor)
 }
 
-/// Whether an event is more than `skew` seconds older than the mark by its time. A mark without an event is an exact time, so no
-/// skew is allowed there.
+/// Returns whether an event is more than `skew` seconds older than the cursor by its time. For a cursor without an
+/// event the skew is 0, because its time is exact.
 fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
     let Bound::Cursor(cursor) = bound else { return false };
     let skew = if cursor.event.is_some() { skew } else { 0 };
@@ -174,11 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn the_reading_ends_at_the_marks_event_whatever_its_time() {
+    fn a_backfill_ends_at_the_cursors_event_whatever_its_time() {
         let cursor = cursor(Some("$m:x"));
         let bound = Bound::Cursor(&cursor);
-        assert!(is_mark(&event("$m:x", 5), &bound));
-        assert!(!is_mark(&event("$n:x", 999_999), &bound));
+        assert!(is_cursor_event(&event("$m:x", 5), &bound));
+        assert!(!is_cursor_event(&event("$n:x", 999_999), &bound));
         assert!(!is_older(&event("$n:x", 999_800), &bound, MAX_SKEW), "a clock that is three minutes slow");
         assert!(is_older(&event("$n:x", 990_000), &bound, MAX_SKEW), "an event that is hours older");
     }
@@ -188,10 +192,10 @@ mod tests {
         let cursor = cursor(Some("$m:x"));
         let bound = Bound::Cursor(&cursor);
         let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
-        assert!(!is_older(&slow, &bound, MAX_SEARCH_AGE), "the search goes on");
+        assert!(!is_older(&slow, &bound, MAX_SEARCH_AGE), "the search continues");
         let events = || vec![(slow.clone(), is_older(&slow, &bound, MAX_SKEW))];
-        assert_eq!(select(events(), has_event(&bound)).len(), 1, "the mark's event was found");
-        assert!(select(events(), false).is_empty(), "without the mark's event only times are left");
+        assert_eq!(select(events(), has_event(&bound)).len(), 1, "the cursor's event was found");
+        assert!(select(events(), false).is_empty(), "without the cursor's event only times are left");
     }
 
     #[test]
@@ -203,11 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_without_an_event_is_an_exact_time() {
+    fn a_cursor_without_an_event_is_an_exact_time() {
         let cursor = cursor(None);
         let bound = Bound::Cursor(&cursor);
         assert!(is_older(&event("$n:x", 999_999), &bound, MAX_SKEW));
         assert!(!is_older(&event("$n:x", 1_000_000), &bound, MAX_SKEW));
-        assert!(!has_event(&bound), "and its time counts however the reading ends");
+        assert!(!has_event(&bound), "its time always decides");
     }
 }

@@ -1,8 +1,9 @@
-//! The deduplication key of an encrypted event: the session that encrypted it and its index in that session.
+//! The deduplication key of an encrypted event: its sender, the session that encrypted it, and its message index in
+//! that session.
 //!
-//! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two events. The index
-//! of a ciphertext is authenticated with it, so an event is handled once per index.
-//! Not here: which keys were handled (the engine's inbox).
+//! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two
+//! events. The message index is authenticated with the ciphertext, so an event is handled once per index.
+//! Not here: the record of handled keys, which is the engine's inbox.
 
 use matrix_sdk::{
     Room,
@@ -17,18 +18,18 @@ use crate::{
     room_event::{RawEvent, RoomEvent},
 };
 
-/// The result of a lookup.
+/// The result of [`look_up`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     Found(String),
-    /// The homeserver does not return the event, so a repeated event cannot be detected.
+    /// The homeserver does not return the event, so a duplicate cannot be detected.
     Unavailable,
-    /// The homeserver returns another event under the same id, or a redacted one.
+    /// The homeserver returns another event or a redacted event under the same id.
     Replaced,
 }
 
-/// The key of an event that is still encrypted. It includes the sender: another person who sends a copy of the ciphertext must
-/// not block the original.
+/// Returns the deduplication key of an event that is still encrypted: `megolm/SENDER/SESSION/INDEX`. It includes the
+/// sender, so that a copy of the ciphertext from another person does not block the original.
 pub(crate) fn of(event: &RoomEvent) -> Option<String> {
     let content = content(&event.raw)?;
     let message = MegolmMessage::from_base64(content["ciphertext"].as_str()?).ok()?;
@@ -36,10 +37,11 @@ pub(crate) fn of(event: &RoomEvent) -> Option<String> {
     Some(format!("megolm/{sender}/{session}/{}", message.message_index()))
 }
 
-/// The key of an event that a sync delivered decrypted. The sync drops the ciphertext, so the homeserver is asked for it.
+/// Looks up the deduplication key of a decrypted event. A sync delivers events without their ciphertext, so the
+/// encrypted event is requested from the homeserver.
 ///
 /// # Errors
-/// The homeserver or the store of keys fails; a retry can succeed.
+/// The homeserver or the key store failed; a retry can succeed.
 pub(crate) async fn look_up(room: &Room, event: &RoomEvent) -> Result<Lookup, MatrixError> {
     if let Some(id) = &event.ciphertext_id {
         return Ok(Lookup::Found(id.clone()));
@@ -54,7 +56,7 @@ pub(crate) async fn look_up(room: &Room, event: &RoomEvent) -> Result<Lookup, Ma
     if !original.is_encrypted() {
         return Ok(Lookup::Replaced);
     }
-    // The session and the sender are compared too: another person can send the same words in a session of theirs.
+    // Compare the session and the sender, too: another person can send the same text in another session.
     let is_same = |decrypted: &RoomEvent| {
         decrypted.session().is_some()
             && decrypted.session() == event.session()

@@ -1,6 +1,7 @@
-//! Clients of the homeserver: for one session with its stores, for a session without stores, and before a login.
+//! Creates clients of the homeserver: before a login, for a session with its stores, and for a session without its
+//! stores.
 //!
-//! Not here: which session is used (`session`), and which device (`device_recovery`).
+//! Not here: the choice of the session (`session`) and of the device (`device_recovery`).
 
 use std::time::Duration;
 
@@ -16,26 +17,27 @@ use wardroom_account::{USER_AGENT, load_certificates};
 
 use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};
 
-/// The timeout of a request. The homeserver holds a sync for some time on top.
+/// Timeout of a request. For a sync, the time that the homeserver may hold the request is added.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The name of the device in a session whose device is not known.
+/// Placeholder for the device id of a session while the device id is unknown.
 const UNKNOWN_DEVICE: &str = "WARDROOM";
 
-/// A client that is not logged in, has no stores and retries nothing.
+/// Creates a client that is not logged in, has no stores and does not retry.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] where the configured certificates cannot be used.
+/// [`MatrixError::Rejected`] if the configured certificates cannot be used.
 pub(crate) async fn anonymous(config: &Config) -> Result<Client, MatrixError> {
     build(builder(config)?).await
 }
 
-/// A client with the stores of the account's device, not logged in. It writes refreshed access tokens to the session file.
+/// Creates a client with the stores of the account's device, not logged in. The client writes refreshed access tokens
+/// to the session file.
 ///
 /// # Errors
-/// [`MatrixError::Local`] where the stores cannot be opened.
+/// [`MatrixError::Local`] if the stores cannot be opened.
 pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> {
     let settings = EncryptionSettings {
-        // `cross_signing` does both and reports why one cannot be done.
+        // `cross_signing` enables both, and reports why that fails.
         auto_enable_cross_signing: false,
         auto_enable_backups: false,
         backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
@@ -44,7 +46,8 @@ pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> 
         Devices::CrossSigned => CollectStrategy::IdentityBasedStrategy,
         Devices::Any => CollectStrategy::AllDevices,
     };
-    // Every event is decrypted. `sender_trust` decides what it may do, so that an untrusted sender gets an answer.
+    // Events of untrusted devices are decrypted, too, so that their senders get an answer. `sender_trust` decides
+    // whether the events may start actions.
     let decryption = DecryptionSettings { sender_device_trust_requirement: TrustRequirement::Untrusted };
     let builder = builder(config)?
         .sqlite_store(folder::stores(config), None)
@@ -57,7 +60,7 @@ pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> 
     Ok(client)
 }
 
-/// A client that uses a session without opening its stores.
+/// Creates a client that uses a session without opening its stores.
 ///
 /// # Errors
 /// The session cannot be restored.
@@ -68,19 +71,19 @@ pub(crate) async fn without_stores(config: &Config, session: MatrixSession) -> R
     Ok(client)
 }
 
-/// The account's password or access token, read now.
+/// Reads the account's password or access token from its source.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] where it cannot be read.
+/// [`MatrixError::Rejected`] if the secret cannot be read.
 pub(crate) fn secret(config: &Config) -> Result<Secret, MatrixError> {
     let (Login::Password(reference) | Login::Token { token: reference, .. }) = &config.login;
     reference.resolve().map_err(|error| MatrixError::rejected(format!("{error:#}")))
 }
 
-/// The session of an access token: asks the homeserver for its account and device.
+/// Creates the session of an access token. Requests the token's account and device from the homeserver.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] where the token belongs to another account or device than the configuration names.
+/// [`MatrixError::Rejected`] if the token belongs to another account or device than the configured one.
 pub(crate) async fn token_session(
     config: &Config,
     token: &Secret,
@@ -90,14 +93,14 @@ pub(crate) async fn token_session(
     client.restore_session(new_session(config, UNKNOWN_DEVICE, token.expose())).await?;
     let owner = client.whoami().await.map_err(|error| match MatrixError::from(&error) {
         MatrixError::SessionEnded { .. } => MatrixError::rejected(format!(
-            "the homeserver does not know the access token of `{}`; hint: create a new token and put it in {reference}",
+            "the homeserver does not accept the access token of `{}`; hint: create a new token and put it in {reference}",
             config.user
         )),
         other => other,
     })?;
     if owner.user_id != config.user {
         let reason = format!(
-            "the access token in {reference} belongs to `{}`, and the configuration names `{}`; hint: correct `user` or the token",
+            "the access token in {reference} belongs to `{}`, but `user` is `{}` in the configuration; hint: correct `user` or the token",
             owner.user_id, config.user
         );
         return Err(MatrixError::rejected(reason));
@@ -107,7 +110,7 @@ pub(crate) async fn token_session(
         && wanted.as_str() != device
     {
         let reason = format!(
-            "the access token belongs to the device `{device}`, and the configuration names `{wanted}`; hint: write device_id = \"{device}\", or leave it out"
+            "the access token belongs to the device `{device}`, but `device_id` is `{wanted}` in the configuration; hint: write `device_id = \"{device}\"`, or remove `device_id`"
         );
         return Err(MatrixError::rejected(reason));
     }
@@ -117,7 +120,7 @@ pub(crate) async fn token_session(
 /// Logs a client in by password, as an existing device or as a new one.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] where the homeserver rejects the password.
+/// [`MatrixError::Rejected`] if the homeserver rejects the password.
 pub(crate) async fn log_in_with_password(
     config: &Config,
     client: &Client,
@@ -133,14 +136,14 @@ pub(crate) async fn log_in_with_password(
     }
     let answer = login.send().await.map_err(|error| match MatrixError::from(error) {
         MatrixError::Rejected { reason } | MatrixError::SessionEnded { reason, .. } => MatrixError::rejected(format!(
-            "`{}` cannot log in with its password: {reason}; hint: check the secret that `password` names",
+            "`{}` cannot log in with its password: {reason}; hint: check the secret to which `password` refers",
             config.user
         )),
         other => other,
     })?;
     if answer.user_id != config.user {
         let reason = format!(
-            "the homeserver logged in `{}`, and the configuration names `{}`; hint: correct `user`",
+            "the homeserver logged in `{}`, but `user` is `{}` in the configuration; hint: correct `user`",
             answer.user_id, config.user
         );
         return Err(MatrixError::rejected(reason));
@@ -151,7 +154,7 @@ pub(crate) async fn log_in_with_password(
 fn builder(config: &Config) -> Result<ClientBuilder, MatrixError> {
     let mut builder = Client::builder()
         .homeserver_url(&config.homeserver)
-        // The URL of the configuration is used, not the one that the server recommends.
+        // Use the configured URL, and not the one that the homeserver recommends.
         .respect_login_well_known(false)
         .user_agent(USER_AGENT)
         .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIMEOUT));
@@ -166,11 +169,12 @@ async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {
     builder.build().await.map_err(|error| MatrixError::local("the Matrix client cannot be created", &error))
 }
 
-/// Writes refreshed tokens to the session file before they are used: after a crash the old ones may be invalid.
+/// Makes a client write refreshed tokens to the session file before it uses them, because the old tokens may be invalid
+/// after a crash.
 fn persist_refreshed_tokens(config: &Config, client: &Client) -> Result<(), MatrixError> {
     let config = config.clone();
     client.set_session_callbacks(
-        Box::new(|_| Err("a session is loaded at the start only".into())),
+        Box::new(|_| Err("a session is loaded only at the start".into())),
         Box::new(move |client| Ok(session::store_refreshed_tokens(&config, &client)?)),
     )?;
     Ok(())

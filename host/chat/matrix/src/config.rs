@@ -1,6 +1,6 @@
-//! `[bot.NAME.matrix]`: the account, its homeserver and its rooms.
+//! Reads the table `[bot.NAME.matrix]`: the account, its homeserver and its rooms.
 //!
-//! Architecture Invariant: reading the table makes no connection and resolves no secret.
+//! Architecture Invariant: reading the table opens no connection and resolves no secret.
 
 use std::{
     collections::BTreeMap,
@@ -18,98 +18,107 @@ use wardroom::{
 };
 use wardroom_account::{folder::folder_name, read_server_url};
 
-/// `[bot.NAME.matrix]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "bot.NAME.matrix",
-    about: "The bot's account on Matrix. Exactly one of `password` and `access_token` is needed. It needs a build with `matrix`.",
+    about: "The bot's account on Matrix. Exactly one of `password` and `access_token` is required. The table requires \
+            a host that is built with the feature `matrix`.",
     keys: &[
         Key::string("homeserver", "The base URL of the homeserver's client API, http or https.").required(),
         Key::string("user", "The full id of the account, for example `@marvin:example.org`.").required(),
-        Key::secret("password", "The password. A session that ended is replaced by a new login.")
+        Key::secret("password", "The password. When the session ends, the bot logs in again.")
             .required_unless("with `access_token`"),
-        Key::secret("access_token", "An access token. When its session ends, the account stops.")
-            .required_unless("with `password`"),
-        Key::string("device_id", "The device of the `access_token`. Without it, the homeserver is asked for it."),
+        Key::secret(
+            "access_token",
+            "An access token. When its session ends, the account stops until an operator sets a new token.",
+        )
+        .required_unless("with `password`"),
+        Key::string("device_id", "The device of the `access_token`. Without it, the homeserver's answer is used."),
         Key::strings(
             "rooms",
-            "The rooms that the bot joins by itself, as aliases or ids. Without it, it is only in rooms that admins invite it to.",
+            "The rooms that the bot joins and serves, as aliases or ids. It also serves rooms to which an admin \
+             invites it.",
         ),
         Key::secret(
             "recovery_key",
-            "The recovery key or passphrase of the account. Without it, a new device cannot take the identity up again.",
+            "The recovery key or passphrase of the account. A new device needs it to restore the account's encryption \
+             keys.",
         ),
         Key::choice(
             "devices",
             &["cross-signed", "any"],
-            "The devices whose messages can start actions in encrypted rooms: those that their owner verified, or all.",
+            "The devices whose messages can start actions in encrypted rooms: only devices that their owner verified, \
+             or all devices.",
         )
         .default("cross-signed"),
         Key::table(
             "identities",
             &IDENTITIES,
-            "The master keys that are trusted. For other people the first key that is seen is trusted.",
+            "The trusted master keys of people. For a person who is not listed, the first key that the bot receives \
+             is trusted.",
         ),
         Key::choice(
             "reactions",
             &["on", "off"],
-            "Whether reactions and threads count in encrypted rooms. The homeserver can forge them, because they are not encrypted.",
+            "Whether reactions and threads are accepted in encrypted rooms. They are not encrypted, so the homeserver \
+             can forge them.",
         )
         .default("on"),
-        Key::string("ca", "A PEM file with certificates that are trusted besides the system's. Without it, none are."),
+        Key::string("ca", "A PEM file with certificates that are trusted in addition to the system's certificates."),
     ],
 };
 
 static IDENTITIES: TableKeys = TableKeys {
     path: "bot.NAME.matrix.identities",
-    about: "The master keys of people. A key that stands here counts before any key is seen. The table has no effect with \
-            `devices = \"any\"`.",
+    about: "The trusted master keys of people. A key in this table takes precedence over the first key that the bot \
+            received. The table is not allowed with `devices = \"any\"`.",
     keys: &[Key::any(
         "USER",
         KeyKind::String,
-        "The key is a full Matrix id. The value is the person's master key, as the log shows it.",
+        "The key is a full Matrix id, for example `@alice:example.org`. The value is the person's master key, as the \
+         log shows it.",
     )],
 };
 
-/// The configuration of one account.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The bot's name in `plugins.toml`.
     pub(crate) bot: String,
     /// The base URL of the client API.
     pub(crate) homeserver: Url,
-    /// The account's full id.
+    /// The account's full id, for example `@marvin:example.org`.
     pub(crate) user: OwnedUserId,
     pub(crate) login: Login,
-    /// The rooms that the bot joins by itself.
+    /// The rooms that the bot joins without an invitation of an admin.
     pub(crate) rooms: Vec<OwnedRoomOrAliasId>,
     /// The recovery key or passphrase that decrypts the account's secrets on the homeserver.
     pub(crate) recovery_key: Option<SecretRef>,
-    /// The devices that are trusted in encrypted rooms.
     pub(crate) devices: Devices,
-    /// The trusted master keys of people, as unpadded base64. For other people the first key that is seen is trusted.
+    /// The trusted master keys of people, as unpadded base64. For other people the first key that the bot receives is
+    /// trusted.
     pub(crate) identities: BTreeMap<OwnedUserId, String>,
-    /// Whether reactions and threads in encrypted rooms count. They are not encrypted, so the homeserver could forge them.
+    /// Whether reactions and threads are accepted in encrypted rooms. Matrix does not encrypt them, so the homeserver
+    /// could forge them.
     pub(crate) reactions: bool,
-    /// A PEM file with certificates to trust besides the system's.
+    /// A PEM file with certificates that are trusted besides the system's.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of the account's session and stores.
     pub(crate) folder: PathBuf,
 }
 
-/// How an account logs in.
+/// The credentials of an account.
 #[derive(Debug, Clone)]
 pub(crate) enum Login {
-    /// By password. A session that ended is replaced by a new one.
+    /// A password. A session that ended is replaced by a new login.
     Password(SecretRef),
-    /// By an access token of the operator. When its session ends, the account stops.
+    /// An access token of the operator. When its session ends, the account stops.
     Token {
         token: SecretRef,
-        /// The token's device; `None` where the homeserver is asked for it.
+        /// The token's device; `None` if the device is to be requested from the homeserver.
         device: Option<OwnedDeviceId>,
     },
 }
 
-/// Which devices of people are trusted in encrypted rooms and can read the bot's messages there.
+/// The devices whose messages can start actions in encrypted rooms, and that can read the bot's messages there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Devices {
     /// Devices that their owner has cross-signed ("verified").
@@ -119,7 +128,7 @@ pub(crate) enum Devices {
 }
 
 impl Config {
-    /// Reads every key; `None` where the table has problems, which are added to its list.
+    /// Reads every key. Returns `None` if the table has problems, which are added to the table's list.
     pub(crate) fn read(bot: &BotIdentity, table: &mut Table, state: &Path) -> Option<Self> {
         let before = table.problems().count();
         let homeserver = read_server_url(table, "homeserver", "https://matrix.example.org", |_| None);
@@ -131,8 +140,11 @@ impl Config {
         let at_identities = table.at_key("identities");
         let identities = read_identities(table);
         if devices == Devices::Any && !identities.is_empty() {
-            let message = format!("`{}.identities` has no effect with `devices = \"any\"`", table.path());
-            table.problem(&at_identities, message, "leave out one of them".to_owned());
+            let message = format!(
+                "`{}.identities` has no effect with `devices = \"any\"`; remove one of the two keys",
+                table.path()
+            );
+            table.problem(&at_identities, message, None);
         }
         let reactions = read_reactions(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
@@ -181,17 +193,18 @@ fn read_login(table: &mut Table) -> Option<Login> {
         let message = format!("[{}] needs `password` or `access_token`", table.path());
         table.problem(&table.at().clone(), message, "password = { env = \"MATRIX_PASSWORD\" }".to_owned());
     } else if has_both {
-        let message = format!("[{}] has both `password` and `access_token`, and exactly one is needed", table.path());
-        table.problem(&at_token, message, "leave out this line, or `password`".to_owned());
+        let message = format!("[{}] has both `password` and `access_token`; remove one of the two keys", table.path());
+        table.problem(&at_token, message, None);
     }
     match (password, token, device) {
         (Some(password), None, None) => Some(Login::Password(password.value)),
         (Some(_), None, Some(_)) => {
             let message = format!(
-                "`{}.device_id` is for an `access_token`; a login by password creates its own device",
+                "`{}.device_id` is allowed only with `access_token`, because a login by password creates its own \
+                 device; remove the key",
                 table.path()
             );
-            table.problem(&at_device, message, "leave out this line".to_owned());
+            table.problem(&at_device, message, None);
             None
         }
         (None, Some(token), device) => {
@@ -202,7 +215,7 @@ fn read_login(table: &mut Table) -> Option<Login> {
 }
 
 fn read_devices(table: &mut Table) -> Devices {
-    match table.choice("devices").map(|word| word.value) {
+    match table.choice("devices").map(|choice| choice.value) {
         Some("any") => Devices::Any,
         _ => Devices::CrossSigned,
     }
@@ -217,11 +230,14 @@ fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
         let user = UserId::parse(name.as_str()).ok();
         let parsed = Ed25519PublicKey::from_base64(&key.value).ok();
         if user.is_none() {
-            let message = format!("`{}` names `{name}`, which is not a full Matrix id", keys.path());
+            let message = format!("`{}` contains `{name}`, which is not a full Matrix id", keys.path());
             keys.problem(&key.at, message, "\"@alice:example.org\" = \"MASTER KEY\"".to_owned());
         } else if parsed.is_none() {
-            let message = format!("`{}.{name}` is not a master key (Ed25519, as base64)", keys.path());
-            keys.problem(&key.at, message, "write the key that the log shows".to_owned());
+            let message = format!(
+                "`{}.{name}` is not a master key (an Ed25519 key in base64); copy the key from the log",
+                keys.path()
+            );
+            keys.problem(&key.at, message, None);
         }
         identities.extend(user.zip(parsed.map(|key| key.to_base64())));
     }
@@ -230,7 +246,7 @@ fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
 }
 
 fn read_reactions(table: &mut Table) -> bool {
-    table.choice("reactions").is_none_or(|word| word.value == "on")
+    table.choice("reactions").is_none_or(|choice| choice.value == "on")
 }
 
 fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
@@ -239,14 +255,15 @@ fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
         match RoomOrAliasId::parse(text.value.as_str()) {
             Ok(room) if !rooms.contains(&room) => rooms.push(room),
             Ok(_) => {
-                let message = format!("`{}.rooms` names `{}` twice", table.path(), text.value);
-                table.problem(&text.at, message, "leave out one of them".to_owned());
+                let message =
+                    format!("`{}.rooms` contains `{}` twice; remove one of the two", table.path(), text.value);
+                table.problem(&text.at, message, None);
             }
             Err(_) => {
                 let name = text.value.trim_start_matches(['#', '!']).split(':').next().unwrap_or_default();
                 let name = if name.is_empty() { "ops" } else { name };
                 let message = format!(
-                    "`{}.rooms` names `{}`, which is neither the alias nor the id of a room",
+                    "`{}.rooms` contains `{}`, which is neither an alias nor an id of a room",
                     table.path(),
                     text.value
                 );

@@ -1,6 +1,7 @@
-//! Converts the engine's text to the content of events. Pure: no network, no store.
+//! Converts the engine's text to event content. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: text is escaped; nothing in it becomes markup or a mention. Only [`Block::People`] mentions people.
+//! Architecture Invariant: text is escaped, so that no part of it becomes markup or a mention. Only [`Block::People`]
+//! mentions people.
 
 use matrix_sdk::ruma::{
     EventId, OwnedUserId, UserId,
@@ -15,14 +16,15 @@ use wardroom::base::{Block, Text};
 
 use crate::convert::KEY_FIELD;
 
-/// The most bytes of a content. Encryption adds a third and the server adds fields, and an event has at most 64 KiB.
+/// Maximum size of an event's content, in bytes. Encryption adds a third, the server adds fields, and an event may have
+/// 64 KiB.
 const MAX_CONTENT: usize = 45 * 1024;
-/// The most bytes of a text that is sent as a message. A longer one is sent as a file.
+/// Maximum size of a text that is sent as a message, in bytes. A longer text is sent as a file.
 const MAX_TEXT: usize = 20_000;
-/// The name of a file with a text.
+/// The name of the file with a long text.
 pub(crate) const FILE_NAME: &str = "output.txt";
 
-/// The content of a new message. A text that is too long is truncated.
+/// Returns the content of a new message. A text that is too long is truncated.
 pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let mut content = text_content(text);
@@ -31,12 +33,13 @@ pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value
     })
 }
 
-/// Whether a text fits in one message without truncation.
+/// Returns whether a text fits in one message without truncation.
 pub(crate) fn fits(text: &Text) -> bool {
     text.plain().len() <= MAX_TEXT && with_key(&text_content(text), "").to_string().len() + 1_024 <= MAX_CONTENT
 }
 
-/// The content of a file's message. `source` holds the fields that refer to the upload, `size` its bytes.
+/// Returns the content of a file message. `source` holds the fields that refer to the upload; `size` is the size of the
+/// file in bytes.
 pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &str) -> Value {
     let mut content = json!({
         "msgtype": "m.file",
@@ -57,18 +60,17 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
     content
 }
 
-/// The content of an edit of one of the bot's messages.
+/// Returns the content of an edit of one of the bot's messages.
 pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let content = text_content(text);
-        // The people that the first version mentioned are not notified again by an edit.
+        // An edit does not notify the people again whom the first version mentioned.
         let mentions = content.mentions.clone();
         let content = content.make_replacement(ReplacementMetadata::new(event.to_owned(), mentions));
         with_key(&content, key)
     })
 }
 
-/// The content of a reaction.
 pub(crate) fn reaction(event: &EventId, emoji: &str, key: &str) -> Value {
     json!({
         "m.relates_to": { "rel_type": "m.annotation", "event_id": event, "key": emoji },
@@ -83,19 +85,19 @@ fn text_content(text: &Text) -> RoomMessageEventContent {
         true => RoomMessageEventContent::notice_html(text.plain(), html(text)),
         false => RoomMessageEventContent::text_html(text.plain(), html(text)),
     };
-    // An empty list is sent, too: without it, older servers search the text for names and notify people.
+    // An empty list is sent, too. Without a list, older servers search the text for names and notify these people.
     content.mentions = Some(Mentions::with_user_ids(mentioned));
     content
 }
 
 fn with_key(content: &RoomMessageEventContent, key: &str) -> Value {
-    // Text and ids always serialize. The server would reject an empty object.
+    // The serialization of text and ids does not fail. The server would reject the empty object.
     let mut value = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
     value[KEY_FIELD] = key.into();
     value
 }
 
-/// Makes the content of as much of a text as one event can hold.
+/// Makes content from a text, truncated until the content fits in one event.
 fn truncate_to_fit(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
     let mut limit = 30_000;
     loop {
@@ -107,7 +109,7 @@ fn truncate_to_fit(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
     }
 }
 
-/// The people that a text mentions, those of other networks left out.
+/// Returns the Matrix ids that a text mentions. Ids of other networks are left out.
 fn mentioned_people(text: &Text) -> Vec<OwnedUserId> {
     let ids = text.blocks().iter().filter_map(|block| match block {
         Block::People(ids) => Some(ids),
@@ -116,7 +118,7 @@ fn mentioned_people(text: &Text) -> Vec<OwnedUserId> {
     ids.flatten().filter_map(|id| UserId::parse(id.as_str()).ok()).collect()
 }
 
-/// A text as the HTML that Matrix clients show.
+/// Converts a text to the HTML that Matrix clients show.
 fn html(text: &Text) -> String {
     let mut html = String::new();
     let mut after_line = false;

@@ -1,8 +1,8 @@
-//! Converts events to the engine's messages. Pure: no network, no store.
+//! Converts events to the engine's messages. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: only new text and reactions of other accounts are converted; those of programs are marked. The bot's
-//! own events, edits, redacted events, quoted text and code blocks are left out.
-//! Not here: the opposite direction (`content`).
+//! Architecture Invariant: only new text, reactions and redactions of other accounts are converted. Messages of
+//! programs are marked. The bot's own events, edits, redacted events, quoted text and code blocks are left out.
+//! Not here: the conversion of the engine's text to events (`content`).
 
 use matrix_sdk::ruma::{
     UserId,
@@ -21,23 +21,24 @@ use wardroom_account::{strip_leading_name, strip_quotes_and_code};
 
 use crate::room_event::{RawEvent, RoomEvent, timestamp};
 
-/// The field of an event's content that holds the key of a message. Clients do not show it.
+/// The content field that holds a message's idempotency key. Clients do not show it.
 pub(crate) const KEY_FIELD: &str = "com.wardroom.key";
 
 /// Converts the events of one room.
 pub(crate) struct Converter<'a> {
-    /// The account's id.
+    /// The id of the bot's account.
     pub(crate) me: &'a UserId,
     /// The bot's name in `plugins.toml`. The engine recognizes `@NAME` at the start of a message.
     pub(crate) bot: &'a str,
-    /// The account's display name in this room. A client writes it where a person picks the bot from a list.
+    /// The account's display name in this room. A client writes it into the text when a person mentions the bot.
     pub(crate) display_name: Option<&'a str>,
-    /// Whether the bot and one person are the only members.
+    /// Whether the room's only members are the bot and one person.
     pub(crate) direct: bool,
 }
 
 impl Converter<'_> {
-    /// The message in an event; `None` where it holds none for the engine. The sender's name is their id; the caller replaces it.
+    /// Converts an event to a message; `None` if the engine does not handle the event. The sender's id is used as their
+    /// name; the caller replaces it.
     pub(crate) fn message(&self, event: &RoomEvent) -> Option<Incoming> {
         let was_encrypted = event.encryption_info.is_some();
         let Ok(AnySyncTimelineEvent::MessageLike(event)) = event.raw.deserialize() else { return None };
@@ -60,9 +61,9 @@ impl Converter<'_> {
                 let given = Reaction::Given { on: event_id.to_string(), emoji: key.clone() };
                 return Some(incoming(Some(given), None, String::new()));
             }
-            // The homeserver cannot check the permission of an encrypted redaction.
+            // An encrypted redaction is ignored, because the homeserver cannot check its sender's permission.
             AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) if !was_encrypted => {
-                // Older room versions put the id beside the content.
+                // In older room versions the id is outside the content.
                 let given = event.content.redacts.as_ref().or(event.redacts.as_ref())?;
                 return Some(incoming(Some(Reaction::Withdrawn { given: given.to_string() }), None, String::new()));
             }
@@ -70,7 +71,7 @@ impl Converter<'_> {
         };
         let (body, formatted, machine) = match &event.content.msgtype {
             MessageType::Text(text) => (&text.body, &text.formatted, false),
-            // Programs send notices.
+            // Only programs send notices.
             MessageType::Notice(text) => (&text.body, &text.formatted, true),
             _ => return None,
         };
@@ -92,7 +93,8 @@ impl Converter<'_> {
         })
     }
 
-    /// Replaces the account's id at the start of a text, or its display name where it is mentioned, with `@BOT`.
+    /// Replaces the account's id at the start of a text with `@BOT`. Replaces the display name likewise, if the message
+    /// mentions the account.
     fn normalize_address(&self, text: &str, mentioned: bool) -> String {
         let display_name = self.display_name.filter(|_| mentioned);
         let rest = [Some(self.me.as_str()), display_name].into_iter().flatten().find_map(|name| {
@@ -105,7 +107,7 @@ impl Converter<'_> {
     }
 }
 
-/// Whether a formatted body is one code block and nothing else.
+/// Returns whether a formatted body is a single code block.
 fn is_code_block(html: &str) -> bool {
     let html = match html.split_once("</mx-reply>") {
         Some((_, rest)) => rest,
@@ -115,7 +117,8 @@ fn is_code_block(html: &str) -> bool {
     html.starts_with("<pre") && html.ends_with("</pre>")
 }
 
-/// Whether an event is the bot's join. A changed name or picture is a membership event, too, but no join.
+/// Returns whether an event is the bot's join. A change of the display name or avatar has the same event type, but is
+/// not a join.
 pub(crate) fn is_own_join(event: &RoomEvent, me: &UserId) -> bool {
     if !event.is_unencrypted("m.room.member") {
         return false;
@@ -126,7 +129,7 @@ pub(crate) fn is_own_join(event: &RoomEvent, me: &UserId) -> bool {
         && event["unsigned"]["prev_content"]["membership"] != "join"
 }
 
-/// Whether an event is the bot's and has this key.
+/// Returns whether the bot sent an event with this idempotency key.
 pub(crate) fn carries_key(raw: &RawEvent, me: &UserId, key: &str) -> bool {
     let Ok(event) = raw.deserialize_as_unchecked::<Value>() else { return false };
     event["sender"] == me.as_str() && event["content"][KEY_FIELD] == key

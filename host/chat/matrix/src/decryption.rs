@@ -1,6 +1,6 @@
-//! Decrypts one event with the keys of this device's store.
+//! Decrypts one event with the key store of this device.
 //!
-//! Not here: whether the sender is trusted (`sender_trust`).
+//! Not here: the check whether the sender is trusted (`sender_trust`).
 
 use matrix_sdk::{
     Room,
@@ -10,21 +10,21 @@ use matrix_sdk::{
 
 use crate::{ciphertext_id, error::MatrixError, room_event::RoomEvent};
 
-/// Why an event could not be decrypted.
+/// The reason why an event could not be decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecryptionFailure {
-    /// The key is not in the store. It can still arrive.
+    /// The key store does not have the key yet. The key can still arrive.
     KeyMissing,
     /// The sender's device refuses to share its keys with this device.
     KeyWithheld,
-    /// The ciphertext is damaged or does not match its key. No key helps.
+    /// The ciphertext is damaged or does not match its key. A key that arrives later does not help.
     Damaged,
 }
 
-/// Decrypts an event.
+/// Decrypts an event. The inner error is the reason why the event cannot be decrypted, for example a missing key.
 ///
 /// # Errors
-/// [`MatrixError::Local`] where the store of keys fails. A key that is missing is the inner error.
+/// [`MatrixError::Local`] if the key store fails.
 pub(crate) async fn decrypt(
     room: &Room,
     event: &RoomEvent,
@@ -32,7 +32,7 @@ pub(crate) async fn decrypt(
     let encrypted = event.raw.cast_ref_unchecked::<OriginalSyncRoomEncryptedEvent>();
     let decrypted = match room.decrypt_event(encrypted, None).await {
         Ok(decrypted) => decrypted,
-        Err(error) => return Err(MatrixError::local("the store of keys", &error)),
+        Err(error) => return Err(MatrixError::local("the key store failed", &error)),
     };
     Ok(match &decrypted.kind {
         TimelineEventKind::UnableToDecrypt { utd_info, .. } => Err(match &utd_info.reason {

@@ -1,9 +1,10 @@
 //! Writes one room's events to the inbox.
 //!
-//! Architecture Invariant: a room's mark moves together with the messages that are stored. It does not move where it is not known
-//! whether the room is encrypted, because an unencrypted message in an encrypted room can be forged.
-//! Architecture Invariant: an event that cannot be decrypted is on disk before the mark moves past it.
-//! Not here: which rooms are delivered, and which of their events (`sync`).
+//! Architecture Invariant: a room's cursor moves in the same transaction in which the messages are stored. It does not
+//! move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can be
+//! forged.
+//! Architecture Invariant: an event that cannot be decrypted is on disk before the cursor moves past it.
+//! Not here: the choice of the rooms and events that are delivered (`sync`).
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -34,9 +35,8 @@ use crate::{
     trust_store::TrustStore,
 };
 
-/// Told to the sender of a message that the homeserver does not return.
-const UNAVAILABLE: &str =
-    "The homeserver does not return it, so a repetition of an old message cannot be ruled out. Send it again.";
+/// The reason for the sender if the homeserver does not return the encrypted event of a message.
+const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it is a repetition. Send the message again.";
 
 /// Writes the events of one account's rooms to its inbox.
 pub(crate) struct Delivery<'a> {
@@ -44,7 +44,7 @@ pub(crate) struct Delivery<'a> {
     inbox: InboxWriter,
     pending: PendingDecryption,
     trust_store: TrustStore,
-    /// The account's display name in rooms that know no other.
+    /// The account's global display name. It applies in rooms where the account has no other display name.
     display_name: Option<String>,
 }
 
@@ -60,16 +60,16 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Looks up the account's display name.
+    /// Looks up the account's global display name.
     pub(crate) async fn look_up_own_name(&mut self, client: &Client) {
         self.display_name = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Stores events, oldest first, and moves the mark to the last of them. `late`: the events were read back, and did not arrive
-    /// as they were sent.
+    /// Stores events as messages, oldest first, and moves the cursor to the last event. `late` is true for events that
+    /// a backfill found.
     ///
     /// # Errors
-    /// Nothing was stored: it is not known whether the room is encrypted, or an event that cannot be decrypted cannot be kept.
+    /// No message was stored, because the homeserver or a file failed. A retry can succeed.
     pub(crate) async fn deliver(
         &mut self,
         room: &Room,
@@ -79,7 +79,7 @@ impl<'a> Delivery<'a> {
     ) -> Result<(), MatrixError> {
         let is_encrypted = is_encrypted(room).await?;
         let Some(cursor) = cursor_at(&events) else { return Ok(()) };
-        // Decrypt.
+        // Decrypt the events.
         let (mut readable, mut undecrypted) = (Vec::new(), Vec::new());
         for event in events {
             if !event.is_encrypted() {
@@ -93,7 +93,7 @@ impl<'a> Delivery<'a> {
                 Err(failure) => undecrypted.push((event.raw, failure)),
             }
         }
-        // Keep what cannot be decrypted, then store the messages and the mark.
+        // Store the events that cannot be decrypted, then the messages and the cursor.
         let messages = self.convert(room, &readable, names, is_encrypted, late).await?;
         self.pending.add(room.room_id(), undecrypted)?;
         self.pending.remove_withdrawn(room.room_id(), &messages);
@@ -102,8 +102,8 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// Decrypts pending events with keys that arrived, and stores their messages in the rooms that are still served. `sessions`:
-    /// the sessions of the keys; `None` where any key may have arrived.
+    /// Decrypts pending events after keys arrived, and stores their messages. Events of rooms that are no longer served
+    /// are dropped. `sessions` are the sessions of the keys; `None` if they are unknown.
     pub(crate) async fn retry_decryption(
         &mut self,
         client: &Client,
@@ -124,19 +124,20 @@ impl<'a> Delivery<'a> {
             };
             let Ok(is_encrypted) = is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
-            // Newest first: a newer message can be the repetition of an older one whose sender was asked to send it again.
+            // Newest first, because a newer message can repeat an older one whose sender was asked to send it again.
             for event in events.into_iter().rev() {
                 let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
-                // A lookup that fails now is repeated with the next key, or at the next start.
+                // A failed lookup is repeated when the next key arrives, or at the next start.
                 let converted = self.convert(&room, &[decrypted], &BTreeMap::new(), is_encrypted, true).await;
                 let Ok(mut converted) = converted else { continue };
                 done.insert(event.event.clone());
                 let Some(message) = converted.pop() else { continue };
                 if self.pending.was_sent_again(&event.event, &message.text) {
-                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late: its sender has sent the message again");
+                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late, because its sender has sent it again");
                     continue;
                 }
-                // The older events are compared with the record in memory. The file is written again with the next record.
+                // A failed write has no consequence: older events are compared with the record in memory, and the next
+                // record writes the file again.
                 let _ = self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event_id = %event.event, "the key of a message arrived late; handling the message now");
                 messages.push(message);
@@ -146,41 +147,43 @@ impl<'a> Delivery<'a> {
                 self.inbox.receive(id.as_str(), messages, None).await;
             }
         }
-        // Removed after they are stored: after a crash in between the inbox recognizes a repetition.
+        // Remove the events after their messages are stored. After a crash in between, the inbox deduplicates the
+        // messages.
         self.pending.remove(&done);
     }
 
-    /// Asks the senders of events that could not be decrypted to send them again, where that is due.
+    /// Asks the senders of undecrypted events to send them again, if that is due.
     pub(crate) async fn send_due_requests(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
-            let said = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
-            if let Err(error) = &said {
-                tracing::error!(room = %request.room, event_id = %request.event, %error, "the sender of a message that cannot be decrypted is not told yet; retrying");
+            let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
+            if let Err(error) = &stored {
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "the request to send an undecrypted message again cannot be stored; retrying");
             }
-            self.pending.finish_requests(said.is_err().then_some(&request.event));
+            self.pending.finish_requests(stored.is_err().then_some(&request.event));
         }
     }
 
-    /// The time until a sender is to be asked.
+    /// Returns the time until the next request to a sender is due; `None` if no request is planned.
     pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
         self.pending.time_until_request(now)
     }
 
-    /// The mark of a room; `None` where the bot never was.
+    /// Returns a room's cursor; `None` if the bot never handled the room.
     pub(crate) async fn cursor(&self, room: &RoomId) -> Option<Position> {
         self.inbox.cursor(room.as_str()).await
     }
 
-    /// Sets a room's mark to its newest event without handling any, or to the present time where there is none.
+    /// Moves a room's cursor to the newest of these events without handling them, or to the present time if there are
+    /// no events.
     pub(crate) async fn skip(&self, room: &RoomId, events: &[RoomEvent]) {
         let now = Position { event: None, at: Timestamp::now() };
         let cursor = cursor_at(events).unwrap_or(now);
         self.inbox.receive(room.as_str(), Vec::new(), Some(cursor)).await;
     }
 
-    /// Converts events to messages and decides whether each may act.
+    /// Converts events to messages and sets the reason of those that may not start actions.
     async fn convert(
         &self,
         room: &Room,
@@ -197,18 +200,18 @@ impl<'a> Delivery<'a> {
         for event in events {
             let Some(mut message) = converter.message(event) else { continue };
             message.late = late;
-            // Reactions are never encrypted, so their sender cannot be proven; `trusts_relations` decides about them. Messages
-            // that the inbox ignores need no proof.
+            // Reactions are never encrypted, so their sender cannot be proven; `trusts_relations` decides whether they
+            // are accepted. Messages that the inbox ignores need no proof.
             let needs_proof = is_encrypted && message.reaction.is_none();
             if needs_proof && self.inbox.inbox().handles(room.room_id().as_str(), &message) {
                 message.unproven = sender_trust::distrust_reason(room, event, self.config, &self.trust_store).await;
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
                         Lookup::Found(id) => message.deduplication_key = Some(id),
-                        // A repetition cannot be ruled out, so the message is answered and does not act.
+                        // A duplicate cannot be ruled out, so the message is answered but cannot start an action.
                         Lookup::Unavailable => message.unproven = Some(UNAVAILABLE.to_owned()),
                         Lookup::Replaced => {
-                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns another event under its id");
+                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns another event with the same id");
                             continue;
                         }
                     }
@@ -220,7 +223,7 @@ impl<'a> Delivery<'a> {
         Ok(messages)
     }
 
-    /// The messages that the inbox accepts. What people say to each other is neither stored nor compared.
+    /// Returns the messages that the inbox accepts. Conversations between people are neither stored nor compared.
     fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
         let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()
@@ -239,19 +242,19 @@ async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
         state => state,
     };
     if state.is_unknown() {
-        return Err(MatrixError::unavailable("the homeserver does not tell whether the room is encrypted"));
+        return Err(MatrixError::unavailable("the homeserver has not reported whether the room is encrypted"));
     }
     Ok(state.is_encrypted())
 }
 
-/// The mark at the newest of these events.
+/// Returns the cursor at the newest of these events.
 fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
-    // The clock of another server can be ahead of this one's; a mark is never in the future.
+    // Another server's clock can be ahead, and a cursor is never in the future.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
 
-/// Sets the display name of a message's sender. Rights depend on the id alone.
+/// Sets the display name of a message's sender. Permissions depend on the id alone.
 async fn set_sender_name(room: &Room, message: &mut Incoming, names: &BTreeMap<OwnedUserId, String>) {
     let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
     let name = match names.get(&user) {

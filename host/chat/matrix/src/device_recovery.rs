@@ -1,10 +1,12 @@
-//! A device whose encryption keys are lost: detection, replacement, and the import of the account's keys.
+//! Handles a device that lost its encryption keys: detects the loss, prepares a new device, and imports the account's
+//! keys.
 //!
-//! A device's private keys are in its store alone. The homeserver publishes the public keys, so a device without its private
-//! keys receives messages that it cannot decrypt, and the homeserver rejects new keys for it. Only a new device helps.
+//! A device's private keys exist only in its store. The homeserver publishes the public keys and rejects new ones for
+//! the same device. A device without its private keys cannot decrypt the messages that it receives, so a new device
+//! must replace it.
 //!
-//! Architecture Invariant: the store of an old device is deleted only after a new session has looked for the account's own keys
-//! in it.
+//! Architecture Invariant: the store of an old device is deleted only after a new session has tried to import the
+//! account's own keys from it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -19,10 +21,10 @@ use wardroom_account::error_chain;
 
 use crate::{Config, client, error::MatrixError, folder};
 
-/// The file in which the SDK keeps a device's keys.
+/// The file name of the SDK's key store.
 const KEY_STORE: &str = "matrix-sdk-crypto.sqlite3";
 
-/// Error texts of a machine or disk that does not work, as opposed to a damaged file.
+/// Texts of errors that are caused by the machine or the disk, and not by a damaged file.
 const MACHINE_ERRORS: &[&str] = &[
     "database is locked",
     "database or disk is full",
@@ -36,37 +38,37 @@ const MACHINE_ERRORS: &[&str] = &[
     "unable to open database file",
 ];
 
-/// The store of a session's encryption keys.
+/// The state of a session's key store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyStore {
-    /// It exists, or the device never had keys.
+    /// The key store exists, or the device never had keys.
     Usable,
-    /// The homeserver has keys of the device, and their store does not exist.
+    /// The homeserver has keys of the device, and the key store does not exist.
     Missing,
 }
 
-/// Whether a store of keys is on disk.
+/// Returns whether a key store is on disk.
 pub(crate) fn has_key_store(config: &Config) -> bool {
     // An empty file holds no keys.
     fs::metadata(folder::stores(config).join(KEY_STORE)).is_ok_and(|file| file.len() > 0)
 }
 
-/// Checks whether the store of a session's keys exists where it must.
+/// Checks whether a session has a key store, or needs none.
 ///
 /// # Errors
-/// The store does not exist and the homeserver, which must be asked, does not answer.
+/// The key store does not exist, and the homeserver does not answer the question whether the device has keys.
 pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) -> Result<KeyStore, MatrixError> {
     if has_key_store(config) {
         return Ok(KeyStore::Usable);
     }
-    // A session without encryption never had a store of keys.
+    // A session without encryption never had a key store.
     Ok(match has_published_keys(config, session).await? {
         true => KeyStore::Missing,
         false => KeyStore::Usable,
     })
 }
 
-/// Whether the homeserver has keys of a session's device.
+/// Returns whether the homeserver has keys of a session's device.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -78,46 +80,47 @@ pub(crate) async fn has_published_keys(config: &Config, session: &MatrixSession)
     match client.send(request).await {
         Ok(answer) => Ok(answer.device_keys.get(user_id).is_some_and(|devices| devices.contains_key(device_id))),
         Err(error) => match MatrixError::from(&error) {
-            // The session is over, which the first sync reports.
+            // The session has ended. The first sync reports that.
             MatrixError::SessionEnded { .. } | MatrixError::Rejected { .. } => Ok(false),
             error => Err(error),
         },
     }
 }
 
-/// Whether a session could not be restored because its stores are damaged.
+/// Returns whether a session could not be restored because its stores are damaged.
 pub(crate) fn is_damaged_store(error: &MatrixError) -> bool {
     matches!(error, MatrixError::Local { reason } if !MACHINE_ERRORS.iter().any(|text| reason.contains(text)))
 }
 
-/// The error for an access token whose device lost its keys, with what the operator must do.
+/// Returns the error for an access token whose device lost its keys, with a hint for the operator.
 pub(crate) fn token_needs_new_device(config: &Config, device: &DeviceId, token: &SecretRef) -> MatrixError {
     MatrixError::rejected(format!(
-        "the encryption keys of the device `{device}` of `{}` are not in `{}` (was it deleted, or does another program use this token?), and a device cannot get new ones; hint: log in anew by hand, put the new access token in {token}, and log the old device out",
-        config.user,
-        folder::stores(config).display()
+        "the folder `{}` does not hold the encryption keys of the device `{device}` (the folder was deleted, or another program uses the access token), and a device cannot get new keys; hint: log in as `{}` with another client, put the new access token in {token}, and log the old device out",
+        folder::stores(config).display(),
+        config.user
     ))
 }
 
-/// Deletes the session file and moves the stores of its device aside.
+/// Deletes the session file and renames the stores of its device to `store.old`.
 ///
 /// # Errors
-/// A file cannot be moved or removed.
+/// A file cannot be renamed or removed.
 pub(crate) fn set_stores_aside(config: &Config) -> Result<(), MatrixError> {
     let (stores, old) = (folder::stores(config), old_stores(config));
     let moved = folder::remove(&folder::session_file(config)).and_then(|()| match (stores.exists(), old.exists()) {
         (false, _) => Ok(()),
         (true, false) => fs::rename(&stores, &old),
-        // The present stores never had a session: the last attempt ended before its login.
+        // The present stores belong to no session, because the last attempt ended before its login. Keep the older
+        // stores.
         (true, true) => folder::remove(&stores),
     });
     moved.map_err(|error| folder::io_error(config, &error))
 }
 
-/// Imports the account's own keys from the stores that were moved aside, and deletes these stores.
+/// Imports the account's own keys from `store.old`, and deletes `store.old`.
 ///
 /// # Errors
-/// The stores cannot be deleted.
+/// `store.old` cannot be deleted.
 pub(crate) async fn import_account_keys(config: &Config, client: &Client) -> Result<(), MatrixError> {
     let old = old_stores(config);
     if !old.exists() {
@@ -126,21 +129,21 @@ pub(crate) async fn import_account_keys(config: &Config, client: &Client) -> Res
     if old.join(KEY_STORE).exists() {
         match export_secrets_bundle_from_store(&old, None).await {
             Ok(Some((user, bundle))) if user == config.user => {
-                // Another client can have replaced these keys; `cross_signing` detects that.
+                // Another client may have replaced these keys; `cross_signing` detects that.
                 if let Err(error) = client.encryption().import_secrets_bundle(&bundle).await {
-                    tracing::warn!(user = %config.user, error = error_chain(&error), "the account's keys cannot be imported from its previous device; set `recovery_key`");
+                    tracing::warn!(user = %config.user, error = error_chain(&error), "the account's encryption keys cannot be imported from the previous device; hint: set `recovery_key`");
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::info!(user = %config.user, error = error_chain(&error), "the store of the previous device holds no cross-signing keys of the account");
+                tracing::info!(user = %config.user, error = error_chain(&error), "the store of the previous device holds no encryption keys of the account");
             }
         }
     }
     folder::remove(&old).map_err(|error| folder::io_error(config, &error))
 }
 
-/// Ends a session. Where the homeserver cannot be reached, the device stays in the account's list of devices.
+/// Logs a session's device out. If the homeserver does not answer, the device stays in the account's list of devices.
 pub(crate) async fn log_out(config: &Config, session: MatrixSession) {
     let device = session.meta.device_id.clone();
     let logged_out = async {
@@ -150,7 +153,7 @@ pub(crate) async fn log_out(config: &Config, session: MatrixSession) {
     match logged_out.await {
         Ok(_) => tracing::info!(user = %config.user, %device, "logged the old device out"),
         Err(error) => {
-            tracing::info!(user = %config.user, %device, %error, "the old device cannot be logged out; remove it in the account's list of devices");
+            tracing::info!(user = %config.user, %device, %error, "the old device cannot be logged out; hint: remove it from the account's list of devices");
         }
     }
 }

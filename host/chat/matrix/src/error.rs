@@ -1,4 +1,4 @@
-//! The result of a failed request or file operation: what the account does about it.
+//! Classifies the errors of requests and of file operations by how the account reacts.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use matrix_sdk::{
 use wardroom::adapter::SendError;
 use wardroom_account::error_chain;
 
-/// Why a request failed. Each reason is one line for the log.
+/// A failed request or file operation. The reason is one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MatrixError {
-    /// The homeserver is unreachable, overloaded, or limits the rate of requests. A retry can succeed.
+    /// The homeserver is unreachable or overloaded, or limits the rate of requests. A retry can succeed.
     Unavailable {
         /// The delay that the homeserver requests before a retry.
         retry_after: Option<Duration>,
@@ -26,14 +26,14 @@ pub(crate) enum MatrixError {
         soft_logout: bool,
         reason: String,
     },
-    /// The homeserver has other keys for this device than its store.
+    /// The homeserver's keys of this device differ from those in the key store.
     DeviceKeysLost { reason: String },
-    /// The homeserver or the configuration rejects the request. A retry fails in the same way.
+    /// The homeserver or the configuration rejects the request. A retry would fail in the same way.
     Rejected { reason: String },
 }
 
 impl MatrixError {
-    /// A failure on this machine. `what` names the operation.
+    /// Creates the error of a failed operation on this machine. `what` names the operation.
     pub(crate) fn local(what: &str, error: &dyn std::error::Error) -> Self {
         Self::Local { reason: format!("{what}: {}", error_chain(error)) }
     }
@@ -56,17 +56,17 @@ impl MatrixError {
         }
     }
 
-    /// Whether the session cannot be continued.
+    /// Returns whether the session cannot be continued.
     pub(crate) fn ends_session(&self) -> bool {
         matches!(self, Self::SessionEnded { .. } | Self::DeviceKeysLost { .. })
     }
 
-    /// Whether a retry can succeed.
+    /// Returns whether a retry can succeed.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Local { .. })
     }
 
-    /// The delay that the homeserver requests before a retry.
+    /// Returns the delay that the homeserver requests before a retry.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
@@ -79,7 +79,7 @@ impl From<&HttpError> for MatrixError {
     fn from(error: &HttpError) -> Self {
         match error {
             HttpError::Cached(error) => Self::from(error.as_ref()),
-            // A session that was ended fails when its access token is refreshed.
+            // The refresh of an access token is rejected after the session ended.
             HttpError::RefreshToken(RefreshTokenError::MatrixAuth(error)) => match Self::from(error.as_ref()) {
                 Self::Rejected { reason } => Self::SessionEnded { soft_logout: false, reason },
                 other => other,
@@ -91,7 +91,7 @@ impl From<&HttpError> for MatrixError {
                 FromHttpResponseError::Server(RumaApiError::MatrixError(answer)) => {
                     classify(answer.status_code.as_u16(), &answer.body, answer.to_string())
                 }
-                // An answer in another format comes from a proxy whose homeserver is down.
+                // An answer in another format comes from a proxy, because the homeserver is down.
                 _ => Self::unavailable(error_chain(error)),
             },
             HttpError::IntoHttp(_) => Self::rejected(error_chain(error)),
@@ -113,7 +113,7 @@ impl From<matrix_sdk::Error> for MatrixError {
             matrix_sdk::Error::CryptoStoreError(_)
             | matrix_sdk::Error::StateStore(_)
             | matrix_sdk::Error::BadCryptoStoreState
-            | matrix_sdk::Error::Io(_) => Self::local("the stores of the account", &error),
+            | matrix_sdk::Error::Io(_) => Self::local("the account's stores failed", &error),
             matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(&error)),
             _ => Self::unavailable(error_chain(&error)),
         }
@@ -133,10 +133,10 @@ impl From<MatrixError> for SendError {
     }
 }
 
-/// Classifies an error answer of a homeserver.
+/// Classifies an error response of a homeserver.
 fn classify(status: u16, body: &ErrorBody, reason: String) -> MatrixError {
     let ErrorBody::Standard(body) = body else {
-        // An answer without an `errcode` is not from a homeserver.
+        // A response without an `errcode` does not come from a homeserver.
         return MatrixError::unavailable(reason);
     };
     match &body.kind {

@@ -1,6 +1,6 @@
-//! The files of an account's folder.
+//! The paths of the files in an account's folder.
 //!
-//! Not here: how a file is written (`wardroom_account::folder`), and the content of the files.
+//! Not here: functions that write a file (`wardroom_account::folder`), and the content of the files.
 
 use std::{io, path::PathBuf};
 
@@ -8,12 +8,13 @@ pub(crate) use wardroom_account::folder::{read_json, remove, write_atomic, write
 
 use crate::{Config, error::MatrixError};
 
-/// The session.
+/// Returns the path of the session file.
 pub(crate) fn session_file(config: &Config) -> PathBuf {
     config.folder.join("session.json")
 }
 
-/// The SDK's stores of one device. They have no passphrase: it would be kept beside them, and only the owner can read the folder.
+/// Returns the folder of the SDK's stores for the present device. The stores have no passphrase, because it would have
+/// to be kept in the same folder; only the owner can read the folder.
 pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
 }
@@ -21,12 +22,12 @@ pub(crate) fn stores(config: &Config) -> PathBuf {
 /// Creates the account's folder.
 ///
 /// # Errors
-/// [`MatrixError::Unavailable`].
+/// [`MatrixError::Unavailable`] if the folder cannot be created.
 pub(crate) fn create(config: &Config) -> Result<(), MatrixError> {
     wardroom_account::folder::create_private(&config.folder).map_err(|error| io_error(config, &error))
 }
 
-/// A failed operation in the folder. A retry can succeed.
+/// Returns the error of a failed operation in the folder. A retry can succeed.
 pub(crate) fn io_error(config: &Config, error: &io::Error) -> MatrixError {
     MatrixError::unavailable(format!("the folder `{}` cannot be used: {error}", config.folder.display()))
 }

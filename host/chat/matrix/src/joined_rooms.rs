@@ -1,9 +1,10 @@
-//! Which rooms are served: those of the configuration, those that an admin invited the bot to, and their successors.
+//! The rooms that the bot serves: configured rooms, rooms to which an admin invited the bot, and successors of these
+//! rooms.
 //!
-//! Architecture Invariant: being in a room gives nobody there a right. A room where the account is for another reason (it was in
-//! `rooms` before, or somebody joined it by hand) is not served.
-//! Architecture Invariant: inviters, the rooms behind aliases, and upgrades are kept in a file that outlives the session, because
-//! a homeserver does not repeat them. Whether the inviter is an admin is checked at each use.
+//! Architecture Invariant: the bot's presence in a room gives nobody in the room a permission. A room that the account
+//! is in for another reason (it was in `rooms` before, or somebody joined it by hand) is not served.
+//! Architecture Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
+//! because a homeserver does not deliver them again. Each use checks whether the inviter is still an admin.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -19,14 +20,14 @@ use wardroom_account::{RetrySchedule, RoomMembership, StateFile};
 
 use crate::{Config, error::MatrixError, room_upgrades::MAX_UPGRADES, rooms};
 
-/// The content of the file.
+/// The content of `rooms.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct StoredRooms {
     /// The account that the file belongs to.
     user: OwnedUserId,
-    /// The rooms behind the configured aliases at the last lookup.
+    /// The configured aliases, with the rooms that they named at the last lookup.
     aliases: BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>,
-    /// The inviters of the rooms that the configuration does not list.
+    /// The inviters of rooms that the configuration does not list.
     #[serde(rename = "invited")]
     inviters: BTreeMap<OwnedRoomId, OwnedUserId>,
     /// The confirmed successors, each with its predecessor.
@@ -34,21 +35,20 @@ struct StoredRooms {
     predecessors: BTreeMap<OwnedRoomId, OwnedRoomId>,
 }
 
-/// The rooms that are served.
 #[derive(Debug)]
 pub(crate) struct JoinedRooms {
     stored: StateFile<StoredRooms>,
-    /// The configured rooms. A room without an id is not known to the homeserver; a room that was not looked up is missing here.
+    /// The configured rooms that were looked up; `None` if the homeserver does not have the room.
     configured: BTreeMap<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
     configured_count: usize,
-    /// The aliases to look up, and when the next lookup may run.
+    /// The aliases that are not looked up yet.
     pending_aliases: BTreeSet<OwnedRoomOrAliasId>,
     lookup_retry: RetrySchedule,
-    /// Rooms that are named as a successor and are not confirmed yet.
+    /// Rooms that another room names as its successor, before that is confirmed.
     unconfirmed: BTreeSet<OwnedRoomId>,
-    /// Pairs of a room and a successor that was not confirmed, so that it is not checked again.
+    /// Pairs of a room and a rejected successor, which are not checked again.
     rejected_upgrades: BTreeSet<(OwnedRoomId, OwnedRoomId)>,
-    /// The rooms whose being ignored was logged.
+    /// The ignored rooms that were logged.
     reported: HashSet<OwnedRoomId>,
 }
 
@@ -64,7 +64,7 @@ impl JoinedRooms {
             inviters: BTreeMap::new(),
             predecessors: BTreeMap::new(),
         });
-        // An alias that was removed from the configuration is looked up again when it is added again.
+        // Drop aliases that the configuration no longer has. An alias that is added again is looked up again.
         stored.aliases.retain(|alias, _| config.rooms.contains(alias));
         let mut configured = BTreeMap::new();
         let mut pending_aliases = BTreeSet::new();
@@ -91,7 +91,7 @@ impl JoinedRooms {
         }
     }
 
-    /// Whether a room is served now.
+    /// Returns whether a room is served now.
     pub(crate) fn membership(&self, room: &RoomId, is_admin: impl Fn(&str) -> bool) -> RoomMembership {
         let is_admitted =
             |room: &RoomId| self.stored.inviters.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
@@ -104,18 +104,18 @@ impl JoinedRooms {
         }
     }
 
-    /// A room was named as a successor: it is undecided until that is confirmed.
+    /// Records that a room is named as a successor. It is undecided until the upgrade is confirmed or rejected.
     pub(crate) fn expect_successor(&mut self, room: &RoomId) {
         self.unconfirmed.insert(room.to_owned());
     }
 
-    /// Whether it was checked if a room is the successor of another.
+    /// Returns whether an upgrade from a room to a successor was confirmed or rejected.
     pub(crate) fn is_upgrade_checked(&self, room: &RoomId, successor: &RoomId) -> bool {
         let is_confirmed = self.stored.predecessors.get(successor).is_some_and(|before| before == room);
         is_confirmed || self.rejected_upgrades.contains(&(room.to_owned(), successor.to_owned()))
     }
 
-    /// Records whether a room is the successor of another.
+    /// Records whether the upgrade from a room to a successor is confirmed.
     pub(crate) fn record_upgrade(&mut self, room: &RoomId, successor: &RoomId, is_confirmed: bool) {
         self.unconfirmed.remove(successor);
         if !is_confirmed {
@@ -125,25 +125,26 @@ impl JoinedRooms {
         let before = self.stored.predecessors.insert(successor.to_owned(), room.to_owned());
         let mut changed = before.as_deref() != Some(room);
         if let Some(inviter) = self.stored.inviters.get(room).cloned() {
-            // The invitation is copied, because the entry of the old room is removed when the bot leaves it.
+            // Copy the invitation, because the entry of the old room is removed when the bot leaves that room.
             changed |= self.stored.inviters.insert(successor.to_owned(), inviter.clone()).as_ref() != Some(&inviter);
         }
         self.stored.mark_changed(changed);
     }
 
-    /// A room and the rooms that it succeeded, newest first.
+    /// Returns a room and its predecessors, newest first.
     fn with_predecessors<'r>(&'r self, room: &'r RoomId) -> Vec<&'r RoomId> {
         let before = |room: &&RoomId| self.stored.predecessors.get(*room).map(|room| &**room);
         std::iter::successors(Some(room), before).take(MAX_UPGRADES).collect()
     }
 
-    /// Whether an ignored room is to be logged: once in a session, and not where the room was upgraded.
+    /// Returns whether the caller must log that a room is ignored: once per session, and not for a room that was
+    /// upgraded.
     pub(crate) fn report_ignored(&mut self, room: &RoomId) -> bool {
         let was_upgraded = self.stored.predecessors.values().any(|before| before == room);
         !was_upgraded && self.reported.insert(room.to_owned())
     }
 
-    /// Looks up the aliases that were not looked up since the start. After a failure the stored rooms stay in use.
+    /// Looks up the pending aliases. After a failure the rooms of the last lookup stay in use.
     pub(crate) async fn look_up_aliases(&mut self, client: &Client) {
         if !self.lookup_retry.is_due(Instant::now()) {
             return;
@@ -159,11 +160,11 @@ impl JoinedRooms {
 
     fn retry_lookup(&mut self, alias: &RoomOrAliasId, error: &MatrixError) {
         if self.lookup_retry.record_failure(Instant::now(), error.retry_after()) {
-            tracing::warn!(room = %alias, %error, "the room of this alias cannot be looked up; retrying");
+            tracing::warn!(room = %alias, %error, "the alias of a room cannot be looked up; retrying");
         }
     }
 
-    /// Records the id of a configured room; `None` where the homeserver does not know it.
+    /// Records the id of a configured room; `None` if the homeserver does not have the room.
     pub(crate) fn set_configured(&mut self, room: OwnedRoomOrAliasId, id: Option<OwnedRoomId>) {
         self.pending_aliases.remove(&room);
         let changed = match id.as_ref().filter(|id| room.as_str() != id.as_str()) {
@@ -174,8 +175,8 @@ impl JoinedRooms {
         self.configured.insert(room, id);
     }
 
-    /// An admin invited the bot. The invitation to a configured room is not stored: the room is no longer served once it is
-    /// removed from the configuration.
+    /// Records that an admin invited the bot. An invitation to a configured room is not stored, so that the room is no
+    /// longer served after it is removed from the configuration.
     pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {
         if !self.is_configured(room) {
             let before = self.stored.inviters.insert(room.to_owned(), inviter.to_owned());
@@ -183,7 +184,7 @@ impl JoinedRooms {
         }
     }
 
-    /// The bot left a room: its invitation and its upgrade no longer count.
+    /// Removes the invitation and the upgrade of a room that the bot left.
     pub(crate) fn remove(&mut self, room: &RoomId) {
         let mut changed = self.stored.inviters.remove(room).is_some();
         changed |= self.stored.predecessors.remove(room).is_some();
@@ -191,7 +192,7 @@ impl JoinedRooms {
         self.reported.remove(room);
     }
 
-    /// Removes the invitations to rooms that the bot left while it did not run.
+    /// Removes the invitations to rooms that the bot left while the host did not run.
     pub(crate) fn prune(&mut self, client: &Client) {
         let is_in = |room: &RoomId| {
             client.get_room(room).is_some_and(|room| matches!(room.state(), RoomState::Joined | RoomState::Invited))
@@ -202,7 +203,7 @@ impl JoinedRooms {
         self.stored.mark_changed(changed);
     }
 
-    /// Writes what changed to the file.
+    /// Writes the changes to the file.
     pub(crate) fn save(&mut self) {
         self.stored.save();
     }

@@ -1,4 +1,4 @@
-//! Joins that run in the background: configured rooms, rooms that an admin invited the bot to, and successors of rooms.
+//! Joins rooms in the background: configured rooms, rooms to which an admin invited the bot, and successors of rooms.
 //!
 //! Architecture Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
 
@@ -13,20 +13,20 @@ use wardroom::{adapter::Inbox, base::Backoff};
 
 use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
 
-/// How often an invitation may be rejected before it counts as withdrawn. A homeserver can deliver an invitation a moment
-/// before it accepts the join.
+/// Number of rejected joins after which an invitation counts as withdrawn. A homeserver can deliver an invitation a
+/// moment before it accepts the join.
 const MAX_REJECTIONS: usize = 20;
 
-/// The result of a join that ended.
+/// The result of a finished join.
 #[derive(Debug)]
 pub(crate) enum Joined {
-    /// A configured room was joined and has this id.
+    /// A configured room, and its id.
     Configured(OwnedRoomOrAliasId, OwnedRoomId),
-    /// Whether the second room is the successor of the first.
+    /// A room, the successor that it names, and whether the successor is confirmed.
     Successor(OwnedRoomId, OwnedRoomId, bool),
 }
 
-/// The running joins. Dropping this cancels them.
+/// The running joins. They are cancelled when this value is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
     tasks: JoinSet<Option<Joined>>,
@@ -34,12 +34,12 @@ pub(crate) struct Joins {
     successors: HashSet<OwnedRoomId>,
     /// The rooms whose invitations are being accepted.
     invitations: HashSet<OwnedRoomId>,
-    /// The invitations whose refusal was logged, by room and inviter. A homeserver can repeat an invitation.
+    /// The ignored invitations that were logged, by room and inviter. A homeserver can deliver an invitation again.
     ignored: HashMap<OwnedRoomId, OwnedUserId>,
 }
 
 impl Joins {
-    /// Joins a configured room; retries until it succeeds.
+    /// Joins a configured room. Retries until the join succeeds.
     pub(crate) fn join_configured(&mut self, client: &Client, room: OwnedRoomOrAliasId) {
         let client = client.clone();
         self.tasks.spawn(async move {
@@ -53,7 +53,7 @@ impl Joins {
                             && !std::mem::replace(&mut reported, true)
                         {
                             let me = client.user_id().map(ToString::to_string).unwrap_or_default();
-                            tracing::warn!(%room, error = reason, "the room cannot be joined; retrying; hint: invite {me} there");
+                            tracing::warn!(%room, error = reason, "the bot cannot join the room; retrying; hint: invite {me} to the room");
                         }
                         backoff.wait(error.retry_after()).await;
                     }
@@ -62,7 +62,7 @@ impl Joins {
         });
     }
 
-    /// Joins the successor that a room names and checks it; retries until it succeeds.
+    /// Joins the successor that a room names, and checks the upgrade. Retries until both succeed.
     pub(crate) fn join_successor(&mut self, room: &Room, successor: OwnedRoomId) {
         if !self.successors.insert(successor.clone()) {
             return;
@@ -81,7 +81,7 @@ impl Joins {
                             && !std::mem::replace(&mut reported, true)
                         {
                             let me = room.own_user_id();
-                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the room was upgraded, and its successor cannot be joined; retrying; hint: invite {me} there");
+                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the room was upgraded, and the bot cannot join its successor; retrying; hint: invite {me} to the successor");
                         }
                         backoff.wait(error.retry_after()).await;
                     }
@@ -90,7 +90,7 @@ impl Joins {
         });
     }
 
-    /// The results of the joins that ended since the last call.
+    /// Returns the results of the joins that finished since the last call.
     pub(crate) fn take_finished(&mut self) -> Vec<Joined> {
         let mut finished = Vec::new();
         while let Some(ended) = self.tasks.try_join_next() {
@@ -104,12 +104,12 @@ impl Joins {
         finished
     }
 
-    /// Accepts an invitation where its sender is an admin.
+    /// Accepts an invitation if its sender is an admin.
     pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &dyn Inbox, joined_rooms: &mut JoinedRooms) {
         if room.state() != RoomState::Invited {
             return;
         }
-        // Who invited the bot?
+        // Look up the inviter.
         let inviter = match room.invite_details().await {
             Ok(invite) => invite.inviter_id,
             Err(error) => {
@@ -119,18 +119,18 @@ impl Joins {
         };
         if !inbox.is_admin(inviter.as_str()) {
             if self.ignored.insert(room.room_id().to_owned(), inviter.clone()).as_ref() != Some(&inviter) {
-                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation whose sender is no admin; hint: have an admin invite the bot");
+                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation whose sender is not an admin; hint: have an admin invite the bot");
             }
             return;
         }
         if !self.invitations.insert(room.room_id().to_owned()) {
             return;
         }
-        // The invitation is on disk before the join, so that after a crash the room is still served.
+        // Store the invitation before the join, so that the room is served after a crash, too.
         joined_rooms.admit(room.room_id(), &inviter);
         joined_rooms.save();
-        tracing::info!(room = %room.room_id(), %inviter, "accepting an admin's invitation");
-        // The join itself runs in the background.
+        tracing::info!(room = %room.room_id(), %inviter, "an admin invited the bot; joining the room");
+        // Join in the background.
         let room = room.clone();
         self.tasks.spawn(async move {
             let mut backoff = Backoff::default();
@@ -142,7 +142,7 @@ impl Joins {
                     Err(error) => {
                         rejections += usize::from(matches!(error, MatrixError::Rejected { .. }));
                         if rejections == MAX_REJECTIONS {
-                            tracing::warn!(room = %room.room_id(), %error, "the invitation cannot be accepted; hint: have an admin invite the bot again");
+                            tracing::warn!(room = %room.room_id(), %error, "the homeserver rejected the join of a room after an invitation; hint: have an admin invite the bot again");
                         }
                         backoff.wait(error.retry_after()).await;
                     }
@@ -152,14 +152,15 @@ impl Joins {
         });
     }
 
-    /// The bot joined a room or left it: the next invitation to that room is a new one.
-    pub(crate) fn forget_invitation(&mut self, room: &RoomId) {
+    /// Removes the record of an invitation after the bot joined or left the room, so that the next invitation is
+    /// handled as a new one.
+    pub(crate) fn remove_invitation(&mut self, room: &RoomId) {
         self.invitations.remove(room);
         self.ignored.remove(room);
     }
 }
 
-/// Joins a room unless the bot is in it, and returns its id.
+/// Joins a room unless the bot is in it. Returns the room's id.
 async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<OwnedRoomId, MatrixError> {
     if let Some(id) = rooms::resolve(client, room).await?
         && client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined)

@@ -1,24 +1,28 @@
 //! Matrix rooms for Wardroom, through matrix-sdk.
 //!
-//! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. Modules in reading order:
+//! [`MatrixFactory`] reads `[bot.NAME.matrix]` and creates an account's [`Chat`]. Modules in reading order:
 //!
-//! - `config` (the table), `account` (the account as the engine sees it), `client` (clients of the homeserver and their errors in
-//!   `error`), `folder` (the account's files).
-//! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the account's keys,
-//!   which make this device trusted), `recovery_key` (the key that opens them).
-//! - Rooms: `sync` (the sync loop), `joined_rooms` (which rooms are served), `joins` (joins in the background), `rooms` (lookups),
-//!   `room_upgrades`, `backfill` (reads a room back to its mark).
-//! - Events in: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key of an encrypted
-//!   event), `sender_trust` and `trust_store` (whose keys are trusted), `pending_decryption` (events whose key is missing),
-//!   `convert` (an event as a message), `delivery` (a room's events, written to the inbox).
-//! - Messages out: `send`, `content` (text as event content), `attachment` (a text that is too long for a message).
+//! - `config` (the table), `account` (the [`Chat`] of one account), `client` (clients of the homeserver), `error`,
+//!   `folder` (the account's files).
+//! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the
+//!   account's keys, which make this device trusted), `recovery_key` (the key that decrypts them).
+//! - Rooms: `sync` (the sync loop), `joined_rooms` (the rooms that are served), `joins` (joins in the background),
+//!   `rooms` (lookups), `room_upgrades`, `backfill` (reads a room back to its cursor).
+//! - Received events: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key
+//!   of an encrypted event), `sender_trust` and `trust_store` (trusted devices and keys), `pending_decryption` (events
+//!   whose key is missing), `convert` (converts an event to a message), `delivery` (writes a room's events to the
+//!   inbox).
+//! - Sent messages: `send`, `content` (converts a text to event content), `attachment` (a text that is too long for a
+//!   message).
 //! - `probe`: `wardroom check --connect`.
 //!
-//! Architecture Invariant: a room's mark, kept by the engine, says how far its events are handled. The SDK's sync position does
-//! not, because it is stored before the events of that sync are handled.
-//! Architecture Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not encrypt. A
-//! received command acts only if the sender's device is trusted, unless the table sets `devices = "any"`.
-//! Not here: verification by comparing emoji. The bot's device is signed by its account's keys, and people's devices by theirs.
+//! Architecture Invariant: the engine's cursor of a room says how far the room's events are handled. The SDK's sync
+//! position does not, because the SDK stores it before the events of that sync are handled.
+//! Architecture Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not
+//! encrypt. A received command starts an action only if the sender's device is trusted, unless the table sets `devices
+//! = "any"`.
+//! Not here: verification by comparing emoji. The account's keys sign the bot's device, and people sign their own
+//! devices.
 
 // The SDK's futures nest deeper than rustc's default limit.
 #![recursion_limit = "256"]
@@ -61,18 +65,18 @@ use wardroom::{
 
 pub(crate) use config::{Config, Login};
 
-/// The name of the network: of its table, in keys and in the log.
+/// The network's name in `plugins.toml`, in keys and in logs.
 pub(crate) const NETWORK: &str = "matrix";
 
-/// Makes the Matrix accounts of a host.
+/// Creates the Matrix accounts of a host, one for each `[bot.NAME.matrix]`.
 #[derive(Debug, Clone)]
 pub struct MatrixFactory {
     state: PathBuf,
 }
 
 impl MatrixFactory {
-    /// `state` is the host's state folder. An account stores its session and keys below it in `matrix/BOT/`, which no other
-    /// process may use.
+    /// Creates a factory. `state` is the host's state folder. Each account stores its session and keys in the subfolder
+    /// `matrix/BOT/`, which no other process may use.
     pub fn new(state: PathBuf) -> Self {
         Self { state }
     }

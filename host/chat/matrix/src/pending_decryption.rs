@@ -1,9 +1,10 @@
-//! Events that could not be decrypted: kept until their key arrives, while their senders are asked to send them again.
+//! Events that could not be decrypted. They are stored until their keys arrive, and their senders are asked to send
+//! them again.
 //!
-//! Architecture Invariant: an event is on disk before its room's mark moves past it. It delays no other event and is not lost: it
-//! is kept until its key arrives or until it is too old to be handled.
-//! Architecture Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is skipped
-//! where the sender has sent the same text since.
+//! Architecture Invariant: an event is on disk before its room's cursor moves past it. It delays no other event, and it
+//! is stored until its key arrives or until it is too old to be handled.
+//! Architecture Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is
+//! skipped if the sender has sent the same text again.
 //! Not here: decryption (`decryption`), and the inbox (`delivery`).
 
 mod resend_request;
@@ -28,9 +29,9 @@ use crate::{
     room_event::{self, RawEvent},
 };
 
-/// How long a key may take before its event's sender is asked. It often arrives a moment after the event.
+/// Delay before an event's sender is asked to send it again. The key often arrives a moment after the event.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
-/// How long an event is kept, in seconds. The engine handles no older message.
+/// Maximum age of a stored event, in seconds. The engine handles no older message.
 const MAX_AGE: i64 = 24 * 60 * 60;
 
 /// An event that could not be decrypted.
@@ -40,47 +41,46 @@ pub(crate) struct PendingEvent {
     pub(crate) event: OwnedEventId,
     pub(crate) raw: RawEvent,
     sender: OwnedUserId,
-    /// When it was sent by its server's clock, at most the present time.
+    /// The time at which the event was sent, by its server's clock, but at most the present time.
     at: Timestamp,
-    /// The session whose key it needs.
+    /// The session whose key decrypts the event.
     session: String,
-    /// Whether its sender was asked to send it again.
+    /// Whether the sender was asked to send the event again.
     asked: bool,
-    /// Hashes of the texts that its sender sent after that.
+    /// Hashes of the texts that the sender sent after being asked.
     #[serde(rename = "said")]
     later_texts: BTreeSet<String>,
-    /// When its sender is asked.
+    /// The time at which the sender is asked.
     #[serde(skip, default = "after_grace_period")]
     due: Instant,
     #[serde(skip, default = "key_missing")]
     failure: DecryptionFailure,
 }
 
-/// The events of one account that could not be decrypted.
 #[derive(Debug)]
 pub(crate) struct PendingDecryption {
     file: PathBuf,
-    /// In the order of arrival.
+    /// The events in the order of arrival.
     events: Vec<PendingEvent>,
-    /// When each person was asked in a room.
+    /// The times at which a person was asked in a room.
     requests: HashMap<(OwnedRoomId, OwnedUserId), Vec<Instant>>,
 }
 
 impl PendingDecryption {
-    /// Loads the events of an account's folder.
+    /// Loads the stored events from an account's folder.
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "the file of messages that wait for their keys cannot be read; these messages are not handled");
+            tracing::warn!(path = %file.display(), %error, "the file with undecrypted messages cannot be read; these messages are not handled");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
     }
 
-    /// Keeps events, on disk when this returns.
+    /// Stores events. They are on disk when this function returns.
     ///
     /// # Errors
-    /// The file cannot be written; the mark must not move past these events.
+    /// The file cannot be written. The cursor must not move past these events.
     pub(crate) fn add(&mut self, room: &RoomId, events: Vec<(RawEvent, DecryptionFailure)>) -> Result<(), MatrixError> {
         let (now, before) = (Timestamp::now(), self.events.len());
         for (raw, failure) in events {
@@ -110,13 +110,13 @@ impl PendingDecryption {
             tracing::warn!(
                 %room,
                 dropped,
-                "too many messages cannot be decrypted; the oldest are dropped and are not handled when their keys arrive"
+                "too many undecrypted messages are stored; the oldest were dropped and are not handled when their keys arrive"
             );
         }
-        self.save().map_err(|error| MatrixError::local("messages that cannot be decrypted cannot be kept", &error))
+        self.save().map_err(|error| MatrixError::local("undecrypted messages cannot be stored", &error))
     }
 
-    /// Removes the events that were redacted by these messages: they are neither handled nor asked about.
+    /// Removes the events that these messages redact, so that they are not handled and their senders are not asked.
     pub(crate) fn remove_withdrawn(&mut self, room: &RoomId, messages: &[Incoming]) {
         let withdrawn = |message: &Incoming| match &message.reaction {
             Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
@@ -127,7 +127,8 @@ impl PendingDecryption {
         self.remove(&self.events.iter().filter(is_here).map(|event| event.event.clone()).collect());
     }
 
-    /// Records the texts of messages, on disk when this returns, where one may repeat an event whose sender was asked.
+    /// Records the texts of messages that may repeat an event whose sender was asked. The texts are on disk when this
+    /// function returns.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -147,16 +148,16 @@ impl PendingDecryption {
         if !changed {
             return Ok(());
         }
-        self.save().map_err(|error| MatrixError::local("repeated messages cannot be recorded", &error))
+        self.save().map_err(|error| MatrixError::local("the record of repeated messages cannot be stored", &error))
     }
 
-    /// The events that need a key of one of these sessions; all events for `None`.
+    /// Returns the events that need a key of one of these sessions; all events for `None`.
     pub(crate) fn waiting_for(&self, sessions: Option<&HashSet<String>>) -> Vec<PendingEvent> {
         let needs_key = |event: &&PendingEvent| sessions.is_none_or(|sessions| sessions.contains(&event.session));
         self.events.iter().filter(needs_key).cloned().collect()
     }
 
-    /// Whether an event's sender was asked to send it again and has sent this text since.
+    /// Returns whether an event's sender was asked to send it again and has sent this text since.
     pub(crate) fn was_sent_again(&self, event: &OwnedEventId, text: &str) -> bool {
         self.events.iter().any(|known| known.event == *event && known.later_texts.contains(&hash(text)))
     }
@@ -168,10 +169,10 @@ impl PendingDecryption {
         self.save_if(self.events.len() != before);
     }
 
-    /// Saves a change that may be lost: after a crash it is made again.
+    /// Saves a change whose loss is harmless, because it is made again after a crash.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
-            tracing::warn!(path = %self.file.display(), %error, "the messages that could not be decrypted cannot be written; retrying with the next change");
+            tracing::warn!(path = %self.file.display(), %error, "the file with undecrypted messages cannot be written; retrying with the next change");
         }
     }
 

@@ -1,7 +1,8 @@
-//! `wardroom check --connect`: logs in beside a running host and checks rooms and people.
+//! Implements `wardroom check --connect` for an account: logs in separately from a running host, and checks rooms and
+//! people.
 //!
-//! Architecture Invariant: it changes nothing. A login by password is followed by a logout, and nothing is written to the state
-//! folder.
+//! Architecture Invariant: the check changes nothing. A login by password is followed by a logout, and nothing is
+//! written to the state folder.
 
 use matrix_sdk::{
     Client,
@@ -14,13 +15,13 @@ use matrix_sdk::{
 
 use crate::{Config, Login, client, error::MatrixError, rooms};
 
-/// Returns what was found, or the problems, one line each.
+/// Returns one line per finding, or one line per problem if there are problems.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     let client =
         log_in(config).await.map_err(|error| vec![format!("{} at {}: {error}", config.user, config.homeserver)])?;
     let mut found = vec![format!("{} is logged in at {}", config.user, config.homeserver)];
     let mut problems = Vec::new();
-    // Rooms.
+    // Check the rooms.
     match client.send(joined_rooms::v3::Request::new()).await {
         Ok(joined) => {
             for room in &config.rooms {
@@ -31,18 +32,18 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
             }
         }
         Err(error) => {
-            problems.push(format!("the rooms of {} cannot be listed: {}", config.user, MatrixError::from(&error)));
+            problems.push(format!("the rooms of `{}` cannot be listed: {}", config.user, MatrixError::from(&error)));
         }
     }
-    // The account's keys.
+    // Check the account's keys.
     match has_keys(&client, &config.user).await {
-        Ok(true) => found.push(format!("{} has keys for encryption", config.user)),
+        Ok(true) => found.push(format!("{} has encryption keys", config.user)),
         Ok(false) => {
-            found.push(format!("{} has no keys for encryption yet: the bot creates them at its start", config.user));
+            found.push(format!("{} has no encryption keys yet; the bot creates them at its start", config.user));
         }
-        Err(error) => problems.push(format!("the keys of {} cannot be looked up: {error}", config.user)),
+        Err(error) => problems.push(format!("the encryption keys of `{}` cannot be looked up: {error}", config.user)),
     }
-    // People.
+    // Check the people.
     let people: Vec<OwnedUserId> = people.iter().filter_map(|id| UserId::parse(id.as_str()).ok()).collect();
     for person in &people {
         if let Err(line) = check_person(&client, person).await {
@@ -50,14 +51,16 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
         }
     }
     if !people.is_empty() {
-        found.push(format!("looked up {} people of the configuration", people.len()));
+        found.push(format!("people of the configuration found on the homeserver: {}", people.len()));
     }
     if matches!(config.login, Login::Password(_))
         && let Err(error) = client.logout().await
     {
         let error = MatrixError::from(error);
-        problems
-            .push(format!("{} cannot log out again: {error}; remove the device in its list of devices", config.user));
+        problems.push(format!(
+            "`{}` cannot log out after the check: {error}; remove the device from the account's list of devices",
+            config.user
+        ));
     }
     if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
@@ -74,13 +77,13 @@ async fn log_in(config: &Config) -> Result<Client, MatrixError> {
     Ok(client)
 }
 
-/// Checks that a person has a profile, which a homeserver has for everybody whom it knows.
+/// Checks that a person has a profile on the homeserver.
 async fn check_person(client: &Client, person: &OwnedUserId) -> Result<(), String> {
     match client.send(get_profile::v3::Request::new(person.clone())).await {
         Ok(_) => Ok(()),
         Err(error) => match MatrixError::from(&error) {
             MatrixError::Rejected { reason } => {
-                Err(format!("the homeserver does not know `{person}`: {reason}; correct the id in the configuration"))
+                Err(format!("the homeserver has no account `{person}`: {reason}; correct the id in the configuration"))
             }
             error => Err(format!("`{person}` cannot be looked up: {error}")),
         },
@@ -90,12 +93,12 @@ async fn check_person(client: &Client, person: &OwnedUserId) -> Result<(), Strin
 async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedRoomId]) -> Result<String, String> {
     match rooms::resolve(client, room).await {
         Ok(Some(id)) if joined.contains(&id) => match is_encrypted(client, &id).await {
-            Ok(true) => Ok(format!("in the room {room}, which is encrypted")),
-            Ok(false) => Ok(format!("in the room {room}")),
-            Err(error) => Err(format!("whether the room `{room}` is encrypted cannot be looked up: {error}")),
+            Ok(true) => Ok(format!("the bot is in the room {room}, which is encrypted")),
+            Ok(false) => Ok(format!("the bot is in the room {room}")),
+            Err(error) => Err(format!("the encryption of the room `{room}` cannot be looked up: {error}")),
         },
-        Ok(Some(_)) => Ok(format!("not in the room {room} yet: the bot joins at its start")),
-        Ok(None) => Err(format!("the homeserver does not know the room `{room}`; correct `rooms`, or create the room")),
+        Ok(Some(_)) => Ok(format!("the bot is not in the room {room} yet; it joins at its start")),
+        Ok(None) => Err(format!("the homeserver has no room `{room}`; correct `rooms`, or create the room")),
         Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
     }
 }
@@ -105,13 +108,13 @@ async fn is_encrypted(client: &Client, room: &RoomId) -> Result<bool, MatrixErro
     let request = get_state_event_for_key::v3::Request::new(room.to_owned(), StateEventType::RoomEncryption, key);
     match client.send(request).await.map_err(MatrixError::from) {
         Ok(_) => Ok(true),
-        // The state does not exist in a room that is not encrypted.
+        // A room that is not encrypted does not have this state.
         Err(MatrixError::Rejected { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Whether an account has a master key, which signs its devices.
+/// Returns whether an account has a master key, which signs the account's devices.
 async fn has_keys(client: &Client, user: &UserId) -> Result<bool, MatrixError> {
     let mut request = get_keys::v3::Request::new();
     request.device_keys.insert(user.to_owned(), Vec::new());

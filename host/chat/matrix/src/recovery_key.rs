@@ -1,7 +1,8 @@
-//! The recovery key, which opens the account's secrets on the homeserver for a device without keys.
+//! Loads and stores the recovery key, with which a new device decrypts the account's secrets on the homeserver.
 //!
-//! Architecture Invariant: a key that the bot creates is written to one file of the account's folder and to no other place: not
-//! to the log, which may be shipped, and not to a room. It is created once. An account that lost it is reported and gets no other.
+//! Architecture Invariant: a key that the bot creates is written to one file in the account's folder, and neither to
+//! the log nor to a room. The bot creates one key per account. If that key is lost, the bot reports that and creates no
+//! other.
 //! Not here: the use of the key (`cross_signing`).
 
 use std::{fs, io, path::PathBuf};
@@ -15,12 +16,12 @@ use crate::{
     folder::{self, io_error},
 };
 
-/// How far the bot came in creating a recovery key.
+/// The progress of the creation of a recovery key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum KeyCreation {
     #[serde(rename = "never")]
     NotStarted,
-    /// The homeserver may hold secrets under a key that was not written to its file.
+    /// The homeserver may hold secrets that are encrypted with a key that was not written to its file.
     #[serde(rename = "begun")]
     Started,
     /// The key was written to its file.
@@ -28,12 +29,12 @@ pub(crate) enum KeyCreation {
     Finished,
 }
 
-/// The file of the key that the bot created.
+/// Returns the path of the file with the key that the bot created.
 pub(crate) fn file(config: &Config) -> PathBuf {
     config.folder.join("recovery-key")
 }
 
-/// The configured key, or else the one in [`file`] while that exists.
+/// Returns the configured key. Without one, returns the key in [`file`], or `None` if that file does not exist.
 ///
 /// # Errors
 /// The key cannot be read.
@@ -50,19 +51,20 @@ pub(crate) fn load(config: &Config) -> Result<Option<Secret>, MatrixError> {
     }
 }
 
-/// How far the bot came in creating a key.
+/// Returns the progress of the creation of a key.
 ///
 /// # Errors
-/// The file of the progress cannot be read.
+/// The file with the progress cannot be read.
 pub(crate) fn creation(config: &Config) -> Result<KeyCreation, MatrixError> {
     let stored = folder::read_json(&creation_file(config)).map_err(|error| io_error(config, &error))?;
     Ok(stored.unwrap_or(KeyCreation::NotStarted))
 }
 
-/// Records that a key is about to be created. A crash between this and [`store`] leaves a key that nobody can read.
+/// Records that a key is about to be created. After a crash between this call and [`store`], nobody can read the
+/// created key.
 ///
 /// # Errors
-/// The file of the progress cannot be written.
+/// The file with the progress cannot be written.
 pub(crate) fn start_creation(config: &Config) -> Result<(), MatrixError> {
     folder::write_json(&creation_file(config), &KeyCreation::Started).map_err(|error| io_error(config, &error))
 }

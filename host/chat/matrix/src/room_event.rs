@@ -1,7 +1,7 @@
-//! An event of a room's timeline, with what is known of its encryption.
+//! An event of a room's timeline, with its encryption information.
 //!
-//! Architecture Invariant: a decrypted event carries its sender's words only. Memberships and redactions count only where they
-//! arrive unencrypted, because the homeserver checks the permissions of those alone.
+//! Architecture Invariant: a decrypted event is used only as a message of its sender. Memberships and redactions are
+//! accepted only from unencrypted events, because the homeserver checks the permissions of these alone.
 //! Not here: decryption (`decryption`), and events that cannot be decrypted (`pending_decryption`).
 
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use matrix_sdk::{
 use serde_json::Value;
 use wardroom::Timestamp;
 
-/// The JSON of an event.
+/// The JSON of an event in a room's timeline.
 pub(crate) type RawEvent = Raw<AnySyncTimelineEvent>;
 
 /// An event of a room's timeline.
 #[derive(Debug, Clone)]
 pub(crate) struct RoomEvent {
-    /// The event, decrypted where that was possible.
+    /// The event, decrypted if possible.
     pub(crate) raw: RawEvent,
-    /// The device that encrypted it; `None` for an event that was sent unencrypted or is still encrypted.
+    /// The device that encrypted the event; `None` for an event that was sent unencrypted or is still encrypted.
     pub(crate) encryption_info: Option<Arc<EncryptionInfo>>,
-    /// The deduplication key of its ciphertext, where that was seen (`ciphertext_id`).
+    /// The deduplication key of the ciphertext (`ciphertext_id`); `None` if the ciphertext is not at hand.
     pub(crate) ciphertext_id: Option<String>,
 }
 
@@ -40,19 +40,19 @@ impl From<&TimelineEvent> for RoomEvent {
 }
 
 impl RoomEvent {
-    /// Whether the content is still encrypted.
+    /// Returns whether the content is still encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         // A redacted event has no content.
         let content = || self.raw.get_field::<Value>("content").ok().flatten();
         self.is_of_type("m.room.encrypted") && content().is_some_and(|content| content["algorithm"].is_string())
     }
 
-    /// Whether it was sent unencrypted and has this type.
+    /// Returns whether the event was sent unencrypted and has this type.
     pub(crate) fn is_unencrypted(&self, kind: &str) -> bool {
         self.encryption_info.is_none() && self.is_of_type(kind)
     }
 
-    /// The session of a decrypted event.
+    /// Returns the id of the session that encrypted a decrypted event.
     pub(crate) fn session(&self) -> Option<&str> {
         self.encryption_info.as_deref().and_then(EncryptionInfo::session_id)
     }
@@ -70,19 +70,20 @@ impl RoomEvent {
     }
 }
 
-/// An event's id and the time that its sender's server gave it.
+/// Returns an event's id, and its time by the clock of its sender's server.
 pub(crate) fn id_and_time(raw: &RawEvent) -> Option<(OwnedEventId, Timestamp)> {
     let event = raw.get_field::<OwnedEventId>("event_id").ok()??;
     let millis = raw.get_field::<i64>("origin_server_ts").ok().flatten().unwrap_or(0);
     Some((event, timestamp(millis)))
 }
 
-/// A time from milliseconds since 1970; 1970 itself where the number is no time.
+/// Converts milliseconds since 1970 to a time. Returns 1970 if the number is out of range.
 pub(crate) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The unencrypted fields of an encrypted event: the id of the session whose key it needs, and the root of its thread.
+/// Returns the unencrypted fields of an encrypted event: the id of the session whose key decrypts it, and the root of
+/// its thread.
 pub(crate) fn session_and_thread(raw: &RawEvent) -> (String, Option<OwnedEventId>) {
     let content = raw.get_field::<Value>("content").ok().flatten().unwrap_or_default();
     let session = content["session_id"].as_str().unwrap_or_default().to_owned();

@@ -1,7 +1,7 @@
-//! Upgraded rooms: a room that was closed and names its successor.
+//! Room upgrades: a closed room names its successor.
 //!
-//! Architecture Invariant: a successor counts only if it names the closed room as its predecessor. Otherwise a person who may close
-//! a room could bring the bot into any room.
+//! Architecture Invariant: a successor counts only if it names the closed room as its predecessor. Otherwise a person
+//! who may close a room could bring the bot into any room.
 
 use matrix_sdk::{
     Client, Room, RoomState,
@@ -19,16 +19,16 @@ use serde_json::Value;
 
 use crate::error::MatrixError;
 
-/// The longest chain of upgrades that is followed.
+/// Maximum length of a chain of upgrades.
 pub(crate) const MAX_UPGRADES: usize = 32;
 
-/// The successor that a closed room names.
+/// Returns the successor that a closed room names.
 pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
     room.successor_room().map(|next| next.room_id).filter(|next| next != room.room_id())
 }
 
-/// Joins the successor that a room names. Returns whether it is one; the bot leaves a room that does not name the closed room as
-/// its predecessor.
+/// Joins the successor that a room names. Returns whether the successor names the room as its predecessor. If it does
+/// not, the bot leaves it again.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the join.
@@ -47,7 +47,7 @@ pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bo
     if is_confirmed {
         tracing::info!(room = %room.room_id(), %successor, "the room was upgraded; continuing in its successor");
     } else {
-        tracing::warn!(room = %room.room_id(), %successor, "the room names a successor that does not name it as the one before: not followed; hint: invite the bot to the successor where the upgrade is genuine");
+        tracing::warn!(room = %room.room_id(), %successor, "ignored a room upgrade, because the successor does not name the room as its predecessor; hint: invite the bot to the successor if the upgrade is genuine");
         if !was_joined {
             client.send(leave_room::v3::Request::new(successor.to_owned())).await?;
         }
@@ -55,8 +55,8 @@ pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bo
     Ok(is_confirmed)
 }
 
-/// The joined room at the end of a chain of upgrades in which each room names the next and the next names it; `None` where the
-/// room has no such successor.
+/// Follows the upgrades of a room and returns the last successor that the bot has joined; `None` if there is none. Each
+/// successor must name its predecessor.
 pub(crate) fn latest_successor(client: &Client, id: &RoomId) -> Option<Room> {
     let mut latest: Option<Room> = None;
     for _ in 0..MAX_UPGRADES {
@@ -71,7 +71,7 @@ pub(crate) fn latest_successor(client: &Client, id: &RoomId) -> Option<Room> {
     latest
 }
 
-/// The server of the person who closed a room, which knows the successor.
+/// Returns the server of the person who closed a room. The join of the successor is sent through that server.
 async fn server_of_upgrade(room: &Room) -> Vec<OwnedServerName> {
     let tombstone = room.get_state_event_static::<RoomTombstoneEventContent>().await.ok().flatten();
     let sender = tombstone.and_then(|event| match event {

@@ -1,4 +1,4 @@
-//! Lookups of rooms and their members.
+//! Looks up rooms and their members.
 
 use matrix_sdk::{
     Client, RoomMemberships, RoomState,
@@ -9,7 +9,7 @@ use wardroom_account::display_name;
 
 use crate::{error::MatrixError, room_upgrades::latest_successor};
 
-/// The id of a room; the homeserver is asked for that of an alias. `None` where the homeserver does not know the alias.
+/// Returns a room's id. An alias is looked up on the homeserver; `None` if the homeserver does not have it.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -28,12 +28,13 @@ pub(crate) async fn resolve(client: &Client, room: &OwnedRoomOrAliasId) -> Resul
     }
 }
 
-/// The id of a joined room by its id or alias, or that of its latest successor.
+/// Returns the id of a joined room, or of its latest successor. `name` is the room's id or alias. Returns `None` if the
+/// bot is not in the room.
 ///
 /// # Errors
 /// The homeserver does not answer.
 pub(crate) async fn joined_room_id(client: &Client, name: &str) -> Result<Option<String>, SendError> {
-    // The name can be that of a room on another network.
+    // The name may belong to a room of another network.
     let Ok(room) = OwnedRoomOrAliasId::try_from(name) else { return Ok(None) };
     let Some(id) = resolve(client, &room).await.map_err(SendError::from)? else { return Ok(None) };
     if let Some(successor) = latest_successor(client, &id) {
@@ -43,12 +44,13 @@ pub(crate) async fn joined_room_id(client: &Client, name: &str) -> Result<Option
     Ok(is_joined.then(|| id.to_string()))
 }
 
-/// The members of a room without the bot.
+/// Returns the members of a room without the bot.
 ///
 /// # Errors
-/// [`SendError::Never`] where the bot is not in the room; [`SendError::Later`] where the homeserver does not answer.
+/// [`SendError::Never`] if the bot is not in the room; [`SendError::Later`] if the homeserver does not answer.
 pub(crate) async fn members(client: &Client, room: &str) -> Result<Vec<Person>, SendError> {
-    let not_joined = || SendError::Never { reason: format!("the bot is not in the room `{room}`; invite it there") };
+    let not_joined =
+        || SendError::Never { reason: format!("the bot is not in the room `{room}`; invite it to the room") };
     let id = RoomId::parse(room).map_err(|_| not_joined())?;
     let room = client.get_room(&id).filter(|room| room.state() == RoomState::Joined).ok_or_else(not_joined)?;
     let members = room.members(RoomMemberships::JOIN).await.map_err(MatrixError::from)?;

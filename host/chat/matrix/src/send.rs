@@ -1,9 +1,9 @@
 //! Sends one message, and searches a room for a message that was sent before.
 //!
-//! Architecture Invariant: a message's key always gives the same transaction id, so that the homeserver answers a repeated send
-//! from the same device with the first event. This module retries nothing; the outbox does.
-//! Architecture Invariant: the room alone decides whether an event is encrypted. Where that is not known, nothing is sent. The key
-//! of a message is part of its encrypted content.
+//! Architecture Invariant: a key always gives the same transaction id, so that the homeserver deduplicates a repeated
+//! send from the same device. This module does not retry; the outbox does.
+//! Architecture Invariant: the encryption state of the room alone decides whether an event is encrypted. Nothing is
+//! sent while that state is unknown. The key of a message is part of its encrypted content.
 
 use matrix_sdk::{
     Client, Room, RoomState,
@@ -25,7 +25,7 @@ use crate::{
     room_upgrades::latest_successor, rooms,
 };
 
-/// How many pages a search reads, of a hundred events each.
+/// Maximum number of pages that a search reads. A page has 100 events.
 const SEARCH_PAGES: usize = 5;
 
 const MESSAGE: &str = "m.room.message";
@@ -34,12 +34,12 @@ const REACTION: &str = "m.reaction";
 /// Sends a message and returns the event's id.
 ///
 /// # Errors
-/// [`SendError::Later`] where a retry can succeed, [`SendError::Never`] otherwise.
+/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn send(client: &Client, message: &Outgoing) -> Result<String, SendError> {
     let id = room_id(client, &message.room).await?;
     let sent = send_to(&joined_room(client, &id).await?, &message.key, &message.body).await;
     match (sent, &message.body) {
-        // An upgraded room accepts no message. Its successor does not have the thread.
+        // An upgraded room accepts no message, so send to its successor. The thread does not exist there.
         (Err(SendError::Never { reason }), Body::Say { text, .. }) => match latest_successor(client, &id) {
             Some(next) => send_to(&next, &message.key, &Body::Say { text: text.clone(), thread: None }).await,
             None => Err(SendError::Never { reason }),
@@ -55,7 +55,7 @@ async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendErro
             if content::fits(text) {
                 return send_event(room, MESSAGE, content::message(text, thread, key), key).await;
             }
-            // The file is sent first, so that a message that is found has its file.
+            // Send the file first: if a search finds the message, its file was sent, too.
             let text = attachment::send(room, text, thread, key).await?;
             send_event(room, MESSAGE, content::message(&text, thread, key), key).await
         }
@@ -66,19 +66,19 @@ async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendErro
     }
 }
 
-/// Sends an event, encrypted where the room is, and returns its id.
+/// Sends an event, encrypted if the room is encrypted. Returns the event's id.
 ///
 /// # Errors
-/// [`SendError`].
+/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &str) -> Result<String, SendError> {
     let encryption = room.latest_encryption_state().await.map_err(MatrixError::from)?;
     if encryption.is_unknown() {
-        let reason = "the homeserver does not tell whether the room is encrypted".to_owned();
+        let reason = "the homeserver has not reported whether the room is encrypted".to_owned();
         return Err(SendError::Later { after: None, reason });
     }
     match room.send_raw(kind, content).with_transaction_id(&transaction_id(key)).await {
         Ok(sent) => Ok(sent.response.event_id.to_string()),
-        // An earlier attempt added the reaction. Its event id is found by a search only.
+        // An earlier attempt added the reaction, so search for its event id.
         Err(error) if matches!(error.client_api_error_kind(), Some(ErrorKind::DuplicateAnnotation)) => {
             Ok(search(room, key).await.ok().flatten().unwrap_or_default())
         }
@@ -86,10 +86,10 @@ pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &st
     }
 }
 
-/// Searches a room and its successor for the bot's event with this key.
+/// Searches a room and its successor for the bot's event with this key. Returns the event's id.
 ///
 /// # Errors
-/// [`SendError`].
+/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Option<String>, SendError> {
     let id = room_id(client, name).await?;
     let found = search(&joined_room(client, &id).await?, key).await?;
@@ -99,10 +99,10 @@ pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Optio
     }
 }
 
-/// Searches the newest events of one room for the bot's event with this key.
+/// Searches the newest events of one room for the bot's event with this key. Returns the event's id.
 ///
 /// # Errors
-/// [`SendError`].
+/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn search(room: &Room, key: &str) -> Result<Option<String>, SendError> {
     let client = room.client();
     let Some(me) = client.user_id() else { return Ok(None) };
@@ -134,22 +134,22 @@ pub(crate) async fn search(room: &Room, key: &str) -> Result<Option<String>, Sen
     Ok(None)
 }
 
-/// The transaction id of a key. It is a hash, because a key can have any length and characters and the id is part of a URL.
+/// Returns the transaction id of a key. It is a hash, because a key can have any length and any characters, and the id
+/// is part of a URL.
 fn transaction_id(key: &str) -> OwnedTransactionId {
     let hash = hex::encode(Sha256::digest(key));
     format!("wardroom-{}", &hash[..40]).into()
 }
 
-/// The id of a room by its id or alias.
+/// Returns the id of a room. `room` is the room's id or alias.
 async fn room_id(client: &Client, room: &str) -> Result<OwnedRoomId, SendError> {
-    let unknown = || SendError::Never {
-        reason: format!("the homeserver does not know the room `{room}`; correct its id or alias"),
-    };
+    let unknown =
+        || SendError::Never { reason: format!("the homeserver has no room `{room}`; correct its id or alias") };
     let named = OwnedRoomOrAliasId::try_from(room).map_err(|_| unknown())?;
     rooms::resolve(client, &named).await?.ok_or_else(unknown)
 }
 
-/// A joined room. The homeserver is asked about a room that no sync has delivered yet.
+/// Returns a joined room. If no sync has delivered the room, the homeserver is asked whether the bot is in it.
 async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
     if let Some(room) = client.get_room(id).filter(|room| room.state() == RoomState::Joined) {
         return Ok(room);
@@ -157,7 +157,7 @@ async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
     let joined = client.send(joined_rooms::v3::Request::new()).await.map_err(|error| MatrixError::from(&error))?;
     Err(match joined.joined_rooms.iter().any(|room| room == id) {
         true => SendError::Later { after: None, reason: format!("no sync has delivered the room `{id}` yet") },
-        false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it there") },
+        false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
     })
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_key_always_has_the_same_transaction_id() {
-        // The literal id: another hash in a later release would send messages twice after an update.
+        // The id is a literal: another hash in a later release would send messages twice after an update.
         assert_eq!(transaction_id("7f3a/card").as_str(), "wardroom-993956c1e9d314334763601ac0a70f81a6e20c09");
         assert_ne!(transaction_id("7f3a/card"), transaction_id("7f3a/card#2"));
     }

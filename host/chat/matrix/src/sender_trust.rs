@@ -1,4 +1,4 @@
-//! Whether an event of an encrypted room may act in its sender's name.
+//! Decides whether an event of an encrypted room may start actions in its sender's name.
 
 use matrix_sdk::{
     Room,
@@ -7,7 +7,7 @@ use matrix_sdk::{
 
 use crate::{Config, config::Devices, room_event::RoomEvent, trust_store::TrustStore};
 
-/// Why an event may not be its sender's, in words for them; `None` where it is trusted.
+/// Returns the reason why an event is not trusted, as a text for its sender; `None` if the event is trusted.
 pub(crate) async fn distrust_reason(
     room: &Room,
     event: &RoomEvent,
@@ -15,46 +15,48 @@ pub(crate) async fn distrust_reason(
     trust_store: &TrustStore,
 ) -> Option<String> {
     let Some(info) = &event.encryption_info else {
-        return Some("It was sent unencrypted in an encrypted room, where the homeserver could have forged it. Send it encrypted.".into());
+        return Some("The message was sent unencrypted in an encrypted room, so the homeserver could have forged it. Send it encrypted.".into());
     };
     let mut info = info.clone();
-    let mut reason = judge(&info.verification_state, config.devices);
+    let mut reason = device_distrust_reason(&info.verification_state, config.devices);
     if reason.is_some() {
-        // A message is often the first sign of a new device, so its owner's devices are looked up once more.
+        // A message is often the first sign of a new device, so look up its sender's devices once more.
         let (Some(sender), Some(session)) = (event.sender(), event.session()) else { return reason };
         if trust_store.may_look_up(&sender, session) {
             let _ = room.client().encryption().request_user_identity(&sender).await;
         }
         let Some(current) = room.get_encryption_info(session, &sender).await else { return reason };
-        reason = judge(&current.verification_state, config.devices);
+        reason = device_distrust_reason(&current.verification_state, config.devices);
         info = current;
     }
     match reason {
-        // `devices = "any"` trusts every device, so master keys do not matter there.
+        // `devices = "any"` trusts every device, so master keys are not checked then.
         None if config.devices == Devices::CrossSigned => trust_store.distrust_reason(&room.client(), &info).await,
         reason => reason,
     }
 }
 
-/// Judges a device by what the SDK verified of it.
-fn judge(state: &VerificationState, devices: Devices) -> Option<String> {
+/// Returns the reason why a device is not trusted, by the SDK's verification state.
+fn device_distrust_reason(state: &VerificationState, devices: Devices) -> Option<String> {
     let VerificationState::Unverified(level) = state else { return None };
     let reason = match (level, devices) {
-        // The device is signed by its owner. The bot does not compare keys by hand.
+        // The device is signed by its owner. Manual comparison of keys is not supported.
         (VerificationLevel::UnverifiedIdentity, _) => return None,
-        (VerificationLevel::MismatchedSender, _) => "It was encrypted by a device of another person than its sender.",
+        (VerificationLevel::MismatchedSender, _) => {
+            "The message was encrypted by a device of another person. Send the message again from your own device."
+        }
         (VerificationLevel::VerificationViolation, _) => {
-            "Your encryption keys are not those that were verified before. Ask an operator to accept the new ones."
+            "Your encryption keys differ from those that were verified before. Ask an operator to accept the new keys."
         }
         (VerificationLevel::UnsignedDevice | VerificationLevel::None(_), Devices::Any) => return None,
         (VerificationLevel::UnsignedDevice, _) => {
-            "It was sent from a device that is not verified. Verify it with another device of yours or with your recovery key, and send it again."
+            "The message was sent from a device that is not verified. Verify the device with another device of yours or with your recovery key, and send the message again."
         }
         (VerificationLevel::None(DeviceLinkProblem::InsecureSource), _) => {
-            "Its key came from a backup, which does not prove who sent it. Send it again."
+            "The key of the message came from a backup, which does not prove who sent the message. Send the message again."
         }
         (VerificationLevel::None(_), _) => {
-            "The device that sent it cannot be determined. Send it again from a verified device."
+            "The device that sent the message is unknown. Send the message again from a verified device."
         }
     };
     Some(reason.to_owned())
@@ -69,14 +71,14 @@ mod tests {
         let state = VerificationState::Unverified;
         let unknown_device = || VerificationLevel::None(DeviceLinkProblem::MissingDevice);
         for devices in [Devices::CrossSigned, Devices::Any] {
-            assert_eq!(judge(&VerificationState::Verified, devices), None);
-            assert_eq!(judge(&state(VerificationLevel::UnverifiedIdentity), devices), None);
+            assert_eq!(device_distrust_reason(&VerificationState::Verified, devices), None);
+            assert_eq!(device_distrust_reason(&state(VerificationLevel::UnverifiedIdentity), devices), None);
             // `devices = "any"` does not allow one person to send as another.
-            assert!(judge(&state(VerificationLevel::MismatchedSender), devices).is_some());
+            assert!(device_distrust_reason(&state(VerificationLevel::MismatchedSender), devices).is_some());
         }
         for level in [VerificationLevel::UnsignedDevice, unknown_device()] {
-            assert!(judge(&state(level.clone()), Devices::CrossSigned).is_some());
-            assert_eq!(judge(&state(level), Devices::Any), None);
+            assert!(device_distrust_reason(&state(level.clone()), Devices::CrossSigned).is_some());
+            assert_eq!(device_distrust_reason(&state(level), Devices::Any), None);
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The account's session: restored at each start, created anew where it cannot be restored.
+//! The account's session: restored at each start, or created anew if that fails.
 //!
-//! Architecture Invariant: the session file and the store of keys belong to one device. Where one of them is missing or belongs
-//! to another device, a new device replaces it: a device without its keys decrypts nothing and is trusted by nobody.
-//! Architecture Invariant: the store of an abandoned device is kept until the next device has imported the account's own keys
-//! from it.
+//! Architecture Invariant: the session file and the key store belong to one device. If one of them is missing or
+//! belongs to another device, a new device replaces the old one, because a device without its keys cannot decrypt
+//! messages and is not trusted.
+//! Architecture Invariant: the store of an abandoned device is kept until the next device has imported the account's
+//! own keys from it.
 //! Not here: the account's own keys (`cross_signing`), and the clients (`client`).
 
 use std::io;
@@ -24,17 +25,17 @@ use crate::{
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StoredSession {
     homeserver: String,
-    /// The hash of the operator's access token; `None` for a login by password.
+    /// Hash of the operator's access token; `None` for a login by password.
     #[serde(rename = "token")]
     token_hash: Option<String>,
-    /// Whether the homeserver requests the password again and keeps the device meanwhile.
+    /// Whether the homeserver requires a new login and keeps the device.
     #[serde(default, rename = "asked_again")]
     login_requested: bool,
     session: MatrixSession,
 }
 
 impl StoredSession {
-    /// Reads the session file. A file that cannot be read counts as missing: a new session can always be created.
+    /// Reads the session file. A file that cannot be read counts as missing, because a new session can be created.
     fn load(config: &Config) -> Option<Self> {
         folder::read_json(&folder::session_file(config)).ok().flatten()
     }
@@ -42,13 +43,13 @@ impl StoredSession {
     fn store(&self, config: &Config) -> Result<(), MatrixError> {
         let mut stored = self.clone();
         if stored.token_hash.is_some() {
-            // The operator's access token is not written to a second place.
+            // Do not write the operator's access token to a second place.
             stored.session.tokens.access_token = String::new();
         }
         folder::write_json(&folder::session_file(config), &stored).map_err(|error| io_error(config, &error))
     }
 
-    /// Whether it is a session of the configured account, homeserver, token and device.
+    /// Returns whether the session belongs to the configured account, homeserver, token and device.
     fn matches(&self, config: &Config, secret: &Secret) -> bool {
         let token_hash = match &config.login {
             Login::Password(_) => None,
@@ -68,7 +69,7 @@ impl StoredSession {
 /// Restores the account's session, or creates one.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] where the configuration must change first.
+/// [`MatrixError::Rejected`] if the operator must correct the configuration.
 pub(crate) async fn open(config: &Config) -> Result<Client, MatrixError> {
     let secret = client::secret(config)?;
     folder::create(config)?;
@@ -80,7 +81,7 @@ pub(crate) async fn open(config: &Config) -> Result<Client, MatrixError> {
     Ok(client)
 }
 
-/// Deletes the session. The store of keys stays until the next device has imported the account's keys from it.
+/// Deletes the session. The key store is kept until the next device has imported the account's keys from it.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -88,7 +89,7 @@ pub(crate) fn discard(config: &Config) -> Result<(), MatrixError> {
     folder::remove(&folder::session_file(config)).map_err(|error| io_error(config, &error))
 }
 
-/// Deletes a session whose device lost its keys, and logs the device out where the homeserver can be reached.
+/// Deletes a session whose device lost its keys, and logs the device out if the homeserver can be reached.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -101,7 +102,7 @@ pub(crate) async fn abandon(config: &Config) -> Result<(), MatrixError> {
     Ok(())
 }
 
-/// Records that the homeserver requests the password again for the same device. The next [`open`] sends it.
+/// Records that the homeserver requires a new login as the same device. The next [`open`] logs in.
 ///
 /// # Errors
 /// The session file cannot be read or written.
@@ -125,11 +126,11 @@ pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Re
     }
 }
 
-/// Continues the stored session, or replaces its device where the store of keys is missing or damaged.
+/// Continues the stored session, or replaces its device if the key store is missing or damaged.
 async fn restore_or_replace(config: &Config, secret: &Secret, stored: StoredSession) -> Result<Client, MatrixError> {
     let device = stored.session.meta.device_id.clone();
     let key_store = device_recovery::inspect_key_store(config, &stored.session).await?;
-    // The inspection can have refreshed the tokens.
+    // The inspection may have refreshed the tokens.
     let stored = StoredSession::load(config).unwrap_or(stored);
     let damage = match key_store {
         KeyStore::Missing => format!("is missing in `{}`", config.folder.display()),
@@ -139,13 +140,13 @@ async fn restore_or_replace(config: &Config, secret: &Secret, stored: StoredSess
             Err(error) => format!("cannot be read ({error})"),
         },
     };
-    // The device of a token cannot be replaced; only the operator can create another token.
+    // The device of an access token cannot be replaced. Only the operator can create another token.
     if let Login::Token { token, .. } = &config.login {
         return Err(device_recovery::token_needs_new_device(config, &device, token));
     }
     tracing::warn!(
         user = %config.user, %device,
-        "the store with the encryption keys of this device {damage}; logging in as a new device, which cannot read messages that were encrypted for the old one alone"
+        "the key store of this device {damage}; logging in as a new device, which cannot read messages that were encrypted only for the old one"
     );
     let client = create(config, secret, Some(&stored)).await?;
     device_recovery::log_out(config, stored.session).await;
@@ -187,7 +188,7 @@ async fn create(config: &Config, secret: &Secret, old: Option<&StoredSession>) -
         }
         Login::Token { token, .. } => {
             let session = client::token_session(config, secret, token).await?;
-            // A new token of the same device uses the stores that are there.
+            // A new token of the same device uses the existing stores.
             let is_same_device =
                 |old: &StoredSession| old.session.meta == session.meta && old.homeserver == config.homeserver.as_str();
             if !(old.is_some_and(is_same_device) && device_recovery::has_key_store(config)) {

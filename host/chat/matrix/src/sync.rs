@@ -1,8 +1,8 @@
-//! The sync loop of one session: requests what is new, and handles it before the next request.
+//! The sync loop of one session: requests new events, and handles them before the next request.
 //!
-//! Architecture Invariant: the next sync begins after the inbox holds what the last one delivered. Where events can be missing (at
-//! each start, after each error, where the homeserver left events out), a room is read back to its mark before a newer event moves
-//! that mark.
+//! Architecture Invariant: the next sync begins after the inbox holds what the last sync delivered. If events can be
+//! missing (at each start, after each error, after a sync that left events out), the room is backfilled to its cursor
+//! before a newer event moves that cursor.
 //! Not here: the events of one room (`sync/rooms`).
 
 mod rooms;
@@ -43,12 +43,11 @@ use crate::{
     room_upgrades,
 };
 
-/// How long the homeserver may hold a sync while nothing is new.
+/// Maximum time that the homeserver may hold a sync without new events.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most events of a queued room that are buffered. The next read back finds the events that are dropped.
+/// Maximum number of buffered events per queued room. The next backfill finds events that were dropped.
 const MAX_BUFFERED: usize = 1_000;
 
-/// The sync loop of one session.
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     client: Client,
@@ -60,7 +59,7 @@ pub(crate) struct SyncLoop<'a> {
     cross_signing: CrossSigning<'a>,
 }
 
-/// The ids of the sessions whose room keys arrived; `None` where some ids were missed.
+/// The ids of the sessions whose room keys arrived; `None` if some ids were missed.
 type ArrivedKeys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> SyncLoop<'a> {
@@ -78,13 +77,14 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// Syncs until the session ends; returns why. `ready` is called after the first sync, from which on messages can be sent.
+    /// Syncs until the session ends, and returns the reason. Calls `ready` after the first sync; messages can be sent
+    /// from then on.
     pub(crate) async fn run(&mut self, outage: &mut Outage, link: &Link, ready: impl Fn()) -> MatrixError {
         let mut backoff = Backoff::default();
         let mut tasks = JoinSet::new();
         let mut keys = watch_room_keys(&self.client, &mut tasks).await;
         let mut key_conflicts = self.client.subscribe_to_duplicate_key_upload_errors();
-        // The first sync of a device delivers every room as if it were new.
+        // The first sync of a device delivers every room as a new room.
         let mut is_initial = !self.has_sync_position().await;
         let mut is_first = true;
         loop {
@@ -101,8 +101,8 @@ impl<'a> SyncLoop<'a> {
                 Ok(response) => {
                     outage.record_recovery();
                     backoff.reset();
-                    // The device is signed before the bot reads or sends: other devices decide with its first message whether they
-                    // trust it.
+                    // Sign the device before the bot reads or sends, because other devices decide at its first message
+                    // whether they trust it.
                     self.cross_signing.set_up_when_due().await;
                     if is_first {
                         self.start().await;
@@ -114,7 +114,7 @@ impl<'a> SyncLoop<'a> {
             }
             (is_first, is_initial) = (false, false);
             if key_conflicts.try_recv().is_ok() {
-                let reason = "the homeserver has other one-time keys of this device, so its store is an old copy or two programs use it".to_owned();
+                let reason = "the homeserver has other one-time keys of this device, so the key store is an old copy, or two programs use the device".to_owned();
                 return MatrixError::DeviceKeysLost { reason };
             }
             if let Err(end) = self.read_back_due_rooms().await {
@@ -125,7 +125,7 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// The time until a room is to be read back or the account's keys are to be set up.
+    /// Returns the time until a backfill or the set-up of the account's keys is due.
     fn time_until_due(&self, now: Instant) -> Duration {
         let backfill = match self.backfill.due(now).is_empty() {
             false => Some(Duration::ZERO),
@@ -135,14 +135,14 @@ impl<'a> SyncLoop<'a> {
         due.unwrap_or(SYNC_TIMEOUT)
     }
 
-    /// Runs one sync. Pending events are decrypted and due requests are sent while it waits. The sync is a task that always runs
-    /// to its end: the homeserver deletes what it delivered, and that includes keys.
+    /// Runs one sync. While the sync waits, pending events are decrypted and due requests are sent. The sync is a task
+    /// that always runs to its end, because the homeserver deletes delivered keys.
     async fn sync(&mut self, timeout: Duration, keys: &mut ArrivedKeys) -> Result<SyncResponse, MatrixError> {
         let client = self.client.clone();
         let mut sync = JoinSet::new();
         sync.spawn(async move { client.sync_once(SyncSettings::new().filter(filter()).timeout(timeout)).await });
         loop {
-            // Computed anew in each iteration. Without a due request the pause is longer than any sync.
+            // Computed anew in each iteration. Without a planned request the sleep is longer than any sync.
             let request_in = self.delivery.time_until_request(Instant::now()).unwrap_or(SYNC_TIMEOUT * 2);
             tokio::select! {
                 done = sync.join_next() => {
@@ -170,7 +170,7 @@ impl<'a> SyncLoop<'a> {
 
     /// Starts the background work of a session after its first sync.
     async fn start(&mut self) {
-        tracing::info!(user = %self.config.user, homeserver = %self.config.homeserver, "connected");
+        tracing::info!(user = %self.config.user, homeserver = %self.config.homeserver, "connected to the homeserver");
         self.delivery.look_up_own_name(&self.client).await;
         self.queue_all_rooms();
         self.joined_rooms.prune(&self.client);
@@ -183,11 +183,11 @@ impl<'a> SyncLoop<'a> {
         for room in self.client.joined_rooms() {
             self.follow_upgrade(&room);
         }
-        // Keys that arrived while the bot did not run.
+        // Use the keys that arrived while the bot did not run.
         self.retry_decryption(None).await;
     }
 
-    /// Decrypts pending events, also those of rooms that are not decided yet.
+    /// Decrypts pending events of all rooms that are not ignored.
     async fn retry_decryption(&mut self, sessions: Option<&HashSet<String>>) {
         let Self { client, delivery, joined_rooms, inbox, .. } = self;
         let is_served =
@@ -206,7 +206,7 @@ impl<'a> SyncLoop<'a> {
         self.joins.join_successor(room, successor);
     }
 
-    /// Records the joins that ended, and looks up the configured aliases.
+    /// Records the finished joins, and looks up the configured aliases.
     async fn update_joined_rooms(&mut self) {
         for joined in self.joins.take_finished() {
             match joined {
@@ -223,7 +223,7 @@ impl<'a> SyncLoop<'a> {
         self.joined_rooms.membership(room, |person| self.inbox.is_admin(person))
     }
 
-    /// Handles what a sync delivered.
+    /// Handles the response of a sync.
     async fn handle(&mut self, response: SyncResponse, is_initial: bool) {
         for room in response.rooms.invited.keys() {
             if let Some(room) = self.client.get_room(room) {
@@ -231,12 +231,12 @@ impl<'a> SyncLoop<'a> {
             }
         }
         for room in response.rooms.left.keys() {
-            self.joins.forget_invitation(room);
+            self.joins.remove_invitation(room);
             self.joined_rooms.remove(room);
             self.backfill.remove(room);
         }
         for (id, update) in response.rooms.joined {
-            self.joins.forget_invitation(&id);
+            self.joins.remove_invitation(&id);
             if let Some(room) = self.client.get_room(&id) {
                 self.follow_upgrade(&room);
             }
@@ -246,7 +246,7 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// Receives the ids of the sessions whose keys arrive, by sync or from the backup, until the tasks are dropped.
+/// Receives the ids of the sessions whose keys arrive, by sync or from the backup, until `tasks` is dropped.
 async fn watch_room_keys(client: &Client, tasks: &mut JoinSet<()>) -> ArrivedKeys {
     let (sender, keys) = mpsc::unbounded_channel();
     if let Some(stream) = client.encryption().room_keys_received_stream().await {
@@ -263,7 +263,7 @@ async fn watch_room_keys(client: &Client, tasks: &mut JoinSet<()>) -> ArrivedKey
     keys
 }
 
-/// Events and members of rooms; no presence, typing notices or receipts.
+/// Returns the filter of the sync: events and members of rooms, without presence, typing notices and receipts.
 fn filter() -> SyncFilter {
     let mut filter = FilterDefinition::default();
     filter.presence = Filter::ignore_all();

@@ -1,16 +1,17 @@
-//! The master keys of people: the key that the configuration names, or else the first one that was seen (trust on first use).
+//! The trusted master keys of people: the configured key, or else the first key that was received (trust on first use).
 //!
-//! Architecture Invariant: a person's master key never changes by itself. The homeserver lists a person's devices and could add
-//! one of its own, which a changed master key would sign; so commands from a changed key do not act until an operator names it.
+//! Architecture Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
+//! person's devices, so it could add a device of its own and sign it with a forged master key. A changed master key
+//! therefore starts no action until an operator adds it to `identities`.
 //! Not here: the trust in a device that is not signed (`sender_trust`).
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use matrix_sdk::{
     Client,
     deserialized_responses::{AlgorithmInfo, EncryptionInfo},
@@ -19,14 +20,14 @@ use matrix_sdk::{
 
 use crate::{Config, folder};
 
-/// Told to a person whose master key changed.
-const CHANGED: &str = "Your encryption keys are not those by which I know you. If you reset them, ask an operator to accept the new ones.";
-/// Told to a person whose key cannot be determined.
-const UNDETERMINED: &str = "Your encryption keys cannot be looked up now. Send it again in a moment.";
-/// Told to a person whose device is not signed by their keys.
-const NOT_SIGNED: &str = "It was sent from a device that your encryption keys do not sign, or no longer. Send it again from a verified device.";
+/// The reason for a person whose master key changed.
+const CHANGED: &str = "Your encryption keys have changed since your earlier messages. If you reset them, ask an operator to accept the new keys.";
+/// The reason for a person whose master key cannot be determined.
+const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the message again in a moment.";
+/// The reason for a person whose device is not signed by their keys.
+const NOT_SIGNED: &str = "The message was sent from a device that your encryption keys do not sign. Send the message again from a verified device.";
 
-/// How long the homeserver is not asked again about the device of the same session.
+/// Minimum interval between two lookups of the device of one session.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The trusted master keys, as unpadded base64.
@@ -34,36 +35,37 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct TrustStore {
     bot: String,
     file: PathBuf,
-    /// The keys that the configuration names.
+    /// The keys in the table `identities`.
     configured: BTreeMap<OwnedUserId, String>,
-    /// Whether the file could not be read. Then no key counts as the first one of a person.
+    /// Whether the file could not be read. Then a person's first key is not trusted, because the file may hold an
+    /// earlier one.
     is_unreadable: bool,
     state: Mutex<TrustState>,
 }
 
 #[derive(Debug, Default)]
 struct TrustState {
-    /// The content of the file: the first key of each person, or one that the configuration named later.
+    /// The content of the file: the first key of each person, or the key that was configured later.
     keys: BTreeMap<OwnedUserId, String>,
     /// The changed keys that were logged.
     reported: HashSet<(OwnedUserId, String)>,
-    /// When the homeserver was last asked about the device of a session.
+    /// The time of the last lookup, by person and session.
     lookups: HashMap<(OwnedUserId, String), Instant>,
 }
 
-/// A person's present master key compared with the trusted one.
+/// The result of the comparison of a person's present master key with the trusted one.
 #[derive(Debug, PartialEq, Eq)]
 enum KeyMatch {
     Trusted,
-    /// The person's first key, trusted from now on.
+    /// The key is the person's first one and is trusted from now on.
     FirstSeen,
     Changed,
-    /// The trusted key is in a file that cannot be read.
+    /// The trusted key is unknown, because the file cannot be read.
     Undetermined,
 }
 
 impl TrustStore {
-    /// Loads the keys of an account's folder.
+    /// Loads the keys from an account's folder.
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("identities.json");
         let (keys, is_unreadable) = match folder::read_json(&file) {
@@ -77,8 +79,8 @@ impl TrustStore {
         Self { bot: config.bot.clone(), file, configured: config.identities.clone(), is_unreadable, state }
     }
 
-    /// Why a device that signed keys identify is not trusted, in words for its owner; `None` where it is trusted. The signature
-    /// is checked again, because it may have been made with another master key than the present one.
+    /// Returns the reason why a signed device is not trusted, as a text for its owner; `None` if it is trusted. Checks
+    /// the device's signature again, because the signature may belong to an earlier master key.
     pub(crate) async fn distrust_reason(&self, client: &Client, info: &EncryptionInfo) -> Option<String> {
         let user = &info.sender;
         let Some(key) = master_key(client, user).await else { return Some(UNDETERMINED.to_owned()) };
@@ -87,10 +89,10 @@ impl TrustStore {
             KeyMatch::Undetermined => Some(UNDETERMINED),
             KeyMatch::FirstSeen => match self.save() {
                 Ok(()) => None,
-                // Without the file any key would be the first one after a restart.
+                // Without the file, any key would be the first one after a restart.
                 Err(error) => {
                     self.state().keys.remove(user);
-                    tracing::error!(path = %self.file.display(), %user, %error, "a person's master key cannot be stored, so their command does not act; free the disk or repair the folder");
+                    tracing::error!(path = %self.file.display(), %user, %error, "a person's master key cannot be stored, so their command starts no action; hint: free disk space or repair the folder");
                     Some(UNDETERMINED)
                 }
             },
@@ -99,7 +101,7 @@ impl TrustStore {
                     let bot = &self.bot;
                     tracing::warn!(
                         %user, key,
-                        "a person's master key changed, so their commands that act are refused; hint: ask them over another channel whether they reset their keys, and write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
+                        "a person's master key changed, so their actions are refused; hint: ask them over another channel whether they reset their keys, and write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
                     );
                 }
                 Some(CHANGED)
@@ -111,11 +113,12 @@ impl TrustStore {
         if !is_signed(client, info).await {
             return Some(NOT_SIGNED.to_owned());
         }
-        // A sync that ran meanwhile can have replaced the key that the signature was checked against.
+        // A sync may have replaced the master key while the signature was checked.
         (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNDETERMINED.to_owned())
     }
 
-    /// Whether the homeserver may be asked about the device of a session: at most once in [`LOOKUP_INTERVAL`].
+    /// Returns whether the device of a session may be looked up on the homeserver: at most once per
+    /// [`LOOKUP_INTERVAL`].
     pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
         let now = Instant::now();
         let mut state = self.state();
@@ -128,7 +131,7 @@ impl TrustStore {
         true
     }
 
-    /// Compares a key with the trusted one; trusts the first key of a person.
+    /// Compares a person's key with the trusted one. Trusts the key if it is the first one of the person.
     fn compare(&self, user: &UserId, key: &str) -> KeyMatch {
         let mut state = self.state();
         let stored = state.keys.get(user);
@@ -150,17 +153,17 @@ impl TrustStore {
     }
 
     fn state(&self) -> MutexGuard<'_, TrustState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
-/// A person's present master key, as far as the store of keys has it.
+/// Returns a person's present master key, as the SDK has stored it.
 async fn master_key(client: &Client, user: &UserId) -> Option<String> {
     let identity = client.encryption().get_user_identity(user).await.ok().flatten()?;
     Some(identity.master_key().get_first_key()?.to_base64())
 }
 
-/// Whether the device that encrypted an event is signed by its owner's present keys.
+/// Returns whether the device that encrypted an event is signed by its owner's present keys.
 async fn is_signed(client: &Client, info: &EncryptionInfo) -> bool {
     let AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } = &info.algorithm_info else { return false };
     let Some(id) = &info.sender_device else { return false };

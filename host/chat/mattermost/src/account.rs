@@ -1,7 +1,9 @@
-//! One account as the engine's [`Chat`]: logs in, keeps a connection, reconnects after an outage, and sends.
+//! Implements the engine's [`Chat`] for one Mattermost account: logs in, keeps a connection, reconnects after an
+//! outage, and sends messages.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,30 +26,29 @@ use crate::{
     sync::SyncLoop,
 };
 
-/// A Mattermost account.
 pub(crate) struct MattermostAccount {
     config: Config,
     link: Link,
-    /// `None` until the login.
+    /// The logged-in account; `None` until the login.
     session: RwLock<Option<Arc<Session>>>,
 }
 
 impl MattermostAccount {
-    /// Makes no request.
+    /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
         Self { config, link: Link::default(), session: RwLock::new(None) }
     }
 
     fn session(&self) -> Result<Arc<Session>, SendError> {
-        let session = self.session.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let session = self.session.read().clone();
         session.ok_or_else(|| SendError::Later { after: None, reason: "the account is not logged in yet".into() })
     }
 
     fn set_session(&self, session: Option<Arc<Session>>) {
-        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+        *self.session.write() = session;
     }
 
-    /// Requests the account of the token; retries while the server is unavailable.
+    /// Requests the token's account from the server. Retries while the server is unavailable.
     async fn log_in(&self, client: &ApiClient, outage: &mut Outage) -> Result<User, MattermostError> {
         let mut backoff = Backoff::default();
         loop {
@@ -63,7 +64,7 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs until the server rejects the token; returns that error.
+    /// Runs until the server rejects the token, and returns that error.
     async fn run_with_token(&self, client: ApiClient, inbox: &Arc<dyn Inbox>, outage: &mut Outage) -> MattermostError {
         let me = match self.log_in(&client, outage).await {
             Ok(me) => me,
@@ -81,7 +82,7 @@ impl MattermostAccount {
         if let Err(end) = sync.initialize().await {
             return end;
         }
-        // Both run at the same time, so that the socket is read while a message is handled.
+        // Run both at the same time, so that the socket is read while a message is handled.
         let heartbeat = self.config.heartbeat_interval;
         tokio::select! {
             end = socket::keep_connected(&session, heartbeat, &signals, &mut typing_channels, outage) => end,
@@ -89,10 +90,11 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs with the configured token, and with the token that replaces it.
+    /// Runs with the configured token. If the server rejects it, reads the configured secret again and continues with a
+    /// new token.
     ///
     /// # Errors
-    /// The server rejects the token and there is no other.
+    /// The server rejects the token, and the secret holds no other token.
     async fn run(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("Mattermost", self.config.url.as_str());
         let token = &self.config.token;
@@ -101,14 +103,14 @@ impl MattermostAccount {
             let client = ApiClient::new(&self.config, secret.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
             let end = self.run_with_token(client, &inbox, &mut outage).await;
             self.set_session(None);
-            self.link.down("the server does not know the token");
+            self.link.down("the server rejected the access token");
             match replacement(token.resolve(), &secret) {
                 Some(new) => {
-                    tracing::warn!(%token, error = %end, "the server rejected the access token; continuing with its replacement");
+                    tracing::warn!(%token, error = %end, "the server rejected the access token; continuing with the new token");
                     secret = new;
                 }
                 None => anyhow::bail!(
-                    "Mattermost at {} does not know the token in {token}, or no longer ({end}); hint: create a new token for the bot account and put it there",
+                    "Mattermost at {} rejected the access token in {token} ({end}); hint: create a new token for the bot account and put it in {token}",
                     self.config.url
                 ),
             }
@@ -116,7 +118,7 @@ impl MattermostAccount {
     }
 }
 
-/// The token that was put in the place of the rejected one.
+/// Returns the configured token if it differs from the rejected one.
 fn replacement(current: anyhow::Result<Secret>, rejected: &Secret) -> Option<Secret> {
     current.ok().filter(|current| current != rejected)
 }
@@ -150,7 +152,7 @@ impl Chat for MattermostAccount {
     }
 
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Cancelling at any await is safe, as a crash is: what the inbox does not hold is read again.
+        // Cancellation is safe at every await: posts that the inbox does not have are read again at the next start.
         let ended = stop.run_until_cancelled(self.run(inbox)).await;
         self.link.down("stopped");
         ended.unwrap_or(Ok(()))

@@ -1,8 +1,8 @@
-//! Reads a channel back to a bound, and finds the bot's join.
+//! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the bot's join.
 //!
-//! Architecture Invariant: the result holds no post at or before the bound. The server returns up to a thousand changes since a time;
-//! above that it returns any thousand of them, and the channel is read page by page, newest first. Pages are addressed by a post and
-//! never by a number, because numbers shift while others write.
+//! Architecture Invariant: the result holds no post at or before the bound. The server returns up to 1000 changes since
+//! a time. If there are more, it returns an arbitrary 1000 of them, so the channel is then read page by page, newest
+//! first. A page is addressed by a post and not by its number, because numbers shift while others write.
 
 use std::collections::BTreeMap;
 
@@ -12,35 +12,34 @@ use crate::{
     error::MattermostError,
 };
 
-/// The most pages that are read back, of two hundred posts each.
+/// Maximum number of pages that a backfill reads. A page has 200 posts.
 const MAX_PAGES: usize = 500;
-/// The most pages that are searched for the bot's join.
+/// Maximum number of pages in which the bot's join is searched.
 const MAX_JOIN_PAGES: usize = 10;
 /// The clock skew between a server's nodes plus the time to write a post, in milliseconds.
 pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
-/// The posts and changes of a channel since a bound.
+/// The posts and changes of a channel after a bound.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
-    /// The posts after the bound, oldest first, including those of the bot and of the server.
+    /// The posts after the bound, oldest first, including posts of the bot and of the server.
     pub(crate) posts: Vec<Post>,
     /// Deleted posts of other accounts.
     pub(crate) deleted: Vec<Post>,
-    /// Messages of the bot with their present reactions.
+    /// The present reactions on the bot's messages, by post.
     pub(crate) reactions: BTreeMap<String, Vec<Reaction>>,
 }
 
-/// The bot's join of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChannelJoin {
-    /// Who added the bot; `None` where it joined by itself.
+    /// The person who added the bot; `None` if the bot joined by itself.
     pub(crate) added_by: Option<String>,
-    /// In milliseconds of the server's clock.
+    /// The time of the join, in milliseconds of the server's clock.
     pub(crate) at: i64,
 }
 
-/// Reads the posts of a channel after `bound`, and the reactions on messages of the bot that changed. `with_reactions` are the
-/// messages whose reactions are stored.
+/// Reads the posts of a channel after `bound`, and the changed reactions on the bot's messages. `with_reactions` lists
+/// the messages with stored reactions.
 ///
 /// # Errors
 /// [`MattermostError`].
@@ -55,7 +54,7 @@ pub(crate) async fn since(
     let mut backfill = Backfill::default();
     let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
     if !is_complete {
-        // It is not known which of these messages changed.
+        // The answer does not show which of these messages changed, so read the reactions of all.
         own.extend(with_reactions.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
@@ -81,7 +80,7 @@ pub(crate) async fn since(
     }
     backfill.posts = posts.into_values().collect();
     backfill.posts.sort_by(|one, other| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
-    // Read the reactions that the answers left out.
+    // Request the reactions that the answers left out.
     for (id, post) in own {
         let present = match post {
             Some(post) if !post.reactions.is_empty() => post.reactions,
@@ -97,7 +96,7 @@ pub(crate) async fn since(
     Ok(backfill)
 }
 
-/// Finds the bot's last join of a channel; `None` where it is not among the newest posts.
+/// Returns the bot's last join of a channel; `None` if the newest posts do not include it.
 ///
 /// # Errors
 /// [`MattermostError`].
@@ -118,7 +117,7 @@ pub(crate) async fn find_join(
     Ok(None)
 }
 
-/// Reads the posts of a channel page by page until the bound.
+/// Reads the posts of a channel page by page until the bound is reached.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -133,7 +132,7 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
     tracing::warn!(
         room = channel,
         pages = MAX_PAGES,
-        "the channel has more new posts than are read back; the oldest of them are not handled"
+        "the channel has more new posts than a backfill reads; the oldest posts are not handled"
     );
     Ok(all)
 }
@@ -141,15 +140,15 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
 /// Reads the pages of a channel, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct PostPager {
-    /// The post before which the next page begins; `None` for the newest page.
+    /// The next page holds posts that are older than this one; `None` for the newest page.
     before: Option<String>,
-    /// The time of the last page's oldest post.
+    /// The time of the oldest post on the last page.
     oldest: Option<i64>,
     is_finished: bool,
 }
 
 impl PostPager {
-    /// The next page; `None` at the start of the channel. A post can be on two pages.
+    /// Returns the next page; `None` after the first post of the channel was read. A post can be on two pages.
     ///
     /// # Errors
     /// [`MattermostError`].
@@ -166,10 +165,11 @@ impl PostPager {
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
 
-    /// Sets where the next page begins. Returns whether that is further back than this page.
+    /// Sets the start of the next page. Returns `false` if the next page would not be further back, which ends the
+    /// paging.
     fn advance(&mut self, posts: &[Post]) -> bool {
         let Some(oldest) = posts.iter().min_by_key(|post| post.create_at) else { return false };
-        // Posts of the same millisecond can be on both sides of the end of the page, so the next page repeats them.
+        // Posts of the same millisecond can be on two pages, so the next page begins above them and repeats them.
         let above = posts.iter().filter(|post| post.create_at > oldest.create_at).min_by_key(|post| post.create_at);
         let next = above.filter(|post| Some(&post.id) != self.before.as_ref()).unwrap_or(oldest);
         let is_further = self.oldest.is_none_or(|reached| oldest.create_at < reached) || next.id == oldest.id;
@@ -190,7 +190,7 @@ mod tests {
         all.iter().map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at })).expect("a post")).collect()
     }
 
-    /// The posts of all pages, where a server lists the posts that are older than the given one.
+    /// Reads all pages of a fake server that lists only posts with an older time than the given post.
     fn read_all(channel: &[(&str, i64)], per_page: usize) -> Vec<String> {
         let mut pager = PostPager::default();
         let mut seen: Vec<String> = Vec::new();

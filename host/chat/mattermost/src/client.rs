@@ -1,7 +1,7 @@
 //! The HTTP client of one account: requests to the REST API.
 //!
-//! Invariant: no request is retried here, and each request ends within a minute. The token is sent in a header only. Redirects
-//! are not followed, because the token is for one server.
+//! Invariant: the client does not retry, and each request ends within a minute. The token is sent in a header only.
+//! Redirects are not followed, because the token is for one server.
 
 mod calls;
 mod types;
@@ -29,7 +29,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The client of one account on one server.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiClient {
     http: Client,
@@ -38,10 +37,10 @@ pub(crate) struct ApiClient {
 }
 
 impl ApiClient {
-    /// Makes no request.
+    /// Creates the client. Makes no request.
     ///
     /// # Errors
-    /// [`MattermostError::Rejected`] where the configured certificates cannot be used.
+    /// [`MattermostError::Rejected`] if the configured certificates cannot be used.
     pub(crate) fn new(config: &Config, token: Secret) -> Result<Self, MattermostError> {
         let mut builder = Client::builder()
             .user_agent(USER_AGENT)
@@ -56,27 +55,27 @@ impl ApiClient {
         Ok(Self { http: builder.build()?, site: config.url.clone(), token })
     }
 
-    /// The token, for the authentication over the WebSocket.
+    /// Returns the token, for the authentication over the WebSocket.
     pub(crate) fn token(&self) -> &str {
         self.token.expose()
     }
 
-    /// The URL of a call, by the segments of its path.
+    /// Returns the URL of an API call. `path` holds the segments after `/api/v4`.
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.site.clone();
-        // The call fails for a URL without a path only, which the configuration rejects.
+        // `path_segments_mut` fails only for a URL that cannot be a base, which the configuration rejects.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v4"]).extend(path);
         }
         url
     }
 
-    /// A request with the account's token.
+    /// Creates a request with the account's token.
     pub(crate) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         self.http.request(method, self.url(path)).bearer_auth(self.token.expose()).timeout(REQUEST_TIMEOUT)
     }
 
-    /// Sends a request and returns the JSON of the answer; null where it is empty.
+    /// Sends a request and returns the JSON of the response; null if the response is empty.
     async fn call(&self, request: RequestBuilder) -> Result<Value, MattermostError> {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
@@ -94,8 +93,9 @@ impl ApiClient {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body)
-            .map_err(|_| MattermostError::unavailable("the answer is not JSON, so a proxy sent it and not Mattermost"))
+        serde_json::from_slice(&body).map_err(|_| {
+            MattermostError::unavailable("the response is not JSON, so a proxy sent it and not Mattermost")
+        })
     }
 
     async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, MattermostError> {
@@ -108,7 +108,7 @@ impl ApiClient {
     }
 }
 
-/// A method as a metric's label.
+/// Returns the metric label of an HTTP method.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,6 +1,6 @@
-//! `[bot.NAME.mattermost]`: the server, the token, the channels, and whose direct messages are handled.
+//! Reads the table `[bot.NAME.mattermost]`: the server, the token, the channels and the policy for direct messages.
 //!
-//! Architecture Invariant: reading the table makes no connection and resolves no secret.
+//! Architecture Invariant: reading the table opens no connection and resolves no secret.
 
 use std::{
     fmt,
@@ -17,61 +17,61 @@ use wardroom_account::{folder::folder_name, read_server_url};
 
 use crate::direct_messages::DirectMessagePolicy;
 
-/// `[bot.NAME.mattermost]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "bot.NAME.mattermost",
-    about: "The bot's account on Mattermost. It needs a build with `mattermost`.",
+    about: "The bot's account on Mattermost. The table requires a host that is built with the feature `mattermost`.",
     keys: &[
-        Key::string("url", "The URL of the site, http or https, with its path if it has one.").required(),
+        Key::string(
+            "url",
+            "The URL of the Mattermost site, http or https, with the site's path if it has \
+                            one.",
+        )
+        .required(),
         Key::secret("token", "The access token of the bot account.").required(),
         Key::strings(
             "rooms",
-            "The channels whose messages are handled, as `team/channel` or as ids. Without it, only those that admins bring the \
-             bot to.",
+            "The channels that the bot serves, as `team/channel` or as ids. It also serves channels to which an admin \
+             adds it.",
         ),
         Key::choice(
             "direct",
             &["members", "everybody", "nobody"],
-            "Whose direct messages are handled: those of admins and of members of a channel of `rooms`, those of every account \
-             on the server, or none.",
+            "The people whose direct messages are handled: admins and members of a channel in `rooms`, everybody with \
+             an account on the server, or nobody.",
         )
         .default("members"),
-        Key::string("ca", "A PEM file with certificates that are trusted besides the system's. Without it, none are."),
+        Key::string("ca", "A PEM file with certificates that are trusted in addition to the system's certificates."),
     ],
 };
 
-/// The configuration of one account.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The bot's name in `plugins.toml`.
     pub(crate) bot: String,
-    /// The URL of the site. The API is below it.
+    /// The URL of the site, without the API's path.
     pub(crate) url: Url,
-    /// The token of the bot account.
     pub(crate) token: SecretRef,
-    /// The channels whose messages are handled.
     pub(crate) rooms: Vec<RoomName>,
-    /// Whose direct messages are handled.
     pub(crate) direct: DirectMessagePolicy,
-    /// A PEM file with certificates to trust besides the system's.
+    /// A PEM file with certificates that are trusted besides the system's.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of the account's files.
     pub(crate) folder: PathBuf,
-    /// How often a ping is sent over the connection.
+    /// Interval of the pings over the WebSocket.
     pub(crate) heartbeat_interval: Duration,
 }
 
-/// A channel as the configuration names it.
+/// A channel as it is written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RoomName {
-    /// By the names in its URL.
+    /// The names of the team and the channel, as in the channel's URL.
     Path { team: String, channel: String },
-    /// By its id, which stays when it is renamed.
+    /// The channel's id, which does not change when the channel is renamed.
     Id(String),
 }
 
 impl RoomName {
-    /// Reads `team/channel` or an id; `None` for anything else.
+    /// Parses `team/channel` or an id; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if is_id(text) {
             return Some(Self::Id(text.to_owned()));
@@ -95,13 +95,13 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// Whether a text has the form of Mattermost's ids: 26 lower-case letters and digits.
+/// Returns whether a text has the form of a Mattermost id: 26 lower-case letters and digits.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() == 26 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 impl Config {
-    /// Reads every key; `None` where the table has problems, which are added to its list.
+    /// Reads every key. Returns `None` if the table has problems, which are added to the table's list.
     pub(crate) fn read(
         bot: &BotIdentity,
         table: &mut Table,
@@ -123,7 +123,7 @@ impl Config {
 
 fn read_url(table: &mut Table) -> Option<Url> {
     read_server_url(table, "url", "https://chat.example.org", |url| {
-        url.path().contains("/api/v4").then_some("is the URL of the API, and must be that of the site")
+        url.path().contains("/api/v4").then_some("is the URL of the API; write the URL of the site")
     })
 }
 
@@ -146,8 +146,9 @@ fn read_rooms(table: &mut Table) -> Vec<RoomName> {
         match RoomName::parse(&text.value) {
             Some(room) if !rooms.contains(&room) => rooms.push(room),
             Some(_) => {
-                let message = format!("`{}.rooms` names `{}` twice", table.path(), text.value);
-                table.problem(&text.at, message, "leave out one of them".to_owned());
+                let message =
+                    format!("`{}.rooms` contains `{}` twice; remove one of the two", table.path(), text.value);
+                table.problem(&text.at, message, None);
             }
             None => report_invalid_room(table, &text),
         }
@@ -155,20 +156,20 @@ fn read_rooms(table: &mut Table) -> Vec<RoomName> {
     rooms
 }
 
-/// Reports a name that is no channel, with a guess at the right one.
+/// Adds a problem for a name that is not a channel, with a guess at the right name.
 fn report_invalid_room(table: &mut Table, text: &Located<String>) {
     let lower = text.value.to_lowercase();
     let parts: Vec<&str> = lower.split('/').map(|part| part.trim_start_matches(['~', '#', '@', ' ']).trim()).collect();
     let guess = match parts.as_slice() {
         [team, channel] => format!("{team}/{channel}"),
-        // A URL of the browser: https://chat.example.org/team/channels/channel
+        // A URL from a browser: https://chat.example.org/team/channels/channel
         [.., team, "channels", channel] => format!("{team}/{channel}"),
         [channel] => format!("team/{channel}"),
         _ => String::new(),
     };
     let guess = if RoomName::parse(&guess).is_some() { guess } else { "team/channel".to_owned() };
     let message = format!(
-        "`{}.rooms` names `{}`, which is neither team/channel nor the id of a channel",
+        "`{}.rooms` contains `{}`, which is neither `team/channel` nor an id of a channel",
         table.path(),
         text.value
     );

@@ -1,9 +1,9 @@
-//! Converts posts to the engine's messages. Pure: no network, no store.
+//! Converts posts to the engine's messages. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the server, edited
-//! posts and their earlier versions, deleted posts, quoted text and code blocks are left out, and so are posts of a webhook, because
-//! its author can be anybody.
-//! Not here: the opposite direction (`markdown`).
+//! Architecture Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the
+//! server, edited posts and their earlier versions, deleted posts, quoted text and code blocks are left out. Posts of a
+//! webhook are left out, too, because anybody can be their author.
+//! Not here: the conversion of the engine's text to posts (`markdown`).
 
 use serde_json::{Value, json};
 use wardroom::{Timestamp, adapter::Incoming, model::Person, store::Reaction as EngineReaction};
@@ -15,22 +15,23 @@ use crate::{
     markdown::ZERO_WIDTH_SPACE,
 };
 
-/// The property of a post that holds the key of a message.
+/// The property of a post that holds a message's idempotency key.
 pub(crate) const KEY_PROPERTY: &str = "wardroom_key";
 
-/// Converts the posts that an account reads.
+/// Converts the posts of an account's channels.
 #[derive(Debug, Clone)]
 pub(crate) struct Converter {
-    /// The account's id.
+    /// The id of the bot's account.
     pub(crate) me: String,
-    /// The account's name without `@`. A client writes it where a person picks the bot from a list.
+    /// The account's name without `@`. A client writes it into the text when a person mentions the bot.
     pub(crate) user_name: String,
     /// The bot's name in `plugins.toml`. The engine recognizes `@NAME` at the start of a message.
     pub(crate) bot: String,
 }
 
 impl Converter {
-    /// The message in a post; `None` where it holds none for the engine. `is_program`: the author is no person.
+    /// Converts a post to a message; `None` if the engine does not handle the post. `is_program` is true if the author
+    /// is a bot account.
     pub(crate) fn message(&self, post: &Post, sender: Person, is_program: bool, direct: bool) -> Option<Incoming> {
         if !self.is_of_others(post) {
             return None;
@@ -48,10 +49,10 @@ impl Converter {
         Some(message)
     }
 
-    /// Whether another account wrote a post that was neither edited nor deleted.
+    /// Returns whether another account wrote a post that was neither edited nor deleted.
     pub(crate) fn is_of_others(&self, post: &Post) -> bool {
         let is_of_other = !post.user.is_empty() && post.user != self.me;
-        // The original text of an edited post is not known.
+        // An edited post is left out, because its original text is unknown.
         let is_unchanged = post.delete_at == 0 && post.edit_at == 0 && post.original.is_empty() && post.kind.is_empty();
         is_of_other && is_unchanged && !post.has_flag("from_webhook")
     }
@@ -66,12 +67,13 @@ impl Converter {
     }
 }
 
-/// The event id of a reaction. A reaction that is withdrawn and given again is another event.
+/// Returns the event id of a reaction. It contains the time, so that a reaction that is removed and added again is a
+/// new event.
 pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
     format!("reaction:{}:{}:{}:{}", reaction.post, reaction.user, reaction.emoji, reaction.create_at)
 }
 
-/// The message for a reaction that was given.
+/// Returns the message for a reaction that was added.
 pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bool, late: bool) -> Incoming {
     let given = EngineReaction::Given { on: reaction.post.clone(), emoji: emoji::of_name(&reaction.emoji) };
     let at = timestamp(reaction.create_at);
@@ -80,7 +82,7 @@ pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bo
     message
 }
 
-/// The message for a withdrawal: `event` is the id of a reaction or a message.
+/// Returns the message for a deletion. `event` is the id of the deleted message or reaction.
 pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incoming {
     let withdrawn = EngineReaction::Withdrawn { given: event.to_owned() };
     incoming(format!("withdrawn:{event}"), sender, is_program, withdrawn, Timestamp::now())
@@ -93,8 +95,8 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
     message
 }
 
-/// The join of an account that a post of the server reports: `Some(Some(person))` where a person added it, `Some(None)` where it
-/// joined by itself, `None` where the post reports no join.
+/// Returns the bot's join that a post of the server reports: `Some(Some(person))` if a person added the bot,
+/// `Some(None)` if the bot joined by itself, `None` if the post reports no join of the bot.
 pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     // Only the server creates posts of these types.
     if post.delete_at > 0 || post.has_flag("from_webhook") {
@@ -103,7 +105,7 @@ pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     match post.kind.as_str() {
         "system_add_to_channel" | "system_add_to_team" => {
             let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
-            // The author is the person who added the account. Newer servers repeat the id in a property.
+            // The author of the post is the person who added the account. Newer servers repeat the id in a property.
             is_about_account
                 .then(|| Some(post.property("userId").unwrap_or(post.user.as_str())).filter(|id| !id.is_empty()))
         }
@@ -112,17 +114,17 @@ pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     }
 }
 
-/// Whether a post is the bot's message with this key.
+/// Returns whether a post is the bot's message with this idempotency key.
 pub(crate) fn carries_key(post: &Post, me: &str, key: &str) -> bool {
     post.user == me && post.delete_at == 0 && post.original.is_empty() && post.property(KEY_PROPERTY) == Some(key)
 }
 
-/// The properties of the bot's messages. Each edit sends all of them, because it replaces all.
+/// Returns the properties of the bot's messages. An edit replaces all properties, so each edit sends all of them.
 pub(crate) fn props(key: &str) -> Value {
     json!({ KEY_PROPERTY: key, "disable_group_highlight": true, "mentionHighlightDisabled": true })
 }
 
-/// A time from milliseconds since 1970; 1970 itself where the number is no time.
+/// Converts milliseconds since 1970 to a time. Returns 1970 if the number is out of range.
 pub(crate) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -1,8 +1,10 @@
-//! Writes messages to the inbox: posts with the mark that moves with them, reactions, and withdrawals.
+//! Writes to the inbox: posts together with the channel's cursor, reactions, and deletions.
 //!
-//! Architecture Invariant: a channel's mark moves together with the messages that are stored, and never back.
-//! Architecture Invariant: nothing is stored before its author was looked up. A post of an account that does not exist is skipped.
-//! Not here: which channels are delivered, and which of their posts (`sync`).
+//! Architecture Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
+//! back.
+//! Architecture Invariant: nothing is stored before its author was looked up. A post of an account that does not exist
+//! is skipped.
+//! Not here: the choice of the channels and posts that are delivered (`sync`).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,10 +23,10 @@ use crate::{
     users::UserKind,
 };
 
-/// How long a live message waits for the lookup of its author before its channel is read back instead.
+/// Maximum time that a live message waits for the lookup of its author. After that its channel is backfilled instead.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The author could not be looked up, so nothing was stored.
+/// An error: the author could not be looked up, so nothing was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownAuthor;
 
@@ -32,7 +34,7 @@ pub(crate) struct UnknownAuthor;
 pub(crate) struct Delivery {
     session: Arc<Session>,
     inbox: InboxWriter,
-    /// The marks that were read or written.
+    /// The cursors that were read or written.
     cursors: HashMap<String, Position>,
 }
 
@@ -49,7 +51,7 @@ impl Delivery {
         self.inbox.inbox().is_admin(person)
     }
 
-    /// The mark of a channel; `None` where the bot never was.
+    /// Returns a channel's cursor; `None` if the bot never handled the channel.
     pub(crate) async fn cursor(&mut self, channel: &str) -> Option<Position> {
         if let Some(known) = self.cursors.get(channel) {
             return Some(known.clone());
@@ -59,7 +61,8 @@ impl Delivery {
         cursor
     }
 
-    /// Moves a channel's mark to a time (milliseconds of the server's clock) without handling a post, unless it is newer already.
+    /// Moves a channel's cursor to a time without handling a post, unless the cursor is newer. `until` is in
+    /// milliseconds of the server's clock.
     pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
         let at = convert::timestamp(until);
         if self.cursor(channel).await.is_none_or(|cursor| cursor.at < at) {
@@ -67,18 +70,19 @@ impl Delivery {
         }
     }
 
-    /// Whether a post can be converted: its author is known, or it is no message.
+    /// Returns whether a post can be converted: its author was looked up, or the post is not a message of another
+    /// account.
     pub(crate) fn is_author_known(&self, post: &Post) -> bool {
         !self.session.converter.is_of_others(post) || self.session.users.kind(&post.user).is_some()
     }
 
-    /// Whether a post is a person's message.
+    /// Returns whether a post is a person's message.
     pub(crate) fn is_from_person(&self, post: &Post, kind: ChannelKind) -> bool {
         let is_person = self.session.users.kind(&post.user) == Some(UserKind::Person);
         is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
     }
 
-    /// The message in a post, if it holds one. An author who is not known to be a person counts as a program.
+    /// Converts a post to a message. An author who is not known to be a person counts as a program.
     fn convert(&self, post: &Post, late: bool, kind: ChannelKind) -> Option<Incoming> {
         let users = &self.session.users;
         let author = users.kind(&post.user);
@@ -97,8 +101,8 @@ impl Delivery {
         Some(message)
     }
 
-    /// Stores posts, oldest first, and moves the mark to the newest. Each post has whether it was read back. Their authors are
-    /// known.
+    /// Stores posts, oldest first, and moves the cursor to the newest post. The flag of a post is true if a backfill
+    /// found the post. The authors must have been looked up.
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
@@ -111,7 +115,7 @@ impl Delivery {
         }
     }
 
-    /// Whether an account is a program; `None` where it does not exist.
+    /// Returns whether an account is a program; `None` if it does not exist.
     async fn is_program(&self, id: &str) -> Result<Option<bool>, UnknownAuthor> {
         self.look_up_authors(&[id]).await;
         match self.session.users.kind(id).ok_or(UnknownAuthor)? {
@@ -124,7 +128,8 @@ impl Delivery {
         }
     }
 
-    /// Stores a reaction. It is in the state file first, and is removed from it where the engine ignores the reaction.
+    /// Stores a reaction: first in the state file, then in the inbox. If the engine ignores the reaction, it is removed
+    /// from the state file.
     ///
     /// # Errors
     /// [`UnknownAuthor`].
@@ -150,7 +155,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Stores that a reaction was withdrawn. A reaction that is not in the state file had no effect.
+    /// Stores that a reaction was removed. The removal of a reaction that is not in the state file is ignored.
     ///
     /// # Errors
     /// [`UnknownAuthor`].
@@ -168,7 +173,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Compares the present reactions of a message of the bot with the stored ones, and stores what changed.
+    /// Compares the present reactions on a message of the bot with the stored ones, and stores the differences.
     ///
     /// # Errors
     /// [`UnknownAuthor`].
@@ -188,8 +193,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Stores that a message was deleted. Where the server does not tell by whom, a moderator can have deleted it, so its command
-    /// goes on.
+    /// Stores that a message was deleted. If the server does not report who deleted it, the deletion is ignored,
+    /// because a moderator may have deleted the message.
     ///
     /// # Errors
     /// [`UnknownAuthor`].
@@ -203,14 +208,14 @@ impl Delivery {
             tracing::info!(
                 room = channel,
                 event_id = post,
-                "a message was deleted, and the server does not tell by whom; its command goes on"
+                "ignored a deleted message, because the server does not report who deleted it; the command continues"
             );
             return Ok(());
         };
         self.deliver_withdrawal(channel, post, by).await
     }
 
-    /// Stores that a reaction or a message was withdrawn.
+    /// Stores that a reaction or a message was deleted.
     async fn deliver_withdrawal(&mut self, channel: &str, event: &str, by: &str) -> Result<(), UnknownAuthor> {
         let Some(is_program) = self.is_program(by).await? else { return Ok(()) };
         let incoming = convert::withdrawal(event, self.session.users.person(by), is_program);
@@ -218,27 +223,27 @@ impl Delivery {
         Ok(())
     }
 
-    /// Looks up accounts, with a timeout. An account whose lookup fails stays unknown.
+    /// Looks up accounts, with a timeout. If the lookup fails, the accounts stay unknown.
     pub(crate) async fn look_up_authors(&self, ids: &[&str]) {
         let lookup = self.session.users.look_up(&self.session.client, ids.iter().copied());
         match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an author cannot be looked up; the channel is read back"),
-            Err(_) => tracing::debug!("the lookup of an author timed out; the channel is read back"),
+            Ok(Err(error)) => tracing::debug!(%error, "an author cannot be looked up; the channel is backfilled"),
+            Err(_) => tracing::debug!("the lookup of an author timed out; the channel is backfilled"),
         }
     }
 
-    /// Sends the refusal of a direct message, once per channel. Returns whether it is stored.
+    /// Stores the refusal of a direct message, once per channel. Returns whether it is stored.
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
-        let said = self.inbox.inbox().say_once(channel, key, text, None).await;
-        if let Err(error) = &said {
-            tracing::error!(room = channel, %error, "the refusal of a direct message cannot be stored; it is sent with the next message");
+        let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
+        if let Err(error) = &stored {
+            tracing::error!(room = channel, %error, "the refusal of a direct message cannot be stored; retrying after the next message of the same person");
         }
-        said.is_ok()
+        stored.is_ok()
     }
 
-    /// Removes the cached mark of a channel that the bot left.
-    pub(crate) fn forget(&mut self, channel: &str) {
+    /// Removes the cached cursor of a channel that the bot left.
+    pub(crate) fn remove_cursor(&mut self, channel: &str) {
         self.cursors.remove(channel);
     }
 

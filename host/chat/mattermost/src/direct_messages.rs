@@ -1,8 +1,8 @@
-//! Whose direct messages are handled: the key `direct`, and the cache of who is a member of a configured channel.
+//! The policy for direct messages: the key `direct`, and a cache of the members of configured channels.
 //!
-//! Architecture Invariant: an admin, or a present member of a configured channel, may send direct messages. The result of a lookup
-//! expires after a short time; a failed lookup is neither yes nor no.
-//! Not here: which channels are served (`joined_channels`), and the reading of one (`sync`).
+//! Architecture Invariant: with `members`, direct messages are accepted from admins and from present members of a
+//! configured channel. A lookup expires after a short time. A failed lookup neither accepts nor refuses a message.
+//! Not here: the channels that are served (`joined_channels`), and the reading of a channel (`sync`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,76 +17,79 @@ use crate::{
     error::MattermostError,
 };
 
-/// How long a person who was found in a configured channel counts as its member.
+/// Time for which a person who was found in a configured channel counts as a member.
 const MEMBER_TTL: Duration = Duration::from_secs(60);
-/// How long a person who was found in none counts as no member. While connected, the server also reports who joins.
+/// Time for which a person who was found in no configured channel counts as a non-member. While the bot is connected,
+/// the server also reports joins.
 const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
-/// The most people in the cache. A full cache is cleared.
+/// Maximum number of people in the cache. A full cache is cleared.
 const MAX_CACHED: usize = 20_000;
 
-/// Whose direct messages are handled.
+/// The authors whose direct messages are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectMessagePolicy {
-    /// Those of admins and of members of a channel that `rooms` lists.
+    /// Admins, and members of a channel that `rooms` lists.
     Members,
-    /// Those of everybody who has an account on the server.
+    /// Everybody with an account on the server.
     Everybody,
     Nobody,
 }
 
 impl DirectMessagePolicy {
-    /// Reads the key `direct`. Another word is a problem of the table.
+    /// Reads the key `direct`. Adds a problem for an unknown value.
     pub(crate) fn read(table: &mut Table) -> Self {
-        match table.choice("direct").map(|word| word.value) {
+        match table.choice("direct").map(|choice| choice.value) {
             Some("everybody") => Self::Everybody,
             Some("nobody") => Self::Nobody,
             _ => Self::Members,
         }
     }
 
-    /// The message for a person whose direct messages are not handled, with the key under which it is sent once.
+    /// Returns the answer to a person whose direct messages are not handled. The key makes the outbox send the answer
+    /// once per channel.
     pub(crate) fn refusal(self) -> (&'static str, Text) {
         match self {
             Self::Nobody => {
-                ("direct/nobody", Text::lines("I do not answer direct messages. Ask me in one of my rooms."))
+                ("direct/nobody", Text::lines("I do not answer direct messages. Write to me in one of my channels."))
             }
             Self::Members | Self::Everybody => (
                 "direct/members",
                 Text::lines(
-                    "I answer direct messages of members of my rooms only. Join one of my rooms and write to me again.",
+                    "I answer direct messages only from members of my channels. Join one of my channels and write to me again.",
                 ),
             ),
         }
     }
 
-    /// A line of `wardroom check --connect`.
+    /// Returns a line for `wardroom check --connect`.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Members => "direct messages are handled where their author is an admin or in a channel of `rooms`",
-            Self::Everybody => "direct messages of everybody with an account on the server are handled",
-            Self::Nobody => "no direct messages are handled",
+            Self::Members => "direct messages are handled if their author is an admin or in a channel of `rooms`",
+            Self::Everybody => "direct messages are handled for everybody with an account on the server",
+            Self::Nobody => "direct messages are not handled",
         }
     }
 }
 
-/// The senders of direct messages: a cache of memberships, and who was told that their messages are not handled.
+/// A cache of the memberships of senders, and a record of the refusals that were sent.
 #[derive(Debug)]
 pub(crate) struct DirectSenders {
-    /// The account's id.
+    /// The id of the bot's account.
     me: String,
-    /// By person: whether they are a member of a configured channel, and when that was looked up.
+    /// By person: whether they are a member of a configured channel, and the time of the lookup.
     memberships: HashMap<String, (bool, Instant)>,
-    /// The direct channels in which the refusal was sent.
+    /// The direct channels in which a refusal was sent.
     refused: HashSet<String>,
 }
 
 impl DirectSenders {
-    /// An empty cache. `me` is the account's id.
+    /// Creates an empty cache. `me` is the id of the bot's account.
     pub(crate) fn new(me: &str) -> Self {
         Self { me: me.to_owned(), memberships: HashMap::new(), refused: HashSet::new() }
     }
 
-    /// The other person of a direct channel; `None` where there is none.
+    /// Returns the other person in a direct channel, from the channel's name `ID__ID`; `None` for a name of another
+    /// form.
     pub(crate) fn other_person<'c>(&self, channel: &'c Channel) -> Option<&'c str> {
         let (one, other) = channel.name.split_once("__")?;
         let person = if one == self.me { other } else { one };
@@ -94,7 +97,7 @@ impl DirectSenders {
         (is_own && person != self.me && !person.is_empty()).then_some(person)
     }
 
-    /// Whether a direct channel is served at a time.
+    /// Returns whether a direct channel is served at the time `now`.
     pub(crate) fn membership(
         &self,
         policy: DirectMessagePolicy,
@@ -118,7 +121,7 @@ impl DirectSenders {
         }
     }
 
-    /// Caches the result of a lookup.
+    /// Caches whether a person is a member of a configured channel.
     pub(crate) fn record_lookup(&mut self, person: &str, is_member: bool, now: Instant) {
         if self.memberships.len() >= MAX_CACHED {
             self.memberships.clear();
@@ -126,22 +129,21 @@ impl DirectSenders {
         self.memberships.insert(person.to_owned(), (is_member, now));
     }
 
-    /// A person joined or left a channel: they are looked up again.
+    /// Removes a person from the cache, because they joined or left a channel.
     pub(crate) fn invalidate(&mut self, person: &str) {
         self.memberships.remove(person);
     }
 
-    /// Everybody is looked up again.
     pub(crate) fn invalidate_all(&mut self) {
         self.memberships.clear();
     }
 
-    /// Whether the refusal was sent in a direct channel.
+    /// Returns whether a refusal was sent in a direct channel.
     pub(crate) fn was_refused(&self, channel: &str) -> bool {
         self.refused.contains(channel)
     }
 
-    /// Records that the refusal was sent in a direct channel.
+    /// Records that a refusal was sent in a direct channel.
     pub(crate) fn record_refusal(&mut self, channel: &str) {
         self.refused.insert(channel.to_owned());
     }
@@ -150,7 +152,7 @@ impl DirectSenders {
 /// Looks up whether a person is a member of one of these channels.
 ///
 /// # Errors
-/// The person is in none of the channels that could be asked, and some could not.
+/// Some channels could not be asked, and the person is not a member of the others.
 pub(crate) async fn is_member_of_any(
     client: &ApiClient,
     channels: &[String],
@@ -161,13 +163,13 @@ pub(crate) async fn is_member_of_any(
         match client.is_member(channel, person).await {
             Ok(true) => return Ok(true),
             Ok(false) => {}
-            // The bot may have left this channel. The others are still asked.
+            // The bot may have left this channel. Continue with the others.
             Err(error @ MattermostError::Rejected { .. }) => rejected = Some(error),
             Err(error) => return Err(error.context("the sender's membership cannot be looked up")),
         }
     }
     match rejected {
-        Some(error) => Err(error.context("the server does not tell the sender's membership")),
+        Some(error) => Err(error.context("the server does not report whether the sender is a member")),
         None => Ok(false),
     }
 }

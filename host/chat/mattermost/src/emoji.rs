@@ -1,4 +1,4 @@
-//! Emoji: Mattermost uses names, the engine uses the characters.
+//! Converts between Mattermost's emoji names and the engine's emoji characters.
 
 use emojis::SkinTone;
 
@@ -10,16 +10,16 @@ const TONES: [(&str, SkinTone); 5] = [
     ("_dark_skin_tone", SkinTone::Dark),
 ];
 
-/// Mattermost's name of an emoji; `None` where it has none.
+/// Returns Mattermost's name of an emoji; `None` for an emoji without a name. `👍` gives `+1`.
 pub(crate) fn name_of(letters: &str) -> Option<&'static str> {
-    // The tables list some emoji with a variation selector (U+FE0F) and some without.
+    // The crate's table has some emoji with a variation selector (U+FE0F) and some without.
     let bare = letters.trim_end_matches('\u{fe0f}');
     let known =
         emojis::get(letters).or_else(|| emojis::get(bare)).or_else(|| emojis::get(&format!("{bare}\u{fe0f}")))?;
     known.shortcode()
 }
 
-/// The emoji of a name. A custom emoji of the server is returned as `:name:`.
+/// Returns the emoji with a name. `+1` gives `👍`; a custom emoji of the server gives `:name:`.
 pub(crate) fn of_name(name: &str) -> String {
     let tone = TONES.iter().find_map(|(end, tone)| Some((name.strip_suffix(end)?, *tone)));
     let toned = tone.and_then(|(name, tone)| emojis::get_by_shortcode(name)?.with_skin_tone(tone));

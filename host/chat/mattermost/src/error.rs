@@ -1,7 +1,7 @@
-//! The result of a failed request: what the account does about it.
+//! Classifies the errors of requests by how the account reacts.
 //!
-//! Architecture Invariant: only an answer of Mattermost itself is final. Any other answer comes from a proxy whose server is down,
-//! and a retry can succeed.
+//! Architecture Invariant: only an answer of Mattermost itself is final. Any other answer comes from a proxy whose
+//! server is down, and a retry can succeed.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use reqwest::{
 use serde_json::Value;
 use wardroom::{
     adapter::SendError,
-    base::{MAX_REQUESTED_DELAY, clean},
+    base::{clean},
 };
 use wardroom_account::error_chain;
 
-/// Mattermost's error id for a post whose `pending_post_id` is being created.
+/// Mattermost's error id if a post with the same `pending_post_id` is being created.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
 
-/// Why a request failed. Each reason is one line for the log.
+/// A failed request. The reason is one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MattermostError {
-    /// The server is unreachable, overloaded, or limits the rate of requests. A retry can succeed.
+    /// The server is unreachable or overloaded, or limits the rate of requests. A retry can succeed.
     Unavailable {
         /// The delay that the server requests before a retry.
         retry_after: Option<Duration>,
@@ -30,11 +30,11 @@ pub(crate) enum MattermostError {
     },
     /// The server does not accept the account's token.
     TokenRejected { reason: String },
-    /// The server rejects the request. A retry fails in the same way.
+    /// The server rejects the request. A retry would fail in the same way.
     Rejected {
         /// Whether the requested object does not exist.
         not_found: bool,
-        /// Mattermost's error id; empty where there is none.
+        /// Mattermost's error id; empty if the answer has none.
         id: String,
         reason: String,
     },
@@ -45,12 +45,12 @@ impl MattermostError {
         Self::Unavailable { retry_after: None, reason: reason.into() }
     }
 
-    /// A rejection without an error id of Mattermost.
+    /// Creates a rejection without an error id.
     pub(crate) fn rejected(reason: impl Into<String>) -> Self {
         Self::Rejected { not_found: false, id: String::new(), reason: reason.into() }
     }
 
-    /// Adds what failed to the reason.
+    /// Prepends the failed operation to the reason.
     pub(crate) fn context(mut self, what: &str) -> Self {
         let (Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. }) =
             &mut self;
@@ -64,7 +64,7 @@ impl MattermostError {
         }
     }
 
-    /// The delay that the server requests before a retry.
+    /// Returns the delay that the server requests before a retry.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
@@ -72,7 +72,7 @@ impl MattermostError {
         }
     }
 
-    /// Mattermost's error id of a rejection.
+    /// Returns Mattermost's error id of a rejection.
     pub(crate) fn rejection_id(&self) -> Option<&str> {
         match self {
             Self::Rejected { id, .. } => Some(id),
@@ -90,7 +90,7 @@ impl std::fmt::Display for MattermostError {
 impl From<MattermostError> for SendError {
     fn from(error: MattermostError) -> Self {
         match error {
-            // The message stays in the outbox until the account has a token that is accepted.
+            // The message stays in the outbox until the account has a new token.
             MattermostError::TokenRejected { reason } => Self::Later { after: None, reason },
             MattermostError::Unavailable { retry_after, reason } => Self::Later { after: retry_after, reason },
             MattermostError::Rejected { reason, .. } => Self::Never { reason },
@@ -104,7 +104,7 @@ impl From<reqwest::Error> for MattermostError {
     }
 }
 
-/// Classifies an answer that is no success.
+/// Classifies an error response.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> MattermostError {
     let body = ErrorBody::read(body);
     let reason = match &body {
@@ -112,7 +112,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         None => format!("{status}"),
     };
     match status.as_u16() {
-        // A proxy that requires its own login does not judge the token.
+        // A 401 without Mattermost's error body comes from a proxy, and says nothing about the token.
         401 => match body.filter(|body| body.status == Some(401)) {
             Some(_) => MattermostError::TokenRejected { reason },
             None => {
@@ -140,20 +140,20 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     }
 }
 
-/// The delay that a rate limit requests; one second where the answer has none.
+/// Returns the delay that a rate limit requests; one second if the response has none.
 fn requested_delay(headers: &HeaderMap) -> Duration {
     let seconds = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    // Documented as a time, but servers send the seconds until then.
+    // The header is documented as a time, but servers send the number of seconds until that time.
     let reset = || seconds("x-ratelimit-reset").filter(|seconds| *seconds < 3600.0);
     let requested = seconds(RETRY_AFTER.as_str()).or_else(reset).unwrap_or(1.0);
-    Duration::from_secs_f64(requested.clamp(0.1, MAX_REQUESTED_DELAY.as_secs_f64()))
+    Duration::from_secs_f64(requested.clamp(0.1, Backoff::MAX_REQUESTED.as_secs_f64()))
 }
 
-/// The body of an error answer of Mattermost. The message is in the server's language.
+/// The body of an error response of Mattermost. The message is in the server's language.
 struct ErrorBody {
     id: String,
     message: String,
-    /// The HTTP status, repeated in the body.
+    /// The HTTP status, which the body repeats.
     status: Option<u64>,
 }
 

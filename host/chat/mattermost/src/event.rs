@@ -1,6 +1,6 @@
-//! The frames of the WebSocket.
+//! Parses the frames of the WebSocket.
 //!
-//! Invariant: an unknown frame or event is ignored, and so is an event without a field that it needs.
+//! Invariant: an unknown frame or event is ignored, and so is an event without a required field.
 
 use serde_json::Value;
 
@@ -8,38 +8,39 @@ use crate::client::{Post, Reaction};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Frame {
-    /// The greeting of a new connection. Events that an earlier connection did not deliver are missing.
+    /// The greeting of a new connection. Events between the previous connection and this one are not delivered.
     Hello {
-        /// The id with which the connection can be resumed; `None` on servers that cannot resume.
+        /// The id with which the connection can be resumed; `None` if the server does not support that.
         connection: Option<String>,
-        /// The server's version.
         version: String,
         seq: i64,
     },
-    /// An event; `None` where it has no meaning for the bot.
-    Event { seq: Option<i64>, event: Option<Event> },
-    /// The answer to an action.
+    /// An event; `None` if the bot does not handle it.
+    Event {
+        seq: Option<i64>,
+        event: Option<Event>,
+    },
+    /// The response to an action.
     Answer {
         /// The number of the action.
         to: i64,
-        /// The server's error id, where the action failed.
+        /// The server's error id if the action failed.
         failure: Option<String>,
     },
-    /// A frame of another kind.
     Unknown,
 }
 
-/// An event that has a meaning for the bot.
+/// An event that the bot handles.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     Posted {
         post: Box<Post>,
-        /// The name of its author.
+        /// The author's name.
         sender: String,
     },
     Deleted {
         post: Box<Post>,
-        /// Who deleted it, where the server tells that.
+        /// The person who deleted the post, if the server reports that.
         by: Option<String>,
     },
     ReactionAdded {
@@ -63,7 +64,7 @@ pub(crate) enum Event {
 }
 
 impl Frame {
-    /// Reads a frame. `me` is the account's id.
+    /// Parses a frame. `me` is the id of the bot's account.
     pub(crate) fn read(text: &str, me: &str) -> Self {
         let Ok(frame) = serde_json::from_str::<Value>(text) else { return Self::Unknown };
         let seq = frame["seq"].as_i64();
@@ -118,7 +119,8 @@ impl Event {
             "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => {
                 Some(Self::ChannelsChanged)
             }
-            // The other members of a channel receive this event, too; `user_id` names the account that left, in one of two places.
+            // The other members of a channel receive this event, too. `user_id` is the account that left; it is in one
+            // of two places.
             "user_removed" if user().is_some_and(|user| user == me) => Some(Self::ChannelLeft { channel: channel()? }),
             "user_added" | "user_removed" => Some(Self::MemberChanged { user: user()? }),
             "leave_team" if is_about_me() => Some(Self::ChannelsChanged),
@@ -128,7 +130,7 @@ impl Event {
     }
 }
 
-/// JSON within a text, as servers send it, or plain JSON.
+/// Returns JSON that servers send as a text within JSON. Plain JSON is returned unchanged.
 fn inner(value: &Value) -> Value {
     match value.as_str() {
         Some(text) => serde_json::from_str(text).unwrap_or_default(),

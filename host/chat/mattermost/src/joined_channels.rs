@@ -1,8 +1,9 @@
-//! Which channels are served: those of the configuration, those that an admin brought the bot into, and direct messages of the
-//! people whom the configuration allows.
+//! The channels that the bot serves: configured channels, channels to which an admin added the bot, and direct messages
+//! of the people whom the configuration allows.
 //!
-//! Architecture Invariant: being in a channel gives nobody there a right. A channel where the account is for another reason (it
-//! was in `rooms` before, somebody who is no admin added it, it is a team's default channel) is not served.
+//! Architecture Invariant: the bot's presence in a channel gives nobody in the channel a permission. A channel that the
+//! account is in for another reason (it was in `rooms` before, somebody who is not an admin added the account, it is a
+//! team's default channel) is not served.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,12 +19,11 @@ use crate::{
     state_file::AccountState,
 };
 
-/// The channels that the bot is in, by their ids.
+/// The channels that the bot is in, by id.
 #[derive(Debug, Default)]
 pub(crate) struct JoinedChannels(HashMap<String, Channel>);
 
 impl JoinedChannels {
-    /// The channels that the server listed.
     pub(crate) fn new(channels: Vec<Channel>) -> Self {
         Self(channels.into_iter().map(|channel| (channel.id.clone(), channel)).collect())
     }
@@ -40,7 +40,7 @@ impl JoinedChannels {
         self.0.remove(id);
     }
 
-    /// The channel that the configuration names.
+    /// Returns the channel that a name in the configuration stands for, if the bot is in it.
     pub(crate) fn named(&self, name: &RoomName) -> Option<&Channel> {
         match name {
             RoomName::Id(id) => self.get(id),
@@ -51,8 +51,8 @@ impl JoinedChannels {
     }
 }
 
-/// Whether a channel is served now. `Undecided`: the person who added the bot, or the membership of a direct message's sender, is
-/// not looked up yet.
+/// Returns whether a channel is served now. It is `Undecided` until the person who added the bot, or the membership of
+/// a direct message's sender, is looked up.
 pub(crate) fn membership(
     config: &Config,
     channels: &JoinedChannels,
@@ -77,7 +77,7 @@ pub(crate) fn membership(
     }
 }
 
-/// The channels about which the log has a line already.
+/// The channels that were logged already.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedChannels {
     ignored: HashSet<String>,
@@ -85,24 +85,24 @@ pub(crate) struct ReportedChannels {
 }
 
 impl ReportedChannels {
-    /// Logs that a channel is ignored.
+    /// Logs that a channel is ignored, once per channel.
     pub(crate) fn report_ignored(&mut self, config: &Config, channel: &Channel) {
         if self.ignored.insert(channel.id.clone()) {
             let (bot, id) = (&config.bot, &channel.id);
             tracing::info!(
                 room = id,
                 name = channel.name,
-                "ignoring a channel that `rooms` does not list and into which no admin brought the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.mattermost], or have an admin remove the bot there and add it again"
+                "ignoring a channel that `rooms` does not list and to which no admin added the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.mattermost], or have an admin remove the bot from the channel and add it again"
             );
         }
     }
 
-    /// The bot left a channel: the next time it is ignored is logged again.
-    pub(crate) fn forget(&mut self, channel: &str) {
+    /// Removes a channel that the bot left, so that the channel is logged again if it is ignored later.
+    pub(crate) fn remove(&mut self, channel: &str) {
         self.ignored.remove(channel);
     }
 
-    /// Logs the configured channels that the bot is not in. Returns whether there is any.
+    /// Logs the configured channels that the bot is not in, once per channel. Returns whether there are any.
     pub(crate) fn report_missing(&mut self, config: &Config, channels: &JoinedChannels, user_name: &str) -> bool {
         let mut any = false;
         for room in &config.rooms {
@@ -112,7 +112,7 @@ impl ReportedChannels {
             }
             any = true;
             if self.missing.insert(room.clone()) {
-                tracing::warn!(%room, "the bot is not in this channel, or no channel has this name; looking again every few minutes; hint: type `/invite @{user_name}` there (and add the account to the team first)");
+                tracing::warn!(%room, "the bot is not in a configured channel, or the channel does not exist; checking again every few minutes; hint: add the account to the team, and type `/invite @{user_name}` in the channel");
             }
         }
         any

@@ -1,20 +1,22 @@
-//! Mattermost channels for Wardroom, over its REST API and its WebSocket.
+//! Mattermost channels for Wardroom, over the REST API and the WebSocket.
 //!
-//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. Modules in reading order:
+//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and creates an account's [`Chat`]. Modules in reading order:
 //!
-//! - `config` (the table), `account` (the account as the engine sees it), `client` (the REST API) with its errors in `error`,
-//!   `session` (the logged-in account), `users` (who an id is).
+//! - `config` (the table), `account` (the [`Chat`] of one account), `client` (the REST API), `error`, `session` (the
+//!   logged-in account), `users` (names and kinds of accounts).
 //! - `socket` (the WebSocket and its reconnects) and `event` (its frames).
-//! - `sync` (the account's channels: live events and backfill), `joined_channels` (which channels are served), `direct_messages`
-//!   (whose direct messages are handled), `state_file` (what survives a restart), `backfill` (reads a channel back).
-//! - `convert` (a post as a message), `delivery` (messages, written to the inbox).
-//! - `send`, `markdown` and `emoji` (text and emoji as Mattermost shows them).
+//! - `sync` (live events and backfill of the channels), `joined_channels` (the channels that are served),
+//!   `direct_messages` (the policy for direct messages), `state_file` (state that survives a restart), `backfill`
+//!   (reads a channel back to a bound).
+//! - `convert` (converts a post to a message), `delivery` (writes messages to the inbox).
+//! - `send`, `markdown` and `emoji` (convert text and emoji for Mattermost).
 //! - `probe`: `wardroom check --connect`.
 //!
-//! Architecture Invariant: a person is identified by their 26-letter id. A name can be changed and taken by another account.
-//! Architecture Invariant: only a resumed connection proves that no event is missing. After any other connection each channel is
-//! read back to its mark.
-//! Not here: buttons, slash commands and webhooks, which need a listener that the server reaches.
+//! Architecture Invariant: a person is identified by their id of 26 letters and digits. A name can be changed and taken
+//! by another account.
+//! Architecture Invariant: only a resumed connection proves that no event is missing. After any other connection each
+//! channel is backfilled to its cursor.
+//! Not here: buttons, slash commands and webhooks, which need a listener that the server can reach.
 
 mod account;
 mod backfill;
@@ -44,13 +46,13 @@ use wardroom::{
     model::BotIdentity,
 };
 
-/// The name of the network: of its table, in keys and in the log.
+/// The network's name in `plugins.toml`, in keys and in logs.
 pub(crate) const NETWORK: &str = "mattermost";
 
-/// The default interval of heartbeats. A server closes a connection that is silent for a hundred seconds.
+/// Default interval of the heartbeats. A server closes a connection after 100 seconds without data.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Makes the Mattermost accounts of a host.
+/// Creates the Mattermost accounts of a host, one for each `[bot.NAME.mattermost]`.
 #[derive(Debug, Clone)]
 pub struct MattermostFactory {
     state: PathBuf,
@@ -58,14 +60,14 @@ pub struct MattermostFactory {
 }
 
 impl MattermostFactory {
-    /// `state` is the host's state folder. An account stores its files below it in `mattermost/BOT/`, which no other process may
-    /// use.
+    /// Creates a factory. `state` is the host's state folder. Each account stores its files in the subfolder
+    /// `mattermost/BOT/`, which no other process may use.
     pub fn new(state: PathBuf) -> Self {
         Self { state, heartbeat_interval: HEARTBEAT_INTERVAL }
     }
 
-    /// Sets how often a ping is sent, 30 seconds by default. A connection that is silent for one interval is closed, and a server
-    /// has a sixth of the interval for its greeting.
+    /// Sets the interval of the pings, 30 seconds by default. The bot closes a connection on which the server sent
+    /// nothing for one interval. A server must send its greeting within a sixth of the interval.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;

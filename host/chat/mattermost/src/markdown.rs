@@ -1,15 +1,15 @@
-//! Converts the engine's text to Markdown. Pure: no network, no store.
+//! Converts the engine's text to Markdown. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: text is escaped. Nothing in it becomes a heading, a link with another label, a channel link or a mention.
-//! Only [`Block::People`] mentions people.
+//! Architecture Invariant: text is escaped, so that no part of it becomes a heading, a link with another label, a
+//! channel link or a mention. Only [`Block::People`] mentions people.
 
 use wardroom::base::{Block, Text};
 
-/// An invisible character that ends a word. Behind an `@` it prevents a mention. It is removed from received messages, so that copied
-/// text has its original meaning.
+/// An invisible character that ends a word. After an `@` it prevents a mention. It is removed from received messages,
+/// so that copied text keeps its meaning.
 pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
-/// A text as Markdown. `name` returns the name of an account by its id.
+/// Converts a text to Markdown. `name` returns the name of an account by its id.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
     let mut lines: Vec<String> = Vec::new();
     for block in text.blocks() {
@@ -29,12 +29,12 @@ pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> St
     lines.join("\n")
 }
 
-/// The longest run of backticks in a text.
+/// Returns the length of the longest run of backticks in a text.
 fn longest_run(text: &str) -> usize {
     text.split(|letter| letter != '`').map(str::len).max().unwrap_or_default()
 }
 
-/// One line, escaped. Text between two backticks is a code span and stays as it is.
+/// Escapes one line. Text between two backticks is a code span and is not changed.
 fn line(text: &str) -> String {
     let unindented = text.trim_start_matches(' ');
     let mut out = "\u{a0}".repeat(text.len() - unindented.len());
@@ -45,7 +45,7 @@ fn line(text: &str) -> String {
             rest = &rest[code.len()..];
             continue;
         }
-        // A word up to the next blank or backtick. A blank and a lone backtick are words of their own.
+        // Take a word up to the next space or backtick. A space and a lone backtick count as words.
         let first = rest.chars().next().map_or(0, char::len_utf8);
         let end = match rest {
             _ if rest.starts_with([' ', '`']) => first,
@@ -63,7 +63,7 @@ fn line(text: &str) -> String {
     out
 }
 
-/// The code span at the start of a text, with its backticks.
+/// Returns the code span at the start of a text, with its backticks.
 fn code_span(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('`')?;
     let end = inner.find('`')?;
@@ -71,7 +71,8 @@ fn code_span(text: &str) -> Option<&str> {
     alone.then(|| &text[..end + 2])
 }
 
-/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading; returns the rest.
+/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading. Returns the
+/// rest of the line.
 fn escape_line_start<'t>(line: &'t str, out: &mut String) -> &'t str {
     if line.starts_with(['-', '+', '=']) {
         out.push(ZERO_WIDTH_SPACE);
@@ -101,11 +102,11 @@ fn escape(word: &str, out: &mut String) {
         let within = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
         match letter {
             '\\' | '`' | '*' | '[' | ']' | '#' | '|' => out.extend(['\\', letter]),
-            // An underscore within a word is no markup.
+            // An underscore within a word is not markup.
             '_' if !(within(before) && within(next)) => out.extend(['\\', letter]),
             '~' => out.extend(['\\', letter, ZERO_WIDTH_SPACE]),
             '@' if within(next) => out.extend([letter, ZERO_WIDTH_SPACE]),
-            // It would begin an HTML entity.
+            // The `&` would begin an HTML entity.
             '&' if next == Some('#') || within(next) => out.push_str("&amp;"),
             _ => out.push(letter),
         }
@@ -117,7 +118,8 @@ fn is_url(word: &str) -> bool {
     word.starts_with("https://") || word.starts_with("http://")
 }
 
-/// A URL, percent-encoded where a character would end the link. A backslash would change its target.
+/// Appends a URL. Characters that would end the link are percent-encoded, and so is a backslash, because it would
+/// change the target.
 fn url(word: &str, out: &mut String) {
     for letter in word.chars() {
         match letter {

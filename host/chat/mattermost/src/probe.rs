@@ -1,6 +1,7 @@
-//! `wardroom check --connect`: looks up the account, its channels, and the people of the configuration.
+//! Implements `wardroom check --connect` for an account: looks up the account, its channels, and the people of the
+//! configuration.
 //!
-//! Architecture Invariant: it changes nothing and opens no WebSocket.
+//! Architecture Invariant: the check changes nothing and opens no WebSocket.
 
 use crate::{
     client::ApiClient,
@@ -9,9 +10,9 @@ use crate::{
     joined_channels::JoinedChannels,
 };
 
-/// Returns what was found, or the problems, one line each.
+/// Returns one line per finding, or one line per problem if there are problems.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-    // The account.
+    // Check the account.
     let at = |problem: &dyn std::fmt::Display| vec![format!("Mattermost at {}: {problem}", config.url)];
     let token = config.token.resolve().map_err(|error| at(&error))?;
     let client = ApiClient::new(config, token).map_err(|error| at(&error))?;
@@ -19,8 +20,8 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
         Ok(me) => me,
         Err(MattermostError::TokenRejected { reason }) => {
             return Err(at(&format!(
-                "the server does not know the token in {}: {reason}; create a new token for the bot account and put it there",
-                config.token
+                "the server rejected the access token in {token}: {reason}; create a new token for the bot account and put it in {token}",
+                token = config.token
             )));
         }
         Err(error) => return Err(at(&error)),
@@ -29,20 +30,20 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     let mut problems = Vec::new();
     if !me.is_bot {
         found.push(format!(
-            "@{} is a person's account; a bot account is safer, because its token gives no other access",
+            "@{} is a person's account; a bot account is safer, because its token gives access to nothing else",
             me.name
         ));
     }
     found.push(config.direct.describe().to_owned());
-    // Channels.
+    // Check the channels.
     match client.channels().await {
         Ok((channels, _)) => {
             let channels = JoinedChannels::new(channels);
             for room in &config.rooms {
                 match channels.named(room) {
-                    Some(_) => found.push(format!("in the channel {room}")),
+                    Some(_) => found.push(format!("the bot is in the channel {room}")),
                     None => problems.push(format!(
-                        "not in the channel {room}, or no channel has this name: type `/invite @{}` there",
+                        "the bot is not in the channel {room}, or the channel does not exist; type `/invite @{}` in the channel",
                         me.name
                     )),
                 }
@@ -50,7 +51,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
         }
         Err(error) => problems.push(format!("the channels of @{} cannot be listed: {error}", me.name)),
     }
-    // People.
+    // Check the people.
     for person in people {
         match check_person(&client, person).await {
             Ok(line) => found.extend(line),
@@ -60,7 +61,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
-/// Checks a person of the configuration. Returns no line for a person of another network.
+/// Checks a person of the configuration. Returns `None` for a person of another network.
 async fn check_person(client: &ApiClient, person: &str) -> Result<Option<String>, String> {
     let failed = |error| format!("`{person}` cannot be looked up: {error}");
     if is_id(person) {
@@ -71,11 +72,11 @@ async fn check_person(client: &ApiClient, person: &str) -> Result<Option<String>
             )),
             Some(user) => Ok(Some(format!("{person} is @{}", user.name))),
             None => {
-                Err(format!("the server knows no account with the id `{person}`; correct the id in the configuration"))
+                Err(format!("the server has no account with the id `{person}`; correct the id in the configuration"))
             }
         };
     }
-    // `@name:server` is a Matrix id, and a word without `@` can be a person at the console.
+    // `@name:server` is a Matrix id, and a name without `@` can be a person at the console.
     let (name, is_of_mattermost) = match person.strip_prefix('@') {
         Some(name) if !name.contains(':') => (name, true),
         Some(_) => return Ok(None),
@@ -97,9 +98,9 @@ async fn check_person(client: &ApiClient, person: &str) -> Result<Option<String>
             "if `{person}` is meant to be @{} on Mattermost, write the id: \"{}\"",
             user.name, user.id
         ))),
-        None if is_of_mattermost => {
-            Err(format!("the server knows nobody called {person}; write the person's id in the configuration"))
-        }
+        None if is_of_mattermost => Err(format!(
+            "the server has no account with the name `{person}`; write the person's id in the configuration"
+        )),
         None => Ok(None),
     }
 }

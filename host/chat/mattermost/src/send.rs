@@ -1,15 +1,15 @@
 //! Sends one message, and searches a channel for a message that was sent before.
 //!
-//! Architecture Invariant: a message's key always gives the same `pending_post_id`, by which the server recognizes a repetition for
-//! half a minute. After an attempt without an answer the channel is searched for the key before the message is sent again. This
-//! module retries nothing that takes time; the outbox does.
+//! Architecture Invariant: a key always gives the same `pending_post_id`, by which the server deduplicates posts for
+//! half a minute. After an attempt without a response, the channel is searched for the key before the message is sent
+//! again. Retries with a delay are left to the outbox.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{MutexGuard, PoisonError},
 };
 
 use sha2::{Digest as _, Sha256};
+use parking_lot::MutexGuard;
 use wardroom::{
     adapter::{Body, Outgoing, SendError},
     base::{Block, Text},
@@ -19,19 +19,19 @@ use crate::{
     backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
 };
 
-/// How many pages a search reads, of two hundred posts each.
+/// Maximum number of pages that a search reads. A page has 200 posts.
 const SEARCH_PAGES: usize = 10;
-/// The length of the excerpt of a text that is sent as a file, in characters.
+/// Length of the excerpt of a text that is sent as a file, in characters.
 const EXCERPT: usize = 4_000;
-/// How often a message is shortened where the server accepts less than it told.
+/// Maximum number of attempts to shorten a message that the server rejects as too long.
 const MAX_SHORTENINGS: usize = 6;
 
-/// The state of earlier attempts.
+/// The state of earlier attempts to send messages.
 #[derive(Debug, Default)]
 pub(crate) struct SendAttempts {
-    /// Keys whose message may have been sent, because the answer was lost.
+    /// Keys of messages that may have been sent, because the response was lost.
     uncertain: HashSet<String>,
-    /// The uploaded files, by key.
+    /// The ids of uploaded files, by key.
     files: HashMap<String, String>,
 }
 
@@ -39,7 +39,7 @@ impl Session {
     /// Sends a message and returns the post's id.
     ///
     /// # Errors
-    /// [`SendError::Later`] where a retry can succeed, [`SendError::Never`] otherwise.
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
     pub(crate) async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let key = message.key.as_str();
         match &message.body {
@@ -59,10 +59,10 @@ impl Session {
         }
     }
 
-    /// Searches the newest posts of a channel for the bot's message with this key.
+    /// Searches the newest posts of a channel for the bot's message with this key. Returns the post's id.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
     pub(crate) async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
         Ok(self.search(&self.resolve_channel(room)?, key).await?)
     }
@@ -79,7 +79,7 @@ impl Session {
     }
 
     fn attempts(&self) -> MutexGuard<'_, SendAttempts> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.attempts.lock()
     }
 
     async fn send_message(
@@ -109,7 +109,8 @@ impl Session {
         Ok(sent?)
     }
 
-    /// Creates the post of a message. Shortens it, or moves it out of its thread, where the server rejects that.
+    /// Creates the post of a message. If the server rejects its length, sends a shorter text; if the server rejects its
+    /// thread, sends it to the channel.
     async fn post(
         &self,
         channel: &str,
@@ -132,20 +133,21 @@ impl Session {
             };
             match self.client.create_post(&new).await {
                 Err(error) if root.is_some() && is_about_root(&error) => {
-                    tracing::info!(key, %error, "the thread of a message does not exist; sending it to the channel");
+                    tracing::info!(key, %error, "the thread of a message does not exist; sending the message to the channel");
                     root = None;
                 }
                 Err(error) if is_too_long(&error) => {
                     let max_length = self.reduce_max_length();
-                    tracing::info!(key, max_length, %error, "the server rejects the length of a message; sending a shorter one");
+                    tracing::info!(key, max_length, %error, "the server rejected the length of a message; sending a shorter message");
                 }
                 sent => return sent,
             }
         }
-        Err(MattermostError::rejected("the server rejects the length of every message"))
+        Err(MattermostError::rejected("the server rejects even a shortened message as too long"))
     }
 
-    /// A text as one message, and the uploaded file with the whole text where the message is an excerpt.
+    /// Converts a text to one message. If the text is too long, the message is an excerpt, and the id of an uploaded
+    /// file with the whole text is returned, too.
     async fn with_file(
         &self,
         channel: &str,
@@ -172,7 +174,11 @@ impl Session {
             None => match self.client.upload(channel, "output.txt", plain).await {
                 Ok(file) => file,
                 Err(MattermostError::Rejected { reason, .. }) => {
-                    tracing::warn!(key, error = reason, "the server rejects a file; sending a truncated message");
+                    tracing::warn!(
+                        key,
+                        error = reason,
+                        "the server rejected a file with a long text; sending a truncated message instead"
+                    );
                     return Ok((self.truncate_to_fit(text), None));
                 }
                 Err(error) => return Err(error),
@@ -186,9 +192,9 @@ impl Session {
         markdown(text, |id| self.users.name(id))
     }
 
-    /// A text, truncated to the longest message.
+    /// Converts a text to a message, truncated to the maximum length.
     fn truncate_to_fit(&self, text: &Text) -> String {
-        // `clamped` counts bytes, and a character has at most four. Escaping can lengthen the text again.
+        // `clamped` counts bytes, and a character has at most four bytes. Escaping can make the text longer again.
         let mut limit = self.max_length() * 4;
         loop {
             let message = self.markdown(&text.clone().clamped(limit));
@@ -207,17 +213,17 @@ impl Session {
         });
         let ids: Vec<&str> = mentioned.flatten().filter(|id| crate::config::is_id(id)).collect();
         if let Err(error) = self.users.look_up(&self.client, ids).await {
-            tracing::debug!(%error, "the people whom a message mentions cannot be looked up; it shows their ids");
+            tracing::debug!(%error, "the people whom a message mentions cannot be looked up; the message shows their ids");
         }
     }
 
-    /// The `pending_post_id` of a key. It is a hash, because a key can have any length.
+    /// Returns the `pending_post_id` of a key. It is a hash, because a key can have any length.
     fn pending_post_id(&self, key: &str) -> String {
         format!("{}:{}", self.me(), &hex::encode(Sha256::digest(key))[..40])
     }
 }
 
-/// Whether a post was rejected because the root of its thread does not exist, or no longer.
+/// Returns whether a post was rejected because the root of its thread does not exist.
 fn is_about_root(error: &MattermostError) -> bool {
     let about = ["root_id", "parent_id", "can_not_post_to_deleted_root", "root_post"];
     error.rejection_id().is_some_and(|id| about.iter().any(|part| id.contains(part)))
@@ -244,7 +250,7 @@ mod tests {
         let (bot, token) = server.bot("ops-bot");
         let channel = server.channel("eng", "ops");
         server.put(&channel, &bot);
-        // The page of two hundred posts ends within these twenty.
+        // A page of 200 posts ends within these twenty.
         for number in 0..20 {
             let fields = json!({ "props": convert::props(&format!("k{number}")), "create_at": 1_000 });
             server.post_with(&channel, &bot, &fields);

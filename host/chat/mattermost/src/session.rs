@@ -1,10 +1,8 @@
-//! The logged-in account: what sending and receiving share.
+//! The logged-in account, which sending and receiving share.
 
-use std::sync::{
-    Mutex, PoisonError, RwLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use wardroom::{adapter::SendError, model::Person};
 
@@ -18,19 +16,19 @@ use crate::{
     users::UserCache,
 };
 
-/// The limit of servers that do not tell one: older versions have a fixed limit.
+/// Maximum length of a message on servers that do not report it, in characters. Older versions have this fixed limit.
 const FIXED_MAX_LENGTH: usize = 4_000;
-/// The limit where the server's configuration cannot be read: the default of present versions.
+/// Maximum length of a message if the server's configuration cannot be read, in characters. The default of current
+/// versions.
 const DEFAULT_MAX_LENGTH: usize = 16_383;
-/// A smaller limit is not plausible and is ignored.
+/// A reported limit below this is ignored.
 const MIN_MAX_LENGTH: usize = 500;
 
-/// A logged-in account.
 pub(crate) struct Session {
     pub(crate) client: ApiClient,
     pub(crate) converter: Converter,
     pub(crate) users: UserCache,
-    /// The channels that the bot is in; `None` until the server listed them.
+    /// The channels that the bot is in; `None` until the server has listed them.
     channels: RwLock<Option<JoinedChannels>>,
     max_length: AtomicUsize,
     typing: mpsc::UnboundedSender<String>,
@@ -38,7 +36,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// `typing` receives the channels in which the bot is preparing an answer.
+    /// Creates a session. `typing` receives the channels in which the bot prepares an answer.
     pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
         let converter = Converter { me: me.id, user_name: me.name, bot: config.bot.clone() };
         let max_length = AtomicUsize::new(DEFAULT_MAX_LENGTH);
@@ -53,20 +51,20 @@ impl Session {
         }
     }
 
-    /// The account's id.
+    /// Returns the id of the bot's account.
     pub(crate) fn me(&self) -> &str {
         &self.converter.me
     }
 
-    /// The longest message that the server accepts, in characters.
+    /// Returns the maximum length of a message on this server, in characters.
     pub(crate) fn max_length(&self) -> usize {
         self.max_length.load(Ordering::Relaxed)
     }
 
-    /// Looks up the longest message that the server accepts.
+    /// Requests the maximum length of a message from the server.
     ///
     /// # Errors
-    /// [`MattermostError::TokenRejected`]; any other failure selects the default.
+    /// [`MattermostError::TokenRejected`]. After any other failure the default is used.
     pub(crate) async fn look_up_max_length(&self) -> Result<(), MattermostError> {
         let length = match self.client.max_message_length().await {
             Ok(length) => length.filter(|length| *length >= MIN_MAX_LENGTH).unwrap_or(FIXED_MAX_LENGTH),
@@ -80,30 +78,29 @@ impl Session {
         Ok(())
     }
 
-    /// Halves the longest message after the server rejected one of that length, and returns it.
+    /// Halves the maximum length, after the server rejected a message of that length. Returns the new length.
     pub(crate) fn reduce_max_length(&self) -> usize {
         let reduced = (self.max_length() / 2).max(MIN_MAX_LENGTH);
         self.max_length.store(reduced, Ordering::Relaxed);
         reduced
     }
 
-    /// Changes the list of channels.
     pub(crate) fn change_channels(&self, change: impl FnOnce(&mut JoinedChannels)) {
-        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.channels.write();
         change(channels.get_or_insert_default());
     }
 
-    /// Reads the list of channels; `None` until the server listed them.
+    /// Calls `read` with the list of channels; `None` until the server has listed them.
     pub(crate) fn with_channels<T>(&self, read: impl FnOnce(&JoinedChannels) -> T) -> Option<T> {
-        self.channels.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(read)
+        self.channels.read().as_ref().map(read)
     }
 
-    /// The id of a joined channel by its id or name; `None` where there is none.
+    /// Returns the id of a joined channel by its id or name; `None` if the bot is in no such channel.
     ///
     /// # Errors
-    /// [`SendError::Later`] until the server listed the channels.
+    /// [`SendError::Later`] until the server has listed the channels.
     pub(crate) fn joined_channel_id(&self, name: &str) -> Result<Option<String>, SendError> {
-        // The name can be that of a room on another network.
+        // The name may belong to a room of another network.
         let Some(name) = RoomName::parse(name) else { return Ok(None) };
         let found = self.with_channels(|channels| channels.named(&name).map(|channel| channel.id.clone()));
         found.ok_or_else(|| SendError::Later {
@@ -112,33 +109,34 @@ impl Session {
         })
     }
 
-    /// The id of the channel that a message is sent to. An id is not checked, because the server rejects an unknown one.
+    /// Returns the id of the channel for a message. An id is not checked, because the server rejects an unknown one.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError::Later`] until the server has listed the channels; [`SendError::Never`] if the bot is not in the
+    /// channel.
     pub(crate) fn resolve_channel(&self, room: &str) -> Result<String, SendError> {
         if is_id(room) {
             return Ok(room.to_owned());
         }
         self.joined_channel_id(room)?.ok_or_else(|| SendError::Never {
             reason: format!(
-                "the bot is not in the channel `{room}`; type `/invite @{}` there",
+                "the bot is not in the channel `{room}`; type `/invite @{}` in the channel",
                 self.converter.user_name
             ),
         })
     }
 
-    /// The members of a channel without the bot.
+    /// Returns the members of a channel without the bot.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
     pub(crate) async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
         let ids = self.client.members(&self.resolve_channel(room)?).await?;
         self.users.look_up(&self.client, ids.iter().map(String::as_str)).await?;
         Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
     }
 
-    /// Shows a typing notice. It is lost without a connection, which has no consequence.
+    /// Shows a typing notice. Without a connection the notice is dropped.
     pub(crate) fn typing(&self, room: &str) {
         if let Ok(channel) = self.resolve_channel(room) {
             let _ = self.typing.send(channel);

@@ -1,9 +1,9 @@
 //! The WebSocket of an account: opened, kept alive, and reconnected until the account stops.
 //!
-//! Architecture Invariant: the socket never waits for the handling of an event. Events are passed on in the server's order and
-//! without gaps since the last [`Signal::Connected`]; where a gap cannot be avoided, there is a new `Connected`.
-//! Architecture Invariant: a connection is resumed only from the last event that was read, and only where the header of its first
-//! request authenticates it. A connection that was authenticated by a challenge is never resumed.
+//! Architecture Invariant: the socket does not wait until an event is handled. Events are passed on in the server's
+//! order. No event is missing after a [`Signal::Connected`]; if a gap cannot be avoided, a new `Connected` follows it.
+//! Architecture Invariant: a connection is resumed only from the last event that was read, and only if the header of
+//! its first request authenticates it. A connection that was authenticated by a challenge is never resumed.
 
 mod connection;
 mod handshake;
@@ -19,19 +19,19 @@ use crate::{error::MattermostError, event::Event, session::Session};
 
 use reconnect::{Disconnect, Reconnector};
 
-/// What the socket passes on.
+/// A signal of the socket to the sync loop.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// A new connection is open. Events before it can be missing.
+    /// A new connection is open. Earlier events can be missing.
     Connected,
     /// The previous connection was resumed. No event is missing.
     Resumed,
     Event(Event),
-    /// The connection was lost, and why.
+    /// The connection was lost, with the reason.
     Disconnected(String),
 }
 
-/// Keeps a connection until the server rejects the token; returns that error.
+/// Keeps a connection until the server rejects the token, and returns that error.
 pub(crate) async fn keep_connected(
     session: &Session,
     heartbeat_interval: Duration,
@@ -49,7 +49,8 @@ pub(crate) async fn keep_connected(
                 }
                 MattermostError::unavailable(reason)
             }
-            // The socket does not tell a rejected token from a failing server, but the REST API does.
+            // The socket error does not show whether the token was rejected or the server failed. The REST API shows
+            // that.
             Disconnect::Unauthenticated { reason } => match session.client.me().await {
                 Err(end @ MattermostError::TokenRejected { .. }) => return end,
                 _ => MattermostError::unavailable(reason),

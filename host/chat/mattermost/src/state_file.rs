@@ -1,9 +1,9 @@
-//! What an account keeps in a file: its channels with the person who added it and the time of that, and the reactions that the
-//! inbox has.
+//! The stored state of an account: its channels, each with the person who added the bot, and the reactions that are in
+//! the inbox.
 //!
-//! Architecture Invariant: a reaction is on disk before the inbox has it, so that its withdrawal while the bot does not run is
-//! detected by comparing. The server does not tell the time of a reaction that was withdrawn.
-//! Not here: whether the person who added the bot is an admin, which is checked at each use.
+//! Architecture Invariant: a reaction is on disk before it is in the inbox. The removal of a reaction while the bot
+//! does not run is detected by comparison with the stored reactions, because the server does not report it.
+//! Not here: the check whether the person who added the bot is an admin, which each use repeats.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,27 +12,27 @@ use wardroom_account::StateFile;
 
 use crate::client::Reaction;
 
-/// The most messages whose reactions are kept. Those with the oldest reactions are dropped.
+/// Maximum number of messages with stored reactions. Above that, the messages with the oldest reactions are dropped.
 const MAX_MESSAGES: usize = 2000;
 
-/// A channel that the bot is in.
+/// The state of a channel that the bot is in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ChannelState {
-    /// The person who added the bot, where the server told it.
+    /// The person who added the bot, if the server reported one.
     #[serde(rename = "by")]
     pub(crate) added_by: Option<String>,
     /// Whether `added_by` was looked up.
     #[serde(rename = "looked")]
     pub(crate) is_looked_up: bool,
-    /// No post of this millisecond of the server's clock or an earlier one is handled.
+    /// The lower bound in milliseconds of the server's clock: only later posts are handled.
     pub(crate) since: i64,
-    /// Whether the channel was ignored at the last look. Its posts up to the time at which it is served are not handled.
+    /// Whether the channel was ignored at the last check. If it is served later, the posts up to that time are not
+    /// handled.
     #[serde(rename = "foreign")]
     pub(crate) was_ignored: bool,
 }
 
-/// A reaction of one message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct StoredReaction {
     user: String,
@@ -40,14 +40,13 @@ struct StoredReaction {
     at: i64,
 }
 
-/// The reactions of one message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct MessageReactions {
     channel: String,
     given: Vec<StoredReaction>,
 }
 
-/// The content of the file.
+/// The content of `kept.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Content {
@@ -57,11 +56,10 @@ struct Content {
     reactions: BTreeMap<String, MessageReactions>,
 }
 
-/// The stored state of one account.
 #[derive(Debug)]
 pub(crate) struct AccountState {
     content: StateFile<Content>,
-    /// Whether there was no file of this account: the present posts are older than the bot.
+    /// Whether the account had no file. Then the present posts are older than the bot and are not handled.
     is_new: bool,
 }
 
@@ -69,19 +67,19 @@ impl AccountState {
     /// Loads the state of an account. The file of another account is ignored.
     pub(crate) fn load(folder: &Path, user: &str) -> Self {
         let path = folder.join("kept.json");
-        let consequence = "who added the bot to its channels is looked up again";
+        let consequence = "the people who added the bot to its channels are looked up again";
         let stored = StateFile::read(&path, consequence).filter(|content: &Content| content.user == user);
         let is_new = stored.is_none();
         let content = stored.unwrap_or_else(|| Content { user: user.to_owned(), ..Content::default() });
         Self { content: StateFile::new(path, content, is_new), is_new }
     }
 
-    /// Whether the account has no state yet.
+    /// Returns whether the account's channels have no stored state yet.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// All present channels have a state; posts from now on are new.
+    /// Records that all present channels have a state, so that later posts are handled.
     pub(crate) fn finish_initialization(&mut self) {
         self.is_new = false;
     }
@@ -95,7 +93,7 @@ impl AccountState {
         self.content.mark_changed(before.as_ref() != Some(&state));
     }
 
-    /// The bot left a channel: removes its state and its reactions.
+    /// Removes the state and the reactions of a channel that the bot left.
     pub(crate) fn remove_channel(&mut self, channel: &str) {
         let mut changed = self.content.channels.remove(channel).is_some();
         let before = self.content.reactions.len();
@@ -112,7 +110,7 @@ impl AccountState {
         }
     }
 
-    /// The stored reactions of a message.
+    /// Returns the stored reactions on a message.
     pub(crate) fn reactions(&self, post: &str) -> Vec<Reaction> {
         let reaction = |stored: &StoredReaction| Reaction {
             user: stored.user.clone(),
@@ -123,13 +121,13 @@ impl AccountState {
         self.content.reactions.get(post).into_iter().flat_map(|message| message.given.iter().map(reaction)).collect()
     }
 
-    /// The messages of a channel with stored reactions.
+    /// Returns the messages of a channel that have stored reactions.
     pub(crate) fn messages_with_reactions(&self, channel: &str) -> Vec<String> {
         let here = self.content.reactions.iter().filter(|(_, message)| message.channel == channel);
         here.map(|(post, _)| post.clone()).collect()
     }
 
-    /// Stores a reaction before the inbox gets it. It replaces an earlier one of the same person and emoji.
+    /// Stores a reaction. It replaces an earlier reaction of the same person with the same emoji.
     pub(crate) fn add_reaction(&mut self, channel: &str, reaction: &Reaction) {
         let stored =
             StoredReaction { user: reaction.user.clone(), emoji: reaction.emoji.clone(), at: reaction.create_at };
@@ -148,7 +146,7 @@ impl AccountState {
         }
     }
 
-    /// Removes a reaction that was withdrawn, or that the engine ignored.
+    /// Removes a reaction that was removed on the server, or that the engine ignored.
     pub(crate) fn remove_reaction(&mut self, reaction: &Reaction) {
         let Some(message) = self.content.reactions.get_mut(&reaction.post) else { return };
         let before = message.given.len();
@@ -160,7 +158,7 @@ impl AccountState {
         self.content.mark_changed(changed);
     }
 
-    /// Writes what changed to the file.
+    /// Writes the changes to the file.
     pub(crate) fn save(&mut self) {
         self.content.save();
     }

@@ -1,10 +1,11 @@
-//! The sync loop of one account: what happens in its channels, live and read back.
+//! The sync loop of one account: handles live events, and backfills the channels.
 //!
-//! Architecture Invariant: where events can be missing (at each start, after each new connection), a channel is read back to its
-//! mark before a newer event moves that mark.
-//! Architecture Invariant: the loop waits for the server only to look up an author, for a few seconds. All other requests run in
-//! the background, a few at a time, so that a failing channel does not delay another.
-//! Not here: live events (`live`), background requests (`requests`), and the reading of one channel (`channel_backfill`).
+//! Architecture Invariant: if events can be missing (at each start, after each new connection), a channel is backfilled
+//! to its cursor before a newer event moves that cursor.
+//! Architecture Invariant: the loop waits for the server only to look up an author, for a few seconds. All other
+//! requests run in the background, a few at a time, so that a failing channel does not delay another.
+//! Not here: live events (`live`), background requests (`requests`), and the backfill of one channel
+//! (`channel_backfill`).
 
 mod channel_backfill;
 mod live;
@@ -29,7 +30,6 @@ use crate::{
 };
 use requests::{ChannelListing, Finished};
 
-/// The sync loop of one account.
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     session: Arc<Session>,
@@ -37,7 +37,7 @@ pub(crate) struct SyncLoop<'a> {
     state: AccountState,
     reported: ReportedChannels,
     senders: DirectSenders,
-    /// The buffer is not limited: a channel is read in the background while its posts arrive.
+    /// The buffer has no limit, because posts arrive while their channel is read in the background.
     backfill: BackfillQueue<String, Post>,
     listing: ChannelListing,
     is_connected: bool,
@@ -63,8 +63,8 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// Lists the channels of an account that has no state yet, before the connection is opened. The present posts are older than
-    /// the bot and are not handled; the following ones are.
+    /// Lists the channels of an account without stored state, before the connection is opened. Present posts are older
+    /// than the bot and are not handled; later posts are.
     ///
     /// # Errors
     /// [`MattermostError::TokenRejected`].
@@ -84,7 +84,7 @@ impl<'a> SyncLoop<'a> {
         Ok(())
     }
 
-    /// Handles signals of the socket and finished requests until the server rejects the token; returns that error.
+    /// Handles signals of the socket and finished requests until the server rejects the token. Returns that error.
     pub(crate) async fn run(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> MattermostError {
         loop {
             self.start_due_requests();
@@ -115,7 +115,7 @@ impl<'a> SyncLoop<'a> {
         self.backfill.next_retry(now).into_iter().chain(listing).min()
     }
 
-    /// Reports the link as up where a connection is open and each channel was read back or at least tried.
+    /// Reports the link as up if a connection is open and no channel waits for its first backfill.
     fn update_link(&self) {
         if self.is_connected && !self.listing.is_pending() && self.backfill.all_attempted() {
             self.link.up();
@@ -131,7 +131,7 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// The time of a channel's newest post in milliseconds; the present time where the server does not tell.
+/// Returns the time of a channel's newest post in milliseconds; the present time if the server does not report it.
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
 }

@@ -1,12 +1,12 @@
-//! The accounts of the server: their names, and whether one is a bot. Rights depend on ids alone.
+//! The accounts of the server: their names, and whether they are bots. Permissions depend on ids alone.
 //!
-//! Architecture Invariant: an account that was not looked up is neither a person nor a bot.
+//! Architecture Invariant: an account that was not looked up counts neither as a person nor as a bot.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use wardroom::model::Person;
 use wardroom_account::display_name;
 
@@ -16,34 +16,32 @@ use crate::{
     error::MattermostError,
 };
 
-/// The most accounts in the cache. A full cache is cleared.
+/// Maximum number of accounts in the cache. A full cache is cleared.
 const MAX_CACHED: usize = 20_000;
 
-/// What an id is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserKind {
     Person,
     Bot,
-    /// The account does not exist, or no longer.
+    /// The account does not exist.
     Missing,
 }
 
-/// A cache of accounts.
 #[derive(Debug, Default)]
 pub(crate) struct UserCache {
-    /// The answers of the server; `None` for an account that does not exist.
+    /// The accounts that were looked up; `None` for an account that does not exist.
     looked_up: Mutex<HashMap<String, Option<User>>>,
-    /// The names that arrived with messages. They are newer than those of a lookup.
+    /// The names that arrived with messages. They are newer than names from a lookup.
     seen_names: Mutex<HashMap<String, String>>,
 }
 
 impl UserCache {
     fn looked_up(&self) -> MutexGuard<'_, HashMap<String, Option<User>>> {
-        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looked_up.lock()
     }
 
     fn seen_names(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.seen_names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen_names.lock()
     }
 
     fn insert(&self, id: String, user: Option<User>) {
@@ -54,7 +52,7 @@ impl UserCache {
         looked_up.insert(id, user);
     }
 
-    /// Records the name of an author that arrived with a message.
+    /// Records an author's name that arrived with a message.
     pub(crate) fn record_name(&self, id: &str, name: &str) {
         let name = name.trim_start_matches('@');
         let mut seen = self.seen_names();
@@ -66,10 +64,10 @@ impl UserCache {
         }
     }
 
-    /// Looks up the accounts of these ids that are not cached. An id without an account is looked up again each time.
+    /// Looks up the accounts that are not cached. An id without an account is looked up again each time.
     ///
     /// # Errors
-    /// [`MattermostError`]; the kind of these ids stays unknown.
+    /// [`MattermostError`]; the accounts stay unknown.
     pub(crate) async fn look_up<'i>(
         &self,
         client: &ApiClient,
@@ -84,7 +82,7 @@ impl UserCache {
             }
             unknown
         };
-        // A server rejects a whole list for one entry that is not an id.
+        // A server rejects a whole list if one entry is not an id.
         let (unknown, invalid): (Vec<String>, Vec<String>) = unknown.into_iter().partition(|id| is_id(id));
         for id in invalid {
             self.insert(id, None);
@@ -101,7 +99,7 @@ impl UserCache {
         Ok(())
     }
 
-    /// What an id is; `None` until it was looked up.
+    /// Returns the kind of an account; `None` until the account was looked up.
     pub(crate) fn kind(&self, id: &str) -> Option<UserKind> {
         self.looked_up().get(id).map(|user| match user {
             Some(user) if user.is_bot => UserKind::Bot,
@@ -110,13 +108,13 @@ impl UserCache {
         })
     }
 
-    /// The name with which an account is mentioned, without `@`, if it is known.
+    /// Returns the name with which an account is mentioned, without `@`; `None` if it is unknown.
     pub(crate) fn name(&self, id: &str) -> Option<String> {
         let seen = self.seen_names().get(id).cloned();
         seen.or_else(|| Some(self.looked_up().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
     }
 
-    /// An account with the name that is known, or with its id as the name.
+    /// Returns an account with its known name. Without a known name, the id is used as the name.
     pub(crate) fn person(&self, id: &str) -> Person {
         Person { id: id.to_owned(), name: display_name(self.name(id).as_deref(), id) }
     }

@@ -1,4 +1,4 @@
-//! `wardroom audit`: per plugin and host call, what the plugin can do, may do and did.
+//! `wardroom audit`: reports the host calls of each plugin that are imported, permitted and made.
 
 use serde_json::json;
 use wardroom::store::Store;
@@ -6,7 +6,7 @@ use wardroom::store::Store;
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn audit(wiring: &Wiring<'_>, format: Format) -> anyhow::Result<Exit> {
-    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
+    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
     let (review, state) = wired.review().await?;
     let store = state.store().await?;
     let audit = review.audit(store.as_ref().map(|store| store as &dyn Store)).await;

@@ -1,6 +1,7 @@
-//! `wardroom can`: whether a person may run a command, and which rule decides it.
+//! `wardroom can`: answers whether a person may run a command, with the rule that decides it.
 //!
-//! Not here: the members of a room, which only its network lists. A right that depends on them counts as missing.
+//! Not here: rights through the membership of a room, because only its chat network has the members. The answer ignores
+//! them.
 
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 use serde_json::json;
@@ -12,10 +13,10 @@ pub(crate) async fn can(
     room: Option<&str>,
     format: Format,
 ) -> anyhow::Result<Exit> {
-    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
-    let (review, _) = wired.review_with_grants().await?;
+    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
+    let review = wired.review_with_grants().await?;
     let line = match command {
-        // One argument is a whole line. With several, the shell has removed the quotes, so they are added again.
+        // One argument is the whole line. From several arguments the shell has removed the quotes, so add them again.
         [line] => line.clone(),
         words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
     };
@@ -23,7 +24,7 @@ pub(crate) async fn can(
         Ok(explained) => explained,
         Err(reason) => {
             report::error(&reason);
-            return Ok(Exit::Wrong);
+            return Ok(Exit::Invalid);
         }
     };
     let json = || {
@@ -35,7 +36,7 @@ pub(crate) async fn can(
     Ok(if explained.yes { Exit::Done } else { Exit::Failed })
 }
 
-/// Quotes a word where a command line needs it. Ids such as `@bob:example.org` stay readable.
+/// Quotes a word if the command parser requires it. Ids such as `@bob:example.org` are not quoted.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "@:._-/=+%,#!".contains(letter);
     match !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! `wardroom check`: reports every problem of the configuration at once, before anything connects.
+//! `wardroom check`: reports all problems of the configuration without connecting to a network.
 
 use serde_json::json;
 use wardroom::{base::Problem, plugin::Lock};
@@ -6,7 +6,7 @@ use wardroom::{base::Problem, plugin::Lock};
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn check(wiring: &Wiring<'_>, connect: bool, format: Format) -> anyhow::Result<Exit> {
-    // 1. The configuration and the plugins.
+    // 1. Check the configuration and the plugins.
     let wired = match wiring.read() {
         Ok(wired) => wired,
         Err(problems) => return invalid(&problems, format),
@@ -20,14 +20,17 @@ pub(crate) async fn check(wiring: &Wiring<'_>, connect: bool, format: Format) ->
     // 2. With `--connect`, log in and look up rooms and people.
     let mut failures = Vec::new();
     if connect {
-        let probe = review.probe().await;
-        notes.extend(probe.found);
-        failures.extend(probe.failed);
+        for check in review.probe().await {
+            match check {
+                Ok(line) => notes.push(line),
+                Err(line) => failures.push(line),
+            }
+        }
     }
     if !review.locked() {
         notes.push(Lock::MISSING.to_owned());
     }
-    // 3. The report.
+    // 3. Print the report.
     let (plugin_count, commands) = review.counts();
     let json = || {
         let problems: Vec<_> = failures.iter().map(|line| json!({ "message": line })).collect();
@@ -67,5 +70,5 @@ fn invalid(problems: &[Problem], format: Format) -> anyhow::Result<Exit> {
             report::out(&json!({ "valid": false, "problems": problems }).to_string())?;
         }
     }
-    Ok(Exit::Wrong)
+    Ok(Exit::Invalid)
 }

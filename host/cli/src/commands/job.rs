@@ -1,6 +1,6 @@
-//! `wardroom job`: the status or the end of one job, with the same facts as in the room.
+//! `wardroom job`: shows the status or the outcome of one job, like the command `job` in a room.
 //!
-//! No rule limits what is shown: a reader of the database can read all of it.
+//! All jobs are shown without a check of rights, because the user can read the database.
 
 use serde_json::{Value, json};
 use wardroom::{
@@ -11,7 +11,7 @@ use wardroom::{
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Invalid) };
     let read = async {
         let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
         let locks = store.locks().await?.into_iter().filter(|(_, holder)| *holder == row.id);
@@ -34,7 +34,7 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
     Ok(Exit::Done)
 }
 
-/// Reports that there is no job with this id.
+/// Prints that the job does not exist.
 pub(super) fn no_job(id: &str) -> Exit {
     report::error(&format!("there is no job `{}`", wardroom::base::clean(id)));
     Exit::Failed

@@ -1,6 +1,6 @@
-//! `wardroom jobs`: the list of jobs, with the same facts as in the room.
+//! `wardroom jobs`: lists jobs, like the command `jobs` in a room.
 //!
-//! No rule limits what is shown: a reader of the database can read all of it.
+//! All jobs are shown without a check of rights, because the user can read the database.
 
 use serde_json::{Value, json};
 use wardroom::{
@@ -12,8 +12,8 @@ use super::job::job_json;
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn jobs(wiring: &Wiring<'_>, all: bool, limit: u32, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
-    // One row beyond the limit shows whether there are more.
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Invalid) };
+    // Read one more row than the limit, to find out whether there are more jobs.
     let query = JobQuery { open: (!all).then_some(true), limit: Some(limit.saturating_add(1)), ..JobQuery::default() };
     let read = store.jobs(&query).await;
     store.close().await;
@@ -25,12 +25,12 @@ pub(crate) async fn jobs(wiring: &Wiring<'_>, all: bool, limit: u32, format: For
         json!({ "jobs": jobs, "more": more })
     };
     let text = || {
-        let mut lines: Vec<String> = jobs.iter().map(|row| job::status_line(row, None)).collect();
+        let mut lines: Vec<String> = jobs.iter().map(|row| row.status_line(None)).collect();
         if lines.is_empty() {
-            lines.push(if all { "There is no job." } else { "No job is open." }.to_owned());
+            lines.push(if all { "No job exists." } else { "No job is open." }.to_owned());
         }
         if more {
-            lines.push(format!("There are more; to see them: --limit {}", limit.saturating_mul(2)));
+            lines.push(format!("There are more jobs. To list them, add --limit {}", limit.saturating_mul(2)));
         }
         lines.join("\n")
     };

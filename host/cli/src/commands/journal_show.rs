@@ -1,9 +1,9 @@
-//! `wardroom journal show`: the journal of one job, with its hashes checked.
+//! `wardroom journal show`: shows the journal of one job, and checks its hashes.
 
 use serde_json::{Value, json};
 use wardroom::{
-    journal,
-    store::{HashedEntry, Store as _, StoreError},
+    journal::JobJournal,
+    store::{HashedEntry, StoreError},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -11,26 +11,24 @@ use super::job::{job_json, no_job};
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn show(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Invalid) };
     let shown = show_from(&store, id, format).await;
     store.close().await;
     shown
 }
 
 async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Result<Exit> {
-    let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(no_job(id)) };
-    let (entries, tip) = journal::read(store, &row.id).await?;
-    let Some(tip) = tip else { return Ok(no_job(id)) };
-    let mut fault = journal::check_entries(&row.id, &entries, &tip).err().map(|fault| fault.message);
+    let Some(journal) = JobJournal::read(store, &id.to_lowercase()).await? else { return Ok(no_job(id)) };
+    let mut fault = journal.check().err().map(|fault| fault.message);
     match format {
         Format::Json => {
-            let mut list = Vec::with_capacity(entries.len());
-            for entry in &entries {
-                list.push(entry_json(store, entry, &mut fault).await?);
+            let mut entries = Vec::with_capacity(journal.entries().len());
+            for entry in journal.entries() {
+                entries.push(entry_json(store, entry, &mut fault).await?);
             }
-            report::out(&json!({ "job": job_json(&row), "entries": list, "fault": fault }).to_string())?;
+            report::out(&json!({ "job": job_json(journal.job()), "entries": entries, "fault": fault }).to_string())?;
         }
-        Format::Text => report::out(&journal::show(&row, &entries))?,
+        Format::Text => report::out(&journal.to_string())?,
     }
     match fault {
         None => Ok(Exit::Done),
@@ -41,12 +39,12 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
     }
 }
 
-/// An entry with its whole body. A large body is stored as a blob; a missing or changed blob is the first `fault`, unless
-/// there is an earlier one.
+/// Returns an entry as JSON with its whole body. A large body is stored as a blob. If the blob is missing or changed,
+/// stores the error in `fault`, unless `fault` already has a value.
 async fn entry_json(store: &SqliteStore, entry: &HashedEntry, fault: &mut Option<String>) -> Result<Value, StoreError> {
     let mut json = json!(entry.entry);
     json["hash"] = json!(entry.hash);
-    match journal::unpack(store, &entry.entry).await {
+    match entry.entry.unpack(store).await {
         Ok(body) => json["body"] = body,
         Err(StoreError::Failed(reason)) => drop(fault.get_or_insert(reason)),
         Err(error) => return Err(error),

@@ -6,7 +6,7 @@ use wardroom::journal::{Head, Verified};
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
 pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Invalid) };
     let verified = wardroom::journal::verify(&store, head).await;
     store.close().await;
     match verified? {
@@ -36,7 +36,7 @@ fn text(verified: &Verified) -> String {
         "valid: {} with {}, {} of queries and refusals, {}",
         count(verified.jobs, "job", "jobs"),
         count(verified.entries, "entry", "entries"),
-        count(verified.lines, "line", "lines"),
+        count(verified.lines, "record", "records"),
         count(verified.links, "link", "links"),
     )];
     if verified.removed > 0 {
@@ -49,7 +49,7 @@ fn text(verified: &Verified) -> String {
     lines.join("\n")
 }
 
-/// A head in the form that `--head` accepts.
+/// Formats a head as `--head` accepts it: `12:0f3a…`.
 fn head_text(head: &Head) -> String {
     format!("{}:{}", head.number, head.hash)
 }

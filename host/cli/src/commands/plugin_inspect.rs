@@ -1,4 +1,4 @@
-//! `wardroom plugin inspect`: describes a plugin file without running a command.
+//! `wardroom plugin inspect`: describes a plugin file without running one of its commands.
 
 use std::path::Path;
 

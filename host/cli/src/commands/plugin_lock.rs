@@ -1,18 +1,18 @@
-//! `wardroom plugin lock`: writes plugins.lock, which pins the bytes of each plugin.
+//! `wardroom plugin lock`: writes `plugins.lock`, which pins the bytes of each plugin.
 
 use wardroom::plugin::Lock;
 
 use crate::{Exit, report, wiring::Wiring};
 
 pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exit> {
-    let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
-    // Loaded without the present lock, because changed bytes are to be locked.
+    let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
+    // Load the plugins without the current lock, which would refuse changed bytes.
     let old = wired.lock.take();
     let (review, _) = wired.review().await?;
     let problems = review.problems();
     if !problems.is_empty() {
         report::problems(&problems);
-        return Ok(Exit::Wrong);
+        return Ok(Exit::Invalid);
     }
     let new = review.lock();
     let file = Lock::path(wiring.path);
@@ -20,13 +20,13 @@ pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exi
     let mut lines = changes.clone();
     let same = changes.is_empty() && old.is_some();
     match (same, check) {
-        (true, _) => lines.push(format!("{}: nothing changed", file.display())),
+        (true, _) => lines.push(format!("{}: not changed", file.display())),
         (false, true) => lines.push(format!("{}: would change", file.display())),
         (false, false) => {
             let temporary = file.with_extension("lock.tmp");
             std::fs::write(&temporary, new.text())?;
             std::fs::rename(&temporary, &file)?;
-            lines.push(format!("{}: written, {} plugins; commit it", file.display(), new.0.len()));
+            lines.push(format!("{}: written with {} plugins; commit the file", file.display(), new.0.len()));
         }
     }
     report::out(&lines.join("\n"))?;

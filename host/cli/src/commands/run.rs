@@ -1,4 +1,4 @@
-//! `wardroom run`: starts the host, serves, and shuts it down.
+//! `wardroom run`: starts the host, serves, and shuts down.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,65 +9,68 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Exit, report, wiring::Wiring};
 
-/// The time from the first signal to the end of the process. The engine gives running plugins 8 seconds of it to reach a
-/// point from which they can continue. A service manager must wait longer before it kills the process.
+/// The time limit from the first signal to the end of the process. Running plugins can use 8 seconds of it. A service
+/// manager must wait longer before it kills the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
 pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
-    // 1. The configuration, before anything connects.
-    let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
+    // 1. Read the configuration, before anything connects.
+    let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
     if let Some(bot) = bot {
         match wired.config.only(bot) {
             Ok(rooms) => {
                 for room in rooms {
-                    tracing::warn!(%room, bot, "messages to this room will fail: only an identity that does not run here is configured for it");
+                    tracing::warn!(
+                        %room, bot,
+                        "messages to a room will fail, because only a bot of another process is configured for the room"
+                    );
                 }
             }
             Err(meant) => {
                 let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
                 report::error(&format!("there is no [bot.{bot}]{meant}"));
-                return Ok(Exit::Wrong);
+                return Ok(Exit::Invalid);
             }
         }
     }
     if locked && wired.lock.is_none() {
-        report::error("`--locked` needs a plugins.lock; write one with `wardroom plugin lock`");
-        return Ok(Exit::Wrong);
+        report::error("`--locked` requires the file plugins.lock; write it with `wardroom plugin lock`");
+        return Ok(Exit::Invalid);
     }
-    // 2. The store, which locks the state folder and checks the machine.
+    // 2. Open the store, which locks the state folder and checks the machine's id.
     let database = &wired.state.database;
     let opened = if adopt { SqliteStore::open_adopting(database).await } else { SqliteStore::open(database).await };
     let store = Arc::new(opened?);
-    //    The HTTP listener, if there is one. Its recorder must be installed before the engine counts anything.
+    //    Bind the HTTP listener, and install the recorder of metrics before the engine counts anything.
     #[cfg(feature = "http")]
     let listener = match wired.config.http() {
         Some(config) => Some((wardroom_http::Listener::bind(config).await?, wardroom_http::Metrics::install()?)),
         None => None,
     };
-    // 3. The engine and the plugins. A plugin that does not load does not affect the others.
+    // 3. Build the engine and load the plugins. If a plugin fails to load, the others still run.
     let used = wiring.instrument.store(store.clone());
     let has_lock = wired.lock.is_some();
     let builder = wired.builder.cache(wired.state.cache()).lock(wired.lock);
     let engine = Arc::new(builder.build(wired.config, used).await?);
     if !has_lock {
-        tracing::warn!("{}", wardroom::plugin::Lock::MISSING);
+        tracing::warn!(reason = wardroom::plugin::Lock::MISSING, "the bytes of plugins are not pinned");
     }
     let not_loaded = engine.not_loaded();
     if locked && !not_loaded.is_empty() {
         for (plugin, error) in not_loaded {
             report::error(&format!("plugin {plugin} is not loaded: {error}"));
         }
-        return Ok(Exit::Wrong);
+        return Ok(Exit::Invalid);
     }
-    //    The secrets of all hooks are resolved before the host serves.
+    //    Resolve the secrets of all hooks.
     #[cfg(feature = "http")]
     let listener = match listener {
-        Some((listener, figures)) => Some(listener.open(engine.clone(), figures)?),
+        Some((listener, metrics)) => Some(listener.open(engine.clone(), metrics)?),
         None => None,
     };
-    tracing::info!(plugins = engine.plugin_count(), "ready");
-    // 4. Serve until a signal, or until every chat has ended. Runs continue without the host, and jobs continue from the
-    //    journal at the next start, so the process may end at any time.
+    tracing::info!(plugins = engine.plugin_count(), "the host is ready");
+    // 4. Serve until a signal, or until every chat has ended. The process may end at any time: pipeline runs continue
+    //    without the host, and jobs continue from the journal at the next start.
     let stop = CancellationToken::new();
     let end = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), end.clone()));
@@ -78,7 +81,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
         engine.await
     };
     let served = end.run_until_cancelled(serving).await;
-    // 5. Write the last notes to the store.
+    // 5. Write the queued audit records, and close the store.
     let closed = end.run_until_cancelled(store.close()).await;
     signals.abort();
     match (served, closed) {
@@ -90,7 +93,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
     }
 }
 
-/// Serves HTTP for as long as the engine runs.
+/// Serves HTTP while the engine runs.
 #[cfg(feature = "http")]
 async fn with_listener<T>(
     engine: impl Future<Output = T>,
@@ -111,12 +114,15 @@ async fn with_listener<T>(
     tokio::join!(engine, listen).0
 }
 
-/// The first signal starts the shutdown. A second signal, or the timeout, ends the process at once.
+/// Shuts down at the first signal. Ends the process at the second signal or after [`SHUTDOWN_TIMEOUT`].
 async fn signals(stop: CancellationToken, end: CancellationToken) {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot install signal handlers");
+            tracing::error!(
+                %error,
+                "the signal handlers cannot be installed; a signal ends the host without a shutdown"
+            );
             return;
         }
     };
@@ -127,11 +133,15 @@ async fn signals(stop: CancellationToken, end: CancellationToken) {
         }
     };
     next().await;
-    tracing::info!("shutting down: open jobs continue at the next start");
+    tracing::info!("the host is shutting down; open jobs continue at the next start");
     stop.cancel();
     tokio::select! {
-        () = next() => tracing::warn!("second signal: exiting at once; open jobs continue at the next start"),
-        () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => tracing::error!("the shutdown timed out; open jobs continue at the next start"),
+        () = next() => tracing::warn!(
+            "the host received a second signal and exits at once; open jobs continue at the next start"
+        ),
+        () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => tracing::error!(
+            "the shutdown timed out and the host exits; open jobs continue at the next start"
+        ),
     }
     end.cancel();
 }

@@ -1,4 +1,4 @@
-//! An engine with a capability of its own: the WIT package `acme:tickets`.
+//! Embeds the engine in a program with its own host calls: the WIT package `acme:tickets`.
 //!
 //! Build the guests with `cargo xtask guests`, then run `cargo run -p wardroom --example capability`.
 
@@ -31,8 +31,8 @@ async fn main() -> anyhow::Result<()> {
     let tracker = tickets::Tracker::default();
     tracker.open("OPS-17", "Disk full on cms");
     let chat = MemoryChat::new(ChatFeatures::PLAIN);
-    let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
-    let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines).capability(tracker);
+    let pipelines = MemoryPipelines::new(None);
+    let builder = Engine::builder().chat(chat.clone()).pipelines(pipelines).capability(tracker);
     let config = builder.read_text(CONFIG, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
     let engine = Arc::new(builder.build(config, Arc::new(MemoryStore::new())).await?);
     anyhow::ensure!(engine.not_loaded().is_empty(), "{:?}", engine.not_loaded());

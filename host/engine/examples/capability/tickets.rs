@@ -1,10 +1,11 @@
-//! The WIT package `acme:tickets` as a capability, over a tracker in memory.
+//! The host calls of the WIT package `acme:tickets`, with a ticket tracker in memory.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use wardroom::{
     hostcall::{CallRow, Capability, Error, HostCall, InDoubt, Invocation, Recovered},
@@ -14,7 +15,7 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 
 const PACKAGE: &str = "acme:tickets@0.1.0";
 
-/// `record ticket`.
+/// The WIT type `record ticket`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub(crate) struct Ticket {
@@ -23,7 +24,7 @@ pub(crate) struct Ticket {
     pub(crate) state: String,
 }
 
-/// `record close-request`.
+/// The WIT type `record close-request`.
 #[derive(Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub(crate) struct CloseRequest {
@@ -33,21 +34,19 @@ pub(crate) struct CloseRequest {
     reason: String,
 }
 
-/// The tracker's state.
 #[derive(Default)]
 pub(crate) struct Tickets {
     pub(crate) by_id: BTreeMap<String, Ticket>,
-    /// The key of each effect that closed a ticket, with the ticket's id.
+    /// The idempotency key of each effect that closed a ticket, with the ticket's id.
     pub(crate) closed: Vec<(String, String)>,
 }
 
-/// The tracker.
 #[derive(Clone, Default)]
 pub(crate) struct Tracker(Arc<Mutex<Tickets>>);
 
 impl Tracker {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Tickets> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(crate) fn open(&self, id: &str, title: &str) {
@@ -95,7 +94,8 @@ impl HostCall for Close {
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &Self::Params) -> Result<Ticket, Error> {
         let mut tracker = self.0.lock();
-        let ticket = tracker.by_id.get_mut(&request.id).ok_or_else(|| Error::new("not-found", "no such ticket"))?;
+        let ticket =
+            tracker.by_id.get_mut(&request.id).ok_or_else(|| Error::new("not-found", "the ticket does not exist"))?;
         ticket.state = "closed".to_owned();
         let ticket = ticket.clone();
         tracker.closed.push((invocation.key(), request.id.clone()));
@@ -110,7 +110,7 @@ impl HostCall for Close {
         let tracker = self.0.lock();
         match tracker.closed.iter().find(|(key, _)| *key == doubt.key()) {
             Some((_, id)) => Recovered::Happened(tracker.by_id[id].clone()),
-            None => Recovered::Not,
+            None => Recovered::NotHappened,
         }
     }
 }

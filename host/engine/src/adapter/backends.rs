@@ -1,13 +1,13 @@
-//! The pipeline backends of a configuration, created by their factories and not connected yet.
+//! The pipeline backends of a configuration. Their factories create them without connecting.
 //!
-//! A deployment of the catalog refers to its backend by a [`BackendId`], so that the catalog stays plain data.
+//! A deployment in the catalog stores only the [`BackendId`] of its backend, so that the catalog stays plain data.
 
 use std::sync::Arc;
 
 use super::{health::ObservedBackend, pipelines::Pipelines};
 use crate::model::BackendId;
 
-/// All backends: those of `[pipelines.*]` by name, then one per kind for inline pipelines.
+/// All backends: first those of `[pipelines.NAME]`, by name, then one per kind for inline pipelines.
 #[derive(Default)]
 pub(crate) struct Backends(Vec<Arc<ObservedBackend>>);
 
@@ -17,7 +17,7 @@ impl Backends {
         BackendId(self.0.len() - 1)
     }
 
-    /// The backend with this id. The id must come from the same configuration.
+    /// Returns a backend. The id must come from the same configuration; otherwise this function can panic.
     pub(crate) fn get(&self, id: BackendId) -> Arc<dyn Pipelines> {
         self.0[id.0].clone()
     }

@@ -1,4 +1,4 @@
-//! The trait of a chat network: receives and sends messages.
+//! The trait that a chat adapter implements, and the types of the messages that it sends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use crate::{
     adapter::Inbox,
-    base::{NO_KEYS, Table, TableKeys, Text},
+    base::{Table, TableKeys, Text},
     model::{BotIdentity, Person},
 };
 
-/// The features of a network beyond plain messages. Plain text must always be sufficient.
+/// The optional features of a chat network. Every text must also be readable on a network without any of them.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -22,23 +22,24 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChatFeatures {
-    /// Threads: an answer can be placed below a message.
+    /// Whether an answer can be placed in a thread below a message.
     pub threads: bool,
-    /// Edits: a sent message can be changed. Without edits a card is sent once, when its job waits or has ended.
+    /// Whether the bot can change a message that it sent. Without edits, the engine sends a job's status card only
+    /// once: when the job waits or has ended.
     pub edits: bool,
-    /// Reactions: an emoji can be put on a message.
+    /// Whether the bot can put an emoji on a message.
     pub reactions: bool,
-    /// Files: a text that is too long for a message is attached as a file. The adapter then receives texts of up to 1
-    /// MiB.
+    /// Whether the adapter attaches a text as a file if it is too long for one message. If so, the engine passes
+    /// texts of up to 1 MiB.
     pub files: bool,
 }
 
 impl ChatFeatures {
-    /// Plain messages only.
+    /// Plain messages only, without any optional feature.
     pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
 
-/// A message to send.
+/// A message that the engine passes to [`Chat::send`].
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -49,12 +50,12 @@ impl ChatFeatures {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The idempotency key. A second send with the same key must not create a second message if the network can detect
-    /// it. The key is stored in a hidden field of the message for [`Chat::find`].
+    /// The idempotency key. If the network can detect a repeated key, a second send with it must not create a second
+    /// message. The adapter stores the key in a hidden field of the message, where [`Chat::find`] searches for it.
     pub key: String,
-    /// The room's id on this network, or a name that [`Chat::room`] resolves.
+    /// The id of the room on its network, or a name that [`Chat::room`] accepts: `#ops:example.org`.
     pub room: String,
-    /// The content.
+    /// The content: a new message, an edit or a reaction.
     pub body: Body,
 }
 
@@ -70,54 +71,55 @@ pub struct Outgoing {
 pub enum Body {
     /// A new message.
     Say {
-        /// The new text.
+        /// The text of the message.
         text: Text,
-        /// The root event of the thread, if the message belongs to one.
+        /// The id of the thread's first message; `None` outside a thread.
         thread: Option<String>,
     },
     /// An edit of a message that the bot sent.
     Edit {
-        /// The event id that [`Chat::send`] returned.
+        /// The event id that [`Chat::send`] returned for the message.
         event: String,
-        /// The complete new text.
+        /// The new text. It replaces the whole old text.
         text: Text,
     },
-    /// A reaction on a message.
+    /// An emoji that the bot puts on a message.
     React {
-        /// The event id of the message.
+        /// The event id of the message that gets the emoji.
         event: String,
-        /// The emoji.
+        /// The emoji as Unicode text: `👀`.
         emoji: String,
     },
 }
 
-/// Why a message was not sent.
+/// The error of a request to a chat network.
 ///
 /// ```
 /// use wardroom::prelude::*;
 ///
 /// let error = SendError::Later { after: None, reason: "503".into() };
-/// assert_eq!(error.to_string(), "not sent yet: 503");
+/// assert_eq!(error.to_string(), "temporary error: 503");
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// A temporary error: the network is unavailable, busy, or limits the rate. The message is retried.
-    #[error("not sent yet: {reason}")]
+    /// A temporary error: the network is unavailable, busy or limits the rate. The engine sends the message again
+    /// later.
+    #[error("temporary error: {reason}")]
     Later {
-        /// The pause that the network asked for, if any.
+        /// The delay before the next attempt, if the network requires one.
         after: Option<Duration>,
-        /// The reason, for the log.
+        /// The cause, for the log.
         reason: String,
     },
-    /// A permanent error, for example an unknown room. The message is dropped and the error is logged.
-    #[error("cannot be sent: {reason}")]
+    /// A permanent error, for example an unknown room. The engine logs the error and drops the message.
+    #[error("permanent error: {reason}")]
     Never {
-        /// The reason, for the log.
+        /// The cause, for the log.
         reason: String,
     },
 }
 
-/// An account on a chat network.
+/// An account on a chat network. An adapter for a network implements this trait.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -145,61 +147,61 @@ pub enum SendError {
 ///     }
 /// }
 ///
-/// let builder = Engine::builder().chat(ReadyChat(Arc::new(Printer)));
+/// let builder = Engine::builder().chat(Arc::new(Printer));
 /// # let _ = builder;
 /// ```
 #[async_trait]
 pub trait Chat: Send + Sync + 'static {
-    /// The network's name in keys, rules and logs: `console`, `matrix`.
+    /// Returns the name of the network in keys, rules and logs: `console`, `matrix`.
     fn network(&self) -> &'static str;
 
-    /// The supported features; plain messages by default.
+    /// Returns the supported features. The default is [`ChatFeatures::PLAIN`].
     fn features(&self) -> ChatFeatures {
         ChatFeatures::PLAIN
     }
 
-    /// The connection state; `None` for networks that are always connected.
+    /// Returns the connection state; `None` for a network that is always connected.
     fn link(&self) -> Option<&Link> {
         None
     }
 
-    /// The rooms in its configuration, as they are written there.
+    /// Returns the rooms in the account's configuration, as the operator wrote them: `#ops:example.org`.
     fn rooms(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The account's id, after the login.
+    /// Returns the account's id on the network: `@marvin:example.org`. Returns `None` before the login.
     fn account_id(&self) -> Option<String> {
         None
     }
 
-    /// Whether relations of messages in a room are trusted: their thread, and the target of a reaction. If a third
-    /// party could alter them, as in some encrypted rooms, reactions do not count as approvals and an approval must
-    /// name its job.
+    /// Returns whether the engine can trust the relations of messages in a room: the thread of a message and the
+    /// target of a reaction. Return `false` if a third party can alter relations, as in some encrypted rooms. In such
+    /// a room reactions do not count as approvals, and an approval must name its job.
     fn trusts_relations(&self, _room: &str) -> bool {
         true
     }
 
-    /// Shows a typing indicator, if the network has one. Best effort.
+    /// Shows a typing indicator. The default does nothing. Errors are ignored.
     async fn typing(&self, _room: &str) {}
 
-    /// Delivers messages to the inbox until `stop`, and recovers from network errors. Returns early only after a
-    /// permanent error, for example a revoked login or the end of the console's input.
+    /// Delivers messages to the inbox until `stop` is cancelled, and recovers from network errors. Returns early only
+    /// after a permanent error, for example a revoked login, or at the end of the console's input.
     ///
     /// # Errors
-    /// The permanent error.
+    /// Returns the permanent error.
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
 
-    /// Sends a message and returns its event id. May be called before [`Chat::serve`] has connected; it then returns
-    /// [`SendError::Later`].
+    /// Sends a message and returns its event id. The engine can call this before [`Chat::serve`] has connected; the
+    /// result is then [`SendError::Later`].
     ///
     /// # Errors
     /// [`SendError`].
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
-    /// Searches a room for a message that the bot sent with this key. Called after a crash, when the result of
-    /// [`Chat::send`] was lost. The default returns `None`, for networks that cannot search; a message can then be sent
-    /// twice after a crash.
+    /// Searches a room for a message that the bot sent with a key, and returns its event id. The engine calls this
+    /// after a crash, if it does not have the result of [`Chat::send`]. The default returns `None`, for networks that
+    /// cannot search: on them a crash can cause a message to be sent twice.
     ///
     /// # Errors
     /// [`SendError`].
@@ -207,73 +209,66 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The id of a room, by id or by a name of the network. `None` if the bot is in no such room.
+    /// Returns the id of a room, given its id or a name of it on the network. Returns `None` if the bot is not in the
+    /// room.
     ///
     /// # Errors
-    /// [`SendError::Later`] if that cannot be determined now.
+    /// [`SendError::Later`] if the network cannot answer now.
     async fn room(&self, _name: &str) -> Result<Option<String>, SendError> {
         Ok(None)
     }
 
-    /// The ids of the current members of a room, without the bot.
+    /// Returns the current members of a room, without the bot.
     ///
     /// # Errors
     /// [`SendError`]. The default returns [`SendError::Never`], for networks without member lists.
     async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
-        Err(SendError::Never { reason: format!("{} has no list of a room's members", self.network()) })
+        Err(SendError::Never { reason: format!("the network `{}` cannot list the members of a room", self.network()) })
     }
 
-    /// Logs in and checks the configured rooms and those of these people that are on this network, without changing
-    /// anything. For `check --connect`. Returns one line per success.
+    /// Runs the checks of `wardroom check --connect`: logs in, and looks up the configured rooms and those of
+    /// `people` whose ids belong to this network. Changes nothing. Returns one line per passed check.
     ///
     /// # Errors
-    /// One line per problem.
+    /// One line per failed check.
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        Ok(vec![format!("{}: not checked", self.network())])
+        Ok(vec![format!("{}: not checked, because the network has no check", self.network())])
     }
 }
 
-/// Creates the [`Chat`] of one network from its table (`[bot.NAME.matrix]`).
+/// Creates the [`Chat`] of one network from its table, for example `[bot.NAME.matrix]`.
 ///
 /// ```
 /// use wardroom::prelude::*;
 ///
-/// let factory = ReadyChat(MemoryChat::new(ChatFeatures::PLAIN));
+/// let factory = MemoryChat::new(ChatFeatures::PLAIN);
 /// assert_eq!(factory.network(), MemoryChat::NETWORK);
 /// ```
 pub trait ChatFactory: Send + Sync + 'static {
-    /// The name of the table.
+    /// Returns the name of the network and of its table: `matrix`.
     fn network(&self) -> &'static str;
 
-    /// The keys of the table, with the path `bot.NAME.NETWORK`. The reference page has them, and the table takes no others.
+    /// Returns the keys of the table, with the path `bot.NAME.NETWORK`. The configuration reference lists these keys;
+    /// any other key in the table is a problem.
     fn keys(&self) -> &'static TableKeys;
 
-    /// Reads every key of the table. Problems are added to the table's list, and the result is then `None`. Must not
-    /// connect or resolve secrets.
+    /// Reads every key of the table. If a value is not valid, adds a problem to the table's list and returns `None`.
+    /// Must not connect or resolve secrets.
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
 }
 
-/// A factory for an existing [`Chat`]. The network's table must be empty. For embedders that create the chat
-/// themselves.
-///
-/// ```
-/// use wardroom::prelude::*;
-///
-/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
-/// # let _ = builder;
-/// ```
-pub struct ReadyChat(pub Arc<dyn Chat>);
-
-impl ChatFactory for ReadyChat {
+/// Makes an existing chat the factory of its network, for embedders that create the chat themselves. The network's
+/// table must be empty.
+impl<C: Chat> ChatFactory for Arc<C> {
     fn network(&self) -> &'static str {
-        self.0.network()
+        Chat::network(&**self)
     }
 
     fn keys(&self) -> &'static TableKeys {
-        &NO_KEYS
+        &TableKeys::NONE
     }
 
     fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
-        Some(self.0.clone())
+        Some(self.clone())
     }
 }

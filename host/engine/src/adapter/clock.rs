@@ -1,8 +1,8 @@
-//! The wall clock, as a trait that tests can replace.
+//! The wall clock, as a trait, so that tests can replace it.
 
 use jiff::Timestamp;
 
-/// A wall clock.
+/// A source of the current wall-clock time. Tests and embedders can implement their own.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -17,11 +17,11 @@ use jiff::Timestamp;
 /// assert_eq!(Stopped.now().as_second(), 0);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The current time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The system clock.
+/// The wall clock of the operating system.
 ///
 /// ```
 /// use wardroom::prelude::*;

@@ -1,14 +1,15 @@
-//! The trait of a group directory, for example an identity provider.
+//! The trait of a directory of groups, for example an identity provider.
 
 use std::{collections::HashSet, sync::Arc};
 
-/// Why a group counts as empty, in one line for the log.
+/// The reason why a group counts as empty, in one line for the log and for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GroupUnavailable(pub String);
 
-/// A directory of groups. It is queried in each check, so it must answer from memory. A directory with a server must
-/// cache its members, and return [`GroupUnavailable`] when the cache is too old.
+/// A directory of groups. The engine queries it in each check of a person's rights, so it must answer from memory. A
+/// directory that reads from a server must cache the members, and must return [`GroupUnavailable`] when the cache is
+/// too old.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -18,9 +19,9 @@ pub struct GroupUnavailable(pub String);
 /// assert!(directory.members("oncall").unwrap().contains("@carol:example.org"));
 /// ```
 pub trait Directory: Send + Sync + 'static {
-    /// The ids of the current members of a group `[group.NAME]`.
+    /// Returns the ids of the current members of the group `[group.NAME]`.
     ///
     /// # Errors
-    /// [`GroupUnavailable`]: the group counts as empty.
+    /// [`GroupUnavailable`]; the group then counts as empty.
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable>;
 }

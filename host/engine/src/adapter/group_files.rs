@@ -1,6 +1,7 @@
 //! Groups from files that other programs write: `[group.NAME] file = "groups/oncall.txt"`, one id per line.
 //!
-//! Invariant: a file that is missing, unreadable, malformed or too old is an empty group, and is logged once.
+//! Invariant: a group whose file is missing, unreadable, malformed or too old counts as empty, and the error is
+//! logged once.
 //! Not here: other sources of groups; implement [`Directory`] for them.
 
 use std::{
@@ -8,50 +9,51 @@ use std::{
     fs::{File, Metadata},
     io::Read as _,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
+use parking_lot::Mutex;
+
 use super::directory::{Directory, GroupUnavailable};
 
-/// The maximum size of a file, in bytes.
-const LARGEST: u64 = 4 << 20;
-/// The tolerance for a file time in the future: the clock of a file server can differ from ours.
-const AHEAD: Duration = Duration::from_secs(300);
+const MAX_FILE_BYTES: u64 = 4 << 20;
+/// The maximum time by which a modification time can be in the future, because the clock of a file server can differ
+/// from the clock of the host.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Two writes within this time can leave the same modification time.
-const TICK: Duration = Duration::from_millis(100);
+const MTIME_RESOLUTION: Duration = Duration::from_millis(100);
 
 /// A `[group.NAME]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupFile {
-    /// The path of the file.
     pub path: PathBuf,
-    /// The maximum age; `None` for any age.
+    /// The maximum time since the last write; `None` for no limit.
     pub max_age: Option<Duration>,
 }
 
-/// The groups of the configuration, from their files.
+/// The groups of the configuration, by name.
 #[derive(Debug, Default)]
 pub(crate) struct GroupFiles(BTreeMap<String, Group>);
 
 #[derive(Debug)]
 struct Group {
     file: GroupFile,
-    read: Mutex<Read>,
+    read: Mutex<CachedRead>,
 }
 
-/// The result of the last read.
+/// The cached result of the last read.
 #[derive(Debug)]
-struct Read {
-    // The state of the file at that read; `None` if it must be read again.
+struct CachedRead {
+    // The metadata at that read; `None` if the next query must read the file again.
     stamp: Option<Stamp>,
     members: Result<Arc<HashSet<String>>, GroupUnavailable>,
-    // Whether the log says that the group is empty.
-    told: bool,
+    // Whether the last query failed, and so its error was logged.
+    logged: bool,
 }
 
-/// The properties that change when a file is written.
+/// The metadata that changes when a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: SystemTime,
@@ -62,22 +64,25 @@ struct Stamp {
 impl Stamp {
     fn of(metadata: &Metadata) -> Result<Self, GroupUnavailable> {
         use std::os::unix::fs::MetadataExt as _;
-        let modified =
-            metadata.modified().map_err(|error| GroupUnavailable(format!("it has no modification time: {error}")))?;
+        let modified = metadata
+            .modified()
+            .map_err(|error| GroupUnavailable(format!("its file has no modification time: {error}")))?;
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
-    /// Whether the file was written long enough ago that a later write changes its modification time.
+    /// Returns whether the last write is old enough that another write changes the modification time.
     fn is_settled(&self) -> bool {
-        SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > TICK)
+        SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > MTIME_RESOLUTION)
     }
 }
 
 impl GroupFiles {
-    /// Creates the groups by name.
     pub(crate) fn new(files: BTreeMap<String, GroupFile>) -> Self {
-        let unread =
-            || Read { stamp: None, members: Err(GroupUnavailable("it has not been read yet".to_owned())), told: false };
+        let unread = || CachedRead {
+            stamp: None,
+            members: Err(GroupUnavailable("its file has not been read yet".to_owned())),
+            logged: false,
+        };
         let group = |file| Group { file, read: Mutex::new(unread()) };
         Self(files.into_iter().map(|(name, file)| (name, group(file))).collect())
     }
@@ -85,79 +90,85 @@ impl GroupFiles {
 
 impl Directory for GroupFiles {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
-        let Some(known) = self.0.get(group) else {
-            return Err(GroupUnavailable("there is no group of this name".to_owned()));
+        let Some(group_file) = self.0.get(group) else {
+            return Err(GroupUnavailable("the configuration has no group with this name".to_owned()));
         };
-        let mut read = known.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = known.file.look(&mut read);
+        let mut read = group_file.read.lock();
+        let members = group_file.file.members(&mut read);
         match &members {
-            Ok(_) if read.told => tracing::info!(group, "the file of a group is valid again"),
-            Err(GroupUnavailable(why)) if !read.told => {
-                tracing::error!(group, file = %known.file.path.display(), why, "a group counts as empty because its file is not valid; fix or replace the file");
+            Ok(_) if read.logged => tracing::info!(group, "a group file is valid again; the group is in force"),
+            Err(error) if !read.logged => {
+                tracing::error!(
+                    %error,
+                    group,
+                    path = %group_file.file.path.display(),
+                    "a group file is not valid; the group counts as empty until the file is fixed or replaced"
+                );
             }
             _ => {}
         }
-        read.told = members.is_err();
+        read.logged = members.is_err();
         members
     }
 }
 
 impl GroupFile {
-    /// The current members. The file is read again only if it changed.
-    fn look(&self, read: &mut Read) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
-        let metadata =
-            std::fs::metadata(&self.path).map_err(|error| GroupUnavailable(format!("it cannot be read: {error}")))?;
-        // Opening anything else, such as a pipe, could block forever.
+    /// Returns the current members. Reads the file only if its metadata changed.
+    fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
+        let metadata = std::fs::metadata(&self.path)
+            .map_err(|error| GroupUnavailable(format!("its file cannot be read: {error}")))?;
+        // To open another kind of file, such as a pipe, could block forever.
         if !metadata.is_file() {
-            return Err(GroupUnavailable("it is not a regular file".to_owned()));
+            return Err(GroupUnavailable("its file is not a regular file".to_owned()));
         }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
             (read.stamp, read.members) = match self.read() {
-                // A second write within [`TICK`] would not change the stamp, so such a stamp is not cached.
+                // A second write within [`MTIME_RESOLUTION`] would not change the stamp, so such a stamp is not cached.
                 Ok((stamp, members)) => (stamp.is_settled().then_some(stamp), members.map(Arc::new)),
-                // The file changed during the read or is unreadable: the next query reads it again.
-                Err(closed) => (None, Err(closed)),
+                // The file changed during the read or is unreadable: the next query reads the file again.
+                Err(error) => (None, Err(error)),
             };
         }
-        if let Some(most) = self.max_age {
-            young(stamp.modified, SystemTime::now(), most)?;
+        if let Some(max_age) = self.max_age {
+            check_age(stamp.modified, SystemTime::now(), max_age)?;
         }
         read.members.clone()
     }
 
-    /// Reads the file, and detects a concurrent write.
+    /// Reads the file. An outer error (an unreadable file, a concurrent write) is not cached. An inner error (invalid
+    /// content) is cached until the file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
-        let unread = |error: std::io::Error| GroupUnavailable(format!("it cannot be read: {error}"));
+        let unread = |error: std::io::Error| GroupUnavailable(format!("its file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
         let before = Stamp::of(&file.metadata().map_err(unread)?)?;
-        if before.length > LARGEST {
-            return Ok((before, Err(GroupUnavailable(format!("it has more than {} MiB", LARGEST >> 20)))));
+        if before.length > MAX_FILE_BYTES {
+            return Ok((before, Err(GroupUnavailable(format!("its file has more than {} MiB", MAX_FILE_BYTES >> 20)))));
         }
         let mut bytes = Vec::new();
-        (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
+        (&mut file).take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
         if Stamp::of(&file.metadata().map_err(unread)?)? != before || bytes.len() as u64 != before.length {
             return Err(GroupUnavailable(
-                "it changed while it was read; write a temporary file and rename it".to_owned(),
+                "its file changed during the read; write a temporary file and rename it".to_owned(),
             ));
         }
-        Ok((before, people(&bytes)))
+        Ok((before, parse_ids(&bytes)))
     }
 }
 
-/// Whether a file's age is within the limit.
-fn young(modified: SystemTime, now: SystemTime, most: Duration) -> Result<(), GroupUnavailable> {
+/// Checks that a file was written at most `max_age` before `now`.
+fn check_age(modified: SystemTime, now: SystemTime, max_age: Duration) -> Result<(), GroupUnavailable> {
     let age = match now.duration_since(modified) {
         Ok(age) => age,
-        Err(ahead) if ahead.duration() <= AHEAD => Duration::ZERO,
-        // A file from the future would never become too old.
-        Err(_) => return Err(GroupUnavailable("its modification time is in the future".to_owned())),
+        Err(ahead) if ahead.duration() <= MAX_CLOCK_SKEW => Duration::ZERO,
+        // The age limit would never apply to a file with a time in the future.
+        Err(_) => return Err(GroupUnavailable("the modification time of its file is in the future".to_owned())),
     };
-    if age > most {
+    if age > max_age {
         return Err(GroupUnavailable(format!(
-            "it was written {} h ago, but `max_age` is {} h",
+            "its file was written {} h ago, but `max_age` is {} h",
             hours(age),
-            hours(most)
+            hours(max_age)
         )));
     }
     Ok(())
@@ -167,14 +178,17 @@ fn hours(span: Duration) -> String {
     format!("{:.1}", span.as_secs_f64() / 3600.0)
 }
 
-/// The ids in a file, one per line.
-fn people(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
-    let text = std::str::from_utf8(bytes).map_err(|_| GroupUnavailable("it is not text".to_owned()))?;
+/// Parses the content of a group file: one id per line.
+fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| GroupUnavailable("its file is not valid UTF-8 text".to_owned()))?;
     // A truncated last line could be another person's id.
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(GroupUnavailable("its last line has no line feed, so it may be truncated".to_owned()));
+        return Err(GroupUnavailable(
+            "the last line of its file has no line feed, so the file may be truncated".to_owned(),
+        ));
     }
-    let mut people = HashSet::new();
+    let mut ids = HashSet::new();
     for (number, line) in text.lines().enumerate() {
         // `#` starts a comment at the start of a line or after a space; elsewhere it is part of an id.
         let begins = |(at, sign): &(usize, char)| *sign == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t']));
@@ -184,21 +198,21 @@ fn people(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
             continue;
         }
         if !is_id(line) {
-            return Err(GroupUnavailable(format!("line {} is not a valid id of a person", number + 1)));
+            return Err(GroupUnavailable(format!("line {} of its file is not a valid id of a person", number + 1)));
         }
-        people.insert(line.to_owned());
+        ids.insert(line.to_owned());
     }
-    Ok(people)
+    Ok(ids)
 }
 
-/// Whether a word can be a person's id on some network.
+/// Returns whether a word has the form of a person's id on some network.
 pub(crate) fn is_id(word: &str) -> bool {
     let group = word == "everyone" || word.starts_with("group:") || word.starts_with("room:");
     !word.is_empty()
         && word.len() <= 255
         && !group
         && !word.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-        // Invisible characters would make an id look like another one.
+        // An id with invisible characters would look like another id.
         && crate::base::clean(word) == word
 }
 
@@ -236,7 +250,7 @@ mod tests {
             std::fs::write(&path, format!("@carol:example.org\n{bad}\n")).unwrap();
             assert_eq!(
                 groups.members("web"),
-                Err(GroupUnavailable("line 2 is not a valid id of a person".to_owned())),
+                Err(GroupUnavailable("line 2 of its file is not a valid id of a person".to_owned())),
                 "{bad}"
             );
         }
@@ -244,7 +258,7 @@ mod tests {
         std::fs::write(&path, "@carol:example.org\n@bob:example.or").unwrap();
         assert!(groups.members("web").is_err());
         std::fs::write(&path, [0xff, b'\n']).unwrap();
-        assert_eq!(groups.members("web"), Err(GroupUnavailable("it is not text".to_owned())));
+        assert_eq!(groups.members("web"), Err(GroupUnavailable("its file is not valid UTF-8 text".to_owned())));
     }
 
     #[test]
@@ -259,10 +273,13 @@ mod tests {
         set(SystemTime::now() - most - Duration::from_secs(60));
         assert_eq!(
             groups.members("web"),
-            Err(GroupUnavailable("it was written 25.0 h ago, but `max_age` is 25.0 h".to_owned()))
+            Err(GroupUnavailable("its file was written 25.0 h ago, but `max_age` is 25.0 h".to_owned()))
         );
         set(SystemTime::now() + Duration::from_secs(3600));
-        assert_eq!(groups.members("web"), Err(GroupUnavailable("its modification time is in the future".to_owned())));
+        assert_eq!(
+            groups.members("web"),
+            Err(GroupUnavailable("the modification time of its file is in the future".to_owned()))
+        );
         set(SystemTime::now() - most + Duration::from_secs(60));
         assert!(groups.members("web").is_ok());
     }

@@ -2,14 +2,11 @@
 //!
 //! Invariant: the wrapper sends no request of its own and changes no result.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::pipelines::{PipelineError, Pipelines, RunEnd, RunState};
 use crate::{
@@ -24,51 +21,51 @@ pub(crate) struct ObservedBackend {
     health: Mutex<BackendHealth>,
 }
 
-/// The health record of a backend.
+/// The last answer of a backend, and its current outage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BackendHealth {
-    /// The time of the last answer. A refusal is an answer.
+    /// The time of the last answer. A refusal counts as an answer.
     pub answered: Option<Timestamp>,
-    /// The time and reason of the last failed request. `None` after the next answer.
+    /// The time and reason of the last failed request; `None` if the backend has answered since.
     pub unavailable: Option<(Timestamp, String)>,
 }
 
 impl ObservedBackend {
-    /// Wraps a backend. `name` is the name of its table, or its kind if it has no table.
+    /// Wraps a backend. `name` is the name of its `[pipelines.NAME]` table, or its kind if it has no table.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
         Self { name, system, health: Mutex::default() }
     }
 
-    /// The name of its table, or its kind if it has no table.
+    /// Returns the name of the backend's table, or its kind if it has no table.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The health record. Empty if there was no request since the start of the host.
+    /// Returns the health record. It is empty before the first request.
     pub(crate) fn health(&self) -> BackendHealth {
-        self.lock().clone()
+        self.health.lock().clone()
     }
 
-    /// Records and counts the result of a request.
+    /// Updates the health record with the result of a request, and counts the request in the metrics.
     fn record<T>(
         &self,
         method: &'static str,
         began: Instant,
         result: Result<T, PipelineError>,
     ) -> Result<T, PipelineError> {
-        let asked = match &result {
+        let outcome = match &result {
             Ok(_) => RequestOutcome::Done,
             Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
             Err(PipelineError::Unavailable { .. }) => RequestOutcome::Unavailable,
         };
-        outbound(&self.name, method, asked, began);
+        outbound(&self.name, method, outcome, began);
         self.update(&result);
         result
     }
 
     fn update<T>(&self, result: &Result<T, PipelineError>) {
         let now = Timestamp::now();
-        let mut health = self.lock();
+        let mut health = self.health.lock();
         match result {
             Ok(_) | Err(PipelineError::Refused { .. }) => {
                 *health = BackendHealth { answered: Some(now), unavailable: None }
@@ -77,10 +74,6 @@ impl ObservedBackend {
                 health.unavailable = Some((now, crate::base::clean(message)))
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BackendHealth> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +100,7 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        // Not counted as a request: it takes as long as the run.
+        // The metrics do not count this call, because it lasts as long as the run.
         let result = self.system.ended(key, pipeline, line).await;
         self.update(&result);
         result

@@ -1,4 +1,4 @@
-//! The trait through which an adapter delivers messages.
+//! The trait through which a chat adapter delivers messages to the engine.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::incoming::{Incoming, Position};
 use crate::{base::Text, store::StoreError};
 
-/// The inbox of one account.
+/// The inbox of one account. The engine implements it and passes it to [`Chat::serve`](super::Chat::serve).
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -20,39 +20,39 @@ use crate::{base::Text, store::StoreError};
 /// ```
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Called when the bot is in a room. The first call stores the current time; older messages are never handled.
-    /// Returns the stored cursor.
+    /// Returns the cursor of a room. Creates the cursor at the time `now` if the room has none; messages from before
+    /// that time are never handled. The adapter calls this for each room that the bot is in.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError>;
 
-    /// The read cursor of a room; `None` if the bot was never in it.
+    /// Returns the cursor of a room; `None` if the bot was never in the room.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
-    /// Delivers messages of one room, the oldest first, and moves the room's cursor in the same transaction. Messages
-    /// that do not concern the bot, and known ones, are ignored. After it returns the other messages are on disk, so
-    /// the adapter may advance its own sync position. Returns the number of new messages.
+    /// Stores messages of one room, the oldest first, and moves the room's cursor in the same transaction. Ignores
+    /// known messages and messages that do not concern the bot. Returns the number of new messages. The messages are
+    /// on disk when this returns, so the adapter may then advance its own sync position.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was stored. Deliver the same messages again.
     async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>)
     -> Result<usize, StoreError>;
 
-    /// Whether a message would be handled: it is a command for the bot or matches a trigger.
+    /// Returns whether the engine would handle a message: a command for the bot, or a message that matches a trigger.
     fn handles(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Sends a message that answers no command, at most once per room and key. `thread` is the root event of the
-    /// thread, if any.
+    /// Sends a message that is not the answer to a command, at most once per room and key. `thread` is the id of the
+    /// thread's first message, if any.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError>;
 
-    /// Whether a person is an admin, and so may invite the bot.
+    /// Returns whether a person is an admin. Only an admin may invite the bot.
     fn is_admin(&self, person: &str) -> bool;
 
     /// Waits until no message is being handled, no job is running and every message was sent.

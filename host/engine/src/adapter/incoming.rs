@@ -1,10 +1,10 @@
-//! A message as an adapter received it.
+//! The messages that a chat adapter receives, and the position up to which it has read a room.
 
 use jiff::Timestamp;
 
 use crate::{model::Person, store::Reaction};
 
-/// A new message of a person. Never an edit, a notice, or a message of the bot itself.
+/// A new message or reaction. An adapter does not deliver edits or the messages of the bot itself.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -16,33 +16,34 @@ use crate::{model::Person, store::Reaction};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Incoming {
-    /// The event id.
+    /// The event id of the message.
     pub event: String,
-    /// The root event of its thread, if it is in one.
+    /// The id of the thread's first message; `None` outside a thread.
     pub thread: Option<String>,
-    /// The person who sent it.
+    /// The person or machine that sent the message.
     pub sender: Person,
-    /// The text without quotes and code blocks.
+    /// The text without quoted lines and code blocks; empty for a reaction.
     pub text: String,
-    /// The reaction, if the message is one.
+    /// The reaction; `None` for a text.
     pub reaction: Option<Reaction>,
-    /// The time of sending, by the network's clock.
+    /// The time at which the message was sent, by the network's clock.
     pub at: Timestamp,
-    /// Whether the room is a direct message, where commands need no prefix.
+    /// Whether the room is a direct conversation with the bot. Commands need no prefix in it.
     pub direct: bool,
-    /// Whether it was received by backfill. Only such messages can be too old to be handled.
+    /// Whether the adapter received the message by backfill. Only backfilled messages can be too old to be handled.
     pub late: bool,
-    /// Whether the network marks its sender as automatic (a bot, a notice). Such messages are ignored unless the
-    /// configuration lists the sender as a machine.
+    /// Whether a program sent the message (a bot account, a notice). The engine ignores such a message unless the
+    /// configuration lists its sender as a machine.
     pub machine: bool,
-    /// The deduplication key, if the network can deliver the same message again with another event id.
+    /// The deduplication key, for a network that can deliver one message under several event ids; otherwise `None`.
     pub deduplication_key: Option<String>,
-    /// Why the sending device is not verified, as text for the sender. Acting commands are then refused.
+    /// The reason why the sending device is not verified, as text for the sender; `None` if it is verified. The
+    /// engine refuses the actions of an unverified device.
     pub unproven: Option<String>,
 }
 
 impl Incoming {
-    /// Creates a message: no thread, no reaction, not direct, not late, not from a machine.
+    /// Creates a text message outside a thread. The flags `direct`, `late` and `machine` are `false`.
     pub fn new(event: impl Into<String>, sender: Person, text: impl Into<String>, at: Timestamp) -> Self {
         Self {
             event: event.into(),
@@ -60,12 +61,12 @@ impl Incoming {
     }
 }
 
-/// A position in a room up to which messages were read.
+/// The position up to which a room was read: the cursor of the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The newest event up to which all messages are in the inbox; `None` before the first one.
+    /// The id of the newest event up to which all messages are in the inbox; `None` before the first event.
     pub event: Option<String>,
-    /// The lower bound in time: older messages are never handled. First the time at which the bot joined, then the
-    /// event's time.
+    /// The time of that event; before the first event, the time at which the bot joined the room. Older messages are
+    /// never handled.
     pub at: Timestamp,
 }

@@ -1,20 +1,19 @@
 //! The state of an account's connection to its network.
 //!
-//! Invariant: only the adapter sets the state; silence is no evidence.
-//! Not here: what follows from it (`engine::health`).
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! Invariant: only the adapter changes the state. The engine does not derive it from missing messages.
+//! Not here: the status and metrics of connections (`engine::health`).
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-/// An account's connection, as reported by its adapter. It starts disconnected.
+/// The connection state of an account, as its adapter reports it. A new link is disconnected.
 #[derive(Debug)]
-pub struct Link(Mutex<Known>);
+pub struct Link(Mutex<Inner>);
 
 #[derive(Debug)]
-struct Known {
+struct Inner {
     state: LinkState,
-    // The number of times that it was re-established.
+    // How often the connection was re-established.
     reconnects: u64,
     was_up: bool,
 }
@@ -22,22 +21,22 @@ struct Known {
 /// The state of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
-    /// Connected.
+    /// The account is connected.
     Up {
         /// The time at which the connection was established.
         since: Timestamp,
     },
-    /// Disconnected.
+    /// The account is not connected.
     Down {
-        /// The time at which the connection was lost.
+        /// The time at which the connection was lost. If there was none yet, the time at which the link was created.
         since: Timestamp,
-        /// The reason, for people; it must not contain secrets.
+        /// The reason, shown in the answer to `status`. It must not contain secrets.
         reason: String,
     },
 }
 
 impl LinkState {
-    /// Whether the connection is up.
+    /// Returns whether the account is connected.
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Up { .. })
     }
@@ -46,43 +45,39 @@ impl LinkState {
 impl Default for Link {
     fn default() -> Self {
         let state = LinkState::Down { since: Timestamp::now(), reason: "not connected yet".to_owned() };
-        Self(Mutex::new(Known { state, reconnects: 0, was_up: false }))
+        Self(Mutex::new(Inner { state, reconnects: 0, was_up: false }))
     }
 }
 
 impl Link {
-    /// Reports the connection as established. Repeated calls change nothing.
+    /// Reports the connection as established. Further calls change nothing.
     pub fn up(&self) {
-        let mut known = self.known();
-        if !known.state.is_up() {
-            known.state = LinkState::Up { since: Timestamp::now() };
-            known.reconnects += u64::from(known.was_up);
-            known.was_up = true;
+        let mut inner = self.0.lock();
+        if !inner.state.is_up() {
+            inner.state = LinkState::Up { since: Timestamp::now() };
+            inner.reconnects += u64::from(inner.was_up);
+            inner.was_up = true;
         }
     }
 
-    /// Reports the connection as lost. Repeated calls keep the first time and replace the reason.
+    /// Reports the connection as lost. Further calls keep the first time and replace the reason.
     pub fn down(&self, reason: impl Into<String>) {
-        let mut known = self.known();
-        let since = match &known.state {
+        let mut inner = self.0.lock();
+        let since = match &inner.state {
             LinkState::Down { since, .. } => *since,
             LinkState::Up { .. } => Timestamp::now(),
         };
-        known.state = LinkState::Down { since, reason: reason.into() };
+        inner.state = LinkState::Down { since, reason: reason.into() };
     }
 
-    /// The current state.
+    /// Returns the current state.
     pub fn state(&self) -> LinkState {
-        self.known().state.clone()
+        self.0.lock().state.clone()
     }
 
-    /// The number of times that the connection was re-established.
+    /// Returns how often the connection was re-established after a loss.
     pub fn reconnects(&self) -> u64 {
-        self.known().reconnects
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().reconnects
     }
 }
 

@@ -1,4 +1,5 @@
-//! The traits that adapters implement, their in-memory implementations, and the engine's wrappers around them.
+//! The traits that adapters implement, in-memory implementations of them, and wrappers that the engine puts around
+//! adapters.
 //!
 //! Not here: the database ([`crate::store`]).
 
@@ -18,7 +19,7 @@ mod pipelines;
 
 pub(crate) use accounts::Accounts;
 pub(crate) use backends::Backends;
-pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, ReadyChat, SendError};
+pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Directory, GroupUnavailable};
 pub(crate) use group_files::is_id;
@@ -27,6 +28,6 @@ pub(crate) use health::{BackendHealth, ObservedBackend};
 pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};
-pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory};
+pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines};
 pub(crate) use monotonic_clock::MonotonicClock;
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};

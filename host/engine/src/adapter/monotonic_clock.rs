@@ -1,7 +1,7 @@
-//! The clock of timers: the wall time at the start plus the time of a monotonic clock.
+//! The clock for timers: the wall-clock time at the start of the process plus the elapsed time of a monotonic clock.
 //!
-//! Invariant: while the process runs, a change of the system clock does not move timers. After a restart the wall clock
-//! counts again.
+//! Invariant: a change of the system clock does not move timers while the process runs. A restart reads the system
+//! clock again.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MonotonicClock {
     wall: Timestamp,
-    began: Instant,
+    started: Instant,
 }
 
 impl MonotonicClock {
-    /// A clock that shows this time now.
+    /// Creates a clock whose current time is `wall`.
     pub(crate) fn starting_at(wall: Timestamp) -> Self {
-        Self { wall, began: Instant::now() }
+        Self { wall, started: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        let gone = SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX);
-        self.wall.saturating_add(gone).unwrap_or(Timestamp::MAX)
+        let elapsed = SignedDuration::try_from(self.started.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.wall.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
     }
 
-    /// The time until a moment; zero if it has passed.
+    /// Returns the time from now until a moment; zero if the moment has passed.
     pub(crate) fn until(&self, at: Timestamp) -> Duration {
         at.duration_since(self.now()).try_into().unwrap_or(Duration::ZERO)
     }

@@ -1,4 +1,4 @@
-//! The traits of a pipeline backend: local commands, Jenkins, Spinnaker, Tekton.
+//! The traits that a pipeline backend implements, for example for local commands, Jenkins, Spinnaker or Tekton.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,57 +7,59 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::{NO_KEYS, Table, TableKeys},
+    base::{Table, TableKeys},
     model::{Outcome, RunKey},
 };
 
-/// The end of a run.
+/// The result of a run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// The outcome of the run.
+    /// Whether the run succeeded, failed, was cancelled, or has an unknown result.
     pub outcome: Outcome,
-    /// The reason for people, if it did not succeed: `exit code 3`, `timed out after 10 min`.
+    /// The reason why the run did not succeed, as text for people: `exit code 3`, `timed out after 10 min`.
     pub message: String,
     /// The time at which the run started.
     pub started: Timestamp,
-    /// The time of the end; if it is unknown, the time at which the end was detected.
+    /// The time at which the run ended. If the backend does not report it, the time at which the end was detected.
     pub ended: Timestamp,
-    /// Additional facts: `exit-code`, `step`.
+    /// Additional facts by name: `exit-code`, `step`.
     pub details: BTreeMap<String, String>,
 }
 
-/// The state of a run. It also resolves an effect in doubt: with [`RunState::Absent`] the effect did not happen; with
-/// [`RunState::Running`] and [`RunState::Ended`] it did.
+/// The state of a run. After a crash it resolves an effect in doubt: with [`RunState::Absent`] the effect did not
+/// happen; with [`RunState::Running`] and [`RunState::Ended`] it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// No run was started with this key, and none ever will be. This answer is final.
+    /// No run was started with the key, and none ever will be. This answer is final.
     Absent,
     /// The run has not ended yet.
     Running,
     /// The run has ended.
     Ended(RunEnd),
-    /// The backend cannot determine whether there was a run; people are asked.
+    /// The backend cannot determine whether a run was started, for the given reason. The engine then asks people in
+    /// the room.
     Unknowable(String),
 }
 
-/// The errors of a backend.
+/// The error of a request to a pipeline backend.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The backend refused. Nothing was started, and a retry is refused too.
+    /// The backend refused the request. Nothing was started, and a retry would be refused too.
     #[error("{message}")]
     Refused {
-        /// The reason, for the room.
+        /// The reason, shown in the room.
         message: String,
     },
-    /// The backend is unavailable. Whether the run was started is unknown; call [`Pipelines::state`].
+    /// The backend did not answer, so it is unknown whether a run was started. [`Pipelines::state`] determines it
+    /// later.
     #[error("{message}")]
     Unavailable {
-        /// The reason, for the room.
+        /// The reason, shown in the room.
         message: String,
     },
 }
 
-/// A pipeline backend.
+/// A pipeline backend. It starts runs under idempotency keys, and reports their state and result.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -67,9 +69,10 @@ pub enum PipelineError {
 /// ```
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
-    /// Starts a run under an idempotency key. A second call with the same key must not start a second run and returns
-    /// the result of the first. A call after [`Pipelines::state`] returned [`RunState::Absent`] for the key must be
-    /// refused. The parameters were checked against their patterns. Returns a link to the run, if there is one.
+    /// Starts a run under an idempotency key. A second call with the same key must not start a second run, and
+    /// returns the result of the first call. After [`Pipelines::state`] returned [`RunState::Absent`] for a key, this
+    /// method must refuse the key. The engine has already checked the parameters against their patterns. Returns a
+    /// link to the run, if the backend has one.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -80,20 +83,20 @@ pub trait Pipelines: Send + Sync + 'static {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError>;
 
-    /// The state of the run with this key.
+    /// Returns the state of the run with this key.
     ///
-    /// [`RunState::Absent`] is final: a start with this key that is still in progress, even one of a crashed host, must
-    /// not start a run afterwards, and later ones are refused. So never call it for a key that is about to be started.
+    /// [`RunState::Absent`] is final: no run may start with the key afterwards, even by a call of [`Pipelines::start`]
+    /// that is still in progress or was made by a crashed host. So never call this for a key that is about to be used.
     ///
     /// # Errors
     /// [`PipelineError::Unavailable`] while the backend is unavailable.
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
-    /// Waits for the end of a run. `line` receives new output lines, best effort. The future can be dropped and the
-    /// method called again, also after the run has ended.
+    /// Waits until a run has ended. Passes new lines of its output to `line`, best effort. The caller can drop the
+    /// future and call the method again, also after the run has ended.
     ///
     /// # Errors
-    /// [`PipelineError::Refused`] if there is no such run. While the backend is unavailable it retries.
+    /// [`PipelineError::Refused`] if no run has this key. If the backend is unavailable, the method retries.
     async fn ended(
         &self,
         key: &RunKey,
@@ -101,14 +104,15 @@ pub trait Pipelines: Send + Sync + 'static {
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError>;
 
-    /// The last lines of a run's output, at most `bytes` bytes.
+    /// Returns the last lines of a run's output, at most `bytes` bytes.
     ///
     /// # Errors
     /// [`PipelineError`].
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
-    /// Removes the host's own data about a run whose job was removed. Called at most once, or never if the host is
-    /// killed before. Must not stop a running run. The default does nothing.
+    /// Deletes the host's own data about a run, for example its output file. The engine calls this once, after it
+    /// deleted the run's job; the call is lost if the host is killed in between. Must not stop a run. The default
+    /// does nothing.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -116,7 +120,7 @@ pub trait Pipelines: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Requests the cancellation of a run. The run is cancelled when [`Pipelines::ended`] returns.
+    /// Requests the cancellation of a run. The run has ended only when [`Pipelines::ended`] returns.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -128,37 +132,38 @@ pub trait Pipelines: Send + Sync + 'static {
 /// ```
 /// use wardroom::prelude::*;
 ///
-/// let factory = MemoryPipelinesFactory(MemoryPipelines::new(None));
+/// let factory = MemoryPipelines::new(None);
 /// assert_eq!(factory.kind(), "memory");
 /// ```
 pub trait PipelinesFactory: Send + Sync + 'static {
-    /// The `kind` in `[pipelines.NAME]`.
+    /// Returns the value of `kind` in `[pipelines.NAME]`: `jenkins`.
     fn kind(&self) -> &'static str;
 
-    /// The key in `[app.A.deploy.E]` that selects this kind without a `[pipelines.*]` table (`run` for exec). The other
-    /// keys of the table then belong to this kind.
+    /// Returns the key in `[app.A.deploy.E]` that selects this kind without a `[pipelines.NAME]` table, for example
+    /// `run` for local commands. Returns `None` if the kind requires such a table.
     fn inline_key(&self) -> Option<&'static str>;
 
-    /// The keys of a pipeline of this kind in `[app.NAME.deploy.ENVIRONMENT]`, beside `pipeline` and `parameters`.
+    /// Returns the keys of a pipeline of this kind in `[app.NAME.deploy.ENVIRONMENT]`, in addition to `pipeline` and
+    /// `parameters`.
     fn keys(&self) -> &'static TableKeys;
 
-    /// The keys of `[pipelines.NAME]` of this kind, beside `kind`; none if it has none of its own.
+    /// Returns the keys of a `[pipelines.NAME]` table of this kind, in addition to `kind`. The default has no keys.
     fn system_keys(&self) -> &'static TableKeys {
-        &NO_KEYS
+        &TableKeys::NONE
     }
 
-    /// Reads `[pipelines.NAME]`; with `None`, creates the backend that the inline pipelines of this kind share.
-    /// Problems are added to the table's list, and the result is then `None`.
+    /// Reads a `[pipelines.NAME]` table. Without a table, creates the backend that all inline pipelines of this kind
+    /// share. If a value is not valid, adds a problem to the table's list and returns `None`.
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>>;
 }
 
-/// A backend whose pipelines are being read.
+/// Collects the pipelines of one backend from the configuration, then creates the backend.
 pub trait PipelinesBuilder: Send {
-    /// Reads one `[app.A.deploy.E]`. `path` is the text after the colon of `pipeline = "ci:path"`, and `None` for an
-    /// inline pipeline. The keys `pipeline` and `parameters` were already read; `parameters` are the names of the
-    /// parameters. Problems are added to the table's list.
+    /// Reads one `[app.A.deploy.E]` table. `name` is `A/E`. `path` is the text after the colon of `pipeline =
+    /// "ci:path"`; `None` for an inline pipeline. The caller has already read the keys `pipeline` and `parameters`,
+    /// and passes the names of the parameters. Adds problems to the table's list.
     fn pipeline(&mut self, name: &str, path: Option<&str>, parameters: &[String], table: &mut Table);
 
-    /// Finishes the backend after all pipelines were read. Must not connect.
+    /// Creates the backend after all its pipelines were read. Must not connect.
     fn build(self: Box<Self>) -> Arc<dyn Pipelines>;
 }

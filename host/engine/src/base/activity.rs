@@ -1,14 +1,14 @@
-//! Tracks whether the host is idle: no message is being handled, no job is running, nothing is being sent.
+//! Tracks whether the host is idle. An idle host handles no message, runs no job and sends nothing.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts running activities.
+/// The number of running activities, such as messages that the host handles. All clones share the number.
 #[derive(Debug, Clone)]
 pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 
-/// A running activity. It ends when the last clone is dropped.
+/// A guard that counts as one running activity until its last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct ActivityGuard {
     _token: Arc<Token>,
@@ -30,16 +30,14 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// Starts an activity.
     pub(crate) fn begin(&self) -> ActivityGuard {
         self.0.send_modify(|count| *count += 1);
         ActivityGuard { _token: Arc::new(Token(self.0.clone())) }
     }
 
-    /// Waits until no activity is running.
     pub(crate) async fn until_idle(&self) {
         let mut count = self.0.subscribe();
-        // Cannot fail: the sender lives as long as `self`.
+        // `wait_for` cannot fail, because the sender lives as long as `self`.
         let _ = count.wait_for(|count| *count == 0).await;
     }
 }

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-/// The longest delay that a server gets when it requests one.
-pub const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(300);
-
 const DEFAULT_BASE: Duration = Duration::from_millis(250);
 const DEFAULT_CAP: Duration = Duration::from_secs(30);
-/// The share by which a delay is made shorter or longer at random, so that many clients do not retry at the same instant.
+/// The random change of each delay: 0.25 is up to ±25 %. It prevents many clients from retrying at the same instant.
 const JITTER: f64 = 0.25;
 
-/// Delays between retries: the base delay, doubled with each retry up to a cap, with 25 % jitter.
+/// An exponential backoff: the delay starts at a base, doubles with each retry up to a cap, and has 25 % jitter.
 #[derive(Debug)]
 pub struct Backoff {
     base: Duration,
@@ -19,50 +16,54 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// From 250 ms to 30 s. The first delay is short, so that a restarted server is reconnected at once.
+    /// Creates a backoff from 250 ms to 30 s. The first delay is short, so that a client reconnects soon after a
+    /// server's restart.
     fn default() -> Self {
         Self::new(DEFAULT_BASE, DEFAULT_CAP)
     }
 }
 
 impl Backoff {
-    /// Starts at `base` and never exceeds `cap` plus jitter.
+    /// The upper limit for a retry delay that a server requests, for example with `Retry-After`.
+    pub const MAX_REQUESTED: Duration = Duration::from_secs(300);
+
+    /// Creates a backoff whose delays start at `base` and never exceed `cap` plus jitter.
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, retries: 0 }
     }
 
-    /// The delay before the next retry.
+    /// Returns the delay before the next retry, and counts one retry.
     pub fn next_delay(&mut self) -> Duration {
         let delay = self.base.saturating_mul(1_u32.checked_shl(self.retries).unwrap_or(u32::MAX)).min(self.cap);
         self.retries = self.retries.saturating_add(1);
         delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * random_share())
     }
 
-    /// The delay before the next retry, or the delay that the server requested where that is longer, up to
-    /// [`MAX_REQUESTED_DELAY`].
+    /// Returns the next delay, or the delay that the server `requested` if that one is longer. A requested delay is
+    /// limited to [`Self::MAX_REQUESTED`].
     pub fn next_delay_or(&mut self, requested: Option<Duration>) -> Duration {
         let delay = self.next_delay();
-        requested.map_or(delay, |requested| delay.max(requested.min(MAX_REQUESTED_DELAY)))
+        requested.map_or(delay, |requested| delay.max(requested.min(Backoff::MAX_REQUESTED)))
     }
 
-    /// Sleeps for [`Backoff::next_delay_or`].
+    /// Sleeps for the delay that [`Backoff::next_delay_or`] returns.
     pub async fn wait(&mut self, requested: Option<Duration>) {
         let delay = self.next_delay_or(requested);
         tokio::time::sleep(delay).await;
     }
 
-    /// How many delays there were since the start or the last [`Backoff::reset`].
+    /// Returns the number of delays since the start or the last [`Backoff::reset`].
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// Starts again at the base delay. To be called after a success.
+    /// Sets the next delay back to the base delay. Call this after a success.
     pub fn reset(&mut self) {
         self.retries = 0;
     }
 }
 
-/// A random number from 0 to 1.
+/// Returns a random number from 0 to 1, or 0.5 if the system provides no random numbers.
 fn random_share() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }
@@ -86,7 +87,7 @@ mod tests {
     fn a_requested_delay_is_honored_up_to_a_maximum() {
         let requested = |seconds| Backoff::default().next_delay_or(Some(Duration::from_secs(seconds)));
         assert_eq!(requested(90), Duration::from_secs(90));
-        assert_eq!(requested(86_400), MAX_REQUESTED_DELAY);
+        assert_eq!(requested(86_400), Backoff::MAX_REQUESTED);
         assert!(requested(0) > Duration::ZERO);
     }
 }

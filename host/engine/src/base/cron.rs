@@ -1,22 +1,22 @@
-//! A cron expression in a time zone: minute, hour, day of the month, month, day of the week.
+//! Cron expressions with five fields (minute, hour, day of the month, month, day of the week), evaluated in a time
+//! zone.
 //!
-//! Invariant: a change of the clock loses no time. A minute that occurs twice matches twice. A minute that the clock
-//! skips matches at the change.
+//! Invariant: a clock change, such as the start of summer time, loses no match. A repeated minute matches twice. A
+//! skipped minute matches at the instant of the clock change.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-/// A cron expression with its time zone.
+/// A cron expression with its time zone, for example `0 17 * * FRI` in `Europe/Berlin`.
 #[derive(Debug, Clone)]
 pub(crate) struct Cron {
     text: String,
     zone: TimeZone,
-    // Evaluated in UTC.
+    // Parsed with the zone UTC. `next` converts between UTC and `zone`.
     fields: cronexpr::Crontab,
 }
 
-/// Why a text is not a valid cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid cron expression: {reason}")]
 pub(crate) struct CronError {
@@ -27,83 +27,81 @@ pub(crate) struct CronError {
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Cron {
-    /// Parses an expression.
-    ///
     /// # Errors
-    /// [`CronError`], also if the expression never matches.
+    /// [`CronError`] if the expression is invalid or never matches, such as `0 0 30 2 *`.
     pub(crate) fn new(text: &str, zone: &TimeZone) -> Result<Self, CronError> {
         let text = text.trim();
-        let wrong = |reason: &str| CronError { text: crate::base::text::clean(text), reason: reason.to_owned() };
+        let invalid = |reason: &str| CronError { text: crate::base::text::clean(text), reason: reason.to_owned() };
         let fields = text.split_whitespace().count();
         if fields != 5 {
-            return Err(wrong(&format!("it has {fields} fields instead of 5: minute hour day month weekday")));
+            return Err(invalid(&format!("it has {fields} fields instead of 5 (minute hour day month weekday)")));
         }
         let known = |letter: char| letter.is_ascii_alphanumeric() || "*,-/ ".contains(letter);
         let words = text.split(|letter: char| !letter.is_ascii_alphabetic());
         if !text.chars().all(known) || words.filter(|word| !word.is_empty()).any(|word| word.len() != 3) {
-            return Err(wrong("use only numbers, `*`, `-`, `,`, `/` and the names JAN to DEC and MON to SUN"));
+            return Err(invalid("use only numbers, `*`, `-`, `,`, `/` and the names JAN to DEC and MON to SUN"));
         }
-        // The last line of the error is the reason; the lines before it show the position.
+        // The last line of the parser's error is the reason; the lines before the reason show the position.
         let reason = |error: cronexpr::Error| {
             error.to_string().lines().last().unwrap_or_default().trim_start_matches(['^', ' ']).to_owned()
         };
-        let fields = cronexpr::parse_crontab(&format!("{text} UTC")).map_err(|error| wrong(&reason(error)))?;
+        let fields = cronexpr::parse_crontab(&format!("{text} UTC")).map_err(|error| invalid(&reason(error)))?;
         let cron = Self { text: text.to_owned(), zone: zone.clone(), fields };
         match cron.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(cron),
-            None => Err(wrong("it never matches: there is no such day")),
+            None => Err(invalid("it never matches, because no such date exists")),
         }
     }
 
-    /// The expression as it was written.
+    /// Returns the expression as written in the configuration, without the time zone.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The expression with its time zone, as a unique description.
+    /// Returns the expression and its time zone as text, for example `0 17 * * FRI Europe/Berlin`.
     pub(crate) fn described(&self) -> String {
         format!("{} {}", self.text, self.zone.iana_name().unwrap_or("fixed"))
     }
 
-    /// The first match after a time. `None` if there is none within four years.
+    /// Returns the first match after the time `after`, or `None` if the next four years have no match.
     pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
         let mut changes = self.zone.following(after);
         let mut offset = self.zone.to_offset(after).seconds();
         let mut from = by(after, offset)?;
         loop {
-            // The local time of the next match, if the offset does not change before it.
+            // `shown` is the local time of the next match, if the offset does not change before that match.
             let shown = self.fields.find_next(from).ok()?.timestamp();
             let moment = by(shown, -offset)?;
             let Some(change) = changes.next().filter(|change| change.timestamp() <= moment) else {
                 return Some(moment);
             };
             let (at, new) = (change.timestamp(), change.offset().seconds());
-            // The clock change skips this minute.
+            // The clock change skips the minute `shown`.
             if shown < by(at, new)? {
                 return Some(at);
             }
             offset = new;
-            // The minute that the clock shows after the change can match too.
+            // The first minute after the clock change can match too, so search from one second before that minute.
             from = by(at, new - 1)?;
         }
     }
 
-    /// The last match up to and including a time, if it is less than `within` ago.
+    /// Returns the last match at or before the time `upto`, or `None` if the span `within` before `upto` has no match.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);
-        let come = |after: Timestamp| self.next(after).filter(|moment| *moment <= upto);
-        // Matches are ordered, so the last one is found by bisection.
-        let (mut last, mut none) = (come(begin)?, upto);
+        let next = |after: Timestamp| self.next(after).filter(|moment| *moment <= upto);
+        // Bisect between a known match and a time after which no match follows.
+        let (mut last, mut none) = (next(begin)?, upto);
         while none.duration_since(last) > MINUTE {
             let half = last.saturating_add(none.duration_since(last) / 2).unwrap_or(none);
-            match come(half) {
+            match next(half) {
                 Some(later) => last = later,
                 None => none = half,
             }
         }
-        Some(come(last).unwrap_or(last))
+        Some(next(last).unwrap_or(last))
     }
 }
 
@@ -176,7 +174,7 @@ mod tests {
         for text in ["0 0 L * *", "0 0 1W * *", "0 0 * * 5#3", "H 0 * * *", "0 0 ? * *", "@daily a b c d"] {
             assert!(why(text).contains("use only numbers"), "{text}: {}", why(text));
         }
-        assert!(why("0 0 30 2 *").contains("there is no such day"));
+        assert!(why("0 0 30 2 *").contains("it never matches, because no such date exists"));
         for text in ["60 0 * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8", "0 0 * * FRY", "5-1 * * * *"] {
             let why = why(text);
             assert!(

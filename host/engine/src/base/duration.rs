@@ -1,4 +1,4 @@
-//! Durations as text: as people type them (`90s`, `1d12h`), and as messages say them (`6 min 1 s`).
+//! Durations as text: the form that people type (`90s`, `1d12h`), and the form in messages (`6 min 1 s`).
 
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use jiff::{
 static PARSER: SpanParser = SpanParser::new();
 static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
 
-/// Parses `90s`, `2h`, `1d12h`, `1w`, `500ms`: whole numbers with units, each unit once, the largest first. A day has 24
-/// hours. Months and years have no fixed length and are refused, as is what is shorter than a millisecond.
+/// Parses a duration such as `90s`, `2h`, `1d12h`, `1w` or `500ms`: whole numbers with units, each unit at most once,
+/// the largest unit first. A day has 24 hours. Returns `None` for other text, for months and years (they have no fixed
+/// length) and for fractions of a millisecond.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
-    // No sign, fraction, space or clock time such as `1:30:00`.
+    // Reject signs, decimal fractions, inner spaces and clock times such as `1:30:00`.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
         return None;
     }
@@ -23,17 +24,17 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     duration.subsec_nanos().is_multiple_of(1_000_000).then_some(duration)
 }
 
-/// The text that [`parse_duration`] reads as this duration: `1d12h`. Parts of a millisecond are dropped.
+/// Formats a duration in the form that [`parse_duration`] reads: `1d12h`. Drops fractions of a millisecond.
 pub(crate) fn written_duration(duration: Duration) -> String {
     let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let duration = SignedDuration::from_millis(milliseconds);
     let round = SpanRound::new().largest(Unit::Day).days_are_24_hours();
-    // A span of days is shorter than the longest duration.
+    // The longest durations do not fit into a span with days, and are printed without days.
     let span = jiff::Span::try_from(duration).and_then(|span| span.round(round));
     span.map_or_else(|_| PRINTER.duration_to_string(&duration), |span| PRINTER.span_to_string(&span))
 }
 
-/// A duration for messages, in its two largest units: `500 ms`, `2 s`, `6 min 1 s`, `10 min`, `3 h 20 min`.
+/// Formats a duration for messages, in at most two units: `500 ms`, `2 s`, `6 min 1 s`, `10 min`, `3 h 20 min`.
 pub fn spoken_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (large, small) = match seconds {

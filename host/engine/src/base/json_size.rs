@@ -1,8 +1,8 @@
-//! The serialized size of a value, without allocating it.
+//! Computes the size of a value's JSON without storing the JSON in memory.
 
 use serde::Serialize;
 
-/// The size of a value as JSON, in bytes.
+/// Returns the size of a value as JSON, in bytes.
 pub(crate) fn size(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {
@@ -15,7 +15,7 @@ pub(crate) fn size(value: &impl Serialize) -> usize {
         }
     }
     let mut count = Count(0);
-    // Counting cannot fail, and neither can the serialization of the contract's types.
+    // Cannot fail: the writer only counts bytes, and the callers' types always serialize.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
 }

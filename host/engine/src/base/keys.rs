@@ -1,31 +1,32 @@
-//! The keys of a table as plain data: [`Table`](super::Table) parses by them, and the reference page is generated from them.
+//! The keys of configuration tables as plain data. [`Table`](super::Table) checks a table against its keys, and the
+//! reference page is generated from the keys.
 
 use std::time::Duration;
 
 use super::duration::written_duration;
 
-/// The keys of one table.
+/// The keys that one table of the configuration can have.
 #[derive(Debug)]
 pub struct TableKeys {
-    /// The dotted path with placeholders in capitals: `bot.NAME.matrix`. Empty for the file itself.
+    /// The dotted path with placeholders in capitals: `bot.NAME.matrix`. Empty for the top level of the file.
     pub path: &'static str,
-    /// One or two sentences for operators: what the table is, and what holds without it.
+    /// One or two sentences for operators: the purpose of the table, and the effect of leaving out the table.
     pub about: &'static str,
-    /// The keys, in the order of the page.
+    /// The keys, in the order of the reference page.
     pub keys: &'static [Key],
 }
 
-/// A table that takes no keys.
-pub static NO_KEYS: TableKeys = TableKeys { path: "", about: "", keys: &[] };
-
 impl TableKeys {
-    /// The key of this name: one that is listed, or the placeholder for any name.
+    /// The description of a table that accepts no keys.
+    pub const NONE: Self = Self { path: "", about: "", keys: &[] };
+
+    /// Returns the key with this name, or else the key that accepts any name ([`Key::any_name`]).
     pub fn find(&self, name: &str) -> Option<Key> {
         find(self.keys, name)
     }
 }
 
-/// The key of this name in a list. A listed name comes before a placeholder.
+/// Returns the key with this name in a list, or else the key that accepts any name ([`Key::any_name`]).
 pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> Option<Key> {
     let mut any = None;
     for key in keys {
@@ -38,73 +39,73 @@ pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> O
     any
 }
 
-/// One key of a table.
+/// A key that a table of the configuration can have.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The name, or a placeholder in capitals if the table takes any name.
+    /// The name of the key, or a placeholder in capitals if the table accepts any name.
     pub name: &'static str,
-    /// Whether `name` is a placeholder.
+    /// Whether the table accepts any name for this key; `name` is then a placeholder.
     pub any_name: bool,
     /// The type and the bounds of the value.
     pub kind: KeyKind,
-    /// The value without the key: text without its quotes.
+    /// The default value as text. The text of a string has no quotes.
     pub default: Option<&'static str>,
-    /// Whether the key must be there.
+    /// Whether the key is required.
     pub presence: Presence,
-    /// One or two sentences for operators: the meaning, the unit, and what holds without the key.
+    /// One or two sentences for operators: the meaning, the unit, and the effect of leaving out the key.
     pub about: &'static str,
 }
 
-/// Whether a key must be there.
+/// Whether a key is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// It can be left out.
+    /// The key can be left out.
     Optional,
-    /// It must be there.
+    /// The key is required.
     Required,
-    /// It must be there, with this exception; the text completes "required".
+    /// The key is required except in one case. The text describes the case, for example "with `token`".
     RequiredUnless(&'static str),
 }
 
-/// The type of a value.
+/// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyKind {
-    /// A string.
+    /// Any string.
     String,
-    /// One of these words.
+    /// A string that is one of the listed words.
     Choice(&'static [&'static str]),
     /// `true` or `false`.
     Boolean,
-    /// A whole number within these bounds.
+    /// A whole number within inclusive bounds.
     Integer {
-        /// The lowest value.
+        /// The lowest valid number.
         least: i64,
-        /// The highest value.
+        /// The highest valid number.
         most: i64,
     },
-    /// A span of time within these bounds.
+    /// A duration such as `10m`, within inclusive bounds.
     Duration {
-        /// The shortest value.
+        /// The shortest valid duration.
         least: Duration,
-        /// The longest value.
+        /// The longest valid duration.
         most: Duration,
     },
-    /// A list of strings. One string alone is a list of one.
+    /// A list of strings. A single string is read as a list with one string.
     Strings,
-    /// A reference to a secret.
+    /// A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`.
     Secret,
-    /// A string, or a reference to a secret.
+    /// A string, or a reference to a secret such as `{ env = "NAME" }`.
     StringOrSecret,
-    /// One table.
+    /// A nested table, for example `[http]`.
     Table(&'static TableKeys),
-    /// Tables by name: `[app.NAME]`.
+    /// A set of tables by name, for example `[app.NAME]`.
     Tables(&'static TableKeys),
-    /// A list of tables: `[[approval]]`.
+    /// A list of tables, for example `[[approval]]`.
     Array(&'static TableKeys),
 }
 
 impl KeyKind {
-    /// The keys of the table or tables below.
+    /// Returns the keys of the nested table or tables; `None` if the value is not a table.
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
             Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),
@@ -112,7 +113,7 @@ impl KeyKind {
         }
     }
 
-    /// The type and its bounds, as the page shows them; without the table below.
+    /// Describes the type and its bounds for the reference page, without the keys of a nested table.
     pub fn describe(self) -> String {
         match self {
             Self::String => "string".to_owned(),
@@ -133,7 +134,7 @@ impl KeyKind {
     }
 }
 
-/// The bounds of a duration in words, `None` if it has none.
+/// Describes the bounds of a duration: `of at least 1m`. Returns `None` if the duration is not bounded.
 pub(super) fn bounds(least: Duration, most: Duration) -> Option<String> {
     match (least.is_zero(), most == Duration::MAX) {
         (true, true) => None,
@@ -143,7 +144,7 @@ pub(super) fn bounds(least: Duration, most: Duration) -> Option<String> {
     }
 }
 
-/// `a`, `a or b`, `a, b or c`.
+/// Joins words as alternatives: `a`, `a or b`, `a, b or c`.
 pub(super) fn alternatives(words: &[&str], show: impl Fn(&str) -> String) -> String {
     let shown: Vec<String> = words.iter().map(|word| show(word)).collect();
     match shown.split_last() {
@@ -154,85 +155,87 @@ pub(super) fn alternatives(words: &[&str], show: impl Fn(&str) -> String) -> Str
 }
 
 impl Key {
-    /// An optional key of any kind.
+    /// Creates an optional key of any kind. `about` is the text for the reference page.
     pub const fn new(name: &'static str, kind: KeyKind, about: &'static str) -> Self {
         Self { name, any_name: false, kind, default: None, presence: Presence::Optional, about }
     }
 
-    /// Any number of keys, each with any name. `placeholder` stands for the names on the page.
+    /// Creates an entry for any number of keys with any names. The reference page shows `placeholder` instead of the
+    /// names.
     pub const fn any(placeholder: &'static str, kind: KeyKind, about: &'static str) -> Self {
         Self { any_name: true, ..Self::new(placeholder, kind, about) }
     }
 
-    /// A string.
+    /// Creates an optional key whose value is a string.
     pub const fn string(name: &'static str, about: &'static str) -> Self {
         Self::new(name, KeyKind::String, about)
     }
 
-    /// One of some words.
+    /// Creates an optional key whose value is one of `words`.
     pub const fn choice(name: &'static str, words: &'static [&'static str], about: &'static str) -> Self {
         Self::new(name, KeyKind::Choice(words), about)
     }
 
-    /// `true` or `false`.
+    /// Creates an optional key whose value is `true` or `false`.
     pub const fn boolean(name: &'static str, about: &'static str) -> Self {
         Self::new(name, KeyKind::Boolean, about)
     }
 
-    /// A whole number within bounds.
+    /// Creates an optional key whose value is a whole number from `least` to `most`, both included.
     pub const fn integer(name: &'static str, least: i64, most: i64, about: &'static str) -> Self {
         Self::new(name, KeyKind::Integer { least, most }, about)
     }
 
-    /// A span of time; see [`Key::between`] for bounds.
+    /// Creates an optional key whose value is a duration such as `10m`. [`Key::between`] adds bounds.
     pub const fn duration(name: &'static str, about: &'static str) -> Self {
         Self::new(name, KeyKind::Duration { least: Duration::ZERO, most: Duration::MAX }, about)
     }
 
-    /// A list of strings.
+    /// Creates an optional key whose value is a list of strings.
     pub const fn strings(name: &'static str, about: &'static str) -> Self {
         Self::new(name, KeyKind::Strings, about)
     }
 
-    /// A reference to a secret.
+    /// Creates an optional key whose value is a reference to a secret.
     pub const fn secret(name: &'static str, about: &'static str) -> Self {
         Self::new(name, KeyKind::Secret, about)
     }
 
-    /// One table.
+    /// Creates an optional key whose value is a nested table.
     pub const fn table(name: &'static str, keys: &'static TableKeys, about: &'static str) -> Self {
         Self::new(name, KeyKind::Table(keys), about)
     }
 
-    /// Tables by name.
+    /// Creates an optional key whose value is a set of tables by name, for example `[app.NAME]`.
     pub const fn tables(name: &'static str, keys: &'static TableKeys, about: &'static str) -> Self {
         Self::new(name, KeyKind::Tables(keys), about)
     }
 
-    /// A list of tables.
+    /// Creates an optional key whose value is a list of tables, for example `[[approval]]`.
     pub const fn array(name: &'static str, keys: &'static TableKeys, about: &'static str) -> Self {
         Self::new(name, KeyKind::Array(keys), about)
     }
 
-    /// The key with bounds for its span of time.
+    /// Sets the inclusive bounds of a duration.
     #[must_use]
     pub const fn between(self, least: Duration, most: Duration) -> Self {
         Self { kind: KeyKind::Duration { least, most }, ..self }
     }
 
-    /// The key with the value that holds without it: text without quotes.
+    /// Sets the default value as text. The text of a string has no quotes.
     #[must_use]
     pub const fn default(self, value: &'static str) -> Self {
         Self { default: Some(value), ..self }
     }
 
-    /// The key as one that must be there.
+    /// Makes the key required.
     #[must_use]
     pub const fn required(self) -> Self {
         Self { presence: Presence::Required, ..self }
     }
 
-    /// The key as one that must be there, with an exception. The text completes "required".
+    /// Makes the key required except in one case. `exception` completes the words "required, except" on the reference
+    /// page, for example "with `token`".
     #[must_use]
     pub const fn required_unless(self, exception: &'static str) -> Self {
         Self { presence: Presence::RequiredUnless(exception), ..self }

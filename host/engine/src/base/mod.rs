@@ -1,4 +1,4 @@
-//! General parts without domain logic: text, times, durations, cron, positions in files, configuration tables.
+//! General-purpose code without domain logic: text, times, durations, cron, positions in files, configuration tables.
 
 mod activity;
 mod backoff;
@@ -17,20 +17,22 @@ mod tree;
 mod typed_time;
 
 pub(crate) use activity::{Activity, ActivityGuard};
-pub use backoff::{Backoff, MAX_REQUESTED_DELAY};
+pub use backoff::Backoff;
 pub(crate) use cron::Cron;
 pub use duration::spoken_duration;
 pub(crate) use duration::{parse_duration, written_duration};
 pub(crate) use json_size::size;
+pub(crate) use keys::Presence;
 pub(crate) use keys::find as find_key;
-pub use keys::{Key, KeyKind, NO_KEYS, Presence, TableKeys};
+pub use keys::{Key, KeyKind, TableKeys};
 pub use problem::{At, Problem, Problems};
 pub use secret::{Secret, SecretRef};
 pub use table::{Located, Table};
-pub use template::{Template, TemplateError, TemplatePart};
+pub use template::Template;
+pub(crate) use template::TemplatePart;
 pub use text::{Block, Text, clean, nearest};
-pub(crate) use time::{moment, took};
-pub(crate) use time_zone::show;
+pub(crate) use time::{elapsed_text, utc_text};
 pub(crate) use time_zone::zone;
-pub use tree::{Field, Node, Value, parse};
+pub(crate) use time_zone::zoned_text;
+pub(crate) use tree::{Field, Node, Value, parse};
 pub(crate) use typed_time::parse_end;

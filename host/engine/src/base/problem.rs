@@ -1,13 +1,13 @@
-//! Problems of a configuration: the position, the description, and the line to write instead.
+//! Errors in configuration files: the position, the description, and the line to write instead.
 
 use std::{fmt, sync::Arc};
 
-/// A position in a file.
+/// A line of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
-    /// The file, as it was named by the user.
+    /// The path of the file, as the user wrote it.
     pub file: Arc<str>,
-    /// The line, from 1.
+    /// The number of the line; the first line is 1.
     pub line: usize,
 }
 
@@ -17,24 +17,24 @@ impl fmt::Display for At {
     }
 }
 
-/// A problem of a configuration.
+/// An error in a configuration file.
 ///
 /// ```
 /// use std::path::Path;
 /// use wardroom::prelude::*;
 ///
-/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
+/// let builder = Engine::builder().chat(MemoryChat::new(ChatFeatures::PLAIN));
 /// let error = builder.read_text("[bot.marvin.memroy]", Path::new(".")).err().unwrap();
 /// let problem: &Problem = &error.0[0];
 /// assert_eq!(problem.at.line, 1);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The position of the problem.
+    /// The line that has the error.
     pub at: At,
-    /// The description, in one line.
+    /// The description of the error, in one line.
     pub message: String,
-    /// The line to write instead, or another instruction.
+    /// The line to write instead, or another instruction. Printed after `write:`.
     pub fix: Option<String>,
 }
 
@@ -48,22 +48,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The list of problems. All readers of the configuration share one list.
+/// A list of configuration errors. All clones share one list.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Arc<std::sync::Mutex<Vec<Problem>>>);
+pub struct Problems(Arc<parking_lot::Mutex<Vec<Problem>>>);
 
 impl Problems {
-    /// Adds a problem.
+    /// Adds a problem at the line `at`. `fix` is the line to write instead, if one can be suggested.
     pub fn add(&self, at: &At, message: impl Into<String>, fix: Option<String>) {
         self.lock().push(Problem { at: at.clone(), message: message.into(), fix });
     }
 
-    /// The number of problems.
+    /// Returns the number of problems, including duplicates.
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// All problems, sorted by position and without duplicates.
+    /// Returns all problems, sorted by file and line and without duplicates.
     pub fn sorted(&self) -> Vec<Problem> {
         let mut all = self.lock().clone();
         all.sort();
@@ -71,10 +71,10 @@ impl Problems {
         all
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Problem>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<Problem>> {
+        self.0.lock()
     }
 }
 
-/// The maximum length of a word for which a correction is suggested, in bytes.
+/// The maximum length in bytes of a word for which `nearest` suggests a correction.
 pub(crate) const LONGEST_WORD: usize = 64;

@@ -1,17 +1,17 @@
-//! Secrets: a reference to where one is stored, and its value, which is never printed.
+//! Secrets: the reference to a secret in the configuration, and the value of a secret, which is never printed.
 
 use std::{fmt, path::PathBuf};
 
-/// The location of a secret. The configuration contains only references.
+/// The location of a secret. The configuration contains only such references and never the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
-    /// An environment variable of the host.
+    /// The name of an environment variable of the host, for example `MATRIX_TOKEN`.
     Env(String),
-    /// A file. A line feed at its end is not part of the secret.
+    /// The path of a file. A line feed at the end of the file is not part of the secret.
     File(PathBuf),
 }
 
-/// The value of a secret. Its `Debug` output is masked.
+/// The value of a secret. Its `Debug` output is `Secret(***)`.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -24,12 +24,12 @@ pub enum SecretRef {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value.
+    /// Wraps the plain value of a secret.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The plain value. Call this only where the value is used.
+    /// Returns the plain value. Call this only where the value is used, for example to sign in to a network.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -42,23 +42,22 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretRef {
-    /// Reads the secret.
+    /// Reads the secret from its environment variable or file.
     ///
     /// # Errors
-    /// The variable that is not set, or the file that cannot be read. Never the value.
+    /// The variable is not set, the file cannot be read, or the value is empty. The message never contains the value.
     pub fn resolve(&self) -> anyhow::Result<Secret> {
         let value = match self {
             Self::Env(name) => std::env::var(name)
-                .map_err(|_| anyhow::anyhow!("the environment variable `{name}` is not set (or not text)"))?,
+                .map_err(|_| anyhow::anyhow!("the environment variable `{name}` is not set or is not valid UTF-8"))?,
             Self::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    anyhow::anyhow!("the secret's file `{}` cannot be read: {error}", path.display())
-                })?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| anyhow::anyhow!("the secret file `{}` cannot be read: {error}", path.display()))?;
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 text.strip_suffix('\r').unwrap_or(text).to_owned()
             }
         };
-        anyhow::ensure!(!value.is_empty(), "{self} is empty");
+        anyhow::ensure!(!value.is_empty(), "the secret `{self}` is empty");
         Ok(Secret(value))
     }
 }

@@ -1,44 +1,44 @@
-//! Reads one table of the configuration by its [`TableKeys`]; a key that they do not list is a problem.
+//! Reads one table of the configuration and checks it against its [`TableKeys`]. An unlisted key is a problem.
 //!
-//! Invariant: an accessor reads a listed key only, of the kind that is listed, and takes bounds and defaults from there. Another
-//! use is a mistake of the code, and fails in a debug build.
+//! Invariant: the code reads only listed keys, and each key as its listed kind. Bounds and defaults come from the
+//! listed key. A debug build panics if the code reads another key or kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use super::{
     duration::{parse_duration, written_duration},
-    keys::{self, Key, KeyKind, NO_KEYS, Presence, TableKeys},
+    keys::{self, Key, KeyKind, Presence, TableKeys},
     problem::{At, Problems},
     secret::SecretRef,
     text::{clean, nearest},
-    tree::{Field, Node, Value},
+    tree::{Field, Node, Value, parse},
 };
 
-/// A value together with its place.
+/// A value with its line in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value.
+    /// The value, without its position.
     pub value: T,
-    /// Where it stands.
+    /// The line of the value.
     pub at: At,
 }
 
-/// The keys of a reference to a secret.
+/// The keys of a reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`.
 static SECRET: TableKeys = TableKeys {
     path: "SECRET",
-    about: "A reference to a secret. Exactly one key is needed.",
+    about: "A reference to a secret. Exactly one of the keys is required.",
     keys: &[
         Key::string("env", "The environment variable of the host that holds the secret."),
         Key::string("file", "The file that holds the secret, relative to the file that names it."),
     ],
 };
 
-/// One table while it is being read. Call [`Table::finish`] at the end: it reports keys that the table does not take.
+/// A table of the configuration while the code reads it. Call [`Table::finish`] at the end to report unknown keys.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -63,9 +63,22 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table out of a tree, with the keys that it takes. `folder` is what paths in it are relative to. A node that is no table
-    /// is a problem and reads as an empty one.
-    pub fn new(
+    /// Parses TOML text as one table, for the tests of an adapter. Also returns the list that collects the problems,
+    /// which name the file `plugins.toml`. Paths in the table are relative to `folder`.
+    pub fn parse(
+        path: impl Into<String>,
+        text: &str,
+        keys: &'static TableKeys,
+        folder: impl Into<PathBuf>,
+    ) -> (Self, Problems) {
+        let problems = Problems::default();
+        let node = parse(Path::new("plugins.toml"), text, &problems);
+        (Self::new(path, node, keys, &problems, Arc::new(folder.into())), problems)
+    }
+
+    /// Creates a table from a node of a parsed file. `keys` are the keys that the table can have; paths in the table
+    /// are relative to `folder`. If the node is not a table, adds a problem and creates an empty table.
+    pub(crate) fn new(
         path: impl Into<String>,
         node: Node,
         keys: &'static TableKeys,
@@ -87,12 +100,12 @@ impl Table {
         Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder }
     }
 
-    /// Adds keys to those that the table takes: an adapter's own.
+    /// Adds keys that the table can have, for example the keys of an adapter.
     pub fn add_keys<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
         self.more.extend(keys);
     }
 
-    /// Takes the fields of some keys out of this table, as a table that takes nothing else.
+    /// Moves the fields of `keys` from this table to a new table, which can have only `keys`.
     pub fn split(&mut self, keys: &[Key]) -> Table {
         let listed = |name: &String| keys::find(keys, name).is_some();
         let names: Vec<String> = self.fields.keys().filter(|name| listed(name)).cloned().collect();
@@ -101,66 +114,65 @@ impl Table {
             path: self.path.clone(),
             at: self.at.clone(),
             fields,
-            keys: &NO_KEYS,
+            keys: &TableKeys::NONE,
             more: keys.to_vec(),
             problems: self.problems.clone(),
             folder: self.folder.clone(),
         }
     }
 
-    /// The table's dotted name, for example `bot.marvin.matrix`.
+    /// Returns the dotted name of the table, for example `bot.marvin.matrix`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Where it begins.
+    /// Returns the line on which the table begins.
     pub fn at(&self) -> &At {
         &self.at
     }
 
-    /// The list that problems go to.
+    /// Returns the list that collects the problems of this table.
     pub fn problems(&self) -> &Problems {
         &self.problems
     }
 
-    /// The folder that paths in this file are relative to.
-    pub fn folder(&self) -> &std::path::Path {
+    /// Returns the folder to which paths in this table are relative.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Adds a problem with this table.
+    /// Adds a problem at the line `at`. `fix` is the line to write instead, if one can be suggested.
     pub fn problem(&self, at: &At, message: impl Into<String>, fix: impl Into<Option<String>>) {
         self.problems.add(at, message, fix.into());
     }
 
-    /// Whether a key is there; does not count as reading it.
+    /// Returns whether a key is present. Does not mark the key as read.
     pub fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)
     }
 
-    /// Whether a key holds a list, where a single value is possible too; does not count as reading it.
+    /// Returns whether the value of a key is a list. Does not mark the key as read.
     pub fn is_list(&self, key: &str) -> bool {
         matches!(self.fields.get(key), Some(Field { node: Node { value: Value::Array(_), .. }, .. }))
     }
 
-    /// Whether a key holds a table, where text is possible too; does not count as reading it.
+    /// Returns whether the value of a key is a table. Does not mark the key as read.
     pub fn is_table(&self, key: &str) -> bool {
         self.fields.get(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))
     }
 
-    /// Where a key stands, or the table where it does not.
+    /// Returns the line of a key, or the line of the table if the key is missing.
     pub fn at_key(&self, key: &str) -> At {
         self.fields.get(key).map_or_else(|| self.at.clone(), |field| field.at.clone())
     }
 
-    /// The listed key of a name.
     fn key(&self, name: &str) -> Option<Key> {
         let key = keys::find(self.keys.keys.iter().chain(&self.more), name);
-        debug_assert!(key.is_some(), "the code reads `{name}` of [{}], and its keys do not list it", self.path);
+        debug_assert!(key.is_some(), "the code reads `{name}` of [{}], but the keys do not list `{name}`", self.path);
         key
     }
 
-    /// Takes the field of a key. `fits` is the kind that the accessor reads.
+    /// Removes and returns the field of a key. `fits` tests that the key has the kind that the caller reads.
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
@@ -168,25 +180,25 @@ impl Table {
         self.fields.remove(name)
     }
 
-    /// The default of a listed key.
+    /// Returns the default of a listed key. A debug build panics if the key has no valid default.
     fn default_of<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = self.key(name).and_then(|key| key.default).and_then(parse);
         debug_assert!(value.is_some(), "the keys of [{}] list no default for `{name}`, or an invalid one", self.path);
         value
     }
 
-    fn wrong(&self, key: &str, node: &Node, wanted: &str, example: &str) {
+    fn report_type(&self, key: &str, node: &Node, wanted: &str, example: &str) {
         let message = format!("`{}.{key}` is {}, and must be {wanted}", self.path, node.value.kind());
         self.problems.add(&node.at, message, Some(format!("{key} = {example}")));
     }
 
-    /// The text under a key.
+    /// Reads the string of a key. `None` if the key is missing or invalid.
     pub fn string(&mut self, key: &str) -> Option<Located<String>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret))?.node;
         self.text(key, node)
     }
 
-    /// The text under a key, or its default.
+    /// Reads the string of a key, or returns the listed default.
     pub fn string_or_default(&mut self, key: &str) -> String {
         let default = self.default_of(key, |text| Some(text.to_owned()));
         self.string(key).map(|text| text.value).or(default).unwrap_or_default()
@@ -196,13 +208,14 @@ impl Table {
         match node.value {
             Value::String(value) => Some(Located { value, at: node.at }),
             _ => {
-                self.wrong(key, &node, "a string", "\"...\"");
+                self.report_type(key, &node, "a string", "\"...\"");
                 None
             }
         }
     }
 
-    /// The text under a key that must be there; `example` is the value to suggest.
+    /// Reads the string of a required key. If the key is missing, adds a problem that suggests the TOML value
+    /// `example`.
     pub fn required_string(&mut self, key: &str, example: &str) -> Option<Located<String>> {
         if !self.has(key) {
             self.missing(key, example);
@@ -210,7 +223,7 @@ impl Table {
         self.string(key)
     }
 
-    /// One of the words that the keys list. Another one is a problem.
+    /// Reads a string that must be one of the listed words. Any other string is a problem.
     pub fn choice(&mut self, key: &str) -> Option<Located<&'static str>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Choice(_)))?.node;
         let listed = self.key(key)?;
@@ -226,7 +239,7 @@ impl Table {
         None
     }
 
-    /// Reports that a key is missing; `example` is the TOML value to suggest.
+    /// Adds the problem that a required key is missing. `example` is the TOML value to suggest.
     pub fn missing(&mut self, key: &str, example: &str) {
         if let Some(listed) = self.key(key) {
             debug_assert!(listed.presence != Presence::Optional, "`{key}` of [{}] is listed as optional", self.path);
@@ -235,25 +248,25 @@ impl Table {
         self.problems.add(&self.at, message, Some(format!("{key} = {example}")));
     }
 
-    /// True or false under a key.
+    /// Reads the `true` or `false` of a key. `None` if the key is missing or invalid.
     pub fn boolean(&mut self, key: &str) -> Option<Located<bool>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Boolean))?.node;
         match node.value {
             Value::Boolean(value) => Some(Located { value, at: node.at }),
             _ => {
-                self.wrong(key, &node, "true or false", "true");
+                self.report_type(key, &node, "true or false", "true");
                 None
             }
         }
     }
 
-    /// True or false under a key, or its default.
+    /// Reads the `true` or `false` of a key, or returns the listed default.
     pub fn boolean_or_default(&mut self, key: &str) -> bool {
         let default = self.default_of(key, |text| text.parse().ok());
         self.boolean(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// A whole number under a key, within the bounds that its keys list.
+    /// Reads the whole number of a key. A number outside of the listed bounds is a problem.
     pub fn integer(&mut self, key: &str) -> Option<Located<i64>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Integer { .. }))?.node;
         let KeyKind::Integer { least, most } = self.key(key)?.kind else { return None };
@@ -265,25 +278,25 @@ impl Table {
                 None
             }
             _ => {
-                self.wrong(key, &node, "a whole number", &least.to_string());
+                self.report_type(key, &node, "a whole number", &least.to_string());
                 None
             }
         }
     }
 
-    /// A whole number under a key, or its default.
+    /// Reads the whole number of a key, or returns the listed default.
     pub fn integer_or_default(&mut self, key: &str) -> i64 {
         let default = self.default_of(key, |text| text.parse().ok());
         self.integer(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// A span of time such as `"90s"`, `"10m"` or `"1d12h"`, within the bounds that its keys list.
+    /// Reads a duration such as `"90s"`, `"10m"` or `"1d12h"`. A duration outside of the listed bounds is a problem.
     pub fn duration(&mut self, key: &str) -> Option<Located<Duration>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Duration { .. }))?.node;
         let KeyKind::Duration { least, most } = self.key(key)?.kind else { return None };
         let text = self.text(key, node)?;
         let Some(value) = parse_duration(&text.value) else {
-            let message = format!("`{}.{key}` is `{}`, which is no span of time", self.path, text.value);
+            let message = format!("`{}.{key}` is `{}`, which is not a duration", self.path, text.value);
             self.problems.add(&text.at, message, Some(format!("{key} = \"10m\"")));
             return None;
         };
@@ -298,13 +311,13 @@ impl Table {
         Some(Located { value, at: text.at })
     }
 
-    /// A span of time under a key, or its default.
+    /// Reads the duration of a key, or returns the listed default.
     pub fn duration_or_default(&mut self, key: &str) -> Duration {
         let default = self.default_of(key, parse_duration);
         self.duration(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// A list of texts; a single text is read as a list of one.
+    /// Reads a list of strings. A single string is read as a list with one string.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
@@ -315,26 +328,26 @@ impl Table {
                 for item in items {
                     match item.value {
                         Value::String(value) => texts.push(Located { value, at: item.at }),
-                        _ => self.wrong(key, &item, "a list of strings", "[\"...\"]"),
+                        _ => self.report_type(key, &item, "a list of strings", "[\"...\"]"),
                     }
                 }
                 texts
             }
             _ => {
-                self.wrong(key, &node, "a list of strings", "[\"...\"]");
+                self.report_type(key, &node, "a list of strings", "[\"...\"]");
                 return None;
             }
         };
         Some(Located { value: items, at })
     }
 
-    /// The table under a key.
+    /// Reads the nested table of a key.
     pub fn table(&mut self, key: &str) -> Option<Table> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_)))?;
         Some(self.below(key, field, self.keys_below(key)))
     }
 
-    /// The table under a key, or an empty one.
+    /// Reads the nested table of a key, or returns an empty table if the key is missing.
     pub fn table_or_empty(&mut self, key: &str) -> Table {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_))).unwrap_or_else(|| Field {
             at: self.at.clone(),
@@ -343,11 +356,11 @@ impl Table {
         self.below(key, field, self.keys_below(key))
     }
 
-    /// All tables of a table of tables (`[app.*]`), in the order of the file.
+    /// Reads a set of tables by name, such as all `[app.NAME]`, in the order of the file.
     pub fn tables(&mut self, key: &str) -> Vec<(Located<String>, Table)> {
         let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Tables(_))) else { return Vec::new() };
         let keys = self.keys_below(key);
-        let mut all = self.below(key, field, &NO_KEYS);
+        let mut all = self.below(key, field, &TableKeys::NONE);
         let mut fields: Vec<_> = std::mem::take(&mut all.fields).into_iter().collect();
         fields.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
         fields
@@ -360,13 +373,13 @@ impl Table {
             .collect()
     }
 
-    /// The keys of what is below a listed key.
+    /// Returns the keys of the table or tables that are nested in a listed key.
     fn keys_below(&self, key: &str) -> &'static TableKeys {
-        self.key(key).and_then(|key| key.kind.below()).unwrap_or(&NO_KEYS)
+        self.key(key).and_then(|key| key.kind.below()).unwrap_or(&TableKeys::NONE)
     }
 
     fn below(&self, key: &str, field: Field, keys: &'static TableKeys) -> Table {
-        // A table that no header of its own names begins where its first key does; the key's line says more.
+        // `field.at` is the line of the key. `field.node.at` can be the line of the first nested key.
         let node = Node { at: field.at, value: field.node.value };
         Table::new(
             format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." }),
@@ -377,7 +390,7 @@ impl Table {
         )
     }
 
-    /// The tables of an array of tables (`[[plugin.x.allow]]`).
+    /// Reads a list of tables, such as all `[[plugin.x.allow]]`, in the order of the file.
     pub fn array(&mut self, key: &str) -> Vec<Table> {
         let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Array(_))) else { return Vec::new() };
         let keys = self.keys_below(key);
@@ -395,14 +408,16 @@ impl Table {
         }
     }
 
-    /// A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. Text in its place is a
-    /// problem whose message does not repeat it.
+    /// Reads a reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. A string is a problem, and the
+    /// problem's message does not repeat the string.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
         if !matches!(field.node.value, Value::Table(_)) {
-            let message =
-                format!("`{}.{key}` must say where the secret is kept; secrets are never written here", self.path);
+            let message = format!(
+                "`{}.{key}` must be a reference to a secret, because the configuration never contains secrets",
+                self.path
+            );
             self.problems.add(&field.at, message, Some(example));
             return None;
         }
@@ -421,13 +436,13 @@ impl Table {
         secret.map(|value| Located { value, at })
     }
 
-    /// The names of the keys that hold tables.
+    /// Returns the names of the unread keys whose values are tables.
     pub fn table_keys(&self) -> Vec<String> {
         let tables = self.fields.iter().filter(|(_, field)| matches!(field.node.value, Value::Table(_)));
         tables.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The names of the keys that are left, with their places.
+    /// Returns the names of the unread keys, sorted by line.
     pub fn keys(&self) -> Vec<Located<String>> {
         let mut keys: Vec<_> =
             self.fields.iter().map(|(name, field)| Located { value: name.clone(), at: field.at.clone() }).collect();
@@ -435,7 +450,7 @@ impl Table {
         keys
     }
 
-    /// Reports every key that the table does not take.
+    /// Adds a problem for every key that the table cannot have. A debug build panics if a listed key was not read.
     pub fn finish(self) {
         let listed = self.keys.keys.iter().chain(&self.more);
         let known: BTreeSet<&str> = listed.filter(|key| !key.any_name).map(|key| key.name).collect();
@@ -448,7 +463,7 @@ impl Table {
             let place = if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) };
             let fix = match nearest(key, known.iter().copied()) {
                 Some(name) => format!("{name} = ...   (instead of `{key}`)"),
-                None if known.is_empty() => "nothing; it takes no keys".to_owned(),
+                None if known.is_empty() => format!("nothing; {place} takes no keys"),
                 None => format!("one of: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
             };
             self.problems.add(&field.at, format!("{place} takes no key `{key}`"), Some(fix));

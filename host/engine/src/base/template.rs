@@ -1,46 +1,35 @@
-//! A text with placeholders such as `{version}`; `{{` and `}}` are literal braces.
+//! Text with placeholders such as `{version}`. Literal braces are doubled: `{{` and `}}`.
 //!
-//! Invariant: [`Template::fill`] inserts values unchanged. They are not split, quoted or parsed again.
+//! Invariant: [`Template::fill`] inserts values unchanged. Values are not split, quoted or parsed again.
 
 use std::collections::BTreeMap;
 
-/// A text with placeholders.
+/// A text with placeholders, for example `release-{version}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<TemplatePart>);
 
 /// A part of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TemplatePart {
-    /// Literal text; never empty, and never next to another one.
+pub(crate) enum TemplatePart {
+    /// Literal text. The text is never empty, and two literal parts are never adjacent.
     Text(String),
-    /// The name of a placeholder. Callers check which names are valid; the empty name is possible.
+    /// The name of a placeholder. The name can be empty; the caller checks that the name is valid.
     Placeholder(String),
 }
 
-/// Why a text is not a template, or why a template cannot be filled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TemplateError {
-    /// A brace in this text neither encloses a name nor is written twice.
-    #[error("`{0}` has an unmatched brace")]
-    UnmatchedBrace(String),
-    /// The placeholder of this name has no value.
-    #[error("the placeholder `{{{0}}}` has no value")]
-    MissingValue(String),
-}
-
 impl Template {
-    /// A template without placeholders; braces in `text` are literal.
+    /// Creates a template without placeholders. Braces in `text` are literal.
     pub fn literal(text: impl Into<String>) -> Self {
         let text = text.into();
         Self(if text.is_empty() { Vec::new() } else { vec![TemplatePart::Text(text)] })
     }
 
-    /// Parses literal text and placeholders.
+    /// Parses a text with placeholders.
     ///
     /// # Errors
-    /// [`TemplateError::UnmatchedBrace`].
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let unmatched = || TemplateError::UnmatchedBrace(text.to_owned());
+    /// A message of one line if a brace neither encloses a name nor is doubled.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let unmatched = || format!("`{text}` has an unmatched brace");
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -69,17 +58,17 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// Doubles the braces of a text, so that it parses as literal text.
+    /// Doubles the braces of a text, so that [`Template::parse`] reads the text as literal text.
     pub fn escape(text: &str) -> String {
         text.replace('{', "{{").replace('}', "}}")
     }
 
-    /// Its parts in their order.
-    pub fn parts(&self) -> &[TemplatePart] {
+    /// Returns the parts in the order of the text.
+    pub(crate) fn parts(&self) -> &[TemplatePart] {
         &self.0
     }
 
-    /// The names of the placeholders, in their order; a name that is used twice comes twice.
+    /// Returns the names of the placeholders in the order of the text, once per use.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Text(_) => None,
@@ -87,18 +76,16 @@ impl Template {
         })
     }
 
-    /// Replaces the placeholders by their values.
+    /// Replaces each placeholder by its value.
     ///
     /// # Errors
-    /// [`TemplateError::MissingValue`].
-    pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, TemplateError> {
+    /// The name of the first placeholder without a value.
+    pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, &str> {
         let mut filled = String::new();
         for part in &self.0 {
             filled.push_str(match part {
                 TemplatePart::Text(text) => text,
-                TemplatePart::Placeholder(name) => {
-                    values.get(name).ok_or_else(|| TemplateError::MissingValue(name.clone()))?
-                }
+                TemplatePart::Placeholder(name) => values.get(name).ok_or_else(|| name.as_str())?,
             });
         }
         Ok(filled)
@@ -125,7 +112,7 @@ mod tests {
     #[test]
     fn an_unmatched_brace_is_an_error() {
         for text in ["{", "}", "a{version", "version}", "{version}}", "{{version}", "{a{b}", "{a{{b}"] {
-            assert_eq!(Template::parse(text), Err(TemplateError::UnmatchedBrace(text.to_owned())));
+            assert_eq!(Template::parse(text), Err(format!("`{text}` has an unmatched brace")));
         }
     }
 
@@ -133,6 +120,6 @@ mod tests {
     fn a_placeholder_without_a_value_is_an_error() {
         let template = Template::parse("{version}").unwrap();
         assert_eq!(template.placeholders().collect::<Vec<_>>(), ["version"]);
-        assert_eq!(template.fill(&BTreeMap::new()), Err(TemplateError::MissingValue("version".to_owned())));
+        assert_eq!(template.fill(&BTreeMap::new()), Err("version"));
     }
 }

@@ -1,25 +1,26 @@
-//! Text for a room: lines and code blocks without markup. Each adapter formats it for its network.
+//! Text for a room: lines, code blocks and mentions, without markup. Each chat adapter formats the text for its
+//! network.
 //!
-//! Invariant: nothing in a [`Text`] is markup. Text from outside cannot become a link, a mention or a heading. Only the
+//! Invariant: a [`Text`] contains no markup. Text from outside cannot become a link, a mention or a heading. Only the
 //! host can mention people ([`Text::push_people`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::problem::LONGEST_WORD;
 
-/// A part of a [`Text`].
+/// A part of a [`Text`], shown on lines of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
-    /// A single line.
+    /// A single line of text.
     Line(String),
-    /// Preformatted lines, in a monospaced font.
+    /// Preformatted lines, separated by line feeds and shown in a monospaced font.
     Code(String),
-    /// A mention of people, by their ids.
+    /// A line that mentions people, given as the ids of the people.
     People(Vec<String>),
 }
 
-/// A text for a room.
+/// A text for a room: a list of [`Block`]s.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -30,47 +31,47 @@ pub enum Block {
 pub struct Text(Vec<Block>);
 
 impl Text {
-    /// Creates a text from the lines of a string.
+    /// Creates a text with one [`Block::Line`] for each line of a string.
     pub fn lines(text: impl AsRef<str>) -> Self {
         let mut new = Self::default();
         new.push_lines(text);
         new
     }
 
-    /// Adds the lines of a string.
+    /// Appends one [`Block::Line`] for each line of a string. Removes invisible characters ([`clean`]).
     pub fn push_lines(&mut self, text: impl AsRef<str>) {
         self.0.extend(text.as_ref().lines().map(|line| Block::Line(clean(line))));
     }
 
-    /// Adds preformatted lines.
+    /// Appends the lines of a string as one [`Block::Code`]. Removes invisible characters ([`clean`]).
     pub fn push_code(&mut self, text: impl AsRef<str>) {
         let lines: Vec<String> = text.as_ref().lines().map(clean).collect();
         self.0.push(Block::Code(lines.join("\n")));
     }
 
-    /// Adds a line that mentions people. Does nothing if there are none.
+    /// Appends a line that mentions people. Does nothing if `ids` is empty.
     pub(crate) fn push_people(&mut self, ids: &[String]) {
         if !ids.is_empty() {
             self.0.push(Block::People(ids.iter().map(|id| clean(id)).collect()));
         }
     }
 
-    /// Appends another text.
+    /// Appends the blocks of another text.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
-    /// The parts, in order.
+    /// Returns the blocks in the order in which a room shows them.
     pub fn blocks(&self) -> &[Block] {
         &self.0
     }
 
-    /// Whether the text has no parts.
+    /// Returns whether the text has no blocks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text as plain text, without a final line feed.
+    /// Returns the text as plain text: code is indented by four spaces, and the last line has no line feed.
     pub fn plain(&self) -> String {
         let parts: Vec<String> = self
             .0
@@ -84,15 +85,15 @@ impl Text {
         parts.join("\n")
     }
 
-    /// Shortens a text to `most` characters for a message. If it was longer, returns its start and end with a note
-    /// between them, and the whole text for a file.
+    /// Shortens a text of more than `most` characters: returns its start and its end with a note between them, and the
+    /// whole text, which the caller attaches as a file. Returns a shorter text unchanged and without a file.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
         if length <= most {
             return (self, None);
         }
-        let between = format!("[... {length} characters in all, the whole is in the file ...]");
+        let between = format!("[... shortened; the attached file has all {length} characters ...]");
         let left = most.saturating_sub(between.chars().count() + 2);
         let head: String = whole.chars().take(left / 2).collect();
         let tail: String = whole.chars().skip(length - (left - left / 2)).collect();
@@ -106,14 +107,14 @@ impl Text {
         (text, Some(whole))
     }
 
-    /// Truncates a text to `most` bytes, including line feeds, and adds a line with the number of removed bytes.
+    /// Truncates a text to `most` bytes, including line feeds, and appends a line with the number of removed bytes.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
         for mut block in self.0 {
             let text = match &mut block {
                 Block::Line(text) | Block::Code(text) => text,
-                // Mentions are few and come from the host, so they are never removed.
+                // Keep all mentions: the host adds only a few of them.
                 Block::People(ids) => {
                     left = left.saturating_sub(ids.iter().map(|id| id.len() + 1).sum());
                     kept.push(block);
@@ -121,7 +122,7 @@ impl Text {
                 }
             };
             let whole = text.len() + 1;
-            // An empty line counts as one byte, so that many empty lines are truncated too.
+            // An empty line counts as one byte, so that a text of many empty lines is truncated too.
             if left == 0 {
                 cut += whole;
                 continue;
@@ -134,14 +135,14 @@ impl Text {
             kept.push(block);
         }
         if cut > 0 {
-            kept.push(Block::Line(format!("[... {cut} more bytes]")));
+            kept.push(Block::Line(format!("[... truncated: {cut} more bytes]")));
         }
         Self(kept)
     }
 }
 
 /// Removes invisible characters and characters that change the reading order: control characters, format characters
-/// such as bidirectional overrides and zero-width spaces, and line separators. A tab becomes spaces.
+/// such as bidirectional overrides and zero-width spaces, and line separators. Replaces a tab by four spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for letter in line.chars() {
@@ -157,9 +158,10 @@ pub fn clean(line: &str) -> String {
     clean
 }
 
-/// The name among `known` that was probably meant, by edit distance.
+/// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Used to suggest a
+/// correction of a typo.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // The cost of the distance grows with the length, and a very long word is not a typo of a name.
+    // A very long word is not a typo of a name, and its edit distance is expensive to compute.
     if word.len() > LONGEST_WORD {
         return None;
     }
@@ -185,9 +187,9 @@ mod tests {
     #[test]
     fn a_truncated_text_has_a_note() {
         let text = Text::lines("0123456789\nabcdef").clamped(13);
-        assert_eq!(text.plain(), "0123456789\na\n[... 5 more bytes]");
+        assert_eq!(text.plain(), "0123456789\na\n[... truncated: 5 more bytes]");
         assert_eq!(Text::lines("ab\ncd").clamped(6).plain(), "ab\ncd");
-        assert_eq!(Text::lines("h\u{e9}h\u{e9}").clamped(3).plain(), "h\n[... 5 more bytes]");
+        assert_eq!(Text::lines("h\u{e9}h\u{e9}").clamped(3).plain(), "h\n[... truncated: 5 more bytes]");
     }
 
     #[test]

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::duration::spoken_duration;
 
-/// A time in UTC: `2026-11-21 14:05 UTC`. Seconds are shown only if they are not zero.
-pub(crate) fn moment(at: Timestamp) -> String {
+/// Formats a time in UTC: `2026-11-21 14:05 UTC`. Omits seconds that are zero.
+pub(crate) fn utc_text(at: Timestamp) -> String {
     let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
     at.strftime(shape).to_string()
 }
 
-/// A duration in whole seconds: `2 s`, `6 min 1 s`, `3 h 20 min`.
-pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
+/// Formats the time between two points in whole seconds: `less than a second`, `2 s`, `6 min 1 s`, `3 h 20 min`.
+pub(crate) fn elapsed_text(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.as_second().saturating_sub(from.as_second()).max(0);
     let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
     if milliseconds < 1000 {

@@ -2,12 +2,12 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// The time zone with this name in the IANA database, for example `Europe/Berlin`.
+/// Returns the time zone with this name in the IANA database, for example `Europe/Berlin`.
 ///
 /// # Errors
-/// The name that was probably meant, if there is one.
+/// The most similar name in the database, or `None` if no name is similar.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
-    // Only names of the database are valid: `TimeZone::get` could otherwise read a file of the system.
+    // Accept only names from the database, because `TimeZone::get` could read another file of the system.
     let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
@@ -19,11 +19,11 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
     })
 }
 
-/// A time with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Seconds are shown only if
-/// they are not zero.
-pub(crate) fn show(at: Timestamp, zone: &TimeZone) -> String {
+/// Formats a time with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Omits seconds that
+/// are zero.
+pub(crate) fn zoned_text(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {
-        return crate::base::time::moment(at);
+        return crate::base::time::utc_text(at);
     }
     let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M %:z %Q" } else { "%Y-%m-%d %H:%M:%S %:z %Q" };
     at.to_zoned(zone.clone()).strftime(shape).to_string()
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn a_time_is_shown_with_its_zone() {
         let at: Timestamp = "2026-11-21T13:00:00Z".parse().unwrap();
-        assert_eq!(show(at, &TimeZone::UTC), "2026-11-21 13:00 UTC");
-        assert_eq!(show(at, &zone("Europe/Berlin").unwrap()), "2026-11-21 14:00 +01:00 Europe/Berlin");
+        assert_eq!(zoned_text(at, &TimeZone::UTC), "2026-11-21 13:00 UTC");
+        assert_eq!(zoned_text(at, &zone("Europe/Berlin").unwrap()), "2026-11-21 14:00 +01:00 Europe/Berlin");
     }
 }

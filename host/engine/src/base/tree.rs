@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every key and value has its position.
+//! Parses a TOML file into a tree. Every key and value in the tree has its position in the file.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -9,44 +9,41 @@ use toml::{
 
 use super::problem::{At, Problems};
 
-/// A value with its position.
+/// A TOML value with its position in the file.
 #[derive(Debug, Clone)]
-pub struct Node {
-    /// The position of its start.
-    pub at: At,
-    /// The value.
-    pub value: Value,
+pub(crate) struct Node {
+    /// The line on which the value starts.
+    pub(crate) at: At,
+    pub(crate) value: Value,
 }
 
-/// A TOML value.
+/// A TOML value by its type.
 #[derive(Debug, Clone)]
-pub enum Value {
-    /// A string.
+pub(crate) enum Value {
     String(String),
-    /// An integer.
+    /// A whole number, written in any radix.
     Integer(i64),
-    /// A boolean.
     Boolean(bool),
-    /// A value of a type that the configuration does not use, by a description of the type.
+    /// A value of a type that the configuration does not use. The text describes the type: `a date`.
     Other(&'static str),
-    /// A list.
+    /// A list of values, for example `["a", "b"]` or several `[[name]]`.
     Array(Vec<Node>),
-    /// A table.
+    /// A table: its keys by name.
     Table(BTreeMap<String, Field>),
 }
 
-/// A key with its value.
+/// A key of a table with its position and its value.
 #[derive(Debug, Clone)]
-pub struct Field {
-    /// The position of the key.
-    pub at: At,
-    /// The value of the key.
-    pub node: Node,
+pub(crate) struct Field {
+    /// The line on which the key starts.
+    pub(crate) at: At,
+    /// The value of the key, with the value's own position.
+    pub(crate) node: Node,
 }
 
 impl Value {
-    /// A description of its type, for messages.
-    pub fn kind(&self) -> &'static str {
+    /// Describes the type of the value for messages, for example `a whole number`.
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
             Self::Integer(_) => "a whole number",
@@ -74,8 +71,8 @@ impl Lines {
     }
 }
 
-/// Parses a file. Every syntax error is added to `problems`; the valid part is returned.
-pub fn parse(file: &Path, text: &str, problems: &Problems) -> Node {
+/// Parses the text of a file. Adds every syntax error to `problems` and returns the valid part as a table.
+pub(crate) fn parse(file: &Path, text: &str, problems: &Problems) -> Node {
     let lines = Lines::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {

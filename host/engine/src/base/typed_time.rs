@@ -1,36 +1,36 @@
-//! Parses an end time as people type it: `until 14:00`, `until 2026-12-01T08:00`, `for 2h`, each with an optional
-//! `reason ...`.
+//! Parses an end time that a person typed: `until 14:00`, `until 2026-12-01T08:00` or `for 2h`, each with an optional
+//! `reason TEXT`.
 //!
-//! Invariant: pure. A local time that occurs twice means the later one. A time in the past is rejected.
+//! Invariant: the result depends only on the arguments. A local time that occurs twice because of a clock change means
+//! the later instant. A time in the past is rejected.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 use super::duration::parse_duration;
 
-/// A parsed end time and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct EndAndReason {
-    /// The end; `None` if none was given.
+    /// The end time; `None` if the text has neither `until` nor `for`.
     pub until: Option<Timestamp>,
-    /// The reason; empty if none was given.
+    /// The text after `reason`; empty if the text has no `reason`.
     pub reason: String,
 }
 
-/// Why the text is not valid, in one line for the person.
+/// The error for an invalid text: one line for the person who typed the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct InvalidEnd(String);
 
-/// Parses `[until TIME | for DURATION] [reason TEXT]` at the time `now`.
+/// Parses `[until TIME | for DURATION] [reason TEXT]`. A time of day means its next occurrence after `now`.
 ///
 /// # Errors
-/// [`InvalidEnd`].
-pub(crate) fn parse_end(words: &str, now: Timestamp, zone: &TimeZone) -> Result<EndAndReason, InvalidEnd> {
-    let (first, rest) = split(words);
+/// [`InvalidEnd`] if the text has another form, or if the end is not after `now`.
+pub(crate) fn parse_end(text: &str, now: Timestamp, zone: &TimeZone) -> Result<EndAndReason, InvalidEnd> {
+    let (first, rest) = split(text);
     let (until, rest) = match first.to_lowercase().as_str() {
         "until" => {
-            let (moment, rest) = moment(rest, now, zone)?;
-            (Some(moment), rest)
+            let (time, rest) = parse_time(rest, now, zone)?;
+            (Some(time), rest)
         }
         "for" => {
             let (span, rest) = split(rest);
@@ -39,30 +39,34 @@ pub(crate) fn parse_end(words: &str, now: Timestamp, zone: &TimeZone) -> Result<
                 return Err(InvalidEnd(format!("`{span}` is not a duration. Write for example 90s, 2h or 1d12h.")));
             };
             let until = now.checked_add(span).ok().filter(|until| *until > now);
-            let Some(until) = until else { return Err(InvalidEnd("The duration is zero or too long.".to_owned())) };
+            let Some(until) = until else {
+                return Err(InvalidEnd(
+                    "The duration is zero or too long. Write for example 90s, 2h or 1d12h.".to_owned(),
+                ));
+            };
             (Some(until), rest)
         }
-        _ => (None, words),
+        _ => (None, text),
     };
     let (word, reason) = split(rest);
     match word.to_lowercase().as_str() {
         "" => Ok(EndAndReason { until, reason: String::new() }),
         "reason" => Ok(EndAndReason { until, reason: reason.trim().to_owned() }),
         _ => Err(InvalidEnd(format!(
-            "`{}` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`.",
+            "The word `{}` was not expected. Write `until TIME`, `for DURATION` or `reason TEXT`.",
             crate::base::text::clean(word)
         ))),
     }
 }
 
-/// The first word, and the rest.
-fn split(words: &str) -> (&str, &str) {
-    words.trim_start().split_once(' ').unwrap_or((words.trim_start(), ""))
+/// Returns the first word of a text, and the rest of the text.
+fn split(text: &str) -> (&str, &str) {
+    text.trim_start().split_once(' ').unwrap_or((text.trim_start(), ""))
 }
 
-/// Parses the time at the start of a text. Returns it with the rest.
-fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'w str), InvalidEnd> {
-    let (first, rest) = split(words);
+/// Parses the time at the start of a text. Returns the time and the rest of the text.
+fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'t str), InvalidEnd> {
+    let (first, rest) = split(text);
     if first.is_empty() {
         return Err(InvalidEnd("`until` needs a time, for example 14:00 or 2026-12-01T08:00.".to_owned()));
     }
@@ -70,7 +74,7 @@ fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timest
         let word = crate::base::text::clean(first);
         InvalidEnd(format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."))
     };
-    // If the local time occurs twice, the later one is the safe choice.
+    // If the local time occurs twice, use the later instant.
     let later = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).later().map_err(|_| unknown());
     if let Some(time) = clock(first) {
         let today = zone.to_datetime(now).date();
@@ -100,14 +104,14 @@ fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timest
     };
     match at > now {
         true => Ok((at, rest)),
-        false => Err(InvalidEnd(format!("{} is in the past.", crate::base::time_zone::show(at, zone)))),
+        false => Err(InvalidEnd(format!("{} is in the past.", crate::base::time_zone::zoned_text(at, zone)))),
     }
 }
 
-/// The length of a date, in bytes: `2026-12-01`.
+/// The length in bytes of a date such as `2026-12-01`.
 const DATE: usize = 10;
 
-/// Parses `14:00` or `9:30`, and no other format.
+/// Parses a time of day such as `14:00` or `9:30`. Returns `None` for any other format.
 fn clock(word: &str) -> Option<civil::Time> {
     let (hour, minute) = word.split_once(':')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -178,11 +182,11 @@ mod tests {
         let why = |words: &str| until(words, "2026-11-21T12:00:00Z", "UTC").unwrap_err();
         assert_eq!(
             why("the database moves"),
-            "`the` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`."
+            "The word `the` was not expected. Write `until TIME`, `for DURATION` or `reason TEXT`."
         );
         assert_eq!(
             why("until 14:00 because"),
-            "`because` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`."
+            "The word `because` was not expected. Write `until TIME`, `for DURATION` or `reason TEXT`."
         );
         for word in ["25:00", "14:60", "2pm", "14:0", "2026-13-01", "tomorrow", "1:2:3", "-1:00", "+1:00"] {
             let said = why(&format!("until {word}"));

@@ -1,23 +1,23 @@
-//! The person who sends a command, and the room and bot that they use.
+//! The sender of a command: the person, and the bot and the room of the message.
 //!
-//! Invariant: without a room, roles that count only in some rooms do not count.
-//! Not here: display names. No right depends on them.
+//! Invariant: a role that is limited to some rooms does not count for an [`Asker`] without a room.
+//! Not here: display names; no right depends on them.
 
 use crate::{model::Person, store::InboxRow};
 
 /// A person, with the bot and the room of their message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker<'a> {
-    /// The network's id of the person.
+    /// The person's id on the network: `@bob:example.org`.
     pub id: &'a str,
-    /// The bot that received the message. `None` counts roles granted through any bot.
+    /// The name of the bot that received the message. With `None`, roles that were granted through any bot count.
     pub bot: Option<&'a str>,
-    /// The network and room of the message; `None` without a room.
+    /// The network and the room id of the message; `None` if the person is checked outside a room.
     pub room: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Asker<'a> {
-    /// The same bot and room with another person.
+    /// Replaces the person and keeps the bot and the room.
     #[must_use]
     pub(crate) fn named(self, id: &'a str) -> Self {
         Self { id, ..self }

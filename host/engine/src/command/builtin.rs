@@ -1,45 +1,33 @@
-//! The host's own commands. Most are open to everybody and show only what the person may see. The commands that change
-//! something require a right.
+//! The built-in commands of the host. Everybody may run most of them; their answers contain only what the sender may
+//! see. The commands that change something require a right.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
-/// A command of the host.
+/// A built-in command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Builtin {
-    /// Lists the commands, or explains one.
     Help,
-    /// The sender's id and rights.
     Whoami,
-    /// The plugins, with those that failed to load.
     Plugins,
-    /// Connection health, backends, overdue jobs.
     Status,
-    /// Deployment statistics.
     Stats,
-    /// The open jobs.
     Jobs,
-    /// One job's status; also the answer about an effect in doubt.
+    /// Shows a job's status, or answers the question about an effect in doubt.
     Job,
-    /// The output of a job's runs.
     Logs,
-    /// Cancels a job.
     Cancel,
-    /// Approves a job's plan.
     Approve,
-    /// Denies a job's plan.
     Deny,
-    /// Records a deployment that was made by other means.
+    /// Records a deployment that was made without Wardroom.
     Release,
-    /// Whether a person may run a command, and by which rule.
     Can,
-    /// Lists freezes, or freezes an environment.
+    /// Lists the freezes, or freezes an environment.
     Freeze,
-    /// Lifts a freeze.
     Unfreeze,
 }
 
 impl Builtin {
-    /// All commands, in the order of `help`.
+    /// All built-in commands, in the order in which `help` lists them.
     pub(crate) const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
@@ -58,7 +46,6 @@ impl Builtin {
         Self::Release,
     ];
 
-    /// The command's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Help => "help",
@@ -79,13 +66,13 @@ impl Builtin {
         }
     }
 
-    /// Whether a command changes something with the given arguments.
+    /// Returns whether the command changes something with the given arguments.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
             Self::Jobs | Self::Logs | Self::Can => false,
             Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
-            // With only an id, or no argument, these two only show something.
+            // `job` without an answer and `freeze` without an argument only show something.
             Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
             Self::Freeze => command.arguments().next().is_some(),
         }
@@ -102,14 +89,14 @@ impl Builtin {
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
-        let job = || text("id", "the job; optional in the job's thread, or if only one job matches");
+        let job = || text("id", "the id of the job; optional in the job's thread, and if only one job matches");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
             Self::Help => (
-                "Shows what you can type here.",
+                "Lists the commands that you may run, or explains one command.",
                 &["help deploy"],
                 vec![parameter("command", "the command to explain", ParameterType::Rest)],
             ),
-            Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
+            Self::Whoami => ("Shows your id, your roles and the commands that you may run.", &[], vec![]),
             Self::Can => (
                 "Checks whether a person may run a command, and by which rule.",
                 &["can @bob deploy cms production 1.0.2"],
@@ -118,8 +105,8 @@ impl Builtin {
                     needed(parameter("command", "the command that the person would type", ParameterType::Rest)),
                 ],
             ),
-            Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
-            Self::Status => ("Connection health and overdue jobs.", &[], vec![]),
+            Self::Plugins => ("Lists the loaded plugins, and those that could not be loaded.", &[], vec![]),
+            Self::Status => ("Shows the health of connections and backends, and overdue jobs.", &[], vec![]),
             Self::Stats => (
                 "Shows deployment statistics: frequency, duration, success rate.",
                 &["stats", "stats cms --since 30d"],
@@ -127,13 +114,17 @@ impl Builtin {
                     parameter("app", "only this app", ParameterType::App),
                     Parameter {
                         named: true,
-                        ..parameter("since", "the period up to now, 7d by default", ParameterType::Duration)
+                        ..parameter(
+                            "since",
+                            "the length of the period before now, 7d by default",
+                            ParameterType::Duration,
+                        )
                     },
                 ],
             ),
-            Self::Jobs => ("Shows the open and scheduled jobs.", &[], vec![]),
+            Self::Jobs => ("Lists the open and scheduled jobs.", &[], vec![]),
             Self::Job => (
-                "Shows a job's status. `assume done` and `again` answer a job that waits for an answer.",
+                "Shows a job's status, or answers the job's question with `assume done` or `again`.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
                 vec![job(), parameter("say", "`assume done` or `again`", ParameterType::Rest)],
             ),
@@ -144,7 +135,7 @@ impl Builtin {
                     job(),
                     Parameter {
                         named: true,
-                        ..parameter("tail", "the number of lines of each run, 20 by default", ParameterType::Integer)
+                        ..parameter("tail", "the number of lines per run, 20 by default", ParameterType::Integer)
                     },
                 ],
             ),
@@ -153,10 +144,10 @@ impl Builtin {
             Self::Deny => (
                 "Denies a job's plan.",
                 &["deny 7f3ak not before the fair"],
-                vec![job(), parameter("reason", "the reason; everybody can read it", ParameterType::Rest)],
+                vec![job(), parameter("reason", "the reason, shown to everybody in the room", ParameterType::Rest)],
             ),
             Self::Release => (
-                "Records a version that was deployed by other means.",
+                "Records a version that was deployed without Wardroom.",
                 &["release record cms staging 1.0.2"],
                 vec![
                     needed(Parameter { choices: vec!["record".to_owned()], ..text("what", "always `record`") }),
@@ -166,17 +157,17 @@ impl Builtin {
                 ],
             ),
             Self::Freeze => (
-                "Shows the freezes, or freezes an environment (admins, and roles with the command).",
+                "Lists the freezes, or freezes an environment. Only admins and roles with this command may freeze.",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
                     parameter(
                         "environment",
-                        "the environment; without it, the freezes are shown",
+                        "the environment to freeze; without it, the command lists the freezes",
                         ParameterType::Environment,
                     ),
                     parameter(
                         "how",
-                        "`until 14:00`, `until 2026-12-01T08:00` or `for 2h`, and `reason ...`",
+                        "the end (`until 14:00`, `until 2026-12-01T08:00` or `for 2h`) and the reason (`reason ...`)",
                         ParameterType::Rest,
                     ),
                 ],
@@ -189,6 +180,6 @@ impl Builtin {
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();
         Spec::new(self.name(), vec![], summary, &examples, CommandKind::Query, parameters, Target::Host(self))
-            .unwrap_or_else(|error| unreachable!("the description of a built-in command is invalid: {error}"))
+            .unwrap_or_else(|error| unreachable!("the description of a built-in command is not valid: {error}"))
     }
 }

@@ -1,10 +1,10 @@
-//! The texts of `help`: one line per command, or all about one command.
+//! The texts of `help`: the list of all commands, and the explanation of one command.
 
 use std::fmt::Write as _;
 
 use super::spec::{CommandKind, ParameterType, Spec, Target};
 
-/// One line per command, grouped by plugin.
+/// Returns one line per command, grouped by plugin.
 pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
     let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
@@ -21,11 +21,11 @@ pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &s
         }
         let _ = writeln!(text, "  {:width$}  {}", spec.usage(), spec.summary);
     }
-    let _ = write!(text, "More: {prefix}help COMMAND");
+    let _ = write!(text, "For more about a command, type: {prefix}help COMMAND");
     text
 }
 
-/// The explanation of one command. `who` is a sentence about who may run it.
+/// Returns the explanation of one command. `who` is a sentence that says who may run the command.
 pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
     let mut text = format!("{}\n{}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {
@@ -42,17 +42,17 @@ pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
         }
     }
     if !spec.aliases.is_empty() {
-        let _ = write!(text, "\nAlso: {}", spec.aliases.join(", "));
+        let _ = write!(text, "\nOther names: {}", spec.aliases.join(", "));
     }
     for example in &spec.examples {
         let _ = write!(text, "\nExample: {example}");
     }
     let does = match (&spec.target, spec.kind) {
-        // The summary of a host's command already says what it changes.
+        // The summary of a built-in command already says what the command changes.
         (Target::Host(_), _) => "",
-        (_, CommandKind::Query) => "It only reads. ",
+        (_, CommandKind::Query) => "This command only reads. ",
         (_, CommandKind::Action) => {
-            "It starts a job with a journal. `--wait` queues for a deployment lock that another job holds. "
+            "This command starts a job. With `--wait`, the job queues for a deployment lock that another job holds. "
         }
     };
     let _ = write!(text, "\n{does}{who}");

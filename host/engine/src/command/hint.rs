@@ -1,86 +1,92 @@
-//! Suggestions for a line that is not a valid command: typos, near values, words in another order.
+//! Suggestions for a line that is not a valid command: a corrected name, or the words in another order.
 
 use std::sync::Arc;
 
 use super::{
-    parse::{self, Misparse},
+    parse::{self, ParseError},
     spec::Spec,
     table::CommandTable,
     vocabulary::Vocabulary,
 };
 use crate::base::nearest;
 
-/// Words that people put between arguments and that can be ignored.
+/// Words between arguments that a suggestion leaves out: `deploy cms to staging 1.0.2`.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
-/// The longest line, in words, whose words are also tried in another order for a suggestion.
-const MOST_WORDS: usize = 5;
+/// The maximum number of words that are tried in all orders: n words have n! orders.
+const MAX_WORDS: usize = 5;
 
-pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {
+pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
     let shown: String = word.chars().take(40).collect();
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
     match nearest(word, names.map(String::as_str)) {
         Some(meant) => {
             let line: Vec<&str> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).collect();
-            Misparse::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
+            ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
                 .with_hint(shell_words::join(line))
         }
-        None => Misparse::new(format!("Unknown command `{shown}`.")).with_hint("help"),
+        None => ParseError::new(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
 }
 
-pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> Misparse {
+pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> ParseError {
     let shown: String = value.chars().take(40).collect();
     match nearest(value, known.clone()) {
-        Some(meant) => Misparse::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
+        Some(meant) => ParseError::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
         None => {
             let known: Vec<&str> = known.take(20).collect();
             if known.is_empty() {
-                return Misparse::new(format!("Unknown {what} `{shown}`."));
+                return ParseError::new(format!("Unknown {what} `{shown}`."));
             }
-            Misparse::new(format!("Unknown {what} `{shown}`. Known: {}.", known.join(", ")))
+            ParseError::new(format!("Unknown {what} `{shown}`. Known: {}.", known.join(", ")))
         }
     }
 }
 
-/// Adds the line that was probably meant: the same words in another order, or with a corrected value.
-pub(crate) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Misparse {
+/// Adds a suggestion to a parse error: the same words in the right order, the line with corrected names, or the usage
+/// of the command.
+pub(crate) fn improve(
+    error: ParseError,
+    spec: &Arc<Spec>,
+    words: &[String],
+    vocabulary: &Vocabulary<'_>,
+) -> ParseError {
     if let Some(line) = reordered(spec, words, vocabulary) {
-        return Misparse::new(format!(
+        return ParseError::new(format!(
             "The arguments of `{}` are in the wrong order; use `{}`.",
             spec.name,
             spec.usage()
         ))
         .with_hint(line);
     }
-    if let Some(line) = mended(spec, words, vocabulary) {
-        return misparse.with_hint(line);
+    if let Some(line) = corrected(spec, words, vocabulary) {
+        return error.with_hint(line);
     }
-    match misparse.hint {
-        Some(_) => misparse,
-        None => misparse.with_hint(spec.usage()),
+    match error.hint {
+        Some(_) => error,
+        None => error.with_hint(spec.usage()),
     }
 }
 
-/// The only order of the words, without fillers, that is a valid command. `None` if two orders are valid: no guess is
-/// made.
+/// Returns the line in the only order of its words that is a valid command, without fillers. Returns `None` if
+/// several orders are valid.
 fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
-    if kept.is_empty() || kept.len() > MOST_WORDS || kept.iter().any(|word| word.starts_with('-')) {
+    if kept.is_empty() || kept.len() > MAX_WORDS || kept.iter().any(|word| word.starts_with('-')) {
         return None;
     }
     let mut found: Option<String> = None;
-    let mut good = true;
+    let mut unique = true;
     permutations(&mut kept.clone(), 0, &mut |order| {
         if let Ok(command) = parse::arguments(spec, order, vocabulary) {
             match &found {
                 None => found = Some(command.line().to_owned()),
                 Some(line) if line == command.line() => {}
-                Some(_) => good = false,
+                Some(_) => unique = false,
             }
         }
     });
-    found.filter(|_| good)
+    found.filter(|_| unique)
 }
 
 fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[String])) {
@@ -95,14 +101,14 @@ fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[S
     }
 }
 
-/// The line with each misspelled app or environment corrected.
-fn mended(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
+/// Returns the line with corrected names of apps and environments.
+fn corrected(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let names: Vec<&str> =
         vocabulary.apps().map(|app| app.name.as_str()).chain(vocabulary.seen_environments()).collect();
-    if words.len() > MOST_WORDS {
+    if words.len() > MAX_WORDS {
         return None;
     }
-    let mended: Vec<String> = words
+    let corrected: Vec<String> = words
         .iter()
         .map(|word| {
             if names.contains(&word.as_str()) {
@@ -112,11 +118,11 @@ fn mended(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Op
             }
         })
         .collect();
-    if mended == words {
+    if corrected == words {
         return None;
     }
-    match parse::arguments(spec, &mended, vocabulary) {
+    match parse::arguments(spec, &corrected, vocabulary) {
         Ok(command) => Some(command.line().to_owned()),
-        Err(_) => reordered(spec, &mended, vocabulary),
+        Err(_) => reordered(spec, &corrected, vocabulary),
     }
 }

@@ -1,4 +1,4 @@
-//! Commands: their descriptions, and the parser from a typed line to a command.
+//! Commands: their descriptions, and the parser that turns a typed line into a command.
 //!
 //! Not here: who may run a command ([`crate::policy`]).
 

@@ -1,4 +1,5 @@
-//! Parses a command's words into typed arguments: clap separates the flags, then each value is checked by its type.
+//! Parses the words after a command's name into typed arguments: clap separates the flags, then each value is parsed
+//! by its type.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +18,10 @@ use crate::{
 /// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Text, including names, versions and people.
+    /// Text, a name, a version or a person.
     Text(String),
-    /// An integer; a duration is in milliseconds.
+    /// An integer, or a duration in milliseconds.
     Integer(i64),
-    /// A boolean.
     Boolean(bool),
 }
 
@@ -39,58 +39,55 @@ impl std::fmt::Display for Value {
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
     spec: Arc<Spec>,
-    // Each with the index of its parameter, in the order of the parameters.
+    // Each value with the index of its parameter, in the order of the parameters.
     arguments: Vec<(usize, Value)>,
     line: String,
     options: Options,
 }
 
-/// The host's options of every action.
+/// The options of the host that every action accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// Queue for a deployment lock that another job holds.
+    /// Whether the job queues for a deployment lock that another job holds.
     #[serde(default)]
     pub(crate) wait: bool,
-    /// Only show the plan; change nothing.
+    /// Whether the host only shows the plan and changes nothing.
     #[serde(default, skip)]
     pub(crate) dry_run: bool,
-    /// The reason for overriding a required approval, if given.
+    /// The reason for overriding a required approval; `None` if the approval is not overridden.
     #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
     pub(crate) override_reason: Option<String>,
 }
 
 impl Command {
-    /// The command's description.
     pub(crate) fn spec(&self) -> &Arc<Spec> {
         &self.spec
     }
 
-    /// The given arguments, with their parameters.
+    /// Returns the given arguments with their parameters.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
-    /// The normalized command line, which can be typed again.
+    /// Returns the normalized command line. It can be typed again, unless a value begins with a dash.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
 
-    /// Whether the job queues for a lock that another job holds, instead of failing at once.
+    /// Returns whether the job queues for a lock that another job holds, instead of failing at once.
     pub(crate) fn wait(&self) -> bool {
         self.options.wait
     }
 
-    /// Whether only the plan is to be shown.
     pub(crate) fn is_dry_run(&self) -> bool {
         self.options.dry_run
     }
 
-    /// The reason for overriding a required approval, if given.
     pub(crate) fn override_reason(&self) -> Option<&str> {
         self.options.override_reason.as_deref()
     }
 
-    /// Whether the command changes something.
+    /// Returns whether the command changes something. A dry run changes nothing.
     pub(crate) fn acts(&self) -> bool {
         match &self.spec.target {
             Target::Host(builtin) => builtin.changes(self),
@@ -102,7 +99,7 @@ impl Command {
         &self.options
     }
 
-    /// The arguments that are people, each with the index of its parameter.
+    /// Returns the arguments that are people, each with the index of its parameter.
     pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
         self.arguments.iter().filter_map(|(index, value)| match value {
             Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
@@ -112,7 +109,7 @@ impl Command {
         })
     }
 
-    /// The command with the person argument at this index replaced by an id.
+    /// Replaces the person in the argument of the parameter with index `place`.
     pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
         for (index, value) in &mut self.arguments {
             if *index == place {
@@ -123,18 +120,18 @@ impl Command {
         self
     }
 
-    /// The app argument, if there is one.
+    /// Returns the first app argument.
     pub(crate) fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
     }
 
-    /// The environment argument, if there is one.
+    /// Returns the first environment argument.
     pub(crate) fn environment(&self) -> Option<&str> {
         self.typed(Attribute::Environment).next()
     }
 
-    /// The command line for another environment; `None` if the command does not have an app, an environment and a
-    /// version, and so may not deploy a version.
+    /// Returns the command line for another environment. Returns `None` for a command without an app, an environment
+    /// or a version, because such a command may not be a deployment.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -147,7 +144,8 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Whether a value was typed as this attribute. For a pipeline's parameter, whether it was typed at all.
+    /// Returns whether a value was typed as this attribute. The value of a pipeline parameter can be typed in any
+    /// argument.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
@@ -155,7 +153,7 @@ impl Command {
         }
     }
 
-    /// The values that were typed as this attribute.
+    /// Returns the values that were typed as this attribute.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -172,16 +170,16 @@ impl Command {
     }
 }
 
-/// A parse error.
+/// The reason why a line is not a valid command, and a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misparse {
-    /// The problem, in one sentence.
+pub(crate) struct ParseError {
+    /// The problem, as complete sentences.
     pub message: String,
-    /// A line to type instead.
+    /// A line that the person can type instead.
     pub hint: Option<String>,
 }
 
-impl Misparse {
+impl ParseError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
@@ -191,7 +189,7 @@ impl Misparse {
     }
 }
 
-impl std::fmt::Display for Misparse {
+impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {
@@ -202,7 +200,7 @@ impl std::fmt::Display for Misparse {
 }
 
 impl Command {
-    /// A command restored from a job's journal.
+    /// Restores a command from a job's journal.
     pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
         let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
@@ -211,21 +209,26 @@ impl Command {
 }
 
 /// Parses the words after a command's name.
-pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
+pub(crate) fn arguments(
+    spec: &Arc<Spec>,
+    words: &[String],
+    vocabulary: &Vocabulary<'_>,
+) -> Result<Command, ParseError> {
     arguments_with(spec, words, vocabulary, &|text| text)
 }
 
-/// Checks words of which some values are not known yet: those that contain a character for which `open` is true.
+/// Checks the words after a command's name, some of which contain placeholders. A word with a placeholder can have
+/// any value.
 pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
     vocabulary: &Vocabulary<'_>,
-    open: impl Fn(char) -> bool,
-) -> Result<(), Misparse> {
+    is_placeholder: impl Fn(char) -> bool,
+) -> Result<(), ParseError> {
     let (texts, _) = assign(spec, words)?;
     for (parameter, text) in spec.parameters.iter().zip(&texts) {
         match text {
-            Some(text) if text.contains(&open) => {}
+            Some(text) if text.contains(&is_placeholder) => {}
             Some(text) => drop(value(parameter, text, vocabulary)?),
             None if parameter.required => return Err(missing(spec, parameter)),
             None => {}
@@ -234,21 +237,21 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn missing(spec: &Spec, parameter: &Parameter) -> Misparse {
+fn missing(spec: &Spec, parameter: &Parameter) -> ParseError {
     let message = format!("`{}` needs {}.", spec.name, parameter.name.to_uppercase());
-    Misparse::new(message).with_hint(spec.usage())
+    ParseError::new(message).with_hint(spec.usage())
 }
 
-/// Parses the words after a command's name. `back` replaces placeholders in each value.
+/// Parses the words after a command's name. `restore` replaces the placeholders in each value.
 pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
     words: &[String],
     vocabulary: &Vocabulary<'_>,
-    back: &dyn Fn(String) -> String,
-) -> Result<Command, Misparse> {
+    restore: &dyn Fn(String) -> String,
+) -> Result<Command, ParseError> {
     let (texts, mut options) = assign(spec, words)?;
-    options.override_reason = options.override_reason.map(back);
-    let texts: Vec<Option<String>> = texts.into_iter().map(|text| text.map(back)).collect();
+    options.override_reason = options.override_reason.map(restore);
+    let texts: Vec<Option<String>> = texts.into_iter().map(|text| text.map(restore)).collect();
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
         match &texts[index] {
@@ -263,13 +266,13 @@ pub(crate) fn arguments_with(
     Ok(command)
 }
 
-/// The text of each parameter, in order, and the host's options.
-fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), Misparse> {
+/// Assigns the words to the parameters. Returns the text of each parameter, in order, and the host's options.
+fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), ParseError> {
     if words.is_empty() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
     }
     let matches = {
-        let mut flags = spec.flags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut flags = spec.flags.lock();
         flags.try_get_matches_from_mut(rewritten(spec, words))
     };
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
@@ -279,7 +282,7 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
         options.dry_run = matches.get_flag(DRY_RUN);
         options.override_reason = matches.remove_one::<String>(OVERRIDE);
         if options.override_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-            return Err(Misparse::new("`--override` needs a reason.").with_hint(spec.usage()));
+            return Err(ParseError::new("`--override` needs a reason.").with_hint(spec.usage()));
         }
     }
     let mut places = matches.remove_many::<String>("").into_iter().flatten();
@@ -301,13 +304,13 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
     match places.next() {
         Some(extra) => {
             let message = format!("`{}` has too many arguments: `{extra}`.", spec.name);
-            Err(Misparse::new(message).with_hint(spec.usage()))
+            Err(ParseError::new(message).with_hint(spec.usage()))
         }
         None => Ok((texts, options)),
     }
 }
 
-/// Rewrites `key=value` to `--key=value` if the command has that parameter. Words after `--` are unchanged.
+/// Rewrites `key=value` to `--key=value` if the command has a parameter `key`. Does not change words after `--`.
 fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
     let mut raw = false;
     let mut rewrite = |word: &String| {
@@ -322,7 +325,7 @@ fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
     words.iter().map(&mut rewrite).collect()
 }
 
-fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
+fn flag_problem(error: &clap::Error, spec: &Spec) -> ParseError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -341,11 +344,11 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
         }
         _ => format!("The flags of `{}` are not valid.", spec.name),
     };
-    Misparse::new(message).with_hint(spec.usage())
+    ParseError::new(message).with_hint(spec.usage())
 }
 
-/// Parses one value by its type.
-fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, Misparse> {
+/// Parses one value by the type of its parameter.
+fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, ParseError> {
     let name = parameter.name.to_uppercase();
     if !parameter.choices.is_empty() {
         return match named(parameter.choices.iter().map(String::as_str), text) {
@@ -353,7 +356,7 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
             None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
         };
     }
-    let wrong = |wanted: &str| Err(Misparse::new(format!("{name} must be {wanted}, but is `{text}`.")));
+    let wrong = |wanted: &str| Err(ParseError::new(format!("{name} must be {wanted}, but is `{text}`.")));
     match parameter.kind {
         ParameterType::App => {
             let apps = vocabulary.apps().map(|app| app.name.as_str());
@@ -386,7 +389,7 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
         ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest
             if text.is_empty() =>
         {
-            Err(Misparse::new(format!("{name} is empty.")))
+            Err(ParseError::new(format!("{name} is empty.")))
         }
         ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => {
             Ok(Value::Text(text.to_owned()))
@@ -394,21 +397,22 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
     }
 }
 
-/// The name that equals a text without regard to case. An exact match has priority.
+/// Returns the name that equals a text regardless of case. An exact match has priority.
 fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
     names.clone().find(|name| *name == text).or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text)))
 }
 
-/// Checks that depend on several arguments: the app must be deployed to the environment and accept the version.
-fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Misparse> {
+/// Checks the arguments together: the app must have a deployment to the environment, and the deployment must accept
+/// the version.
+fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), ParseError> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
     let Some(configured) = vocabulary.app(app) else { return Ok(()) };
     let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment)
     else {
         let known: Vec<&str> =
             vocabulary.deployments(configured).map(|deployment| deployment.environment.as_str()).collect();
-        let known = if known.is_empty() { "nowhere".to_owned() } else { known.join(", ") };
-        return Err(Misparse::new(format!("`{app}` has no deployment to `{environment}`, only to: {known}.")));
+        let other = if known.is_empty() { String::new() } else { format!(", only to: {}", known.join(", ")) };
+        return Err(ParseError::new(format!("`{app}` has no deployment to `{environment}`{other}.")));
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
     for version in command.typed(Attribute::Version) {
@@ -417,16 +421,16 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
                 "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
                 pattern.requirement(version)
             );
-            return Err(Misparse::new(message));
+            return Err(ParseError::new(message));
         }
     }
     Ok(())
 }
 
-/// The normalized command line, which can be typed again.
+/// Returns the normalized command line. It can be typed again, unless a value begins with a dash.
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
-    // Options come before the rest of the line, which would take them as text.
+    // A parameter for the rest of the line would take options after it as text.
     words.extend(options.wait.then(|| format!("--{WAIT}")));
     words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
     words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE} {}", shell_words::quote(reason))));

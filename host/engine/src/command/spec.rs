@@ -1,10 +1,11 @@
-//! The description of a command: names, parameters, target. It is created from a plugin's description and validated
-//! once.
+//! The description of a command: its names, parameters and owner. It is validated once, when the host creates it.
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use super::builtin::Builtin;
 use crate::base::clean;
@@ -12,80 +13,75 @@ use crate::base::clean;
 /// The owner of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// The host.
+    /// The host, for a built-in command.
     Host(Builtin),
     /// A plugin, by its name in the configuration.
     Plugin(Arc<str>),
 }
 
 impl Target {
-    /// Whether everybody may run it. It then shows only what the person may see.
+    /// Returns whether everybody may run the command. Such a command shows only what its sender may see.
     pub(crate) fn is_open(&self) -> bool {
-        // `unfreeze` is not open. `freeze` without an argument only lists the freezes.
+        // `freeze` is open because it lists the freezes; with an argument it checks a right itself.
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
-    /// Whether only admins may run it, regardless of roles.
+    /// Returns whether only admins may run the command, regardless of roles.
     pub(crate) fn is_for_admins(&self) -> bool {
         matches!(self, Self::Host(Builtin::Release))
     }
 }
 
-/// Whether a command changes something.
+/// The kind of a command: whether it changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandKind {
-    /// It only reads, and is answered at once.
+    /// A command that only reads. The host answers it at once.
     Query,
-    /// It changes something, and becomes a job.
+    /// A command that changes something. The host runs it as a job.
     Action,
 }
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParameterType {
-    /// A word, or several in quotes.
+    /// A word, or several words in quotes.
     Text,
-    /// An integer.
     Integer,
     /// `true` or `false`.
     Boolean,
-    /// A duration.
+    /// A duration, for example `1d12h`.
     Duration,
-    /// An app of the configuration.
+    /// The name of an app in the configuration.
     App,
-    /// An environment of the configuration.
+    /// The name of an environment in the configuration.
     Environment,
     /// A version, for example `1.0.2`.
     Version,
-    /// A person in the room.
+    /// A person, by id, handle or display name, or `me`.
     Person,
-    /// The rest of the line.
+    /// The rest of the line, as one text.
     Rest,
-    /// A role that can be granted in chat.
+    /// The name of a role that can be granted in chat.
     Role,
 }
 
 impl ParameterType {
-    /// Whether it names the target of an effect: an app, an environment or a version.
+    /// Returns whether a value of this type names the target of an effect: an app, an environment or a version.
     pub(crate) fn is_target(self) -> bool {
         matches!(self, Self::App | Self::Environment | Self::Version)
     }
 }
 
-/// A parameter of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameter {
-    /// The parameter's name.
     pub name: String,
-    /// One line for `help`.
+    /// The description in `help`, in one line.
     pub summary: String,
-    /// The type of its values.
     pub kind: ParameterType,
-    /// Whether it must be given.
     pub required: bool,
-    /// Whether it can be given only as a flag.
+    /// Whether a value can be given only as a flag (`--tail 100`).
     pub named: bool,
-    /// The allowed values; empty for any.
+    /// The allowed values. If empty, every value of the type is allowed.
     pub choices: Vec<String>,
 }
 
@@ -94,19 +90,17 @@ pub(crate) struct Parameter {
 pub(crate) struct Spec {
     /// The full name, for example `auth revoke`.
     pub name: String,
-    /// Other names.
+    /// The other names of the command.
     pub aliases: Vec<String>,
-    /// One line for `help`.
+    /// The description in `help`, in one line.
     pub summary: String,
-    /// Example lines.
+    /// Example command lines for `help`.
     pub examples: Vec<String>,
-    /// Whether the command reads or changes something.
     pub kind: CommandKind,
-    /// The parameters, in the order of typing.
+    /// The parameters, in the order in which their values are typed.
     pub parameters: Vec<Parameter>,
-    /// The owner of the command.
     pub target: Target,
-    // The flag parser. It is built once, and parsing needs exclusive access.
+    // The parser of the flags. It is built once; the mutex is needed because clap parses with `&mut self`.
     pub(crate) flags: Mutex<clap::Command>,
 }
 
@@ -116,21 +110,19 @@ pub(crate) struct Spec {
 pub(crate) struct SpecError {
     /// The command's name in the description.
     pub command: String,
-    /// The problem.
     pub message: String,
 }
 
-/// The maximum length of a text in a description, in bytes.
-const LONGEST_LINE: usize = 300;
-/// The host's flag of every action to queue for a deployment lock.
+const MAX_LINE_BYTES: usize = 300;
+/// The flag of all actions with which the job queues for a deployment lock.
 pub(crate) const WAIT: &str = "wait";
-/// The host's flag of every action to only show the plan.
+/// The flag of all actions with which the host only shows the plan.
 pub(crate) const DRY_RUN: &str = "dry-run";
-/// The host's flag of every action to override a required approval, with a reason.
+/// The flag of all actions with which the sender overrides a required approval. Its value is the reason.
 pub(crate) const OVERRIDE: &str = "override";
-const LONGEST_NAME: usize = 32;
-const MOST_PARAMETERS: usize = 32;
-const MOST_CHOICES: usize = 64;
+const MAX_NAME_BYTES: usize = 32;
+const MAX_PARAMETERS: usize = 32;
+const MAX_CHOICES: usize = 64;
 
 impl Spec {
     /// Validates a description and builds its parser.
@@ -146,46 +138,50 @@ impl Spec {
         parameters: Vec<Parameter>,
         target: Target,
     ) -> Result<Self, SpecError> {
-        let wrong = |message: String| Err(SpecError { command: line(name), message });
+        let invalid = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            // A name of two words is a subcommand (`auth revoke`). Its plugin must also have the first word as a
-            // command.
-            if !word.split(' ').all(is_name) || word.len() > LONGEST_NAME || word.matches(' ').count() > 1 {
-                return wrong(format!(
-                    "`{}` is not a valid name: use at most 32 lower case letters, digits and dashes",
+            // A name of two words is a subcommand (`auth revoke`). Its plugin must also have a command with the first
+            // word as its name.
+            if !word.split(' ').all(is_name) || word.len() > MAX_NAME_BYTES || word.matches(' ').count() > 1 {
+                return invalid(format!(
+                    "`{}` is not a valid name: begin with a lower case letter, and use at most 32 lower case letters, \
+                     digits and dashes",
                     line(word)
                 ));
             }
         }
-        if parameters.len() > MOST_PARAMETERS {
-            return wrong(format!("it has {} parameters; the maximum is {MOST_PARAMETERS}", parameters.len()));
+        if parameters.len() > MAX_PARAMETERS {
+            return invalid(format!("it has {} parameters; the maximum is {MAX_PARAMETERS}", parameters.len()));
         }
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
             let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
             if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
-                return wrong(format!("`{}` is not a valid name of a parameter", line(&parameter.name)));
+                return invalid(format!(
+                    "`{}` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+                    line(&parameter.name)
+                ));
             }
             if !seen.insert(parameter.name.as_str()) {
-                return wrong(format!("it has two parameters `{}`", parameter.name));
+                return invalid(format!("it has two parameters with the name `{}`", parameter.name));
             }
             if !parameter.choices.is_empty() && !matches!(parameter.kind, ParameterType::Text | ParameterType::Version)
             {
-                return wrong(format!(
+                return invalid(format!(
                     "`{}` has choices, but only texts and versions can have choices",
                     parameter.name
                 ));
             }
             if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
-                return wrong(format!(
+                return invalid(format!(
                     "`{}` takes the rest of the line, so it must be the last parameter",
                     parameter.name
                 ));
             }
             if !parameter.named {
                 if parameter.required && optional_before {
-                    return wrong(format!("`{}` is required, but follows an optional parameter", parameter.name));
+                    return invalid(format!("`{}` is required, but follows an optional parameter", parameter.name));
                 }
                 optional_before |= !parameter.required;
             }
@@ -194,7 +190,7 @@ impl Spec {
             .into_iter()
             .map(|parameter| Parameter {
                 summary: line(&parameter.summary),
-                choices: parameter.choices.iter().take(MOST_CHOICES).map(|choice| line(choice)).collect(),
+                choices: parameter.choices.iter().take(MAX_CHOICES).map(|choice| line(choice)).collect(),
                 ..parameter
             })
             .collect();
@@ -211,7 +207,7 @@ impl Spec {
         })
     }
 
-    /// The usage line: `deploy APP ENVIRONMENT VERSION`.
+    /// Returns the usage line: `deploy APP ENVIRONMENT VERSION`.
     pub(crate) fn usage(&self) -> String {
         let mut words = vec![self.name.clone()];
         for parameter in &self.parameters {
@@ -228,21 +224,21 @@ impl Spec {
     }
 }
 
-/// A text of a plugin as one line: cleaned and truncated.
+/// Returns a plugin's text as one line, without control characters and of at most [`MAX_LINE_BYTES`] bytes.
 fn line(text: &str) -> String {
     let mut line = clean(&text.replace(['\n', '\r'], " "));
-    line.truncate(line.floor_char_boundary(LONGEST_LINE));
+    line.truncate(line.floor_char_boundary(MAX_LINE_BYTES));
     line
 }
 
 fn is_name(word: &str) -> bool {
-    word.len() <= LONGEST_NAME
+    word.len() <= MAX_NAME_BYTES
         && word.starts_with(|first: char| first.is_ascii_lowercase())
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// The flag parser. Every parameter can be given as a flag. Words without a flag are assigned to the remaining
-/// parameters later, so `deploy --environment staging cms 1.0.2` works.
+/// Builds the parser of the flags. Every parameter can be given as a flag. Words without a flag are assigned to the
+/// other parameters later, so `deploy --environment staging cms 1.0.2` is valid.
 fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)

@@ -5,16 +5,15 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     builtin::Builtin,
     hint,
-    parse::{self, Command, Misparse},
+    parse::{self, Command, ParseError},
     spec::Spec,
     tokens,
     vocabulary::Vocabulary,
 };
 
-/// The maximum length of a command line, in bytes.
-const LONGEST_LINE: usize = 4_096;
+const MAX_LINE_BYTES: usize = 4_096;
 
-/// All commands of a host.
+/// All commands: the built-in commands and the commands of the loaded plugins.
 #[derive(Debug)]
 pub(crate) struct CommandTable {
     specs: Vec<Arc<Spec>>,
@@ -24,14 +23,13 @@ pub(crate) struct CommandTable {
 /// A parsed line.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// A command with valid arguments.
     Command(Command),
-    /// `deploy --help`: a request for a command's explanation.
+    /// A request for the explanation of a command: `deploy --help`.
     Help(Arc<Spec>),
 }
 
 impl CommandTable {
-    /// Creates a table with the host's own commands.
+    /// Creates a table with the built-in commands.
     pub(crate) fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
         for builtin in Builtin::ALL {
@@ -47,21 +45,21 @@ impl CommandTable {
         self.specs.push(spec);
     }
 
-    /// The first name of a command that another command already has, with that command.
+    /// Returns the first name or alias of `spec` that a command in the table already has, and that command.
     pub(crate) fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
         std::iter::once(&spec.name)
             .chain(&spec.aliases)
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
-    /// Adds a plugin's commands. The caller checks with [`Self::taken`] that their names are free.
+    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that their names are free.
     pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
             self.insert(spec);
         }
     }
 
-    /// The command with this name or alias, regardless of case.
+    /// Returns the command with this name or alias, regardless of case.
     pub(crate) fn get(&self, word: &str) -> Option<&Arc<Spec>> {
         let index = match self.by_word.get(word) {
             Some(index) => index,
@@ -70,26 +68,27 @@ impl CommandTable {
         Some(&self.specs[*index])
     }
 
-    /// The command that a line begins with.
+    /// Returns the command that a line begins with.
     pub(crate) fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
         let mut words = text.split_whitespace();
         let first = words.next()?;
         self.longest(first, words.next()).map(|(spec, _)| spec)
     }
 
-    /// The command named by one or two words, and the number of words. Two words have priority.
+    /// Returns the command that is named by one or two words, and the number of words in its name. A name of two
+    /// words has priority.
     pub(crate) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
     }
 
-    /// The subcommands of a command: `auth revoke` of `auth`.
+    /// Returns the subcommands of a command: `auth revoke` for `auth`.
     pub(crate) fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
         let below = |other: &&Arc<Spec>| other.name.split_once(' ').is_some_and(|(first, _)| first == spec.name);
         self.specs.iter().filter(below)
     }
 
-    /// All commands, in the order in which they were added.
+    /// Returns all commands, in the order in which they were added.
     pub(crate) fn specs(&self) -> &[Arc<Spec>] {
         &self.specs
     }
@@ -97,16 +96,18 @@ impl CommandTable {
     /// Parses a typed line.
     ///
     /// # Errors
-    /// [`Misparse`]: the problem in one line, and a suggestion.
-    pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
-        if text.len() > LONGEST_LINE {
-            return Err(Misparse::new(format!("The line has {} bytes; the maximum is {LONGEST_LINE}.", text.len())));
+    /// [`ParseError`], with a suggestion.
+    pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, ParseError> {
+        if text.len() > MAX_LINE_BYTES {
+            return Err(ParseError::new(format!(
+                "The line has {} bytes; the maximum is {MAX_LINE_BYTES}.",
+                text.len()
+            )));
         }
-        let words = tokens::words(text).ok_or_else(|| {
-            Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it")
-        })?;
+        let words = tokens::words(text)
+            .ok_or_else(|| ParseError::new("A quote is not closed. Close the quote, or put a backslash before it."))?;
         let Some((first, rest)) = words.split_first() else {
-            return Err(Misparse::new("The line has no command.").with_hint("help"));
+            return Err(ParseError::new("The line has no command.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));
@@ -118,7 +119,7 @@ impl CommandTable {
         }
         parse::arguments(spec, rest, vocabulary)
             .map(Parsed::Command)
-            .map_err(|misparse| hint::improve(misparse, spec, rest, vocabulary))
+            .map_err(|error| hint::improve(error, spec, rest, vocabulary))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    adapter::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{MemoryChat, MemoryPipelines},
     config::Registry,
     model::Catalog,
 };
@@ -33,8 +33,8 @@ fn catalog() -> Catalog {
     let path = folder.path().join("plugins.toml");
     std::fs::write(&path, CONFIG).unwrap();
     let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::adapter::ChatFeatures::PLAIN)))],
-        pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
+        chats: vec![Arc::new(MemoryChat::new(crate::adapter::ChatFeatures::PLAIN))],
+        pipelines: vec![Arc::new(MemoryPipelines::new(None))],
         ..Registry::default()
     };
     crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}")).catalog
@@ -97,12 +97,12 @@ fn table() -> CommandTable {
     table
 }
 
-/// The parsed line, or the error message.
+/// Returns the normalized line, or the error message.
 fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
     match table.parse(text, &Vocabulary::all(catalog)) {
         Ok(Parsed::Command(command)) => format!("= {}", command.line()),
         Ok(Parsed::Help(spec)) => format!("? {}", spec.name),
-        Err(misparse) => misparse.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -194,7 +194,7 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         ("where --app", "`--app` needs a value. Try: where [APP]"),
         ("where --app cms --app cms", "`--app` is given twice. Try: where [APP]"),
-        ("where 'cms", "A quote is not closed. Try: close it, or put a backslash before it"),
+        ("where 'cms", "A quote is not closed. Close the quote, or put a backslash before it."),
         ("where ''", "Unknown app ``. Known: Shop, cms, shop. Try: where [APP]"),
         (
             "scale cms many",
@@ -275,10 +275,19 @@ fn invalid_descriptions_are_rejected() {
         assert!(described("good", &[name], vec![]).is_err(), "{name}");
     }
     let wrong = [
-        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "it has two parameters `app`"),
-        (vec![parameter("App", Is::App)], "`App` is not a valid name of a parameter"),
-        (vec![named("help", Is::Boolean)], "`help` is not a valid name of a parameter"),
-        (vec![named("no-force", Is::Boolean)], "`no-force` is not a valid name of a parameter"),
+        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "it has two parameters with the name `app`"),
+        (
+            vec![parameter("App", Is::App)],
+            "`App` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+        ),
+        (
+            vec![named("help", Is::Boolean)],
+            "`help` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+        ),
+        (
+            vec![named("no-force", Is::Boolean)],
+            "`no-force` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+        ),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
             "`rest` takes the rest of the line, so it must be the last parameter",

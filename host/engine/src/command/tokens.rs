@@ -1,6 +1,7 @@
-//! Splits a typed line into words: typographic characters of chat clients are normalized, quotes are respected.
+//! Splits a typed line into words. Normalizes the typographic characters of chat clients, and respects quotes.
 
-/// Normalizes typographic characters that chat clients insert: smart quotes, dashes, special spaces.
+/// Replaces typographic characters that chat clients insert (smart quotes, dashes, special spaces) by ASCII
+/// characters.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -11,7 +12,7 @@ pub(crate) fn fold(text: &str) -> String {
             '\u{2014}' => folded.push_str("--"),
             '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => folded.push('-'),
             '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => folded.push(' '),
-            // Invisible characters are removed, so that they cannot be part of a name.
+            // Invisible characters are removed, so that a name cannot contain them.
             '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{00ad}' => {}
             '\n' | '\r' | '\t' => folded.push(' '),
             _ if letter.is_control() => {}
@@ -21,12 +22,12 @@ pub(crate) fn fold(text: &str) -> String {
     folded
 }
 
-/// The words of a line; `None` if a quote is not closed.
+/// Splits a line into words. Returns `None` if a quote is not closed.
 pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     shell_words::split(&fold(text)).ok()
 }
 
-/// A word, quoted if a shell would need it.
+/// Returns a word, in quotes if the parser needs them to read it as one word.
 pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
     shell_words::quote(word)
 }

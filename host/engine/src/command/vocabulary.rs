@@ -1,14 +1,14 @@
-//! The apps and environments that a person may see: the parser accepts only them, and suggestions name only them.
+//! The apps, environments and roles that the parser accepts from a person, and those that suggestions may name.
 
 use super::asker::Asker;
 use crate::model::{App, Catalog, Deployment};
 
-/// The visibility of the configuration for people.
+/// Decides which parts of the configuration a person may see.
 pub(crate) trait Visibility: Sync {
-    /// Whether a person has any right on an app and an environment.
+    /// Returns whether a person has any right on an app and an environment. `None` stands for any app or environment.
     fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
 
-    /// The roles that can be granted in chat. Their names are public.
+    /// Returns the roles that can be granted in chat. Everybody may see their names.
     fn roles_given_in_chat(&self) -> Vec<&str>;
 }
 
@@ -17,23 +17,23 @@ pub(crate) trait Visibility: Sync {
 pub(crate) struct Vocabulary<'a> {
     catalog: &'a Catalog,
     policy: Option<&'a dyn Visibility>,
-    // `None` sees everything: for the operator's own tools.
+    // `None` for the operator's own tools, which may see everything.
     person: Option<Asker<'a>>,
 }
 
 impl<'a> Vocabulary<'a> {
-    /// The whole configuration, without roles.
+    /// Creates a vocabulary of the whole configuration, without roles.
     #[cfg(test)]
     pub(crate) fn all(catalog: &'a Catalog) -> Self {
         Self { catalog, policy: None, person: None }
     }
 
-    /// The whole configuration, with the roles that can be granted in chat.
+    /// Creates a vocabulary of the whole configuration, with the roles that can be granted in chat.
     pub(crate) fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
         Self { catalog, policy: Some(policy), person: None }
     }
 
-    /// The part that a person's rights cover.
+    /// Creates a vocabulary of the part of the configuration that a person's rights cover.
     pub(crate) fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
         Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }
@@ -43,32 +43,33 @@ impl<'a> Vocabulary<'a> {
         policy.sees(person, app, environment)
     }
 
-    /// The apps that the person may see. Other apps are treated as unknown.
+    /// Returns the apps that the person may see. The parser treats other apps as unknown.
     pub(crate) fn apps(self) -> impl Iterator<Item = &'a App> + Clone {
         self.catalog.apps().filter(move |app| self.sees(Some(&app.name), None))
     }
 
-    /// The app with this name, if the person may see it.
+    /// Returns the app with this name, if the person may see the app.
     pub(crate) fn app(&self, name: &str) -> Option<&'a App> {
         self.apps().find(|app| app.name == name)
     }
 
-    /// All environments. Their names are public, and a refusal tells which right is missing.
+    /// Returns all environments; their names are public. For an environment without a right, the person gets a
+    /// refusal that names the missing right.
     pub(crate) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
     }
 
-    /// The roles that can be granted in chat. Their names are public.
+    /// Returns the roles that can be granted in chat.
     pub(crate) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.policy.map(|policy| policy.roles_given_in_chat()).unwrap_or_default().into_iter()
     }
 
-    /// The environments that a suggestion may name.
+    /// Returns the environments that the person may see, for suggestions.
     pub(crate) fn seen_environments(self) -> impl Iterator<Item = &'a str> + Clone {
         self.catalog.environments().filter(move |environment| self.sees(None, Some(environment)))
     }
 
-    /// The deployments of an app that the person may see.
+    /// Returns the deployments of an app that the person may see.
     pub(crate) fn deployments(self, app: &'a App) -> impl Iterator<Item = &'a Deployment> {
         let seen = move |deployment: &&Deployment| self.sees(Some(&app.name), Some(&deployment.environment));
         app.deployments.iter().filter(seen)

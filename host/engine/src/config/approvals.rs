@@ -1,4 +1,5 @@
-//! `approval` of `[environment.*]`, and `[[approval]]`: the rules that hold effects until other people approve them.
+//! Reads approval rules: `approval` of `[environment.*]`, and `[[approval]]`. A rule holds effects until other people
+//! approve them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,46 +23,49 @@ const FROM: Key = Key::strings(
     "The roles whose members can approve. The role must cover the app and the environment of the effect.",
 )
 .required();
-const WITHIN: Key =
-    Key::duration("within", "The time for the answers. Without enough approvals by then the answer is no.")
-        .between(Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600))
-        .default("1h");
+const WITHIN: Key = Key::duration(
+    "within",
+    "The time limit for the approvals. Without enough approvals in time, the job ends without the effect.",
+)
+.between(Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600))
+.default("1h");
 const UNLESS: Key = Key::choice(
     "unless",
     &["known_good"],
-    "The exception: with `known_good`, a version that succeeded in the environment before needs no approval.",
+    "An exception: with `known_good`, a version that succeeded in the environment before needs no approval.",
 );
 const BREAK_GLASS: Key = Key::table(
     "break_glass",
     &GLASS_KEYS,
-    "The role that can go without approval by `--override REASON`. Without the table nobody can.",
+    "The role whose members can skip the approval with `--override REASON`. Without the table, nobody can.",
 );
 
-/// The keys of `approval` of `[environment.NAME]`.
 pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval",
-    about: "The approval that every effect in the environment needs. Without the table an effect there needs one only if an \
-            `[[approval]]` matches it.",
+    about: "The approval that every effect in the environment needs. Without the table, an effect in the environment \
+            needs approval only if an `[[approval]]` matches it.",
     keys: &[COUNT, FROM, WITHIN, UNLESS, BREAK_GLASS],
 };
 
-/// The keys of `break_glass` of an approval rule.
 static GLASS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval.break_glass",
-    about: "Who can go without approval. `[[approval]]` has the same table.",
+    about: "The people who can skip the approval. `[[approval]]` has the same table.",
     keys: &[
         Key::string("role", "The role that can use `--override REASON`.").required(),
-        Key::string("tell", "The room that is told of the override before anything happens.").required(),
+        Key::string("tell", "The room that gets a message about the override before the job's first effect.")
+            .required(),
     ],
 };
 
-/// The keys of `[[approval]]`.
 pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     path: "approval",
-    about: "A rule that holds effects until other people approve them. It matches an effect if a value of each attribute that it \
-            names matches; an unknown value matches too.",
+    about: "A rule that holds effects until other people approve them. A rule matches an effect if every attribute in \
+            the rule has a value that matches. An unknown value matches too.",
     keys: &[
-        Key::strings("call", "The acting host calls that the rule matches, as patterns. Without it, all that act."),
+        Key::strings(
+            "call",
+            "Patterns for the host calls that the rule holds. Without it, all host calls that have effects.",
+        ),
         ATTRIBUTES[0],
         ATTRIBUTES[1],
         ATTRIBUTES[2],
@@ -78,8 +82,8 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The terms of an approval, as they are in the file. The roles are checked later, because they are read after the
-/// environments.
+/// The conditions of an approval rule, as written in the file. The names of roles are not checked yet: `[role.*]` is
+/// read after `[environment.*]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     at: At,
@@ -91,7 +95,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Reads the approving roles, the number of approvals, the deadline and the exceptions.
+    /// Reads `count`, `from`, `within`, `unless` and `break_glass`.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
@@ -147,18 +151,19 @@ impl Terms {
     }
 }
 
-/// Reports a role that does not exist, or whose members cannot approve.
+/// Reports a role that does not exist, or whose only member is `everyone`.
 fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     let Some(found) = roles.iter().find(|known| known.name == role.value) else {
         let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
             Some(meant) => format!("\"{meant}\""),
-            None => format!("[role.{}]   to have one", role.value),
+            None => format!("[role.{}]", role.value),
         };
         table.problem(&role.at, format!("there is no role `{}`", role.value), fix);
         return;
     };
     if !found.members.is_empty() && found.members.iter().all(|member| *member == Member::Everyone) {
-        let message = format!("the role `{}` has `everyone` alone, who can never approve", role.value);
+        let message =
+            format!("`everyone` is the only member of the role `{}`, and `everyone` cannot approve", role.value);
         table.problem(&role.at, message, format!("members = [\"@alice:example.org\"]   in [role.{}]", role.value));
     }
 }
@@ -192,7 +197,7 @@ pub(crate) fn read(
     approvals
 }
 
-/// Reads the calls and attributes that a rule matches.
+/// Reads the host calls and attributes to which a rule applies.
 fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
     let acts = || all.iter().filter(|row| row.kind == CallKind::Acts);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
@@ -200,7 +205,7 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate:
     for (pattern, text) in calls.iter().zip(&texts) {
         if !acts().any(|row| pattern.matches(row.name)) {
             let fix = nearest(&text.value, acts().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
-            table.problem(&text.at, format!("`{}` is no call that acts", text.value), fix);
+            table.problem(&text.at, format!("`{}` does not match any host call that has effects", text.value), fix);
         }
     }
     let mut limits = Scope::default();
@@ -212,7 +217,10 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate:
         let Some(attribute) = all.attribute(&key.value) else { continue };
         let Some(values) = table.strings(attribute.as_str()) else { continue };
         if !known_attributes.contains(&attribute) {
-            let message = format!("no call of this rule has `{}`, so it would match always", key.value);
+            let message = format!(
+                "no host call of the rule has the attribute `{}`, so the key would not limit the rule",
+                key.value
+            );
             table.problem(&key.at, message, None);
         }
         match attribute {

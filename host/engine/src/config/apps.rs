@@ -1,4 +1,4 @@
-//! Reads the environments, the apps and their pipelines: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`,
+//! Reads the environments, the apps and their pipelines: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]` and
 //! `[pipelines.*]`.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -9,35 +9,33 @@ use super::{
 };
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{Key, KeyKind, NO_KEYS, Table, TableKeys, nearest},
+    base::{Key, KeyKind, Table, TableKeys, nearest},
     model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
 };
 
-/// The keys of `[environment.NAME]`.
 pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
     path: "environment.NAME",
-    about: "An environment. The order of the tables is the order in which `where` lists them. A name has up to 64 letters, digits, \
-            dots, dashes and underscores.",
+    about: "An environment. The order of the tables is the order in which `where` lists them. A name has up to 64 \
+            letters, digits, dots, dashes and underscores.",
     keys: &[
         Key::string(
             "after",
-            "The environment before this one in the promotion order. A version must succeed there first. Without it, there is no \
-             order.",
+            "The previous environment in the promotion order. A version must succeed in the previous environment \
+             first. Without it, the environment accepts any version.",
         ),
         Key::table("approval", &TERMS_KEYS, "The approval that every effect in the environment needs."),
     ],
 };
 
-/// The keys of `[app.NAME]`.
 pub(crate) static APP_KEYS: TableKeys = TableKeys {
     path: "app.NAME",
     about: "An app. A name has up to 64 letters, digits, dots, dashes and underscores.",
     keys: &[
-        Key::string("title", "The name of the app in messages. Without it, the app's name."),
+        Key::string("title", "The name of the app in messages. Without it, the name of the table."),
         Key::string(
             "room",
-            "The room where approvals are asked for and actions from direct messages are shown. Without it, the room where the \
-             command was typed.",
+            "The room for approval requests, and for the actions that people start in direct messages. Without it, \
+             the room of the command.",
         ),
         Key::choice(
             "direct",
@@ -47,27 +45,29 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
         .default("show"),
         Key::strings(
             "owners",
-            "The people, groups and rooms whose members can add people to roles on this app in chat. Without it, admins only.",
+            "The people, groups and rooms whose members can grant roles on this app in chat. Without it, only admins \
+             can.",
         ),
         Key::tables("deploy", &DEPLOY_KEYS, "The pipeline of the app in each environment, by the environment's name."),
     ],
 };
 
-/// The keys of `[app.NAME.deploy.ENVIRONMENT]`, without those of the pipeline system's kind.
+/// The keys of a deployment. The factory of its pipeline system adds more keys.
 pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
-    about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The other keys \
-            are those of its kind.",
+    about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The \
+            kind of the pipeline adds other keys.",
     keys: &[
         Key::table(
             "parameters",
             &PARAMETER_KEYS,
-            "The parameters of the pipeline, each with the expression that its value must match. Without it, there are none.",
+            "The parameters of the pipeline, each with a regular expression for its value. Without it, the pipeline \
+             has no parameters.",
         ),
         Key::string(
             "pipeline",
-            "The pipeline in another system, as `SYSTEM:PATH`; `SYSTEM` is the name of a `[pipelines.NAME]`. Without it, a key of a \
-             kind that needs no such table is required, such as `run`.",
+            "The pipeline in another system, as `SYSTEM:PATH`. `SYSTEM` is the name of a `[pipelines.NAME]`. Without \
+             it, a key such as `run` is required, which configures a pipeline without a `[pipelines.NAME]`.",
         ),
     ],
 };
@@ -78,30 +78,30 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
     keys: &[Key::any(
         "PARAMETER",
         KeyKind::String,
-        "A regular expression that the whole value must match. A value that begins with `-` is refused unless the expression \
-         begins with one.",
+        "A regular expression that the whole value must match. A value that begins with `-` is refused unless the \
+         expression begins with one.",
     )],
 };
 
-/// The keys of `[pipelines.NAME]`, without those of its kind.
+/// The keys of a pipeline system. The factory of its kind adds more keys.
 pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     path: "pipelines.NAME",
-    about: "A pipeline system. The other keys are those of its kind. Local commands (`exec`) need no such table.",
-    keys: &[Key::string("kind", "The kind of the system: one that this build has.").required()],
+    about: "A pipeline system. Its kind adds other keys. Local commands (`exec`) do not need a `[pipelines.NAME]`.",
+    keys: &[Key::string("kind", "The kind of the system. The build must include it.").required()],
 };
 
-/// The pipeline systems while they are read: those of `[pipelines.*]`, and one per kind for pipelines that are written
-/// inline in their deployment.
+/// The pipeline systems while the configuration is read: one for each `[pipelines.NAME]`, and one for each kind of
+/// pipeline that is configured inside a deployment, such as `run`.
 pub(crate) struct Systems<'r> {
     factories: &'r [Arc<dyn PipelinesFactory>],
-    // The builder is `None` if the system's table had problems; its pipelines are then not reported again.
     named: BTreeMap<String, NamedSystem>,
     inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
 }
 
 struct NamedSystem {
+    /// `None` if the system's table has problems. The problems are reported once, and not again for each pipeline.
     builder: Option<Box<dyn PipelinesBuilder>>,
-    /// The keys that a deployment takes for a pipeline of this system.
+    /// The keys that a deployment on this system can have.
     keys: &'static TableKeys,
 }
 
@@ -118,22 +118,24 @@ enum SystemName {
     Inline(&'static str),
 }
 
-/// The apps, environments and pipeline systems of a configuration.
 pub(crate) struct Apps {
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
-    /// The `approval` of each environment that has one, by name.
+    /// The `approval` tables, by the name of the environment.
     pub(crate) terms: BTreeMap<String, Terms>,
 }
 
-/// Reads the environments, the pipeline systems and the apps.
 pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Apps {
     let mut catalog = Catalog::default();
     let mut terms = BTreeMap::new();
     // 1. Read the environments, and check their promotion order.
     for (name, mut table) in root.tables("environment") {
         if !is_name(&name.value) {
-            table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
+            table.problem(
+                &name.at,
+                format!("`{}` is not a valid name for an environment", name.value),
+                NAME_RULE.to_owned(),
+            );
         }
         if let Some(mut approval) = table.table("approval") {
             terms.insert(name.value.clone(), Terms::read(&mut approval, networks));
@@ -149,7 +151,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     let mut drafts = Vec::new();
     for (name, mut table) in root.tables("app") {
         if !is_name(&name.value) {
-            table.problem(&name.at, format!("`{}` is no name for an app", name.value), NAME_RULE.to_owned());
+            table.problem(&name.at, format!("`{}` is not a valid name for an app", name.value), NAME_RULE.to_owned());
         }
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::base::clean(&title.value));
         let room = RoomName::read(&mut table, "room", networks);
@@ -171,8 +173,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             .apps
             .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
     }
-    // 3. Build the pipeline backends, and add the deployments to their apps. A deployment whose system has problems is
-    // left out.
+    // 3. Build the pipeline backends, and add the deployments to their apps, except those whose system has problems.
     let mut backends = Backends::default();
     let built = systems.build(&mut backends);
     for draft in drafts {
@@ -190,8 +191,8 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     Apps { catalog, backends, terms }
 }
 
-/// The rule for names of apps and environments, as a hint in problems.
-const NAME_RULE: &str = "letters, digits, dots, dashes and underscores, beginning with a letter or digit";
+/// The hint in problems about the name of an app or environment.
+const NAME_RULE: &str = "a name of letters, digits, dots, dashes and underscores that begins with a letter or digit";
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -205,7 +206,7 @@ impl<'r> Systems<'r> {
         for (name, mut table) in root.tables("pipelines") {
             let kinds: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
             let kind = table.required_string("kind", &format!("\"{}\"", kinds.first().unwrap_or(&"jenkins")));
-            let mut system = NamedSystem { builder: None, keys: &NO_KEYS };
+            let mut system = NamedSystem { builder: None, keys: &TableKeys::NONE };
             if let Some(kind) = kind {
                 match factories.iter().find(|factory| factory.kind() == kind.value) {
                     Some(factory) => {
@@ -215,7 +216,7 @@ impl<'r> Systems<'r> {
                     }
                     None => {
                         let message = format!(
-                            "this build has no pipelines of the kind `{}`; it has: {}",
+                            "this build does not support pipeline systems of kind `{}`; it supports: {}",
                             kind.value,
                             kinds.join(", ")
                         );
@@ -240,14 +241,14 @@ impl<'r> Systems<'r> {
                         parameters.insert(key.value, pattern);
                     }
                     Err(reason) => {
-                        let message = format!("`{}` is no regular expression: {reason}", text.value);
+                        let message = format!("`{}` is not a valid regular expression: {reason}", text.value);
                         patterns.problem(&text.at, message, format!("{} = '[0-9]+\\.[0-9]+\\.[0-9]+'", key.value));
                     }
                 }
             }
             patterns.finish();
         }
-        // 2. Find the pipeline system: by `pipeline`, or by the key of a kind that can be written inline.
+        // 2. Find the pipeline system: by `pipeline`, or by a key such as `run`.
         let names: Vec<String> = parameters.keys().cloned().collect();
         let name = format!("{app}/{environment}");
         let pipeline = table.string("pipeline");
@@ -255,7 +256,7 @@ impl<'r> Systems<'r> {
         let system = match (pipeline, inline) {
             (Some(pipeline), None) => {
                 let Some((system, path)) = pipeline.value.split_once(':').filter(|(_, path)| !path.is_empty()) else {
-                    let message = format!("`{}` names no pipeline: a system, a colon, its name there", pipeline.value);
+                    let message = format!("`{}` is not a pipeline of the form `SYSTEM:PATH`", pipeline.value);
                     table.problem(&pipeline.at, message, "pipeline = \"ci:cms/deploy\"".to_owned());
                     return None;
                 };
@@ -268,7 +269,7 @@ impl<'r> Systems<'r> {
                     table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
                     return None;
                 };
-                // 3. Pass the pipeline to its system. Problems of a system are reported with its own table.
+                // 3. Pass the pipeline to its system. The problems of a system are already reported with its table.
                 table.add_keys(found.keys.keys);
                 found.builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
                 SystemName::Named(system.to_owned())
@@ -284,7 +285,7 @@ impl<'r> Systems<'r> {
                 let message = if pipeline.is_some() {
                     "has both `pipeline` and the keys of another kind"
                 } else {
-                    "says nothing of what to run"
+                    "has neither `pipeline` nor a key such as `run`, so the pipeline is unknown"
                 };
                 let message = format!("[app.{app}.deploy.{environment}] {message}");
                 table.problem(

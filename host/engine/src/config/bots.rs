@@ -1,6 +1,6 @@
-//! `[bot.*]`: the bots of a host, each with its own accounts, rooms, environments and prefix.
+//! Reads `[bot.*]`: the bots of a host, each with its own accounts, rooms, environments and prefix.
 //!
-//! Invariant: no two bots answer the same line in a room that both name.
+//! Invariant: if two bots are configured for the same room, no line is a command to both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,75 +12,78 @@ use super::{
 };
 use crate::{
     adapter::Chat,
-    base::{At, Key, Located, NO_KEYS, Table, TableKeys},
+    base::{At, Key, Located, Table, TableKeys},
     model::{BotIdentity, Catalog, RoomName},
 };
 
-/// The keys of `[bot.NAME]`, without the tables of its networks.
+/// The keys of a bot. Each chat adapter adds the key of its account table, such as `matrix`.
 pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     path: "bot.NAME",
-    about: "An identity: one account per network, with a name, a prefix, rooms and environments. At least one bot is required, \
-            each with at least one table of a network.",
+    about: "A bot: one account per chat network, with a name, a prefix, rooms and environments. At least one bot is \
+            required. Each bot needs at least one account table, such as `[bot.NAME.matrix]`.",
     keys: &[
         Key::string(
             "prefix",
-            "One or more signs, neither letters nor digits, before a command: `!deploy`. A command can also \
-             begin with the bot's name.",
+            "The characters before a command, such as `!` in `!deploy`. Letters, digits and spaces are not allowed. A \
+             command can also begin with the bot's name.",
         )
         .default("!"),
         Key::strings(
             "environments",
-            "The environments that commands to this bot can touch. Without it, all environments, also those that are added later.",
+            "The environments that commands to this bot can change. Without it, all environments, including later \
+             additions.",
         ),
         Key::duration(
             "max_age",
-            "The age up to which a message is handled that arrives late, for example after downtime.",
+            "The maximum age of a command that arrives late, for example after downtime. The bot refuses older \
+             commands.",
         )
         .between(Duration::ZERO, SHORTEST_KEEP)
         .default("15m"),
-        Key::string("time_zone", "The time zone of times that are typed or shown, for example `Europe/Berlin`.")
+        Key::string("time_zone", "The time zone of times in commands and messages, for example `Europe/Berlin`.")
             .default("UTC"),
     ],
 };
 
-/// The keys for the account tables, one per chat network of the build.
+/// Returns a key for each chat network of the build: the account table of a bot, such as `[bot.NAME.matrix]`.
 pub(crate) fn network_keys(registry: &Registry) -> Vec<Key> {
-    let about = "The account on this network.";
+    let about = "The bot's account on this chat network.";
     registry.chats.iter().map(|factory| Key::table(factory.network(), factory.keys(), about)).collect()
 }
 
-/// A bot: one `[bot.NAME]`.
 pub(crate) struct BotConfig {
-    /// The name and the prefix.
     pub identity: BotIdentity,
-    /// The environments in which commands through this bot may act.
+    /// The environments in which commands to this bot can have effects.
     pub environments: Vec<String>,
-    /// Whether the file lists `environments`. Without the key, the bot has all environments.
+    /// Whether the file has the key `environments`. Without the key, the bot has all environments.
     pub environments_named: bool,
-    /// The accounts, one per network.
+    /// The accounts, at most one per network.
     pub chats: Vec<Arc<dyn Chat>>,
-    /// The maximum age of a command after downtime. Older commands are refused.
+    /// The maximum age of a command that arrives late, for example after downtime. The bot refuses older ones.
     pub max_age: Duration,
-    /// The time zone of typed and shown times.
+    /// The time zone of times in commands and messages.
     pub time_zone: TimeZone,
-    /// The position of its table.
     pub at: At,
 }
 
 impl BotConfig {
-    /// Whether the table of one of the bot's accounts names a room.
+    /// Whether an account table of the bot names this room.
     pub(crate) fn names(&self, room: &RoomName) -> bool {
         let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
         self.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
     }
 }
 
-/// Reads all bots, in the order of the file.
+/// Reads all bots, in the order of the file. Reports two bots that would answer the same line in a room.
 pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
     let at = root.at().clone();
     let tables = root.tables("bot");
     if tables.is_empty() {
-        root.problem(&at, "there is no [bot.NAME]", "[bot.marvin]".to_owned());
+        root.problem(
+            &at,
+            "the configuration does not have a bot, that is a table [bot.NAME]",
+            "[bot.marvin]".to_owned(),
+        );
     }
     let mut bots: Vec<BotConfig> = Vec::new();
     for (name, table) in tables {
@@ -88,7 +91,7 @@ pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> 
         let bot = bot(name, table, registry, catalog);
         for other in &bots {
             if let Some(room) = shared_room(other, &bot)
-                && other.identity.shares_lines_with(&bot.identity)
+                && other.identity.conflicts_with(&bot.identity)
             {
                 let message = format!(
                     "[bot.{}] and [bot.{}] would both answer the same line in `{room}`",
@@ -103,7 +106,7 @@ pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> 
     bots
 }
 
-/// A room that the accounts of both bots on one network name.
+/// Returns a room that the account tables of both bots name.
 fn shared_room(one: &BotConfig, two: &BotConfig) -> Option<String> {
     one.chats.iter().find_map(|chat| {
         let others = two.chats.iter().filter(|other| other.network() == chat.network());
@@ -118,7 +121,11 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
     let place = table.at_key("prefix");
     let prefix = table.string_or_default("prefix");
     if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
-        table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
+        table.problem(
+            &place,
+            "`prefix` must be one or more characters other than letters, digits and spaces, such as `!`",
+            "prefix = \"!\"".to_owned(),
+        );
     }
     let environments_named = table.has("environments");
     let environments = match table.strings("environments") {
@@ -136,7 +143,6 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
     BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at }
 }
 
-/// Reads the account tables of a bot.
 fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<Arc<dyn Chat>> {
     let before = table.problems().count();
     let mut chats = Vec::new();
@@ -149,16 +155,16 @@ fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<
     for network in &registry.left_out {
         if table.has(network) {
             let place = table.at_key(network);
-            let message = format!("this build has no {network}");
+            let message = format!("this build does not include the adapter for {network}");
             table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
-            table.add_keys(&[Key::table(network, &NO_KEYS, "")]);
+            table.add_keys(&[Key::table(network, &TableKeys::NONE, "")]);
             let _ = table.table(network);
         }
     }
     if chats.is_empty() && table.problems().count() == before {
         let network = registry.chats.first().map_or("console", |factory| factory.network());
         let at = table.at().clone();
-        let message = format!("[bot.{}] is in no chat", identity.name);
+        let message = format!("[bot.{}] does not have an account on a chat network", identity.name);
         table.problem(&at, message, format!("[bot.{}.{network}]", identity.name));
     }
     chats
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn lines_that_two_would_answer() {
         let bot = |name: &str, prefix: &str| BotIdentity { name: name.into(), prefix: prefix.into() };
-        let share = |one: &BotIdentity, two: &BotIdentity| one.shares_lines_with(two);
+        let share = |one: &BotIdentity, two: &BotIdentity| one.conflicts_with(two);
         assert!(share(&bot("marvin", "!"), &bot("bender", "!")));
         assert!(share(&bot("marvin", "!"), &bot("Marvin", "?")));
         assert!(!share(&bot("marvin", "!"), &bot("bender", "?")));

@@ -1,10 +1,10 @@
-//! `[app.NAME] direct`: the policy for actions that are typed in a direct message.
+//! Reads `[app.NAME] direct`: the policy for actions that a person types in a direct message.
 //!
-//! Not here: showing such an action in the app's room (`job::shown`).
+//! Not here: the message about the action in the app's room (`job::shown_in`).
 
 use crate::{base::Table, model::DirectPolicy};
 
-/// Reads the key. An unknown choice is reported.
+/// Reads `direct`. The default is `show`.
 pub(crate) fn read(table: &mut Table) -> DirectPolicy {
     match table.choice("direct").map(|word| word.value) {
         Some("refuse") => DirectPolicy::Refuse,

@@ -1,6 +1,6 @@
-//! `[[expect]]`: tests of the access rules. Each one states whether a person may run a command.
+//! Reads `[[expect]]`: tests of the access rules. A test states whether a person may run a command.
 //!
-//! Not here: the evaluation, which needs the plugins' commands.
+//! Not here: the evaluation of the tests, which needs the loaded plugins.
 
 use super::members::Members;
 use crate::{
@@ -9,37 +9,30 @@ use crate::{
     policy::Member,
 };
 
-/// The keys of `[[expect]]`.
 pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
     path: "expect",
-    about: "A test of the rules, which `wardroom check` runs: whether somebody can run a command.",
+    about: "A test of the access rules: whether a person can run a command. `wardroom check` runs the tests.",
     keys: &[
-        Key::string("who", "One person, by id or by the name of a `[person.NAME]`.").required(),
-        Key::string("command", "The command as it is typed, without the prefix.").required(),
+        Key::string("who", "The person: an id, or the name of a `[person.NAME]`.").required(),
+        Key::string("command", "The command without the prefix, for example `deploy cms production 1.0.2`.").required(),
         Key::choice("answer", &["yes", "no"], "Whether the person may run it.").required(),
-        Key::string(
-            "room",
-            "The room where the command is typed, for roles with `rooms`. Without it, no particular room.",
-        ),
+        Key::string("room", "The room of the command. Without it, roles with `rooms` do not apply."),
     ],
 };
 
-/// One test: a `[[expect]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expect {
-    /// The position of its table.
     pub at: At,
-    /// The id of the person. An id that no rule names has the rights of everybody in the room.
+    /// The id of the person. An id that no rule names has only the rights of `everyone`.
     pub who: String,
-    /// The command, without the prefix.
+    /// The command without the prefix, for example `deploy cms production 1.0.2`.
     pub command: String,
-    /// The room of the command; `None` for no particular room.
+    /// The room in which the person would type the command. `None` means that roles with `rooms` do not apply.
     pub room: Option<RoomName>,
-    /// Whether the person must be allowed to run it.
+    /// Whether the person must be allowed to run the command.
     pub answer: bool,
 }
 
-/// Reads all tests, in the order of the file.
 pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
     let mut all = Vec::new();
     for mut table in root.array("expect") {
@@ -54,7 +47,11 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
         let who = who.and_then(|text| match members.member(&table, &text)? {
             Member::Person(id) => Some(id),
             Member::Everyone | Member::Group(_) | Member::Room(_) => {
-                table.problem(&text.at, "`who` is one person", "who = \"@bob:example.org\"".to_owned());
+                table.problem(
+                    &text.at,
+                    "`who` must be a person, not a group, a room or `everyone`",
+                    "who = \"@bob:example.org\"".to_owned(),
+                );
                 None
             }
         });

@@ -1,4 +1,4 @@
-//! `[[freeze]]`: recurring windows in which no effect begins in some environments.
+//! Reads `[[freeze]]`: recurring windows in which jobs cannot begin effects in some environments.
 
 use std::time::Duration;
 
@@ -11,24 +11,27 @@ use crate::{
     policy::{Window, WindowEnd},
 };
 
-/// Examples of `from` and `until`, for hints in problems.
+/// Example values for hints in problems.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
 
-/// The keys of `[[freeze]]`.
 pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
     path: "freeze",
-    about: "A recurring window in which no effect begins in some environments. Exactly one of `lasts` and `until` is needed.",
+    about: "A recurring window in which jobs cannot begin effects in some environments. Exactly one of `lasts` and \
+            `until` is required.",
     keys: &[
-        Key::strings("environments", "The environments that are frozen, as patterns.").required(),
-        Key::string("from", "The begin of each window, as cron: minute, hour, day of month, month, weekday.")
+        Key::strings("environments", "Patterns for the frozen environments.").required(),
+        Key::string("from", "The start of each window, as cron: minute, hour, day of month, month, weekday.")
             .required(),
-        Key::string("until", "The end of each window by the clock, as cron.").required_unless("with `lasts`"),
+        Key::string("until", "The end of each window, as cron.").required_unless("with `lasts`"),
         Key::duration("lasts", "The length of each window.")
             .between(Duration::from_secs(60), Duration::MAX)
             .required_unless("with `until`"),
-        Key::string("time_zone", "The time zone of `from` and `until`. Without it, the first bot's."),
-        Key::string("reason", "The reason, as refusals show it. Without it, none is shown."),
+        Key::string("time_zone", "The time zone of `from` and `until`. Without it, the time zone of the first bot."),
+        Key::string(
+            "reason",
+            "The reason of the freeze, for messages about refused effects. Without it, the messages state no reason.",
+        ),
     ],
 };
 
@@ -58,13 +61,17 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
         (Some(lasts), None) => Some(WindowEnd::After(lasts.value)),
         (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(WindowEnd::At),
         (Some(_), Some(until)) => {
-            table.problem(&until.at, "[[freeze]] has two ends, `lasts` and `until`", "one of them".to_owned());
+            table.problem(
+                &until.at,
+                "[[freeze]] has both `lasts` and `until`",
+                "only one of `lasts` and `until`".to_owned(),
+            );
             None
         }
         (None, None) => {
             if !ended {
                 let fix = format!("lasts = \"63h\"   or   until = {UNTIL}");
-                table.problem(&at, "[[freeze]] says nothing of its end", fix);
+                table.problem(&at, "[[freeze]] has neither `lasts` nor `until`, so the window has no end", fix);
             }
             None
         }
@@ -74,8 +81,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     Some(Window { at, environments, from: from?, ends: ends?, reason })
 }
 
-/// Parses a cron line. An invalid line is reported. Without a valid `zone` the line is only checked: the zone has been
-/// reported already.
+/// Parses a cron expression, and reports an invalid one. Returns `None` if `zone` is `None`: the invalid time zone is
+/// already reported.
 fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
     match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
         Ok(cron) => zone.is_some().then_some(cron),
@@ -86,7 +93,7 @@ fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>
     }
 }
 
-/// Reads `time_zone`. An unknown name is reported.
+/// Reads `time_zone`, and reports an unknown name.
 pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
     match zone(&name.value) {

@@ -1,4 +1,4 @@
-//! `[[hook]]`: the authentication, the conditions and the captured values of webhook deliveries.
+//! Reads `[[hook]]`: the authentication, the conditions and the captured values of webhooks.
 
 use std::collections::BTreeMap;
 
@@ -12,62 +12,71 @@ use crate::{
     trigger::{Hook, HookAuth},
 };
 
-/// The default of `delivery`: the header with the idempotency key.
+/// The default of the key `delivery`: the HTTP header that holds the idempotency key.
 const DELIVERY: &str = "Idempotency-Key";
 
-/// The keys of `[[hook]]`.
 pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
     path: "hook",
-    about: "A webhook: `POST /hooks/NAME` starts a command. It needs `[http]`, and exactly one of `token` and `secret`.",
+    about: "A webhook: `POST /hooks/NAME` starts a command. A hook requires `[http]`, and exactly one of `token` and \
+            `secret`.",
     keys: &[
         Key::string(
             "name",
-            "The last part of the URL: up to 64 lower-case letters, digits, `-` and `_`. Each hook has its own.",
+            "The unique name, which is the last part of the URL: up to 64 lower-case letters, digits, `-` and `_`.",
         )
         .required(),
         Key::string(
             "command",
-            "The command. A placeholder such as `{version}` is a whole argument that `capture` fills.",
+            "The command. A placeholder such as `{version}` stands for a whole argument, whose value `capture` \
+             provides.",
         )
         .required(),
         AS,
         ROOM,
         BOT,
-        Key::secret("token", "The token that the sender sends, as `Authorization: Bearer TOKEN` or bare in `header`.")
-            .required_unless("with `secret`"),
-        Key::string("header", "The header that holds the bare `token`. Without it, the token is a bearer token."),
-        Key::string("delivery", "The header that names the delivery, for hooks with a `token`. A name is taken once.")
-            .default(DELIVERY),
-        Key::secret("secret", "The secret of the sender's signatures.").required_unless("with `token`"),
+        Key::secret(
+            "token",
+            "The token of the sender, in the header `Authorization: Bearer TOKEN` or in the header that `header` \
+             names.",
+        )
+        .required_unless("with `secret`"),
+        Key::string("header", "The HTTP header that holds `token` alone. Without it, the token is a bearer token."),
+        Key::string(
+            "delivery",
+            "The HTTP header that holds the idempotency key, for hooks with `token`. The host accepts each key once.",
+        )
+        .default(DELIVERY),
+        Key::secret("secret", "The secret with which the sender signs each delivery.").required_unless("with `token`"),
         Key::choice(
             "sign",
             &["standard", "hub"],
-            "The scheme of the signatures: Standard Webhooks, or the header `X-Hub-Signature-256`.",
+            "The signature scheme: `standard` for Standard Webhooks, `hub` for the header `X-Hub-Signature-256`.",
         )
         .default("standard"),
         Key::duration(
             "tolerance",
-            "The difference between the sender's clock and the host's up to which a delivery with \
-             `sign = \"standard\"` is taken.",
+            "The maximum difference between the signed time and the host's clock, for `sign = \"standard\"`.",
         )
         .default("5m"),
-        Key::table("capture", &CAPTURE_KEYS, "The placeholders of `command` and where their values stand in the body."),
+        Key::table(
+            "capture",
+            &CAPTURE_KEYS,
+            "The placeholders of `command`, each with the place of its value in the body.",
+        ),
         Key::table(
             "when",
             &WHEN_KEYS,
-            "What the body must hold. Other deliveries are taken and start nothing. Without it, all \
-             deliveries start the command.",
+            "The values that the body must have. The host accepts other deliveries without starting the command. \
+             Without it, every delivery starts the command.",
         ),
-        Key::integer("max_bytes", 1, 16 << 20, "The size of the body up to which a delivery is taken, in bytes.")
-            .default("262144"),
-        Key::integer("max_per_minute", 1, 100_000, "The number of deliveries that are taken in a minute.")
-            .default("60"),
+        Key::integer("max_bytes", 1, 16 << 20, "The maximum size of the body, in bytes.").default("262144"),
+        Key::integer("max_per_minute", 1, 100_000, "The maximum number of deliveries per minute.").default("60"),
     ],
 };
 
 static CAPTURE_KEYS: TableKeys = TableKeys {
     path: "hook.capture",
-    about: "The values that are taken out of the body.",
+    about: "The values that the command takes from the body.",
     keys: &[Key::any(
         "PLACEHOLDER",
         KeyKind::String,
@@ -77,15 +86,15 @@ static CAPTURE_KEYS: TableKeys = TableKeys {
 
 static WHEN_KEYS: TableKeys = TableKeys {
     path: "hook.when",
-    about: "What the body must hold; all keys must match.",
+    about: "The values that the body must have. All keys must match.",
     keys: &[Key::any(
         "POINTER",
         KeyKind::Strings,
-        "The key is a JSON pointer, for example `\"/build/status\"`. The value there must be one of these strings.",
+        "The accepted strings at a JSON pointer. The pointer is the key, for example `\"/build/status\"`.",
     )],
 };
 
-/// Reads one hook. `others` are the hooks before it, whose names are taken.
+/// Reads one hook. `others` are the hooks that are already read; the new name must differ from theirs.
 pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
     let at = table.at().clone();
     let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
@@ -117,7 +126,7 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     })
 }
 
-/// Reads the authentication of a hook: `token` or `secret`, and the keys that go with it.
+/// Reads the authentication of a hook: `token` with `header` and `delivery`, or `secret` with `sign` and `tolerance`.
 fn auth(table: &mut Table) -> Option<HookAuth> {
     const BOTH: &str = "token = { env = \"HOOK_TOKEN\" }   or   secret = { env = \"HOOK_SECRET\" }";
     let at = table.at().clone();
@@ -130,10 +139,14 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     let sign = table.has("sign");
     let signs = table.choice("sign").map(|sign| sign.value);
     let tolerance = table.duration_or_default("tolerance");
-    // 2. Exactly one of `token` and `secret` must be set. Keys that belong to the other one are reported.
+    // 2. Require exactly one of `token` and `secret`, and report keys that belong to the other one.
     let other = |keys: &[&str], wanted: &str| {
         for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
-            table.problem(at, format!("`{key}` is for a hook with a `{wanted}`"), "leave out this line".to_owned());
+            table.problem(
+                at,
+                format!("`{key}` is only for hooks with `{wanted}`"),
+                "nothing; remove the line".to_owned(),
+            );
         }
     };
     match ways {
@@ -156,9 +169,9 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
         }
         (both, _) => {
             let message = if both {
-                "[[hook]] has both `token` and `secret`, and needs exactly one"
+                "[[hook]] has both `token` and `secret`; exactly one is required"
             } else {
-                "[[hook]] says nothing of how its sender proves itself"
+                "[[hook]] has neither `token` nor `secret`; exactly one is required"
             };
             table.problem(&at, message, BOTH.to_owned());
             None
@@ -166,18 +179,22 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     }
 }
 
-/// Reads the name of an HTTP header.
+/// Reads a key whose value is the name of an HTTP header.
 fn header(table: &mut Table, key: &str) -> Option<String> {
     let text = table.string(key)?;
     let known = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'-' || letter == b'_';
     if text.value.is_empty() || !text.value.bytes().all(known) {
-        table.problem(&text.at, format!("`{key}` is no name of a header"), format!("{key} = \"X-Gitlab-Token\""));
+        table.problem(
+            &text.at,
+            format!("the value of `{key}` is not a valid name of an HTTP header"),
+            format!("{key} = \"X-Gitlab-Token\""),
+        );
         return None;
     }
     Some(text.value)
 }
 
-/// Reads a table of JSON pointers by name.
+/// Reads a table whose values are JSON pointers.
 fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table(key) else { return all };
@@ -186,7 +203,10 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
         match text.value.starts_with('/') {
             true => drop(all.insert(name.value, vec![text.value])),
             false => {
-                let message = format!("`{}` is no JSON pointer", crate::base::clean(&text.value));
+                let message = format!(
+                    "`{}` is not a JSON pointer, because it does not begin with `/`",
+                    crate::base::clean(&text.value)
+                );
                 part.problem(&text.at, message, format!("{} = \"/build/{}\"", name.value, name.value));
             }
         }
@@ -195,14 +215,17 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Reads `when`: the values that the body must have, by JSON pointer.
+/// Reads `when`: the accepted values of the body, by JSON pointer.
 fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table("when") else { return all };
     for pointer in part.keys() {
         let Some(values) = part.strings(&pointer.value) else { continue };
         if !pointer.value.starts_with('/') {
-            let message = format!("`{}` is no JSON pointer", crate::base::clean(&pointer.value));
+            let message = format!(
+                "`{}` is not a JSON pointer, because it does not begin with `/`",
+                crate::base::clean(&pointer.value)
+            );
             part.problem(&pointer.at, message, "\"/build/status\" = \"SUCCESS\"".to_owned());
         } else {
             all.insert(pointer.value, values.value.into_iter().map(|value| value.value).collect());

@@ -6,13 +6,13 @@ use globset::GlobBuilder;
 
 use crate::base::{At, Field, Node, Problems, Value, parse};
 
-/// Reads the tree from the main file. An unreadable main file is reported, and gives `None`.
+/// Reads the configuration into a tree. Reports an unreadable main file and returns `None`.
 pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
     Some(parse_main(&text, path, problems))
 }
 
-/// Reads the tree from the text of the main file at `path`.
+/// Reads the configuration into a tree. `text` is the content of the main file `path`.
 pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
     let mut root = parse(path, text, problems);
     for (pattern, at) in includes(&mut root, problems) {
@@ -26,7 +26,7 @@ pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
             let mut part = parse(&file, &text, problems);
             reject_main_only_tables(&mut part, path, problems);
             for (_, at) in includes(&mut part, problems) {
-                problems.add(&at, "an included file cannot include others", None);
+                problems.add(&at, "an included file cannot include other files", None);
             }
             merge(&mut root, part, problems);
         }
@@ -39,8 +39,11 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Some(text),
             Err(error) => {
-                let message =
-                    format!("`{}` is not text in UTF-8 (byte {})", path.display(), error.utf8_error().valid_up_to());
+                let message = format!(
+                    "`{}` is not UTF-8 text; the first invalid byte is at offset {}",
+                    path.display(),
+                    error.utf8_error().valid_up_to()
+                );
                 problems.add(at, message, None);
                 None
             }
@@ -52,18 +55,18 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
     }
 }
 
-/// Reports and removes tables that only the main file may have. A reviewer must find the admins and the database in one
-/// place.
+/// Removes and reports the tables that only the main file may have, so that a reviewer finds the admins and the
+/// database in one file.
 fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
     for name in ["people", "store"] {
         if let Some(field) = fields.remove(name) {
-            problems.add(&field.at, format!("[{name}] stands in {} only", main.display()), None);
+            problems.add(&field.at, format!("[{name}] is allowed only in the main file {}", main.display()), None);
         }
     }
 }
 
-/// Removes `include` from a file's tree, and returns its patterns.
+/// Removes `include` from a file's tree and returns its patterns.
 fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     let Value::Table(fields) = &mut root.value else { return Vec::new() };
     let Some(field) = fields.remove("include") else { return Vec::new() };
@@ -77,7 +80,7 @@ fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
             Value::String(pattern) => patterns.push((pattern, item.at)),
             _ => problems.add(
                 &item.at,
-                "`include` is a list of file names",
+                "`include` must be a list of file names",
                 Some("include = [\"apps/*.toml\"]".to_owned()),
             ),
         }
@@ -85,7 +88,7 @@ fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     patterns
 }
 
-/// The files that a pattern matches below a folder, sorted by path. The folder part of a pattern has no wildcards.
+/// Returns the files that match a pattern such as `apps/*.toml`, sorted by path. Only the file name can have wildcards.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let (inside, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let folder = folder.join(inside);
@@ -99,8 +102,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Merges an included tree into the main one. A named table, such as an app, a role or a plugin, is added as a whole. A
-/// key or a name that both trees have is a problem, so an included file cannot extend a table of another file.
+/// Adds the tables of an included file to the tree. A table such as `[app.cms]` must be in one file as a whole: a key
+/// or name that is already in the tree is reported.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
     for (key, field) in more {
@@ -113,10 +116,11 @@ fn merge(into: &mut Node, part: Node, problems: &Problems) {
     }
 }
 
-/// Merges two tables of named tables, such as `[app.*]`.
+/// Merges the named tables of one kind, such as all `[app.*]`.
 fn join(known: &mut Field, field: Field, problems: &Problems) {
-    let again =
-        |field: &Field, known: &At| problems.add(&field.at, format!("this is written in {known} already"), None);
+    let again = |field: &Field, known: &At| {
+        problems.add(&field.at, format!("the same key or table is already in {known}"), None)
+    };
     let (Value::Table(named), true) = (&mut known.node.value, matches!(field.node.value, Value::Table(_))) else {
         again(&field, &known.at);
         return;

@@ -1,6 +1,6 @@
-//! `[person.*]`, `[machine.*]` and `[group.*]`: the members that rules can name.
+//! Reads `[person.*]`, `[machine.*]` and `[group.*]`: the members that rules can name.
 //!
-//! Invariant: an id belongs to one person at most, and a group that a rule names is configured.
+//! Invariant: each id belongs to at most one person or machine, and every group in a rule is configured.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,41 @@ use crate::{
     policy::{Machines, Member, NamedPerson, People},
 };
 
-/// The keys of `[person.NAME]`.
 pub(crate) static PERSON_KEYS: TableKeys = TableKeys {
     path: "person.NAME",
-    about: "A person with several ids, which count as one. Rules can use the name in place of an id.",
-    keys: &[Key::strings("ids", "The person's ids on all networks. An id belongs to one person or machine.").required()],
+    about: "A person with several ids. All ids have the same rights. Rules can name the person instead of an id.",
+    keys: &[Key::strings("ids", "The person's ids. An id belongs to one person or machine.").required()],
 };
 
-/// The keys of `[machine.NAME]`.
 pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
     path: "machine.NAME",
-    about: "A member without a person, for schedules and webhooks. It has the roles that name it, never those of `everyone`, and \
-            approves nothing.",
+    about: "A machine account for schedules and webhooks. A machine has only the roles that name it, without those of \
+            `everyone`. It cannot approve.",
     keys: &[Key::strings(
         "ids",
-        "Its accounts in chats, whose messages are handled as its own. Without it, it has none.",
+        "The machine's accounts on chat networks. Without it, the machine cannot send commands in chat.",
     )],
 };
 
-/// The keys of `[group.NAME]`.
 pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     path: "group.NAME",
-    about: "A group whose members something else maintains. Rules use it as `group:NAME`.",
+    about: "A group of people whose members are listed in a file. Rules name it as `group:NAME`.",
     keys: &[
         Key::string(
             "file",
-            "The file with one id a line, relative to the file that names it. It is read again when it changes.",
+            "The file of the members, with one id per line. The path is relative to the configuration file with this \
+             key. The host reads the file again when it changes.",
         )
         .required(),
         Key::duration(
             "max_age",
-            "The age of the file from which on nobody is in the group. Without it, the file counts at any age.",
+            "The maximum age of the file. If the file is older, the group has no members. Without it, the file can \
+             have any age.",
         ),
     ],
 };
 
-/// The configured members, for resolving the lists of members in rules.
+/// The configured people, machines and groups. Rules name them as members.
 pub(crate) struct Members<'n> {
     people: People,
     machines: Machines,
@@ -73,12 +72,12 @@ impl<'n> Members<'n> {
         Self { people, machines, groups, networks }
     }
 
-    /// The chat networks of the build.
     pub(crate) fn networks(&self) -> &'n [&'n str] {
         self.networks
     }
 
-    /// Resolves one text of a list of members. An invalid text is reported, and gives `None`.
+    /// Resolves one entry of a list of members, such as `@bob:example.org`, `group:oncall` or `everyone`. Reports an
+    /// invalid entry and returns `None`.
     pub(crate) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
         let word = text.value.as_str();
         if word == "everyone" {
@@ -103,17 +102,17 @@ impl<'n> Members<'n> {
             return Some(Member::Person(first.clone()));
         }
         if !is_id(word) {
-            let message = format!("`{}` is no id of a person", crate::base::clean(word));
+            let message = format!("`{}` is not a valid id of a person", crate::base::clean(word));
             table.problem(&text.at, message, "\"@bob:example.org\"".to_owned());
             return None;
         }
         Some(Member::Person(word.to_owned()))
     }
 
-    /// Parses one text of a list of rooms. An empty text is reported, and gives `None`.
+    /// Parses one entry of a list of rooms. Reports an empty entry and returns `None`.
     pub(crate) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
         if text.value.trim().is_empty() {
-            table.problem(&text.at, "that names no room", "\"#ops:example.org\"".to_owned());
+            table.problem(&text.at, "the name of a room is empty", "\"#ops:example.org\"".to_owned());
             return None;
         }
         Some(RoomName::parse(&text.value, self.networks))
@@ -123,7 +122,7 @@ impl<'n> Members<'n> {
         self.machines.clone()
     }
 
-    /// Reads a required key that names a machine. A missing or unknown name is reported, and gives `None`.
+    /// Reads a required key whose value is the name of a machine. Reports a missing or unknown name and returns `None`.
     pub(crate) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
         let text = table.required_string(key, "\"ci\"")?;
         let name = text.value.as_str();
@@ -132,13 +131,13 @@ impl<'n> Members<'n> {
         }
         let fix = match nearest(name, self.machines.names()) {
             Some(meant) => format!("{key} = \"{meant}\""),
-            None => format!("[machine.{name}]   and its name in the roles that it is to have"),
+            None => format!("[machine.{name}]   and add `{name}` to the `members` of its roles"),
         };
         table.problem(&text.at, format!("there is no [machine.{name}]"), fix);
         None
     }
 
-    /// Moves the groups out, for their directory.
+    /// Moves the groups out of this value, for the directory of group members.
     pub(crate) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
     }
@@ -148,7 +147,6 @@ impl<'n> Members<'n> {
     }
 }
 
-/// Reads `[person.*]`.
 fn people(root: &mut Table) -> Vec<NamedPerson> {
     const EXAMPLE: &str = "[\"@bob:example.org\", \"bob2\"]";
     let mut people: Vec<NamedPerson> = Vec::new();
@@ -160,15 +158,19 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
         let listed = table.strings("ids");
         if listed.as_ref().is_some_and(|ids| ids.value.is_empty()) {
             let place = table.at_key("ids");
-            table.problem(&place, format!("[person.{}] has no id", name.value), format!("ids = {EXAMPLE}"));
+            table.problem(
+                &place,
+                format!("the list `ids` of [person.{}] is empty", name.value),
+                format!("ids = {EXAMPLE}"),
+            );
         }
         for id in listed.map(|ids| ids.value).unwrap_or_default() {
             if !is_id(&id.value) {
-                let message = format!("`{}` is no id of a person", crate::base::clean(&id.value));
+                let message = format!("`{}` is not a valid id of a person", crate::base::clean(&id.value));
                 table.problem(&id.at, message, format!("ids = {EXAMPLE}"));
             } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
-                let message = format!("`{}` is an id of [person.{}] already", id.value, other.name);
-                table.problem(&id.at, message, "the id in one of them".to_owned());
+                let message = format!("`{}` is already an id of [person.{}]", id.value, other.name);
+                table.problem(&id.at, message, "the id in only one of the two tables".to_owned());
             } else if !ids.contains(&id.value) {
                 ids.push(id.value);
             }
@@ -179,24 +181,26 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     people
 }
 
-/// Reads `[machine.*]`. Each machine is also added to the people, with its own id and the ids that it has in chat
-/// networks.
+/// Reads `[machine.*]`. Also adds each machine to `people`, with its own id and the ids of its chat accounts.
 fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {
         let at = table.at().clone();
         if !is_id(&name.value) || people.iter().any(|person| person.name == name.value) {
-            let message = format!("[machine.{}] needs a name that nobody else has", crate::base::clean(&name.value));
+            let message = format!(
+                "the name of [machine.{}] is not valid, or a person or machine already has it",
+                crate::base::clean(&name.value)
+            );
             table.problem(&at, message, "[machine.ci]".to_owned());
         }
         let mut ids = Vec::new();
         for id in table.strings("ids").map(|ids| ids.value).unwrap_or_default() {
             if !is_id(&id.value) {
-                let message = format!("`{}` is no id of a machine", crate::base::clean(&id.value));
+                let message = format!("`{}` is not a valid id of a machine", crate::base::clean(&id.value));
                 table.problem(&id.at, message, "ids = [\"@ci:example.org\"]".to_owned());
             } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
-                let message = format!("`{}` is an id of `{}` already", id.value, other.name);
-                table.problem(&id.at, message, "the id in one of them".to_owned());
+                let message = format!("`{}` is already an id of `{}`", id.value, other.name);
+                table.problem(&id.at, message, "the id in only one of the two tables".to_owned());
             } else {
                 ids.push(id.value);
             }

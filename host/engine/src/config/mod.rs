@@ -1,5 +1,5 @@
-//! Reads `plugins.toml` into plain data: first into a tree with positions, then table by table. All problems are
-//! reported at once.
+//! Reads `plugins.toml` and its included files into typed values, and reports all problems at once, each with file and
+//! line.
 //!
 //! Invariant: this module opens no connection and resolves no secret.
 
@@ -25,6 +25,6 @@ mod triggers;
 pub(crate) use bots::BotConfig;
 pub(crate) use expect::Expect;
 pub use http::HttpConfig;
-pub use read::{Config, DEFAULT_STORE, Peek, peek};
+pub use read::{Config, Peek};
 pub(crate) use read::{Registry, read, read_text};
-pub use reference::{Reference, Section};
+pub use reference::Reference;

@@ -1,4 +1,4 @@
-//! `[[notify]]`: notifications of job results, approval requests and changes of rights.
+//! Reads `[[notify]]`: notifications of job results, approval requests and changes of rights.
 
 use super::{
     members::Members,
@@ -6,39 +6,42 @@ use super::{
 };
 use crate::{
     base::{Key, Located, Table, TableKeys, Template, nearest},
-    messaging::{Notice, Notices, Occasion, PLACEHOLDERS},
+    messaging::{Notice, NoticeEvent, Notices, PLACEHOLDERS},
     model::{Catalog, RoomName},
     policy::Pattern,
 };
 
-/// The keys of `[[notify]]`.
 pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
     path: "notify",
-    about: "A notice: a room is told when something happens.",
+    about: "A notification to a room.",
     keys: &[
-        Key::strings("on", "The occasions: `success`, `failure`, `cancelled`, `not-approved`, `approval`, `rights`.")
+        Key::strings(
+            "on",
+            "The events that send the notification: `success`, `failure`, `cancelled`, `not-approved`, `approval`, \
+             `rights`.",
+        )
+        .required(),
+        Key::string("room", "The room that gets the notification. It can be on another network than the command.")
             .required(),
-        Key::string("room", "The room that is told; it can be on another network than the command.").required(),
         Key::strings("apps", "Patterns for the app. Without it, any app."),
         Key::strings("environments", "Patterns for the environment. Without it, any environment."),
         Key::strings("commands", "Patterns for the command. Without it, any command."),
         Key::string(
             "text",
-            "The text. It can have the placeholders `{summary}`, `{command}`, `{app}`, `{title}`, `{environment}`, `{person}`, \
-             `{outcome}`, `{job}` and `{took}`.",
+            "The text of the notification. It can have the placeholders `{summary}`, `{command}`, `{app}`, `{title}`, \
+             `{environment}`, `{person}`, `{outcome}`, `{job}` and `{took}`.",
         )
         .default("{summary}"),
     ],
 };
 
-/// Reads all notices, in the order of the file.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
     Notices::new(root.array("notify").into_iter().filter_map(|table| notice(table, catalog, members)).collect())
 }
 
 fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<Notice> {
     let at = table.at().clone();
-    let words = Occasion::ALL.map(Occasion::as_str);
+    let events = NoticeEvent::ALL.map(NoticeEvent::as_str);
     let before = table.problems().count();
     let listed = table.has("on");
     if !table.has("on") {
@@ -46,18 +49,26 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     }
     let mut on = Vec::new();
     for word in table.strings("on").map(|on| on.value).unwrap_or_default() {
-        match Occasion::parse(&word.value) {
-            Some(occasion) => on.push(occasion),
+        match NoticeEvent::parse(&word.value) {
+            Some(event) => on.push(event),
             None => {
-                let fix = nearest(&word.value, words)
-                    .map_or_else(|| format!("one of: {}", words.join(", ")), |meant| format!("\"{meant}\""));
-                table.problem(&word.at, format!("`{}` is nothing to tell of", crate::base::clean(&word.value)), fix);
+                let fix = nearest(&word.value, events)
+                    .map_or_else(|| format!("one of: {}", events.join(", ")), |meant| format!("\"{meant}\""));
+                table.problem(
+                    &word.at,
+                    format!("`{}` is not an event for notifications", crate::base::clean(&word.value)),
+                    fix,
+                );
             }
         }
     }
     if listed && on.is_empty() && table.problems().count() == before {
         let place = table.at_key("on");
-        table.problem(&place, "`on` is empty: nothing is ever told", "on = [\"success\"]".to_owned());
+        table.problem(
+            &place,
+            "`on` is empty, so the notification would never be sent",
+            "on = [\"success\"]".to_owned(),
+        );
     }
     if !table.has("room") {
         table.missing("room", "\"#management:example.org\"");
@@ -74,7 +85,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })
 }
 
-/// Parses the text of a notice. A placeholder outside [`PLACEHOLDERS`] is reported.
+/// Parses the text of a notification. Reports a placeholder that is not in [`PLACEHOLDERS`].
 fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     let template = match Template::parse(&text.value) {
         Ok(template) => template,
@@ -87,7 +98,7 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     let mut unknown = template.placeholders().filter(|name| !PLACEHOLDERS.contains(name)).peekable();
     let known = unknown.peek().is_none();
     for name in unknown {
-        let message = format!("there is no `{{{}}}` to say", crate::base::clean(name));
+        let message = format!("`{{{}}}` is not a placeholder of notifications", crate::base::clean(name));
         let fix = match nearest(name, PLACEHOLDERS) {
             Some(meant) => format!("{{{meant}}}"),
             None => format!("one of: {}", PLACEHOLDERS.join(", ")),
@@ -97,8 +108,8 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     known.then_some(template)
 }
 
-/// Reads a list of patterns that limits a notice. `exist` are the existing names, or `None` while they are unknown:
-/// names of commands are checked when the plugins are loaded.
+/// Reads a list of patterns that limits a notification. Reports patterns for names that do not exist. `exist` is `None`
+/// for commands: their names are checked after the plugins are loaded.
 fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
     if let Some(exist) = exist {

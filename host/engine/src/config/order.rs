@@ -1,6 +1,6 @@
-//! `[environment.NAME] after`: the promotion order of the environments.
+//! Checks `[environment.NAME] after`: the promotion order of the environments.
 //!
-//! Invariant: after this check every `after` names an environment, and the order has no cycle.
+//! Invariant: after the check, every `after` names an existing environment, and the order has no cycle.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
         let others = names.iter().map(String::as_str).filter(|name| *name != environment.name);
         let fix = match nearest(&after.value, others) {
             Some(meant) => format!("after = \"{meant}\""),
-            None => format!("[environment.{}]   to have one", after.value),
+            None => format!("[environment.{}]", after.value),
         };
         root.problem(&after.at, format!("there is no environment `{}`", after.value), fix);
     }
@@ -33,13 +33,15 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
         let Some(after) = environment.after.take() else { continue };
         let message = match after.value == environment.name {
             true => format!("`{}` comes after itself", environment.name),
-            false => format!("`{}` comes after `{}`, which comes after it", environment.name, after.value),
+            false => format!(
+                "`after` forms a cycle: `{0}` comes after `{1}`, and `{1}` after `{0}`",
+                environment.name, after.value
+            ),
         };
-        root.problem(&after.at, message, "no `after` for the first of them".to_owned());
+        root.problem(&after.at, message, "an order without a cycle; the first environment has no `after`".to_owned());
     }
 }
 
-/// Whether an environment is part of a cycle.
 fn is_in_cycle(name: &str, next: &HashMap<String, String>) -> bool {
     let mut at = next.get(name);
     for _ in 0..next.len() {

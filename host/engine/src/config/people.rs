@@ -1,6 +1,6 @@
-//! `[people]`, `[role.*]`, and the owners of apps.
+//! Reads `[people]`, `[role.*]`, and the owners of apps.
 //!
-//! Not here: people, machines and groups (`members`).
+//! Not here: `[person.*]`, `[machine.*]` and `[group.*]` (`members`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,44 +11,47 @@ use crate::{
     policy::{Member, Pattern, Role},
 };
 
-/// The keys of `[people]`.
 pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
     path: "people",
-    about: "The admins, and the room that is told of changes of rights. It stands in the main file only.",
+    about: "The admins, and the room that gets reports of changed rights. The table is allowed only in the main file.",
     keys: &[
         Key::strings(
             "admins",
-            "The people who can run every command, on every app and environment, by id or by the name of a `[person.NAME]`. \
-             Without it, nobody.",
+            "The people who can run every command on every app and environment: ids, or names of a `[person.NAME]`. \
+             Without it, the host has no admins.",
         ),
         Key::string(
             "tell",
-            "The room that is told of each right that is granted or revoked in chat. Without it, no room is.",
+            "The room that gets a report of each right that is granted or revoked in chat. Without it, no report is \
+             sent.",
         ),
     ],
 };
 
-/// The keys of `[role.NAME]`.
 pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
     path: "role.NAME",
-    about: "A role: which people can run which commands, on which apps, in which environments. In the lists of patterns `*` \
-            matches any name, and an empty list matches nothing.",
+    about: "A role: its members can run these commands on these apps in these environments. The pattern `*` matches \
+            any name. An empty list of patterns matches nothing.",
     keys: &[
         Key::strings(
             "members",
-            "The members: ids, names of a `[person.NAME]` or a `[machine.NAME]`, `group:NAME`, `room:ROOM`, or `everyone`.",
+            "The members: ids, names of a `[person.NAME]` or a `[machine.NAME]`, `group:NAME`, `room:ROOM`, or \
+             `everyone`.",
         )
         .required_unless("with `grant_in_chat = true`"),
         Key::strings("commands", "Patterns for the commands: `deploy`, `auth revoke`.").required(),
         Key::strings("apps", "Patterns for the apps.").required(),
         Key::strings("environments", "Patterns for the environments.").required(),
-        Key::strings("rooms", "The rooms where a command must be typed for the role to count. Without it, any room."),
-        Key::boolean("grant_in_chat", "Whether owners of an app and admins can add people to the role in chat, on one app each.")
-            .default("false"),
+        Key::strings("rooms", "The rooms in which the role applies. Without it, the role applies in every room."),
+        Key::boolean(
+            "grant_in_chat",
+            "Whether admins and the owners of an app can grant the role on that app in chat.",
+        )
+        .default("false"),
     ],
 };
 
-/// Reads the admins, and the room that receives reports of changes of rights.
+/// Reads `[people]`. Returns the ids of the admins, and the room that receives reports of changed rights.
 pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {
     let Some(mut people) = root.table("people") else { return (Vec::new(), None) };
     let listed = people.strings("admins").map(|admins| admins.value).unwrap_or_default();
@@ -56,10 +59,10 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     for admin in listed {
         match members.member(&people, &admin) {
             Some(Member::Person(id)) => admins.push(id),
-            // `everyone`, a group or a room cannot be admin: only the file may determine the admins.
+            // The file alone must determine the admins, so groups and rooms are not allowed.
             Some(_) => people.problem(
                 &admin.at,
-                format!("`{}` cannot be admin", admin.value),
+                format!("`{}` cannot be an admin; only a person can", admin.value),
                 "admins = [\"@alice:example.org\"]".to_owned(),
             ),
             None => {}
@@ -70,7 +73,7 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     (admins, tell)
 }
 
-/// Reads the owners of the apps, by app. Apps without owners are left out.
+/// Returns the owners by app. Apps without owners are left out.
 pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
     let mut all = BTreeMap::new();
     for app in catalog.apps() {
@@ -79,7 +82,7 @@ pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTre
             match members.member(root, owner) {
                 Some(Member::Everyone) => {
                     let fix = "owners = [\"@carol:example.org\", \"group:web\"]".to_owned();
-                    root.problem(&owner.at, "`everyone` cannot own an app", fix);
+                    root.problem(&owner.at, "`everyone` cannot be an owner of an app", fix);
                 }
                 member => owners.extend(member),
             }
@@ -91,7 +94,6 @@ pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTre
     all
 }
 
-/// Reads the roles.
 pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> Vec<Arc<Role>> {
     let mut roles = Vec::new();
     for (name, mut table) in root.tables("role") {
@@ -135,7 +137,7 @@ fn required(table: &mut Table, key: &str, example: &str) -> Vec<Located<String>>
     table.strings(key).map(|list| list.value).unwrap_or_default()
 }
 
-/// Parses patterns. Invalid ones are reported and left out.
+/// Parses patterns such as `deploy*`. Reports and skips invalid ones.
 pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for text in texts {
@@ -147,7 +149,7 @@ pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
     patterns
 }
 
-/// Reports names without `*` that do not exist: a rule with such a name can never match.
+/// Reports names that do not exist, because a rule for such a name never matches. Patterns with `*` are not checked.
 pub(crate) fn check_names<'a>(
     table: &Table,
     what: &str,
@@ -158,7 +160,7 @@ pub(crate) fn check_names<'a>(
         if !name.value.contains('*') && !exist.clone().any(|known| known == name.value) {
             let fix = match nearest(&name.value, exist.clone()) {
                 Some(meant) => format!("\"{meant}\""),
-                None => format!("[{what}.{}]   to have one", name.value),
+                None => format!("[{what}.{}]", name.value),
             };
             table.problem(&name.at, format!("there is no {what} `{}`", name.value), fix);
         }

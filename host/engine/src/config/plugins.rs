@@ -1,4 +1,4 @@
-//! `[plugin.*]`: the files, grants, limits and settings of the plugins.
+//! Reads `[plugin.*]`: the files, grants, limits and settings of the plugins.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,52 +10,56 @@ use crate::{
     policy::Grants,
 };
 
-/// The keys of `[plugin.NAME]`.
 pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME",
-    about: "A plugin, what it is granted, its limits and its settings. A name has up to 32 lower-case letters, digits and dashes.",
+    about: "A plugin with its grants, limits and settings. A name has up to 32 lower-case letters, digits and dashes.",
     keys: &[
-        Key::string("module", "The file of the WebAssembly component, relative to the file that names it.").required(),
+        Key::string(
+            "module",
+            "The file of the WebAssembly component. The path is relative to the configuration file with this key.",
+        )
+        .required(),
         Key::array(
             "allow",
             &ALLOW_KEYS,
-            "The grants. A plugin that imports a call which no grant names does not load.",
+            "The grants. A plugin does not load if it imports a host call without a grant.",
         ),
-        Key::table("limits", &LIMIT_KEYS, "The limits of one run of the plugin. Without the table, the defaults hold."),
+        Key::table(
+            "limits",
+            &LIMIT_KEYS,
+            "The limits of one run of the plugin. Without the table, the defaults apply.",
+        ),
         Key::table("config", &SETTING_KEYS, "The plugin's settings."),
     ],
 };
 
-/// The keys of `[plugin.NAME.limits]`.
 static LIMIT_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.limits",
-    about: "The limits of one run of a plugin: of a command, or of a part of one that a wait ends. A run that reaches one is \
-            stopped, or its call is refused.",
+    about: "The limits of one run of a plugin. A run ends with the command, or earlier when the command waits. The \
+            host stops a run that exceeds a limit, or refuses its host call.",
     keys: &[
         Key::integer("memory_mib", 1, Limits::MOST_MEMORY_MIB as i64, "The memory, in MiB.").default("32"),
-        Key::duration("cpu", "The time on the processor.")
-            .between(Duration::from_millis(10), Duration::from_secs(60))
-            .default("1s"),
+        Key::duration("cpu", "The CPU time.").between(Duration::from_millis(10), Duration::from_secs(60)).default("1s"),
         Key::duration("wall", "The time from the start of the run to its end.")
             .between(Duration::from_millis(100), Duration::from_secs(3600))
             .default("30s"),
         Key::integer("calls", 1, 1_000_000, "The number of host calls.").default("1000"),
-        Key::integer("acts", 0, 1_000, "The number of effects: acting calls that were allowed.").default("16"),
-        Key::integer("bytes_out_kib", 1, 1 << 20, "The size of what the plugin hands to the host, in KiB.")
+        Key::integer("acts", 0, 1_000, "The number of effects: allowed host calls that change something.")
+            .default("16"),
+        Key::integer("bytes_out_kib", 1, 1 << 20, "The size of all data that the plugin passes to the host, in KiB.")
             .default("1024"),
-        Key::integer("bytes_in_kib", 1, 1 << 20, "The size of what the host hands to the plugin, in KiB.")
+        Key::integer("bytes_in_kib", 1, 1 << 20, "The size of all data that the host passes to the plugin, in KiB.")
             .default("16384"),
     ],
 };
 
-/// The keys of `[plugin.NAME.config]`.
 static SETTING_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.config",
-    about: "The settings of a plugin. The plugin describes which ones it takes; they are checked when it is loaded.",
-    keys: &[Key::any("SETTING", KeyKind::Strings, "The value, or the values, of the setting.")],
+    about: "The settings of a plugin. The plugin declares its settings, and the host checks them when it loads the \
+            plugin.",
+    keys: &[Key::any("SETTING", KeyKind::Strings, "The value or values of the setting.")],
 };
 
-/// Reads all plugins, in the order of the file.
 pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
     let mut plugins = Vec::new();
     for (name, mut table) in root.tables("plugin") {
@@ -63,8 +67,8 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
         if !is_name(&name.value) {
             table.problem(
                 &name.at,
-                format!("`{}` is no name for a plugin", name.value),
-                "lower case letters, digits and dashes".to_owned(),
+                format!("`{}` is not a valid name for a plugin", name.value),
+                "a name of up to 32 lower-case letters, digits and dashes".to_owned(),
             );
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));

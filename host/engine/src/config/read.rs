@@ -1,4 +1,4 @@
-//! Reads the whole configuration. A table is read after the tables whose names it refers to.
+//! Reads the whole configuration, each table after the tables whose names it uses.
 
 use std::{
     collections::BTreeSet,
@@ -31,76 +31,81 @@ use crate::{
     trigger::Triggers,
 };
 
-/// The top-level keys.
 pub(crate) static FILE_KEYS: TableKeys = TableKeys {
     path: "",
-    about: "The keys of the file itself. What has a name is a table with that name; rules without a name are lists of tables.",
+    about: "The top-level keys. Things with a name are tables, such as `[app.cms]`. Rules without a name are lists of \
+            tables, such as `[[freeze]]`.",
     keys: &[
         Key::strings(
             "include",
-            "Patterns for other files, relative to the main file, which bring apps, roles, plugins and other tables with names of \
-             their own. `*` is allowed in the last part. It stands in the main file only.",
+            "Patterns for more configuration files, relative to the main file. Included files can add apps, roles, \
+             plugins and other tables, but cannot extend a table of another file. `*` is allowed in the file name. \
+             The key is allowed only in the main file.",
         ),
         Key::table("store", &STORE_KEYS, "The database, and how long finished jobs are kept."),
-        Key::tables("bot", &bots::BOT_KEYS, "The identities of the host.").required(),
-        Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that is told of changes of rights."),
+        Key::tables("bot", &bots::BOT_KEYS, "The bots of the host.").required(),
+        Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that gets reports of changed rights."),
         Key::tables("person", &members::PERSON_KEYS, "People with several ids."),
-        Key::tables("group", &members::GROUP_KEYS, "Groups whose members something else maintains."),
-        Key::tables("machine", &members::MACHINE_KEYS, "Members without a person."),
-        Key::tables("role", &people::ROLE_KEYS, "Who can run what, where."),
-        Key::tables("environment", &apps::ENVIRONMENT_KEYS, "The environments, in their order."),
+        Key::tables("group", &members::GROUP_KEYS, "Groups of people whose members are listed in files."),
+        Key::tables("machine", &members::MACHINE_KEYS, "Machine accounts for schedules and webhooks."),
+        Key::tables(
+            "role",
+            &people::ROLE_KEYS,
+            "The roles: which members can run which commands on which apps and environments.",
+        ),
+        Key::tables("environment", &apps::ENVIRONMENT_KEYS, "The environments. Commands list them in this order."),
         Key::tables("app", &apps::APP_KEYS, "The apps and their pipelines."),
         Key::tables("pipelines", &apps::PIPELINES_KEYS, "Pipeline systems other than local commands."),
-        Key::tables("plugin", &plugins::PLUGIN_KEYS, "The plugins and what they are granted."),
+        Key::tables("plugin", &plugins::PLUGIN_KEYS, "The plugins with their grants."),
         Key::array("approval", &approvals::APPROVAL_KEYS, "Rules that hold effects until other people approve them."),
-        Key::array("freeze", &freezes::FREEZE_KEYS, "Recurring windows in which no effect begins."),
-        Key::array("expect", &expect::EXPECT_KEYS, "Tests of the rules."),
+        Key::array("freeze", &freezes::FREEZE_KEYS, "Recurring windows in which jobs cannot begin effects."),
+        Key::array("expect", &expect::EXPECT_KEYS, "Tests of the access rules."),
         Key::array("alias", &triggers::ALIAS_KEYS, "Short forms of commands."),
         Key::array("say", &triggers::SAY_KEYS, "Fixed answers."),
         Key::array("listen", &triggers::LISTEN_KEYS, "Patterns in messages that start a query."),
-        Key::array("schedule", &triggers::SCHEDULE_KEYS, "Commands that the clock starts."),
+        Key::array("schedule", &triggers::SCHEDULE_KEYS, "Commands that start at scheduled times."),
         Key::array("hook", &hooks::HOOK_KEYS, "Commands that an HTTP request starts."),
-        Key::array("notify", &notices::NOTIFY_KEYS, "Notices to rooms."),
-        Key::table("http", &http::HTTP_KEYS, "The listener for webhooks, health and metrics."),
+        Key::array("notify", &notices::NOTIFY_KEYS, "Notifications to rooms."),
+        Key::table("http", &http::HTTP_KEYS, "The HTTP listener for webhooks, health and metrics."),
     ],
 };
 
-/// The keys of `[store]`.
 static STORE_KEYS: TableKeys = TableKeys {
     path: "store",
-    about: "The database. It stands in the main file only.",
+    about: "The database. The table is allowed only in the main file.",
     keys: &[
         Key::string(
             "url",
-            "The file of the SQLite database, as `sqlite:PATH`, relative to the main file. Its folder is the state folder.",
+            "The SQLite database, as `sqlite:PATH`. The path is relative to the main file. The folder of the database \
+             is the state folder.",
         )
-        .default(DEFAULT_STORE),
+        .default(Config::DEFAULT_STORE),
         Key::duration("keep", "How long finished jobs and their journals are kept. Releases are kept for ever.")
             .between(SHORTEST_KEEP, Duration::MAX)
             .default("90d"),
     ],
 };
 
-/// The adapters and capabilities of a build.
+/// The adapters and capabilities of a program.
 #[derive(Default)]
 pub(crate) struct Registry {
-    /// The chat networks. The name of each one is also the name of its account tables in `[bot.NAME]`.
+    /// The chat networks. The name of a network is also the name of its account table in `[bot.NAME]`.
     pub chats: Vec<Arc<dyn ChatFactory>>,
-    /// The chat networks that exist but are not in this build, for a better problem text.
+    /// Known chat networks that this build does not include. The problem about their account tables names the cargo
+    /// feature.
     pub left_out: Vec<&'static str>,
-    /// Whether this build has no HTTP listener.
+    /// Whether this build does not include the HTTP listener.
     pub no_http: bool,
-    /// The capabilities: host calls in addition to those of the contract.
+    /// The host calls that the program adds to those of the contract.
     pub capabilities: Vec<Arc<dyn Capability>>,
-    /// The kinds of pipeline systems.
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
 
 impl Registry {
-    /// The host calls of the contract and of all capabilities.
+    /// Returns the host calls of the contract and of all capabilities.
     ///
     /// # Errors
-    /// One line: two calls have the same name, or a name is not `interface.function`.
+    /// Two calls have the same name, or a name is not `interface.function`.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         HostCalls::new(
             [&Contract as &dyn Capability].into_iter().chain(self.capabilities.iter().map(|capability| &**capability)),
@@ -108,38 +113,33 @@ impl Registry {
     }
 }
 
-/// A configuration that was read without problems. It holds no connections. Returned by
-/// [`EngineBuilder::read`](crate::EngineBuilder::read).
+/// A valid configuration, without connections. Returned by [`EngineBuilder::read`](crate::EngineBuilder::read).
 ///
 /// ```
 /// use std::path::Path;
 /// use wardroom::prelude::*;
 ///
-/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
+/// let builder = Engine::builder().chat(MemoryChat::new(ChatFeatures::PLAIN));
 /// let config: Config = builder.read_text("[bot.marvin.memory]", Path::new("."))?;
 /// assert_eq!(config.store().value, "sqlite:state/wardroom.db");
 /// # Ok::<(), wardroom::engine::ConfigError>(())
 /// ```
 pub struct Config {
     pub(crate) folder: PathBuf,
-    /// The value of `[store] url`.
+    /// `[store] url`, for example `sqlite:state/wardroom.db`.
     pub(crate) store: Located<String>,
-    /// `[store] keep`: the retention period.
+    /// `[store] keep`: the retention period of finished jobs.
     pub(crate) keep: Duration,
     /// The bots that run in this process, in the order of the file; at least one.
     pub(crate) bots: Vec<BotConfig>,
-    /// The accounts of bots that do not run in this process ([`Config::only`]).
+    /// The accounts of the bots that [`Config::only`] excluded from this process.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     pub(crate) catalog: Catalog,
-    /// The pipeline backends, not yet connected.
     pub(crate) backends: Backends,
     pub(crate) policy: Policy,
     pub(crate) approvals: Vec<Approval>,
-    /// The freeze windows, in the order of the file.
     pub(crate) freezes: Vec<Window>,
-    /// Every host call that plugins can make.
     pub(crate) calls: Arc<HostCalls>,
-    /// The plugins, in the order of the file.
     pub(crate) plugins: Vec<PluginConfig>,
     pub(crate) triggers: Triggers,
     pub(crate) notices: Notices,
@@ -148,26 +148,29 @@ pub struct Config {
 }
 
 impl Config {
-    /// The folder of the file. Paths in the file are relative to it.
+    /// The URL of the database of a host without `[store] url`.
+    pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
+
+    /// The absolute folder of the main file. Relative paths in the file start from it.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The value of `[store] url`, with its position in the file.
+    /// The value of `[store] url`, for example `sqlite:state/wardroom.db`, with its position in the file.
     pub fn store(&self) -> &Located<String> {
         &self.store
     }
 
-    /// The table `[http]`, if there is one.
+    /// The settings of `[http]`; `None` if the host has no HTTP listener.
     pub fn http(&self) -> Option<&HttpConfig> {
         self.http.as_ref()
     }
 
-    /// Restricts the engine to one bot. The names and environments of the other bots stay known. Returns the rooms to
-    /// which notices and reports go and which only accounts of other bots name. Messages to them will fail.
+    /// Restricts the engine to one bot. Rules can still name the other bots and their environments. Returns the rooms
+    /// of apps, notifications and reports that only the other bots' accounts name: messages to these rooms will fail.
     ///
     /// # Errors
-    /// There is no bot of that name. The error is the nearest name, if one is similar.
+    /// The configuration does not have this bot. The error is a bot with a similar name, if there is one.
     pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
@@ -189,7 +192,7 @@ impl Config {
         Ok(rooms)
     }
 
-    /// The rooms of apps, notices and reports, each once.
+    /// Returns the rooms of apps, notifications and reports, each once.
     fn rooms(&self) -> impl Iterator<Item = &RoomName> {
         let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
         let notices = self.notices.iter().map(|notice| &notice.room);
@@ -197,7 +200,7 @@ impl Config {
         rooms.chain(&self.policy.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Whether a bot runs a trigger with this room and this optional `bot` key.
+    /// Whether a bot runs a trigger with this `room` and this optional `bot`.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
         let names = |known: &&BotConfig| known.names(room);
         match named {
@@ -211,38 +214,37 @@ impl Config {
     }
 }
 
-/// The default of `[store] url`.
-pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
-
-/// The values that a program needs before it can create adapters. Returned by [`peek`].
+/// Parts of a configuration file that a program reads before it creates the adapters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek {
-    /// The value of `[store] url`.
+    /// The value of `[store] url`, or [`Config::DEFAULT_STORE`].
     pub store: String,
-    /// The names of the tables in all `[bot.*]`: the chat networks in use.
+    /// The names of the account tables of all bots, such as `matrix`. A name can occur twice.
     pub networks: Vec<String>,
 }
 
-/// Reads the database URL and the chat networks of a file. Problems are ignored here; reading the configuration reports
-/// them.
-pub fn peek(path: &Path) -> Peek {
-    let problems = Problems::default();
-    let mut peek = Peek { store: DEFAULT_STORE.to_owned(), networks: Vec::new() };
-    let Some(tree) = include::load(path, &problems) else { return peek };
-    let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(PathBuf::new()));
-    if let Some(url) = root.table("store").and_then(|mut store| store.string("url")) {
-        peek.store = url.value;
+impl Peek {
+    /// Reads the database URL and the chat networks of a file. Ignores problems;
+    /// [`EngineBuilder::read`](crate::EngineBuilder::read) reports them.
+    pub fn read(path: &Path) -> Self {
+        let problems = Problems::default();
+        let mut peek = Self { store: Config::DEFAULT_STORE.to_owned(), networks: Vec::new() };
+        let Some(tree) = include::load(path, &problems) else { return peek };
+        let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(PathBuf::new()));
+        if let Some(url) = root.table("store").and_then(|mut store| store.string("url")) {
+            peek.store = url.value;
+        }
+        for (_, bot) in root.tables("bot") {
+            peek.networks.extend(bot.table_keys());
+        }
+        peek
     }
-    for (_, bot) in root.tables("bot") {
-        peek.networks.extend(bot.table_keys());
-    }
-    peek
 }
 
 /// Reads a configuration file and the files that it includes.
 ///
 /// # Errors
-/// All problems, by file and line.
+/// All problems, in the order of files and lines.
 pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     match include::load(path, &problems) {
@@ -251,7 +253,7 @@ pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Probl
     }
 }
 
-/// Reads a configuration from the text of its file. `path` is the path that the file would have.
+/// Reads a configuration from the text of its main file. `path` is where the main file would be.
 ///
 /// # Errors
 /// Same as [`read`].
@@ -269,8 +271,8 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
-    // 2. Collect the host calls and the top-level keys of capabilities. A clash is a mistake in the program, so nothing
-    // else is read.
+    // 2. Collect the host calls and the top-level keys of capabilities. Stop at a duplicate name, which is an error in
+    // the program.
     let calls = match registry.calls() {
         Ok(calls) => Arc::new(calls),
         Err(why) => {
@@ -281,7 +283,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     for capability in &registry.capabilities {
         let keys = capability.keys();
         if let Some(key) = keys.iter().find(|key| FILE_KEYS.find(key.name).is_some()) {
-            let message = format!("a capability lists the key `{}`, which is the engine's own", key.name);
+            let message = format!("a capability adds the key `{}`, which the engine already has", key.name);
             root.problem(&root.at().clone(), message, None);
             return Err(problems.sorted());
         }
@@ -290,7 +292,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         part.finish();
         root.add_keys(keys);
     }
-    // 3. Read the tables, each one after the tables that it refers to.
+    // 3. Read the tables, each after the tables whose names it uses.
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
@@ -308,7 +310,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let notices = notices::read(&mut root, &catalog, &members);
     let triggers = triggers::read(&mut root, &members, &bots, &zone);
     let http = http::read(&mut root, &triggers, registry.no_http);
-    // 4. Report unknown keys. Any problem of any table makes the whole read fail.
+    // 4. Report unknown keys, and fail if any table has a problem.
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {
@@ -349,14 +351,14 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     })
 }
 
-/// The shortest retention period. It must exceed the age up to which a message is still handled, because the stored
-/// message deduplicates redeliveries.
+/// The minimum of `[store] keep` and the maximum of `max_age`. Stored messages deduplicate redeliveries, so they must
+/// be kept for longer than late messages are accepted.
 pub(crate) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 fn store(root: &mut Table) -> (Located<String>, Duration) {
     let at = root.at_key("store");
     let mut table = root.table_or_empty("store");
-    let url = table.string("url").unwrap_or(Located { value: DEFAULT_STORE.to_owned(), at });
+    let url = table.string("url").unwrap_or(Located { value: Config::DEFAULT_STORE.to_owned(), at });
     let keep = table.duration_or_default("keep");
     table.finish();
     (url, keep)

@@ -1,6 +1,6 @@
-//! Every key of `plugins.toml` with the adapters of a build, and the reference page generated from them.
+//! Lists every key of `plugins.toml` with the adapters of a build, and generates the reference page.
 //!
-//! Not here: the keys. Each table's keys are a constant above the function that reads it.
+//! Not here: the keys of the tables. They are constants in the modules that read the tables.
 
 use std::fmt::Write as _;
 
@@ -11,23 +11,23 @@ use super::{
 };
 use crate::base::{Key, KeyKind, Presence, TableKeys, find_key};
 
-/// The section of one table.
+/// One table of `plugins.toml` on the reference page.
 #[derive(Debug, Clone)]
-pub struct Section {
-    /// The path in the table's [`TableKeys`].
-    pub path: &'static str,
-    /// The heading: `[bot.NAME.matrix]` in backquotes.
-    pub heading: String,
+struct Section {
+    /// The path of the table, for example `bot.NAME.matrix`; empty for the top-level keys.
+    path: &'static str,
+    /// The heading of the section, for example `[bot.NAME.matrix]` in backquotes.
+    heading: String,
     /// The description of the table.
-    pub about: &'static str,
-    /// The keys of the table.
-    pub keys: Vec<Key>,
+    about: &'static str,
+    /// The keys of the table, in the order of the page.
+    keys: Vec<Key>,
 }
 
 /// The keys that adapters and capabilities add.
 struct Added<'r> {
     registry: &'r Registry,
-    /// The attributes of host calls outside the contract.
+    /// The attributes of host calls that are not in the contract.
     attributes: Vec<Key>,
 }
 
@@ -38,7 +38,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Collects the keys with these adapters and capabilities.
+    /// Collects the keys of the engine and of the registered adapters and capabilities.
     ///
     /// # Errors
     /// Same as [`Registry::calls`].
@@ -49,20 +49,14 @@ impl Reference {
         Ok(reference)
     }
 
-    /// The sections, in the order of the page.
-    pub fn sections(&self) -> &[Section] {
-        &self.sections
-    }
-
-    /// Finds a key by name. `path` is the one in the table's [`TableKeys`].
+    /// Finds a key by the path of its table and its name, for example `bot.NAME` and `prefix`.
     pub fn find(&self, path: &str, name: &str) -> Option<Key> {
-        // Several sections can have the same path: the keys of a deployment are split by the kind of its pipeline
-        // system.
+        // The keys of a deployment are in several sections with the same path, one for each kind of pipeline system.
         let sections = self.sections.iter().filter(|section| section.path == path);
         find_key(sections.flat_map(|section| &section.keys), name)
     }
 
-    /// Adds the section of a table and the sections of its subtables. A section that exists is not added again.
+    /// Adds the section of a table and the sections of its subtables, unless they exist.
     fn add(&mut self, heading: String, table: &TableKeys, added: &Added<'_>) {
         if self.sections.iter().any(|section| section.heading == heading) {
             return;
@@ -84,7 +78,7 @@ impl Reference {
                 _ => continue,
             };
             if !own.keys.is_empty() {
-                // These keys have their own section, because only tables of this kind have them.
+                // The keys of a kind have their own section, because they are valid only for pipelines of this kind.
                 let heading = format!("`[{}]` of the kind `{}`", table.path, factory.kind());
                 let keys = own.keys.to_vec();
                 self.sections.push(Section { path: table.path, heading, about: own.about, keys });
@@ -101,7 +95,7 @@ impl Reference {
         }
     }
 
-    /// The page's sections as Markdown, each with a table of its keys.
+    /// Renders the sections as Markdown, each with a table of its keys.
     pub fn markdown(&self) -> String {
         let mut page = String::new();
         for section in &self.sections {
@@ -131,11 +125,11 @@ fn name(key: &Key) -> String {
     if key.any_name { format!("*{}* (any name)", key.name) } else { format!("`{}`", key.name) }
 }
 
-/// The type of a key, with a link to the section of its subtable.
+/// Returns the type of a key as Markdown, with a link to the section of its subtable.
 fn kind(key: &Key) -> String {
     let described = key.kind.describe();
     let Some(below) = key.kind.below() else { return described };
-    // mdBook derives the anchor of a heading in the same way.
+    // mdBook creates the anchor of a heading in the same way.
     let anchor: String = below.path.chars().filter(|letter| letter.is_alphanumeric() || *letter == '_').collect();
     format!("[{described}](#{})", anchor.to_lowercase())
 }
@@ -159,7 +153,7 @@ mod tests {
     #[test]
     fn every_key_has_a_meaning_and_every_default_fits() {
         let registry = Registry::default();
-        for section in Reference::new(&registry).unwrap().sections() {
+        for section in Reference::new(&registry).unwrap().sections {
             assert!(!section.about.is_empty(), "{}", section.heading);
             for key in &section.keys {
                 assert!(!key.about.is_empty(), "{} {}", section.heading, key.name);

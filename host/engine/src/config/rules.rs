@@ -1,4 +1,4 @@
-//! `[[plugin.NAME.allow]]`: the grants of one plugin.
+//! Reads `[[plugin.NAME.allow]]`: the grants of one plugin.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::{
     policy::{Allow, Scope},
 };
 
-/// The keys for the attributes of the contract's host calls.
+/// The keys for attributes of the contract's host calls. Grants and approval rules have them.
 pub(crate) const ATTRIBUTES: [Key; 8] = [
     Key::strings("app", "Patterns for the app. Without it, any app."),
     Key::strings("environment", "Patterns for the environment. Without it, any environment."),
@@ -18,19 +18,22 @@ pub(crate) const ATTRIBUTES: [Key; 8] = [
         "pipeline",
         "Patterns for the name of the pipeline, for example `cms/staging`. Without it, any pipeline.",
     ),
-    Key::strings("parameter", "Patterns for the values of the pipeline's other parameters. Without it, any values."),
+    Key::strings(
+        "parameter",
+        "Patterns for the values of the pipeline parameters other than app, environment and version. Without it, any \
+         value.",
+    ),
     Key::strings("key", "Patterns for the key in the plugin's own store. Without it, any key."),
-    Key::strings("person", "Patterns for the id of the person that the call is about. Without it, anybody."),
-    Key::strings("role", "Patterns for the role that the call is about. Without it, any role."),
+    Key::strings("person", "Patterns for the id of the person in the host call's arguments. Without it, any person."),
+    Key::strings("role", "Patterns for the role in the host call's arguments. Without it, any role."),
 ];
 
-/// The keys of `[[plugin.NAME.allow]]`.
 pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.allow",
-    about: "A grant: the plugin can make these host calls if all values of each attribute that the rule names match. A named \
-            attribute that the call does not have never matches, and an empty list matches nothing.",
+    about: "A grant: the plugin can make these host calls if every attribute in the grant has only values that match. \
+            A grant does not apply to a host call without one of its attributes. An empty list matches nothing.",
     keys: &[
-        Key::strings("call", "The host calls that are granted, as patterns: `pipelines.trigger`, `catalog.*`.")
+        Key::strings("call", "Patterns for the granted host calls, for example `pipelines.trigger` or `catalog.*`.")
             .required(),
         ATTRIBUTES[0],
         ATTRIBUTES[1],
@@ -40,22 +43,23 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
         ATTRIBUTES[5],
         ATTRIBUTES[6],
         ATTRIBUTES[7],
-        Key::strings("command", "Patterns for the plugin's commands that the grant is for. Without it, all of them."),
+        Key::strings("command", "Patterns for the plugin's commands that can use the grant. Without it, all commands."),
         Key::strings(
             "beyond",
-            "The attributes that may differ from what was typed: `app`, `environment`, `version`, `parameter`. Without it, none may.",
+            "The attributes whose values may differ from the typed arguments: `app`, `environment`, `version`, \
+             `parameter`. Without it, all must be as typed.",
         ),
     ],
 };
 
-/// The keys for the attributes of host calls outside the contract.
+/// Returns the keys for attributes of host calls that are not in the contract.
 pub(crate) fn named_attributes(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
-    let about = "Patterns for this attribute of calls outside the contract. Without it, any value.";
+    let about = "Patterns for an attribute that a capability defines. Without it, any value.";
     named.map(|attribute| Key::strings(attribute.as_str(), about)).collect()
 }
 
-/// Reads one grant. A grant without a valid call gives `None`.
+/// Reads one grant. Returns `None` if its `call` has no valid pattern.
 pub(crate) fn allow(
     mut table: Table,
     plugin: &str,
@@ -88,7 +92,7 @@ pub(crate) fn allow(
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
-/// The rows of the call table that a grant's `call` matches. A text without a match is reported.
+/// Returns the host calls that a grant's `call` matches. Reports patterns without a match.
 fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
     let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {
@@ -96,7 +100,7 @@ fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) 
         let hits: Vec<&CallSpec> = all.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
             let fix = nearest(&text.value, all.iter().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
-            table.problem(&text.at, format!("there is no call `{}`", text.value), fix);
+            table.problem(&text.at, format!("no host call matches `{}`", text.value), fix);
         }
         rows.extend(hits);
     }
@@ -113,14 +117,17 @@ fn limit(
     let name = attribute.as_str();
     let at = table.at_key(name);
     let Some(values) = table.strings(name) else { return };
-    // A rule never permits a call that lacks one of its attributes, so such a call is reported.
+    // A grant never permits a host call that does not have all attributes of the grant. Report such host calls.
     for row in rows {
         if !row.attributes.contains(&attribute) {
             let has: Vec<&str> = row.attributes.iter().map(|attribute| attribute.as_str()).collect();
             let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
-            let message =
-                format!("{} has no attribute `{name}` (it has: {has}), so this rule never permits it", row.name);
-            table.problem(&at, message, Some(format!("a rule of its own for {}, without `{name}`", row.name)));
+            let message = format!(
+                "the host call `{}` does not have the attribute `{name}` (its attributes: {has}), so the grant never \
+                     permits the call",
+                row.name
+            );
+            table.problem(&at, message, Some(format!("a separate grant for {}, without `{name}`", row.name)));
         }
     }
     match attribute {
@@ -144,7 +151,11 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
     const EXAMPLE: &str = "beyond = [\"version\"]";
     let Some(names) = table.strings("beyond") else { return BTreeSet::new() };
     if !rows.iter().any(|row| row.kind == CallKind::Acts) {
-        table.problem(&names.at, "`beyond` is for calls that act, and this rule names none", None);
+        table.problem(
+            &names.at,
+            "`beyond` applies only to host calls that have effects, and the grant allows none",
+            None,
+        );
     }
     let mut beyond = BTreeSet::new();
     for name in names.value {
@@ -154,7 +165,7 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
             }
             _ => {
                 let message =
-                    format!("`{}` is nothing that people type: app, environment, version, parameter", name.value);
+                    format!("`{}` is not allowed in `beyond`, only: app, environment, version, parameter", name.value);
                 table.problem(&name.at, message, EXAMPLE.to_owned());
             }
         }

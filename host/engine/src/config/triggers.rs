@@ -1,7 +1,7 @@
-//! `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`: the triggers of commands.
+//! Reads the triggers of commands: `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`.
 //!
-//! Not here: the authentication of hooks and the values that they capture (`hooks`). Whether the commands exist is
-//! checked when the plugins are loaded ([`crate::engine::Review::problems`]).
+//! Not here: the authentication and the captured values of hooks (`hooks`), and the check that the commands exist,
+//! which needs the loaded plugins ([`crate::engine::Review::problems`]).
 
 use jiff::tz::TimeZone;
 use regex::RegexBuilder;
@@ -14,65 +14,69 @@ use crate::{
     trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
 };
 
-/// The key `as` of schedules and hooks.
-pub(crate) const AS: Key = Key::string("as", "The `[machine.NAME]` with whose rights the command runs.").required();
-/// The key `room` of schedules and hooks.
-pub(crate) const ROOM: Key = Key::string("room", "The room where the command and its answer appear.").required();
-/// The key `bot` of schedules and hooks.
+// Keys of both `[[schedule]]` and `[[hook]]`.
+pub(crate) const AS: Key =
+    Key::string("as", "The machine, that is the `NAME` of a `[machine.NAME]`. The command runs with its rights.")
+        .required();
+pub(crate) const ROOM: Key = Key::string("room", "The room that shows the command and its answer.").required();
 pub(crate) const BOT: Key = Key::string(
     "bot",
-    "The bot that runs the command. Without it, the one whose table names the room; it is needed only if there are several bots \
-     and none names it.",
+    "The bot that runs the command. Without it, the bot whose account table names the room. It is required only if \
+     there are several bots and no account table names the room.",
 );
 
-/// The keys of `[[alias]]`.
 pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
     path: "alias",
     about: "A short form of a command. It runs with the rights of the person who types it.",
     keys: &[
-        Key::string("typed", "The words that are typed. Words in capitals are placeholders, and the first word is none.")
-            .required(),
+        Key::string(
+            "typed",
+            "The short form, for example `ship VERSION`. Words in capitals are placeholders. The first word cannot be \
+             a placeholder.",
+        )
+        .required(),
         Key::string(
             "command",
-            "The command. A placeholder such as `{VERSION}` is a whole argument of it, and each placeholder is used once.",
+            "The command. A placeholder such as `{VERSION}` stands for a whole argument. Each placeholder of `typed` \
+             is used once.",
         )
         .required(),
     ],
 };
 
-/// The keys of `[[say]]`.
 pub(crate) static SAY_KEYS: TableKeys = TableKeys {
     path: "say",
-    about: "A fixed answer to a line that a person types.",
+    about: "A fixed answer to a fixed line.",
     keys: &[
-        Key::string("typed", "The words that are typed.").required(),
+        Key::string("typed", "The line that a person types, for example `oncall`.").required(),
         Key::string("text", "The answer.").required(),
     ],
 };
 
-/// The keys of `[[listen]]`.
 pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     path: "listen",
-    about: "A pattern in what people say to each other that starts a query, with the rights of the person who said it.",
+    about: "A pattern that starts a query when a message that is not addressed to the bot contains it. The query runs \
+            with the rights of the sender.",
     keys: &[
         Key::string(
             "pattern",
-            "A regular expression that is searched in each message. Its named groups fill the placeholders.",
+            "A regular expression that matches a part of the message. Its named groups provide the values of the \
+             placeholders.",
         )
         .required(),
-        Key::string("command", "The query. A placeholder such as `{app}` is a whole argument of it.").required(),
-        Key::strings("rooms", "The rooms whose messages are searched. Without it, all rooms."),
+        Key::string("command", "The query. A placeholder such as `{app}` stands for a whole argument.").required(),
+        Key::strings("rooms", "The rooms in which the rule applies. Without it, all rooms."),
     ],
 };
 
-/// The keys of `[[schedule]]`.
 pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     path: "schedule",
-    about: "A command that the clock starts, with the rights of a machine. Each time fires once, also over restarts.",
+    about: "A command that starts at scheduled times, with the rights of a machine. It starts once for each time, \
+            also after a restart.",
     keys: &[
-        Key::string("name", "The name: up to 64 lower-case letters, digits, `-` and `_`. Each schedule has its own.").required(),
+        Key::string("name", "The unique name: up to 64 lower-case letters, digits, `-` and `_`.").required(),
         Key::string("cron", "The times, as cron: minute, hour, day of month, month, weekday.").required(),
-        Key::string("time_zone", "The time zone of `cron`. Without it, the first bot's."),
+        Key::string("time_zone", "The time zone of `cron`. Without it, the time zone of the first bot."),
         Key::string("command", "The command, without placeholders.").required(),
         AS,
         ROOM,
@@ -80,18 +84,18 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
         Key::choice(
             "missed",
             &["skip", "last"],
-            "What happens after downtime: `skip` runs only the latest missed time, and only if it is younger than the bot's \
-             `max_age`; `last` runs the latest missed time however old it is.",
+            "What happens after downtime: `skip` runs only the latest missed time, and only if it is younger than the \
+             bot's `max_age`; `last` runs the latest missed time however old it is.",
         )
         .default("skip"),
     ],
 };
 
-/// Reads all triggers. `zone` is the default time zone.
+/// Reads all triggers. `zone` is the default time zone of schedules.
 pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Triggers {
     let mut triggers = Triggers {
         aliases: root.array("alias").into_iter().filter_map(alias).collect(),
-        said: root.array("say").into_iter().filter_map(fixed_answer).collect(),
+        fixed_answers: root.array("say").into_iter().filter_map(fixed_answer).collect(),
         listens: root.array("listen").into_iter().filter_map(|table| listen(table, members)).collect(),
         ..Triggers::default()
     };
@@ -105,13 +109,13 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], 
     triggers
 }
 
-/// Reports aliases and fixed answers that are typed in the same way.
+/// Reports aliases and fixed answers that the same line would start.
 fn check_duplicates(root: &Table, triggers: &Triggers) {
     let aliases = triggers.aliases.iter().map(|alias| (&alias.typed, &alias.at));
-    let said = triggers.said.iter().map(|said| (&said.typed, &said.at));
-    let all: Vec<_> = aliases.chain(said).collect();
+    let answers = triggers.fixed_answers.iter().map(|answer| (&answer.typed, &answer.at));
+    let all: Vec<_> = aliases.chain(answers).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
-        // A placeholder matches any word, so all placeholders are equal here.
+        // A placeholder matches any word, so two lines that differ only in placeholders are equal.
         let form = |typed: &[String]| {
             typed
                 .iter()
@@ -119,7 +123,7 @@ fn check_duplicates(root: &Table, triggers: &Triggers) {
                 .collect::<Vec<String>>()
         };
         if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
-            root.problem(at, format!("`{}` is typed as in {other} already", typed.join(" ")), None);
+            root.problem(at, format!("`{}` is already the typed line in {other}", typed.join(" ")), None);
         }
     }
 }
@@ -133,10 +137,10 @@ fn alias(mut table: Table) -> Option<Alias> {
         check_placeholders(&table, command, typed.iter().filter(|word| is_placeholder(word)).map(String::as_str));
         for word in typed.iter().filter(|word| is_placeholder(word)) {
             if typed.iter().filter(|other| *other == word).count() > 1 {
-                table.problem(&at, format!("`{word}` stands there twice"), None);
+                table.problem(&at, format!("the placeholder `{word}` is twice in `typed`"), None);
             } else if !command.placeholders().any(|name| name == word) {
                 let fix = format!("command = \"{} {{{word}}}\"", command.as_str());
-                table.problem(&at, format!("what is typed for `{word}` is not used"), fix);
+                table.problem(&at, format!("the placeholder `{word}` is not used in `command`"), fix);
             }
         }
     }
@@ -153,12 +157,14 @@ fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {
     Some(FixedAnswer { at, typed: typed?, text: answer?.value })
 }
 
-/// Splits the `typed` line of an alias or fixed answer into words. A line that begins with a placeholder is reported.
+/// Splits `typed` into words. Reports a line without words, with an open quote, or with a placeholder as its first
+/// word.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
     match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
         Some(words) => Some(words),
         None => {
-            let message = format!("`{}` is nothing that can be typed", crate::base::clean(&text.value));
+            let message =
+                format!("`{}` does not begin with a word that a person can type", crate::base::clean(&text.value));
             table.problem(&text.at, message, "typed = \"restart HOST\"".to_owned());
             None
         }
@@ -179,7 +185,7 @@ fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
             let error = error.to_string();
             let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             let fix = format!("pattern = {PATTERN}");
-            table.problem(&text.at, format!("`pattern` is no regular expression: {why}"), fix);
+            table.problem(&text.at, format!("`pattern` is not a valid regular expression: {why}"), fix);
             None
         }
     });
@@ -231,7 +237,7 @@ fn schedule(
     })
 }
 
-/// Reads `as`, `room` and `bot`. The bot is `Some(None)` if the key is left out, and `None` if it is invalid.
+/// Reads `as`, `room` and `bot`. The third value is `Some(None)` without `bot`, and `None` if `bot` is invalid.
 pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,
@@ -259,23 +265,24 @@ pub(crate) fn machine_room_and_bot(
         && !bots.iter().any(|bot| bot.names(room))
     {
         let at = table.at_key("room");
-        let message = format!("no identity's table names the room `{room}`, so it is not known which one acts there");
+        let message =
+            format!("no bot's account table names the room `{room}`, so the bot that runs the command is unknown");
         table.problem(&at, message, format!("bot = \"{}\"", first.identity.name));
     }
     (machine, room, bot)
 }
 
-/// Reads a required `name`, which becomes part of a path and of event ids. A name in `others` is taken.
+/// Reads the required `name`, which becomes part of a URL or of event ids. Reports a name that is also in `others`.
 pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
     let text = table.required_string("name", &format!("\"{example}\""))?;
     let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';
     if text.value.is_empty() || text.value.len() > 64 || !text.value.bytes().all(known) {
-        let message = "`name` is made of lower case letters, digits, `-` and `_`";
+        let message = "`name` must have 1 to 64 lower-case letters, digits, `-` and `_`";
         table.problem(&text.at, message, format!("name = \"{example}\""));
         return None;
     }
     if others.any(|other| other == text.value) {
-        let message = format!("[[{}]] `{}` is there already", table.path(), text.value);
+        let message = format!("another [[{}]] already has the name `{}`", table.path(), text.value);
         table.problem(&text.at, message, None);
         return None;
     }
@@ -293,7 +300,7 @@ pub(crate) fn template(table: &mut Table, example: &str) -> Option<CommandTempla
     }
 }
 
-/// Reports placeholders of a command that have no value. `values` are the names of the values.
+/// Reports placeholders of a command that are not in `values`.
 pub(crate) fn check_placeholders<'a>(table: &Table, command: &CommandTemplate, values: impl Iterator<Item = &'a str>) {
     let values: Vec<&str> = values.collect();
     for name in command.placeholders().filter(|name| !values.contains(name)) {

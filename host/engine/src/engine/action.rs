@@ -1,21 +1,21 @@
-//! Opens a job for an action of a plugin.
+//! Opens the job of an action.
 
 use std::sync::Arc;
 
 use super::host::Host;
 use crate::{
-    hostcall::{Plugin, opening, shown_in},
+    hostcall::{Plugin, new_job, shown_in},
     job::first_card,
     messaging::ACKNOWLEDGED,
     policy::Authorized,
     store::{JobPhase, JobStatus, StoreError, Write},
 };
 
-/// How many times a new random job id is tried after a failed write. A write fails if the id is already in use.
+/// The maximum number of retries with a new random job id. A write fails if the id is already in use.
 const MAX_ID_DRAWS: u32 = 8;
 
 impl Host {
-    /// Opens a job and dispatches it. The same transaction marks the message as handled.
+    /// Opens a job and starts it. The same transaction marks the message as handled.
     pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<Plugin>,
@@ -28,7 +28,7 @@ impl Host {
             let now = self.context.clock.now();
             let status = JobStatus { phase: JobPhase::Running, about: String::new(), since: now, wake: None };
             let given = (plugin.settings.to_vec(), plugin.limits);
-            let (row, entry) = opening(&self.context, &plugin, given, &authorized, None, shown.clone(), status);
+            let (row, entry) = new_job(&self.context, &plugin, given, &authorized, None, shown.clone(), status);
             let mut writes = vec![
                 Write::Open(row.clone()),
                 Write::Append(entry),
@@ -39,7 +39,7 @@ impl Host {
             writes.extend(shown.iter().map(|room| room.opened(&row)));
             match self.context.store.commit(writes).await {
                 Ok(_) => {
-                    self.context.outbox.waiting.became_job(&message.key, &row.id);
+                    self.context.outbox.waiting.link_job(&message.key, &row.id);
                     self.context.outbox.wake();
                     self.jobs.dispatch(row);
                     return Ok(());

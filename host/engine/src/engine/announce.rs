@@ -1,8 +1,8 @@
-//! Triggered commands of schedules and hooks. They enter the inbox like messages, and the room first gets a message
-//! that names the command and its trigger.
+//! Starts the commands of schedules and hooks. A triggered command enters the inbox like a message. The room first gets
+//! an announcement with the trigger and the command, for example `ci (schedule nightly): where cms`.
 //!
-//! Invariant: one transaction stores the inbox row, its announcement and its deduplication key, and the inbox takes an
-//! event only once. So neither a crash nor a redelivery starts a command twice.
+//! Invariant: one transaction stores the inbox row, the announcement and the deduplication key, so neither a crash nor
+//! a redelivery starts a command twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,17 +13,17 @@ use crate::{
     base::{Text, clean},
     messaging::{AccountInbox, Arrival, Destination},
     model::{Person, RoomName},
-    store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_announced},
+    store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_trigger_event},
 };
 
-/// The timeout for the announcement to be sent. After it, the answers go to the room without a thread.
+/// The longest wait for an announcement to be sent. After it, the answers go to the room outside of a thread.
 const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The interval at which the store is polled for the announcement's event id.
+/// The interval between two checks whether the announcement is sent.
 const ANNOUNCEMENT_POLL: Duration = Duration::from_millis(50);
-/// The timeout for resolving a room name with the network.
+/// The timeout of the request that resolves a room name.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The room in which a triggered command is announced and answered, with the inbox of its account.
+/// The room in which a triggered command is announced and answered.
 #[derive(Clone)]
 pub(crate) struct TriggerRoom {
     inbox: Arc<AccountInbox>,
@@ -31,7 +31,6 @@ pub(crate) struct TriggerRoom {
 }
 
 impl TriggerRoom {
-    /// The name of the bot that runs the command.
     pub(crate) fn bot(&self) -> &str {
         &self.inbox.bot
     }
@@ -42,20 +41,19 @@ impl TriggerRoom {
     }
 }
 
-/// A command that a schedule or a hook starts.
 pub(crate) struct TriggeredCommand {
-    /// The event id of its inbox row. It is not an id of the network.
+    /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates the id; it is not an
+    /// event of the network.
     pub(crate) event: String,
-    /// The key by which redeliveries are deduplicated if the room of the trigger can change between them; `None` if the
-    /// event id is enough.
+    /// The key by which the inbox deduplicates the command. `None` if the room and the event id are enough.
     pub(crate) deduplication_key: Option<String>,
-    /// The machine account with whose rights the command runs.
+    /// The machine with whose rights the command runs.
     pub(crate) machine: Person,
-    /// The trigger, with the words of the command.
+    /// The trigger, and the command as words.
     pub(crate) started: TriggerSource,
-    /// The time of the inbox row. A command's age is counted from it.
+    /// The time from which the age of the command is counted.
     pub(crate) at: Timestamp,
-    /// An extra line for the announcement.
+    /// An extra line of the announcement, for example about missed runs.
     pub(crate) note: Option<String>,
 }
 
@@ -64,7 +62,7 @@ impl Host {
     /// not answer within [`ROOM_TIMEOUT`].
     pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
-        // A configured `bot` takes precedence over the bot whose table names the room.
+        // The key `bot` takes precedence over the bot whose account table names the room.
         let name = bot.unwrap_or(&destination.bot);
         let inbox = self.inbox_of(name, &destination.network)?;
         let chat = self.context.outbox.chat(name, &destination.network)?;
@@ -78,8 +76,8 @@ impl Host {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 
-    /// Stores a triggered command in the inbox. `more` is written in the same transaction. Returns `false` if the
-    /// command was a duplicate.
+    /// Stores a triggered command in the inbox, in one transaction with `more`. Returns `false` if the command is a
+    /// duplicate.
     pub(crate) async fn start_triggered(
         &self,
         trigger_room: &TriggerRoom,
@@ -112,7 +110,8 @@ impl Host {
         Ok(new > 0)
     }
 
-    /// Queues a message to a trigger's room, once per `key`. `more` is written in the same transaction.
+    /// Queues a message to the room of a trigger, in one transaction with `more`. A message with a known `key` is not
+    /// sent again.
     pub(crate) async fn send_once(
         &self,
         trigger_room: &TriggerRoom,
@@ -126,11 +125,11 @@ impl Host {
         Ok(())
     }
 
-    /// Sets the thread of a triggered command to its announcement, so that the answers appear below it. Waits up to
-    /// [`ANNOUNCEMENT_TIMEOUT`] until the announcement is sent. On a network without threads, the row is unchanged but
-    /// the wait still keeps the answers behind the announcement.
+    /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns the row
+    /// with the announcement as its thread, so that the answers appear below it. On a network without threads, the row
+    /// is unchanged.
     pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
-        if !is_announced(&row.key.event) || row.thread.is_some() {
+        if !is_trigger_event(&row.key.event) || row.thread.is_some() {
             return row;
         }
         let chat = self.context.outbox.chat(&row.bot, &row.key.network);
@@ -148,7 +147,7 @@ impl Host {
     }
 }
 
-/// The outbox key of a command's announcement.
+/// Returns the outbox key of a command's announcement.
 fn announcement(key: &InboxKey) -> String {
     format!("{}/{}/announced", key.room, key.event)
 }

@@ -1,7 +1,7 @@
-//! Answers without a chat network, for programs that embed the engine.
+//! Answers a message without a chat network, for programs that embed the engine.
 //!
-//! Invariant: a question here passes the same checks as a message from a room, and leaves the same audit record.
-//! Not here: actions. A job posts to a room, so its command must come through [`Engine::inbox`].
+//! Invariant: the message passes the same checks as a message from a room, and leaves the same audit record.
+//! Not here: actions. A job needs a room for its messages, so its command must come through [`Engine::inbox`].
 
 use super::{
     serve::Engine,
@@ -12,28 +12,28 @@ use crate::{
     store::{InboxRow, Write},
 };
 
-/// The reason why [`Engine::ask`] has no answer. Nothing was done.
+/// The error of [`Engine::ask`]. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// The line is not a valid command, or is not permitted, or cannot run now. The text is one line for the person.
+    /// The line is not a valid command, is not permitted, or cannot run now. The text is the message for the person.
     #[error("{0}")]
     Refused(String),
-    /// The command is an action; the text is its name.
-    #[error("`{0}` is an action, and only queries are answered here")]
+    /// The command with this name is an action.
+    #[error("`{0}` is an action, which needs a chat room; only queries and host commands can be answered without one")]
     Action(String),
 }
 
 impl Engine {
-    /// Answers a query of a plugin or a command of the host, as if the message came from a chat network. Parser, rights
-    /// and limits are the same. The audit record is queued, and is stored with the store's next group commit. The
-    /// message is not stored in the inbox, and nothing is sent. Host commands that change something (`cancel`,
-    /// `job ID again`, `release record`) are carried out.
+    /// Answers a query or a host command, with the same parser, rights and limits as for a message from a chat network.
+    /// Host commands that change something, such as `cancel`, `job ID again` and `release record`, are carried out. The
+    /// message is not stored in the inbox, and nothing is sent. The audit record is stored with the store's next group
+    /// commit.
     ///
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
         let verdict = self.host.decide(&message).await;
-        // An action is not started here, so it is not counted.
+        // An action is not started, so it is not counted.
         if !matches!(verdict, Verdict::Action(..)) {
             self.host.commands.count(verdict.outcome());
         }
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+        adapter::{ChatFeatures, MemoryChat, MemoryPipelines},
         model::Person,
         store::{InboxKey, MemoryStore, Store as _},
     };
@@ -84,15 +84,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_is_no_right_and_is_not_taken_for_an_id() {
+    async fn a_display_name_gives_no_rights_and_is_not_an_id() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
         let config = "[people]\nadmins = [\"@alice:example.org\"]\n[bot.hal.memory]\n\
             [environment.staging]\n[app.cms.deploy.staging]\nmemory = true\n";
         std::fs::write(&file, config).unwrap();
         let chat = MemoryChat::new(ChatFeatures::PLAIN);
-        let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
-        let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines);
+        let pipelines = MemoryPipelines::new(None);
+        let builder = Engine::builder().chat(chat.clone()).pipelines(pipelines);
         let config = builder.read(&file).unwrap();
         let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
         // A person whose display name is the admin's id or handle.
@@ -107,30 +107,30 @@ mod tests {
             let answer = engine.ask(say(name, "whoami")).await.unwrap().plain();
             assert!(!answer.contains("admin") && answer.contains("(@eve:example.org)"), "{answer}");
             let Err(NoAnswer::Refused(why)) = engine.ask(say(name, "release record cms staging 1")).await else {
-                panic!("a name is a right")
+                panic!("a display name gives rights")
             };
             assert!(why.starts_with("you may not run `release`"), "{why}");
         }
         let Err(NoAnswer::Refused(why)) = engine.ask(say("alice", "can alice whoami")).await else {
-            panic!("a name is taken for a handle")
+            panic!("a display name is taken for a handle")
         };
-        assert_eq!(why, "Which alice? @alice:example.org, @eve:example.org (alice)");
+        assert_eq!(why, "`alice` matches several people: @alice:example.org, @eve:example.org (alice). Write the id.");
         // An app that the person may not see is reported as unknown, even in a question about another person.
         let Err(NoAnswer::Refused(why)) =
             engine.ask(say("x", "can @alice:example.org release record cms staging 1")).await
         else {
-            panic!("an app is shown to who may not see it")
+            panic!("an app is shown to a person without rights on it")
         };
         assert!(why.starts_with("Unknown app `cms`. Try: "), "{why}");
     }
 
     #[tokio::test]
-    async fn an_answer_and_a_refusal_leave_a_line_and_nothing_else() {
+    async fn an_answer_and_a_refusal_leave_only_an_audit_record() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
         std::fs::write(&file, "[bot.hal.memory]\n").unwrap();
         let chat = MemoryChat::new(ChatFeatures::PLAIN);
-        let builder = Engine::builder().chat(ReadyChat(chat.clone()));
+        let builder = Engine::builder().chat(chat.clone());
         let config = builder.read(&file).unwrap();
         let store = Arc::new(MemoryStore::new());
         let engine = builder.build(config, store.clone()).await.unwrap();

@@ -1,11 +1,12 @@
-//! Builds an engine from a configuration, with the adapters and capabilities of a program.
+//! Builds an engine from a configuration and a program's adapters and capabilities.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -15,7 +16,7 @@ use super::{
     builtin::ReactionQueue,
     health::EndedAdapters,
     host::{BotSettings, Host},
-    review::{InspectedPlugin, Review},
+    review::{InspectedPlugin, Report, Review},
     serve::{Arrival, Engine},
 };
 use crate::{
@@ -42,7 +43,7 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> anyhow::Result<()> {
 /// let chat = MemoryChat::new(ChatFeatures::PLAIN);
-/// let builder = Engine::builder().chat(ReadyChat(chat));
+/// let builder = Engine::builder().chat(chat);
 /// let config = builder.read_text("[bot.marvin.memory]", Path::new("."))?;
 /// let engine = builder.build(config, Arc::new(MemoryStore::new())).await?;
 /// assert_eq!(engine.plugin_count(), 0);
@@ -65,13 +66,13 @@ impl Default for EngineBuilder {
 }
 
 impl Engine {
-    /// Starts with the parts of an engine.
+    /// Returns a builder without adapters and capabilities.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
     }
 }
 
-/// Every problem of a configuration, in the order of the files.
+/// The problems of a configuration, in the order of files and lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -84,56 +85,56 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The reason why an engine cannot be built.
+/// The error of [`EngineBuilder::build`] and [`EngineBuilder::review`].
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Wasmtime does not start.
-    #[error("the WebAssembly engine does not start: {0}")]
+    /// Wasmtime cannot be started; the text is the reason.
+    #[error("the WebAssembly engine cannot be started: {0}")]
     Runtime(String),
-    /// The grants or freezes that were made in chat cannot be read.
+    /// The grants or freezes that were made in chat cannot be read from the store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl EngineBuilder {
-    /// Adds a chat network. Its accounts are configured in `[bot.NAME.NETWORK]`.
+    /// Adds a chat network. The table `[bot.NAME.NETWORK]` configures a bot's account on it.
     #[must_use]
     pub fn chat(mut self, factory: impl ChatFactory) -> Self {
         self.registry.chats.push(Arc::new(factory));
         self
     }
 
-    /// Adds a kind of pipeline systems. Its systems are configured in `[pipelines.NAME]`.
+    /// Adds a kind of pipeline system. The table `[pipelines.NAME]` configures a system of this kind.
     #[must_use]
     pub fn pipelines(mut self, factory: impl PipelinesFactory) -> Self {
         self.registry.pipelines.push(Arc::new(factory));
         self
     }
 
-    /// Adds a WIT package of host calls. Plugins can import its interfaces, and `plugins.toml` can name its calls.
+    /// Adds the host calls of a capability. Plugins can import them, and `plugins.toml` can grant them.
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.registry.capabilities.push(Arc::new(capability));
         self
     }
 
-    /// Replaces every chat network that was added so far with the result of `wrap`.
+    /// Replaces each chat network that is already added with the result of `wrap`.
     #[must_use]
     pub fn map_chats(mut self, wrap: impl Fn(Arc<dyn ChatFactory>) -> Arc<dyn ChatFactory>) -> Self {
         self.registry.chats = self.registry.chats.into_iter().map(wrap).collect();
         self
     }
 
-    /// Replaces every kind of pipeline systems that was added so far with the result of `wrap`.
+    /// Replaces each kind of pipeline system that is already added with the result of `wrap`.
     #[must_use]
     pub fn map_pipelines(mut self, wrap: impl Fn(Arc<dyn PipelinesFactory>) -> Arc<dyn PipelinesFactory>) -> Self {
         self.registry.pipelines = self.registry.pipelines.into_iter().map(wrap).collect();
         self
     }
 
-    /// Declares a chat network that exists. If this build does not have it, that is if [`EngineBuilder::chat`] has not
-    /// added it before, a table of it is a problem whose text names the cargo feature.
+    /// Declares a chat network that another build has. If [`EngineBuilder::chat`] has not already added the network, a
+    /// configuration with its table has a problem whose text names the cargo feature.
     #[must_use]
     pub fn left_out(mut self, network: &'static str) -> Self {
         if self.registry.chats.iter().all(|chat| chat.network() != network) {
@@ -142,8 +143,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Declares that this build has no HTTP listener. An `[http]` table is a problem whose text names the cargo
-    /// feature.
+    /// Declares that this build has no HTTP listener. A configuration with `[http]` has a problem whose text names the
+    /// cargo feature.
     #[must_use]
     pub fn without_http(mut self) -> Self {
         self.registry.no_http = true;
@@ -156,14 +157,14 @@ impl EngineBuilder {
         Self { clock, ..self }
     }
 
-    /// Sets the folder for compiled code. It must belong to the host's user and is created with mode 0700. Without it plugins
-    /// are compiled at each start.
+    /// Sets the folder for the compiled code of plugins. The folder must belong to the host's user, and is created with
+    /// mode 0700. Without it, plugins are compiled at each start.
     #[must_use]
     pub fn cache(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// Sets the lock that plugins must match. Without it any bytes are accepted.
+    /// Sets the lock file that pins the bytes of plugins. Without it, plugins can have any bytes.
     #[must_use]
     pub fn lock(self, lock: Option<Lock>) -> Self {
         Self { lock, ..self }
@@ -177,33 +178,34 @@ impl EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Reads `plugins.toml` and the files that it includes. Connects to nothing and resolves no secret.
+    /// Reads `plugins.toml` and its included files. Does not connect to a network or resolve a secret.
     ///
     /// # Errors
-    /// Every problem, each with its file and line.
+    /// All problems, each with its file and line.
     pub fn read(&self, path: &Path) -> Result<Config, ConfigError> {
         crate::config::read(path, &self.registry).map_err(ConfigError)
     }
 
-    /// Reads a configuration from its text. Paths in it are relative to `folder`, and so are the files that it includes.
+    /// Reads a configuration from its text. Relative paths in the text start from `folder`.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same as [`read`](Self::read).
     pub fn read_text(&self, text: &str, folder: &Path) -> Result<Config, ConfigError> {
         crate::config::read_text(text, &folder.join("plugins.toml"), &self.registry).map_err(ConfigError)
     }
 
-    /// Reads a configuration from a value that serializes to the same tables. A problem's line counts in its TOML form.
+    /// Reads a configuration from a value that serializes to the tables of `plugins.toml`. The lines of problems refer
+    /// to the value's TOML form. Relative paths start from `folder`.
     ///
     /// # Errors
-    /// As [`read`](Self::read); also a value that has no TOML form.
+    /// Same as [`read`](Self::read), and a value that has no TOML form.
     pub fn read_value(&self, value: &impl Serialize, folder: &Path) -> Result<Config, ConfigError> {
         let path = folder.join("plugins.toml");
         let text = toml::to_string(value).map_err(|error| {
             let at = crate::base::At { file: path.display().to_string().into(), line: 1 };
             ConfigError(vec![Problem {
                 at,
-                message: format!("the configuration has no TOML form: {error}"),
+                message: format!("the configuration cannot be written as TOML: {error}"),
                 fix: None,
             }])
         })?;
@@ -212,26 +214,26 @@ impl EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Every key of `plugins.toml` with these adapters and capabilities.
+    /// Returns every key of `plugins.toml`, including the keys of the added adapters and capabilities.
     ///
     /// # Errors
-    /// Two calls have one name, or a name is not `interface.function`.
+    /// Two host calls have the same name, or a name is not `interface.function`.
     pub fn reference(&self) -> Result<Reference, String> {
         Reference::new(&self.registry)
     }
 }
 
 impl EngineBuilder {
-    /// Loads the plugins and builds the engine. Opens no connection.
+    /// Loads the plugins and builds the engine. Does not open a connection.
     ///
     /// # Errors
-    /// [`BuildError`]. A plugin that does not load is no error; [`Engine::not_loaded`] lists it.
+    /// [`BuildError`]. A plugin that fails to load is not an error: [`Engine::not_loaded`] lists it.
     pub async fn build(self, mut config: Config, store: Arc<dyn Store>) -> Result<Engine, BuildError> {
-        // 1. The plugins.
+        // 1. Load the plugins.
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, config.calls.clone().into());
         let plugins = Arc::new(Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await);
-        // 2. The rights: those of the file, of the directory, and those that were granted in chat.
+        // 2. Collect the rights and freezes: from the file, from the directory, and from the commands in chat.
         let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
         if let Some(directory) = self.directory {
             access.use_directory(directory);
@@ -239,15 +241,15 @@ impl EngineBuilder {
         let monotonic = MonotonicClock::starting_at(self.clock.now());
         access.set_clock(monotonic);
         for warning in access.restore(store.grants().await?) {
-            tracing::warn!("{warning}");
+            tracing::warn!(reason = warning, "a grant that was made in chat has no effect");
         }
         let time_zone = config.bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
         let environments = config.catalog.environments().map(str::to_owned).collect();
         let freezes = Freezes::new(config.freezes, environments, time_zone, store.freezes().await?);
-        // 3. The metrics that have one row for each schedule and hook.
+        // 3. Register the metrics of each schedule and hook.
         let schedules = config.triggers.schedules.iter().map(|schedule| schedule.name.as_str());
-        crate::metrics::begin(schedules, config.triggers.hooks.iter().map(|hook| hook.name.as_str()));
-        // 4. The accounts, their inboxes and the shared outbox.
+        crate::metrics::create_rare_counters(schedules, config.triggers.hooks.iter().map(|hook| hook.name.as_str()));
+        // 4. Create the accounts, their inboxes and the shared outbox.
         let activity = Activity::default();
         let (send, rows) = mpsc::unbounded_channel();
         let inboxes = Inboxes { bots: &config.bots, send };
@@ -274,7 +276,7 @@ impl EngineBuilder {
             activity: activity.clone(),
             rows,
         });
-        // 5. The context that all jobs and queries share.
+        // 5. Create the context that all jobs and queries share, and the host.
         let context = Arc::new(Context {
             monotonic,
             approvals: Arc::new(config.approvals),
@@ -293,7 +295,7 @@ impl EngineBuilder {
             stop: CancellationToken::new(),
             alarm: Notify::new(),
         });
-        // Half of the pool is for jobs and half for queries, so that neither waits for the other.
+        // Half of the guest pool is for jobs and half for queries. So a query never waits for a job.
         let half = MOST_GUESTS as usize / 2;
         let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
@@ -313,7 +315,8 @@ impl EngineBuilder {
         Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.keep })
     }
 
-    /// Loads the plugins for reports: problems, rights, the audit. Connects to nothing and writes only to the code cache.
+    /// Loads the plugins for reports on a configuration. Does not connect to a network, and writes only to the code
+    /// cache.
     ///
     /// # Errors
     /// [`BuildError::Runtime`].
@@ -321,21 +324,21 @@ impl EngineBuilder {
         Ok(Review::load(runtime()?, config, self.cache, self.lock.as_ref()).await)
     }
 
-    /// Every host call that a plugin of this program can import, by name.
+    /// Returns every host call that a plugin of this program can import, in the order of names.
     ///
     /// # Errors
-    /// One line: two capabilities have a call of one name, or a name is not `interface.function`.
+    /// Two capabilities have a host call with the same name, or a name is not `interface.function`.
     pub fn calls(&self) -> Result<CallTable, String> {
         Ok(self.registry.calls()?.table().clone())
     }
 
-    /// Describes a plugin file without running a command of it: its commands, settings and host calls.
+    /// Describes a plugin file without running one of its commands: its commands, settings and host calls.
     ///
     /// # Errors
-    /// One line: the file is no plugin of this program, or it does not describe itself.
-    pub async fn inspect(&self, file: &Path) -> Result<InspectedPlugin, String> {
+    /// The file is not a plugin for this program, or its description fails. The error is one line.
+    pub async fn inspect(&self, file: &Path) -> Result<Report, String> {
         let runtime = runtime().map_err(|error| error.to_string())?;
-        InspectedPlugin::read(&runtime, &self.calls()?, file).await
+        Ok(Report::new(&InspectedPlugin::read(&runtime, &self.calls()?, file).await?))
     }
 }
 
@@ -347,7 +350,7 @@ fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
     (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
 }
 
-/// The inboxes of all accounts. All of them send their messages to one channel.
+/// Creates the inboxes of all accounts. All inboxes send their rows to one channel.
 struct Inboxes<'a> {
     bots: &'a [BotConfig],
     send: mpsc::UnboundedSender<Arrival>,
@@ -362,8 +365,8 @@ impl Inboxes<'_> {
         self.bots.iter().flat_map(of)
     }
 
-    /// Creates an inbox for each account. It recognizes its messages by the bot's prefix and the addresses of the other
-    /// bots, and by whether the account is the first one of its network.
+    /// Creates an inbox for each account with `make`. Its arguments are the account, the bot's prefix, the addresses of
+    /// the other bots, whether the account is the first of its network, and the sender of the channel.
     fn open(
         &self,
         make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,

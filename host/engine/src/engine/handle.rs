@@ -1,4 +1,4 @@
-//! Handles a row of the inbox: parse, authorize, run, answer.
+//! Handles a row of the inbox: parses the command, checks the rights, runs the command and answers.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -14,32 +14,33 @@ use crate::{
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
     hostcall::refuses,
     policy::Authorized,
-    store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_announced},
+    store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_trigger_event},
 };
 
-/// The delay after which the room gets a typing notification.
+/// The time after which the room gets a typing notification.
 const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// The reason why a message cannot start a command that acts: a listen rule started it, or its sending device is not
-/// verified. `None` if it can.
+/// Returns the refusal of an action if a listen rule started it, or if the sender of the message is not verified.
 fn untrusted_source(row: &InboxRow) -> Option<String> {
-    if Host::is_overheard(row) {
-        return Some("what is only heard sets off no command that acts".to_owned());
+    if Host::is_from_listen_rule(row) {
+        return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
     }
     let why = row.unproven.as_deref()?;
-    Some(format!("a command that acts is not taken from there: {}", crate::base::clean(why)))
+    Some(format!("This message cannot start an action. {}", crate::base::clean(why)))
 }
 
-/// The first and the longest delay before a retry of a message whose handling failed.
+/// The first delay before a retry of a message whose handling failed.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The longest delay before a retry of a message whose handling failed.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Host {
-    /// Handles a message in its own task, with retries. `late` means that an earlier process received the message.
+    /// Handles a message in a task of its own, with retries. `late` means that the message was stored by an earlier
+    /// process.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
-            // The message is stored, and is handled after the next start.
+            // The stored message is handled after the next start.
             return;
         }
         let turn = self.vote_turn(&row);
@@ -51,10 +52,13 @@ impl Host {
             let old = late.then(|| self.too_old(&row)).flatten();
             let mut late = late;
             let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
-            // A failed write leaves the message unhandled and without effect, so it is retried.
+            // A failed write leaves no effect, so the message can be retried.
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
-                tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it stays in the inbox");
-                // A retry must not delay the votes behind this one.
+                tracing::error!(
+                    room = row.key.room, event_id = row.key.event, %error,
+                    "the handling of a message failed; the message stays in the inbox"
+                );
+                // Later votes must not wait for the retry.
                 drop(turn.take());
                 if backoff.retries() == 0 && row.reaction.is_none() {
                     self.report_store_outage(&row, &error).await;
@@ -73,29 +77,32 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// The refusal of a late message that is older than the bot's `max_age`; `None` if it is young enough.
+    /// Returns the refusal of a message that is older than the bot's `max_age`.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
-        // The deadline of a reaction is that of the approval request. The age of a triggered command was checked when
-        // it was accepted.
-        if row.reaction.is_some() || is_announced(&row.key.event) {
+        // A reaction is limited by the deadline of the approval request, and a schedule or hook has already checked the
+        // age of its command.
+        if row.reaction.is_some() || is_trigger_event(&row.key.event) {
             return None;
         }
         let now = self.context.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
         (age > self.settings_of_bot(&row.bot).max_age).then(|| {
-            let age = crate::base::took(row.at, now);
-            format!("I was away when this was said, {age} ago, so it is not done now. Say it again if it still holds.")
+            let age = crate::base::elapsed_text(row.at, now);
+            format!(
+                "Nothing was done: your command is {age} old, because the host was unavailable. Send it again if you \
+                 still need it."
+            )
         })
     }
 
-    /// The settings of a bot; the defaults if it is unknown.
+    /// Returns the settings of a bot, or the defaults for an unknown bot.
     pub(crate) fn settings_of_bot(&self, bot: &str) -> BotSettings {
         let name = self.context.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
-    /// Handles a message, or refuses it if it is too old. A panic ends only this message: if it has opened a job, the
-    /// job is dispatched; otherwise the sender gets a refusal, because every command is answered.
+    /// Handles a message, or refuses it with `old` if it is too old. After a panic, dispatches the job that the message
+    /// opened, or else refuses the message, because every command must be answered.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -108,7 +115,11 @@ impl Host {
         match AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
             Ok(handled) => handled,
             Err(_) => {
-                tracing::error!(room = row.key.room, event = row.key.event, "the handling of a message panicked");
+                tracing::error!(
+                    room = row.key.room,
+                    event_id = row.key.event,
+                    "the handling of a message panicked; the sender gets an error, or the opened job continues"
+                );
                 let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
                 if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
                     self.jobs.dispatch(job);
@@ -120,14 +131,13 @@ impl Host {
         }
     }
 
-    /// Reports an outage of the store to the room. The message is sent directly, because the outbox is part of the
-    /// store.
+    /// Reports an outage of the store to the room. Sends the message directly, because the outbox is in the store.
     async fn report_store_outage(&self, row: &InboxRow, error: &StoreError) {
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
-            StoreError::Unavailable(_) => "Not done yet: the database is unavailable. Retrying.",
+            StoreError::Unavailable(_) => "Not done yet: the database is unavailable. The host retries the command.",
             StoreError::Failed(_) => {
-                "Nothing was done: the database failed. The command is retried after a restart of the host."
+                "Nothing was done: the database failed. The host retries the command after its next start."
             }
         };
         let message = Outgoing {
@@ -138,7 +148,7 @@ impl Host {
         self.context.outbox.send(&chat, &message, false).await;
     }
 
-    /// Decides a message once, and writes or sends the result.
+    /// Decides a message, and stores or sends the result.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         if let Some(reaction) = &row.reaction {
             return self.handle_reaction(&row, reaction).await;
@@ -156,13 +166,13 @@ impl Host {
         Ok(())
     }
 
-    /// Decides a message, with a typing notification if that takes longer than [`TYPING_DELAY`].
+    /// Decides a message, and sends a typing notification after [`TYPING_DELAY`].
     async fn decide_with_typing(&self, row: &InboxRow) -> Verdict {
         let mut decided = std::pin::pin!(self.decide(row));
         let typing = async {
             tokio::time::sleep(TYPING_DELAY).await;
             if let Some(chat) =
-                self.context.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_overheard(row))
+                self.context.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_from_listen_rule(row))
             {
                 chat.typing(&row.key.room).await;
             }
@@ -175,20 +185,20 @@ impl Host {
         decided.await
     }
 
-    /// Decides a message: finds its command, checks the rights of its sender, and runs it if it is a query or a host
-    /// command. Writes nothing itself. A host command that changes something writes its change and the handled mark in
-    /// one transaction.
+    /// Decides a message: finds its command, checks the rights of its sender, and runs a query or host command. The
+    /// caller stores the result. Only a host command that changes something stores its result itself, in the
+    /// transaction of the change.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
         self.context.access.refresh(&*self.context.outbox).await;
-        // 2. Return the fixed answer of a `[[say]]`. It needs no right.
+        // 2. Return the fixed answer of a `[[say]]`. Everybody may get it.
         if row.started.is_none()
-            && let Some(answer) = self.triggers.said(&row.text)
+            && let Some(answer) = self.triggers.fixed_answer(&row.text)
         {
             return self.answered(row, answer);
         }
-        // 3. Find the command: of a trigger, of an alias, or as typed.
+        // 3. Find the command: from a trigger, from an alias, or as typed.
         let words = match self.words_of(row) {
             Ok(words) => words,
             Err(usage) => return Verdict::Refused(Refusal::Malformed(usage)),
@@ -228,18 +238,18 @@ impl Host {
             Ok(command) => command,
             Err(refusal) => return Verdict::Refused(refusal),
         };
-        // 7. Refuse a command that acts if a listen rule started it or the sending device is not verified.
+        // 7. Refuse an action if a listen rule started it or the sender of the message is not verified.
         if command.acts()
             && let Some(why) = untrusted_source(row)
         {
             return Verdict::Refused(Refusal::Denied(why));
         }
-        // 8. Check the right on the app and environment in the arguments.
+        // 8. Check the rights on the app and environment in the arguments.
         let authorized = match self.context.access.authorize(command, row.clone()) {
             Ok(authorized) => authorized,
             Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
         };
-        // 9. Run a host command, a query or a dry run. An action is only returned; the caller opens its job.
+        // 9. Run a host command, a query or a dry run. Return an action to the caller, which opens its job.
         let spec = authorized.command().spec();
         match (&spec.target, spec.kind) {
             (Target::Host(builtin @ Builtin::Release), _) => match self.direct_message_refusal(&authorized).await {
@@ -260,15 +270,18 @@ impl Host {
                     Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
                     None => Verdict::Action(plugin.clone(), authorized),
                 },
-                (None, _) => Verdict::Refused(Refusal::Denied(format!("plugin {name} is not loaded"))),
+                (None, _) => Verdict::Refused(Refusal::Denied(format!(
+                    "Plugin `{name}` is not loaded. Ask an admin to run `plugins`."
+                ))),
             },
         }
     }
 
-    /// The words of a command from a trigger or an alias; `None` for a command that was typed in full.
+    /// Returns the words of the command that a trigger or an alias stands for; `None` for a command that was typed in
+    /// full.
     ///
     /// # Errors
-    /// The line begins like an alias and does not match it. The text is the alias's usage.
+    /// The line begins like an alias and does not match it. The error is the usage of the alias.
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
@@ -279,7 +292,7 @@ impl Host {
         }
     }
 
-    /// The command that a message begins with. Its arguments are not checked.
+    /// Returns the command with which a message begins. The arguments are not checked.
     pub(crate) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
         let table = self.plugins.table();
         let spec = match self.words_of(row).ok()? {
@@ -289,63 +302,66 @@ impl Host {
         spec.cloned()
     }
 
-    /// The refusal of an action that was typed in a direct message, if its app's `direct` forbids that.
+    /// Returns the refusal of an action in a direct message, if `direct` of its app forbids the action.
     async fn direct_message_refusal(&self, authorized: &Authorized) -> Option<String> {
         refuses(&self.context, authorized.message(), authorized.command().app()?).await
     }
 
-    /// A host answer, with its audit record.
+    /// Returns the answer of a host command that changed nothing, with its audit record.
     pub(crate) fn answered(&self, row: &InboxRow, text: Text) -> Verdict {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
-    /// The refusal of a command whose plugin is not loaded; `None` if no such plugin has it.
+    /// Returns the refusal of a command whose plugin is not loaded; `None` if no plugin has the command.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
         Some(format!(
-            "`{}` is a command of plugin {}, which is not loaded: ask an admin to look at `plugins`",
+            "`{}` is a command of plugin `{}`, which is not loaded. Ask an admin to run `plugins`, which shows the \
+             reason.",
             word.to_lowercase(),
             plugin.name
         ))
     }
 
-    /// Whether a listen rule started the command from a message that does not address the bot.
-    fn is_overheard(row: &InboxRow) -> bool {
-        row.started.is_some() && !is_announced(&row.key.event)
+    /// Whether a listen rule started the command. Such a message is not addressed to the bot.
+    fn is_from_listen_rule(row: &InboxRow) -> bool {
+        row.started.is_some() && !is_trigger_event(&row.key.event)
     }
 
-    /// Refuses a message. One transaction writes the answer, the audit record and the handled mark.
+    /// Refuses a message. One transaction stores the answer and the audit record, and marks the message as handled.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
         let outcome = refusal.outcome();
         let (emoji, message, counted) = match refusal {
             Refusal::Malformed(message) => ("❓", message, true),
             Refusal::Denied(message) => ("⛔", message, true),
             Refusal::Late(message) => ("⌛", message, true),
-            // A valid command is always answered, so it does not count for the reply limit.
+            // The reply limit does not apply to permitted commands, which are always answered.
             Refusal::Unable(message) => ("⚠️", message, false),
         };
         let now = self.context.clock.now();
         let mut writes =
             vec![Write::AuditRecord(self.refusal_line(&row, message.clone())), Write::Handled(row.key.clone())];
-        tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
-        let answered = if Self::is_overheard(&row) {
+        tracing::info!(user = row.sender.id, room = row.key.room, reason = message, "a command was refused");
+        let answered = if Self::is_from_listen_rule(&row) {
             None
         } else if counted {
             self.reply_limiter.answer(&row.sender.id, &row.key.room, now)
         } else {
             Some(0)
         };
-        if let Some(unsaid) = answered {
+        if let Some(unanswered) = answered {
             let mut text = Text::lines(message);
-            if unsaid > 0 {
-                text.push_lines(format!("({unsaid} more of your messages were refused without an answer)"));
+            if unanswered > 0 {
+                text.push_lines(format!(
+                    "Earlier messages of yours that were refused without an answer: {unanswered}."
+                ));
             }
             writes.push(Write::Send(self.react(&row, emoji)));
             writes.push(Write::Send(self.say(&row, "refusal", text)));
         }
         if answered.is_none() {
-            self.context.outbox.waiting.forget(&row.key);
+            self.context.outbox.waiting.discard(&row.key);
         }
         self.context.store.commit(writes).await?;
         self.commands.count(outcome);
@@ -353,12 +369,13 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the answer of a query directly, then queues its audit record and handled mark. After a crash between the
-    /// two, the query runs again.
+    /// Sends the answer of a query, then queues the writes of its audit record and of the message's handled status.
+    /// After a crash in between, the query runs again.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
-        // Answers to listen rules are rate-limited, because nobody asked the bot.
+        // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();
-        let wanted = !Self::is_overheard(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
+        let wanted =
+            !Self::is_from_listen_rule(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
         if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
@@ -370,7 +387,7 @@ impl Host {
             };
             self.context.outbox.send(&chat, &message, late).await;
         } else {
-            self.context.outbox.waiting.forget(&row.key);
+            self.context.outbox.waiting.discard(&row.key);
         }
         self.context.store.note(vec![Write::AuditRecord(line), Write::Handled(row.key.clone())]);
         Ok(())

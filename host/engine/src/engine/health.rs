@@ -1,13 +1,11 @@
-//! The health of the host: connections of the accounts, open jobs, overdue jobs and plugins.
+//! Collects the health of the host: connections of the accounts, open jobs, overdue jobs and plugins.
 //!
-//! Not here: its presentation to machines (the HTTP listener) and in a room (`status`).
+//! Not here: the HTTP endpoints and the command `status`, which show the health.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use super::{host::Host, serve::Engine};
 use crate::{
@@ -17,17 +15,17 @@ use crate::{
     store::{JobPhase, JobRow, StoreError},
 };
 
-/// The most overdue jobs that are read to find one that runs on this host.
+/// The maximum number of overdue jobs that are read from the store to find one that this host runs.
 const MAX_OVERDUE_READ: u32 = 256;
 
-/// The health of a host.
+/// The health of a host. Returned by [`Engine::health`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// The accounts, in the order of the file.
+    /// The accounts, in the order of the configuration.
     pub accounts: Vec<AccountHealth>,
-    /// The number of open jobs by phase. A phase without jobs can be missing.
+    /// The number of open jobs by phase. A phase without open jobs can be missing.
     pub jobs: Vec<(JobPhase, u64)>,
-    /// The open job with the earliest missed wake time, if one is overdue.
+    /// The job that is overdue for the longest time, if any job is overdue.
     pub overdue: Option<Overdue>,
     /// The number of loaded plugins.
     pub loaded: usize,
@@ -35,21 +33,21 @@ pub struct Health {
     pub not_loaded: usize,
 }
 
-/// The health of one account.
+/// The health of one account. Returned by [`Engine::accounts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountHealth {
-    /// The bot's name.
+    /// The name of the bot, for example `marvin`.
     pub bot: String,
-    /// The account's network.
+    /// The chat network, for example `matrix`.
     pub network: &'static str,
-    /// The state of the connection; `None` for a network that does not report one and counts as up.
+    /// The state of the connection. `None` if the adapter does not report one; the account then counts as up.
     pub link: Option<LinkState>,
-    /// How often the connection was restored after an outage.
+    /// How often the connection was restored after an outage, since the start of the host.
     pub reconnects: u64,
 }
 
 impl Health {
-    /// Sets the host's metrics to these values.
+    /// Sets the metrics of open jobs, overdue jobs and plugins to these values.
     pub fn record(&self) {
         for phase in JobPhase::ALL {
             let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
@@ -61,7 +59,7 @@ impl Health {
 }
 
 impl AccountHealth {
-    /// Sets this account's metrics to these values.
+    /// Sets the metrics of this account to these values.
     pub fn record(&self) {
         metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
     }
@@ -72,43 +70,41 @@ impl AccountHealth {
     }
 }
 
-/// A job whose wake time has passed and that does not run.
+/// An open job whose wake time has passed and that does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
-    /// The job's row.
     pub job: JobRow,
-    /// The time since its wake time.
+    /// The time since the wake time.
     pub late: Duration,
 }
 
-/// The accounts whose adapters ended with an error that a retry cannot fix: bot, network, time of the end and reason.
+/// The accounts whose chat adapters failed with a permanent error: bot, network, time and reason.
 #[derive(Debug, Default)]
 pub(crate) struct EndedAdapters(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
 
 impl EndedAdapters {
-    /// Records that an account's adapter has ended.
     pub(crate) fn add(&self, account: &Account, reason: String) {
         let ended_adapters = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ended_adapters);
+        self.0.lock().push(ended_adapters);
     }
 
     fn of(&self, account: &Account) -> Option<LinkState> {
-        let ended_adapters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |(bot, network, _, _): &&(String, &'static str, Timestamp, String)| {
+        let ended_adapters = self.0.lock();
+        let is_of_account = |(bot, network, _, _): &&(String, &'static str, Timestamp, String)| {
             *bot == account.bot && *network == account.chat.network()
         };
-        let (_, _, since, reason) = ended_adapters.iter().find(fits)?;
+        let (_, _, since, reason) = ended_adapters.iter().find(is_of_account)?;
         Some(LinkState::Down { since: *since, reason: reason.clone() })
     }
 }
 
 impl Engine {
-    /// The health of each account. It is read from memory, without waiting.
+    /// Returns the health of each account from memory, without waiting.
     pub fn accounts(&self) -> Vec<AccountHealth> {
         self.host.accounts()
     }
 
-    /// The health of the host. Reads the job table of the store.
+    /// Returns the health of the host. Reads the open jobs from the store.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -136,12 +132,13 @@ impl Host {
         accounts.map(health).collect()
     }
 
-    /// The job of this host with the earliest missed wake time, among the jobs that `fits` accepts.
-    pub(crate) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
+    /// Returns the job of this host that is overdue for the longest time, among the jobs that `is_included` accepts.
+    pub(crate) async fn overdue(&self, is_included: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
         let context = &self.context;
         let now = context.monotonic.now();
-        let ours = |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.running(&job.id).is_none() && fits(job);
-        let late = context.store.due(now, MAX_OVERDUE_READ).await?.into_iter().find(ours);
+        let is_overdue =
+            |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.running(&job.id).is_none() && is_included(job);
+        let late = context.store.due(now, MAX_OVERDUE_READ).await?.into_iter().find(is_overdue);
         Ok(late.and_then(|job| {
             let late = now.duration_since(job.status.wake?).try_into().unwrap_or_default();
             Some(Overdue { job, late })

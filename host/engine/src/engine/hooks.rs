@@ -1,6 +1,6 @@
-//! Webhook deliveries: each one becomes a command, once.
+//! Accepts webhook deliveries. Each delivery starts at most one command.
 //!
-//! Not here: authentication and rate limits of the sender. The HTTP listener checks them before it calls this module.
+//! Not here: the authentication and the rate limits of senders, which the HTTP listener checks first.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -11,18 +11,18 @@ use crate::{
     trigger::{Hook, HookRejection},
 };
 
-/// The result of an accepted delivery.
+/// The result of an accepted delivery. Returned by [`Engine::deliver`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
-    /// The command is stored and will be handled.
+    /// The command is stored, and will run.
     Taken,
-    /// A duplicate of an earlier delivery. Nothing was done.
+    /// A delivery with the same idempotency key was accepted before. Nothing was done.
     Again,
     /// The body does not match the hook's `when`; the text is the reason. Nothing was done.
     Left(String),
 }
 
-/// The reason for a rejected delivery.
+/// The error of a rejected delivery. Returned by [`Engine::deliver`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
     /// The body is invalid. A retry with the same body fails too.
@@ -34,18 +34,18 @@ pub enum Undelivered {
 }
 
 impl Engine {
-    /// Finds a hook by name among the hooks whose bot runs in this process.
+    /// Finds a hook by its name. Hooks of bots that do not run in this process are not found.
     pub fn hook(&self, name: &str) -> Option<&Hook> {
         self.host.triggers.hooks.iter().find(|hook| hook.name == name)
     }
 
-    /// The hooks whose bot runs in this process.
+    /// Returns the hooks whose bots run in this process.
     pub fn hooks(&self) -> &[Hook] {
         &self.host.triggers.hooks
     }
 
-    /// Accepts a delivery to a hook. `delivery` is the idempotency key: each key is accepted once per hook, even if the
-    /// hook's room changes in between. The command is stored when this returns [`Delivered::Taken`].
+    /// Accepts a delivery to a hook. `delivery` is the idempotency key: a hook accepts each key once, even after a
+    /// change of its room. [`Delivered::Taken`] is returned after the command is stored.
     ///
     /// # Errors
     /// [`Undelivered`]; nothing was stored.
@@ -57,8 +57,9 @@ impl Engine {
         };
         let host = &self.host;
         let trigger_room = host.trigger_room(hook.bot.as_deref(), &hook.room).await;
-        let trigger_room =
-            trigger_room.ok_or_else(|| Undelivered::Later("the room of this hook cannot be reached now".to_owned()))?;
+        let trigger_room = trigger_room.ok_or_else(|| {
+            Undelivered::Later(format!("the room of the hook `{}` cannot be reached; retry later", hook.name))
+        })?;
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
         let command = TriggeredCommand {
             event: format!("hook/{}/{}", hook.name, &name[..32]),

@@ -1,4 +1,4 @@
-//! The state that all messages of an engine share.
+//! The state that all tasks of an engine share.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,7 +14,6 @@ use crate::{
     trigger::Triggers,
 };
 
-/// The shared state of an engine.
 pub(crate) struct Host {
     pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
@@ -27,11 +26,10 @@ pub(crate) struct Host {
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
     pub(crate) ended_adapters: EndedAdapters,
-    // Queries use at most half of the guest pool and jobs the other half, so that neither waits for the other.
+    // Queries use at most half of the guest pool, and jobs the other half. So a query never waits for a job.
     pub(crate) query_turns: Semaphore,
 }
 
-/// The settings of one bot that message handling uses.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BotSettings {
     pub(crate) prefix: String,

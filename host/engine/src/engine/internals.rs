@@ -1,4 +1,4 @@
-//! Internal parts of the engine that the benchmarks of this repository measure, behind the feature `internals`.
+//! Internal parts of the engine for the benchmarks of this repository, behind the feature `internals`.
 
 use std::path::Path;
 
@@ -18,14 +18,14 @@ use crate::{
     store::Grant,
 };
 
-/// The roles of a configuration and the grants made in chat.
+/// The rights of people: the roles of a configuration and the grants made in chat.
 pub struct Rights(Access);
 
 impl Rights {
-    /// Creates the rights from a configuration and grants made in chat.
+    /// Creates the rights from a configuration and the grants made in chat.
     ///
     /// # Errors
-    /// One line: a grant has no effect.
+    /// A grant has no effect. The error is one line.
     pub fn new(config: Config, grants: Vec<Grant>) -> Result<Self, String> {
         let access = Access::new(config.policy);
         match access.restore(grants).into_iter().next() {
@@ -34,7 +34,8 @@ impl Rights {
         }
     }
 
-    /// Whether a person may run a plugin's command in a room, for an app in an environment.
+    /// Whether a person may run a plugin's command in a room, on an app in an environment. `room` is the network and
+    /// the room's id.
     pub fn may(&self, person: &str, room: (&str, &str), command: &str, app: &str, environment: &str) -> bool {
         let asker = Asker { room: Some(room), ..Asker::from(person) };
         let rights = self.0.rights(asker, command, Target::Plugin(command.into()));
@@ -42,28 +43,30 @@ impl Rights {
     }
 }
 
-/// The memory limiter of one invocation.
+/// The memory limiter of one run of a guest.
 pub type Limiter = Box<dyn ResourceLimiter + Send>;
 
-/// The sandbox of the engine, without the engine: its wasmtime configuration, its clock and its limits.
+/// The sandbox of the engine: wasmtime with the engine's settings, clock and limits.
 pub struct Sandbox(Runtime);
 
 impl Sandbox {
+    /// Creates a sandbox with the engine's settings.
+    ///
     /// # Errors
-    /// Wasmtime's.
+    /// Wasmtime cannot be started.
     pub fn new() -> wasmtime::Result<Self> {
         Ok(Self(Runtime::with_memory(Memory::Pool)?))
     }
 
-    /// The wasmtime engine. Its epoch advances only as long as this value exists.
+    /// Returns the wasmtime engine. Its epoch advances only while the sandbox exists.
     pub fn engine(&self) -> &wasmtime::Engine {
         self.0.engine()
     }
 
-    /// Compiles a guest, and defines as traps the imports that `linker` does not define.
+    /// Compiles a guest. Imports that `linker` does not define become traps.
     ///
     /// # Errors
-    /// Wasmtime's; also bytes that are no plugin.
+    /// The bytes are not a plugin, or Wasmtime fails.
     pub fn prepare<T: Send + 'static>(&self, guest: &[u8], linker: &mut Linker<T>) -> wasmtime::Result<PluginPre<T>> {
         let calls = Registry::default().calls().map_err(wasmtime::Error::msg)?;
         let artifact = Artifact::from_bytes(guest, calls.table()).map_err(wasmtime::Error::new)?;
@@ -72,16 +75,17 @@ impl Sandbox {
         PluginPre::new(linker.instantiate_pre(&component)?)
     }
 
-    /// The default limits of one invocation.
+    /// Creates a memory limiter with the default limits.
     pub fn limiter() -> Limiter {
         Box::new(Meter::new(Limits::default()))
     }
 }
 
-/// Loads the plugins of a configuration as an engine does, with this folder of compiled code. Returns their commands.
+/// Loads the plugins of a configuration as an engine does, and returns their commands. `cache` is the folder of
+/// compiled code.
 ///
 /// # Errors
-/// One line: a plugin does not load.
+/// A plugin fails to load. The error is one line.
 pub async fn load_plugins(config: &Config, sandbox: Sandbox, cache: &Path) -> Result<Vec<String>, String> {
     let loader = Loader::new(sandbox.0, Some(cache.to_owned()), config.calls.clone().into());
     let plugins = Plugins::load(&config.plugins, &loader, None).await;

@@ -9,7 +9,7 @@ mod handle;
 mod health;
 mod hooks;
 mod host;
-/// Not a public interface: it changes without notice.
+/// Parts of the engine for benchmarks. They can change in any release.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -25,8 +25,5 @@ pub use ask::NoAnswer;
 pub use builder::{BuildError, ConfigError, EngineBuilder};
 pub use health::{AccountHealth, Health};
 pub use hooks::{Delivered, Undelivered};
-pub use review::{
-    AuditReport, Explained, Finding, InspectedCall, InspectedCommand, InspectedPlugin, InspectedSetting, MayRow,
-    MayRun, NotLoadedRow, OverrideRow, PastUse, PluginFindings, Probe, Review, TriggerRow,
-};
+pub use review::{Explained, Report, Review};
 pub use serve::{Engine, RunError};

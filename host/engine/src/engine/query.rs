@@ -1,11 +1,12 @@
-//! Queries of plugins, and dry runs of actions. Both run at once, are never replayed, and leave one audit record.
+//! Runs the queries of plugins, and dry runs of actions. Neither is replayed after a restart. Each one leaves an audit
+//! record.
 
 use std::sync::Arc;
 
 use super::host::Host;
 use crate::{
     base::Text,
-    hostcall::{Invocation, Plugin, ReplayState, RunMode, Tally, asked, draw_id},
+    hostcall::{Invocation, Plugin, ReplayState, RunMode, Tally, guest_invocation, random_job_id},
     job::{Replay, plan_lines},
     plugin::GuestEnd,
     policy::{Authorized, Need},
@@ -18,8 +19,8 @@ impl Host {
     pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
-        let asked = asked(authorized, &draw_id());
-        let ran = self.jobs.dry_run(plugin, authorized.request(), replay, plugin.limits, &asked).await;
+        let invocation = guest_invocation(authorized, &random_job_id());
+        let ran = self.jobs.dry_run(plugin, authorized.request(), replay, plugin.limits, &invocation).await;
         let (plan, invocation) = match ran {
             Ok(ran) => ran,
             Err(error) => {
@@ -31,13 +32,13 @@ impl Host {
         for line in plan_lines(&plan) {
             text.push_lines(format!("  {line}"));
         }
-        let mut wants = Vec::new();
+        let mut needs = Vec::new();
         for effect in &plan.effects {
-            Need::join(&mut wants, &effect.needs);
+            Need::join(&mut needs, &effect.needs);
         }
-        for need in &wants {
+        for need in &needs {
             text.push_lines(format!(
-                "It would wait for approval by {} of {} ({}).",
+                "Approvals required: {} from {} ({}).",
                 need.count,
                 need.from.join(" or "),
                 need.rule
@@ -58,13 +59,13 @@ impl Host {
             plugin.clone(),
             plugin.limits,
         );
-        let mut ran = crate::plugin::run(plugin, invocation, &asked(authorized, "query")).await;
+        let mut ran = crate::plugin::run(plugin, invocation, &guest_invocation(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();
-        for said in ran.invocation.take_said() {
-            text.append(said);
+        for message in ran.invocation.take_messages() {
+            text.append(message);
         }
-        // Only the messages before the reply are truncated, so that the reply itself is always shown.
+        // Truncate only the messages before the reply, so that the reply is always complete.
         let message = authorized.message();
         let most = self.context.outbox.longest_plugin_text(&message.bot, &message.key.network);
         let mut text = text.clamped(most);
@@ -79,7 +80,7 @@ impl Host {
         (text, self.line_of(plugin, authorized, &ran.invocation.tally))
     }
 
-    /// The audit record of a plugin's run, with its calls and denials.
+    /// Returns the audit record of a plugin's run, with its host calls and denials.
     fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> AuditRecord {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();

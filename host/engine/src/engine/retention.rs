@@ -1,21 +1,21 @@
-//! Removes jobs and messages that ended before the retention period, from the store and from the systems that ran them.
+//! Removes jobs and messages after the retention period, from the store and from the pipeline systems.
 
 use std::{sync::Arc, time::Duration};
 
 use super::host::Host;
 use crate::store::StoreError;
 
-/// The time between two removals.
+/// The time between two clean-ups.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// The time between two batches of one removal, so that other writes do not wait.
+/// The time between two batches of a clean-up, in which other writes can run.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Host {
-    /// Removes what has expired, every hour until the host stops.
+    /// Removes expired jobs and messages every hour, until the host stops.
     pub(crate) async fn expire(self: Arc<Self>, keep: Duration) {
         loop {
             if let Err(error) = self.remove(keep).await {
-                tracing::error!(%error, "expired jobs cannot be removed; retrying in an hour");
+                tracing::error!(%error, "expired jobs and messages cannot be removed; retrying in an hour");
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -24,7 +24,7 @@ impl Host {
     async fn remove(&self, keep: Duration) -> Result<(), StoreError> {
         let context = &self.context;
         let keep = jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX);
-        // A clock that is set ahead while the host runs expires nothing early.
+        // A clock that is set ahead while the host runs must not expire jobs early.
         let now = context.clock.now().min(context.monotonic.now());
         let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
@@ -32,11 +32,18 @@ impl Host {
             for (key, pipeline) in removed.jobs.iter().flat_map(|(_, runs)| runs) {
                 let Some(deployment) = context.catalog.pipeline(pipeline) else { continue };
                 if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {
-                    tracing::warn!(run = key.as_str(), %error, "the files of an expired run cannot be removed");
+                    tracing::warn!(
+                        run = key.as_str(), %error,
+                        "the files of an expired pipeline run cannot be removed; remove them by hand"
+                    );
                 }
             }
             if !removed.jobs.is_empty() || removed.rows > 0 {
-                tracing::info!(jobs = removed.jobs.len(), rows = removed.rows, "removed expired jobs and messages");
+                tracing::info!(
+                    jobs = removed.jobs.len(),
+                    rows = removed.rows,
+                    "expired jobs and messages were removed"
+                );
             }
             if !removed.more {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! The rows that handling a message writes: its audit record, reactions and answers.
+//! Creates the rows that the handling of a message writes: audit records, reactions and answers.
 
 use super::host::Host;
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     store::{AuditRecord, CallCount, InboxRow, OutboxKind, OutboxRow},
 };
 
-/// The maximum length of a command in an audit record, in bytes. Longer commands are truncated.
-const LONGEST_COMMAND: usize = 500;
+/// The maximum length of a command in an audit record, in bytes. A longer command is truncated.
+const MAX_COMMAND: usize = 500;
 
 impl Host {
-    /// The audit record of a refused command. `why` becomes its denial.
+    /// Returns the audit record of a refused command. `why` is stored as its denial.
     pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> AuditRecord {
         AuditRecord { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
     }
 
-    /// The audit record of a message that was not refused.
+    /// Returns the audit record of a message that was not refused.
     pub(crate) fn line(
         &self,
         row: &InboxRow,
@@ -24,7 +24,7 @@ impl Host {
         denials: Vec<String>,
     ) -> AuditRecord {
         let mut command = crate::base::clean(&row.text);
-        command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
+        command.truncate(command.floor_char_boundary(MAX_COMMAND));
         AuditRecord {
             inbox: row.key.clone(),
             caller: row.sender.clone(),
@@ -37,7 +37,7 @@ impl Host {
         }
     }
 
-    /// A reaction of the bot on a message.
+    /// Returns a reaction of the bot to a message.
     pub(crate) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
@@ -50,8 +50,8 @@ impl Host {
         }
     }
 
-    /// An answer to a message. The outbox stores it until it is sent. `purpose` is part of its key, so a message gets
-    /// one answer per purpose.
+    /// Returns an answer to a message. The outbox key contains `purpose`, so a message gets at most one answer per
+    /// purpose.
     pub(crate) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),

@@ -1,8 +1,7 @@
-//! Starts scheduled commands: each due time once, even over restarts and changes of the clock.
+//! Starts the commands of schedules: once for each due time, also after restarts and changes of the clock.
 //!
-//! Invariant: the store holds a cursor with the last due time of each schedule. The cursor moves in the transaction
-//! that stores the command in the inbox. The event id of the command contains the due time, and the inbox takes an
-//! event once.
+//! Invariant: the store has a cursor for each schedule, with its last due time. One transaction moves the cursor and
+//! stores the command in the inbox. The event id of the command contains the due time, so the inbox deduplicates it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,33 +12,32 @@ use super::{
     host::Host,
 };
 use crate::{
-    base::{Backoff, Text, moment},
+    base::{Backoff, Text, utc_text},
     metrics::{ScheduleOutcome, scheduled},
     store::{RoomCursor, StoreError, TriggerSource, Write},
     trigger::{MissedPolicy, Schedule},
 };
 
-/// The network in a schedule's cursor row. It is no chat network.
+/// The value of the column `network` in the cursor row of a schedule. It differs from every chat network.
 const NETWORK: &str = "schedule";
-/// The interval at which the clock is read, so that a change of the clock takes effect.
+/// The interval at which the clock is read, so that a changed clock takes effect.
 const CLOCK_POLL: Duration = Duration::from_secs(1);
-/// The delay before a retry after a store error, and the first delay while the room is unreachable.
+/// The delay before a retry after a store error, and the first delay while the room cannot be reached.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// The longest delay before a retry while the room is unreachable.
+/// The longest delay before a retry while the room cannot be reached.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// The most missed times that are counted.
+/// The maximum number of missed times that are counted.
 const MAX_COUNTED: usize = 1_000;
 
-/// The next step of a schedule's loop.
 enum NextStep {
-    /// Check the schedule again after this time.
+    /// Check the schedule again after this delay.
     After(Duration),
-    /// The schedule is due and its room cannot be reached: retry with backoff.
+    /// The schedule is due, but its room cannot be reached. Retry with backoff.
     NoRoom,
 }
 
 impl Host {
-    /// Starts a schedule's command at its due times until the host stops.
+    /// Starts the command of a schedule at its due times, until the host stops.
     pub(crate) async fn run_schedule(self: Arc<Self>, schedule: Schedule) {
         let mut without_room = Backoff::new(RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
@@ -52,13 +50,16 @@ impl Host {
                     if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
-                            "the room of a schedule cannot be reached; retrying; check that the bot is in it"
+                            "the room of a schedule cannot be reached; retrying; check that the bot is in the room"
                         );
                     }
                     without_room.next_delay()
                 }
                 Err(error) => {
-                    tracing::error!(schedule = schedule.name, %error, "the store failed for a schedule; retrying");
+                    tracing::error!(
+                        schedule = schedule.name, %error,
+                        "a schedule cannot read or write the database; retrying"
+                    );
                     RETRY_DELAY
                 }
             };
@@ -66,17 +67,17 @@ impl Host {
         }
     }
 
-    /// Starts the schedule's command if it is due.
+    /// Starts the command of a schedule if it is due.
     async fn step(&self, schedule: &Schedule) -> Result<NextStep, StoreError> {
         let store = &self.context.store;
         let now = self.context.clock.now();
         let Some(cursor) = store.cursor("", NETWORK, &schedule.name).await? else {
-            // The schedule is new. It starts now, and no earlier time is due.
+            // The schedule is new. Only times after now are due.
             store.commit(vec![cursor_at(schedule, now)]).await?;
             return Ok(NextStep::After(Duration::ZERO));
         };
         if cursor.event.as_deref() != Some(schedule.cron.described().as_str()) {
-            // The cron line or its time zone has changed. The schedule starts anew, and no earlier time is due.
+            // The cron expression or its time zone has changed. Only times after now are due.
             store.commit(vec![cursor_at(schedule, now.max(cursor.at))]).await?;
             return Ok(NextStep::After(Duration::ZERO));
         }
@@ -90,11 +91,11 @@ impl Host {
         };
         let (due, before) = newest(schedule, next, now);
         let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
-        let most = self.settings_of_bot(trigger_room.bot()).max_age;
+        let max_age = self.settings_of_bot(trigger_room.bot()).max_age;
         match schedule.missed {
-            MissedPolicy::SkipOld if age > most => self.skip(schedule, &trigger_room, due, before + 1).await?,
+            MissedPolicy::SkipOld if age > max_age => self.skip(schedule, &trigger_room, due, before + 1).await?,
             MissedPolicy::SkipOld | MissedPolicy::RunLatest => {
-                self.fire(schedule, &trigger_room, due, before, age > most).await?
+                self.fire(schedule, &trigger_room, due, before, age > max_age).await?
             }
         }
         Ok(NextStep::After(Duration::ZERO))
@@ -110,13 +111,10 @@ impl Host {
     ) -> Result<(), StoreError> {
         let mut notes = Vec::new();
         if late {
-            notes.push(format!("It was due at {}, when I was away.", moment(due)));
+            notes.push(format!("The command was due at {}, when the host or the room was unavailable.", utc_text(due)));
         }
         if before > 0 {
-            notes.push(format!(
-                "{} of its times before that came while I was away, and are not made up for.",
-                counted(before)
-            ));
+            notes.push(format!("The schedule skipped {} before that time.", missed_runs(before)));
         }
         let command = TriggeredCommand {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
@@ -126,7 +124,7 @@ impl Host {
                 by: format!("schedule {}", schedule.name),
                 words: schedule.command.fill(&Default::default()),
             },
-            // The current time and not the due time: the age of the due time is already checked here against `max_age`.
+            // Not the due time: the schedule has its own policy for late runs, so `max_age` must not apply again.
             at: self.context.clock.now(),
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         };
@@ -147,12 +145,16 @@ impl Host {
         times: usize,
     ) -> Result<(), StoreError> {
         let text = format!(
-            "Schedule {}: {} of its times came while I was away, the last at {}, and are not made up for.",
+            "Schedule `{}` skipped {}, because the host or the room was unavailable. The last one was due at {}.",
             schedule.name,
-            counted(times),
-            moment(due)
+            missed_runs(times),
+            utc_text(due)
         );
-        tracing::warn!(schedule = schedule.name, times, "skipped missed times of a schedule");
+        tracing::warn!(
+            schedule = schedule.name,
+            times,
+            "a schedule skipped missed runs; set `missed = \"last\"` to run the latest one"
+        );
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
         self.send_once(trigger_room, key, Text::lines(text), vec![cursor_at(schedule, due)]).await?;
         scheduled(&schedule.name, ScheduleOutcome::Skipped, times);
@@ -160,15 +162,14 @@ impl Host {
     }
 }
 
-/// The latest due time up to `now`, and the number of due times from `first` to it, without itself. Counts up to
+/// Returns the latest due time up to `now`, and the number of earlier due times from `first`. Counts up to
 /// [`MAX_COUNTED`].
 fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
     let (mut due, mut before) = (first, 0);
     while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {
         (due, before) = (next, before + 1);
         if before == MAX_COUNTED {
-            // A schedule for every minute after an outage of a month: find the latest time without counting all of
-            // them.
+            // Find the latest time without counting the others, for example every minute of a month.
             let within: Duration = now.duration_since(due).try_into().unwrap_or_default();
             return (schedule.cron.last(now, within + Duration::from_secs(1)).unwrap_or(due), before);
         }
@@ -176,17 +177,21 @@ fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, 
     (due, before)
 }
 
-fn counted(times: usize) -> String {
-    if times >= MAX_COUNTED { format!("more than {MAX_COUNTED}") } else { times.to_string() }
+fn missed_runs(count: usize) -> String {
+    match count {
+        1 => "1 missed run".to_owned(),
+        MAX_COUNTED.. => format!("at least {MAX_COUNTED} missed runs"),
+        _ => format!("{count} missed runs"),
+    }
 }
 
-/// The write that moves a schedule's cursor to a time.
+/// Returns the write that moves the cursor of a schedule to a time.
 fn cursor_at(schedule: &Schedule, moment: Timestamp) -> Write {
     Write::SetCursor(RoomCursor {
         bot: String::new(),
         network: NETWORK.to_owned(),
         room: schedule.name.clone(),
-        // The cron line with its time zone: a change of either resets the cursor.
+        // The cron expression with its time zone. A change resets the cursor.
         event: Some(schedule.cron.described()),
         at: moment,
     })

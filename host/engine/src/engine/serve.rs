@@ -1,11 +1,8 @@
-//! Runs an engine: starts its tasks, serves its chats, and shuts it down.
+//! Runs an engine: starts its tasks, serves its chats, and shuts down.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -17,13 +14,13 @@ use crate::{
     store::{InboxRow, StoreError},
 };
 
-/// The time that running plugins have, after a stop, to reach a point from which they can continue.
-const GRACE: Duration = Duration::from_secs(8);
+/// The time in which running plugins must end after the engine is stopped.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A message from an inbox: its row, whether it was stored before this process started, and the mark of unfinished work.
+/// A row of an inbox, whether it was stored by an earlier process, and the guard that keeps the engine from ending.
 pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 
-/// An engine that is ready to run.
+/// An engine with loaded plugins. [`Engine::run`] serves its chats.
 ///
 /// ```no_run
 /// use std::{path::Path, sync::Arc};
@@ -43,77 +40,77 @@ pub struct Engine {
     pub(super) retention: Duration,
 }
 
-/// The reason why an engine ended without being stopped.
+/// The error of [`Engine::run`].
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The store failed at the start.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A chat adapter failed with an error that a retry cannot fix.
-    #[error("{network} cannot continue: {reason}")]
+    /// A chat adapter failed with a permanent error.
+    #[error("the chat adapter for {network} failed: {reason}")]
     Chat {
-        /// The network.
+        /// The chat network, for example `matrix`.
         network: &'static str,
-        /// The reason.
+        /// The adapter's error, in one line.
         reason: String,
     },
-    /// The engine was run before.
-    #[error("an engine runs once")]
+    /// [`Engine::run`] was called before on this engine.
+    #[error("the engine has already run; build a new one")]
     Again,
 }
 
 impl Engine {
-    /// The number of plugins that are loaded.
+    /// Returns the number of loaded plugins.
     pub fn plugin_count(&self) -> usize {
         self.host.plugins.loaded().len()
     }
 
-    /// The plugins that are not loaded, each with the reason.
+    /// Returns the plugins that failed to load: name and reason.
     pub fn not_loaded(&self) -> Vec<(String, String)> {
         let failed = self.host.plugins.not_loaded().iter();
         failed.map(|plugin| (plugin.name.clone(), plugin.error.to_string())).collect()
     }
 
-    /// The inbox of an account, for a program that delivers messages itself. `None` if the configuration has no such
-    /// account.
+    /// Returns the inbox of an account, for a program that delivers messages itself. `None` if the account is not
+    /// configured.
     pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
         let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
         let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
         Some(inbox.clone())
     }
 
-    /// Serves until every chat has ended by itself and no job or query runs any more, or until `stop` is cancelled. After
-    /// `stop` no command starts, running plugins end at their next host call, and after 8 seconds the remaining ones are
-    /// aborted. Every effect is in the journal, so open jobs continue at the next start.
+    /// Serves until `stop` is cancelled, or until every chat has ended and no job or query runs. After `stop`, no
+    /// command starts and running plugins end at their next host call. After 8 seconds, the remaining plugins are
+    /// aborted. Open jobs continue at the next start, because the journal contains every effect.
     ///
     /// # Errors
     /// [`RunError`].
     pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rows = self.rows.lock().take();
         let Some(mut rows) = rows else { return Err(RunError::Again) };
         let context = &self.host.context;
-        // Every task ends with this function, however it returns.
+        // When this function returns, all tasks end.
         let _stopping = context.stopping.clone().drop_guard();
         let _stop = context.stop.clone().drop_guard();
         let mut tasks = JoinSet::new();
         self.check_clock().await?;
-        self.host.plugins.keep(&*context.store).await?;
-        // 1. Messages that are not sent yet, and open jobs.
+        self.host.plugins.store_files(&*context.store).await?;
+        // 1. Send the messages in the outbox, and resume open jobs.
         context.outbox.wake();
         tasks.spawn(context.outbox.clone().run());
         self.host.jobs.resume().await?;
-        //    Jobs whose time came while no host ran.
+        //    Wake the jobs that became due during downtime.
         self.host.jobs.wake_due().await;
         tasks.spawn(self.host.jobs.clone().run_wakeups());
         tasks.spawn(self.host.clone().expire(self.retention));
-        // 2. Messages that are stored and not handled. Those that arrived before this point are in the channel too.
+        // 2. Handle the stored messages. A message that arrived before this point is also in the channel.
         let mut taken = HashSet::new();
         for row in context.store.unhandled().await? {
             taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
-        // 3. Schedules, new messages and the chats.
+        // 3. Run the schedules, handle new messages and serve the chats.
         for schedule in &self.host.triggers.schedules {
             tasks.spawn(self.host.clone().run_schedule(schedule.clone()));
         }
@@ -129,30 +126,30 @@ impl Engine {
         if !stop.is_cancelled() && served.is_ok() {
             self.host.activity.until_idle().await;
         }
-        // 4. The shutdown: no command starts, and running plugins reach a point from which they can continue.
+        // 4. Shut down: start no more commands, and wait until running plugins end.
         context.stopping.cancel();
         handling.abort();
-        if tokio::time::timeout(GRACE, self.host.activity.until_idle()).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.host.activity.until_idle()).await.is_err() {
             tracing::warn!("the shutdown timed out; open jobs continue at the next start");
         }
         served
     }
 
-    /// Logs an error if the clock is behind the newest journal entry. The clock was then set back, so timers fire late.
+    /// Logs an error if the clock was set back, that is, if it is behind the newest journal entry.
     async fn check_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
         match context.store.newest_time().await? {
             Some(newest) if newest > now => tracing::error!(
                 %now, %newest,
-                "the clock is behind the newest journal entry; timers fire late by the difference"
+                "the clock is behind the newest journal entry; timers fire late; set the clock"
             ),
             _ => {}
         }
         Ok(())
     }
 
-    /// Serves all chats until each has ended.
+    /// Serves all chats until each of them has ended.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut serving = JoinSet::new();
         for (account, inbox) in &self.accounts {
@@ -168,8 +165,9 @@ impl Engine {
         }
         let mut failed = None;
         while let Some(ended) = serving.join_next().await {
-            let ended =
-                ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
+            let ended = ended.unwrap_or_else(|error| {
+                Err(RunError::Chat { network: "an unknown network", reason: error.to_string() })
+            });
             if let Err(error) = ended {
                 tracing::error!(%error, "a chat adapter has stopped; the others continue");
                 failed = Some(error);

@@ -1,36 +1,33 @@
-//! The result of deciding a message, before it is written or sent.
+//! The decision about a message, before it is stored or sent.
 
 use std::sync::Arc;
 
 use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Authorized, store::AuditRecord};
 
-/// The result of deciding a message.
 pub(crate) enum Verdict {
-    /// The answer of a query or of a host command that changes nothing, with its audit record.
+    /// The answer of a query, or of a host command that changed nothing, with its audit record.
     Answered(Text, Box<AuditRecord>),
-    /// The answer of a host command that changed something. The answer, the audit record and the mark that the message
-    /// is handled are already stored, in the transaction of the change.
+    /// The answer of a host command that changed something. The transaction of the change has already stored the answer
+    /// and the audit record, and has marked the message as handled.
     CarriedOut(Text),
-    /// An action that its caller may run.
+    /// An action that its caller may run. The job is not open yet.
     Action(Arc<Plugin>, Authorized),
-    /// A refusal. Nothing was done.
     Refused(Refusal),
 }
 
-/// The reason for a refusal, as text for the sender.
+/// A refused command, with the message for the sender. Nothing was changed.
 pub(crate) enum Refusal {
     /// The line is not a valid command.
     Malformed(String),
-    /// The command is valid and not permitted: to this person, in this room or at this time.
+    /// The command is valid, but the rules forbid it for this person, in this room or at this time.
     Denied(String),
-    /// The message was older than the bot's `max_age` when it was handled.
+    /// The message is older than the bot's `max_age`.
     Late(String),
-    /// The command is valid and permitted, but cannot run now, for example because the store is unavailable.
+    /// The command is valid and permitted, but failed, for example because the store is unavailable.
     Unable(String),
 }
 
 impl Verdict {
-    /// The outcome for the metrics.
     pub(crate) fn outcome(&self) -> CommandOutcome {
         match self {
             Self::Answered(..) => CommandOutcome::Answered,
@@ -42,7 +39,6 @@ impl Verdict {
 }
 
 impl Refusal {
-    /// The outcome for the metrics.
     pub(crate) fn outcome(&self) -> CommandOutcome {
         match self {
             Self::Malformed(_) => CommandOutcome::Malformed,

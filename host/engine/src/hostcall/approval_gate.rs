@@ -1,8 +1,8 @@
 //! Checks whether an effect needs an approval, and whether it has one.
 //!
-//! Invariant: an approval covers a plan, which is an ordered list of effects. After it, the nth effect must be the nth
-//! of the plan. Otherwise the job asks for a new approval, even for an effect that needs none by itself.
-//! Not here: requesting, counting and waiting for approvals. The job does that while no guest runs (`job::approval`).
+//! Invariant: an approval covers a plan, which is an ordered list of effects. After the approval, the nth effect must
+//! equal the nth effect of the plan. Otherwise the job requests a new approval, even if no rule matches the effect.
+//! Not here: requesting, counting and waiting for approvals, which `runner::approval` does while no guest runs.
 
 use std::collections::BTreeSet;
 
@@ -15,43 +15,43 @@ use super::{
 use crate::{
     base::clean,
     job::{Decision, Effect, Reason},
-    model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, who_is},
+    model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, name_and_id},
     policy::{Approval, Need},
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// The most approval requests of one job. A job whose plan changes more often is refused.
-const MOST_ASKS: u32 = 5;
+/// The maximum number of approval requests of one job. If the plan changes again, the effect is refused.
+const MOST_REQUESTS: u32 = 5;
 
-/// An effect that is held until others approve of it.
+/// An effect that is held until its approval is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Unapproved {
-    /// The number of effects before it.
-    pub(crate) place: usize,
+    /// The number of effects before this one.
+    pub(crate) index: usize,
     pub(crate) effect: Effect,
-    /// Why a new approval is requested. `None` for the first request.
-    pub(crate) again: Option<String>,
-    /// The number of the request, from 1.
-    pub(crate) ask: u32,
+    /// The reason for another request. `None` for the first request.
+    pub(crate) repeat_reason: Option<String>,
+    /// The number of the approval request, from 1.
+    pub(crate) number: u32,
 }
 
 /// The approvals that the rules require for an effect.
 #[derive(Debug, Default)]
-struct Wanted {
+struct RequiredApprovals {
     needs: Vec<Need>,
-    /// Why a rule that applies requires no approval: an override, or a known good version.
+    /// The reasons why matching rules require no approval: an override, or a version that succeeded before.
     waived: Vec<String>,
-    /// The rooms that are notified of an override, each with its text.
-    tell: Vec<(RoomName, String)>,
+    /// The rooms that get a message about an override, each with its text.
+    notify: Vec<(RoomName, String)>,
 }
 
 impl Invocation {
-    /// Checks the approval of an effect. Returns the rule if none is needed or if it was given, else the reasons of the
-    /// refusal. In a dry run it adds the effect to the plan.
+    /// Checks the approval of an effect. Returns the rule if the effect needs no approval or has it, else the reasons
+    /// to refuse the effect. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
-    /// [`GuestStop::Approval`] if an approval must be requested, and [`GuestStop::Unkept`] if the releases cannot be
-    /// read.
+    /// [`GuestStop::NeedsApproval`] if an approval must be requested; [`GuestStop::StoreFailed`] if the releases cannot
+    /// be read.
     pub(crate) async fn approved(
         &mut self,
         row: &CallSpec,
@@ -61,14 +61,15 @@ impl Invocation {
     ) -> wasmtime::Result<Result<Rule, Vec<Reason>>> {
         // 1. The effect as the plan lists it. Queries and calls without an effect need no approval.
         let Some(replay) = self.replay_state().filter(|_| row.kind == CallKind::Acts) else { return Ok(Ok(rule)) };
-        let place = replay.effects.len();
-        let seen =
+        let index = replay.effects.len();
+        let attributes_of_effect =
             attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone())).collect();
-        let mut effect = Effect::new(row.name, seen, serde_json::json!(params), &replay.effects);
-        // 2. The approvals that the rules require. `--override` is refused if it does not lift all of them.
-        let Wanted { needs, waived, tell } = self.wanted(row, attributes).await.map_err(GuestStop::Unkept)?;
+        let mut effect = Effect::new(row.name, attributes_of_effect, serde_json::json!(params), &replay.effects);
+        // 2. The approvals that the rules require. The effect is refused if `--override` does not lift all of them.
+        let RequiredApprovals { needs, waived, notify } =
+            self.required_approvals(row, attributes).await.map_err(GuestStop::StoreFailed)?;
         if self.request().command().override_reason().is_some() && !needs.is_empty() {
-            return Ok(Err(self.not_overridden(row, attributes)));
+            return Ok(Err(self.override_refusals(row, attributes)));
         }
         effect.needs = needs;
         // 3. A dry run adds the effect to its plan.
@@ -76,19 +77,19 @@ impl Invocation {
             dry_run_state.effects.push(effect);
             return Ok(Ok(rule));
         }
-        let RunMode::Job(job_run) = &self.purpose else { return Ok(Ok(rule)) };
+        let RunMode::Job(job_run) = &self.mode else { return Ok(Ok(rule)) };
         let waived = (!waived.is_empty()).then(|| waived.join("; "));
-        let rule = Rule { approval: waived, tell, ..rule };
-        let held = |again: Option<String>, ask: u32| {
-            GuestStop::Approval(Box::new(Unapproved { place, effect: effect.clone(), again, ask }))
+        let rule = Rule { approval: waived, notify, ..rule };
+        let held = |repeat_reason: Option<String>, number: u32| {
+            GuestStop::NeedsApproval(Box::new(Unapproved { index, effect: effect.clone(), repeat_reason, number }))
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
         // 4. A cancelled job requests no approval.
         let no_more =
-            |why: &str| refused(format!("the job was cancelled, and this needs an approval of its own: {why}"));
+            |why: &str| refused(format!("the job was cancelled, so no approval is requested for this effect: {why}"));
         let cancelled = job_run.job.is_cancelled();
         if cancelled && job_run.ask.is_none() && !effect.needs.is_empty() {
-            return no_more("nobody was asked");
+            return no_more("the effect needs an approval that was not requested before");
         }
         // 5. Without an earlier request: the effect passes if it needs no approval, else the job requests one.
         let Some(ask) = &job_run.ask else {
@@ -96,76 +97,87 @@ impl Invocation {
         };
         // 6. With an earlier request: its decision.
         match &ask.decision {
-            // The effect must be the next of the approved plan, and need no more than was approved. Else the job asks
-            // again.
+            // The effect must be the next one of the approved plan and must need no other approvals than the given
+            // ones. Else the job requests an approval again.
             Some(Decision::Approved) => {
-                let why = match ask.plan.check(place, &effect) {
+                let why = match ask.plan.check(index, &effect) {
                     Ok(()) if effect.needs.iter().all(|need| need.is_met_by(&ask.needs)) => {
                         let names: Vec<String> = ask.given.iter().map(|given| given.id.clone()).collect();
                         let by = (!effect.needs.is_empty()).then(|| format!("approved by {}", names.join(", ")));
                         return Ok(Ok(Rule { approval: by.or(rule.approval), ..rule }));
                     }
-                    Ok(()) => "the rules want more than was approved".to_owned(),
-                    Err(unlike) => unlike.why,
+                    Ok(()) => "the effect needs an approval that the last request did not include".to_owned(),
+                    Err(mismatch) => mismatch.why,
                 };
                 if cancelled {
                     return no_more(&why);
                 }
-                if ask.number >= MOST_ASKS {
-                    return refused(format!("its plan changed {MOST_ASKS} times: {why}"));
+                if ask.number >= MOST_REQUESTS {
+                    return refused(format!(
+                        "the job's plan changed {MOST_REQUESTS} times, so no further approval is requested: {why}"
+                    ));
                 }
                 Err(held(Some(why), ask.number + 1).into())
             }
-            // After a first refusal, effects that need no approval are still allowed, for cleanup. They are not allowed
-            // after a later request, because the job then deviated from a plan that was approved.
+            // After the first request was denied, effects without an approval rule are still allowed, for cleanup.
+            // After a later request was denied, they are not: the job deviated from an approved plan.
             Some(Decision::NotApproved(_)) if effect.needs.is_empty() && ask.number == 1 => Ok(Ok(rule)),
             Some(Decision::NotApproved(why)) => refused(why.clone()),
-            // The guest runs without a decision only after the job was cancelled and the guest received that error.
+            // Without a decision, the guest runs only after the job was cancelled and the guest received this error.
             None if effect.needs.is_empty() => Ok(Ok(rule)),
-            None => refused("it was cancelled before it was approved".to_owned()),
+            None => refused("the job was cancelled before it was approved".to_owned()),
         }
     }
 
-    /// The approval rules that apply to an effect.
+    /// Returns the approval rules that match an effect.
     fn approval_rules(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
-        self.context().approvals.iter().filter(|rule| rule.obliges(row, attributes))
+        self.context().approvals.iter().filter(|rule| rule.applies_to(row, attributes))
     }
 
-    /// The approvals that the rules require for an effect, and those that are waived.
-    async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {
+    /// Returns the approvals that the rules require for an effect, and the waived ones.
+    async fn required_approvals(
+        &self,
+        row: &CallSpec,
+        attributes: &Attributes,
+    ) -> Result<RequiredApprovals, StoreError> {
         let (access, caller, who) = (&self.context().access, self.request().caller(), self.request().asker());
         let command = self.request().command();
-        let mut wanted = Wanted::default();
+        let mut required = RequiredApprovals::default();
         let targets = self.targets(attributes);
         for rule in self.approval_rules(row, attributes) {
-            let may = |role: &str| {
-                let stands = |(app, environment): &(Option<String>, Option<String>)| {
+            let has_role = |role: &str| {
+                let holds = |(app, environment): &(Option<String>, Option<String>)| {
                     access.holds_role(role, who, app.as_deref(), environment.as_deref())
                 };
-                targets.iter().all(stands)
+                targets.iter().all(holds)
             };
             match (command.override_reason(), &rule.break_glass) {
-                // 1. Break glass: the caller has the role on every target, and the room to notify can be reached.
+                // 1. Break glass: the caller has the role on every target, and the bot has an account on the network of
+                //    the room to notify.
                 (Some(reason), Some(glass))
-                    if may(&glass.role) && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
+                    if has_role(&glass.role)
+                        && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
                 {
                     let reason = clean(reason);
-                    let why = format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
-                    wanted.waived.push(why);
-                    let words = format!(
-                        "{} goes on with `{}` without the approval that {} asks for: {reason}",
-                        who_is(&caller.id, &caller.name),
+                    let why = format!("{}: overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
+                    required.waived.push(why);
+                    let text = format!(
+                        "Override by {}: `{}` runs without the approval that is required by {}. Reason: {reason}",
+                        name_and_id(&caller.id, &caller.name),
                         command.line(),
                         rule.text
                     );
-                    wanted.tell.push((glass.tell.clone(), words));
+                    required.notify.push((glass.tell.clone(), text));
                 }
-                // 2. Known good: the same version succeeded at the same target before.
+                // 2. Known good: the same version succeeded for the same app and environment before.
                 _ if rule.known_good && self.is_known_good(row, attributes).await? => {
-                    wanted.waived.push(format!("{}: this version succeeded there before", rule.text));
+                    required.waived.push(format!(
+                        "{}: approval not needed, because this version succeeded in this environment before",
+                        rule.text
+                    ));
                 }
                 // 3. Otherwise the approval is needed.
-                _ => wanted.needs.push(Need {
+                _ => required.needs.push(Need {
                     id: rule.id.to_string(),
                     rule: rule.text.to_string(),
                     count: rule.count,
@@ -175,33 +187,36 @@ impl Invocation {
                 }),
             }
         }
-        Ok(wanted)
+        Ok(required)
     }
 
-    /// Why `--override` does not lift the rules that apply: one reason for each rule.
-    fn not_overridden(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
+    /// Returns the reasons why `--override` does not lift the matching rules: one for each rule.
+    fn override_refusals(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.request().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
                 Some(glass) if self.context().outbox.destination(self.bot(), &glass.tell).is_none() => {
-                    format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
+                    format!(
+                        "{}: `--override` must be reported in {}, and the bot has no account on that room's network",
+                        rule.text, glass.tell
+                    )
                 }
                 Some(glass) => {
                     format!(
-                        "{}: `--override` is for the role {}, and {caller} is not in it there",
+                        "{}: `--override` needs the role {}, which {caller} does not have for this app and environment",
                         rule.text, glass.role
                     )
                 }
-                None => format!("{}: it has no `break_glass`, so `--override` does not lift it", rule.text),
+                None => format!("{}: this rule has no `break_glass`, so `--override` cannot lift it", rule.text),
             };
             Reason { kind: "override".to_owned(), text, add: None }
         };
         self.approval_rules(row, attributes).map(reason).collect()
     }
 
-    /// Whether this version succeeded for this app and environment before, in a run of this host. Releases that a
-    /// person recorded by hand do not count, because the host did not observe them. A deployment with further
-    /// parameters never counts, because they can make it a different deployment.
+    /// Returns whether a run of this host deployed this version to this environment successfully before. Releases that
+    /// a person recorded by hand do not count, because the host did not observe them. A deployment with other
+    /// parameters never counts, because other parameters can deploy something else.
     async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
@@ -225,13 +240,14 @@ impl Invocation {
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
-    /// The placeholder id of an effect or a wait in a dry run. `None` outside of a dry run and for other calls.
+    /// Returns the placeholder id of an effect or a wait in a dry run: `plan-1`. `None` for other calls and outside of
+    /// a dry run.
     pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
-        let place = self.dry_run_state()?.replay.effects.len();
-        matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(place + 1))
+        let earlier = self.dry_run_state()?.replay.effects.len();
+        matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(earlier + 1))
     }
 
-    /// Adds a performed effect to the progress, with the id in its answer. Failed effects count too.
+    /// Adds a performed effect to the job's progress, with the id from its answer. Includes failed effects.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
@@ -240,20 +256,19 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Adds a replayed effect to the progress; in a dry run also to the plan, marked as done.
-    pub(crate) fn replay_effect(&mut self, row: &CallSpec, begun: &Entry, answer: &impl Serialize) {
-        let environments = begun.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
+    /// Adds a replayed effect to the job's progress. In a dry run, also adds it to the plan and marks it as done.
+    pub(crate) fn replay_effect(&mut self, row: &CallSpec, recorded: &Entry, answer: &impl Serialize) {
+        let environments = recorded.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
-            let arguments = begun.body["arguments"].clone();
-            // The arguments in the form in which the guest passed them.
-            let effect = Effect::new(row.name, begun.attributes.clone(), arguments, &dry_run_state.replay.effects);
+            let arguments = recorded.body["arguments"].clone();
+            let effect = Effect::new(row.name, recorded.attributes.clone(), arguments, &dry_run_state.replay.effects);
             dry_run_state.effects.push(Effect { done: true, ..effect });
         }
         self.count(environments, answer);
     }
 
-    /// All combinations of an effect's apps and environments. An unknown app or environment counts as every one, so
-    /// that an approver needs the role for all of them.
+    /// Returns all combinations of an effect's apps and environments. An unknown app or environment matches every one,
+    /// so an approver needs the role for all of them.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());
@@ -267,11 +282,11 @@ impl Invocation {
         let Some(replay) = self.replay_state_mut() else { return };
         let id = serde_json::to_value(answer).ok().and_then(|answer| answer["Ok"]["id"].as_str().map(str::to_owned));
         replay.effects.push(id);
-        replay.touched.extend(environments);
+        replay.changed_environments.extend(environments);
     }
 }
 
-/// The values of an attribute. If it has none: all values, or `[None]` if there are none either.
+/// Returns the values of an attribute. If the attribute has no value, returns `all`, or `[None]` if `all` is empty.
 fn values(attributes: &Attributes, attribute: Attribute, all: impl Iterator<Item = String>) -> Vec<Option<String>> {
     let known = attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let mut values: Vec<Option<String>> = known.iter().cloned().map(Some).collect();

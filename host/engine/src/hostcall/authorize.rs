@@ -1,6 +1,6 @@
-//! Authorizes one call: the plugin's grants, the caller's roles, and the arguments that were typed.
+//! Authorizes one call: checks the plugin's grants, the caller's roles and the arguments of the typed command.
 //!
-//! All reasons of a refusal are collected, not only the first, so that a reviewer sees every rule that is missing.
+//! A refusal contains all reasons, not only the first, so that a reviewer sees every missing rule.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::{
     policy::Allow,
 };
 
-/// The rules that allow a call, as the journal records them.
+/// The rules that allow a call. The journal records them as [`Rule::text`].
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     /// The text of the plugin's `allow` rule.
     pub(crate) grant: Arc<str>,
     /// The caller's role, if the call needs one.
     pub(crate) role: Option<String>,
-    /// The approvers, or why an approval rule was waived.
+    /// The approvers, or the reason why an approval rule was waived.
     pub(crate) approval: Option<String>,
-    /// Messages that are stored with the intent: a configured room and a text each.
-    pub(crate) tell: Vec<(RoomName, String)>,
+    /// The messages that are stored with the intent: for each, a room and its text.
+    pub(crate) notify: Vec<(RoomName, String)>,
 }
 
 impl Rule {
@@ -33,43 +33,44 @@ impl Rule {
 }
 
 thread_local! {
-    static NONE: Arc<str> = Arc::from(NO_RULE);
+    static NO_GRANT: Arc<str> = Arc::from(NO_RULE);
 }
 
 impl Invocation {
-    /// Checks a call against grants, roles and the typed arguments. Returns the rules that allow it, or all reasons
-    /// against it.
+    /// Checks a call against grants, roles and the arguments of the typed command. Returns the rules that allow the
+    /// call, or all reasons to refuse it.
     pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
-            let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
+            let text =
+                format!("`{command}` is a query, and a query cannot call {} (kind `{}`)", row.name, row.kind.as_str());
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
         if !row.kind.needs_rule() {
-            return Ok(Rule { grant: NONE.with(Arc::clone), role: None, approval: None, tell: Vec::new() });
+            return Ok(Rule { grant: NO_GRANT.with(Arc::clone), role: None, approval: None, notify: Vec::new() });
         }
         let mut reasons = Vec::new();
         let grant = self.check_grant(row, attributes, &mut reasons);
         let role = self.check_role(row, attributes, &mut reasons);
         match grant {
-            Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, tell: Vec::new() }),
+            Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, notify: Vec::new() }),
             _ => Err(reasons),
         }
     }
 
-    /// The `allow` rule that permits this call. For an effect, its `beyond` must also list every attribute whose value
-    /// was not typed. Adds the reasons if there is no such rule.
+    /// Returns the `allow` rule that permits a call. For an effect, the rule's `beyond` must list every attribute whose
+    /// value the typed command does not contain. Adds the reasons to `reasons` if no rule permits the call.
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
-        // 1. The values that were not typed, and the rule to suggest.
+        // 1. The values that the typed command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
         let grants = self.grants();
-        // No rule is suggested for an effect with an unknown environment: it would have no limit and would allow
-        // everything.
+        // No rule is suggested for an effect with an unknown environment, because that rule would allow every
+        // environment.
         let unknown = row.kind == CallKind::Acts && !attributes.contains_key(&Attribute::Environment);
         let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
         let command = self.request().command().spec().name.as_str();
         match grants.permitting(row.name, command, attributes) {
-            // 2. Rules match. One of them must list all values that were not typed.
+            // 2. Rules match. One of them must list the attributes of all values that were not typed.
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
                 let hit = rules.find(|rule| {
@@ -83,20 +84,24 @@ impl Invocation {
                 reasons.push(self.not_typed(&untyped, &place));
                 None
             }
-            // 3. No rule matches. The reason names the first rule for this call and the attribute in which it differs.
+            // 3. No rule matches. The reason names the first rule for this call and the attribute that does not match.
             Err(misses) => {
                 let text = match misses.first() {
                     None if grants.naming(row.name).next().is_some() => {
-                        format!("no rule of [plugin.{}] that names {} is for `{command}`", self.plugin(), row.name)
+                        format!(
+                            "no `allow` rule of [plugin.{}] for {} applies to the command `{command}`",
+                            self.plugin(),
+                            row.name
+                        )
                     }
-                    None => format!("no rule of [plugin.{}] names {}", self.plugin(), row.name),
+                    None => format!("no `allow` rule of [plugin.{}] names {}", self.plugin(), row.name),
                     Some((rule, miss)) => {
                         let attribute = miss.attribute.as_str();
                         let value = match &miss.value {
                             Some(value) => format!("{attribute} `{value}`"),
-                            None => format!("a call without {attribute}"),
+                            None => format!("no {attribute}"),
                         };
-                        format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.allowed)
+                        format!("{} allows {attribute} = {}, but the call has {value}", rule.at, miss.allowed)
                     }
                 };
                 reasons.push(Reason { kind: "grant".to_owned(), text, add: suggestion() });
@@ -109,13 +114,13 @@ impl Invocation {
         }
     }
 
-    /// The role that allows the caller this call. It is checked on every app and environment of the call if the row
-    /// takes them from the target, else on those of the command. Also checks that the bot serves the environment. Adds
-    /// the reasons otherwise.
+    /// Returns the role that allows the caller this call. Checks it for every app and environment of the call's target,
+    /// or for those of the command if the call's row has [`EnvironmentFrom::Command`]. Also checks that the bot serves
+    /// the environment. Adds the reasons to `reasons` if a check fails.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
-        // The current rights: after a revocation no further call is allowed.
+        // The rights are read for each call, so that a revocation takes effect at once.
         let rights = self.rights();
         let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {
             match attributes.get(&attribute) {
@@ -129,7 +134,7 @@ impl Invocation {
         for app in &values(Attribute::App, command.app()) {
             for environment in &values(Attribute::Environment, command.environment()) {
                 if let Some(environment) = environment
-                    && !access.bots.touches(&self.request().message().bot, environment)
+                    && !access.bots.may_change(&self.request().message().bot, environment)
                 {
                     let text = access.not_through(&self.request().message().bot, environment);
                     reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
@@ -148,7 +153,7 @@ impl Invocation {
         rule
     }
 
-    /// The apps, environments, versions and parameters of an effect that are not arguments of the typed command.
+    /// Returns the apps, environments, versions and parameters of an effect that the typed command does not contain.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
@@ -160,16 +165,16 @@ impl Invocation {
             .collect()
     }
 
-    /// The reason for values that were not typed, with the `beyond` that would allow them.
+    /// Returns the reason for values that the typed command does not contain, with the `beyond` that would allow them.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
-        let words: Vec<String> =
+        let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
         let beyond = beyond(untyped);
-        let rule = if place.is_empty() { "a rule".to_owned() } else { place.to_owned() };
+        let rule = if place.is_empty() { "the `allow` rule" } else { place };
         let text = format!(
-            "`{}` was typed, and not {}; {rule} would need {beyond}",
+            "the command `{}` does not contain {}; to allow this, an operator can add {beyond} to {rule}",
             self.request().command().line(),
-            words.join(", ")
+            values.join(", ")
         );
         Reason { kind: "typed".to_owned(), text, add: Some(beyond) }
     }
@@ -181,7 +186,7 @@ fn beyond(untyped: &[(Attribute, String)]) -> String {
     format!("beyond = [{}]", names.join(", "))
 }
 
-/// The `allow` rule that would permit this call, to be shown to an operator.
+/// Returns the lines of an `allow` rule that would permit a call, for the report of the refusal.
 fn suggest(plugin: &str, row: &CallSpec, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
     let mut lines = vec![format!("[[plugin.{plugin}.allow]]"), format!("call = \"{}\"", row.name)];
     for (attribute, values) in attributes {

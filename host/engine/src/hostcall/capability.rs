@@ -1,7 +1,7 @@
 //! A capability: a WIT package whose functions plugins can import, in addition to the contract.
 //!
-//! A capability is built like the contract's own interfaces, and its calls pass the same gate. Grants, roles,
-//! approvals, dry runs, the journal, replay and the audit therefore apply to them without a change to the engine.
+//! The calls of a capability pass the same gate as the calls of the contract. Grants, roles, approvals, dry runs, the
+//! journal, replay and the audit therefore apply to them without a change to the engine.
 
 use super::table::CallRow;
 use crate::base::{Key, Table};
@@ -41,15 +41,16 @@ use crate::base::{Key, Table};
 /// assert!(calls.get("weather.today").is_some());
 /// ```
 pub trait Capability: Send + Sync + 'static {
-    /// The rows of the call table. Each names its WIT package, such as `acme:tickets@0.1.0`.
+    /// Returns the capability's rows of the call table. Each row names its WIT package: `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
-    /// The keys that it adds to `plugins.toml`, usually one table. They must differ from the engine's own keys.
+    /// Returns the keys that the capability adds to `plugins.toml`, usually one table. They must differ from the
+    /// engine's keys.
     fn keys(&self) -> &'static [Key] {
         &[]
     }
 
-    /// Reads its keys of `plugins.toml`; `root` contains no others. Report problems through the table. It must not
-    /// connect to anything and must not resolve secrets.
+    /// Reads the capability's keys of `plugins.toml`; `root` contains no other keys. Report problems through the table.
+    /// This function must not connect to a system and must not resolve secrets.
     fn read(&self, _root: &mut Table) {}
 }

@@ -14,7 +14,7 @@ use crate::{
     store::Store,
 };
 
-/// One per host, shared by all invocations.
+/// The services and the configuration of a host. All jobs and invocations share one value.
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -27,15 +27,15 @@ pub(crate) struct Context {
     pub(crate) freezes: Freezes,
     pub(crate) locks: LockTable,
     pub(crate) claims: Claims,
-    /// The approval rules of the configuration.
     pub(crate) approvals: Arc<Vec<Approval>>,
-    /// The notification rules for other rooms.
+    /// The rules for notifications in other rooms.
     pub(crate) notices: Arc<Notices>,
-    /// Cancelled when a shutdown begins. Job guests end at their next call and continue after the next start.
+    /// Cancelled when a shutdown begins. The guest of a job then ends at its next call; the job continues after the
+    /// next start.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled at the deadline of the shutdown. Running work is then aborted.
+    /// Cancelled at the deadline of a shutdown. Running tasks are then aborted.
     pub(crate) stop: CancellationToken,
-    /// Notified when a job may be due earlier than the next known wake time. The wake-up loop then queries the store
-    /// again.
+    /// Notified when a job may be due before the wake time that the wake-up loop waits for. The loop then queries the
+    /// store again.
     pub(crate) alarm: tokio::sync::Notify,
 }

@@ -4,7 +4,7 @@ use super::{
     access, capability::Capability, catalog, chat, clock, jobs, log, pipelines, settings, store, table::CallRow,
 };
 
-/// The package `wardroom:plugin`. Every program has it.
+/// The package `wardroom:plugin`, which every program contains.
 pub(crate) struct Contract;
 
 impl Capability for Contract {

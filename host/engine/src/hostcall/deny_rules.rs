@@ -1,10 +1,10 @@
-//! Rules that forbid an effect although grants and roles permit it: freezes, the promotion order, and apps that accept
-//! no actions from direct messages.
+//! Rules that forbid an effect although grants and roles permit it: freezes, the promotion order, and apps that do
+//! not accept actions from direct messages.
 //!
-//! Invariant: a freeze is checked at a job's first effect on an environment. A job that already performed an effect
-//! there, or holds a deployment lock there, continues, so that no deployment is left half done. No freeze can begin
-//! between this check and the intent.
-//! Not here: starting and ending freezes (`approval::freeze`), and grants and roles (`authorize`).
+//! Invariant: a freeze is checked at a job's first effect in an environment. A job continues if it already performed an
+//! effect or holds a deployment lock in the environment, so that no deployment is left incomplete. No freeze can begin
+//! between this check and the storing of the intent.
+//! Not here: starting and ending freezes (`builtin::freeze`), and grants and roles (`authorize`).
 
 use super::{
     direct_message::{refuses, shown_in_room_of},
@@ -18,11 +18,11 @@ use crate::{
 };
 
 impl Invocation {
-    /// The reasons to forbid an effect. Empty for other calls. A call that only revokes is exempt from freezes and from
-    /// the promotion order.
+    /// Returns the reasons to forbid an effect. Empty for other calls. A call that only revokes is exempt from freezes
+    /// and from the promotion order.
     ///
     /// # Errors
-    /// The releases cannot be read now.
+    /// The releases cannot be read.
     pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
         if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
@@ -30,17 +30,18 @@ impl Invocation {
         if row.only_revokes {
             return Ok(self.refused_by_apps(attributes).await);
         }
-        // A dry run lists refusals too, but does not block new freezes.
+        // A dry run lists refusals, but does not block new freezes.
         if self.job().is_some() {
             self.freeze_guard = Some(self.context().freezes.guard().await);
         }
         let mut reasons = self.frozen(attributes);
-        reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::Unkept)?);
+        reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::StoreFailed)?);
         reasons.extend(self.refused_by_apps(attributes).await);
         Ok(reasons)
     }
 
-    /// The freezes of an effect's environments, without the environments in which this job acts already.
+    /// Returns a reason for each frozen environment of an effect, except for environments in which this job already
+    /// performed an effect or holds a lock.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();
@@ -50,13 +51,14 @@ impl Invocation {
             [] => context.freezes.all(now),
             known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
         };
-        let touched = |name: &String| self.replay_state().is_some_and(|replay| replay.touched.contains(name));
-        let acts = |name: &String| touched(name) || context.locks.is_held_in(self.job_id(), name);
+        let changed =
+            |name: &String| self.replay_state().is_some_and(|replay| replay.changed_environments.contains(name));
+        let acts = |name: &String| changed(name) || context.locks.is_held_in(self.job_id(), name);
         let new = frozen.iter().filter(|frozen| !acts(&frozen.environment));
         new.map(|frozen| {
             let line = context.freezes.line(frozen);
             let text = match known {
-                [] => format!("{line}; where this effect takes place is not known, so it counts as everywhere"),
+                [] => format!("{line}; the environment of this effect is unknown, so every freeze applies to it"),
                 _ => line,
             };
             Reason { kind: "freeze".to_owned(), text, add: None }
@@ -64,8 +66,8 @@ impl Invocation {
         .collect()
     }
 
-    /// The versions that the promotion order forbids: those that did not succeed in the required earlier environment. A
-    /// version that already succeeded in the target environment is allowed, so that a rollback is possible.
+    /// Returns a reason for each version that did not succeed in the environment that the promotion order requires
+    /// first. A version that already succeeded in the target environment is allowed, so that a rollback is possible.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;
@@ -91,8 +93,8 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Refusals of apps that accept no actions from the direct message in which the command was typed. The effect's
-    /// apps count, also those that the command does not name.
+    /// Returns a reason for each app of an effect that does not accept actions from direct messages, if the command was
+    /// sent in one. Includes apps that the command does not name.
     async fn refused_by_apps(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
@@ -102,9 +104,9 @@ impl Invocation {
         reasons
     }
 
-    /// Messages to the rooms of apps that the effect touches and that the command does not name. Only for commands from
-    /// direct messages. They are stored together with the intent.
-    pub(crate) async fn shown(&self, attributes: &Attributes) -> Vec<Write> {
+    /// Returns the messages to the rooms of apps that the effect changes and the command does not name. Empty unless
+    /// the command was sent in a direct message. The messages are stored together with the intent.
+    pub(crate) async fn app_room_messages(&self, attributes: &Attributes) -> Vec<Write> {
         let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
         let mut writes = Vec::new();
@@ -116,7 +118,8 @@ impl Invocation {
         writes
     }
 
-    /// The version that succeeded last for an app in an environment. With `version`, only that version counts.
+    /// Returns the version of the last successful release of an app in an environment. If `version` is set, only
+    /// releases of this version count.
     async fn succeeded(
         &self,
         app: &str,

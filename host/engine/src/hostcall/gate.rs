@@ -1,6 +1,6 @@
 //! The gate: the one function that every host call of every guest passes.
 //!
-//! Invariant: [`through`] is the only way from a guest to an effect.
+//! Invariant: [`execute`] is the only way from a guest to an effect.
 
 use super::{
     host_call::{GuestError as _, HostCall},
@@ -11,9 +11,11 @@ use crate::{
     model::{Attributes, CallKind, CallSpec},
 };
 
-/// Answers a call from the journal, or checks it, performs it and records it. An error ends the guest: it reached one
-/// of its limits, it waits, or the host cannot continue with it now.
-pub(crate) async fn through<C: HostCall>(
+/// Answers a call from the journal, or checks, performs and records it.
+///
+/// # Errors
+/// An error ends the guest: the guest exceeded a limit, or the host stops it with a [`GuestStop`].
+pub(crate) async fn execute<C: HostCall>(
     call: &C,
     row: &CallSpec,
     invocation: &mut Invocation,
@@ -21,13 +23,13 @@ pub(crate) async fn through<C: HostCall>(
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
     // 1. The limits on calls and on the bytes of their arguments.
     invocation.count_call(&params)?;
-    // 2. Replay: a call that was made before a crash or a wait has its answer in the journal.
+    // 2. Replay: the journal contains the answers of the calls before a crash or a wait.
     if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
     }
-    // 3. The attributes of the target, as the host determines them. Every rule below is matched against them.
+    // 3. The attributes of the call, which the host determines. Every rule below is matched against them.
     let attributes = call.attributes(invocation, &params).await;
-    // 4. The grant, the typed arguments, the role, the bot, and the call's own rules.
+    // 4. The grant, the arguments of the command, the role, the bot, and the call's own rules.
     let authorized =
         invocation.authorize(row, &attributes).and_then(|rule| match call.objections(invocation, &params) {
             none if none.is_empty() => Ok(rule),
@@ -48,15 +50,16 @@ pub(crate) async fn through<C: HostCall>(
         invocation.record_not_tried(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
-    // 7. Freezes and the promotion order. No freeze can begin from here to the intent (`FreezeGuard`).
+    // 7. Freezes, the promotion order and direct messages. From this step until the intent is stored, `FreezeGuard`
+    //    prevents new freezes.
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
         return deny::<C>(invocation, row, &attributes, &params, forbidden).await;
     }
-    // 8. Approval. If it is missing, the guest is ended and the job waits for it.
+    // 8. Approval. If the approval is missing, the guest ends and the job waits for the approval.
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
-        // No effect follows now, so a freeze may begin.
+        // No effect follows, so a freeze may begin.
         invocation.freeze_guard = None;
     }
     let rule = match approved? {
@@ -70,7 +73,7 @@ pub(crate) async fn through<C: HostCall>(
                 invocation.count_effect(row, &attributes, &answer);
                 Ok(answer)
             }
-            None => Err(GuestStop::Unforetold.into()),
+            None => Err(GuestStop::Unpredictable.into()),
         };
     }
     // 10. The deployment locks. If another job holds one, the job queues or the plugin gets an error.
@@ -79,21 +82,22 @@ pub(crate) async fn through<C: HostCall>(
         invocation.record_not_tried(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
-    // 11. The intent of an effect is on disk before the effect happens.
-    let begun = invocation.begin(row, &attributes, rule, &params).await?;
+    // 11. The intent is stored before the effect happens.
+    let in_progress = invocation.begin(row, &attributes, rule, &params).await?;
     let answer = call.perform(invocation, &params).await;
-    // 12. A call that waits ends the guest; the job is parked.
+    // 12. A call that waits ends the guest and parks the job.
     if let Some(parking) = invocation.parking() {
-        invocation.wait(begun, &params, parking).await?;
+        invocation.wait(in_progress, &params, parking).await?;
         return Err(GuestStop::Parked.into());
     }
-    // 13. The limit on bytes that the guest receives. An effect's answer is small and is always recorded.
+    // 13. The limit on bytes that the guest receives. It does not apply to the answer of an effect, which is small and
+    //     must be recorded.
     if row.kind != CallKind::Acts {
         invocation.meter.answer(&answer)?;
     }
     // 14. The result.
     invocation.count_effect(row, &attributes, &answer);
-    invocation.record(begun, row.kind, &params, &answer).await?;
+    invocation.record(in_progress, row.kind, &params, &answer).await?;
     Ok(answer)
 }
 

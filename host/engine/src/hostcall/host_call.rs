@@ -1,4 +1,4 @@
-//! The trait of a host call: the implementation of one function that guests import.
+//! The trait [`HostCall`], which implements one function that guests import.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -14,9 +14,9 @@ use crate::{
 
 /// An error type of the contract: a denial by the rules, or a problem with a code.
 pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Makes the error of a call that the rules refuse.
+    /// Creates the error of a call that the rules refuse.
     fn denied(denial: types::Denial) -> Self;
-    /// Makes the error of a call that was allowed and failed.
+    /// Creates the error of a call that the rules allow and that failed.
     fn other(problem: types::Problem) -> Self;
 }
 
@@ -30,8 +30,8 @@ impl GuestError for types::Error {
 }
 
 impl types::Error {
-    /// An error that is not a denial. `code` is one of the codes that the WIT function documents; `message` is one line
-    /// for people.
+    /// Creates an error that is not a denial. `code` is one of the codes that the WIT function documents, for example
+    /// `not-found`; `message` is one line for people.
     pub fn new(code: &str, message: &str) -> Self {
         problem(code, message)
     }
@@ -46,38 +46,39 @@ impl GuestError for WaitError {
     }
 }
 
-/// A host call. Only the gate calls these functions; it checks and journals the call.
+/// A host call. The engine checks each call against the rules before [`HostCall::perform`], and writes the call to the
+/// journal.
 pub trait HostCall: Send + Sync + 'static {
-    /// The arguments, as a tuple.
+    /// The arguments of the WIT function, as a tuple.
     type Params: ComponentNamedList + Lift + Serialize + Send + Sync + 'static;
-    /// The type of the answer of a call that succeeds.
+    /// The answer of a call that succeeds.
     type Answer: Lower + Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The type of the error.
+    /// The error of a call that is denied or fails.
     type Error: GuestError;
 
-    /// The attributes that rules are matched against. It cannot fail: an attribute that the host cannot find out is
-    /// absent.
+    /// Returns the attributes that rules match: app, environment, version. Omits an attribute that the host cannot
+    /// determine.
     fn attributes(&self, _invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
         std::future::ready(Attributes::new())
     }
 
-    /// Reasons to refuse the call in addition to the rules for its row. Needed by a call that starts something with
-    /// rules of its own, such as `jobs.later`, which schedules a command. Empty if there are none.
+    /// Returns the reasons to refuse the call for rules that are specific to this call. For example, `jobs.later`
+    /// checks whether the caller may run the scheduled command. Empty if the call is not refused.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
         Vec::new()
     }
 
-    /// Performs the call. The gate has allowed it, and the intent of an effect is on disk. Build names that must be the
-    /// same on every replay from [`Invocation::key`]. The answer is journaled unchanged, so it must not contain a
-    /// secret.
+    /// Performs the call, after the rules allowed it and the intent of an effect was stored. Derive names that must be
+    /// the same on every replay from [`Invocation::key`]. The journal stores the answer unchanged, so the answer must
+    /// not contain a secret.
     fn perform(
         &self,
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// The answer in a dry run, where nothing is performed: that of an effect that succeeded, with `name` as its id.
-    /// `None` ends the plan at this call with "the rest depends on this".
+    /// Returns the answer of the call in a dry run, which performs no effect: the answer of a successful effect, with
+    /// `name` as its id. `None` if the answer cannot be predicted; the plan then ends at this call.
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -87,40 +88,43 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// Restores the state that later calls of this run need. The gate calls it when it answers a call from the journal.
-    /// It must not change anything outside of the invocation.
+    /// Restores the state that later calls of this run need. The engine calls this function when it answers a call from
+    /// the journal. The function must not change anything outside of the invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
         _params: &Self::Params,
         _answer: &Result<Self::Answer, Self::Error>,
-        _begun: &Entry,
+        _recorded: &Entry,
     ) {
     }
 
-    /// Queries the external system whether an effect in doubt happened. It can be called any number of times and must
-    /// not change anything. [`Recovered::Not`] is final. The default answer leaves the decision to people in the room.
+    /// Queries the external system whether an effect in doubt happened. The engine can call this function repeatedly,
+    /// so it must not change anything. [`Recovered::NotHappened`] is final. With the default implementation, people in
+    /// the room decide.
     fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
-        std::future::ready(Recovered::Unknowable("its system cannot be asked".to_owned()))
+        std::future::ready(Recovered::Unknowable("the host cannot check the result of this call".to_owned()))
     }
 
-    /// The answer of an effect in doubt that a person confirms as done. `None` if no answer can be made up.
+    /// Returns the answer of an effect in doubt after a person confirmed that the effect happened. `None` if the answer
+    /// cannot be derived from the arguments.
     fn assumed(&self, _doubt: &InDoubt<'_>) -> Option<Self::Answer> {
         None
     }
 }
 
-/// The outcome of an effect in doubt.
+/// Whether an effect in doubt happened.
 #[derive(Debug)]
 pub enum Recovered<A> {
     /// The effect happened, with this answer.
     Happened(A),
     /// The effect did not happen and will not happen without a new call.
-    Not,
-    /// The outcome cannot be determined, so people decide in the room. Holds the reason in one line.
+    NotHappened,
+    /// The external system cannot determine whether the effect happened, so people in the room decide. The value is the
+    /// reason, in one line.
     Unknowable(String),
-    /// The external system is unavailable, so the query is retried. Holds the reason in one line.
-    Away(String),
+    /// The external system is unavailable, so the query is retried. The value is the reason, in one line.
+    Unavailable(String),
 }
 
 /// An effect in doubt: its intent is in the journal, and its result is not.
@@ -131,26 +135,25 @@ pub struct InDoubt<'a> {
 }
 
 impl InDoubt<'_> {
-    /// The idempotency key of the effect, the same that [`Invocation::key`] returned.
+    /// Returns the idempotency key of the effect: the value that [`Invocation::key`] returned for it.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(&self.job.id, self.intent.number).as_str().to_owned()
     }
 
-    /// The call's arguments as JSON: the serialized [`HostCall::Params`].
+    /// Returns the call's arguments as JSON: the serialized [`HostCall::Params`].
     pub fn arguments(&self) -> &Value {
         &self.intent.body["arguments"]
     }
 }
 
-/// The wait of a job, as it is stored before the guest is ended.
+/// The data that is stored for a waiting job before its guest ends.
 pub(crate) struct Parking {
-    /// Further fields of the journal entry, in addition to the arguments.
+    /// The fields of the journal entry in addition to the arguments.
     pub(crate) body: serde_json::Map<String, Value>,
-    /// The status of the parked job.
     pub(crate) status: crate::store::JobStatus,
 }
 
-/// A problem with a stable code, as a guest's error.
+/// Creates an error that is not a denial, with a stable code.
 pub(crate) fn problem<E: GuestError>(code: &str, message: impl Into<String>) -> E {
     E::other(types::Problem { code: code.to_owned(), message: message.into() })
 }

@@ -1,7 +1,7 @@
 //! The host's state of one guest run: the request, the plugin with its grants, the usage counters and the pending
 //! writes.
 //!
-//! It is the data of the wasmtime store and is dropped with the guest.
+//! An [`Invocation`] is the data of the guest's wasmtime store and is dropped with it.
 //! Not here: writing and replaying the journal (`journaling`), and the rules (`authorize`).
 
 use std::{
@@ -23,80 +23,81 @@ use crate::{
     store::{DeploymentLock, StoreError, Write},
 };
 
-/// The most messages that one guest run may post in addition to its answer.
-const MOST_SAYS: u32 = 20;
+/// The maximum number of messages that one guest run may post in addition to its answer.
+pub(crate) const MOST_MESSAGES: u32 = 20;
 
-/// Why the host ends a guest that made no error. A job continues later, by replay of its journal.
+/// The reason why the host ends a guest that made no error. A job continues later, by replay of its journal.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum GuestStop {
-    /// The guest called `pipelines.wait`. The job is parked.
-    #[error("it waits")]
+    /// The guest called `pipelines.wait`, so the job is parked.
+    #[error("the job waits")]
     Parked,
-    /// The job queues for a deployment lock.
-    #[error("it is queued for {0}")]
-    InLine(DeploymentLock),
-    /// The store failed: the journal cannot be read or written now.
+    /// The job waits in the queue of a deployment lock.
+    #[error("the job is queued for {0}")]
+    QueuedForLock(DeploymentLock),
+    /// The journal cannot be read or written at the moment.
     #[error("{0}")]
-    Unkept(StoreError),
-    /// The host is shutting down.
-    #[error("the host stops")]
-    Stopping,
-    /// The replayed guest made another call than the journal contains, or an entry cannot be read.
+    StoreFailed(StoreError),
+    #[error("the host is shutting down")]
+    ShuttingDown,
+    /// During replay, the guest made a call that differs from its journal entry, or an entry cannot be read.
     #[error("{0}")]
     Diverged(String),
     /// The next effect needs an approval.
-    #[error("it waits for approval")]
-    Approval(Box<Unapproved>),
-    /// A dry run cannot continue: it has no answer for this call, and the next calls depend on it.
-    #[error("the rest depends on this")]
-    Unforetold,
+    #[error("the job waits for approval")]
+    NeedsApproval(Box<Unapproved>),
+    /// A dry run cannot predict the answer of a call, and the next calls depend on this answer.
+    #[error("a dry run cannot predict the answer of the next call")]
+    Unpredictable,
 }
 
-/// Whether a guest runs for a query, a job or a dry run.
+/// The purpose of a guest run: a query, a job or a dry run.
 pub(crate) enum RunMode {
-    /// Calls that change something are refused.
+    /// A query. Calls that change something are refused.
     Query,
-    /// Calls are journaled. Calls that the journal already contains are answered from it.
+    /// A job. Calls are written to the journal. Calls that the journal already contains are answered from it.
     Job(Box<JobRun>),
     /// A dry run: effects are listed and not performed.
-    Plan(Box<DryRun>),
+    DryRun(Box<DryRun>),
 }
 
-/// The progress of a job: what earlier runs of its guest did before a crash or a wait, and what this run did.
+/// The progress of a job: the effects of this run of its guest, and of earlier runs before a crash or a wait.
 pub(crate) struct ReplayState {
     pub(crate) replay: Replay,
-    /// The plugin's settings at the time when the job began.
+    /// The plugin's settings at the start of the job.
     pub(crate) settings: Vec<(String, String)>,
-    /// The pipeline runs that the guest started up to this point. `None` if the pipeline is no longer configured.
+    /// The pipeline runs that the guest has started. `None` if the pipeline is no longer configured.
     pub(crate) runs: BTreeMap<RunKey, Option<PipelineRun>>,
     pub(crate) timers: BTreeMap<String, Timer>,
-    /// The id that each effect returned, in order. `None` for an effect without an id.
+    /// The id that each effect so far returned, in order. `None` for an effect without an id.
     pub(crate) effects: Vec<Option<String>>,
-    /// The environments of these effects.
-    pub(crate) touched: BTreeSet<String>,
+    /// The environments of the effects so far.
+    pub(crate) changed_environments: BTreeSet<String>,
 }
 
 impl ReplayState {
     pub(crate) fn new(replay: Replay, settings: Vec<(String, String)>) -> Self {
         let (runs, timers) = (BTreeMap::new(), BTreeMap::new());
-        Self { replay, settings, runs, timers, effects: Vec::new(), touched: BTreeSet::new() }
+        Self { replay, settings, runs, timers, effects: Vec::new(), changed_environments: BTreeSet::new() }
     }
 }
 
+/// The state of a dry run.
 pub(crate) struct DryRun {
     pub(crate) replay: ReplayState,
-    /// The job's id. Generated names, such as timer ids, start with it.
+    /// The job's id, with which generated names such as timer ids start.
     job: String,
-    /// The plan.
+    /// The effects that the job would perform, in order.
     pub(crate) effects: Vec<Effect>,
-    /// The plugin's store values that this dry run would write, visible to this run only. `None` marks a deletion.
-    pub(crate) kept: BTreeMap<String, Option<Vec<u8>>>,
+    /// The values that this dry run would write to the plugin's store, visible only to this run. `None` marks a
+    /// deletion.
+    pub(crate) stored_values: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl DryRun {
-    /// `job` is the id of an open job, or a placeholder where no job exists yet.
+    /// Creates the state of a dry run. `job` is the id of an open job, or a new id if no job exists yet.
     pub(crate) fn new(replay: ReplayState, job: String) -> Self {
-        Self { replay, job, effects: Vec::new(), kept: BTreeMap::new() }
+        Self { replay, job, effects: Vec::new(), stored_values: BTreeMap::new() }
     }
 }
 
@@ -104,27 +105,32 @@ impl DryRun {
 pub(crate) struct JobRun {
     pub(crate) job: Arc<Job>,
     pub(crate) replay: ReplayState,
-    /// The job's last approval request, with the approvals and the decision.
+    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested any.
     pub(crate) ask: Option<ApprovalRequest>,
-    /// Whether the guest already received the error that its job was cancelled.
-    pub(crate) told: bool,
-    /// The deployment locks that the current call took. They are stored together with its intent.
-    pub(crate) taken: Vec<DeploymentLock>,
+    /// Whether the guest has received the error that its job was cancelled.
+    pub(crate) cancel_delivered: bool,
+    /// The deployment locks that the current call acquired. They are stored together with its intent.
+    pub(crate) new_locks: Vec<DeploymentLock>,
     pub(crate) parking: Option<Parking>,
 }
 
-/// A point in time that a guest can wait for.
+/// A timer of `clock.after`, for which a guest can wait.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Timer {
-    /// When it was set.
+    /// The time at which the timer was set.
     pub(crate) set: jiff::Timestamp,
-    /// When it is reached, by [`MonotonicClock`].
+    /// The time at which the timer is due, by [`crate::adapter::MonotonicClock`].
     pub(crate) at: jiff::Timestamp,
 }
 
 impl JobRun {
-    pub(crate) fn new(job: Arc<Job>, replay: ReplayState, ask: Option<ApprovalRequest>, told: bool) -> Self {
-        Self { job, replay, ask, told, taken: Vec::new(), parking: None }
+    pub(crate) fn new(
+        job: Arc<Job>,
+        replay: ReplayState,
+        ask: Option<ApprovalRequest>,
+        cancel_delivered: bool,
+    ) -> Self {
+        Self { job, replay, ask, cancel_delivered, new_locks: Vec::new(), parking: None }
     }
 }
 
@@ -139,26 +145,26 @@ impl GuestData for Invocation {
     }
 }
 
-/// One run of a guest.
+/// One run of a guest. Every function of [`HostCall`](super::HostCall) receives it.
 pub struct Invocation {
     context: Arc<Context>,
     request: Arc<Request>,
-    pub(crate) purpose: RunMode,
+    pub(crate) mode: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The journal number of the intent of the current effect; 0 outside of an effect.
+    /// The journal number of the current effect's intent. 0 outside of an effect.
     pub(crate) intent: u32,
     pub(crate) writes: Vec<Write>,
-    said: Vec<Text>,
-    says: u32,
-    // Jobs that no other task may start or change until this call's result is on disk.
+    messages: Vec<Text>,
+    message_count: u32,
+    // Claims on jobs that no other task may start or change until the result of this call is stored.
     pub(crate) claims: Vec<Claim>,
-    // Held from the freeze check of an effect until its intent is on disk: no freeze can begin in between.
+    // Held from the freeze check of an effect until its intent is stored, so that no freeze can begin in between.
     pub(crate) freeze_guard: Option<FreezeGuard>,
     pub(crate) tally: Tally,
 }
 
-/// A call that was allowed and is being performed.
+/// A call that the rules allow and that is being performed.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
@@ -170,20 +176,20 @@ impl Invocation {
     pub(crate) fn new(
         context: Arc<Context>,
         request: Arc<Request>,
-        purpose: RunMode,
+        mode: RunMode,
         plugin: Arc<Plugin>,
         limits: crate::model::Limits,
     ) -> Self {
         Self {
             context,
             request,
-            purpose,
+            mode,
             plugin,
             meter: Meter::new(limits),
             intent: 0,
             writes: Vec::new(),
-            said: Vec::new(),
-            says: 0,
+            messages: Vec::new(),
+            message_count: 0,
             claims: Vec::new(),
             freeze_guard: None,
             tally: Tally::default(),
@@ -202,7 +208,7 @@ impl Invocation {
         &self.plugin.name
     }
 
-    /// Counts a decision about a call in the plugin's metrics.
+    /// Adds a decision about a call to the plugin's metrics.
     pub(crate) fn count_decision(&self, call: &CallSpec, decision: Decision) {
         self.plugin.counted.count(call.name, decision);
     }
@@ -216,86 +222,87 @@ impl Invocation {
     }
 
     pub(crate) fn settings(&self) -> &[(String, String)] {
-        match &self.purpose {
+        match &self.mode {
             RunMode::Query => &self.plugin.settings,
             RunMode::Job(job_run) => &job_run.replay.settings,
-            RunMode::Plan(dry_run_state) => &dry_run_state.replay.settings,
+            RunMode::DryRun(dry_run_state) => &dry_run_state.replay.settings,
         }
     }
 
     pub(crate) fn job_run(&mut self) -> Option<&mut JobRun> {
-        match &mut self.purpose {
-            RunMode::Query | RunMode::Plan(_) => None,
+        match &mut self.mode {
+            RunMode::Query | RunMode::DryRun(_) => None,
             RunMode::Job(job_run) => Some(job_run),
         }
     }
 
     pub(crate) fn replay_state_mut(&mut self) -> Option<&mut ReplayState> {
-        match &mut self.purpose {
+        match &mut self.mode {
             RunMode::Query => None,
             RunMode::Job(job_run) => Some(&mut job_run.replay),
-            RunMode::Plan(dry_run_state) => Some(&mut dry_run_state.replay),
+            RunMode::DryRun(dry_run_state) => Some(&mut dry_run_state.replay),
         }
     }
 
-    /// The progress of the job or the dry run. `None` for a query.
+    /// Returns the progress of the job or of the dry run. `None` for a query.
     pub(crate) fn replay_state(&self) -> Option<&ReplayState> {
-        match &self.purpose {
+        match &self.mode {
             RunMode::Query => None,
             RunMode::Job(job_run) => Some(&job_run.replay),
-            RunMode::Plan(dry_run_state) => Some(&dry_run_state.replay),
+            RunMode::DryRun(dry_run_state) => Some(&dry_run_state.replay),
         }
     }
 
     pub(crate) fn dry_run_state(&mut self) -> Option<&mut DryRun> {
-        match &mut self.purpose {
+        match &mut self.mode {
             RunMode::Query | RunMode::Job(_) => None,
-            RunMode::Plan(dry_run_state) => Some(dry_run_state),
+            RunMode::DryRun(dry_run_state) => Some(dry_run_state),
         }
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {
-        matches!(self.purpose, RunMode::Plan(_))
+        matches!(self.mode, RunMode::DryRun(_))
     }
 
-    /// Takes the plan of a dry run. Empty otherwise.
+    /// Takes the effects of a dry run. Empty for a query and a job.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
         self.dry_run_state().map(|dry_run_state| std::mem::take(&mut dry_run_state.effects)).unwrap_or_default()
     }
 
-    /// The job that the guest runs for. `None` for a query and a dry run.
+    /// Returns the job that the guest runs for. `None` for a query and a dry run.
     pub(crate) fn job(&self) -> Option<&Arc<Job>> {
-        match &self.purpose {
-            RunMode::Query | RunMode::Plan(_) => None,
+        match &self.mode {
+            RunMode::Query | RunMode::DryRun(_) => None,
             RunMode::Job(job_run) => Some(&job_run.job),
         }
     }
 
     pub(crate) fn job_id(&self) -> &str {
-        match &self.purpose {
+        match &self.mode {
             RunMode::Query => "query",
             RunMode::Job(job_run) => &job_run.job.row().id,
-            RunMode::Plan(dry_run_state) => &dry_run_state.job,
+            RunMode::DryRun(dry_run_state) => &dry_run_state.job,
         }
     }
 
-    /// The call that the journal contains next. `None` if the replay is finished, and for a query.
-    pub(crate) fn replays(&self) -> Option<String> {
+    /// Returns the next call in the journal, for messages. `None` if the replay is finished, and for a query.
+    pub(crate) fn expected_call(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
     }
 
-    /// The number of the current call within this run, from 1. It is the same on every replay.
+    /// Returns the number of the current call within this run, from 1. The number is the same on every replay.
     pub(crate) fn call_number(&self) -> u32 {
         self.meter.calls()
     }
 
-    /// The idempotency key of the current effect. It is unique to this effect and stays the same after a crash.
+    /// Returns the idempotency key of the current effect: `7f3ak-4`. The key is unique and stays the same after a
+    /// crash.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(self.job_id(), self.intent).as_str().to_owned()
     }
 
-    /// The person who typed the command.
+    /// Returns the person who sent the command.
     pub fn caller(&self) -> &crate::model::Person {
         self.request.caller()
     }
@@ -304,8 +311,8 @@ impl Invocation {
         self.intent
     }
 
-    /// The roles that allow the caller to run this command. A job reads them anew for each call, so that a revocation
-    /// takes effect at once. A query is too short for that and uses the roles from its start.
+    /// Returns the roles that allow the caller to run this command. A job reads the roles again for each call, so that
+    /// a revocation takes effect at once. A query uses the roles from its start, because it takes only a short time.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
             return Cow::Borrowed(self.request.rights());
@@ -314,14 +321,14 @@ impl Invocation {
         Cow::Owned(self.context.access.rights(self.request.asker(), &spec.name, spec.target.clone()))
     }
 
-    /// The name of the bot that received the command.
+    /// Returns the name of the bot that received the command.
     pub(crate) fn bot(&self) -> &str {
         &self.request.message().bot
     }
 
-    /// Whether the caller may see an app's deployments in an environment.
+    /// Returns whether the caller may see an app's deployments in an environment.
     pub(crate) fn may_see(&self, app: &str, environment: &str) -> bool {
-        self.context.access.bots.touches(self.bot(), environment)
+        self.context.access.bots.may_change(self.bot(), environment)
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
@@ -330,12 +337,12 @@ impl Invocation {
         self.writes.push(write);
     }
 
-    /// Holds the claim on a job until this call's result is on disk.
+    /// Keeps the claim on a job until the result of this call is stored.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
 
-    /// Asks the gate to store the wait and to end the guest.
+    /// Requests that the gate stores the wait and ends the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
             job_run.parking = Some(parking);
@@ -346,22 +353,26 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message. Returns false after [`MOST_SAYS`] messages, so that a plugin cannot flood a room.
-    pub(crate) fn may_say(&mut self) -> bool {
-        self.says += 1;
-        self.says <= MOST_SAYS
+    /// Counts a message of the guest. Returns false after [`MOST_MESSAGES`] messages, so that a plugin cannot flood a
+    /// room.
+    pub(crate) fn count_message(&mut self) -> bool {
+        self.message_count += 1;
+        self.message_count <= MOST_MESSAGES
     }
 
-    /// Adds a message that a query posts before its answer.
-    pub(crate) fn say_with_answer(&mut self, text: Text) {
-        self.said.push(text);
+    /// Adds a message that the host posts before the answer of a query.
+    pub(crate) fn post_before_answer(&mut self, text: Text) {
+        self.messages.push(text);
     }
 
-    pub(crate) fn take_said(&mut self) -> Vec<Text> {
-        std::mem::take(&mut self.said)
+    pub(crate) fn take_messages(&mut self) -> Vec<Text> {
+        std::mem::take(&mut self.messages)
     }
 
-    /// Counts a call and its bytes against the limits.
+    /// Counts a call and the bytes of its arguments.
+    ///
+    /// # Errors
+    /// The guest exceeded a limit.
     pub(crate) fn count_call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.meter.call(params)
     }

@@ -1,8 +1,8 @@
-//! Writes the calls of a guest to the journal, and answers calls from it on replay.
+//! Writes the calls of a guest to the journal, and answers calls from the journal on replay.
 //!
-//! Invariant: an intent is on disk before its effect begins, and an answer is on disk at the latest with the next
-//! intent, wait or end. No effect therefore depends on an answer that a crash could lose. A failed write ends the
-//! guest; the job continues later by replay of the entries that were written.
+//! Invariant: an intent is stored before its effect begins. An answer is stored at the latest together with the next
+//! intent, wait or end, so no effect depends on an answer that a crash could lose. A failed write ends the guest; the
+//! job continues later, by replay of the stored entries.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,65 +15,65 @@ use super::{
 use crate::{
     base::Text,
     job::{Denied, NoReplay, Reason},
-    metrics::{Decision, ends, job_ended},
+    metrics::{Decision, closed_outcomes, job_ended},
     model::{Attribute, Attributes, CallKind, CallSpec, RoomName},
     plugin::bindings::types,
     store::{DeploymentLock, Entry, EntryKind, JobStatus, StoreError, Write},
 };
 
-type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
+type GuestAnswer<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
-    /// The recorded answer of a call that the journal contains. `None` if the replay is finished: the call is new.
+    /// Returns the recorded answer of a call. `None` if the replay is finished, so the call is new.
     ///
     /// # Errors
-    /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded, [`GuestStop::Unkept`] if the
-    /// store is unavailable, and [`GuestStop::Stopping`] if the call is new and the host is shutting down.
+    /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded; [`GuestStop::StoreFailed`] if
+    /// the store is unavailable; [`GuestStop::ShuttingDown`] if the call is new and the host is shutting down.
     pub(crate) async fn answer_from_journal<C: HostCall>(
         &mut self,
         call: &C,
         row: &CallSpec,
         params: &C::Params,
-    ) -> wasmtime::Result<Option<Answered<C>>> {
-        // 1. The next entry of the journal. It must be of the same call with the same arguments.
+    ) -> wasmtime::Result<Option<GuestAnswer<C>>> {
+        // 1. The next entry of the journal, which must be of the same call with the same arguments.
         let context = self.context().clone();
         let job = self.job().is_some();
         let Some(replay) = self.replay_state_mut() else { return Ok(None) };
         let found = replay.replay.next(&*context.store, row.name, params).await.map_err(|error| match error {
             NoReplay::Differs(why) => GuestStop::Diverged(why),
-            // The blob of an entry is missing or was changed: the journal is damaged there.
+            // The blob of an entry is missing or was changed, so the journal is damaged.
             NoReplay::Store(StoreError::Failed(why)) => GuestStop::Diverged(why),
-            NoReplay::Store(error) => GuestStop::Unkept(error),
+            NoReplay::Store(error) => GuestStop::StoreFailed(error),
         })?;
-        let Some(crate::job::ReplayStep { answer, begun }) = found else {
-            // 2. The call is new. During a shutdown a job makes no new calls; they are made after the next start.
-            return if job && context.stopping.is_cancelled() { Err(GuestStop::Stopping.into()) } else { Ok(None) };
+        let Some(crate::job::ReplayStep { answer, begun: recorded }) = found else {
+            // 2. The call is new. During a shutdown a job makes no new calls; it continues after the next start.
+            return if job && context.stopping.is_cancelled() { Err(GuestStop::ShuttingDown.into()) } else { Ok(None) };
         };
         // 3. The recorded answer.
-        let answer: Answered<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
-            GuestStop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number))
+        let answer: GuestAnswer<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
+            GuestStop::Diverged(format!("the answer in journal entry {} cannot be read: {error}", recorded.number))
         })?;
         // 4. The counters and limits, as on the first run.
-        if begun.kind == EntryKind::Denied {
+        if recorded.kind == EntryKind::Denied {
             self.tally.refuse(row);
-            if let Ok(denied) = serde_json::from_value::<Denied>(begun.body["denied"].clone()) {
+            if let Ok(denied) = serde_json::from_value::<Denied>(recorded.body["denied"].clone()) {
                 self.tally.denied(denied);
             }
         } else {
             self.tally.allow(row);
             if row.kind == CallKind::Acts {
                 self.meter.act();
-                self.replay_effect(row, &begun, &answer);
+                self.replay_effect(row, &recorded, &answer);
             } else {
                 self.meter.answer(&answer)?;
             }
         }
         // 5. The state that later calls of this run need.
-        call.replayed(self, params, &answer, &begun);
+        call.replayed(self, params, &answer, &recorded);
         Ok(Some(answer))
     }
 
-    /// The denial that the guest receives: the kind of the first reason, and all texts in one line.
+    /// Returns the denial for the guest: the kind of the first reason, and the texts of all reasons in one line.
     pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
@@ -82,7 +82,7 @@ impl Invocation {
         }
     }
 
-    /// Records a refused call in the journal, the log, the metrics and the job's summary.
+    /// Records a refused call in the journal, the log, the metrics and the job's closing message.
     pub(crate) async fn deny<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
@@ -97,7 +97,7 @@ impl Invocation {
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
         let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
-        let add = add.unwrap_or("nothing can be added").replace('\n', " | ");
+        let add = add.unwrap_or("no rule to suggest").replace('\n', " | ");
         tracing::warn!(
             plugin = self.plugin(),
             job = self.job_id(),
@@ -106,7 +106,7 @@ impl Invocation {
             person = self.request().caller().id,
             why,
             add,
-            "refused a call"
+            "a plugin's call was refused; the field `add` suggests a rule that would allow it"
         );
         if self.job().is_some() {
             let body = json!({ "arguments": params, "answer": answer, "denied": denied });
@@ -117,8 +117,7 @@ impl Invocation {
         Ok(())
     }
 
-    /// Records an effect that was not performed because another job holds its lock or because its own job was
-    /// cancelled.
+    /// Records an effect that was not performed because another job holds its lock or its job was cancelled.
     pub(crate) async fn record_not_tried<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
@@ -134,26 +133,28 @@ impl Invocation {
         self.note(entry).await
     }
 
-    /// The refusal of an effect beyond the limit `acts`.
+    /// Returns the reason to refuse an effect that exceeds the limit `acts`.
     pub(crate) fn too_many_effects(&self) -> Reason {
-        let text = format!("one command has at most {} effects", self.meter.limits().acts);
+        let text = format!("the command has reached its limit of {} effects", self.meter.limits().acts);
         let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
         Reason { kind: "limit".to_owned(), text, add }
     }
 
-    /// The error for the first effect after the job was cancelled. `None` afterwards, so that the plugin can clean up.
+    /// Returns the error for the first effect after the job was cancelled. `None` for later effects, so that the plugin
+    /// can clean up.
     pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<NotTried> {
         let job_run = self
             .job_run()
-            .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.told)?;
-        job_run.told = true;
+            .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.cancel_delivered)?;
+        job_run.cancel_delivered = true;
         Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
-    /// Takes the deployment locks of an effect. If another job holds one, returns the error for the guest.
+    /// Acquires the deployment locks of an effect. Returns the error for the guest if another job holds one of them.
     ///
     /// # Errors
-    /// [`GuestStop::InLine`] if the command was typed with `--wait` and the job holds no other lock: it then queues.
+    /// [`GuestStop::QueuedForLock`] if the command has `--wait` and the job holds no other lock: the job then waits in
+    /// the queue.
     pub(crate) fn take_locks(
         &mut self,
         row: &CallSpec,
@@ -164,18 +165,18 @@ impl Invocation {
         let (CallKind::Acts, Some(job_run)) = (row.kind, self.job_run()) else { return Ok(Ok(())) };
         let locks = if row.locks { locks(attributes) } else { Vec::new() };
         match context.locks.take(&locks, job_run.job.row()) {
-            Ok(taken) => job_run.taken = taken,
-            Err(busy) if wait && !busy.holds_another => return Err(GuestStop::InLine(busy.lock).into()),
+            Ok(locks) => job_run.new_locks = locks,
+            Err(busy) if wait && !busy.holds_another => return Err(GuestStop::QueuedForLock(busy.lock).into()),
             Err(busy) => return Ok(Err(NotTried { code: "busy", message: busy.to_string() })),
         }
         Ok(Ok(()))
     }
 
-    /// Stores the intent of an effect, with its deployment locks and its messages to other rooms, in one transaction.
-    /// For other calls it only counts the call.
+    /// Stores the intent of an effect, its deployment locks and its messages to other rooms in one transaction.
+    /// For a call that is not an effect, only counts the call.
     ///
     /// # Errors
-    /// [`GuestStop::Unkept`] if the store is unavailable. The effect must then not be performed.
+    /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
     pub(crate) async fn begin(
         &mut self,
         row: &CallSpec,
@@ -187,18 +188,18 @@ impl Invocation {
         if row.kind == CallKind::Acts {
             let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
             let context = self.context().clone();
-            let mut told = self.shown(attributes).await;
-            told.extend(
-                rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.override_notice(nth, room, words)),
+            let mut notices = self.app_room_messages(attributes).await;
+            notices.extend(
+                rule.notify.iter().enumerate().filter_map(|(nth, (room, text))| self.override_notice(nth, room, text)),
             );
-            let says = !told.is_empty();
-            if let Some(JobRun { job, taken, .. }) = self.job_run() {
-                let takes = std::mem::take(taken);
-                let take = |place: &DeploymentLock| Write::Lock { lock: place.clone(), job: job.row().id.clone() };
-                let writes = takes.iter().map(take).chain(told).collect();
-                number = job.enter(&*context.store, vec![entry], writes).await.map_err(GuestStop::Unkept)?;
-                context.locks.mark_stored(&takes);
-                if says {
+            let has_messages = !notices.is_empty();
+            if let Some(JobRun { job, new_locks, .. }) = self.job_run() {
+                let locks = std::mem::take(new_locks);
+                let lock = |lock: &DeploymentLock| Write::Lock { lock: lock.clone(), job: job.row().id.clone() };
+                let writes = locks.iter().map(lock).chain(notices).collect();
+                number = job.enter(&*context.store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
+                context.locks.mark_stored(&locks);
+                if has_messages {
                     context.outbox.wake();
                 }
             }
@@ -211,34 +212,34 @@ impl Invocation {
         Ok(CallInProgress { row: *row, number, rule, attributes })
     }
 
-    /// The message about an overridden approval to a configured room. `None` if the bot cannot post there.
-    fn override_notice(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
+    /// Returns the message about an overridden approval. `None` if the bot has no account on the room's network.
+    fn override_notice(&self, nth: usize, room: &RoomName, text: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
         let destination = self.context().outbox.destination(&job.row().bot, room)?;
         let key = format!("{}/told-{}-{nth}-{}", job.row().id, replay.effects.len(), destination.room);
-        Some(Write::Send(destination.say(key, Text::lines(words))))
+        Some(Write::Send(destination.say(key, Text::lines(text))))
     }
 
-    /// Stores the answer of a call and its pending writes in one transaction.
+    /// Stores the answer of a call and the call's pending writes in one transaction.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
-        begun: CallInProgress,
+        call: CallInProgress,
         kind: CallKind,
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
-        // 1. A dry run keeps its values in memory, visible to this run only.
+        // 1. A dry run keeps the values that it writes in memory.
         if let Some(dry_run_state) = self.dry_run_state() {
-            let mut kept = std::mem::take(&mut dry_run_state.kept);
+            let mut stored_values = std::mem::take(&mut dry_run_state.stored_values);
             for write in std::mem::take(&mut self.writes) {
                 match write {
-                    Write::SetValue { key, value, .. } => drop(kept.insert(key, Some(value))),
-                    Write::DeleteValue { key, .. } => drop(kept.insert(key, None)),
+                    Write::SetValue { key, value, .. } => drop(stored_values.insert(key, Some(value))),
+                    Write::DeleteValue { key, .. } => drop(stored_values.insert(key, None)),
                     _ => {}
                 }
             }
             if let Some(dry_run_state) = self.dry_run_state() {
-                dry_run_state.kept = kept;
+                dry_run_state.stored_values = stored_values;
             }
         }
         if self.job().is_none() {
@@ -249,10 +250,10 @@ impl Invocation {
             CallKind::Acts => (EntryKind::Result, json!({ "answer": answer })),
             _ => (EntryKind::Call, json!({ "arguments": params, "answer": answer })),
         };
-        let mut entry = self.entry(entry_kind, &begun.row, &begun.rule.text(), &begun.attributes, body);
-        entry.of = (kind == CallKind::Acts).then_some(begun.number);
-        // 3. The transaction. A call that changes nothing is only queued and is on disk with the next transaction. The
-        //    claims end after it.
+        let mut entry = self.entry(entry_kind, &call.row, &call.rule.text(), &call.attributes, body);
+        entry.of = (kind == CallKind::Acts).then_some(call.number);
+        // 3. The transaction. The entry of a call that changes nothing is only queued; the next transaction stores it.
+        //    The claims are released after the transaction.
         let _claims = std::mem::take(&mut self.claims);
         let writes = std::mem::take(&mut self.writes);
         if writes.is_empty() && !matches!(kind, CallKind::Acts | CallKind::Keeps) {
@@ -261,45 +262,45 @@ impl Invocation {
         self.commit(entry, writes).await
     }
 
-    /// Stores the wait and the job's status in one transaction. The gate ends the guest after this.
+    /// Stores the wait and the job's status in one transaction. The gate then ends the guest.
     pub(crate) async fn wait(
         &mut self,
-        begun: CallInProgress,
+        call: CallInProgress,
         params: &impl Serialize,
         parking: Parking,
     ) -> wasmtime::Result<()> {
         let Parking { body: more, status } = parking;
         let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
         body.extend(more);
-        let entry = self.entry(EntryKind::Wait, &begun.row, &begun.rule.text(), &begun.attributes, Value::Object(body));
+        let entry = self.entry(EntryKind::Wait, &call.row, &call.rule.text(), &call.attributes, Value::Object(body));
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
             job.enter_with_status(&*self.context().store, vec![entry], status, writes)
                 .await
-                .map_err(GuestStop::Unkept)?;
+                .map_err(GuestStop::StoreFailed)?;
             self.context().outbox.wake();
         }
-        // The job may wake earlier than the scheduler's current alarm.
+        // The wake-up loop may currently wait for a later time.
         self.context().alarm.notify_one();
         Ok(())
     }
 
     async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
-        let says = writes.iter().any(|write| matches!(write, Write::Send(_)));
-        let ends = ends(&writes);
-        let leaves = writes.iter().any(|write| matches!(write, Write::Open(_)));
+        let has_messages = writes.iter().any(|write| matches!(write, Write::Send(_)));
+        let outcomes = closed_outcomes(&writes);
+        let opens_job = writes.iter().any(|write| matches!(write, Write::Open(_)));
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
         if let Some(job) = self.job() {
-            job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::Unkept)?;
+            job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
         }
-        ends.into_iter().for_each(job_ended);
+        outcomes.into_iter().for_each(job_ended);
         self.context().access.changed(&rights);
-        if says {
+        if has_messages {
             self.context().outbox.wake();
         }
-        if leaves {
-            // A scheduled job may start earlier than the scheduler's current alarm.
+        if opens_job {
+            // The wake-up loop may currently wait for a later time.
             self.context().alarm.notify_one();
         }
         Ok(())
@@ -330,7 +331,7 @@ impl Invocation {
     }
 }
 
-/// The error of an effect that the rules allow and that is not performed now.
+/// The error of an effect that the rules allow but the host does not perform.
 pub(crate) struct NotTried {
     code: &'static str,
     message: String,
@@ -342,21 +343,21 @@ impl NotTried {
     }
 }
 
-/// The deployment locks of an effect: every combination of its apps and environments.
+/// Returns the deployment locks of an effect: one for every combination of its apps and environments.
 fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let environments = values(Attribute::Environment);
     let of = |app: &String| {
-        let place = |environment: &String| DeploymentLock { app: app.clone(), environment: environment.clone() };
-        environments.iter().map(place).collect::<Vec<_>>()
+        let lock = |environment: &String| DeploymentLock { app: app.clone(), environment: environment.clone() };
+        environments.iter().map(lock).collect::<Vec<_>>()
     };
     values(Attribute::App).iter().flat_map(of).collect()
 }
 
-/// A call's attributes in one line for people, such as `cms/production version 1.0.2`.
+/// Describes a call's attributes in one line: `cms/production version 1.0.2`.
 fn about(attributes: &Attributes) -> String {
     let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
-    let place = match (one(Attribute::App), one(Attribute::Environment)) {
+    let target = match (one(Attribute::App), one(Attribute::Environment)) {
         (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
         (app, environment) => app.or(environment).or_else(|| one(Attribute::Pipeline)),
     };
@@ -364,10 +365,10 @@ fn about(attributes: &Attributes) -> String {
     let key = one(Attribute::Key).map(|key| format!("key {key}"));
     let person = one(Attribute::Person).map(|person| format!("person {person}"));
     let role = one(Attribute::Role).map(|role| format!("role {role}"));
-    [place, version, key, person, role].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [target, version, key, person, role].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The status of a job whose guest runs.
-pub(crate) fn working(now: jiff::Timestamp) -> JobStatus {
+/// Returns the status of a job whose guest runs.
+pub(crate) fn running_status(now: jiff::Timestamp) -> JobStatus {
     JobStatus { phase: crate::store::JobPhase::Running, about: String::new(), since: now, wake: None }
 }

@@ -5,9 +5,8 @@
 //! (the path of every call), `authorize`, `deny_rules` and `approval_gate` (the checks), `journaling` (the journal
 //! entries).
 //!
-//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its
-//! row in that folder's `mod.rs`.
-//! A function of the contract without a row fails a test.
+//! To add a call, add its function to `wit/`, a type that implements [`HostCall`] to the folder of its interface, and
+//! its row to the folder's `mod.rs`. A test fails if a function of the contract has no row.
 
 mod access;
 mod approval_gate;
@@ -45,15 +44,13 @@ pub use host_call::{GuestError, HostCall, InDoubt, Recovered};
 pub use invocation::Invocation;
 pub(crate) use invocation::Plugin;
 pub(crate) use invocation::{DryRun, GuestStop, JobRun, ReplayState, RunMode, Timer};
-pub(crate) use journaling::working;
-pub(crate) use opening::opening;
-pub(crate) use opening::{asked, draw_id, is_job_id};
-pub(crate) use pipelines::{RUN, Timers, ending, reached, ready, until};
+pub(crate) use journaling::running_status;
+pub(crate) use opening::new_job;
+pub(crate) use opening::{guest_invocation, is_job_id, random_job_id};
+pub(crate) use pipelines::{RUN, Timers, run_answer, run_end_writes, timer_answer, waiting_until};
 pub use table::CallRow;
 pub(crate) use table::HostCalls;
 pub(crate) use tally::Tally;
 
-/// The plugins of this host.
 pub(crate) type Plugins = crate::plugin::Plugins<Invocation>;
-/// The plugin loader of this host.
 pub(crate) type Loader = crate::plugin::Loader<Invocation>;

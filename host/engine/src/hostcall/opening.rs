@@ -11,9 +11,9 @@ use crate::{
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
 
-/// The row and the first entry (number 0) of a new job. The caller is the sender of the message. `parent` is the job
-/// that schedules this one; `shown` is a second room in which it is announced.
-pub(crate) fn opening(
+/// Creates the row and the first entry (number 0) of a new job. The job's caller is the sender of the message. `parent`
+/// is the job that schedules the new job; `shown` is a second room in which the new job is announced.
+pub(crate) fn new_job(
     context: &Context,
     plugin: &Plugin,
     (settings, limits): (Vec<(String, String)>, Limits),
@@ -26,7 +26,7 @@ pub(crate) fn opening(
     let command = request.command();
     // 1. The row.
     let row = JobRow {
-        id: draw_id(),
+        id: random_job_id(),
         inbox: message.key.clone(),
         thread: parent.map_or_else(|| context.outbox.thread(message), |parent| parent.thread.clone()),
         bot: context.access.bots.get(&message.bot).map_or_else(|| message.bot.clone(), |bot| bot.name.clone()),
@@ -43,9 +43,9 @@ pub(crate) fn opening(
         status,
         end: None,
     };
-    // 2. The first entry, with everything that a replay of the guest needs.
-    let begun = StartEntry {
-        invocation: asked(request, &row.id),
+    // 2. The first entry, which contains the data for a replay of the guest.
+    let start = StartEntry {
+        invocation: guest_invocation(request, &row.id),
         line: row.line.clone(),
         digest: row.digest.clone(),
         settings,
@@ -54,12 +54,12 @@ pub(crate) fn opening(
         direct: message.direct,
         shown,
     };
-    let entry = entry(&row, EntryKind::Invocation, json!(begun), row.opened);
+    let entry = entry(&row, EntryKind::Invocation, json!(start), row.opened);
     (row, entry)
 }
 
-/// The invocation that the guest receives.
-pub(crate) fn asked(request: &Request, job: &str) -> GuestInvocation {
+/// Returns the command as the guest receives it.
+pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation {
     let value = |value: &Value| match value {
         Value::Text(text) => GuestValue::Text(text.clone()),
         Value::Integer(number) => GuestValue::Integer(*number),
@@ -76,21 +76,21 @@ pub(crate) fn asked(request: &Request, job: &str) -> GuestInvocation {
     }
 }
 
-/// The characters of job ids, without those that are easily confused: `0`, `1`, `i`, `l`, `o`.
-const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+/// The characters of job ids. Does not contain `0`, `1`, `i`, `l` and `o`, which people confuse easily.
+const ID_CHARACTERS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
 const ID_LENGTH: usize = 5;
 
-/// Whether a word has the form of a job id. The job need not exist.
+/// Returns whether a word has the form of a job id, such as `7f3ak`. Does not check whether the job exists.
 pub(crate) fn is_job_id(word: &str) -> bool {
-    word.len() == ID_LENGTH && word.bytes().all(|sign| SIGNS.contains(&sign))
+    word.len() == ID_LENGTH && word.bytes().all(|sign| ID_CHARACTERS.contains(&sign))
 }
 
-/// A random job id. It may be in use already: the store then refuses the job's row, and the caller draws another id.
-pub(crate) fn draw_id() -> String {
+/// Returns a random job id. If the id is in use, the store rejects the job's row.
+pub(crate) fn random_job_id() -> String {
     let mut random = [0_u8; ID_LENGTH];
     if getrandom::fill(&mut random).is_err() {
-        // Without a source of randomness the id is derived from the clock.
+        // Without a random number generator, the id is derived from the clock.
         random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..ID_LENGTH]);
     }
-    random.iter().map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])).collect()
+    random.iter().map(|byte| char::from(ID_CHARACTERS[usize::from(*byte) % ID_CHARACTERS.len()])).collect()
 }

@@ -1,6 +1,6 @@
-//! The call table: every host call of a host, those of the contract and those of its capabilities.
+//! The call table: all host calls of the contract and of the capabilities.
 //!
-//! Invariant: a row registers its own function and no other; a function of a package without a row cannot be imported.
+//! Invariant: a row registers only its own function. A guest cannot import a function of a package that has no row.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use wasmtime::component::{ComponentNamedList, Linker, Lower};
 
 use super::{
     capability::Capability,
-    gate::through,
+    gate::execute,
     host_call::{HostCall, InDoubt, Recovered},
     invocation::Invocation,
 };
@@ -19,8 +19,8 @@ use crate::{
     plugin::HostFunctions,
 };
 
-/// The row of a call of the contract.
-pub(super) const fn own(name: &'static str, kind: CallKind, summary: &'static str) -> CallSpec {
+/// Returns the specification of a call of the contract.
+pub(super) const fn contract_call(name: &'static str, kind: CallKind, summary: &'static str) -> CallSpec {
     CallSpec::new(CONTRACT, name, kind, summary)
 }
 
@@ -31,7 +31,7 @@ pub struct CallRow {
 }
 
 impl CallRow {
-    /// A row of the table.
+    /// Creates a row. The attributes, the risk and the kind of `spec` decide which rules apply to `call`.
     pub fn new<C: HostCall>(spec: CallSpec, call: C) -> Self
     where
         Result<C::Answer, C::Error>: Lower,
@@ -41,7 +41,7 @@ impl CallRow {
     }
 }
 
-/// A call without its types.
+/// A [`HostCall`] with its types erased, so that the table can store calls of different types.
 trait AnyCall: Send + Sync {
     fn register(&self, spec: CallSpec, linker: &mut Linker<Invocation>) -> wasmtime::Result<()>;
     fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>>;
@@ -61,42 +61,42 @@ where
         let call = self.0.clone();
         linker.instance(&interface)?.func_wrap_async(spec.function(), move |mut store, params: C::Params| {
             let call = call.clone();
-            Box::new(async move { Ok((through(&*call, &spec, store.data_mut(), params).await?,)) })
+            Box::new(async move { Ok((execute(&*call, &spec, store.data_mut(), params).await?,)) })
         })
     }
 
     fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>> {
         Box::pin(async move {
             match self.0.recover(&doubt).await {
-                Recovered::Happened(answer) => Recovered::Happened(answered(&answer)),
-                Recovered::Not => Recovered::Not,
+                Recovered::Happened(answer) => Recovered::Happened(journaled_answer(&answer)),
+                Recovered::NotHappened => Recovered::NotHappened,
                 Recovered::Unknowable(why) => Recovered::Unknowable(why),
-                Recovered::Away(why) => Recovered::Away(why),
+                Recovered::Unavailable(why) => Recovered::Unavailable(why),
             }
         })
     }
 
     fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
-        self.0.assumed(doubt).map(|answer| answered(&answer))
+        self.0.assumed(doubt).map(|answer| journaled_answer(&answer))
     }
 }
 
-/// An answer as the journal stores it.
-fn answered(answer: &impl serde::Serialize) -> Value {
+/// Converts a successful answer into the form in the journal: `{"Ok": …}`.
+fn journaled_answer(answer: &impl serde::Serialize) -> Value {
     serde_json::json!({ "Ok": answer })
 }
 
-/// All host calls of a host.
+/// The call table of a host.
 pub(crate) struct HostCalls {
     table: CallTable,
     calls: BTreeMap<&'static str, CallRow>,
 }
 
 impl HostCalls {
-    /// The calls of these capabilities.
+    /// Creates the table of the calls of all capabilities.
     ///
     /// # Errors
-    /// One line: two calls have one name, or a name is not `interface.function`.
+    /// One line: two calls have the same name, or a name does not have the form `interface.function`.
     pub(crate) fn new<'a>(capabilities: impl IntoIterator<Item = &'a dyn Capability>) -> Result<Self, String> {
         let mut calls = BTreeMap::new();
         for row in capabilities.into_iter().flat_map(Capability::calls) {
@@ -105,31 +105,31 @@ impl HostCalls {
                 return Err(format!("the call `{name}` of {} is not named `interface.function`", row.spec.package));
             }
             if calls.insert(name, row).is_some() {
-                return Err(format!("two capabilities have the call `{name}`"));
+                return Err(format!("two capabilities define the call `{name}`"));
             }
         }
         Ok(Self { table: CallTable::new(calls.values().map(|row| row.spec).collect()), calls })
     }
 
-    /// The rows as data.
+    /// Returns the specifications of all calls.
     pub(crate) fn table(&self) -> &CallTable {
         &self.table
     }
 
-    /// Defines one function, and no other, in a plugin's linker.
+    /// Defines the function of the call `name`, and no other, in a plugin's linker.
     pub(crate) fn register(&self, name: &str, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-        let row = self.calls.get(name).ok_or_else(|| wasmtime::format_err!("there is no call `{name}`"))?;
+        let row = self.calls.get(name).ok_or_else(|| wasmtime::format_err!("the call `{name}` does not exist"))?;
         row.call.register(row.spec, linker)
     }
 
-    /// Queries the external system whether an effect in doubt happened. `None` if this program has no call of that
-    /// name.
+    /// Queries the external system whether an effect in doubt happened. `None` if the table does not contain the call.
     pub(crate) async fn recover(&self, doubt: InDoubt<'_>) -> Option<Recovered<Value>> {
         let row = self.calls.get(doubt.intent.call.as_str())?;
         Some(row.call.recover(doubt).await)
     }
 
-    /// The journaled answer of an effect in doubt that a person confirms as done. `None` if no answer can be made up.
+    /// Returns the answer for the journal after a person confirmed that an effect in doubt happened. `None` if
+    /// [`HostCall::assumed`] returns no answer.
     pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }

@@ -1,4 +1,4 @@
-//! Counts the calls of an invocation and collects its refusals, for the log, the closing message and the access review.
+//! Counts the calls of an invocation and collects its refusals, for the audit record and the closing message.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use crate::{
 /// The calls of one invocation.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    // By the call's name: the number of allowed calls, and the number of refused ones.
+    // The numbers of allowed and of refused calls, by call name.
     counts: BTreeMap<&'static str, (u64, u64)>,
     acted: bool,
-    /// The first [`Tally::MOST_DENIED`] refused calls, in order. Further ones are only counted.
+    /// The first [`Tally::MOST_DENIED`] refused calls, in order. Later refused calls are only counted.
     pub denied: Vec<Denied>,
 }
 
 impl Tally {
-    /// Bounds the memory of a guest that repeats refused calls.
+    /// Bounds the memory use if a guest repeats refused calls.
     pub(crate) const MOST_DENIED: usize = 20;
 
     /// Adds a refused call for the closing message.
@@ -38,7 +38,7 @@ impl Tally {
         self.counts.entry(call.name).or_default().1 += 1;
     }
 
-    /// Whether a call that changes something was allowed. It may have failed.
+    /// Returns whether a call that changes something was allowed, even if the call failed.
     pub(crate) fn acted(&self) -> bool {
         self.acted
     }

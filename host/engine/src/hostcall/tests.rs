@@ -1,7 +1,7 @@
 //! Tests of the call table against the contract in `wit/`, and of the denials that guests receive.
 //!
-//! Invariant: a function of the contract without a row, a row without a function, and a row that cannot be
-//! linked are failures.
+//! Invariant: the tests fail for a function of the contract without a row, for a row without a function, and for a row
+//! that cannot be linked.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -10,19 +10,22 @@ use wit_parser::{Resolve, WorldItem};
 
 use super::*;
 use crate::{
-    adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{ChatFeatures, MemoryChat, MemoryPipelines},
     engine::Engine,
     model::{Attribute, CONTRACT, CallKind, EnvironmentFrom, Outcome, Risk},
 };
 
-/// Every function that the contract lets a plugin import, as `interface.function`.
+/// Returns every function of the contract that a plugin can import, as `interface.function`, and the contract's
+/// package.
 fn contract() -> (BTreeSet<String>, String) {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit")).unwrap();
     let world = resolve.select_world(&[package], Some("plugin")).unwrap();
     let mut functions = BTreeSet::new();
     for item in resolve.worlds[world].imports.values() {
-        let WorldItem::Interface { id, .. } = item else { panic!("the world imports something that is no interface") };
+        let WorldItem::Interface { id, .. } = item else {
+            panic!("the world imports something that is not an interface")
+        };
         let interface = &resolve.interfaces[*id];
         let name = interface.name.clone().unwrap();
         functions.extend(interface.functions.keys().map(|function| format!("{name}.{function}")));
@@ -57,11 +60,11 @@ fn rows_are_sorted_and_found_by_name() {
 }
 
 #[test]
-fn only_acts_touch_and_every_act_says_where() {
+fn every_effect_needs_a_rule_and_has_an_environment() {
     let table = calls().table().clone();
     for row in table.iter() {
         match row.kind {
-            // An effect needs a target from the host, else no rule could limit it.
+            // Rules can limit an effect only by attributes that the host determines.
             CallKind::Acts => {
                 assert!(row.kind.needs_rule() && !row.kind.in_query(), "{}", row.name);
                 assert!(row.environment != EnvironmentFrom::Nothing || row.attributes.is_empty(), "{}", row.name);
@@ -82,7 +85,7 @@ fn only_acts_touch_and_every_act_says_where() {
     assert_eq!(
         acts,
         ["access.grant", "access.revoke", "jobs.cancel", "jobs.later", "pipelines.trigger"],
-        "a new act needs its place in the rules, the audit and the recovery"
+        "a new effect needs support in the rules, the audit and the recovery"
     );
 }
 
@@ -94,7 +97,8 @@ fn every_row_registers_its_own_function_and_no_other() {
     let mut all = Linker::new(&engine);
     for name in &names {
         calls.register(name, &mut all).unwrap();
-        // The linker refuses a second definition of the same name. So a row registers its own function and no other.
+        // The linker rejects a second definition of the same name, so this proves that a row registers only its
+        // function.
         let mut one = Linker::new(&engine);
         calls.register(name, &mut one).unwrap();
         assert!(calls.register(name, &mut one).is_err(), "{name}");
@@ -143,14 +147,14 @@ fn asker() -> Vec<u8> {
     module
 }
 
-struct Asked {
-    said: String,
+struct Answer {
+    text: String,
     jobs: usize,
     runs: usize,
 }
 
-/// Runs the typed line as `person`. `rule` extends the plugin's `allow` rule.
-async fn ask(person: &str, typed: &str, rule: &str) -> Asked {
+/// Runs an engine on one message of `person`. `rule` extends the plugin's `allow` rule.
+async fn ask(person: &str, typed: &str, rule: &str) -> Answer {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("asker.wasm"), asker()).unwrap();
     let path = folder.path().join("plugins.toml");
@@ -181,7 +185,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     std::fs::write(&path, config).unwrap();
     let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
-    let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(MemoryPipelinesFactory(pipelines.clone()));
+    let builder = Engine::builder().chat(chat.clone()).pipelines(pipelines.clone());
     let config = builder.read(&path).unwrap();
     let engine = builder.build(config, Arc::new(crate::store::MemoryStore::default())).await.unwrap();
     assert_eq!(engine.not_loaded(), []);
@@ -200,7 +204,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         deduplication_key: None,
         unproven: None,
     };
-    // The message arrives before the engine runs. It is in the store and in the channel, and must be handled once.
+    // The message arrives before the engine runs, so it is in the store and in the channel. It must be handled once.
     engine.inbox("marvin", MemoryChat::NETWORK).unwrap().receive("room", vec![message], None).await.unwrap();
     let running = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
@@ -209,12 +213,12 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     engine.inbox("marvin", MemoryChat::NETWORK).unwrap().until_idle().await;
     stop.cancel();
     running.await.unwrap().unwrap();
-    let said = chat.words().join("\n");
-    Asked { jobs: said.lines().filter(|line| line.starts_with('[')).count(), said, runs: pipelines.runs().len() }
+    let text = chat.words().join("\n");
+    Answer { jobs: text.lines().filter(|line| line.starts_with('[')).count(), text, runs: pipelines.runs().len() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_rule_that_stands_in_the_way_is_named() {
+async fn a_denial_names_every_rule_that_refuses_the_call() {
     let beyond = r#", beyond = ["app", "version"]"#;
     let everything = r#", beyond = ["app", "environment", "version"]"#;
     let cases = [
@@ -223,41 +227,45 @@ async fn each_rule_that_stands_in_the_way_is_named() {
             "alice",
             "ask production",
             r#", environment = ["staging"]"#,
-            "line 21 allows environment = [\"staging\"], and not environment `production`",
+            "line 21 allows environment = [\"staging\"], but the call has environment `production`",
         ),
         (
             "alice",
             "ask production",
             r#", environment = []"#,
-            "line 21 allows environment = [], and not environment `production`",
+            "line 21 allows environment = [], but the call has environment `production`",
         ),
         (
             "alice",
             "ask production",
             r#", version = ["2.*"]"#,
-            "line 21 allows version = [\"2.*\"], and not version `1.0.2`",
+            "line 21 allows version = [\"2.*\"], but the call has version `1.0.2`",
         ),
-        ("alice", "ask production", "", "`ask production` was typed, and not app `cms`, version `1.0.2`;"),
+        ("alice", "ask production", "", "the command `ask production` does not contain app `cms`, version `1.0.2`;"),
         (
             "alice",
             "ask staging",
             beyond,
-            "`ask staging` was typed, and not app `cms`, environment `production`, version `1.0.2`;",
+            "the command `ask staging` does not contain app `cms`, environment `production`, version `1.0.2`;",
         ),
         ("bob", "ask staging", everything, "role: "),
-        ("bob", "ask production", everything, "and no role allows it: ask alice"),
-        ("carol", "ask staging", everything, "it needs the role `asker`: ask alice"),
+        ("bob", "ask production", everything, ": no role allows it; ask alice"),
+        ("carol", "ask staging", everything, "the command needs the role `asker`; ask alice"),
     ];
-    for (person, typed, rule, said) in cases {
-        let asked = ask(person, typed, rule).await;
-        assert!(asked.said.contains(said), "{person}: {typed}: {rule}:\n{}\nand not: {said}", asked.said);
-        assert_eq!(asked.runs, 0, "{}", asked.said);
-        assert!(asked.jobs <= 1, "a message is handled once: {}", asked.said);
+    for (person, typed, rule, expected) in cases {
+        let answer = ask(person, typed, rule).await;
+        assert!(answer.text.contains(expected), "{person}: {typed}: {rule}:\n{}\nand not: {expected}", answer.text);
+        assert_eq!(answer.runs, 0, "{}", answer.text);
+        assert!(answer.jobs <= 1, "a message is handled once: {}", answer.text);
     }
-    let asked = ask("alice", "ask staging", "").await;
-    assert!(asked.said.contains("not app `cms`, environment `production`, version `1.0.2`"), "{}", asked.said);
+    let answer = ask("alice", "ask staging", "").await;
+    assert!(
+        answer.text.contains("does not contain app `cms`, environment `production`, version `1.0.2`"),
+        "{}",
+        answer.text
+    );
     for (typed, rule) in [("ask production", beyond), ("ask staging", everything)] {
-        let asked = ask("alice", typed, rule).await;
-        assert_eq!((asked.runs, asked.jobs), (1, 1), "{}", asked.said);
+        let answer = ask("alice", typed, rule).await;
+        assert_eq!((answer.runs, answer.jobs), (1, 1), "{}", answer.text);
     }
 }

@@ -1,7 +1,8 @@
-//! Approval requests of a job, read back from the events of its journal.
+//! Approval requests of a job, computed from the events in its journal.
 //!
-//! Invariant: pure; the state is a fold over the events in their order. A person counts once per request, the requester
-//! never counts, and a decision is final.
+//! Invariant: the result depends only on the events and their order. A person counts at most once per request. Events
+//! after a decision change nothing.
+//! Not here: the check that a person may approve (`runner`).
 
 use std::collections::BTreeSet;
 
@@ -15,117 +16,101 @@ use crate::{
     store::{Entry, EntryKind},
 };
 
-/// An approval event as it is stored in the journal.
+/// An event about an approval request, in the form that the journal stores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
-    /// The job asks for approval and waits.
+    /// The job requests approval and waits for it.
     ApprovalAsked {
         /// The number of the request within the job, from 1.
         ask: u32,
         /// The approvals that the rules require.
         needs: Vec<Need>,
-        /// The deadline of the request.
+        /// The time at which the request expires.
         until: Timestamp,
-        /// The effects that are to be approved.
+        /// The effects to approve.
         plan: Plan,
-        /// One line for the journal's listing.
+        /// A description in one line, which listings of the journal show.
         about: String,
     },
-    /// A person approves.
-    ApprovalGiven {
-        /// The number of the request.
-        ask: u32,
-        by: Counted,
-        /// One line for the journal's listing.
-        about: String,
-    },
+    /// A person approves the request.
+    ApprovalGiven { ask: u32, by: Counted, about: String },
     /// A person withdraws an approval.
     ApprovalWithdrawn {
-        /// The number of the request.
         ask: u32,
-        /// The id of the person whose approval is withdrawn.
+        /// The id of the person who gave the approval.
         by: String,
-        /// One line for the journal's listing.
         about: String,
     },
-    /// Every need of the request is met.
-    Approved {
-        /// The number of the request.
-        ask: u32,
-        /// One line for the journal's listing.
-        about: String,
-    },
-    /// The request was denied, or its deadline passed.
+    /// The request has all approvals that it needs.
+    Approved { ask: u32, about: String },
+    /// The request was denied by a person, or it expired.
     NotApproved {
-        /// The number of the request.
         ask: u32,
-        /// The id of the person who denied it; `None` after the deadline.
+        /// The id of the person who denied the request; `None` if it expired.
         by: Option<String>,
-        /// The reason, in one line.
+        /// The reason in one line.
         about: String,
     },
 }
 
-/// A person who approved, and the needs that they count for.
+/// An approval that a person gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counted {
-    /// The person's id.
     pub(crate) id: String,
     /// The person's display name.
     pub(crate) name: String,
-    /// The indexes of the needs that this person counts for.
+    /// The indexes of the request's `needs` for which the approval counts.
     pub(crate) counts: BTreeSet<usize>,
-    /// The event id of the reaction, if the approval was a reaction.
+    /// The event id of the reaction; `None` if the person typed `approve`.
     pub(crate) reaction: Option<String>,
 }
 
 /// The final result of an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Every need of the request was met.
     Approved,
-    /// Denied or expired; the reason, in one line.
+    /// The request was denied or expired, or its job ended. Holds the reason in one line.
     NotApproved(String),
 }
 
-/// An approval request and the answers to it so far.
+/// An approval request and its answers so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApprovalRequest {
     /// The number of the request within the job, from 1.
     pub(crate) number: u32,
     /// The approvals that the rules require.
     pub(crate) needs: Vec<Need>,
-    /// The deadline of the request.
+    /// The time at which the request expires.
     pub(crate) until: Timestamp,
-    /// The effects that are to be approved.
+    /// The effects to approve.
     pub(crate) plan: Plan,
-    /// The approvals, in the order in which they were given.
+    /// The approvals in the order in which they were given, without those that were withdrawn.
     pub(crate) given: Vec<Counted>,
-    /// The decision; `None` while the request is open.
+    /// `None` while the request is open.
     pub(crate) decision: Option<Decision>,
 }
 
 impl ApprovalRequest {
-    /// The number of people who count for the need at this index.
+    /// Returns the number of approvals that count for the need at this index.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
         u32::try_from(counts).unwrap_or(u32::MAX)
     }
 
-    /// Whether every need has enough approvals. A request without needs is never met.
+    /// Returns whether every need has enough approvals; `false` for a request without needs.
     pub(crate) fn is_met(&self) -> bool {
         !self.needs.is_empty() && self.needs.iter().enumerate().all(|(at, need)| self.count(at) >= need.count)
     }
 
-    /// This request after one more event.
+    /// Returns this request after one more event.
     pub(crate) fn with(mut self, event: &Event) -> Self {
         self.apply(event);
         self
     }
 
     fn apply(&mut self, event: &Event) {
-        // A decision is final: later events change nothing.
+        // A decision is final.
         if self.decision.is_some() {
             return;
         }
@@ -148,7 +133,7 @@ impl ApprovalRequest {
     }
 }
 
-/// The newest approval request of a job; `None` if it never asked for one.
+/// Returns the newest approval request of a job, or `None` if the job has requested no approval.
 pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
     let mut latest: Option<ApprovalRequest> = None;
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Event) {
@@ -165,9 +150,9 @@ pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
 }
 
 fn read(body: &Value) -> Option<Event> {
-    let word = body["event"].as_str()?;
-    // Check the name first: most events are of other kinds, and parsing them would be wasted work.
-    if !word.starts_with("approv") && word != "not-approved" {
+    let name = body["event"].as_str()?;
+    // Most events are of other kinds. The check of the name avoids parsing them.
+    if !name.starts_with("approv") && name != "not-approved" {
         return None;
     }
     Event::deserialize(body).ok()
@@ -228,7 +213,7 @@ mod tests {
         let over = ask.clone().with(&no).with(&Event::Approved { ask: 1, about: String::new() });
         assert_eq!(over.decision, Some(Decision::NotApproved("late".into())));
         let other = Event::Approved { ask: 2, about: String::new() };
-        assert_eq!(ask.with(&other).decision, None, "about another ask");
+        assert_eq!(ask.with(&other).decision, None, "the event is for another request");
     }
 
     #[test]

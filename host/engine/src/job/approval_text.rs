@@ -1,4 +1,4 @@
-//! The approval messages of a room. The host writes all of this text; the plugin writes none of it.
+//! The text of approval messages. The host writes the text; a plugin contributes only the values in its plan.
 
 use jiff::Timestamp;
 
@@ -7,44 +7,45 @@ use super::{
     plan::{Plan, PlanEnd},
 };
 use crate::{
-    base::{Text, clean, moment},
-    model::who_is,
+    base::{Text, clean, utc_text},
+    model::name_and_id,
     policy::Need,
     store::JobRow,
 };
 
-/// Limits of a plan that can be approved: pending effects, and bytes of text. A larger plan cannot be shown whole.
+/// The maximum number of pending effects in a plan that can be approved.
 const MOST_SHOWN: usize = 40;
+/// The maximum length of the pending effects in a plan that can be approved, in bytes of text.
 const LONGEST_PLAN: usize = 12_000;
-/// The number of completed effects that a plan lists.
+/// The maximum number of completed effects that the text of a plan lists.
 const MOST_DONE: usize = 5;
 
-/// The outbox key of an approval message.
+/// Returns the outbox key of an approval message, such as `7f3ak/approval-1`.
 pub(crate) fn key(job: &str, ask: u32) -> String {
     format!("{job}/approval-{ask}")
 }
 
-/// The job id and the number of the request in an outbox key; the inverse of [`key`].
+/// Parses the outbox key of an approval message into the job id and the number of the request.
 pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
     let (job, ask) = key.split_once("/approval-")?;
     Some((job, ask.parse().ok()?))
 }
 
-/// The argument of `approve` and `deny` for one request: the job's id, and from the second request on also its number.
-/// The number prevents an approval of a newer request that the person has not read.
+/// Returns the argument of `approve` and `deny` for a request: `7f3ak` for the first request of a job, `7f3ak-2` for
+/// the second. The number prevents the approval of a newer request that the person has not read.
 pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
 
-/// The job id and the number of the request in an argument of `approve`; the number is `None` if only the id was given.
-pub(crate) fn parse_argument(word: &str) -> (&str, Option<u32>) {
-    match word.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
+/// Parses an argument of `approve` into the job id and the number of the request, which is `None` for `7f3ak`.
+pub(crate) fn parse_argument(text: &str) -> (&str, Option<u32>) {
+    match text.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
         Some((job, Ok(ask))) => (job, Some(ask)),
-        _ => (word, None),
+        _ => (text, None),
     }
 }
 
-/// The status of a job that waits for approval: `waits for approval, 1 of 2 (deployer)`.
+/// Returns the status text of a job that waits for approval: `waits for approval, 1 of 2 (deployer)`.
 pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     let needs: Vec<String> = ask
         .needs
@@ -55,14 +56,14 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     format!("waits for approval, {}", needs.join(" and "))
 }
 
-/// Whether a plan is small enough to be shown whole. A plan that cannot be shown whole cannot be approved.
+/// Returns whether one message can list all pending effects of a plan. A larger plan cannot be approved.
 pub(crate) fn can_be_shown(plan: &Plan) -> bool {
-    let ahead: Vec<usize> =
+    let lengths: Vec<usize> =
         plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
-    ahead.len() <= MOST_SHOWN && ahead.iter().sum::<usize>() <= LONGEST_PLAN
+    lengths.len() <= MOST_SHOWN && lengths.iter().sum::<usize>() <= LONGEST_PLAN
 }
 
-/// The effects of a plan, one per line: all pending effects, and the last [`MOST_DONE`] of the completed ones.
+/// Returns the effects of a plan, one per line: all pending effects, and the last [`MOST_DONE`] completed effects.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let done = plan.effects.iter().filter(|effect| effect.done).count();
@@ -74,15 +75,15 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.push(format!("{mark}{}. {}", number + 1, effect.shown()));
     }
     match &plan.end {
-        PlanEnd::Ended if plan.effects.is_empty() => lines.push("nothing".to_owned()),
+        PlanEnd::Ended if plan.effects.is_empty() => lines.push("no effects".to_owned()),
         PlanEnd::Ended => {}
-        PlanEnd::Depends => lines.push("the next effects depend on the result of this one".to_owned()),
+        PlanEnd::Depends => lines.push("further effects depend on a result that a dry run cannot predict".to_owned()),
         PlanEnd::Broke(why) => lines.push(format!("then the plugin fails: {}", clean(why))),
     }
     lines
 }
 
-/// The remaining time: `4 min`, `2 h`. Rounded up.
+/// Returns the remaining time, rounded up: `4 min`, `2 h`.
 fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(now.as_second()).max(0);
     let up = |unit: i64| seconds.div_euclid(unit) + i64::from(seconds % unit > 0);
@@ -93,23 +94,23 @@ fn left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The approval message of a job: the plan, the rules, the approvals so far, the deadline and the commands to type;
-/// after the decision, the decision. `asked` are the ids of the people to mention. `thumbs` says whether reactions
-/// count in this room.
+/// Returns the text of an approval message: the plan, the rules, the approvals so far, and, until the decision, the
+/// deadline and the commands to type. `asked` contains the ids of the people to mention. `thumbs` is `true` if
+/// reactions count as answers in the room.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
-    let who = who_is(&row.caller.id, &row.caller.name);
+    let who = name_and_id(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
     match &ask.decision {
         None => {
-            text.push_lines(format!("`{}` (job {}, asked by {who}) {}", row.line, row.id, approval_line(ask)));
+            text.push_lines(format!("`{}` (job {}, requested by {who}) {}", row.line, row.id, approval_line(ask)));
             text.push_lines("The plan:");
         }
         Some(Decision::Approved) => {
-            text.push_lines(format!("`{}` (job {}, asked by {who}) was approved", row.line, row.id));
+            text.push_lines(format!("`{}` (job {}, requested by {who}) was approved", row.line, row.id));
             text.push_lines("The approved plan:");
         }
         Some(Decision::NotApproved(why)) => {
-            text.push_lines(format!("`{}` (job {}, asked by {who}) was not approved: {why}", row.line, row.id));
+            text.push_lines(format!("`{}` (job {}, requested by {who}) was not approved: {why}", row.line, row.id));
             text.push_lines("The plan that was not approved:");
         }
     }
@@ -119,12 +120,12 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     let rules: Vec<&str> = ask.needs.iter().map(|need: &Need| need.rule.as_str()).collect();
     text.push_lines(format!("Required by {}.", rules.join("; ")));
     if !ask.given.is_empty() {
-        let names: Vec<String> = ask.given.iter().map(|given| who_is(&given.id, &given.name)).collect();
+        let names: Vec<String> = ask.given.iter().map(|given| name_and_id(&given.id, &given.name)).collect();
         text.push_lines(format!("Approved by {}.", names.join(", ")));
     }
     if ask.decision.is_none() {
         let (up, down) = if thumbs { (" or 👍", " or 👎") } else { ("", "") };
-        let (until, left, handle) = (moment(ask.until), left(ask.until, now), argument(&row.id, ask.number));
+        let (until, left, handle) = (utc_text(ask.until), left(ask.until, now), argument(&row.id, ask.number));
         text.push_lines(format!(
             "Answer until {until} ({left} left): `approve {handle}`{up}, or `deny {handle} REASON`{down}."
         ));
@@ -133,7 +134,7 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     text
 }
 
-/// The vote that an emoji stands for. Skin tones and variation selectors are ignored.
+/// Returns the vote that an emoji stands for, or `None`. Skin tones and variation selectors are ignored.
 pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     let bare: String =
         emoji.chars().filter(|letter| !matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).collect();
@@ -144,7 +145,7 @@ pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     }
 }
 
-/// The two emoji that count as votes.
+/// A vote by reaction: 👍 or 👎.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Thumb {
     Up,

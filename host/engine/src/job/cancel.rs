@@ -9,7 +9,7 @@ use crate::{
     store::{EntryKind, JobOutcome, JobRow, Write},
 };
 
-/// The writes that close a job before any of its effects ran. `next` is the number of the job's next entry.
+/// Returns the writes that close a job before its first effect. `next` is the number of the job's next journal entry.
 pub(crate) fn cancel_before_start(
     row: &JobRow,
     next: u32,

@@ -1,12 +1,10 @@
-//! A job's status card: one message in the room, edited in place, at most every two seconds.
+//! A job's status card: one message in the room, which the host edits at most every two seconds.
 //!
 //! Invariant: the card's outbox key is derived from the job's id, so a restarted host edits the same message.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::thread_message::thread_message;
@@ -15,8 +13,8 @@ use crate::{
     store::{JobOutcome, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, Store, Write},
 };
 
-/// The minimum interval between two edits of a card: chat networks limit the rate of edits.
-const PACE: Duration = Duration::from_secs(2);
+/// The minimum interval between two edits of a card, because chat networks limit the rate of edits.
+const EDIT_INTERVAL: Duration = Duration::from_secs(2);
 /// The maximum length of an output line on the card, in bytes.
 const LONGEST_LINE: usize = 120;
 
@@ -35,16 +33,16 @@ pub(crate) struct JobCard {
     row: Arc<JobRow>,
     state: watch::Sender<State>,
     task: Mutex<Option<JoinHandle<()>>>,
-    // The text that was written last. The lock is held during a write, so an older text cannot overwrite a newer one.
+    // The text that was written last. Each write holds the lock, so an older text cannot overwrite a newer one.
     shown: Arc<tokio::sync::Mutex<Option<Text>>>,
 }
 
 impl JobCard {
-    /// Starts the task that writes the card. `stored` is called after each new text is in the outbox.
+    /// Starts the task that writes the card. The task calls `stored` after each write to the outbox.
     pub(crate) fn start(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
-        // The transaction that set a waiting status also wrote this text, so it is not written again after a restart.
+        // The transaction that stored a waiting status also stored this text, so the task does not write it again.
         let about = is_waiting(&row.status).then(|| row.status.about.clone());
         let text = about.map(|about| card_text(&row, &State { waiting: Some(about), ..State::default() }));
         let shown = Arc::new(tokio::sync::Mutex::new(text));
@@ -65,7 +63,7 @@ impl JobCard {
                         *shown = Some(text);
                     }
                 }
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(EDIT_INTERVAL).await;
             }
         });
         Self { row, state, task: Mutex::new(Some(task)), shown }
@@ -76,12 +74,12 @@ impl JobCard {
         self.change(|state| state.stage = stage);
     }
 
-    /// Sets the pipeline run that the job waits for, with its link.
+    /// Sets the text about the pipeline run that the job waits for: its name and link.
     pub(crate) fn run(&self, run: String) {
         self.change(|state| state.run = run);
     }
 
-    /// Sets the newest output line of that run, truncated to [`LONGEST_LINE`].
+    /// Sets the newest output line of the pipeline run, truncated to [`LONGEST_LINE`] bytes.
     pub(crate) fn line(&self, line: &str) {
         let mut line = clean(line);
         line.truncate(line.floor_char_boundary(LONGEST_LINE));
@@ -96,20 +94,20 @@ impl JobCard {
         });
     }
 
-    /// The stage and the run, for the job's status line; `None` if neither is set.
+    /// Returns the stage and the pipeline run, for the job's status line; `None` if neither is set.
     pub(crate) fn shown(&self) -> Option<String> {
         let state = self.state.borrow();
-        let words = doing(&state);
-        (!words.is_empty()).then(|| words.join(", "))
+        let parts = progress(&state);
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Applies a new status and returns the card's row, which the caller commits in the transaction of that status.
-    /// `None` if the job runs or the text did not change.
+    /// Applies a new status. Returns the card's row, which the caller commits together with the status; `None` if the
+    /// plugin or a pipeline runs, or if the text did not change.
     pub(crate) async fn waiting_row(&self, status: &JobStatus) -> Option<OutboxRow> {
         let about = is_waiting(status).then(|| status.about.clone());
         let mut shown = self.shown.lock().await;
         let mut text = None;
-        // Returning `false` keeps the task from writing the text: the caller's transaction writes it.
+        // The caller's transaction writes the text. `false` prevents a second write by the task.
         self.state.send_if_modified(|state| {
             state.waiting.clone_from(&about);
             state.line.clear();
@@ -124,15 +122,15 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
-    /// Discards the last text after its transaction failed, so that it is produced again.
+    /// Clears the last text after its transaction failed, so that a retry writes the text again.
     pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }
 
-    /// Stops the task and returns the card's last row, which the caller commits in the transaction that closes the job.
+    /// Stops the task. Returns the card's last row, which the caller commits in the transaction that closes the job.
     pub(crate) async fn end(&self, outcome: JobOutcome, took: &str) -> OutboxRow {
-        // Abort the task first: an older text must not follow the last one.
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Abort the task first, so that it cannot write an older text after the last one.
+        let task = self.task.lock().take();
         if let Some(task) = task {
             task.abort();
             let _ = task.await;
@@ -143,13 +141,13 @@ impl JobCard {
 
 impl Drop for JobCard {
     fn drop(&mut self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }
 }
 
-/// The first text of a card, for the transaction that opens the job.
+/// Returns the first row of a card, for the transaction that opens the job.
 pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
     let waiting = (row.status.phase != JobPhase::Running).then(|| row.status.about.clone());
     let rest = waiting.is_some();
@@ -169,7 +167,7 @@ fn card_text(row: &JobRow, state: &State) -> Text {
         return Text::lines(format!("[{}] {}: {about}", row.id, row.line));
     }
     let mut text = format!("[{}] {}: running", row.id, row.line);
-    for part in doing(state) {
+    for part in progress(state) {
         text.push_str(", ");
         text.push_str(part);
     }
@@ -180,8 +178,8 @@ fn card_text(row: &JobRow, state: &State) -> Text {
     text
 }
 
-/// The stage and the run. A run that the stage already names is left out.
-fn doing(state: &State) -> Vec<&str> {
+/// Returns the stage and the pipeline run. Omits the run if the stage already contains its text.
+fn progress(state: &State) -> Vec<&str> {
     let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
     [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()
 }
@@ -190,7 +188,7 @@ fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {
     OutboxRow { purpose: OutboxKind::Card { rest }, ..thread_message(row, "card", text) }
 }
 
-/// The reaction emoji of an outcome.
+/// Returns the emoji that the host adds as a reaction to the command's message when the job ends.
 pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
     match outcome {
         JobOutcome::Succeeded => "✅",

@@ -1,20 +1,19 @@
 //! In-process claims on jobs: at most one task works on a job.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-/// The number of attempts to claim a job that another task holds, and the pause between them: one second in all.
+use parking_lot::Mutex;
+
+/// The maximum number of attempts to claim a job.
 const TRIES: u32 = 40;
+/// The delay between two attempts.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// The set of claimed job ids.
+/// The ids of all claimed jobs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashSet<String>>>);
 
-/// A claim on one job. Dropping it releases the job.
+/// A claim on one job, which is released on drop.
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Claims,
@@ -22,13 +21,13 @@ pub(crate) struct Claim {
 }
 
 impl Claims {
-    /// Claims a job; `None` if another task holds it.
+    /// Claims a job. Returns `None` if another task has claimed it.
     pub(crate) fn claim(&self, job: &str) -> Option<Claim> {
-        let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
+        let new = self.0.lock().insert(job.to_owned());
         new.then(|| Claim { claims: self.clone(), job: job.to_owned() })
     }
 
-    /// Claims a job, and retries for up to a second while another task holds it; then `None`.
+    /// Claims a job. Retries for up to a second while another task has claimed it, then returns `None`.
     pub(crate) async fn claim_with_retry(&self, job: &str) -> Option<Claim> {
         for _ in 0..TRIES {
             if let Some(claim) = self.claim(job) {
@@ -42,6 +41,6 @@ impl Claims {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
+        self.claims.0.lock().remove(&self.job);
     }
 }

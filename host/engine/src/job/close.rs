@@ -8,8 +8,8 @@ use crate::{
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// The closing entry of a job, and the writes of its transaction: the end in the job's row, the last card, the closing
-/// message in each room, and the reaction.
+/// Returns the closing entry of a job, and the other writes of the same transaction: the end in the job's row, the last
+/// card, the closing message in each room, and the reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
@@ -21,21 +21,21 @@ pub(crate) fn close(
     let end = JobEnd { outcome, at: now, summary: text.plain() };
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
-    let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
+    let closing_messages: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
     let mut writes = vec![
         Write::Close { job: row.id.clone(), end },
         Write::Send(card),
         Write::Send(thread_message(row, "closing", text)),
     ];
-    writes.extend(told);
-    // A job that another job scheduled has no message of its own to react to.
+    writes.extend(closing_messages);
+    // A job that another job scheduled has no message that could have a reaction.
     if row.parent.is_none() {
         writes.push(Write::Send(reaction(row, emoji(outcome))));
     }
     (closed, writes)
 }
 
-/// A reaction on the message that started the job.
+/// Returns the row of a reaction on the message that started the job.
 pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
     let key = &row.inbox;
     OutboxRow {

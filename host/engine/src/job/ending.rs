@@ -1,25 +1,25 @@
-//! The result of a job's guest, as its `End` entry stores it.
+//! The result of a job's guest, in the form that the `End` entry of the journal stores.
 
 use serde::{Deserialize, Serialize};
 
-/// The result of a guest, as the journal stores it.
+/// The result of a guest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GuestOutcome {
     pub(crate) end: GuestEndKind,
-    /// The guest's reply, or the reason why it was stopped.
+    /// The guest's reply or failure message, or the reason why the host stopped the guest.
     pub(crate) text: String,
-    /// The code of a failure; empty otherwise.
+    /// The code of a failure, such as `cancelled`; empty otherwise.
     pub(crate) code: String,
     /// Whether the guest reported a success with warnings.
     pub(crate) warnings: bool,
     /// The calls that the rules denied.
     pub(crate) denied: Vec<Denied>,
-    /// Whether at least one acting call was allowed.
+    /// Whether the guest made at least one allowed call that changes something.
     pub(crate) acted: bool,
 }
 
 impl GuestOutcome {
-    /// The result of a guest that is not run again because its job was cancelled.
+    /// Returns the result of a guest that the host does not run again, because its job was cancelled.
     pub(crate) fn cancelled(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
@@ -30,43 +30,40 @@ impl GuestOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GuestEndKind {
-    /// It returned a reply.
     Reply,
-    /// It returned a failure.
     Failure,
-    /// It exceeded a limit.
+    /// The guest exceeded a resource limit.
     Limit,
-    /// It trapped.
     Trap,
 }
 
-/// A denied call, as the room sees it.
+/// A denied host call, with the texts that messages show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Denied {
-    /// The call's name, for example `pipelines.trigger`.
+    /// The name of the call, such as `pipelines.trigger`.
     pub call: String,
-    /// The target: `cms/production version 1.0.2`.
+    /// The target of the call, such as `cms/production version 1.0.2`.
     pub about: String,
-    /// Every rule that denies the call.
+    /// One reason for each rule that denies the call.
     pub reasons: Vec<Reason>,
 }
 
 impl Denied {
-    /// All reasons in one line.
+    /// Returns the texts of all reasons, separated by semicolons.
     pub(crate) fn texts(&self) -> String {
         let texts: Vec<&str> = self.reasons.iter().map(|reason| reason.text.as_str()).collect();
         texts.join("; ")
     }
 }
 
-/// A reason why a call is denied.
+/// The reason why one rule denies a host call.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
-    /// A stable identifier: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`, `freeze`, `order`, `direct`,
-    /// `approval`, `override`.
+    /// An identifier that does not change between versions: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`,
+    /// `freeze`, `order`, `direct`, `approval`, `override`.
     pub kind: String,
-    /// One line that names the rule.
+    /// The reason in one line. It names the rule.
     pub text: String,
-    /// The lines of `plugins.toml` that would allow the call, if adding a rule can.
+    /// The lines to add to `plugins.toml` to allow the call; `None` if no added line allows it.
     pub add: Option<String>,
 }

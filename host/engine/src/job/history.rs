@@ -1,4 +1,5 @@
-//! A job's journal, read back and checked: the job's position in it, and the answers that a replay gives.
+//! The entries of a job's journal after the check of their hashes: the job's position, its cancellation and its
+//! pipeline runs.
 
 use serde::Deserialize;
 
@@ -10,75 +11,74 @@ use super::{
 };
 use crate::{
     command::Options,
-    journal::{blob, check_entries_incremental, read::read},
+    journal::{check_entries, read},
     model::{Catalog, Limits, RunKey},
     store::{Entry, EntryKind, JobRow, Store, StoreError},
 };
 
-/// The call whose intents start pipeline runs.
+/// The host call that starts a pipeline run.
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
-/// The call that waits for runs and timers.
+/// The host call that waits for a pipeline run or a timer.
 pub(crate) const WAIT: &str = "pipelines.wait";
-/// The name of the event that a cancellation writes.
+/// The value of `event` in the journal entry of a cancellation.
 pub(crate) const CANCEL: &str = "cancel";
 
-/// The body of entry 0, the invocation.
+/// The body of entry 0 of a journal: the plugin's invocation, and everything that a replay needs.
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 pub(crate) struct StartEntry {
     /// The command and its arguments, as the plugin receives them.
     pub(crate) invocation: GuestInvocation,
-    /// The command line as text.
+    /// The command line, such as `deploy cms staging 1.0.2`.
     pub(crate) line: String,
-    /// The digest of the plugin's bytes. A replay runs the same bytes.
+    /// The digest of the plugin's file, `sha256:…`. A replay runs the plugin with this digest.
     pub(crate) digest: String,
     /// The plugin's settings at the time of the command.
     pub(crate) settings: Vec<(String, String)>,
     /// The resource limits of one run of the plugin.
     pub(crate) limits: Limits,
-    /// The host's options of an action, such as `--wait`.
+    /// The options that every action has, such as `--wait`.
     #[serde(flatten)]
     pub(crate) options: Options,
     /// Whether the command was typed in a direct message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
-    /// The second room that shows the job, if there is one.
+    /// The second room that shows the job, for a command of a direct message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shown: Option<ShownIn>,
 }
 
-/// A job's position according to its journal: what the runner does next.
+/// The position of a job in its journal, which determines the runner's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
-    /// The plugin runs from its start; recorded calls are answered from the journal.
-    Run,
-    /// The job waits; the index of the wait's entry.
-    Wait(usize),
-    /// The intent at this index has no result: whether its effect happened is unknown.
+    /// The plugin runs from its start. The host answers recorded calls from the journal.
+    Running,
+    /// The job waits for a pipeline run or a timer. Holds the index of the `Wait` entry.
+    Waiting(usize),
+    /// It is unknown whether an effect happened, because its intent has no result. Holds the index of the intent.
     InDoubt(usize),
     /// The job waits for the approval of its next effect.
-    Approval,
-    /// The plugin ended; the index of its `End` entry.
-    Ended(usize),
-    /// The job is closed.
+    AwaitingApproval,
+    /// The plugin ended. Holds the index of its `End` entry.
+    PluginEnded(usize),
     Closed,
 }
 
-/// The entries of a job's journal, whose hashes were checked.
+/// The entries of a job's journal. Their hashes were checked.
 #[derive(Debug, Default)]
 pub(crate) struct JobHistory {
     entries: Vec<Entry>,
 }
 
-/// Why a job's journal cannot be used.
+/// The error of reading a job's journal or loading its plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HistoryError {
-    /// The store failed; reading can be retried.
+    /// The store failed. The caller can retry.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The entries do not match their hashes, or cannot be parsed.
     #[error("the job's journal is broken: {0}")]
     Broken(String),
-    /// The plugin of the job cannot be run.
+    /// The job's plugin cannot be loaded. Holds the reason.
     #[error("{0}")]
     Plugin(String),
 }
@@ -89,23 +89,23 @@ impl JobHistory {
         Self::read_incremental(store, job, &mut None).await
     }
 
-    /// As [`Self::read`], but does not hash entries again that `checked` (their count and the last hash) already
-    /// covers. Updates `checked`.
+    /// Reads a job's journal like [`Self::read`], but skips the check of entries that were checked before. `checked`
+    /// holds their number and the hash of the last one, and is updated.
     pub(crate) async fn read_incremental(
         store: &dyn Store,
         job: &str,
         checked: &mut Option<(u32, String)>,
     ) -> Result<Self, HistoryError> {
-        let (sealed, head) = read(store, job).await?;
-        let head = head.ok_or_else(|| HistoryError::Broken("there is no such job".to_owned()))?;
-        let good = check_entries_incremental(job, &sealed, &head, checked.as_ref());
-        good.map_err(|fault| HistoryError::Broken(fault.message))?;
+        let (hashed, head) = read(store, job).await?;
+        let head = head.ok_or_else(|| HistoryError::Broken(format!("the database has no entry of job {job}")))?;
+        let result = check_entries(job, &hashed, &head, checked.as_ref());
+        result.map_err(|fault| HistoryError::Broken(fault.message))?;
         *checked = Some(head);
-        let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
-        // Large bodies of calls and intents are read only by a replay, one at a time; all others are read now.
-        let now = |entry: &&mut Entry| !matches!(entry.kind, EntryKind::Call | EntryKind::Intent);
-        for entry in entries.iter_mut().filter(|entry| entry.blob.is_some()).filter(now) {
-            entry.body = match blob::unpack(store, entry).await {
+        let mut entries: Vec<Entry> = hashed.into_iter().map(|hashed| hashed.entry).collect();
+        // A replay reads the large bodies of calls and intents one at a time. All other large bodies are read now.
+        let read_now = |entry: &&mut Entry| !matches!(entry.kind, EntryKind::Call | EntryKind::Intent);
+        for entry in entries.iter_mut().filter(|entry| entry.blob.is_some()).filter(read_now) {
+            entry.body = match entry.unpack(store).await {
                 Ok(body) => body,
                 Err(StoreError::Failed(reason)) => return Err(HistoryError::Broken(reason)),
                 Err(error) => return Err(error.into()),
@@ -122,65 +122,65 @@ impl JobHistory {
         u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 
-    /// The body of entry 0.
+    /// Parses the body of entry 0.
     pub(crate) fn start_entry(&self) -> Result<StartEntry, HistoryError> {
-        let first =
-            self.entries.first().ok_or_else(|| HistoryError::Broken("the job's journal has no entries".to_owned()))?;
+        let first = self.entries.first().ok_or_else(|| HistoryError::Broken("it has no entries".to_owned()))?;
         StartEntry::deserialize(&first.body)
             .map_err(|error| HistoryError::Broken(format!("entry 0 cannot be read: {error}")))
     }
 
-    /// Whether the plugin made no call yet: only events follow entry 0.
+    /// Returns whether the plugin has made no host call yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
     }
 
-    /// The newest approval request, and the answers to it.
+    /// Returns the newest approval request with its answers.
     pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
     }
 
-    /// The job's position: its newest open entry decides.
+    /// Returns the job's position. The newest open entry determines it: an intent or a wait without a result, or the
+    /// end of the plugin.
     pub(crate) fn position(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
             match entry.kind {
                 EntryKind::Closed => return ReplayPosition::Closed,
-                EntryKind::End => open = Some(ReplayPosition::Ended(index)),
+                EntryKind::End => open = Some(ReplayPosition::PluginEnded(index)),
                 EntryKind::Intent => open = Some(ReplayPosition::InDoubt(index)),
-                EntryKind::Wait => open = Some(ReplayPosition::Wait(index)),
+                EntryKind::Wait => open = Some(ReplayPosition::Waiting(index)),
                 EntryKind::Result => open = None,
                 EntryKind::Invocation | EntryKind::Call | EntryKind::Denied | EntryKind::Event => {}
             }
         }
         match open {
-            Some(standing) => standing,
-            // A cancelled job runs once more, so that its plugin receives the cancellation.
-            None if self.cancelled() => ReplayPosition::Run,
+            Some(position) => position,
+            // The plugin of a cancelled job runs once more to receive the cancellation.
+            None if self.cancelled() => ReplayPosition::Running,
             None => match self.ask() {
-                Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::Approval,
-                _ => ReplayPosition::Run,
+                Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::AwaitingApproval,
+                _ => ReplayPosition::Running,
             },
         }
     }
 
-    /// Whether the job was cancelled.
     pub(crate) fn cancelled(&self) -> bool {
         self.events().any(|entry| entry.body["event"] == CANCEL)
     }
 
-    /// Whether a run was started after the cancellation. Such a run cleans up, so it is not cancelled itself.
+    /// Returns whether the job started a pipeline run after its cancellation. Such a run cleans up, so the host does
+    /// not cancel it.
     pub(crate) fn is_cleanup_run(&self, run: &RunKey) -> bool {
-        let asked = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
+        let cancelled = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
         let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
-        asked.zip(start).is_some_and(|(asked, (intent, _))| intent.number > asked)
+        cancelled.zip(start).is_some_and(|(cancelled, (intent, _))| intent.number > cancelled)
     }
 
-    /// Whether the plugin received the cancellation: as the result of a wait, or as the denial of an effect.
+    /// Returns whether the plugin has received the cancellation, as the result of a wait or as the denial of an effect.
     pub(crate) fn cancel_was_delivered(&self) -> bool {
-        let asked =
+        let cancelled =
             self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
-        let tells = |entry: &Entry| match entry.kind {
+        let delivers = |entry: &Entry| match entry.kind {
             EntryKind::Result if entry.call == WAIT => {
                 let answer = &entry.body["answer"];
                 answer["Err"] == "Cancelled" || answer["Ok"]["outcome"] == "cancelled"
@@ -188,10 +188,10 @@ impl JobHistory {
             EntryKind::Denied => entry.body["answer"]["Err"]["Other"]["code"] == "cancelled",
             _ => false,
         };
-        asked.is_some_and(|asked| self.entries[asked..].iter().any(tells))
+        cancelled.is_some_and(|cancelled| self.entries[cancelled..].iter().any(delivers))
     }
 
-    /// The apps of all intents, whether or not their effects happened.
+    /// Returns the apps of all intents, whether or not their effects happened.
     pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
         let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
         intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
@@ -201,29 +201,34 @@ impl JobHistory {
         self.entries.iter().filter(|entry| entry.kind == EntryKind::Event)
     }
 
-    /// The result of an intent or a wait.
+    /// Returns the result entry of the intent or wait with this number.
     pub(crate) fn result_of(&self, number: u32) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.kind == EntryKind::Result && entry.of == Some(number))
     }
 
-    /// The run with this id, if the job started it; the inner `None` if its pipeline is no longer configured.
+    /// Returns the pipeline run with this id: `None` if the job did not start it, `Some(None)` if its pipeline is no
+    /// longer configured.
     pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<PipelineRun>> {
         let key = RunKey::parse(id)?;
         let started = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == key)?;
         Some(run_of(catalog, started.0))
     }
 
-    /// The intents of runs that started or may have started, and whose end the plugin has not received.
+    /// Returns the intents whose pipeline run started or may have started, except for runs whose end the plugin has
+    /// received.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
-        let seen = |intent: &Entry| {
+        let end_received = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);
-            let gave = |entry: &&Entry| entry.kind == EntryKind::Result && entry.call == WAIT;
-            self.entries.iter().filter(gave).any(|entry| entry.body["answer"]["Ok"]["id"] == key.as_str())
+            let is_wait_result = |entry: &&Entry| entry.kind == EntryKind::Result && entry.call == WAIT;
+            self.entries.iter().filter(is_wait_result).any(|entry| entry.body["answer"]["Ok"]["id"] == key.as_str())
         };
-        self.starts().filter(|(intent, result)| may_run(*result) && !seen(intent)).map(|(intent, _)| intent).collect()
+        self.starts()
+            .filter(|(intent, result)| may_run(*result) && !end_received(intent))
+            .map(|(intent, _)| intent)
+            .collect()
     }
 
-    /// Whether an entry is an intent that started a run or may have.
+    /// Returns whether an entry is an intent that started, or may have started, a pipeline run.
     pub(crate) fn may_run(&self, intent: &Entry) -> bool {
         intent.kind == EntryKind::Intent && intent.call == TRIGGER && may_run(self.result_of(intent.number))
     }
@@ -240,7 +245,7 @@ fn may_run(result: Option<&Entry>) -> bool {
     !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
 }
 
-/// The run that an intent starts; `None` if its pipeline is no longer configured.
+/// Returns the pipeline run that an intent starts, or `None` if its pipeline is no longer configured.
 pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     let one = |name: &str| intent.attributes.get(name).and_then(|values| values.first()).cloned();
     let deployment = catalog.pipeline(&one("pipeline")?)?;
@@ -254,9 +259,9 @@ pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     })
 }
 
-/// A job as messages name it: its command, its id and its caller.
+/// Returns the name of a job in messages: `` `deploy cms staging 1.0.2` (job 7f3ak, requested by Bob) ``.
 pub(crate) fn title(row: &JobRow) -> String {
-    format!("`{}` (job {}, asked by {})", row.line, row.id, row.caller.name)
+    format!("`{}` (job {}, requested by {})", row.line, row.id, row.caller.name)
 }
 
 #[cfg(test)]
@@ -265,7 +270,6 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// An entry of a kind; its number is its place.
     pub(in crate::job) fn entry(kind: EntryKind, call: &str, body: Value) -> Entry {
         Entry {
             job: "j".to_owned(),
@@ -282,7 +286,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A history of entries in their order.
+    /// Creates a history, and numbers its entries from 0.
     pub(in crate::job) fn history(mut entries: Vec<Entry>) -> JobHistory {
         for (entry, number) in entries.iter_mut().zip(0..) {
             entry.number = number;
@@ -301,17 +305,17 @@ pub(crate) mod tests {
         let wait = entry(EntryKind::Wait, WAIT, json!({}));
         let cancel = entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let run = || result(1, TRIGGER, json!({ "Ok": { "id": "j-1" } }));
-        assert_eq!(history(vec![first.clone()]).position(), ReplayPosition::Run);
+        assert_eq!(history(vec![first.clone()]).position(), ReplayPosition::Running);
         assert!(history(vec![first.clone(), cancel.clone()]).is_fresh());
         assert_eq!(history(vec![first.clone(), intent.clone(), cancel.clone()]).position(), ReplayPosition::InDoubt(1));
         let waits = history(vec![first.clone(), intent.clone(), run(), wait.clone()]);
-        assert_eq!(waits.position(), ReplayPosition::Wait(3));
+        assert_eq!(waits.position(), ReplayPosition::Waiting(3));
         assert_eq!(waits.unfinished().len(), 1, "the plugin has not received its end");
         assert!(!waits.is_fresh());
         let ended = entry(EntryKind::End, "", json!({}));
         let seen = result(3, WAIT, json!({ "Ok": { "id": "j-1" } }));
         let over = history(vec![first, intent, run(), wait, seen, ended.clone()]);
-        assert_eq!(over.position(), ReplayPosition::Ended(5));
+        assert_eq!(over.position(), ReplayPosition::PluginEnded(5));
         assert!(over.unfinished().is_empty());
     }
 

@@ -1,6 +1,6 @@
-//! The input of a job's guest, as entry 0 of its journal stores it.
+//! The input of a job's guest, in the form that entry 0 of the journal stores.
 //!
-//! The serialized form is that of the contract's `commands.invocation`. Journals on disk depend on it.
+//! The serialized form equals `commands.invocation` of the contract. Stored journals depend on this form.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,19 +9,18 @@ use crate::model::Person;
 /// A command with its arguments and its caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuestInvocation {
-    /// The job's id; for a query, an id of this answer.
+    /// The job's id; in a dry run a random id, in a query the text `query`.
     pub(crate) job: String,
-    /// The full name of the command.
+    /// The name of the command, not an alias.
     pub(crate) command: String,
     /// The arguments, in the order of the command's parameters.
     pub(crate) arguments: Vec<GuestArgument>,
-    /// The person who typed the command.
     pub(crate) caller: Person,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuestArgument {
-    /// The parameter's name.
+    /// The name of the parameter.
     pub(crate) name: String,
     pub(crate) value: GuestValue,
 }
@@ -29,10 +28,8 @@ pub(crate) struct GuestArgument {
 /// A typed argument value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum GuestValue {
-    /// Text.
     Text(String),
-    /// An integer; durations are in milliseconds.
+    /// An integer, or a duration in milliseconds.
     Integer(i64),
-    /// A flag.
     Boolean(bool),
 }

@@ -1,15 +1,15 @@
 //! Deployment locks and their queues.
 //!
-//! Invariant: one job holds a lock at a time, from its first effect there until it is closed. The lock is a row,
-//! written in the transaction of that effect's intent, so a restart restores it.
+//! Invariant: at most one job holds the lock of an app and environment. It holds the lock from its first effect on them
+//! until it is closed. The transaction of that effect's intent stores the lock as a row, so a restart restores it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::store::{DeploymentLock, JobRow};
 
@@ -23,13 +23,13 @@ struct State {
     queues: BTreeMap<DeploymentLock, BTreeSet<(Timestamp, String)>>,
 }
 
-/// The job that holds a lock, with the text that other jobs' messages quote.
+/// The job that holds or reserves a lock, with the texts that messages to other jobs quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     job: String,
     line: String,
     caller: String,
-    // Whether the lock's row is stored. Before that the lock is only reserved for the job.
+    // Whether the lock's row is stored. Until then the lock is only reserved for the job.
     stored: bool,
 }
 
@@ -42,9 +42,10 @@ impl Holder {
 /// The error of [`LockTable::take`]: another job holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Busy {
-    /// The lock that is held.
+    /// The lock that another job holds.
     pub(crate) lock: DeploymentLock,
-    /// Whether the requesting job holds another lock. Such a job must not queue.
+    /// Whether the requesting job holds another lock. It must not queue then, because two jobs could wait for each
+    /// other.
     pub(crate) holds_another: bool,
     holder: Holder,
 }
@@ -54,21 +55,21 @@ impl fmt::Display for Busy {
         let Holder { job, line, caller, .. } = &self.holder;
         let caller = crate::base::clean(caller);
         match line.is_empty() {
-            true => write!(f, "{} is reserved for job {job}, which is next in the queue", self.lock)?,
-            false => write!(f, "{} is held by job {job} (`{line}`, by {caller})", self.lock)?,
+            true => write!(f, "the deployment lock of {} is reserved for job {job}, the next in its queue", self.lock)?,
+            false => write!(f, "the deployment lock of {} is held by job {job} (`{line}`, by {caller})", self.lock)?,
         }
-        if self.holds_another { Ok(()) } else { write!(f, "; with `--wait` the command queues for it") }
+        if self.holds_another { Ok(()) } else { write!(f, "; add `--wait` to queue the command") }
     }
 }
 
 impl LockTable {
-    /// Reserves locks for a job, all or none. Returns the locks whose rows are to be written: those that are new to the
-    /// job, and those that were only reserved for it.
+    /// Reserves all of these locks for a job, or none if another job holds one of them. Returns the locks that
+    /// have no stored row yet. The caller stores these rows.
     pub(crate) fn take(&self, locks: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
         if locks.is_empty() {
             return Ok(Vec::new());
         }
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let others = locks
             .iter()
             .find_map(|lock| Some((lock, state.held.get(lock)?)).filter(|(_, holder)| holder.job != job.id));
@@ -84,9 +85,9 @@ impl LockTable {
         Ok(new)
     }
 
-    /// Marks locks as stored, after the transaction that wrote their rows.
+    /// Marks locks as stored. Called after the transaction that wrote their rows.
     pub(crate) fn mark_stored(&self, locks: &[DeploymentLock]) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         for lock in locks {
             if let Some(holder) = state.held.get_mut(lock) {
                 holder.stored = true;
@@ -94,24 +95,24 @@ impl LockTable {
         }
     }
 
-    /// Releases the locks that are only reserved for a job. Returns the jobs that are next in their queues.
+    /// Releases the locks that are only reserved for a job. Returns the next job of each lock's queue.
     pub(crate) fn release_reserved(&self, job: &str) -> Vec<String> {
         self.free(job, |holder| !holder.stored)
     }
 
     /// Restores a lock from its row after a restart.
     pub(crate) fn restore(&self, lock: DeploymentLock, job: &JobRow) {
-        self.lock().held.insert(lock, Holder::of(job, true));
+        self.0.lock().held.insert(lock, Holder::of(job, true));
     }
 
-    /// Queues a job for a lock, ordered by `since`, and returns its status text. If the lock is free it is reserved for
-    /// the job instead, and `None` is returned.
+    /// Adds a job to the queue of a lock, which is ordered by `since`, and returns the job's status text. Returns
+    /// `None` if no other job holds the lock; the lock is then reserved for the job.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match state.held.get(lock) {
             Some(holder) if holder.job != job.id => {
                 let of = if holder.line.is_empty() { String::new() } else { format!(" (`{}`)", holder.line) };
-                let about = format!("queued for {lock}, held by job {}{of}", holder.job);
+                let about = format!("queued for the deployment lock of {lock}, held by job {}{of}", holder.job);
                 state.queues.entry(lock.clone()).or_default().insert((since, job.id.clone()));
                 Some(about)
             }
@@ -123,22 +124,22 @@ impl LockTable {
         }
     }
 
-    /// Releases all locks of a job and removes it from all queues. Returns the jobs that are next: each lock is
-    /// reserved for its next job until that job has tried to take it.
+    /// Releases all locks of a job, and removes the job from all queues. Returns the next job of each lock's queue. The
+    /// lock is reserved for this job.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
         self.leave_queues(job);
         self.free(job, |_| true)
     }
 
     fn free(&self, job: &str, which: impl Fn(&Holder) -> bool) -> Vec<String> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && which(holder));
         let free: Vec<DeploymentLock> = held.map(|(lock, _)| lock.clone()).collect();
         let mut next = Vec::new();
         for lock in free {
             state.held.remove(&lock);
             let Some((_, id)) = state.queues.get_mut(&lock).and_then(BTreeSet::pop_first) else { continue };
-            // Reserved by id alone. The job takes the lock itself, and writes its row, when it runs.
+            // Only the id of the next job is set. The job takes the lock, and stores the lock's row, when it runs.
             let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), stored: false };
             state.held.insert(lock, holder);
             next.push(id);
@@ -148,38 +149,34 @@ impl LockTable {
 
     /// Removes a job from every queue.
     pub(crate) fn leave_queues(&self, job: &str) {
-        self.lock().queues.retain(|_, line| {
-            line.retain(|(_, id)| id != job);
-            !line.is_empty()
+        self.0.lock().queues.retain(|_, queue| {
+            queue.retain(|(_, id)| id != job);
+            !queue.is_empty()
         });
     }
 
-    /// The locks that a job holds, sorted.
+    /// Returns the locks that a job holds, sorted. Locks that are only reserved are not included.
     pub(crate) fn held_by(&self, job: &str) -> Vec<DeploymentLock> {
-        let state = self.lock();
+        let state = self.0.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && holder.stored);
         let mut locks: Vec<DeploymentLock> = held.map(|(lock, _)| lock.clone()).collect();
         locks.sort();
         locks
     }
 
-    /// Whether a job holds a lock in an environment.
+    /// Returns whether a job holds a lock in an environment.
     pub(crate) fn is_held_in(&self, job: &str, environment: &str) -> bool {
-        let state = self.lock();
-        let here = |(lock, holder): (&DeploymentLock, &Holder)| {
+        let state = self.0.lock();
+        let holds = |(lock, holder): (&DeploymentLock, &Holder)| {
             lock.environment == environment && holder.job == job && holder.stored
         };
-        state.held.iter().any(here)
+        state.held.iter().any(holds)
     }
 
-    /// The jobs that hold a lock in an environment, by id, with their command lines.
+    /// Returns the jobs that hold a lock in an environment: their command lines, by job id.
     pub(crate) fn holders_in(&self, environment: &str) -> BTreeMap<String, String> {
-        let state = self.lock();
+        let state = self.0.lock();
         let held = state.held.iter().filter(|(lock, holder)| lock.environment == environment && holder.stored);
         held.map(|(_, holder)| (holder.job.clone(), holder.line.clone())).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

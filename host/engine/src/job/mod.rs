@@ -1,6 +1,6 @@
-//! A job as data: its journal read back, replay, entry bodies, deployment locks, status card.
+//! The data of a job: its journal, replay, approval requests, deployment locks, messages and status card.
 //!
-//! Not here: the decisions about a job's next step (`runner`).
+//! Not here: the code that runs a job step by step (`runner`).
 
 mod approval_request;
 pub(crate) mod approval_text;
@@ -39,5 +39,5 @@ pub(crate) use pipeline_run::{Job, PipelineRun};
 pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use replay::{NoReplay, Replay, ReplayStep};
 pub(crate) use shown_in::ShownIn;
-pub use status::{Status, status_line};
+pub use status::Status;
 pub(crate) use thread_message::thread_message;

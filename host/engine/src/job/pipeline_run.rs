@@ -1,6 +1,6 @@
-//! A running job: its row, its card, and the numbering of its journal entries.
+//! A job that this process runs, with its card and the numbers of its journal entries; and the pipeline runs of a job.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,6 @@ use super::{
     history::{HistoryError, JobHistory},
 };
 use crate::{
-    journal::blob,
     model::{BackendId, RunKey},
     store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write},
 };
@@ -18,36 +17,36 @@ use crate::{
 /// A pipeline run that a job started.
 #[derive(Clone)]
 pub(crate) struct PipelineRun {
-    /// The idempotency key that the backend received.
+    /// The idempotency key, which the host passed to the backend.
     pub key: RunKey,
-    /// The pipeline's name, for example `cms/staging`.
+    /// The name of the pipeline, such as `cms/staging`.
     pub pipeline: String,
     /// The app that the run deploys.
     pub app: String,
     /// The environment that the run deploys to.
     pub environment: String,
-    /// The version, if the pipeline takes one.
+    /// The version that the run deploys; `None` if the pipeline takes no version.
     pub version: Option<String>,
     /// The backend that executes the run.
     pub backend: BackendId,
 }
 
-/// A job that this process works on.
+/// A job that this process runs.
 pub(crate) struct Job {
     row: Arc<JobRow>,
     card: JobCard,
-    // The number of the next entry; `None` until the journal was read. The lock is held while an entry is handed to the
-    // store, so that entries arrive in order, and while the journal is read, so that none is added meanwhile.
+    // The number of the next entry; `None` before the journal is read. Writing holds the lock, so that the store
+    // receives the entries in order. Reading the journal holds the lock too, so that no entry is added in between.
     next: Mutex<Option<u32>>,
-    // The count of entries that were checked since this job was loaded, and the hash of the last of them.
+    // The number of entries whose hashes were checked, and the hash of the last of them.
     checked: Mutex<Option<(u32, String)>>,
-    phase: std::sync::Mutex<JobPhase>,
+    phase: parking_lot::Mutex<JobPhase>,
     cancelled: CancellationToken,
 }
 
 impl Job {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
-        let phase = std::sync::Mutex::new(row.status.phase);
+        let phase = parking_lot::Mutex::new(row.status.phase);
         Self {
             row,
             card,
@@ -58,7 +57,7 @@ impl Job {
         }
     }
 
-    /// The job's row, as it was when the job was loaded.
+    /// Returns the job's row. It does not contain changes since the job was loaded.
     pub(crate) fn row(&self) -> &JobRow {
         &self.row
     }
@@ -67,9 +66,9 @@ impl Job {
         &self.card
     }
 
-    /// The phase that was stored last.
+    /// Returns the phase that was stored last.
     pub(crate) fn phase(&self) -> JobPhase {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.phase.lock()
     }
 
     /// Signals the cancellation to every task that works on this job.
@@ -77,7 +76,6 @@ impl Job {
         self.cancelled.cancel();
     }
 
-    /// Whether the job was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }
@@ -87,7 +85,8 @@ impl Job {
         self.cancelled.cancelled().await;
     }
 
-    /// Reads the job's journal, and sets the number of the next entry and the cancellation from it.
+    /// Reads the job's journal. Sets the number of the next entry, and cancels the job if the journal has a
+    /// cancellation.
     ///
     /// # Errors
     /// [`HistoryError`].
@@ -101,10 +100,10 @@ impl Job {
         Ok(history)
     }
 
-    /// Writes entries, and other writes that belong to them, in one transaction. Returns the number of the first entry.
+    /// Commits entries, and the writes of `more`, in one transaction. Returns the number of the first entry.
     ///
     /// # Errors
-    /// The error of the store. Nothing was written, and no number was used.
+    /// The error of the store. Nothing was written.
     pub(crate) async fn enter(
         &self,
         store: &dyn Store,
@@ -116,28 +115,28 @@ impl Job {
             Some(first) => first,
             None => store.journal_head(&self.row.id).await?.map_or(0, |(next, _)| next),
         };
-        let mut behind = first;
+        let mut number = first;
         let mut writes = Vec::with_capacity(entries.len() + more.len());
         for entry in entries {
-            writes.extend(numbered(entry, behind));
-            behind += 1;
+            writes.extend(numbered(entry, number));
+            number += 1;
         }
         writes.extend(more);
         store.commit(writes).await?;
-        *next = Some(behind);
+        *next = Some(number);
         Ok(first)
     }
 
-    /// Queues an entry without waiting for the disk. A crash may lose it.
+    /// Queues an entry for writing, and returns before the entry is stored. A crash may lose the entry.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
-        // A plugin runs only after its journal was read, so the number is set.
+        // Always set, because a plugin runs only after its journal was read.
         let Some(next) = &mut *next else { return };
         store.note(numbered(entry, *next));
         *next += 1;
     }
 
-    /// Writes entries and the job's new status in one transaction, together with the card if the job now waits.
+    /// Commits entries and the job's new status in one transaction, together with the card if the job now waits.
     ///
     /// # Errors
     /// The error of the store. Nothing was written, and the status is unchanged.
@@ -152,7 +151,7 @@ impl Job {
         more.extend(self.status_writes(status).await);
         match self.enter(store, entries, more).await {
             Ok(_) => {
-                *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+                *self.phase.lock() = phase;
                 Ok(())
             }
             Err(error) => {
@@ -162,16 +161,16 @@ impl Job {
         }
     }
 
-    /// The writes of a new status: the job's row, and the card if the job now waits.
+    /// Returns the writes of a new status: the job's row, and the card if the job now waits.
     async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
         let card = self.card.waiting_row(&status).await.map(Write::Send);
         [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
     }
 }
 
-/// The writes of an entry under its number: a blob for a large body first, then the entry.
+/// Sets the number of an entry and returns its writes: first a blob if its body is large, then the entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
-    let blob = blob::pack(&mut entry);
+    let blob = entry.pack();
     blob.into_iter().chain([Write::Append(entry)]).collect()
 }

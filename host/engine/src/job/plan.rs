@@ -1,7 +1,7 @@
 //! A job's plan: its effects in order, computed by a dry run of its plugin.
 //!
-//! Invariant: an effect of the real run is compared whole: call, attributes and arguments. Ids that earlier effects
-//! returned are replaced by their placeholders in the plan.
+//! Invariant: an effect equals a planned effect only if call, attributes and arguments are all equal. Placeholders
+//! stand for the ids that earlier effects return, because a dry run does not produce these ids.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use crate::policy::Need;
 /// One effect: a call that changes something outside of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
-    /// The call's name, for example `pipelines.trigger`.
+    /// The name of the call, such as `pipelines.trigger`.
     pub(crate) call: String,
-    /// The attributes that rules match.
+    /// The attributes that rules match, such as `app` and `version`.
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
     /// The arguments that the plugin passed.
     pub(crate) arguments: Value,
@@ -27,99 +27,103 @@ pub(crate) struct Effect {
     pub(crate) needs: Vec<Need>,
 }
 
-/// How a dry run ended.
+/// The end of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PlanEnd {
-    /// The plugin returned.
+    /// The plugin returned. The plan is complete.
     Ended,
     /// The next effects depend on a result that a dry run cannot predict.
     Depends,
-    /// The plugin failed; the reason, in one line.
+    /// The plugin failed. Holds the reason in one line.
     Broke(String),
 }
 
-/// The plan of a command.
+/// The effects that a command would have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// The effects in order; those that already happened come first.
     pub(crate) effects: Vec<Effect>,
-    /// How the dry run ended.
     pub(crate) end: PlanEnd,
 }
 
-/// The difference between an effect and the one that was approved.
+/// The difference between an effect and the approved effect at the same index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlanMismatch {
-    /// One line.
+    /// A description of the difference in one line.
     pub(crate) why: String,
 }
 
 impl Effect {
-    /// The placeholder for the id that the effect at this number (from 1) returns.
+    /// Returns the placeholder for the id that an effect returns: `plan-1` for the first effect.
     pub(crate) fn placeholder(number: usize) -> String {
         format!("plan-{number}")
     }
 
-    /// An effect in which the ids that earlier effects returned are replaced by placeholders. `ids` are in the order of
-    /// the effects.
+    /// Creates an effect, and replaces each id that an earlier effect returned by a placeholder. `ids` contains the ids
+    /// in the order of the effects.
     pub(crate) fn new(
         call: &str,
         mut attributes: BTreeMap<String, Vec<String>>,
         mut arguments: Value,
         ids: &[Option<String>],
     ) -> Self {
-        rename(&mut arguments, ids);
+        replace_ids(&mut arguments, ids);
         for value in attributes.values_mut().flatten() {
-            if let Some(name) = renamed(value, ids) {
+            if let Some(name) = placeholder_of(value, ids) {
                 *value = name;
             }
         }
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
     }
 
-    /// A short description: `pipelines.trigger cms/production version 1.0.2`.
+    /// Returns a short description: `pipelines.trigger cms/production version 1.0.2`.
     pub(crate) fn about(&self) -> String {
         let one =
             |name: &str| self.attributes.get(name).map(|values| values.join(", ")).filter(|text| !text.is_empty());
-        let place = match (one("app"), one("environment")) {
+        let target = match (one("app"), one("environment")) {
             (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
             (app, environment) => app.or(environment).or_else(|| one("pipeline")),
         };
         let more = |name: &str| one(name).map(|value| format!("{name} {value}"));
-        let words = [Some(self.call.clone()), place, more("version"), more("role"), more("person")];
-        crate::base::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        let parts = [Some(self.call.clone()), target, more("version"), more("role"), more("person")];
+        crate::base::clean(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// The whole effect in one line: its description, and every argument that the description does not contain.
+    /// Returns the whole effect in one line: its description, and each argument that the description does not contain.
     pub(crate) fn shown(&self) -> String {
-        let mut said: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
+        let mut listed: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
         // A parameter's value does not name its parameter, so parameters are always listed as `name=value`.
         let parameters = self.attributes.get("parameter").map(Vec::as_slice).unwrap_or_default();
-        said.retain(|value| !parameters.iter().any(|parameter| parameter == value));
+        listed.retain(|value| !parameters.iter().any(|parameter| parameter == value));
         let mut more = Vec::new();
-        arguments("", &self.arguments, &said, &mut more);
+        arguments("", &self.arguments, &listed, &mut more);
         let more = if more.is_empty() { String::new() } else { format!(" with {}", more.join(", ")) };
         crate::base::clean(&format!("{}{more}", self.about()))
     }
 }
 
 impl Plan {
-    /// Checks that an effect equals the planned one at this index.
+    /// Checks that an effect equals the planned effect at this index.
     ///
     /// # Errors
-    /// The difference, in one line.
-    pub(crate) fn check(&self, place: usize, effect: &Effect) -> Result<(), PlanMismatch> {
+    /// [`PlanMismatch`].
+    pub(crate) fn check(&self, index: usize, effect: &Effect) -> Result<(), PlanMismatch> {
         let mismatch = |why: String| Err(PlanMismatch { why });
-        let Some(planned) = self.effects.get(place) else {
+        let Some(planned) = self.effects.get(index) else {
             return mismatch(format!("{} is not in the approved plan", effect.about()));
         };
         if planned.call != effect.call || planned.attributes != effect.attributes {
-            return mismatch(format!("the approved plan has {} here, not {}", planned.about(), effect.about()));
+            return mismatch(format!(
+                "effect {} is {}, but the approved plan has {}",
+                index + 1,
+                effect.about(),
+                planned.about()
+            ));
         }
         if planned.arguments != effect.arguments {
             let why = format!(
-                "{} was approved with {}, not with {}",
+                "{} was approved with the arguments {}, not with {}",
                 planned.about(),
                 short(&planned.arguments),
                 short(&effect.arguments)
@@ -130,16 +134,16 @@ impl Plan {
     }
 }
 
-/// Appends each value as `name=value`, except for values in `said`.
-fn arguments(name: &str, value: &Value, said: &[&str], more: &mut Vec<String>) {
+/// Appends each value to `more` as `name=value`, except for the values in `listed`.
+fn arguments(name: &str, value: &Value, listed: &[&str], more: &mut Vec<String>) {
     match value {
         Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {
-            (Some(Value::String(name)), Some(value), 2) => arguments(name, value, said, more),
-            _ => fields.iter().for_each(|(name, value)| arguments(name, value, said, more)),
+            (Some(Value::String(name)), Some(value), 2) => arguments(name, value, listed, more),
+            _ => fields.iter().for_each(|(name, value)| arguments(name, value, listed, more)),
         },
-        Value::Array(values) => values.iter().for_each(|value| arguments(name, value, said, more)),
+        Value::Array(values) => values.iter().for_each(|value| arguments(name, value, listed, more)),
         Value::Null => {}
-        Value::String(text) if said.contains(&text.as_str()) => {}
+        Value::String(text) if listed.contains(&text.as_str()) => {}
         Value::String(text) => more.push(format!("{name}={text:?}")),
         other => more.push(format!("{name}={other}")),
     }
@@ -151,22 +155,22 @@ fn short(value: &Value) -> String {
     text
 }
 
-/// The placeholder of an id that an earlier effect returned.
-fn renamed(text: &str, ids: &[Option<String>]) -> Option<String> {
-    let place = ids.iter().position(|id| id.as_deref() == Some(text))?;
-    Some(Effect::placeholder(place + 1))
+/// Returns the placeholder of an id, or `None` if no earlier effect returned the id.
+fn placeholder_of(text: &str, ids: &[Option<String>]) -> Option<String> {
+    let index = ids.iter().position(|id| id.as_deref() == Some(text))?;
+    Some(Effect::placeholder(index + 1))
 }
 
-/// Replaces ids that earlier effects returned by their placeholders.
-fn rename(value: &mut Value, ids: &[Option<String>]) {
+/// Replaces each id that an earlier effect returned by a placeholder.
+fn replace_ids(value: &mut Value, ids: &[Option<String>]) {
     match value {
         Value::String(text) => {
-            if let Some(name) = renamed(text, ids) {
+            if let Some(name) = placeholder_of(text, ids) {
                 *text = name;
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, ids)),
-        Value::Object(values) => values.values_mut().for_each(|value| rename(value, ids)),
+        Value::Array(values) => values.iter_mut().for_each(|value| replace_ids(value, ids)),
+        Value::Object(values) => values.values_mut().for_each(|value| replace_ids(value, ids)),
         _ => {}
     }
 }

@@ -1,40 +1,36 @@
-//! Replay: answers the calls of a plugin that runs again from the job's journal.
+//! Replay: answers the host calls of a plugin from the job's journal when the plugin runs again.
 //!
-//! Invariant: a call is answered only from its own entry. A call that differs from its entry holds the job.
-//! Not here: reading the journal (`history`), and calls after its end (`hostcall`).
+//! Invariant: a call is answered only from its own entry. If the plugin's call differs from the entry, the job is held.
+//! Not here: reading the journal (`history`), and calls that the journal does not contain (`hostcall`).
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::history::JobHistory;
-use crate::{
-    journal::blob,
-    store::{Entry, EntryKind, Store, StoreError},
-};
+use crate::store::{Entry, EntryKind, Store, StoreError};
 
-/// Why a call cannot be answered from the journal.
+/// The error of answering a call from the journal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReplay {
-    /// The journal has another call at this position; both calls in one line.
+    /// The journal has another call at this position. Holds a description of both calls in one line.
     #[error("{0}")]
     Differs(String),
-    /// A blob of the entry cannot be read.
+    /// The blob with the entry's body cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The read position of a plugin that runs again.
+/// The recorded calls of a job, and the index of the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     history: Arc<JobHistory>,
     at: usize,
 }
 
-/// A recorded call.
+/// A recorded call and its answer.
 #[derive(Debug)]
 pub(crate) struct ReplayStep {
-    /// The recorded answer.
     pub(crate) answer: Value,
     /// The entry that recorded the call: a call, a denial, an intent or a wait.
     pub(crate) begun: Entry,
@@ -47,18 +43,18 @@ impl Replay {
         replay
     }
 
-    /// Whether all recorded calls were replayed.
+    /// Returns whether all recorded calls were replayed.
     pub(crate) fn is_over(&self) -> bool {
         self.at >= self.history.entries().len()
     }
 
-    /// The next recorded call, for messages.
+    /// Returns a description of the next recorded call, for messages: `entry 4, store.get ["k"]`.
     pub(crate) fn expected(&self) -> Option<String> {
         let entry = self.history.entries().get(self.at)?;
         Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
     }
 
-    /// The recorded answer of a call; `None` after the last entry.
+    /// Returns the recorded answer of a call, or `None` after the last recorded call.
     ///
     /// # Errors
     /// [`NoReplay`].
@@ -74,7 +70,7 @@ impl Replay {
         let arguments = serde_json::to_value(arguments).unwrap_or_default();
         let history = self.history.clone();
         while let Some(entry) = history.entries().get(self.at) {
-            let body = blob::unpack(store, entry).await?;
+            let body = entry.unpack(store).await?;
             if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
                 return Err(NoReplay::Differs(format!(
@@ -90,9 +86,9 @@ impl Replay {
             let Some(holder) = holder else {
                 return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
             };
-            let mut body = if holder.number == entry.number { body } else { blob::unpack(store, holder).await? };
-            // A person answered that this effect did not happen: the plugin makes the same call again, which is the
-            // next entry or a new call.
+            let mut body = if holder.number == entry.number { body } else { holder.unpack(store).await? };
+            // A result without an answer: a person answered that this effect did not happen. The call is then answered
+            // from the next entry, or it is new.
             if !body["answer"].is_null() {
                 return Ok(Some(ReplayStep { answer: body["answer"].take(), begun: entry.clone() }));
             }
@@ -100,7 +96,7 @@ impl Replay {
         Ok(None)
     }
 
-    /// Skips the entries that the plugin did not cause.
+    /// Skips the entries that do not record a call of the plugin.
     fn skip(&mut self) {
         let own = |entry: &Entry| {
             matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)

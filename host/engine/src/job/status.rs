@@ -1,14 +1,14 @@
 //! The status text of a job, for the room and for the command line.
 //!
-//! Invariant: read from the store alone, so the command line and the host show the same status. The host adds the stage
-//! on the job's card.
+//! Invariant: the status is read from the store alone, so the command line and the host show the same status. Only the
+//! host adds the stage that the job's card shows.
 
 use super::{
     entry::about,
     history::{JobHistory, ReplayPosition},
 };
 use crate::{
-    base::{clean, moment, took},
+    base::{clean, elapsed_text, utc_text},
     store::{DeploymentLock, JobPhase, JobRow, Store},
 };
 
@@ -17,16 +17,16 @@ use crate::{
 pub struct Status {
     /// The deployment locks that the job holds.
     pub locks: Vec<DeploymentLock>,
-    /// The open effect whose outcome is unknown.
+    /// The effect whose outcome is unknown, such as `pipelines.trigger cms/staging 1.0.2`.
     pub in_doubt: Option<String>,
     /// Whether the job was cancelled and has not ended yet.
     pub cancelled: bool,
-    /// The number of journal entries; or why the journal cannot be read, in one line.
+    /// The number of journal entries, or the error of reading the journal in one line.
     pub entries: Result<usize, String>,
 }
 
 impl Status {
-    /// Reads a job's status. A journal that cannot be read is part of the status, not an error.
+    /// Reads a job's status. If its journal cannot be read, [`Self::entries`] holds the error.
     pub async fn read(store: &dyn Store, job: &JobRow, locks: Vec<DeploymentLock>) -> Self {
         match JobHistory::read(store, &job.id).await {
             Ok(history) => Self {
@@ -42,11 +42,13 @@ impl Status {
         }
     }
 
-    /// The whole status, the job's line first. `stage` is the stage on the job's card, if this process runs the job.
+    /// Returns the status in several lines, the first of which is [`JobRow::status_line`]. `stage` is the stage that the job's
+    /// card shows; only the process that runs the job has it.
     pub fn text(&self, job: &JobRow, stage: Option<&str>) -> String {
-        let mut lines = vec![status_line(job, stage)];
-        let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
-        lines.push(format!("  opened {}{taken}, plugin {}", moment(job.opened), job.plugin));
+        let mut lines = vec![job.status_line(stage)];
+        let taken =
+            job.end.as_ref().map(|end| format!(", took {}", elapsed_text(job.opened, end.at))).unwrap_or_default();
+        lines.push(format!("  opened {}{taken}, plugin {}", utc_text(job.opened), job.plugin));
         if let (JobPhase::Run, Some(stage), None) = (job.status.phase, stage, &job.end) {
             lines.push(format!("  stage: {stage}"));
         }
@@ -55,13 +57,13 @@ impl Status {
             let locks: Vec<String> = self.locks.iter().map(ToString::to_string).collect();
             lines.push(format!("  holds the deployment lock of {}", locks.join(", ")));
         }
-        lines.extend(self.in_doubt.iter().map(|what| format!("  unknown: whether {what} happened")));
+        lines.extend(self.in_doubt.iter().map(|what| format!("  in doubt: it is unknown whether {what} happened")));
         if self.cancelled {
-            lines.push("  cancelled: the plugin is being stopped".to_owned());
+            lines.push("  cancelled: the host is stopping the plugin".to_owned());
         }
         lines.push(match &self.entries {
-            Ok(1) => "  1 entry in its journal".to_owned(),
-            Ok(entries) => format!("  {entries} entries in its journal"),
+            Ok(1) => "  the journal has 1 entry".to_owned(),
+            Ok(entries) => format!("  the journal has {entries} entries"),
             Err(why) => format!("  {why}"),
         });
         if let Some(end) = &job.end {
@@ -71,20 +73,22 @@ impl Status {
     }
 }
 
-/// `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since 2026-11-21 14:05 UTC`. `stage` is the stage
-/// on the job's card, if this process runs the job.
-pub fn status_line(job: &JobRow, stage: Option<&str>) -> String {
-    format!("{}: {}, by {}: {}", job.id, job.line, clean(&job.caller.name), status_text(job, stage))
+impl JobRow {
+    /// Returns the job's status in one line: `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since
+    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's card shows; only the process that runs the job has it.
+    pub fn status_line(&self, stage: Option<&str>) -> String {
+        format!("{}: {}, by {}: {}", self.id, self.line, clean(&self.caller.name), status_text(self, stage))
+    }
 }
 
 fn status_text(job: &JobRow, stage: Option<&str>) -> String {
     if let Some(end) = &job.end {
-        return format!("{} at {}", end.outcome.as_str(), moment(end.at));
+        return format!("{} at {}", end.outcome.as_str(), utc_text(end.at));
     }
     let about = match (job.status.phase, stage) {
         (JobPhase::Running, Some(stage)) => format!("running, {stage}"),
         (JobPhase::Running, None) => "running".to_owned(),
         _ => job.status.about.clone(),
     };
-    format!("{about}, since {}", moment(job.status.since))
+    format!("{about}, since {}", utc_text(job.status.since))
 }

@@ -1,11 +1,11 @@
-//! A message of a job to its room, as a row of the outbox.
+//! The outbox row of a job's message to its room.
 
 use crate::{
     base::Text,
     store::{JobRow, OutboxKind, OutboxRow},
 };
 
-/// A message in a job's thread. `purpose` makes its outbox key unique within the job.
+/// Creates a message in a job's thread. `purpose` makes the message's outbox key unique within the job.
 pub(crate) fn thread_message(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),

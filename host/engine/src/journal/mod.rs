@@ -1,15 +1,14 @@
-//! Job journals: reading, display, and verification of the hashes.
+//! Reads, shows and verifies the journals of jobs and the chain over all of them.
 
-pub(crate) mod blob;
-pub(crate) mod read;
+mod blob;
+mod read;
 mod show;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use blob::{pack, unpack};
-pub use read::read;
-pub use show::show;
-pub(crate) use verify::check_entries_incremental;
+pub use read::JobJournal;
+pub(crate) use read::read;
+pub(crate) use verify::check_entries;
 pub use verify::verify;
-pub use verify::{Head, Verified, check_entries};
+pub use verify::{Head, Verified};

@@ -1,26 +1,69 @@
-//! Reads a consistent snapshot of one job's journal, also while a host appends to it.
+//! Reads a consistent snapshot of one job's journal, also while a host appends entries.
 
-use crate::store::{HashedEntry, Store, StoreError};
+use super::{check_entries, verify::Fault};
+use crate::store::{HashedEntry, JobRow, Store, StoreError};
 
-/// The number of reads before entries count as missing.
-const READS: usize = 5;
+/// The maximum number of attempts to read all entries that the store counted.
+const MAX_READS: usize = 5;
 
-/// A job's entries, and their count with the last hash as the store counted them; `None` if there is no such job.
+/// The journal of one job. `Display` formats it for people with one line per entry, as `wardroom journal show` does.
+#[derive(Debug)]
+pub struct JobJournal {
+    pub(super) job: JobRow,
+    pub(super) entries: Vec<HashedEntry>,
+    /// The number of entries and the last hash, from [`Store::journal_head`].
+    head: (u32, String),
+}
+
+impl JobJournal {
+    /// Reads the journal of the job with this id. Returns `None` for an unknown job.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn read(store: &dyn Store, job: &str) -> Result<Option<Self>, StoreError> {
+        let Some(row) = store.job(job).await? else { return Ok(None) };
+        let (entries, head) = read(store, &row.id).await?;
+        Ok(head.map(|head| Self { job: row, entries, head }))
+    }
+
+    /// Returns the row of the job.
+    pub fn job(&self) -> &JobRow {
+        &self.job
+    }
+
+    /// Returns the entries in the order of their numbers. [`Entry::unpack`](crate::store::Entry::unpack) reads a body
+    /// that is stored as a blob.
+    pub fn entries(&self) -> &[HashedEntry] {
+        &self.entries
+    }
+
+    /// Verifies the hashes and the number of the entries. Does not read blobs.
+    ///
+    /// # Errors
+    /// A description of the first entry that was changed, removed, moved or added.
+    pub fn check(&self) -> Result<(), Fault> {
+        check_entries(&self.job.id, &self.entries, &self.head, None)
+    }
+}
+
+/// The entries of a job, and the result of [`Store::journal_head`]: the stored count and last hash; `None` for an
+/// unknown job.
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
-/// Reads the entries of a job and their stored count. Entries that are appended between the two reads are included. If
-/// entries are still fewer than the count after `READS` reads, they are missing, and verification reports it.
+/// Reads the entries of a job and their stored count. Retries while the count is greater than the number of entries,
+/// because a host may append entries at the same time. After [`MAX_READS`] attempts, returns the entries anyway;
+/// verification then reports the missing ones.
 ///
 /// # Errors
-/// [`StoreError`].
-pub async fn read(store: &dyn Store, job: &str) -> Result<Journal, StoreError> {
+/// [`StoreError`] if the store cannot be read.
+pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Journal, StoreError> {
     let mut reads = 0;
     loop {
         let entries = store.entries(job).await?;
         let head = store.journal_head(job).await?;
         reads += 1;
         let counted = head.as_ref().map_or(0, |(count, _)| *count as usize);
-        if counted <= entries.len() || reads == READS {
+        if counted <= entries.len() || reads == MAX_READS {
             return Ok((entries, head));
         }
     }

@@ -1,58 +1,64 @@
-//! A job's journal as text for people.
+//! Formats a job's journal as text for people.
 //!
-//! Invariant: one line per entry, without invisible characters and with a bounded length.
+//! Invariant: each entry is one line of limited length without invisible characters.
 //! Not here: verification (`verify`).
+
+use std::fmt;
 
 use serde_json::Value;
 
 use crate::{
     base::clean,
+    journal::JobJournal,
     model::{NO_RULE, RunKey},
     store::{Entry, EntryKind, HashedEntry, JobRow},
 };
 
 /// The maximum length of a line, in characters.
-const WIDEST: usize = 240;
+const MAX_LINE: usize = 240;
 /// The maximum length of an answer or argument, in characters.
-const BRIEF: usize = 100;
+const MAX_VALUE: usize = 100;
 
-/// A job's journal, one line per entry.
-pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
-    let mut lines = vec![
-        format!("job {}: {}", job.id, job.line),
-        format!(
-            "started by {} ({}) at {}, plugin {} {}",
-            job.caller.name,
-            job.caller.id,
-            job.opened.strftime("%Y-%m-%d %H:%M:%S UTC"),
-            job.plugin,
-            job.digest
-        ),
-    ];
-    lines.extend(job.parent.iter().map(|parent| format!("scheduled by job {parent}")));
-    let mut day = None;
-    for HashedEntry { entry, .. } in entries {
-        let date = entry.at.strftime("%Y-%m-%d").to_string();
-        let time = entry.at.strftime("%H:%M:%S.%3f");
-        let when = if day.as_ref() == Some(&date) { time.to_string() } else { format!("{date} {time}") };
-        day = Some(date);
-        lines.push(format!("{:>4}  {when}  {}", entry.number, line(entry)));
+impl fmt::Display for JobJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let job = &self.job;
+        let mut lines = vec![
+            format!("job {}: {}", job.id, job.line),
+            format!(
+                "started by {} ({}) at {}, plugin {} {}",
+                job.caller.name,
+                job.caller.id,
+                job.opened.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                job.plugin,
+                job.digest
+            ),
+        ];
+        lines.extend(job.parent.iter().map(|parent| format!("scheduled by job {parent}")));
+        let mut day = None;
+        for HashedEntry { entry, .. } in &self.entries {
+            let date = entry.at.strftime("%Y-%m-%d").to_string();
+            let time = entry.at.strftime("%H:%M:%S.%3f");
+            let when = if day.as_ref() == Some(&date) { time.to_string() } else { format!("{date} {time}") };
+            day = Some(date);
+            lines.push(format!("{:>4}  {when}  {}", entry.number, line(entry)));
+        }
+        lines.push(match &job.end {
+            Some(end) => format!("ended at {}: {}", end.at.strftime("%Y-%m-%d %H:%M:%S UTC"), end.outcome.as_str()),
+            None => status_text(job),
+        });
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(f, "{}", truncate(&clean(&line.replace(['\n', '\r'], " ")), MAX_LINE)))
     }
-    lines.push(match &job.end {
-        Some(end) => format!("ended at {}: {}", end.at.strftime("%Y-%m-%d %H:%M:%S UTC"), end.outcome.as_str()),
-        None => status_text(job),
-    });
-    lines.iter().map(|line| cut(&clean(&line.replace(['\n', '\r'], " ")), WIDEST)).collect::<Vec<_>>().join("\n")
 }
 
-/// The status of an open job.
 fn status_text(job: &JobRow) -> String {
     let status = &job.status;
     let about = if status.about.is_empty() { status.phase.as_str() } else { &status.about };
     format!("{about}, since {}", status.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
-/// The description of an entry.
+/// Describes an entry in one line, without its number and time.
 fn line(entry: &Entry) -> String {
     let body = &entry.body;
     match entry.kind {
@@ -80,41 +86,42 @@ fn line(entry: &Entry) -> String {
             let about = text(&body["about"]).map(|about| format!(": {about}")).unwrap_or_default();
             format!("{what}{by}{about}")
         }
-        EntryKind::End => said("plugin ended", &body["end"], &body["text"], body),
-        EntryKind::Closed => said("closed", &body["outcome"], &body["said"], body),
+        EntryKind::End => end_line("plugin ended", &body["end"], &body["text"], body),
+        EntryKind::Closed => end_line("closed", &body["outcome"], &body["said"], body),
     }
 }
 
-/// The command of entry 0.
+/// Formats the command of entry 0: `invocation deploy {app: cms, version: 1.0.2} by @bob:example.org`.
 fn invocation(entry: &Entry) -> String {
-    let asked = &entry.body["invocation"];
-    let Some(command) = text(&asked["command"]) else { return format!("invocation {}", body_or_size(entry)) };
+    let invocation = &entry.body["invocation"];
+    let Some(command) = text(&invocation["command"]) else { return format!("invocation {}", body_or_size(entry)) };
     let argument = |argument: &Value| format!("{}: {}", bare(&argument["name"]), value(&argument["value"]));
-    let arguments = asked["arguments"].as_array().map(|all| all.iter().map(argument).collect::<Vec<_>>().join(", "));
-    let caller = &asked["caller"];
+    let arguments = invocation["arguments"].as_array();
+    let arguments = arguments.map(|all| all.iter().map(argument).collect::<Vec<_>>().join(", "));
+    let caller = &invocation["caller"];
     format!("invocation {command} {{{}}} by {}", arguments.unwrap_or_default(), bare(&caller["id"]))
 }
 
-/// A call with the attributes that the rules matched.
+/// Formats a call with its attributes: `pipelines.trigger {pipeline: cms/staging}`.
 fn call(entry: &Entry) -> String {
     let attributes: Vec<String> = entry
         .attributes
         .iter()
         .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| format!("{name}: {}", cut(&values.join(", "), BRIEF)))
+        .map(|(name, values)| format!("{name}: {}", truncate(&values.join(", "), MAX_VALUE)))
         .collect();
     if attributes.is_empty() { entry.call.clone() } else { format!("{} {{{}}}", entry.call, attributes.join(", ")) }
 }
 
 fn rule(how: &str, entry: &Entry) -> String {
     match entry.rule.as_str() {
-        // Calls that need no rule show none.
+        // Show no rule for a call that needs no rule.
         "" | NO_RULE => String::new(),
         rule => format!(" {how} {rule}"),
     }
 }
 
-/// The answer of a call, shortened.
+/// Formats the answer of a call, truncated.
 fn answer(entry: &Entry) -> String {
     let answer = &entry.body["answer"];
     match answer.as_object().and_then(|object| object.iter().next()) {
@@ -125,28 +132,29 @@ fn answer(entry: &Entry) -> String {
     }
 }
 
-/// An error of the contract: its kind, with its message if it has one.
+/// Formats an error of the contract: its kind, and its message or fields.
 fn problem(error: &Value) -> String {
     let (kind, about) = match error.as_object().and_then(|object| object.iter().next()) {
         Some((kind, about)) => (kind.to_lowercase(), about),
         None => return brief(error),
     };
     match text(&about["message"]) {
-        Some(message) => format!("{kind}: {}", cut(&message, BRIEF)),
+        Some(message) => format!("{kind}: {}", truncate(&message, MAX_VALUE)),
         None => format!("{kind}: {}", brief(about)),
     }
 }
 
-/// The kind of an end, with its text.
-fn said(what: &str, how: &Value, words: &Value, body: &Value) -> String {
-    match (text(how), text(words)) {
-        (Some(how), Some(words)) => format!("{what}: {how}: {words}"),
-        (Some(how), _) => format!("{what}: {how}"),
-        (None, _) => format!("{what}: {}", brief(body)),
+/// Formats one of the last two entries of a job: `closed: succeeded: Deployed.`. Uses the whole body if it has
+/// no kind.
+fn end_line(event: &str, kind: &Value, message: &Value, body: &Value) -> String {
+    match (text(kind), text(message)) {
+        (Some(kind), Some(message)) => format!("{event}: {kind}: {message}"),
+        (Some(kind), _) => format!("{event}: {kind}"),
+        (None, _) => format!("{event}: {}", brief(body)),
     }
 }
 
-/// A body that has another shape, or that is a blob.
+/// Formats a body of unknown shape, or the size of a body that is stored as a blob.
 fn body_or_size(entry: &Entry) -> String {
     match (&entry.blob, entry.body["bytes"].as_u64()) {
         (Some(_), Some(bytes)) => format!("{bytes} bytes, stored as a blob"),
@@ -154,7 +162,7 @@ fn body_or_size(entry: &Entry) -> String {
     }
 }
 
-/// An argument's value without its type.
+/// Formats an argument's value without its type: `cms` for `{"Text": "cms"}`.
 fn value(value: &Value) -> String {
     match value.as_object().and_then(|object| object.values().next()) {
         Some(inner) => brief(inner),
@@ -162,16 +170,16 @@ fn value(value: &Value) -> String {
     }
 }
 
-/// A text, unless it is empty.
+/// Returns the string of a JSON value; `None` if the value is not a string or is empty.
 fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn brief(value: &Value) -> String {
-    cut(&bare(value), BRIEF)
+    truncate(&bare(value), MAX_VALUE)
 }
 
-/// A value without quotation marks.
+/// Formats a JSON value without quotation marks.
 fn bare(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -185,8 +193,8 @@ fn bare(value: &Value) -> String {
     }
 }
 
-/// A text, truncated to `most` characters.
-fn cut(text: &str, most: usize) -> String {
+/// Truncates a text to `most` characters, and marks the truncation with ` ...`.
+fn truncate(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text.to_owned(),

@@ -1,32 +1,33 @@
-//! Addressing: decides whether a message is a command for the bot, by prefix, name or direct message.
+//! Addressing: recognizes a command for the bot by its prefix, by the bot's name, or in a direct message.
 
 use crate::adapter::Incoming;
 
-/// How a bot is addressed: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`. Direct messages need no
-/// address.
+/// The prefix and the names that address a bot: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`. A
+/// direct message needs neither.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addressing {
-    /// The text directly before a command, for example `!`. Empty: no prefix.
+    /// The text directly before a command, such as `!`; empty if the bot has no prefix.
     pub prefix: String,
     /// The bot's names, without `@`.
     pub names: Vec<String>,
 }
 
 impl Addressing {
-    /// The command in a message, without the address; `None` if the message does not address the bot.
+    /// Returns the command in a message without the address, or `None` if the message does not address the bot.
     pub(crate) fn command(&self, message: &Incoming) -> Option<String> {
         let text = message.text.trim();
         let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
             Some(command) => command,
             None if message.direct => text,
-            // A mention inside a sentence ("could you, @marvin, help") is not an address. A mention at its start was
-            // stripped above.
+            // A mention inside a sentence ("could you, @marvin, help") is not an address. `strip_name` handles a
+            // mention at the start.
             None => return None,
         };
         (!command.is_empty()).then(|| command.to_owned())
     }
 
-    /// Strips the prefix of `!deploy`. `!`, `!!!` and `! well` are not commands.
+    /// Removes the prefix of a command such as `!deploy`. Returns `None` for other text, such as `!`, `!!!` and `!
+    /// well`.
     fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
         let command = text.strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
         command.starts_with(|first: char| first.is_alphanumeric()).then_some(command)

@@ -1,4 +1,4 @@
-//! Incoming messages: a message for the bot is stored as a row, once, before it is handled.
+//! Incoming messages. The inbox stores each message for the bot once, as a row, before the message is handled.
 
 use std::sync::Arc;
 
@@ -22,21 +22,22 @@ use crate::{
 /// A received message, before it is stored.
 pub(crate) struct Arrival {
     pub(crate) row: InboxRow,
-    /// Whether the message was received by backfill, after a connection gap.
+    /// Whether backfill received the message after a connection gap.
     pub(crate) late: bool,
-    /// The key by which redeliveries are deduplicated; `None` if the event id is enough.
+    /// The key that deduplicates redeliveries; `None` if the event id is enough.
     pub(crate) deduplication_key: Option<String>,
-    /// The messages that announce a command which nobody typed.
+    /// The messages that announce a triggered command.
     pub(crate) announcements: Vec<OutboxRow>,
 }
 
 /// Matches messages that do not address the bot, for `[[listen]]` triggers.
 pub(crate) trait Listener: Send + Sync {
-    /// The command that a message triggers, if any. `is_here` tells whether the message's room has a name.
-    fn matched(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
+    /// Returns the trigger that a message matches, if any. `is_in` returns whether the message was sent in a given
+    /// room.
+    fn matched(&self, text: &str, is_in: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
 }
 
-/// The inbox of one account. Its adapter delivers messages here.
+/// The inbox of one account, to which the account's chat adapter passes received messages.
 pub(crate) struct AccountInbox {
     pub(crate) bot: String,
     pub(crate) network: &'static str,
@@ -68,7 +69,7 @@ impl Inbox for AccountInbox {
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError> {
         let own = self.store.cursor(&self.bot, self.network, room).await?;
         let cursor = match own {
-            // Cursors from before bots had names are stored under an empty name.
+            // Old cursors are stored with an empty bot name.
             None if self.first => self.store.cursor("", self.network, room).await?,
             own => own,
         };
@@ -83,13 +84,13 @@ impl Inbox for AccountInbox {
     ) -> Result<usize, StoreError> {
         let cursor = cursor.map(|position| self.cursor_at(room, position));
         let mut kept = Vec::new();
-        // Step 1: drop the host's own messages, unknown bots, and reactions that are no votes.
+        // Step 1: drop messages of the configured bots and of unknown machines, and reactions that are not votes.
         for message in messages {
-            if self.is_for_us(&message).await? {
+            if self.is_relevant(&message).await? {
                 kept.push(message);
             }
         }
-        // Step 2: keep messages that are a command or trigger one.
+        // Step 2: keep messages that contain or trigger a command.
         let arrivals: Vec<Arrival> = kept
             .into_iter()
             .filter_map(|message| {
@@ -152,22 +153,21 @@ impl AccountInbox {
         RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
-    /// The command text of a message, and its trigger if nobody addressed the bot; `None` if the message is ignored. A
-    /// reaction has an empty text.
+    /// Returns the command text of a message, and the trigger if the message does not address the bot but matches a
+    /// trigger. Returns `None` for a message to ignore. The command text of a reaction is empty.
     fn command_or_trigger(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
         }
         match self.addressing.command(message) {
             Some(text) => Some((text, None)),
-            // A message that addresses another bot here is a command for that bot.
+            // A message that addresses another bot of this network is a command for that bot alone.
             None if self.others.iter().any(|other| other.command(message).is_some()) => None,
             None => self.trigger(room, message).map(|started| (started.line(), Some(started))),
         }
     }
 
-    /// The trigger that matches a message which does not address the bot. Only the trigger's command is stored, not the
-    /// message.
+    /// Returns the trigger that a message matches. Only the trigger's command is stored, not the message.
     fn trigger(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
         self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
@@ -181,7 +181,7 @@ impl AccountInbox {
         if arrivals.is_empty() && more.is_empty() {
             return Ok(0);
         }
-        // Counted as activity before the commit, so that the host never appears idle between the two.
+        // The activity begins before the commit, so that the host does not appear idle before the rows are handled.
         let guard = self.activity.begin();
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
@@ -212,9 +212,9 @@ impl AccountInbox {
         Ok(count)
     }
 
-    /// Whether a message can concern this bot: a text, or a thumb on an approval message, given or removed.
-    async fn is_for_us(&self, message: &Incoming) -> Result<bool, StoreError> {
-        // The messages of the configuration's own bots are never handled.
+    /// Returns whether the bot handles a message: a text, a 👍 or 👎 on an approval message, or a removed reaction.
+    /// Returns `false` for messages of the configured bots and of unknown machines.
+    async fn is_relevant(&self, message: &Incoming) -> Result<bool, StoreError> {
         if self.outbox.is_own(self.network, &message.sender.id) {
             return Ok(false);
         }
@@ -236,8 +236,8 @@ impl AccountInbox {
     }
 }
 
-/// Whether an approval message may be in a room before its event id is stored. A reaction on an unknown event can then
-/// be a vote.
+/// Returns whether an approval message may be in a room although its event id is not stored yet. A reaction on an
+/// unknown event can then be a vote.
 pub(crate) async fn may_have_unsent_request(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()

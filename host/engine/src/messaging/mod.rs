@@ -14,7 +14,7 @@ pub(crate) use inbox::Arrival;
 pub(crate) use inbox::Listener;
 pub(crate) use inbox::may_have_unsent_request;
 pub(crate) use notices::PLACEHOLDERS;
-pub(crate) use notices::{Notice, Notices, Occasion};
+pub(crate) use notices::{Notice, NoticeEvent, Notices};
 pub(crate) use outbox::Outbox;
 pub(crate) use outbox::{ACKNOWLEDGED, LONGEST_PLUGIN_TEXT, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

@@ -1,13 +1,13 @@
-//! Notifications to other rooms (`[[notify]]`) about chosen outcomes, with a text of the operator.
+//! Notifications about jobs to other rooms, with texts of the operator (`[[notify]]`).
 //!
-//! Invariant: a notification is written in the transaction of the change that it reports, under a key derived from that
-//! change: it is neither lost nor sent twice. A room that cannot be reached delays nothing else.
+//! Invariant: the transaction of a change also writes its notifications, under keys that are derived from the change.
+//! A notification is therefore neither lost nor sent twice. A room that cannot be reached delays no other room.
 
 use std::collections::BTreeMap;
 
 use super::outbox::Outbox;
 use crate::{
-    base::{At, Template, Text, clean, took},
+    base::{At, Template, Text, clean, elapsed_text},
     job::ApprovalRequest,
     model::{Catalog, RoomName},
     policy::Pattern,
@@ -16,7 +16,7 @@ use crate::{
 
 /// The events that a notification can report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Occasion {
+pub(crate) enum NoticeEvent {
     /// A job succeeded, with or without warnings.
     Success,
     /// A job failed, was refused, or ended with an unknown result.
@@ -31,12 +31,12 @@ pub(crate) enum Occasion {
     Rights,
 }
 
-impl Occasion {
-    /// All events, in the order of the documentation.
+impl NoticeEvent {
+    /// All events, in the order in which the documentation lists them.
     pub(crate) const ALL: [Self; 6] =
         [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
 
-    /// The value in the configuration.
+    /// Returns the value of `on` in the configuration, such as `not-approved`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -48,9 +48,9 @@ impl Occasion {
         }
     }
 
-    /// Parses a value of the configuration.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|occasion| occasion.as_str() == word)
+    /// Parses a value of `on` in the configuration.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == text)
     }
 
     fn of(outcome: JobOutcome) -> Self {
@@ -63,38 +63,38 @@ impl Occasion {
     }
 }
 
-/// The placeholders that a notification's text can contain, in braces.
+/// The placeholders that the text of a notification can contain in braces, such as `{summary}`.
 pub(crate) const PLACEHOLDERS: [&str; 9] =
     ["summary", "command", "app", "title", "environment", "person", "outcome", "job", "took"];
 
 /// One `[[notify]]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
-    /// Its position in the configuration.
+    /// The position of the table in the configuration.
     pub at: At,
-    /// The events that it reports.
-    pub on: Vec<Occasion>,
-    /// The apps that it is limited to; `None` for all jobs, including jobs without an app.
+    /// The events that the notification reports.
+    pub on: Vec<NoticeEvent>,
+    /// The apps whose jobs are reported; `None` for all jobs, including jobs without an app.
     pub apps: Option<Vec<Pattern>>,
-    /// The environments that it is limited to; `None` for all jobs.
+    /// The environments whose jobs are reported; `None` for all jobs, including jobs without an environment.
     pub environments: Option<Vec<Pattern>>,
-    /// The commands that it is limited to; `None` for all.
+    /// The commands whose jobs are reported; `None` for all.
     pub commands: Option<Vec<Pattern>>,
-    /// The room that receives it.
+    /// The room that receives the notification.
     pub room: RoomName,
-    /// The text; its placeholders are among [`PLACEHOLDERS`].
+    /// The text of the notification, with placeholders from [`PLACEHOLDERS`].
     pub text: Template,
 }
 
 impl Notice {
-    fn is_for(&self, occasion: Occasion, row: &JobRow) -> bool {
+    fn is_for(&self, event: NoticeEvent, row: &JobRow) -> bool {
         let fits = |patterns: &Option<Vec<Pattern>>, value: Option<&str>| {
             let some = |patterns: &Vec<Pattern>| {
                 value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value)))
             };
             patterns.as_ref().is_none_or(some)
         };
-        self.on.contains(&occasion)
+        self.on.contains(&event)
             && fits(&self.apps, row.app.as_deref())
             && fits(&self.environments, row.environment.as_deref())
             && fits(&self.commands, Some(&row.command))
@@ -106,35 +106,36 @@ impl Notice {
 pub(crate) struct Notices(Vec<Notice>);
 
 impl Notices {
-    /// Creates the list, in the order of the configuration.
     pub(crate) fn new(notices: Vec<Notice>) -> Self {
         Self(notices)
     }
 
-    /// All notifications, in the order of the configuration.
+    /// Iterates over the notifications in the order of the configuration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Notice> {
         self.0.iter()
     }
 
-    /// The notifications about a job's end; none if `writes` do not close the job.
+    /// Returns the notifications about a job's end, or none if `writes` do not close the job.
     pub(crate) fn closing(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, writes: &[Write]) -> Vec<Write> {
         let end = writes.iter().find_map(|write| match write {
             Write::Close { job, end } if *job == row.id => Some(end),
             _ => None,
         });
         let Some(end) = end else { return Vec::new() };
-        let facts = Facts { summary: &end.summary, outcome: end.outcome.as_str(), took: took(row.opened, end.at) };
-        self.tell(outbox, catalog, row, Occasion::of(end.outcome), "closed", &facts)
+        let facts =
+            Facts { summary: &end.summary, outcome: end.outcome.as_str(), took: elapsed_text(row.opened, end.at) };
+        self.tell(outbox, catalog, row, NoticeEvent::of(end.outcome), "closed", &facts)
     }
 
-    /// The notifications about a job that starts to wait for approval.
+    /// Returns the notifications about a job that starts to wait for approval.
     pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &ApprovalRequest) -> Vec<Write> {
         let summary = format!("{}: {}", row.line, crate::job::approval_line(ask));
         let facts = Facts { summary: &summary, outcome: "waits for approval", took: String::new() };
-        self.tell(outbox, catalog, row, Occasion::Approval, &format!("asked-{}", ask.number), &facts)
+        self.tell(outbox, catalog, row, NoticeEvent::Approval, &format!("asked-{}", ask.number), &facts)
     }
 
-    /// The notifications about a change of rights by a job.
+    /// Returns the notifications about roles that a job grants or revokes. `name` makes their outbox keys unique within
+    /// the job.
     pub(crate) fn rights(
         &self,
         outbox: &Outbox,
@@ -144,7 +145,7 @@ impl Notices {
         summary: &str,
     ) -> Vec<Write> {
         let facts = Facts { summary, outcome: "rights changed", took: String::new() };
-        self.tell(outbox, catalog, row, Occasion::Rights, name, &facts)
+        self.tell(outbox, catalog, row, NoticeEvent::Rights, name, &facts)
     }
 
     fn tell(
@@ -152,21 +153,30 @@ impl Notices {
         outbox: &Outbox,
         catalog: &Catalog,
         row: &JobRow,
-        occasion: Occasion,
+        event: NoticeEvent,
         purpose: &str,
         facts: &Facts<'_>,
     ) -> Vec<Write> {
         let mut writes = Vec::new();
-        for (number, notice) in self.0.iter().enumerate().filter(|(_, notice)| notice.is_for(occasion, row)) {
+        for (number, notice) in self.0.iter().enumerate().filter(|(_, notice)| notice.is_for(event, row)) {
             let Some(destination) = outbox.destination(&row.bot, &notice.room) else {
-                tracing::error!(room = %notice.room, "a notification is dropped: no account is on the network of `room`; set the room's network or add a bot there");
+                tracing::error!(
+                    room = %notice.room,
+                    "a notification was dropped, because no bot has an account on the network of `room`; add an \
+                     account or change `room` in `[[notify]]`"
+                );
                 continue;
             };
             let text = match notice.text.fill(&values(catalog, row, facts)) {
                 Ok(text) => text,
-                // Not reached: the placeholders were checked when the configuration was read.
+                // Unreachable, because the configuration is read only with valid placeholders.
                 Err(error) => {
-                    tracing::error!(room = %notice.room, %error, "a room is not told");
+                    tracing::error!(
+                        room = %notice.room,
+                        %error,
+                        "a notification was dropped, because its text has an invalid placeholder; change `text` in \
+                         `[[notify]]`"
+                    );
                     continue;
                 }
             };
@@ -177,14 +187,14 @@ impl Notices {
     }
 }
 
-/// The values of the placeholders of one event.
+/// The placeholder values that depend on the event.
 struct Facts<'f> {
     summary: &'f str,
     outcome: &'f str,
     took: String,
 }
 
-/// The values of [`PLACEHOLDERS`], in their order.
+/// Returns the value of each placeholder.
 fn values(catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> BTreeMap<String, String> {
     let app = row.app.as_deref().unwrap_or_default();
     let values = [

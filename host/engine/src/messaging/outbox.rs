@@ -1,36 +1,40 @@
-//! Sends the rows of the outbox. Invariant: messages of a room are sent in order, except the reaction that acknowledges
-//! a command; rooms do not wait for each other; and nothing is sent twice if the network can find a message by its key.
+//! Sends the rows of the outbox.
+//!
+//! Invariant: the messages of a room are sent in order, except the reaction that acknowledges a command. Rooms do not
+//! wait for each other. A message is not sent twice if the network can find messages by their keys.
 
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::accounts::Account;
 use crate::{
     adapter::{Body, Chat, Outgoing, SendError},
-    base::{Activity, ActivityGuard, Backoff, MAX_REQUESTED_DELAY},
+    base::{Activity, ActivityGuard, Backoff},
     metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
-    store::{OutboxKind, PendingRow, Store, Write, is_announced},
+    store::{OutboxKind, PendingRow, Store, Write, is_trigger_event},
 };
 
-/// The first pause after a temporary error without a retry time.
+/// The delay before the first retry, if the network does not request another delay.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest pause between retries.
+/// The maximum delay between two retries.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The maximum length of a message, in bytes of plain text.
 pub(crate) const LONGEST_MESSAGE: usize = 20_000;
-/// The maximum length on networks where a long text becomes a file, in bytes of plain text.
+/// The maximum length of a message on a network where a long text is sent as a file, in bytes of plain text.
 const LONGEST_FILE: usize = 1 << 20;
 
-/// The maximum length of a plugin's text, in bytes. It is larger than a message, so that a long text can become a file.
+/// The maximum length of a plugin's text, in bytes. It is greater than [`LONGEST_MESSAGE`], because some networks send
+/// a long text as a file.
 pub(crate) const LONGEST_PLUGIN_TEXT: usize = 64 << 10;
 
-/// The number of extra lanes per room for acknowledgements.
+/// The number of extra lanes per room for the reactions that acknowledge commands.
 const ACKNOWLEDGEMENT_LANES: u64 = 4;
 /// The reaction that acknowledges a command.
 pub(crate) const ACKNOWLEDGED: &str = "👀";
@@ -38,36 +42,38 @@ pub(crate) const ACKNOWLEDGED: &str = "👀";
 /// The outgoing messages of a host.
 pub(crate) struct Outbox {
     store: Arc<dyn Store>,
-    // In the order of the configuration.
+    // The accounts of this host's bots, in the order of the configuration.
     pub(crate) accounts: Vec<Account>,
-    // The names of all bots in the configuration, including those that do not run here.
+    // The names of all bots in the configuration, including the bots of other hosts.
     pub(crate) identities: Vec<String>,
-    // The default network of rooms without one.
+    // The network of rooms whose configuration names no network.
     pub(crate) network: String,
-    // The accounts of bots that do not run here.
+    // The accounts of bots that run on another host.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     activity: Activity,
-    /// The commands that have no answer yet.
+    /// The commands without an answer, for the metric of the time to the first answer.
     pub(crate) waiting: FirstAnswers,
     wake: mpsc::UnboundedSender<ActivityGuard>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<ActivityGuard>>>,
 }
 
-/// Bot, network, room, and the number of the acknowledgement lane, if it is one.
+/// The bot, network and room whose rows a lane sends. An acknowledgement lane also has a number.
 type LaneName = (String, String, String, Option<u64>);
+/// The queue of a lane. One task sends the rows of the queue in order.
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
-/// A row's key and version.
-type TextName = (String, u64);
+/// The key and version of a row.
+type RowVersion = (String, u64);
 
-/// The rows that were given to lanes. A row is not queued again when a list was read before the row was marked as sent.
+/// The rows that are in a lane or were sent. They are not queued again if the outbox is read before they are marked as
+/// sent.
 #[derive(Debug, Default)]
 struct InFlight {
-    queued: HashSet<TextName>,
-    done: HashSet<TextName>,
+    queued: HashSet<RowVersion>,
+    done: HashSet<RowVersion>,
 }
 
 impl Outbox {
-    /// Creates an outbox for the accounts of some bots. Nothing is sent before [`Outbox::run`].
+    /// Creates an outbox for the accounts of this host's bots. Nothing is sent before [`Outbox::run`] is called.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
@@ -81,27 +87,28 @@ impl Outbox {
         Self { store, accounts, identities, network, absent, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
-    /// Signals that the outbox has new rows. Called after their commit.
+    /// Signals that the outbox has new rows. Called after the commit of the rows.
     pub(crate) fn wake(&self) {
-        // The receiver is closed only during shutdown; the rows are stored.
+        // The receiver is closed only during shutdown. The next start sends the stored rows.
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// Sends rows until the process ends. For rows of an earlier process it first checks whether they were sent.
+    /// Sends rows until the process ends. Before it sends a row of an earlier process, it searches the room for the
+    /// message.
     pub(crate) async fn run(self: Arc<Self>) {
-        let Some(mut woken) = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(mut woken) = self.woken.lock().take() else { return };
         let in_flight: Arc<Mutex<InFlight>> = Arc::default();
         let mut lanes: HashMap<LaneName, Lane> = HashMap::new();
         let mut left_over = true;
         while let Some(guard) = woken.recv().await {
             // One read of the outbox covers all queued signals.
             while woken.try_recv().is_ok() {}
-            // Rows that were marked as sent before this point are not in the list that is read next.
-            lock(&in_flight).done.clear();
+            // The next read does not return the rows that were marked as sent before.
+            in_flight.lock().done.clear();
             let rows = match self.store.outbox().await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    tracing::error!(%error, "the outbox cannot be read from the store; retrying");
+                    tracing::error!(%error, "the outbox could not be read from the store; retrying");
                     let again = self.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(FIRST_WAIT).await;
@@ -110,7 +117,7 @@ impl Outbox {
                     continue;
                 }
             };
-            // Give each row to the lane of its room, unless it was given before.
+            // Add each row to the lane of its room, unless the row was added before.
             for row in in_order(rows) {
                 let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
                 // On a network without edits a card is sent once, when its job waits or has ended.
@@ -118,7 +125,7 @@ impl Outbox {
                     continue;
                 }
                 let name = (row.row.key.clone(), row.version);
-                let mut locked = lock(&in_flight);
+                let mut locked = in_flight.lock();
                 if locked.done.contains(&name) || !locked.queued.insert(name) {
                     continue;
                 }
@@ -136,16 +143,17 @@ impl Outbox {
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
         tokio::spawn(async move {
-            // The event ids of cards whose newer versions may already be queued here.
+            // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event
+            // id.
             let mut cards: HashMap<String, String> = HashMap::new();
             while let Some((mut row, left_over, guard)) = rows.recv().await {
                 let name = (row.row.key.clone(), row.version);
                 if row.event.is_none() {
                     row.event = cards.get(&row.row.key).cloned();
                 }
-                // A newer version of the card is queued and replaces this one.
+                // Skip this version of a card if a newer version is queued.
                 let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
-                    && lock(&in_flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
+                    && in_flight.lock().queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
                 if !newer {
                     let event = self.deliver(&chat, &row, left_over).await;
                     if let (OutboxKind::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
@@ -155,10 +163,10 @@ impl Outbox {
                             cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
                         }
                     }
-                    // Store that the row was sent before the next one is sent.
+                    // Mark the row as sent before the next row is sent.
                     self.mark_sent(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
                 }
-                let mut locked = lock(&in_flight);
+                let mut locked = in_flight.lock();
                 locked.queued.remove(&name);
                 locked.done.insert(name);
                 drop(locked);
@@ -168,22 +176,22 @@ impl Outbox {
         lane
     }
 
-    /// Stores that a row was sent, and retries until that succeeds. A restart before that would send the row again.
+    /// Marks a row as sent in the store. Retries until this succeeds, because a restart would send the row again.
     async fn mark_sent(&self, sent: Write) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
-            tracing::error!(%error, "a sent message cannot be marked as sent in the store; retrying");
+            tracing::error!(%error, "the store could not mark a sent message as sent; retrying");
             backoff.wait(None).await;
         }
     }
 
-    /// Sends one row; returns its event id, or `None` if it can never be sent.
+    /// Sends one row. Returns the event id of its message, or `None` if the row cannot be sent.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
             (OutboxKind::Reaction { event, emoji }, _) => {
-                // A command that nobody typed has no event that could have a reaction.
-                if !chat.features().reactions || is_announced(event) {
+                // A triggered command has no message that could have a reaction.
+                if !chat.features().reactions || is_trigger_event(event) {
                     return None;
                 }
                 (row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
@@ -199,40 +207,43 @@ impl Outbox {
         self.send(chat, &message, left_over && matches!(message.body, Body::Say { .. })).await
     }
 
-    /// Sends one message, and retries temporary errors without limit. With `look`, first searches for a message with
-    /// the same key. Returns the event id, or `None` after a permanent error.
-    pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, look: bool) -> Option<String> {
+    /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches for a
+    /// message with the same key. Returns the event id, or `None` after a permanent error.
+    pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut looked = !look;
+        let mut searched = !search;
         loop {
             let began = Instant::now();
-            let tried =
-                if looked { chat.send(message).await.map(Some) } else { chat.find(&message.room, &message.key).await };
+            let tried = if searched {
+                chat.send(message).await.map(Some)
+            } else {
+                chat.find(&message.room, &message.key).await
+            };
             let method = match &message.body {
-                _ if !looked => "find",
+                _ if !searched => "find",
                 Body::Say { .. } => "say",
                 Body::Edit { .. } => "edit",
                 Body::React { .. } => "react",
             };
-            outbound(chat.network(), method, asked(&tried), began);
+            outbound(chat.network(), method, request_outcome(&tried), began);
             match tried {
                 Ok(Some(event)) => {
                     self.waiting.sent(chat.network(), &message.key);
                     return Some(event);
                 }
-                Ok(None) => looked = true,
+                Ok(None) => searched = true,
                 Err(SendError::Never { reason }) => {
                     tracing::error!(
                         network = chat.network(),
                         key = message.key,
                         reason,
-                        "a message cannot be sent and is dropped: the network refuses it"
+                        "the network refused a message; the message was dropped"
                     );
                     return None;
                 }
                 Err(SendError::Later { after, reason }) => {
                     let delay = backoff.next_delay();
-                    let pause = after.map_or(delay, |after| after.min(MAX_REQUESTED_DELAY));
+                    let pause = after.map_or(delay, |after| after.min(Backoff::MAX_REQUESTED));
                     if after.is_some() {
                         rate_limited(chat.network(), pause);
                     }
@@ -241,7 +252,7 @@ impl Outbox {
                         key = message.key,
                         reason,
                         ?pause,
-                        "a message cannot be sent now; retrying after the pause"
+                        "a message could not be sent; retrying after `pause`"
                     );
                     tokio::time::sleep(pause).await;
                 }
@@ -250,7 +261,7 @@ impl Outbox {
     }
 }
 
-fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
+fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     match tried {
         Ok(_) => RequestOutcome::Done,
         Err(SendError::Never { .. }) => RequestOutcome::Refused,
@@ -259,8 +270,8 @@ fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     }
 }
 
-/// The extra lane for a reaction that acknowledges a command. The person who typed the command sees it at once, even if
-/// many messages of the room are still queued.
+/// Returns the extra lane of a reaction that acknowledges a command, or `None` for other rows. In its own lane the
+/// reaction does not wait for the queued messages of the room.
 fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
@@ -268,29 +279,25 @@ fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     (emoji == ACKNOWLEDGED).then(|| hasher.finish() % ACKNOWLEDGEMENT_LANES)
 }
 
-/// The maximum length of a text on a network, in bytes of plain text.
+/// Returns the maximum length of a text on a network, in bytes of plain text.
 pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
-/// Orders rows for sending. A card that was never sent goes directly before the closing message of its job, because its
-/// old position would show it too early.
+/// Orders rows for sending. If a job ended before its card was sent, the card is moved directly before the closing
+/// message. At its old position the card would announce the end before the job's other messages.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
     let closings: HashMap<String, usize> =
         rows.iter().enumerate().filter_map(|(index, row)| Some((job(row, "/closing")?, index))).collect();
-    let place = |(index, row): (usize, PendingRow)| {
-        let unseen = row.row.purpose == OutboxKind::Card { rest: true } && row.event.is_none();
-        let closing = job(&row, "/card").filter(|_| unseen).and_then(|job| closings.get(&job));
+    let with_position = |(index, row): (usize, PendingRow)| {
+        let unsent = row.row.purpose == OutboxKind::Card { rest: true } && row.event.is_none();
+        let closing = job(&row, "/card").filter(|_| unsent).and_then(|job| closings.get(&job));
         (closing.map_or(2 * index + 1, |closing| 2 * closing), row)
     };
-    let mut placed: Vec<(usize, PendingRow)> = rows.into_iter().enumerate().map(place).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    placed.into_iter().map(|(_, row)| row).collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    let mut ordered: Vec<(usize, PendingRow)> = rows.into_iter().enumerate().map(with_position).collect();
+    ordered.sort_by_key(|(position, _)| *position);
+    ordered.into_iter().map(|(_, row)| row).collect()
 }
 
 #[cfg(test)]

@@ -1,20 +1,18 @@
 //! Limits the number of refusals that one person receives in one room, so that nobody can make the bot flood a room.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
-/// The maximum number of answers within [`SPAN`].
-const MOST: u32 = 8;
+/// The maximum number of refusals within [`WINDOW`].
+const MAX_REPLIES: u32 = 8;
 /// The length of the window, in milliseconds.
-const SPAN: i64 = 60_000;
-/// The maximum number of counters; above it, expired ones are removed.
-const MOST_REMEMBERED: usize = 10_000;
+const WINDOW: i64 = 60_000;
+/// The number of counters above which expired counters are removed.
+const MAX_COUNTERS: usize = 10_000;
 
-/// Counts refusals per person and room.
+/// The counters of refusals, by person and room.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyLimiter(Mutex<HashMap<(String, String), Count>>);
 
@@ -22,33 +20,36 @@ pub(crate) struct ReplyLimiter(Mutex<HashMap<(String, String), Count>>);
 struct Count {
     since: Timestamp,
     answered: u32,
-    unsaid: u64,
+    suppressed: u64,
 }
 
 impl ReplyLimiter {
-    /// Counts a refusal. Returns the number of suppressed answers since the last answer, or `None` if this one is
-    /// suppressed too.
+    /// Counts a refusal. Returns `None` if the refusal is to be suppressed, else the number of refusals that were
+    /// suppressed since the last one that was sent.
     pub(crate) fn answer(&self, person: &str, room: &str, now: Timestamp) -> Option<u64> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() > MOST_REMEMBERED {
-            counts.retain(|_, count| !over(count, now));
+        let mut counts = self.0.lock();
+        if counts.len() > MAX_COUNTERS {
+            counts.retain(|_, count| !is_expired(count, now));
         }
-        let count =
-            counts.entry((person.to_owned(), room.to_owned())).or_insert(Count { since: now, answered: 0, unsaid: 0 });
-        if over(count, now) {
-            *count = Count { since: now, answered: 0, unsaid: count.unsaid };
+        let count = counts.entry((person.to_owned(), room.to_owned())).or_insert(Count {
+            since: now,
+            answered: 0,
+            suppressed: 0,
+        });
+        if is_expired(count, now) {
+            *count = Count { since: now, answered: 0, suppressed: count.suppressed };
         }
-        if count.answered == MOST {
-            count.unsaid += 1;
+        if count.answered == MAX_REPLIES {
+            count.suppressed += 1;
             return None;
         }
         count.answered += 1;
-        Some(std::mem::take(&mut count.unsaid))
+        Some(std::mem::take(&mut count.suppressed))
     }
 }
 
-fn over(count: &Count, now: Timestamp) -> bool {
-    now.as_millisecond().saturating_sub(count.since.as_millisecond()) >= SPAN
+fn is_expired(count: &Count, now: Timestamp) -> bool {
+    now.as_millisecond().saturating_sub(count.since.as_millisecond()) >= WINDOW
 }
 
 #[cfg(test)]
@@ -59,7 +60,7 @@ mod tests {
     fn suppressed_answers_are_counted_and_reported_later() {
         let reply_limiter = ReplyLimiter::default();
         let at = |second| Timestamp::from_second(second).unwrap();
-        for _ in 0..MOST {
+        for _ in 0..MAX_REPLIES {
             assert_eq!(reply_limiter.answer("bob", "ops", at(0)), Some(0));
         }
         assert_eq!(reply_limiter.answer("bob", "ops", at(1)), None);

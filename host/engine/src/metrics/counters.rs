@@ -1,6 +1,6 @@
-//! Counters that every command and every call increments, registered once.
+//! Counters of commands and host calls. Each counter is registered once, because counting is frequent.
 //!
-//! Invariant: they belong to one engine, and are created after the process installed a recorder.
+//! Invariant: the counters belong to one engine and are created after the process installed a recorder.
 
 use std::{
     collections::HashMap,
@@ -17,28 +17,28 @@ impl Default for Commands {
     fn default() -> Self {
         Self(
             CommandOutcome::ALL
-                .map(|became| super::table::COMMANDS.counter([(Label::Outcome, became.as_str().into())])),
+                .map(|outcome| super::table::COMMANDS.counter([(Label::Outcome, outcome.as_str().into())])),
         )
     }
 }
 
 impl Commands {
-    /// Counts a command with this outcome.
-    pub(crate) fn count(&self, became: CommandOutcome) {
-        if let Some(at) = CommandOutcome::ALL.iter().position(|known| *known == became) {
+    /// Counts one command with this outcome.
+    pub(crate) fn count(&self, outcome: CommandOutcome) {
+        if let Some(at) = CommandOutcome::ALL.iter().position(|known| *known == outcome) {
             self.0[at].increment(1);
         }
     }
 }
 
-/// The decision about a call.
+/// The host's decision about a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Allowed by the rules.
+    /// The rules allowed the call.
     Allowed,
-    /// Denied by a rule.
+    /// A rule denied the call, or no rule allowed it.
     Denied,
-    /// Rejected because its deployment lock is held, or its job was cancelled.
+    /// The host rejected an allowed call, because another job holds the deployment lock or the job was cancelled.
     TurnedAway,
 }
 
@@ -54,20 +54,19 @@ impl Decision {
     }
 }
 
-/// The counters of one plugin's calls, each registered at its first use.
+/// The counters of the host calls of one plugin. Each counter is registered at its first use.
 pub(crate) struct Calls {
     plugin: Arc<str>,
-    // By the call's name.
+    // The keys are names of host calls, such as `pipelines.trigger`.
     counters: HashMap<Arc<str>, [OnceLock<Counter>; Decision::ALL.len()]>,
 }
 
 impl Calls {
-    /// Creates the counters of a plugin for these calls.
     pub(crate) fn of(plugin: Arc<str>, calls: impl Iterator<Item = Arc<str>>) -> Self {
         Self { plugin, counters: calls.map(|call| (call, Default::default())).collect() }
     }
 
-    /// Counts a decision about a call.
+    /// Counts one decision about a host call.
     pub(crate) fn count(&self, call: &str, decision: Decision) {
         let Some((name, counters)) = self.counters.get_key_value(call) else { return };
         let Some(at) = Decision::ALL.iter().position(|known| *known == decision) else { return };
@@ -82,22 +81,22 @@ impl Calls {
     }
 }
 
-/// The outcome of a command line.
+/// The outcome of a command, for the metric `wardroom_commands_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandOutcome {
-    /// A query or a command of the host was answered.
+    /// The host answered a query or one of its own commands.
     Answered,
-    /// A command of the host changed something, for example `cancel`.
+    /// A command of the host, such as `cancel`, made a change.
     CarriedOut,
-    /// A job was opened.
+    /// The command opened a job.
     Started,
-    /// The line was not a valid command.
+    /// The text was not a valid command.
     Malformed,
-    /// The sender has no right to run it.
+    /// The sender may not run the command.
     Denied,
-    /// It was received too late.
+    /// The host received the command too late.
     Late,
-    /// It could not be handled, for example because the store was unavailable.
+    /// The host could not handle the command, for example because the database was unavailable.
     Unable,
 }
 

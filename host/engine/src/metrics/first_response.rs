@@ -1,45 +1,46 @@
-//! Measures the time from a command's arrival to the first answer.
+//! Measures the time from the arrival of a command to the first answer in its room.
 //!
-//! Invariant: the number of waiting commands is bounded, so commands that are never answered do not fill the memory.
+//! Invariant: the number of waiting commands is limited, so that unanswered commands do not fill the memory.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::metric::Label;
 use crate::store::InboxKey;
 
-/// The maximum number of waiting commands.
-const MOST: usize = 4_096;
-/// Entries older than this are removed when the map is full.
-const OLD: Duration = Duration::from_secs(60);
+/// The number of waiting keys from which new commands are not measured. A command has one or two keys.
+const MAX_WAITING: usize = 4_096;
+/// The age from which a waiting command is removed if the map is full.
+const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The commands that have no answer yet.
+/// The commands that have no answer yet, by message key and by job id.
 #[derive(Default)]
 pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 
 struct Waiting {
     since: Instant,
-    // The other key of the same command: a command has its message's key and its job's id.
+    // The job id if the map's key is the message key, and the message key if it is the job id.
     other_key: Option<String>,
 }
 
 impl FirstAnswers {
-    /// Records the arrival of a command. The time to its first response is measured from here.
+    /// Starts the measurement for a command that arrived.
     pub(crate) fn arrived(&self, key: &InboxKey) {
         let mut waiting = self.waiting();
-        if waiting.len() >= MOST {
-            waiting.retain(|_, one| one.since.elapsed() < OLD);
+        if waiting.len() >= MAX_WAITING {
+            waiting.retain(|_, one| one.since.elapsed() < MAX_AGE);
         }
-        if waiting.len() < MOST {
+        if waiting.len() < MAX_WAITING {
             waiting.insert(name(key), Waiting { since: Instant::now(), other_key: None });
         }
     }
 
-    /// Links a command to its job: a message of the job is an answer too.
-    pub(crate) fn became_job(&self, key: &InboxKey, job: &str) {
+    /// Links a command to its job, because a message of the job is an answer to the command.
+    pub(crate) fn link_job(&self, key: &InboxKey, job: &str) {
         let mut waiting = self.waiting();
         let name = name(key);
         let Some(one) = waiting.get_mut(&name) else { return };
@@ -48,12 +49,12 @@ impl FirstAnswers {
         waiting.insert(job.to_owned(), Waiting { since, other_key: Some(name) });
     }
 
-    /// Removes a command that gets no answer.
-    pub(crate) fn forget(&self, key: &InboxKey) {
+    /// Stops the measurement for a command that gets no answer.
+    pub(crate) fn discard(&self, key: &InboxKey) {
         self.waiting().remove(&name(key));
     }
 
-    /// Records the first answer, if the outbox key belongs to a waiting command.
+    /// Ends the measurement if the sent message with this outbox key is the first answer to a command.
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
         // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
@@ -69,11 +70,11 @@ impl FirstAnswers {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
-/// The common prefix of the outbox keys of a message's answers.
+/// Returns the prefix that the outbox keys of all answers to a message have.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }
@@ -91,7 +92,7 @@ mod tests {
         let answers = FirstAnswers::default();
         for sent in ["ops/1/a/👀", "7f3ak/card"] {
             answers.arrived(&key("a"));
-            answers.became_job(&key("a"), "7f3ak");
+            answers.link_job(&key("a"), "7f3ak");
             assert_eq!(answers.waiting().len(), 2);
             answers.sent("memory", "ops/1/b/👀");
             answers.sent("memory", "nothing");
@@ -100,16 +101,16 @@ mod tests {
             assert!(answers.waiting().is_empty(), "{sent}");
         }
         answers.arrived(&key("c"));
-        answers.forget(&key("c"));
+        answers.discard(&key("c"));
         assert!(answers.waiting().is_empty());
     }
 
     #[test]
     fn unanswered_commands_do_not_fill_the_memory() {
         let answers = FirstAnswers::default();
-        for number in 0..2 * MOST {
+        for number in 0..2 * MAX_WAITING {
             answers.arrived(&key(&number.to_string()));
         }
-        assert_eq!(answers.waiting().len(), MOST);
+        assert_eq!(answers.waiting().len(), MAX_WAITING);
     }
 }

@@ -1,98 +1,77 @@
 //! The types of metrics and labels, and their registration.
 //!
-//! Invariant: every metric has a row in [`TABLE`]. Names and labels are values of this module's types, so they cannot
-//! be misspelt. A label's value is from the host, the contract or the configuration, never text that somebody typed or
-//! sent.
-//! Metrics go to the recorder of the crate `metrics` that the process installed before it built an [`crate::Engine`].
-//! Without a recorder they are dropped at almost no cost.
-//! Not here: exporting metrics. `METRICS.md` and `packaging/alerts.yml` are generated from the table.
+//! Metrics go to the recorder of the crate `metrics`, which the process installs before it builds an [`crate::Engine`].
+//! Without a recorder, metrics are dropped at almost no cost. `METRICS.md` is generated from [`TABLE`].
+//!
+//! Invariant: every metric is a row of [`TABLE`]. The value of a label comes from the host, the contract or the
+//! configuration, and never from text that somebody typed or sent.
+//! Not here: the export of metrics.
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};
 
-use super::{alert::Alert, table::TABLE};
+use super::table::TABLE;
 
-/// A row of the table of metrics.
+/// A metric: one row of [`TABLE`].
 #[derive(Debug)]
 pub struct Metric {
-    /// The name in a scrape.
+    /// The name in a scrape, for example `wardroom_jobs`.
     pub name: &'static str,
-    pub kind: MetricKind,
-    /// The labels, in this order.
-    pub labels: &'static [Label],
-    /// The description, in one sentence.
-    pub help: &'static str,
-    /// The alerts that use the metric.
-    pub alerts: &'static [Alert],
+    pub(crate) kind: MetricKind,
+    /// The labels, in the order in which code must give their values.
+    pub(crate) labels: &'static [Label],
+    /// The description for `METRICS.md` and for the scrape.
+    pub(crate) help: &'static str,
 }
 
-/// The kind of a metric.
+/// The type of a metric in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MetricKind {
-    /// Only increases.
+pub(crate) enum MetricKind {
+    /// A number that only increases.
     Counter,
-    /// The value at the time of the scrape.
+    /// A number that increases and decreases.
     Gauge,
-    /// A histogram of durations in seconds, with these upper bounds.
+    /// A histogram of durations in seconds, with these upper bounds of the buckets.
     Seconds(&'static [f64]),
 }
 
-/// The labels of metrics.
+/// A label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Label {
-    /// The outcome of a command, job or schedule.
+pub(crate) enum Label {
+    /// The outcome of a command, of a job or of a scheduled time.
     Outcome,
-    /// A bot of the configuration.
+    /// The name of a bot in the configuration.
     Bot,
-    /// A chat network.
+    /// The name of a chat network, for example `matrix`.
     Network,
-    /// The phase of an open job.
+    /// The phase of an open job, for example `run`.
     JobPhase,
-    /// A plugin of the configuration.
+    /// The name of a plugin in the configuration.
     Plugin,
-    /// A call of the contract.
+    /// The name of a host call, for example `pipelines.trigger`.
     Call,
-    /// The decision about a call.
+    /// The host's decision about a host call.
     Decision,
-    /// The receiver of a request: a chat network, or a pipeline backend of the configuration.
+    /// The receiver of a request: a chat network or a pipeline backend.
     Target,
-    /// The method of a request.
+    /// The HTTP method of a request, or the adapter method that the engine called.
     Method,
-    /// The class of an HTTP status, or the result in one word.
+    /// The class of an HTTP status such as `2xx`, or the result in one word such as `ok`.
     Status,
-    /// Whether the request succeeded.
+    /// Whether a request succeeded: `true` or `false`.
     Success,
-    /// A hook of the configuration.
+    /// The name of a hook in the configuration.
     Hook,
-    /// The answer to a delivery.
+    /// The answer to the delivery of a webhook.
     Answer,
-    /// A schedule of the configuration.
+    /// The name of a schedule in the configuration.
     Schedule,
-    /// Whether a plugin is loaded.
+    /// The state of a plugin: `loaded` or `not-loaded`.
     State,
 }
 
 impl Label {
-    /// All labels, in the order of `METRICS.md`.
-    pub const ALL: [Self; 15] = [
-        Self::Outcome,
-        Self::Bot,
-        Self::Network,
-        Self::JobPhase,
-        Self::Plugin,
-        Self::Call,
-        Self::Decision,
-        Self::Target,
-        Self::Method,
-        Self::Status,
-        Self::Success,
-        Self::Hook,
-        Self::Answer,
-        Self::Schedule,
-        Self::State,
-    ];
-
-    /// The name in a scrape.
-    pub fn as_str(self) -> &'static str {
+    /// Returns the name of the label in a scrape.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Outcome => "outcome",
             Self::Bot => "bot",
@@ -111,43 +90,26 @@ impl Label {
             Self::State => "state",
         }
     }
-
-    /// The values, as text for `METRICS.md`.
-    pub fn values(self) -> &'static str {
-        match self {
-            Self::Outcome => "the outcome, one value of a fixed list",
-            Self::Bot => "a bot, by its name in `[bot.NAME]`",
-            Self::Network => "a chat network: `console`, `matrix`, `mattermost`",
-            Self::JobPhase => {
-                "the phase of a job: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"
-            }
-            Self::Plugin => "a plugin, by its name in `[plugin.NAME]`",
-            Self::Call => "a call of the contract: `pipelines.trigger`",
-            Self::Decision => {
-                "`allowed`; `denied` by a rule; `turned-away` because the deployment lock is held or the job was cancelled"
-            }
-            Self::Target => {
-                "a chat network, or a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table)"
-            }
-            Self::Method => {
-                "an HTTP method, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"
-            }
-            Self::Status => "`2xx` to `5xx` for an HTTP answer; otherwise `ok`, `limited`, `away`, `refused`",
-            Self::Success => "`true` or `false`",
-            Self::Hook => "a hook, by its `name`; empty for an unknown name",
-            Self::Answer => {
-                "the answer to a delivery: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`"
-            }
-            Self::Schedule => "a schedule, by its `name`",
-            Self::State => "`loaded` or `not-loaded`",
-        }
-    }
 }
 
 const METADATA: Metadata<'static> = Metadata::new("wardroom", Level::INFO, None);
 
 impl Metric {
-    /// The key of a metric. The labels must be those of its row, in order.
+    /// Returns the upper bounds of the buckets, in seconds; `None` if the metric is not a histogram.
+    pub fn buckets(&self) -> Option<&'static [f64]> {
+        match self.kind {
+            MetricKind::Seconds(bounds) => Some(bounds),
+            MetricKind::Counter | MetricKind::Gauge => None,
+        }
+    }
+
+    /// Returns the names of the labels in a scrape.
+    pub fn label_names(&self) -> impl Iterator<Item = &'static str> {
+        self.labels.iter().map(|label| label.as_str())
+    }
+
+    /// Returns the key of the metric with these label values. A debug build panics if the labels differ from
+    /// [`Metric::labels`] or have another order.
     fn key<const N: usize>(&self, labels: [(Label, SharedString); N]) -> Key {
         debug_assert!(
             labels.iter().map(|(label, _)| *label).eq(self.labels.iter().copied()),
@@ -178,7 +140,8 @@ impl Metric {
     }
 }
 
-/// Describes all metrics to the installed recorder. Called once, before the first scrape.
+/// Registers the descriptions of all metrics with the installed recorder. The host calls this function once, before the
+/// first scrape.
 pub fn describe() {
     for metric in TABLE {
         let (name, help) = (metric.name.into(), metric.help.into());

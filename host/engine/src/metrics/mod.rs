@@ -1,8 +1,7 @@
-//! Metrics: one table, and a function for each event.
+//! Metrics: a table of all metrics, and a function for each event that changes a metric.
 //!
 //! Invariant: no label contains text that somebody typed or sent.
 
-mod alert;
 mod counters;
 mod first_response;
 mod metric;
@@ -15,8 +14,10 @@ mod tests;
 
 pub(crate) use counters::{Calls, CommandOutcome, Commands, Decision};
 pub(crate) use first_response::FirstAnswers;
-pub use metric::{Label, MetricKind, describe};
+pub use metric::describe;
 pub use record::{RequestOutcome, hook, outbound};
-pub(crate) use record::{ScheduleOutcome, begin, ends, job_ended, rate_limited, scheduled, woken};
+pub(crate) use record::{
+    ScheduleOutcome, closed_outcomes, create_rare_counters, job_ended, rate_limited, scheduled, woken,
+};
 pub(crate) use record::{account, open_jobs, overdue, plugins};
 pub use table::TABLE;

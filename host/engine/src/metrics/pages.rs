@@ -1,6 +1,4 @@
-//! The generated files `METRICS.md` and `packaging/alerts.yml`.
-//!
-//! Invariant: both depend on the table only.
+//! Generates `METRICS.md` from the table of metrics.
 
 use std::fmt::Write as _;
 
@@ -9,12 +7,12 @@ use super::{
     table::TABLE,
 };
 
-/// `METRICS.md`.
+/// Returns the content of `METRICS.md`.
 pub(super) fn page() -> String {
     let mut text = String::from(
         "# Metrics\n\n\
-         `GET /metrics` of the listener (`[http]` in `plugins.toml`) returns these metrics for Prometheus. This page and the rules in\n\
-         [packaging/alerts.yml](packaging/alerts.yml) are generated from one table, `host/engine/src/metrics/table.rs`.\n\n\
+         `GET /metrics` of the listener (`[http]` in `plugins.toml`) returns these metrics for Prometheus. This page is generated\n\
+         from `host/engine/src/metrics/table.rs`. [packaging/alerts.yml](packaging/alerts.yml) has alert rules for them.\n\n\
          No label contains text that somebody typed or sent. Times are in seconds.\n\n\
          | metric | kind | labels | meaning |\n|---|---|---|---|\n",
     );
@@ -34,18 +32,6 @@ pub(super) fn page() -> String {
             let _ = writeln!(text, "- `{}`: {}", metric.name, bounds.join(", "));
         }
     }
-    text.push_str("\n## Alerts\n\n| alert | expression | for | severity | meaning |\n|---|---|---|---|---|\n");
-    for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
-        let expr = alert.expr.replace('|', "\\|");
-        let _ = writeln!(
-            text,
-            "| {} | `{expr}` | {} | {} | {} |",
-            alert.name,
-            alert.lasts,
-            alert.severity.as_str(),
-            alert.summary.replace('|', "\\|")
-        );
-    }
     text
 }
 
@@ -57,27 +43,54 @@ fn kind(metric: &Metric) -> &'static str {
     }
 }
 
-pub(super) fn alerts() -> String {
-    let mut text = String::from(
-        "# Rules for Prometheus. Generated from the table in host/engine/src/metrics/table.rs; METRICS.md explains the metrics.\n\
-         groups:\n  - name: wardroom\n    rules:\n",
-    );
-    for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
-        let _ = write!(
-            text,
-            "      - alert: {}\n        expr: {}\n        for: {}\n        labels:\n          severity: {}\n        \
-             annotations:\n          summary: {}\n",
-            alert.name,
-            quoted(alert.expr),
-            alert.lasts,
-            alert.severity.as_str(),
-            quoted(alert.summary)
-        );
-    }
-    text
-}
+impl Label {
+    /// All labels, in the order of `METRICS.md`.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Outcome,
+        Self::Bot,
+        Self::Network,
+        Self::JobPhase,
+        Self::Plugin,
+        Self::Call,
+        Self::Decision,
+        Self::Target,
+        Self::Method,
+        Self::Status,
+        Self::Success,
+        Self::Hook,
+        Self::Answer,
+        Self::Schedule,
+        Self::State,
+    ];
 
-/// A single-quoted YAML string.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    /// Describes the values of the label as Markdown.
+    pub(crate) fn values(self) -> &'static str {
+        match self {
+            Self::Outcome => "the outcome, one value of a fixed list",
+            Self::Bot => "a bot, by its name in `[bot.NAME]`",
+            Self::Network => "a chat network: `console`, `matrix`, `mattermost`",
+            Self::JobPhase => {
+                "the phase of a job: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"
+            }
+            Self::Plugin => "a plugin, by its name in `[plugin.NAME]`",
+            Self::Call => "a call of the contract: `pipelines.trigger`",
+            Self::Decision => {
+                "`allowed`; `denied` by a rule; `turned-away` because the deployment lock is held or the job was cancelled"
+            }
+            Self::Target => {
+                "a chat network, or a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table)"
+            }
+            Self::Method => {
+                "an HTTP method, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"
+            }
+            Self::Status => "`2xx` to `5xx` for an HTTP answer; otherwise `ok`, `limited`, `away`, `refused`",
+            Self::Success => "`true` or `false`",
+            Self::Hook => "a hook, by its `name`; empty for an unknown name",
+            Self::Answer => {
+                "the answer to a delivery: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`"
+            }
+            Self::Schedule => "a schedule, by its `name`",
+            Self::State => "`loaded` or `not-loaded`",
+        }
+    }
 }

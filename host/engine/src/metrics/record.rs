@@ -1,22 +1,22 @@
-//! One function per event that is counted or measured.
+//! One function for each event that changes a metric.
 
 use std::time::{Duration, Instant};
 
 use super::metric::Label;
 use crate::store::{JobOutcome, JobPhase, Write};
 
-/// The result of a request to another system.
+/// The result of a request to a chat network or pipeline backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// An HTTP status.
+    /// The server answered with this HTTP status.
     Status(u16),
-    /// Success, without an HTTP status.
+    /// The request succeeded; it has no HTTP status.
     Done,
-    /// The rate limit was exceeded.
+    /// The server rejected the request because of its rate limit.
     Limited,
-    /// No answer, or temporarily unavailable.
+    /// The server did not answer or is temporarily unavailable.
     Unavailable,
-    /// Refused.
+    /// The server refused the request; a retry would fail too.
     Refused,
 }
 
@@ -40,9 +40,9 @@ impl RequestOutcome {
     }
 }
 
-/// Records a request that began at `began`. `target` is the network, or the backend's name in the configuration. The
-/// engine records its own calls of adapters (such as `say` or `start`). An adapter records its HTTP requests by their
-/// HTTP methods.
+/// Records a request that began at `began` and just ended. `target` is the name of the network or of the pipeline
+/// backend in the configuration. The engine records its calls of adapters by their names, such as `say` or `start`. An
+/// adapter records its HTTP requests by their HTTP methods.
 pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
@@ -58,7 +58,8 @@ pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, bega
         .record(began.elapsed().as_secs_f64());
 }
 
-/// Counts the answer to a delivery. `hook` is the name of a configured hook, and `None` for an unknown one.
+/// Counts the answer to the delivery of a webhook. `hook` is the name of the configured hook; `None` if the URL has an
+/// unknown name.
 pub fn hook(hook: Option<&str>, answer: &'static str) {
     hooks_counter(hook.unwrap_or_default(), answer).increment(1);
 }
@@ -67,32 +68,31 @@ fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
     super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
 }
 
-/// Sets the state of an account's connection, and the number of its reconnects.
+/// Sets the state of a bot's connection to a network, and the total number of its reconnects.
 pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u64) {
     let labels = || [(Label::Bot, metrics::SharedString::from(bot.to_owned())), (Label::Network, network.into())];
     super::table::LINK_UP.gauge(labels()).set(if up { 1.0 } else { 0.0 });
     super::table::RECONNECTS.counter(labels()).absolute(reconnects);
 }
 
-/// Sets the number of open jobs in a phase.
 pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
-    super::table::JOBS.gauge([(Label::JobPhase, word(phase).into())]).set(count as f64);
+    super::table::JOBS.gauge([(Label::JobPhase, phase_label(phase).into())]).set(count as f64);
 }
 
-/// Sets the delay of the job that is overdue for the longest time.
+/// Sets the delay of the open job whose wake time is longest ago; zero if no job is overdue.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
 
-/// Sets the numbers of loaded and not loaded plugins.
 pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     for (state, count) in [("loaded", loaded), ("not-loaded", not_loaded)] {
         super::table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
     }
 }
 
-/// Creates the counters of rare events with the value 0. Otherwise `increase()` would miss the first event.
-pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
+/// Creates the counters of rare events with the value 0. Without this value, `increase()` of PromQL would miss the
+/// first event.
+pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);
         scheduled(schedule, ScheduleOutcome::Skipped, 0);
@@ -108,8 +108,8 @@ pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl It
     }
 }
 
-/// The outcomes of the jobs that some writes close. The caller counts them after the commit.
-pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
+/// Returns the outcomes of the jobs that `writes` closes. The caller counts the outcomes after the commit.
+pub(crate) fn closed_outcomes(writes: &[Write]) -> Vec<JobOutcome> {
     let end = |write: &Write| match write {
         Write::Close { end, .. } => Some(end.outcome),
         _ => None,
@@ -117,13 +117,13 @@ pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
     writes.iter().filter_map(end).collect()
 }
 
-/// Counts a job that ended, after the commit.
+/// Counts a job that ended. The caller calls this after the commit of the end.
 pub(crate) fn job_ended(outcome: JobOutcome) {
     ended(outcome, 1);
 }
 
 fn ended(outcome: JobOutcome, count: u64) {
-    let word = match outcome {
+    let label = match outcome {
         JobOutcome::Succeeded => "succeeded",
         JobOutcome::Warnings => "warnings",
         JobOutcome::Failed => "failed",
@@ -132,39 +132,39 @@ fn ended(outcome: JobOutcome, count: u64) {
         JobOutcome::NotApproved => "not-approved",
         JobOutcome::Unknown => "unknown",
     };
-    super::table::JOBS_ENDED.counter([(Label::Outcome, word.into())]).increment(count);
+    super::table::JOBS_ENDED.counter([(Label::Outcome, label.into())]).increment(count);
 }
 
-/// Records the delay of a woken job.
+/// Records the delay between a job's wake time and its wake-up.
 pub(crate) fn woken(late: Duration) {
     super::table::WAKE_LAG.seconds([]).record(late.as_secs_f64());
 }
 
-/// The outcome of a scheduled time.
+/// The outcome of one time of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScheduleOutcome {
-    /// The command was started.
+    /// The host started the command.
     Fired,
-    /// The time was missed and skipped.
+    /// The host was down at the time and did not start the command later.
     Skipped,
 }
 
-/// Counts scheduled times.
-pub(crate) fn scheduled(schedule: &str, ran: ScheduleOutcome, times: usize) {
-    let word = match ran {
+/// Counts `times` times of a schedule that had this outcome.
+pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) {
+    let label = match outcome {
         ScheduleOutcome::Fired => "fired",
         ScheduleOutcome::Skipped => "skipped",
     };
-    let labels = [(Label::Schedule, schedule.to_owned().into()), (Label::Outcome, word.into())];
+    let labels = [(Label::Schedule, schedule.to_owned().into()), (Label::Outcome, label.into())];
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
 }
 
-/// Records the pause that a network asked for.
+/// Records the delay that the rate limit of a network requires.
 pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
     super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
 }
 
-fn word(phase: JobPhase) -> &'static str {
+fn phase_label(phase: JobPhase) -> &'static str {
     match phase {
         JobPhase::Running => "working",
         JobPhase::Run => "run",

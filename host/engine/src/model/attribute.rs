@@ -1,32 +1,32 @@
-//! The attributes of a call that rules can match.
+//! The attributes of a host call, which the rules of grants, approvals and freezes match.
 
 use std::collections::BTreeMap;
 
-/// An attribute of a call that rules can match.
+/// An attribute of a host call, which a rule can limit to certain values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
-    /// An app of the configuration.
+    /// An app of the configuration, for example `cms`.
     App,
-    /// An environment of the configuration.
+    /// An environment of the configuration, for example `staging`.
     Environment,
-    /// A version.
+    /// The version to deploy, for example `1.0.2`.
     Version,
-    /// A pipeline's name, for example `cms/staging`.
+    /// The name of a pipeline, for example `cms/staging`.
     Pipeline,
-    /// A parameter of a pipeline, other than the ones above.
+    /// The value of a pipeline parameter that is not the app, environment or version.
     Parameter,
-    /// A key of the plugin's own values.
+    /// The key of a value that the plugin stores.
     Key,
-    /// A person's id.
+    /// The id of a person, for example `@bob:example.org`.
     Person,
-    /// A role of the configuration.
+    /// A role of the configuration, for example `deployer`.
     Role,
-    /// An attribute of an embedder's own calls, by its key in rules.
+    /// An attribute that an embedder defines for its own host calls. The text is the attribute's key in rules.
     Named(&'static str),
 }
 
 impl Attribute {
-    /// The attributes of the contract's calls.
+    /// The attributes of the calls in Wardroom's contract, without [`Attribute::Named`].
     pub const ALL: [Self; 8] = [
         Self::App,
         Self::Environment,
@@ -38,7 +38,7 @@ impl Attribute {
         Self::Role,
     ];
 
-    /// The name in rules, journals and reports.
+    /// Returns the name in rules, journals and reports, for example `environment`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
@@ -53,11 +53,12 @@ impl Attribute {
         }
     }
 
-    /// Parses a name.
+    /// Returns the attribute of the contract with this name; `None` for an embedder's attribute.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|attribute| attribute.as_str() == word)
     }
 }
 
-/// The attributes of one call. Values come from the host's own data wherever possible, not from the plugin.
+/// The values of each attribute of one call. They come from the host's own data where possible, and otherwise from the
+/// plugin's arguments.
 pub type Attributes = BTreeMap<Attribute, Vec<String>>;

@@ -1,19 +1,19 @@
-//! The identity of a bot, for its adapters.
+//! The identity of a bot: its name and command prefix.
 
-/// The identity of a bot, as its adapters receive it.
+/// The name and command prefix of a bot. The engine passes them to each chat adapter of the bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BotIdentity {
-    /// The name in `[bot.NAME]`.
+    /// The bot's name in `[bot.NAME]`, for example `marvin`.
     pub name: String,
     /// The prefix of commands, for example `!`.
     pub prefix: String,
 }
 
 impl BotIdentity {
-    /// Whether a message could address both bots.
-    pub(crate) fn shares_lines_with(&self, other: &Self) -> bool {
+    /// Returns whether one message could address both bots: their names are equal, or one prefix begins with the other.
+    pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
         let longer = |one: &str, two: &str| {
-            // `!` and `!!` do not conflict: a prefix must be followed by a letter or digit.
+            // `!` and `!!` do not conflict, because a letter or digit must follow a prefix.
             one.strip_prefix(two).is_some_and(|rest| rest.chars().next().is_none_or(char::is_alphanumeric))
         };
         self.name.eq_ignore_ascii_case(&other.name)

@@ -1,4 +1,4 @@
-//! Host calls as data, for rules, journals, reports and metrics.
+//! The descriptions of host calls, for rules, journals, reports and metrics.
 //!
 //! Not here: the implementation of a call (`hostcall`).
 
@@ -6,25 +6,25 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::attribute::Attribute;
 
-/// The kind of a call. It decides how the call is checked and recorded.
+/// The kind of a host call, which decides how the host checks and records the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
-    /// Reads. In a job its answer is recorded in the journal, in a query it is counted.
+    /// Reads data. A job's journal stores the answer; the audit record of a query stores only the number of calls.
     Reads,
-    /// Writes log lines, or messages in the job's own thread. Needs no grant.
+    /// Writes a log line, a message in the job's own thread, or the job's status card. Needs no grant.
     Notes,
-    /// Reads the plugin's own settings, or the time. Needs no grant.
+    /// Reads the plugin's own settings or the time, or sets a timer. Needs no grant.
     Given,
-    /// Changes the plugin's own values. Denied in a query.
+    /// Changes a value that the plugin stores. Denied in a query.
     Keeps,
-    /// Waits. Denied in a query.
+    /// Waits for a time or for the end of a pipeline run. Denied in a query.
     Waits,
-    /// Changes something outside. Denied in a query. Its intent is on disk before the effect.
+    /// Changes something outside of the plugin. Denied in a query. The journal stores the intent before the effect.
     Acts,
 }
 
 impl CallKind {
-    /// The name in reports.
+    /// Returns the name of the kind in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
@@ -36,44 +36,44 @@ impl CallKind {
         }
     }
 
-    /// Whether a call of this kind needs an `allow` rule that names it.
+    /// Returns whether a plugin may make a call of this kind only if an `allow` rule names the call.
     pub fn needs_rule(self) -> bool {
         !matches!(self, Self::Notes | Self::Given)
     }
 
-    /// Whether a query may make such a call.
+    /// Returns whether a query may make a call of this kind.
     pub fn in_query(self) -> bool {
         matches!(self, Self::Reads | Self::Notes | Self::Given)
     }
 }
 
-/// The source of the environment of a call.
+/// The source from which the host takes the environment of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentFrom {
-    /// The host's data about the call's target.
+    /// The host's configuration of the call's target, for example of a pipeline.
     Target,
-    /// The typed command.
+    /// The environment in the typed command.
     Command,
-    /// The call has no environment.
+    /// No source: the call has no environment.
     Nothing,
 }
 
-/// The rule that is recorded for a call that needs none.
+/// The text that the journal stores as the rule of a call that needs no rule.
 pub(crate) const NO_RULE: &str = "no rule needed";
 
-/// The potential harm of a call, for reports.
+/// The potential harm of a call. Shown in reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
-    /// It changes nothing outside of the plugin.
+    /// The call changes nothing outside of the plugin.
     Low,
-    /// It makes a change that can be reverted.
+    /// The call makes a change that can be reverted.
     Medium,
-    /// It changes a deployment or a person's rights.
+    /// The call changes a deployment or a person's rights.
     High,
 }
 
 impl Risk {
-    /// The name in reports.
+    /// Returns the name of the risk in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -83,36 +83,37 @@ impl Risk {
     }
 }
 
-/// The package and version of the contract.
-pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
+/// The WIT package and version of Wardroom's own contract.
+pub(crate) const CONTRACT: &str = "wardroom:plugin@0.1.0";
 
-/// A row of the call table.
+/// A host call: one row of the call table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallSpec {
-    /// `interface.function`, as in rules, journals and reports.
+    /// The name in rules, journals and reports, for example `pipelines.trigger`.
     pub name: &'static str,
     /// The WIT package with its version, for example `wardroom:plugin@0.1.0`.
     pub package: &'static str,
-    /// The kind, which decides how the call is checked.
+    /// The kind, which decides how the host checks and records the call.
     pub kind: CallKind,
-    /// The attributes that a rule can match.
+    /// The attributes that a rule can limit to certain values.
     pub attributes: &'static [Attribute],
-    /// The source of its environment.
+    /// The source from which the host takes the call's environment.
     pub environment: EnvironmentFrom,
-    /// The potential harm.
+    /// The potential harm, for reports.
     pub risk: Risk,
-    /// Whether an effect takes the deployment locks of its apps and environments.
+    /// Whether the host takes the deployment locks of the call's apps and environments before the effect.
     pub locks: bool,
-    /// Whether its effects only revoke rights. No approval rule, freeze or promotion order holds such an effect.
+    /// Whether the call only revokes rights. Approval rules, freezes and promotion orders do not hold an effect that
+    /// only revokes rights.
     pub only_revokes: bool,
-    /// A description for reports, in one line without a full stop.
+    /// A description for reports, in one line without a full stop: `starts a pipeline`.
     pub summary: &'static str,
 }
 
 impl CallSpec {
-    /// Creates a row without attributes and environment. An acting call has medium risk and takes deployment locks;
-    /// other calls have low risk and take none.
+    /// Creates a row without attributes and environment. A call of kind [`CallKind::Acts`] gets medium risk and takes
+    /// deployment locks; a call of another kind gets low risk and takes no locks.
     pub const fn new(package: &'static str, name: &'static str, kind: CallKind, summary: &'static str) -> Self {
         let acts = matches!(kind, CallKind::Acts);
         let risk = if acts { Risk::Medium } else { Risk::Low };
@@ -120,71 +121,71 @@ impl CallSpec {
         Self { name, package, kind, attributes: &[], environment, risk, locks: acts, only_revokes: false, summary }
     }
 
-    /// Sets the attributes that a rule can match, and the source of the environment.
+    /// Sets the attributes that a rule can limit, and the source of the environment.
     #[must_use]
     pub const fn on(self, attributes: &'static [Attribute], environment: EnvironmentFrom) -> Self {
         Self { attributes, environment, ..self }
     }
 
-    /// Sets the risk.
+    /// Sets the potential harm, for reports.
     #[must_use]
     pub const fn risk(self, risk: Risk) -> Self {
         Self { risk, ..self }
     }
 
-    /// Makes the effects of an acting call take no deployment lock.
+    /// Makes the call take no deployment locks.
     #[must_use]
     pub const fn without_lock(self) -> Self {
         Self { locks: false, ..self }
     }
 
-    /// Marks a call whose effects only revoke rights.
+    /// Declares that the call only revokes rights, so that approval rules, freezes and promotion orders do not hold it.
     #[must_use]
     pub const fn only_revokes(self) -> Self {
         Self { only_revokes: true, ..self }
     }
 
-    /// The name of the interface in its package.
+    /// Returns the interface part of the name: `pipelines` of `pipelines.trigger`.
     pub fn interface(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
     }
 
-    /// The name of the function in its interface.
+    /// Returns the function part of the name: `trigger` of `pipelines.trigger`.
     pub fn function(&self) -> &'static str {
         self.name.split_once('.').map_or("", |(_, function)| function)
     }
 }
 
-/// The call table of a host, sorted by name.
+/// The call table: all host calls that plugins can import, sorted by name.
 #[derive(Debug, Clone)]
 pub struct CallTable(Arc<[CallSpec]>);
 
 impl CallTable {
-    /// Sorts rows by name. Of two rows with the same name the first is kept; the caller rejects duplicates before.
+    /// Creates a table from unsorted rows. The caller has rejected duplicate names.
     pub(crate) fn new(mut rows: Vec<CallSpec>) -> Self {
         rows.sort_by_key(|row| row.name);
         rows.dedup_by_key(|row| row.name);
         Self(rows.into())
     }
 
-    /// The rows, sorted by name.
+    /// Returns the rows, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &CallSpec> + Clone {
         self.0.iter()
     }
 
-    /// The row with this name.
+    /// Returns the row with this name, for example `pipelines.trigger`.
     pub fn get(&self, name: &str) -> Option<&CallSpec> {
         let index = self.0.binary_search_by_key(&name, |row| row.name).ok()?;
         Some(&self.0[index])
     }
 
-    /// The attribute with this key in rules, if there is one.
+    /// Returns the attribute with this key in rules, including attributes that an embedder defines.
     pub(crate) fn attribute(&self, name: &str) -> Option<Attribute> {
         let known = || self.iter().flat_map(|row| row.attributes).copied();
         Attribute::parse(name).or_else(|| known().find(|attribute| attribute.as_str() == name))
     }
 
-    /// All attributes that rules can name.
+    /// Returns all attributes that rules can name, including those that an embedder defines.
     pub(crate) fn attributes(&self) -> BTreeSet<Attribute> {
         self.iter().flat_map(|row| row.attributes).copied().chain(Attribute::ALL).collect()
     }

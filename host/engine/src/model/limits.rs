@@ -4,30 +4,31 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The limits of one run of a plugin. A run lasts until the next wait, and includes the replay of everything before it.
+/// The limits of one run of a plugin. A run ends at the next wait. It includes the replay of all earlier calls of the
+/// job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Linear memory in bytes, summed over all memories.
+    /// The linear memory in bytes, as the sum over all memories of the plugin.
     pub memory: usize,
-    /// CPU time, rounded up to the runtime's tick.
+    /// The CPU time, which the runtime rounds up to its tick.
     pub cpu: Duration,
-    /// Wall-clock time of one run. A wait ends the run.
+    /// The wall-clock time of the run.
     pub wall: Duration,
-    /// The number of host calls.
+    /// The maximum number of host calls.
     pub calls: u32,
-    /// The bytes that it passes to the host in arguments and results.
+    /// The maximum bytes of the arguments and results that the plugin passes to the host.
     pub bytes_out: usize,
-    /// The bytes that it receives from the host in results, in their serialized form.
+    /// The maximum bytes of the results that the plugin receives from the host, in their serialized form.
     pub bytes_in: usize,
-    /// The number of effects: acting calls that were allowed.
+    /// The maximum number of effects: allowed calls that change something outside.
     pub acts: u32,
 }
 
 impl Limits {
-    /// The maximum memory of a plugin, in MiB: the size of a slot in the instance pool.
+    /// The highest memory limit that the configuration accepts, in MiB. It is the size of a slot in the instance pool.
     pub const MOST_MEMORY_MIB: usize = 64;
 
-    /// The limits of `describe`, which makes no host calls.
+    /// The limits of the plugin's export `describe`, which may make no host calls.
     pub const DESCRIBE: Self = Self {
         memory: 16 << 20,
         cpu: Duration::from_millis(500),

@@ -12,12 +12,13 @@ mod value_pattern;
 
 pub use attribute::{Attribute, Attributes};
 pub use bot::BotIdentity;
+pub(crate) use call::CONTRACT;
 pub(crate) use call::NO_RULE;
-pub use call::{CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
+pub use call::{CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
 pub(crate) use catalog::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment};
 pub use limits::Limits;
 pub use person::Person;
-pub(crate) use person::{handle, who_is};
+pub(crate) use person::{local_part, name_and_id};
 pub use room::RoomName;
 pub use run::{Outcome, RunKey};
 pub(crate) use value_pattern::ValuePattern;

@@ -1,8 +1,8 @@
-//! A person on a chat network.
+//! People on chat networks, and their names in messages.
 
 use serde::{Deserialize, Serialize};
 
-/// A person on a chat network.
+/// A person on a chat network, with an id and a display name.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -12,29 +12,30 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Person {
-    /// The network's immutable id. Rights depend on this only.
+    /// The immutable id that the network assigns, for example `@bob:example.org`. Rights depend on the id only.
     pub id: String,
-    /// The display name. It is for display only, because anybody can choose any name.
+    /// The display name. Not used for rights, because anybody can choose any name.
     pub name: String,
 }
 
 impl Person {
-    /// A person whose name is their id.
+    /// Creates a person whose display name is the id.
     pub fn named_by_id(id: impl Into<String>) -> Self {
         let id = id.into();
         Self { name: id.clone(), id }
     }
 }
 
-/// The local part of an id: `bob` of `@bob:example.org`.
-pub(crate) fn handle(id: &str) -> &str {
+/// Returns the local part of an id: `bob` of `@bob:example.org`.
+pub(crate) fn local_part(id: &str) -> &str {
     id.strip_prefix('@').map_or(id, |rest| rest.split_once(':').map_or(rest, |(local, _)| local))
 }
 
-/// A person's display name and id, for messages. The id prevents impersonation by display name.
-pub(crate) fn who_is(id: &str, name: &str) -> String {
+/// Formats a person's name and id for messages: `Bob (@bob:example.org)`. The id prevents impersonation by display
+/// name.
+pub(crate) fn name_and_id(id: &str, name: &str) -> String {
     let (id, name) = (crate::base::clean(id), crate::base::clean(name));
-    // A name that is the id is shown once.
+    // Do not repeat the id if the name begins with it.
     let by_id = name.strip_prefix(&id).is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
     match (name.is_empty(), by_id) {
         (true, _) => id,

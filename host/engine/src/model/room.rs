@@ -1,20 +1,20 @@
-//! Room names of the configuration: `#ops:example.org`, or with a network, `matrix:#ops:example.org`.
+//! Room names in the configuration: `#ops:example.org`, or with a network, `matrix:#ops:example.org`.
 //!
-//! Not here: whether the room exists, which only its network can tell.
+//! Not here: the check that the room exists, which needs a request to the chat network.
 
 use crate::base::Table;
 
-/// The name of a room.
+/// The name of a room in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName {
-    /// The network, if the name has one; otherwise the default network is used.
+    /// The network before the colon, for example `matrix`. `None` means the default network.
     pub network: Option<String>,
-    /// The id or name of the room on the network.
+    /// The id or name of the room on the network, for example `#ops:example.org`.
     pub name: String,
 }
 
 impl RoomName {
-    /// Parses a name. `networks` are the known networks.
+    /// Parses a name. A text before the first colon is a network only if `networks` contains it.
     pub fn parse(text: &str, networks: &[&str]) -> Self {
         match text.split_once(':') {
             Some((network, name)) if networks.contains(&network) && !name.is_empty() => {
@@ -24,7 +24,7 @@ impl RoomName {
         }
     }
 
-    /// Reads a key of a table as a room name.
+    /// Reads a key of a table as a room name. An empty name is a problem.
     pub(crate) fn read(table: &mut Table, key: &str, networks: &[&str]) -> Option<Self> {
         let text = table.string(key)?;
         if text.value.trim().is_empty() {

@@ -1,22 +1,22 @@
-//! The key and the outcome of a pipeline run.
+//! The idempotency key and the outcome of a pipeline run.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The idempotency key of a run: the job's id, a dash, and the number of the call's entry. It is deterministic, so that
-/// after a crash the backend can be asked whether the run was started.
+/// The idempotency key of a pipeline run: the job's id, a dash, and the number of the call's journal entry, for example
+/// `7f3ak-2`. After a crash, the host uses the same key to ask the backend whether the run was started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey(String);
 
 impl RunKey {
-    /// The key of a job's call.
+    /// Creates the key for the call with the journal entry number `call` of a job.
     pub fn new(job: &str, call: u32) -> Self {
         Self(format!("{job}-{call}"))
     }
 
-    /// Parses a key. `None` unless it has only lower-case letters, digits and dashes, so that it is safe in paths and
-    /// URLs.
+    /// Parses a key. Returns `None` unless the text has 1 to 64 lower-case letters, digits and dashes and does not
+    /// begin with a dash. A valid key is therefore safe in paths and URLs.
     pub fn parse(text: &str) -> Option<Self> {
         let good = !text.is_empty()
             && text.len() <= 64
@@ -25,7 +25,7 @@ impl RunKey {
         good.then(|| Self(text.to_owned()))
     }
 
-    /// The key as text.
+    /// Returns the key as text, for example `7f3ak-2`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// The outcome of a run.
+/// The outcome of a pipeline run that ended.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -47,18 +47,18 @@ impl fmt::Display for RunKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It succeeded.
+    /// The run succeeded.
     Succeeded,
-    /// It failed.
+    /// The run failed.
     Failed,
-    /// It was cancelled.
+    /// The run was cancelled.
     Cancelled,
-    /// It was interrupted, and its progress is unknown.
+    /// The run was interrupted, and its result is unknown.
     Unknown,
 }
 
 impl Outcome {
-    /// The name in the contract, the store and messages.
+    /// Returns the name in the contract, the store and messages, for example `succeeded`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// Parses a name. Unknown names are [`Outcome::Unknown`].
+    /// Returns the outcome with this name, or [`Outcome::Unknown`] for any other text.
     pub fn parse(word: &str) -> Self {
         match word {
             "succeeded" => Self::Succeeded,

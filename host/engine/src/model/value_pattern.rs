@@ -1,8 +1,8 @@
-//! The pattern of a parameter's values: a regular expression.
+//! Regular expressions for the values of parameters and settings.
 
 use regex::Regex;
 
-/// A regular expression that must match the whole value of a parameter.
+/// A regular expression that must match the whole value of a parameter or setting.
 #[derive(Debug, Clone)]
 pub(crate) struct ValuePattern {
     text: String,
@@ -11,10 +11,8 @@ pub(crate) struct ValuePattern {
 }
 
 impl ValuePattern {
-    /// Parses an expression.
-    ///
     /// # Errors
-    /// The problem, in one line.
+    /// The reason why the expression is invalid, in one line.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
         let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
             regex::Error::Syntax(message) => {
@@ -22,23 +20,23 @@ impl ValuePattern {
             }
             other => other.to_string(),
         })?;
-        // A value such as `-rf` could become a flag of a program. It is accepted only if the expression itself begins
+        // A program could read a value such as `-rf` as a flag. The value is valid only if the expression itself begins
         // with a dash.
         let bare = text.trim_start_matches(['^', '(', '?', ':']);
         let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
         Ok(Self { text: text.to_owned(), whole, dash })
     }
 
-    /// Whether a whole value matches.
+    /// Returns whether the whole value matches. A value with a zero byte never matches.
     pub(crate) fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
-    /// The requirement that a value does not meet, for messages.
+    /// Describes the requirement that an invalid value does not meet, for messages.
     pub(crate) fn requirement(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
-            true => "it must not begin with a dash".to_owned(),
-            false => format!("it must match {}", self.text),
+            true => "the value must not begin with a dash".to_owned(),
+            false => format!("the value must match `{}`", self.text),
         }
     }
 }

@@ -8,7 +8,7 @@ use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::model::{CONTRACT, CallSpec, CallTable};
 
-/// The largest file, in bytes: 16 MiB. Larger ones are refused unread.
+/// The maximum size of a plugin's file, in bytes. A larger file is rejected without reading it.
 pub(super) const LARGEST: u64 = 16 << 20;
 
 /// A plugin's file as a component, checked against the contract and the call table.
@@ -16,46 +16,46 @@ pub(super) const LARGEST: u64 = 16 << 20;
 pub(crate) struct Artifact {
     /// The SHA-256 digest of the file, with the prefix `sha256:`.
     pub digest: String,
-    /// The component: the file itself, or built from its core module.
+    /// The bytes of the component: those of the file, or built from the file's core module.
     pub component: Vec<u8>,
-    /// The contract that it was built for, with its version, such as `wardroom:plugin@0.1.0`.
+    /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
-    /// Every host call that it imports.
+    /// Every host call that the plugin imports.
     pub calls: Vec<CallSpec>,
 }
 
-/// Why a file is not a plugin.
+/// The reason why a file is not a valid plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArtifactError {
-    /// The file is not WebAssembly, or it is invalid.
-    #[error("not a WebAssembly module or component: {0}")]
+    /// The file is not valid WebAssembly. Holds the reason.
+    #[error("the file is not a WebAssembly module or component: {0}")]
     NotWasm(String),
-    /// The file is a core module that was not built for the contract.
-    #[error("a core module that is no plugin: {0}")]
+    /// The file is a core module that was not built for the contract. Holds the reason.
+    #[error("the core module cannot be converted to a plugin component: {0}")]
     NotEncodable(String),
-    /// It imports functions that no package of this host contains. At most 20 of them are named.
-    #[error("it imports what no plugin can have: {}", .0.join(", "))]
+    /// The plugin imports functions that this host does not provide. Holds at most 20 of them.
+    #[error("it imports functions that this host does not provide: {}", .0.join(", "))]
     Imports(Vec<String>),
-    /// It was built for another version of the contract or of a capability.
-    #[error("it is built for {found}, and this host has {ours}")]
+    /// The plugin was built for another version of the contract or of a capability.
+    #[error("it is built for {found}, but this host has {ours}; rebuild it for this version")]
     Version {
-        /// The package and version that it imports or exports.
+        /// The package and version that the plugin imports or exports.
         found: String,
         /// The package and version of this host.
         ours: &'static str,
     },
-    /// It does not export the interface `commands`.
-    #[error("it does not export wardroom:plugin/commands")]
+    /// The plugin does not export the interface `commands`.
+    #[error("it does not export the interface `wardroom:plugin/commands`")]
     NoCommands,
     /// The file has more than [`LARGEST`] bytes.
-    #[error("it has {0} bytes, and at most {LARGEST} are taken")]
+    #[error("the file has {0} bytes, but the limit is {LARGEST} bytes")]
     TooLarge(u64),
-    /// The file cannot be read.
+    /// The file cannot be read. Holds the path and the reason.
     #[error("{0}")]
     Unreadable(String),
 }
 
-/// The SHA-256 digest of bytes, with the prefix `sha256:`.
+/// Returns the SHA-256 digest of bytes, with the prefix `sha256:`.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
@@ -69,7 +69,7 @@ impl Artifact {
         Self::from_bytes(&read_file(path)?, table)
     }
 
-    /// Checks bytes: a component, or a core module with the contract's types in a custom section.
+    /// Checks the bytes of a component, or of a core module with the contract's types in a custom section.
     ///
     /// # Errors
     /// [`ArtifactError`].
@@ -80,7 +80,7 @@ impl Artifact {
         let component = component(bytes, table)?;
         let decoded = wit_component::decode(&component).map_err(|error| ArtifactError::NotWasm(chain(&error)))?;
         let DecodedWasm::Component(resolve, world) = decoded else {
-            return Err(ArtifactError::NotWasm("it is a WIT package, and no code".to_owned()));
+            return Err(ArtifactError::NotWasm("it is a WIT package and contains no code".to_owned()));
         };
         let (calls, contract) = imports(&resolve, world, table)?;
         let contract = exports(&resolve, world, contract)?;
@@ -102,80 +102,81 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError
     std::fs::read(path).map_err(unreadable)
 }
 
-/// The validated component: the bytes themselves, or built from a core module.
+/// Returns the validated component: the bytes themselves, or the component that is built from a core module.
 fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> {
     if wasmparser::Parser::is_component(bytes) {
         // Validation gives a clearer message than a failed compilation would.
         let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
-        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
+        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))?;
         return Ok(bytes.to_vec());
     }
     if !wasmparser::Parser::is_core_wasm(bytes) {
-        return Err(ArtifactError::NotWasm("it does not begin like one".to_owned()));
+        return Err(ArtifactError::NotWasm("it does not begin with the bytes of a WebAssembly header".to_owned()));
     }
-    wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
-    let outside = outside(bytes, table);
-    if !outside.is_empty() {
-        return Err(ArtifactError::Imports(outside));
+    wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))?;
+    let unknown = unknown_imports(bytes, table);
+    if !unknown.is_empty() {
+        return Err(ArtifactError::Imports(unknown));
     }
     let encode = || ComponentEncoder::default().validate(true).module(bytes)?.encode();
     encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
 }
 
-/// The imports of a core module from unknown packages, such as WASI or a JavaScript host.
-fn outside(bytes: &[u8], table: &CallTable) -> Vec<String> {
-    let mut outside = Vec::new();
+/// Returns the imports of a core module from unknown packages, such as WASI.
+fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
+    let mut unknown = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
         let wasmparser::Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports().flatten() {
             let package = import.module.split_once('/').map_or("", |(package, _)| package);
             if package != name(CONTRACT) && !table.iter().any(|row| name(row.package) == package) {
-                outside.push(shown(&format!("{}.{}", import.module, import.name)));
+                unknown.push(displayable(&format!("{}.{}", import.module, import.name)));
             }
         }
     }
-    outside
+    unknown
 }
 
-/// An error with its causes, in one line. It is cleaned, because it may quote text from the file.
+/// Returns an error with its causes in one line. The text is cleaned, because it may quote the file.
 fn chain(error: &anyhow::Error) -> String {
-    shown(&format!("{error:#}").replace('\n', " "))
+    displayable(&format!("{error:#}").replace('\n', " "))
 }
 
-/// A text from the file in a form that is safe to display: one line, without control characters, at most 300 bytes.
-fn shown(name: &str) -> String {
+/// Returns a text from the file in a form that is safe to display: one line, without control characters, at most 300
+/// bytes.
+fn displayable(text: &str) -> String {
     const LONGEST: usize = 300;
-    let mut name = crate::base::clean(name);
-    name.truncate(name.floor_char_boundary(LONGEST));
-    name
+    let mut text = crate::base::clean(text);
+    text.truncate(text.floor_char_boundary(LONGEST));
+    text
 }
 
-/// Every host call that a component imports, and the contract's version if it imports the contract.
+/// Returns every host call that a component imports, and the contract with its version if the component imports it.
 fn imports(
     resolve: &Resolve,
     world: WorldId,
     table: &CallTable,
 ) -> Result<(Vec<CallSpec>, Option<String>), ArtifactError> {
-    let (mut calls, mut outside, mut version) = (Vec::new(), Vec::new(), None);
+    let (mut calls, mut unknown, mut version) = (Vec::new(), Vec::new(), None);
     for (key, item) in &resolve.worlds[world].imports {
         // 1. The import must be an interface with a package.
         let import = resolve.name_world_key(key);
         let WorldItem::Interface { id, .. } = item else {
-            outside.push(shown(&import));
+            unknown.push(displayable(&import));
             continue;
         };
         let Some((interface, package)) = named(resolve, *id) else {
-            outside.push(shown(&import));
+            unknown.push(displayable(&import));
             continue;
         };
-        // 2. The package must be known, with the same version. The contract counts as known even without rows, because
-        //    an interface that has only types has none.
+        // 2. The package must be known in the same version. The contract is known even if no row names it, because an
+        //    interface that has only types has no rows.
         let known = |package: &str| package == CONTRACT || table.iter().any(|row| row.package == package);
         if !known(&package) {
             let ours = table.iter().map(|row| row.package).find(|ours| name(ours) == name(&package));
             match ours.or((name(CONTRACT) == name(&package)).then_some(CONTRACT)) {
-                Some(ours) => return Err(ArtifactError::Version { found: shown(&package), ours }),
-                None => outside.push(shown(&import)),
+                Some(ours) => return Err(ArtifactError::Version { found: displayable(&package), ours }),
+                None => unknown.push(displayable(&import)),
             }
             continue;
         }
@@ -183,7 +184,7 @@ fn imports(
         for function in resolve.interfaces[*id].functions.keys() {
             match table.get(&format!("{interface}.{function}")).filter(|row| row.package == package) {
                 Some(row) => calls.push(*row),
-                None => outside.push(shown(&format!("{import}.{function}"))),
+                None => unknown.push(displayable(&format!("{import}.{function}"))),
             }
         }
         if package == CONTRACT {
@@ -191,11 +192,11 @@ fn imports(
         }
     }
     // 4. Unknown imports are an error. The message names at most 20.
-    outside.truncate(20);
-    if outside.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(outside)) }
+    unknown.truncate(20);
+    if unknown.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(unknown)) }
 }
 
-/// Checks that the component exports `commands` of this contract. Returns the contract's version.
+/// Checks that the component exports the interface `commands` of this contract. Returns the contract with its version.
 fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
@@ -204,7 +205,7 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
                 return Ok(contract.unwrap_or(found));
             }
             Some((interface, found)) if interface == "commands" && name(&found) == name(CONTRACT) => {
-                return Err(ArtifactError::Version { found: shown(&found), ours: CONTRACT });
+                return Err(ArtifactError::Version { found: displayable(&found), ours: CONTRACT });
             }
             _ => {}
         }
@@ -212,7 +213,7 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
     Err(ArtifactError::NoCommands)
 }
 
-/// The name of an interface, and its package with the version. `None` for an interface without a package.
+/// Returns the name of an interface, and its package with the version; `None` for an interface without a package.
 fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     let interface = &resolve.interfaces[id];
     let package = &resolve.packages[interface.package?].name;
@@ -221,7 +222,7 @@ fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     Some((interface.name.clone().unwrap_or_default(), package))
 }
 
-/// A package's name without its version.
+/// Returns the name of a package without its version.
 fn name(package: &str) -> &str {
     package.split_once('@').map_or(package, |(name, _)| name)
 }

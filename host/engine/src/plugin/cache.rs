@@ -15,27 +15,32 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// The cache. Without a folder every plugin is compiled at each start.
+/// The cache of compiled plugins. Without a folder, the host compiles every plugin at each start.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Opens the cache and creates its folder with mode 0700. A folder that other users own or can write is not used; a
-    /// warning is logged.
+    /// Opens the cache and creates its folder with mode 0700. If another user owns the folder or can write to it, logs
+    /// a warning and caches nothing.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
             Err(reason) => {
-                tracing::warn!(folder = %folder.display(), reason, "the cache folder is not usable; plugins are compiled at every start");
+                tracing::warn!(
+                    folder = %folder.display(),
+                    reason,
+                    "the cache folder cannot be used; the host compiles all plugins at every start; set a folder that \
+                     belongs to the host's user and has mode 0700"
+                );
                 false
             }
         });
         Self { folder: usable }
     }
 
-    /// The path of the file for an engine and a plugin's digest. `None` without a folder.
+    /// Returns the path of the cache file for an engine and a plugin's digest, or `None` without a folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
         let mut hasher = Sha256::new();
         let mut compatibility = HashBytes(Vec::new());
@@ -45,37 +50,42 @@ impl Cache {
         Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hasher.finalize()))))
     }
 
-    /// The cached compiled component of a plugin. A file that cannot be loaded is deleted.
+    /// Returns the compiled component of a plugin from the cache. Deletes a file that cannot be loaded.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {
             Ok(component) => Some(component),
             Err(error) => {
-                tracing::warn!(file = %file.display(), error = format!("{error:#}"), "a cached compiled plugin cannot be loaded; compiling it again");
+                tracing::warn!(
+                    file = %file.display(),
+                    error = format!("{error:#}"),
+                    "a compiled plugin in the cache could not be loaded; the host compiles the plugin again"
+                );
                 let _ = fs::remove_file(&file);
                 None
             }
         }
     }
 
-    /// Compiles a component and caches the code.
+    /// Compiles a component and stores the code in the cache.
     pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
         let compiled = Component::new(engine, component)?;
         if let Some(file) = self.file(engine, digest, CODE) {
-            keep(&file, &compiled.serialize()?);
+            write_atomically(&file, &compiled.serialize()?);
         }
         Ok(compiled)
     }
 
-    /// The cached JSON file with this ending that belongs to the compiled code. `None` if it is missing or invalid.
-    pub(crate) fn note<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
+    /// Reads the JSON file with this ending that belongs to the compiled code. Returns `None` if it is missing or
+    /// invalid.
+    pub(crate) fn metadata<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.file(engine, digest, ending)?).ok()?).ok()
     }
 
-    /// Caches a JSON file that belongs to the compiled code.
-    pub(crate) fn keep_note(&self, engine: &Engine, digest: &str, ending: &str, note: &impl Serialize) {
-        if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(note)) {
-            keep(&file, &bytes);
+    /// Stores a JSON file that belongs to the compiled code.
+    pub(crate) fn store_metadata(&self, engine: &Engine, digest: &str, ending: &str, metadata: &impl Serialize) {
+        if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(metadata)) {
+            write_atomically(&file, &bytes);
         }
     }
 }
@@ -95,43 +105,48 @@ impl Hasher for HashBytes {
 
 #[expect(
     unsafe_code,
-    reason = "compiled code is trusted: this process's user alone can write the folder, and only this module does"
+    reason = "compiled code is trusted: only this process's user can write to the folder, and only this module does"
 )]
 fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: `Cache::new` accepts only a folder that belongs to this user and that no other user can write. Every file
-    // in it was written by `keep` with bytes that wasmtime serialized.
+    // SAFETY: `Cache::new` accepts only a folder that belongs to this user and to which no other user can write. Every
+    // code file in the folder was written by `write_atomically` with bytes that wasmtime serialized.
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-/// Writes a temporary file and renames it, so that a reader never sees a partial file. A failure is only logged.
-fn keep(file: &Path, bytes: &[u8]) {
-    let passing = file.with_extension(format!("{}.tmp", std::process::id()));
+/// Writes a temporary file and renames it, so that the cache never contains a partial file. Logs an error instead of
+/// returning it.
+fn write_atomically(file: &Path, bytes: &[u8]) {
+    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
-        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&passing)?;
+        let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         out.write_all(bytes)?;
-        // Sync before the rename: otherwise a power failure could leave a partial file under the final name.
+        // Sync before the rename. Without it, a power failure could leave a partial file under the final name.
         out.sync_all()?;
-        fs::rename(&passing, file)
+        fs::rename(&temporary, file)
     };
     if let Err(error) = write() {
-        let _ = fs::remove_file(&passing);
-        tracing::warn!(file = %file.display(), %error, "a compiled plugin cannot be cached");
+        let _ = fs::remove_file(&temporary);
+        tracing::warn!(
+            file = %file.display(),
+            %error,
+            "a compiled plugin could not be written to the cache; the host compiles the plugin again at the next start"
+        );
     }
 }
 
-/// Creates the folder and checks that it belongs to this user and that no other user can write it.
+/// Creates the folder. Checks that it belongs to this user and that no other user can write to it.
 fn prepare(folder: &Path) -> Result<(), String> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| error.to_string())?;
-    let about = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
-    if !about.is_dir() {
-        return Err("it is no folder".to_owned());
+    let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.map_err(|error| error.to_string())?;
+    let metadata = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
+    if !metadata.is_dir() {
+        return Err("it is not a folder".to_owned());
     }
-    if about.uid() != rustix::process::geteuid().as_raw() {
-        return Err("it belongs to somebody else".to_owned());
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err("it belongs to another user".to_owned());
     }
-    if about.mode() & 0o022 != 0 {
-        return Err("others can write it".to_owned());
+    if metadata.mode() & 0o022 != 0 {
+        return Err("other users can write to it".to_owned());
     }
     Ok(())
 }

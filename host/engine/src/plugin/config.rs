@@ -13,16 +13,16 @@ use crate::{
 pub(crate) struct PluginConfig {
     /// The plugin's name: the `NAME` of the table.
     pub name: String,
-    /// The table's file and line, for messages.
+    /// The file and line of the table, for messages.
     pub at: At,
-    /// The path of its WebAssembly file.
+    /// The path of the plugin's WebAssembly file.
     pub module: PathBuf,
-    /// Its `allow` rules.
+    /// The plugin's `allow` rules.
     pub grants: Arc<Grants>,
     /// The limits of one invocation.
     pub limits: Limits,
-    /// The names of its settings and their values, not yet checked against the plugin's description.
+    /// The names and values of the plugin's settings, not yet checked against its description.
     pub settings: Vec<(Located<String>, Vec<Located<String>>)>,
-    /// The file and line of the settings, for messages about a missing one.
+    /// The file and line of the settings, for messages about a missing setting.
     pub settings_at: At,
 }

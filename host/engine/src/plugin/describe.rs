@@ -1,4 +1,4 @@
-//! Runs a plugin's `describe`, once per digest and with every import as a trap, and checks the description.
+//! Runs a plugin's `describe`, during which every import traps, and checks the description.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -28,28 +28,31 @@ pub(crate) struct Description {
 /// A setting that a plugin describes.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
-    /// The key in `plugins.toml`.
+    /// The key of the setting in `plugins.toml`.
     pub name: String,
     /// A description in one line, for the operator.
     pub summary: String,
-    /// Whether the plugin does not load without it.
+    /// Whether the plugin loads only if the setting has a value.
     pub required: bool,
-    /// The pattern of its values. `None` allows any value.
+    /// The pattern of valid values; `None` if every value is valid.
     pub pattern: Option<ValuePattern>,
-    /// Whether it allows several values.
+    /// Whether the setting can have several values.
     pub many: bool,
 }
 
-/// The most commands of one plugin.
+/// The maximum number of commands of one plugin.
 const MOST_COMMANDS: usize = 64;
-/// The most settings of one plugin.
+/// The maximum number of settings of one plugin.
 const MOST_SETTINGS: usize = 64;
 
-/// Runs `describe` in its own sandbox, with the limits [`Limits::DESCRIBE`]. The error is one line.
+/// Runs `describe` in its own sandbox, with the limits [`Limits::DESCRIBE`].
+///
+/// # Errors
+/// The reason in one line.
 pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
     let limits = Limits::DESCRIBE;
     let mut linker: Linker<Meter> = Linker::new(runtime.engine());
-    // A host call during `describe` traps, and the description fails.
+    // A host call during `describe` traps, so `describe` fails.
     linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
     let mut store = Store::new(runtime.engine(), Meter::new(limits));
     store.limiter(|meter| meter);
@@ -61,16 +64,18 @@ pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> R
     };
     match tokio::time::timeout(limits.wall, described).await {
         Err(_) => Err(format!("`describe` did not end within {} s", limits.wall.as_secs())),
-        Ok(Err(error)) => Err(format!("`describe` failed: {}", crate::plugin::run::why(&error))),
-        Ok(Ok(description)) if size(&description) > limits.bytes_out => Err("`describe` says too much".to_owned()),
+        Ok(Err(error)) => Err(format!("`describe` failed: {}", crate::plugin::run::error_line(&error))),
+        Ok(Ok(description)) if size(&description) > limits.bytes_out => {
+            Err(format!("`describe` returned more than {} bytes", limits.bytes_out))
+        }
         Ok(Ok(description)) => Ok(description),
     }
 }
 
-/// The description of a file's plugin, without a configuration. The review of a file uses it.
+/// Returns the description of a plugin's file without a configuration, for `wardroom plugin inspect`.
 ///
 /// # Errors
-/// One line: it cannot be compiled, `describe` fails, or the description is invalid.
+/// The reason in one line: the plugin cannot be compiled, `describe` fails, or the description is invalid.
 pub(crate) async fn describe_file(
     runtime: &Runtime,
     artifact: &super::artifact::Artifact,
@@ -80,7 +85,10 @@ pub(crate) async fn describe_file(
     check(&"plugin".into(), call_describe(runtime, &component).await?)
 }
 
-/// Checks a description and converts it into the host's types. The error is one line.
+/// Checks a description and converts it into the host's types.
+///
+/// # Errors
+/// The first problem in one line.
 pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
     if description.commands.is_empty() {
         return Err("it has no command".to_owned());
@@ -94,16 +102,19 @@ pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Re
         let spec = spec(plugin, command).map_err(|error| error.to_string())?;
         for word in std::iter::once(&spec.name).chain(&spec.aliases) {
             if !words.insert(word.clone()) {
-                return Err(format!("it describes `{word}` twice"));
+                return Err(format!("it describes the command or alias `{word}` twice"));
             }
         }
         specs.push(Arc::new(spec));
     }
-    // A command of two words needs the first one as a command or alias of the same plugin. So no plugin can add a
-    // subcommand to another plugin's command.
+    // The first word of a command with two words must be a command or alias of the same plugin. This prevents a
+    // plugin from adding a subcommand to another plugin's command.
     let foreign = |word: &&String| word.split_once(' ').is_some_and(|(first, _)| !words.contains(first));
     if let Some(word) = words.iter().find(foreign) {
-        return Err(format!("it describes `{word}`, and no command `{}`", word.split(' ').next().unwrap_or_default()));
+        return Err(format!(
+            "it describes the command `{word}`, but no command `{}`",
+            word.split(' ').next().unwrap_or_default()
+        ));
     }
     let settings = description.settings.into_iter().map(setting).collect::<Result<_, _>>()?;
     Ok(Description { commands: specs, settings })
@@ -147,12 +158,16 @@ fn spec(plugin: &Arc<str>, command: commands::Command) -> Result<Spec, crate::co
 fn setting(setting: commands::Setting) -> Result<Setting, String> {
     let name = crate::base::clean(&setting.name);
     if Regex::new("^[a-z][a-z0-9-]{0,31}$").is_ok_and(|shape| !shape.is_match(&setting.name)) {
-        return Err(format!("`{name}` is no name for a setting"));
+        return Err(format!(
+            "the setting `{name}` has an invalid name: begin with a lower case letter, and use at most 32 lower case \
+             letters, digits and dashes"
+        ));
     }
     let pattern = match setting.pattern.as_str() {
         "" => None,
         text => Some(
-            ValuePattern::new(text).map_err(|reason| format!("the setting `{name}` has a broken pattern: {reason}"))?,
+            ValuePattern::new(text)
+                .map_err(|reason| format!("the setting `{name}` has an invalid pattern: {reason}"))?,
         ),
     };
     Ok(Setting {

@@ -10,14 +10,15 @@ use crate::model::CallTable;
 
 /// The data of a guest's wasmtime store.
 pub(crate) trait GuestData: Sized + Send + 'static {
-    /// Why the host ends a guest that made no error. A host call returns it as its error.
+    /// The reason for which the host stops a guest that made no error, such as a wait of its job. A host call returns
+    /// it as its error.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
-    /// The counters and limits of the guest.
+    /// Returns the counters and limits of the guest.
     fn meter(&mut self) -> &mut Meter;
 }
 
-/// Defines the function of one call in a linker, by the call's name, and no other function.
+/// Defines the function of one host call in a linker, by the name of the call.
 type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
 
 /// The functions that plugins can import.
@@ -33,7 +34,7 @@ impl<D> Clone for HostFunctions<D> {
 }
 
 impl<D> HostFunctions<D> {
-    /// The functions of a call table.
+    /// Creates the functions of a call table. `register` defines the function of one host call, by its name.
     pub(crate) fn new(
         table: CallTable,
         register: impl Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync + 'static,
@@ -45,7 +46,7 @@ impl<D> HostFunctions<D> {
         &self.table
     }
 
-    /// Defines one function in a linker.
+    /// Defines the function of one host call in a linker.
     pub(crate) fn register(&self, call: &str, linker: &mut Linker<D>) -> wasmtime::Result<()> {
         (self.register)(call, linker)
     }

@@ -20,20 +20,20 @@ pub(crate) enum LimitReached {
     #[error("it did not end within {} s", .0.as_secs())]
     Wall(Duration),
     /// The number of host calls.
-    #[error("it made more than {0} calls")]
+    #[error("it made more than {0} host calls")]
     Calls(u32),
-    /// Bytes that the guest passed to the host, in arguments and its reply.
-    #[error("it handed over more than {0} bytes")]
+    /// Bytes that the guest passed to the host, in the arguments of host calls and in its reply.
+    #[error("it passed more than {0} bytes to the host")]
     BytesOut(usize),
-    /// Bytes that the guest received in answers.
-    #[error("it asked for more than {0} bytes")]
+    /// Bytes that host calls returned to the guest.
+    #[error("its host calls returned more than {0} bytes")]
     BytesIn(usize),
-    /// The guest's stack. The depth of its calls is limited by the stack's size.
-    #[error("it called itself too deeply")]
+    /// The size of the guest's stack, which limits the depth of its function calls.
+    #[error("its function calls are nested too deeply")]
     Stack,
 }
 
-/// Counts the resources that one invocation uses, and ends it at a limit.
+/// The resources that one invocation has used, and their limits.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limits: Limits,
@@ -53,7 +53,7 @@ impl Meter {
         &self.limits
     }
 
-    /// The number of host calls so far, the current one included.
+    /// Returns the number of host calls so far, including the current one.
     pub(crate) fn calls(&self) -> u32 {
         self.calls
     }
@@ -70,14 +70,14 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect. Returns false if the limit `acts` is reached; the guest is not ended.
+    /// Counts an effect. Returns `false` at the limit `acts`; the call is then denied, and the guest continues.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);
         allowed
     }
 
-    /// Counts the bytes of an answer.
+    /// Counts the bytes that a host call returns to the guest.
     ///
     /// # Errors
     /// [`LimitReached::BytesIn`].
@@ -104,7 +104,7 @@ impl Meter {
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Wasmtime calls this for each memory separately. The limit is for their sum.
+        // Wasmtime calls this function for each memory separately. The limit applies to the sum of all memories.
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.limits.memory {
             return Err(LimitReached::Memory(self.limits.memory >> 20).into());
@@ -133,11 +133,11 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// The most elements of one table.
+/// The maximum number of elements of one table.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
-/// The most core instances of one component.
+/// The maximum number of core instances of one component.
 pub(crate) const MOST_INSTANCES: usize = 8;
-/// The most tables of one component.
+/// The maximum number of tables of one component.
 pub(crate) const MOST_TABLES: usize = 4;
-/// The most memories of one component.
+/// The maximum number of memories of one component.
 pub(crate) const MOST_MEMORIES: usize = 2;

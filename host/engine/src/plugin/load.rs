@@ -1,10 +1,9 @@
-//! Loads plugins: checks, compiles, describes and links them. A plugin that fails to load does not affect the others.
+//! Loads plugins: checks, compiles, describes and links each of them. A plugin that does not load does not affect the
+//! others.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
 
@@ -28,53 +27,53 @@ use crate::{
 
 /// A plugin that is ready to run.
 pub(crate) struct LoadedPlugin<D: GuestData> {
-    /// Its name in the configuration.
+    /// The plugin's name in the configuration.
     pub name: Arc<str>,
-    /// The digest of its file, `sha256:...`.
+    /// The digest of the plugin's file, `sha256:…`.
     pub digest: String,
-    /// The contract that it was built for, with its version.
+    /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
-    /// Every host call that it imports.
+    /// Every host call that the plugin imports.
     pub calls: Vec<CallSpec>,
-    /// Its commands and settings.
     pub description: Description,
-    /// Its `allow` rules.
+    /// The plugin's `allow` rules.
     pub grants: Arc<Grants>,
     /// The limits of one invocation.
     pub limits: Limits,
-    /// Names and values of its settings, in the order of its description. A name with several values is repeated.
+    /// The names and values of the settings, in the order of the description. A setting with several values is
+    /// repeated.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
-    /// The metric that counts its calls and their decisions.
+    /// The metric that counts the plugin's host calls and their decisions.
     pub(crate) counted: Calls,
     // The file's bytes, until they are copied to the store for open jobs.
     pub(crate) bytes: Mutex<Option<Vec<u8>>>,
-    // Keeps the clock thread alive. Without its ticks the limit on processor time has no effect.
+    // Keeps the clock thread alive. Without the clock's ticks, the limit on processor time has no effect.
     pub(crate) _runtime: Runtime,
 }
 
 /// A plugin that did not load.
 #[derive(Debug)]
 pub(crate) struct NotLoaded {
-    /// Its name in the configuration.
+    /// The plugin's name in the configuration.
     pub name: String,
-    /// The file and line of its table.
+    /// The file and line of the plugin's table.
     pub at: At,
-    /// The reason.
     pub error: LoadError,
-    /// Its commands, from its description or else from the lock. Empty if neither is available.
+    /// The plugin's commands, from its description or else from `plugins.lock`; empty if neither is available.
     pub commands: Vec<String>,
 }
 
-/// Why a plugin does not load.
+/// The error of loading a plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// Its file is not a plugin.
+    /// The file is not a valid plugin.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
-    /// The lock contains another digest.
+    /// `plugins.lock` contains another digest.
     #[error(
-        "its bytes are not those that plugins.lock names ({found}, locked {locked}); if the change was reviewed: wardroom plugin lock"
+        "its file has changed: the digest is {found}, but plugins.lock has {locked}; review the change, then run \
+         `wardroom plugin lock`"
     )]
     Lock {
         /// The digest of the file.
@@ -82,38 +81,38 @@ pub(crate) enum LoadError {
         /// The digest in the lock.
         locked: String,
     },
-    /// It is not in the lock.
-    #[error("plugins.lock does not name it; if it was reviewed: wardroom plugin lock")]
+    /// `plugins.lock` has no entry for the plugin.
+    #[error("plugins.lock has no entry for it; review the plugin, then run `wardroom plugin lock`")]
     NotLocked,
-    /// It cannot be compiled or linked.
+    /// The component cannot be compiled or linked.
     #[error("it cannot be compiled: {0}")]
     Compile(String),
-    /// `describe` failed, or its description is invalid.
+    /// `describe` failed, or the description is invalid.
     #[error("{0}")]
     Describe(String),
-    /// It imports calls that no rule names.
-    #[error("it can call {}, and no rule names that", .calls.join(", "))]
+    /// The plugin imports host calls that no `allow` rule names.
+    #[error("it imports host calls that no `allow` rule names: {}", .calls.join(", "))]
     NotGranted {
         /// The names of the calls.
         calls: Vec<String>,
         /// The `allow` rules to add, as TOML.
         add: String,
     },
-    /// Its settings do not match its description. Each problem has its position in the file.
+    /// The configured settings do not match the description. Each problem has its position in the file.
     #[error("{}", .0.iter().map(|(at, message)| format!("{at}: {message}")).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(At, String)>),
-    /// Another plugin has one of its commands.
-    #[error("it has the command `{word}`, which {owner} has already")]
+    /// The host or another plugin already has one of the commands.
+    #[error("its command `{word}` is already a command of {owner}")]
     CommandTaken {
         /// The command or alias.
         word: String,
-        /// The plugin or host that has it, for the message.
+        /// The owner of the command in the message: `the host` or `plugin deploy`.
         owner: String,
     },
 }
 
 impl LoadError {
-    /// The configuration lines that fix the error, if any do.
+    /// Returns the configuration lines that fix the error when they are added, if there are any.
     pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),
@@ -122,22 +121,21 @@ impl LoadError {
     }
 }
 
-/// A file in the cache with the facts about a compiled plugin. With it, the plugin loads without parsing and
-/// `describe`.
+/// The file that the cache stores with the code of a compiled plugin. With this file, the plugin loads without parsing
+/// its component and without running `describe`.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Note {
+pub(crate) struct CachedMetadata {
     format: u32,
     pub(crate) contract: String,
     calls: Vec<String>,
     pub(crate) description: commands::Description,
 }
 
-/// The ending of the note's file name.
-const NOTE: &str = "plugin.json";
-/// The format of the note. Increase it with every incompatible change of [`Note`].
-const NOTE_FORMAT: u32 = 1;
+/// The ending of the file name of [`CachedMetadata`].
+const METADATA_ENDING: &str = "plugin.json";
+/// The format version of [`CachedMetadata`]. Increase it with every incompatible change of the type.
+const METADATA_FORMAT: u32 = 1;
 
-/// Loads plugins.
 pub(crate) struct Loader<D: GuestData> {
     runtime: Runtime,
     cache: Cache,
@@ -151,12 +149,12 @@ impl<D: GuestData> Clone for Loader<D> {
 }
 
 impl<D: GuestData> Loader<D> {
-    /// `cache` is the folder for compiled code. With `None` nothing is cached.
+    /// Creates a loader. `cache` is the folder for compiled code; with `None`, the loader caches nothing.
     pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
         Self { runtime, cache: Cache::new(cache), functions }
     }
 
-    /// The wasmtime engine that runs the plugins, and its clock.
+    /// Returns the wasmtime engine that runs the plugins, and its clock.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
@@ -164,7 +162,7 @@ impl<D: GuestData> Loader<D> {
     /// Loads one plugin and adds its commands to the table.
     ///
     /// # Errors
-    /// The plugin does not load. The command table is then unchanged.
+    /// [`NotLoaded`]. The command table is then unchanged.
     pub(crate) async fn load(
         &self,
         config: &PluginConfig,
@@ -194,15 +192,15 @@ impl<D: GuestData> Loader<D> {
         }
     }
 
-    /// Loads one plugin without its commands. Sets `commands` as soon as the description is known, for messages about a
-    /// plugin that does not load.
+    /// Loads one plugin, but does not add its commands to the command table. Sets `commands` after the check of the
+    /// description, so that they are available if a later step fails.
     async fn prepare(
         &self,
         config: &PluginConfig,
         lock: Option<&Lock>,
         commands: &mut Vec<String>,
     ) -> Result<LoadedPlugin<D>, LoadError> {
-        // 1. The file's digest must be the one in the lock, if there is a lock.
+        // 1. If there is a `plugins.lock`, it must contain the file's digest.
         let bytes = read_file(&config.module)?;
         let digest = digest(&bytes);
         if let Some(lock) = lock {
@@ -214,13 +212,13 @@ impl<D: GuestData> Loader<D> {
                 Some(_) => {}
             }
         }
-        // 2. Compile it, and check its description.
-        let (component, note, calls) = self.compile_or_cached(&bytes, &digest).await?;
+        // 2. Compile the component, and check its description.
+        let (component, metadata, calls) = self.compile_or_cached(&bytes, &digest).await?;
         let name: Arc<str> = config.name.as_str().into();
-        let description = describe::check(&name, note.description).map_err(LoadError::Describe)?;
+        let description = describe::check(&name, metadata.description).map_err(LoadError::Describe)?;
         *commands = description.commands.iter().map(|spec| spec.name.clone()).collect();
-        // 3. Every import that needs a rule must have one, and the settings must match the description.
-        granted(&config.name, &config.grants, &calls)?;
+        // 3. Check that a rule names every import that needs one, and that the settings match the description.
+        check_grants(&config.name, &config.grants, &calls)?;
         let settings = settings(config, &description)?;
         // 4. Link the imported functions and no others.
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
@@ -233,7 +231,7 @@ impl<D: GuestData> Loader<D> {
             counted: Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             digest,
-            contract: note.contract,
+            contract: metadata.contract,
             calls,
             description,
             grants: config.grants.clone(),
@@ -245,25 +243,25 @@ impl<D: GuestData> Loader<D> {
         })
     }
 
-    /// The compiled component, its note and its imports: from the cache if it contains them, else from a new
-    /// compilation.
+    /// Returns the compiled component, its metadata and the host calls that it imports. Takes them from the cache, or
+    /// compiles the component and caches them.
     pub(crate) async fn compile_or_cached(
         &self,
         bytes: &[u8],
         digest: &str,
-    ) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
+    ) -> Result<(Component, CachedMetadata, Vec<CallSpec>), LoadError> {
         let engine = self.runtime.engine();
-        if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
-            && note.format == NOTE_FORMAT
+        if let Some(metadata) = self.cache.metadata::<CachedMetadata>(engine, digest, METADATA_ENDING)
+            && metadata.format == METADATA_FORMAT
             && let Some(calls) =
-                note.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
+                metadata.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
             && let Some(component) = self.cache.compiled(engine, digest)
         {
-            return Ok((component, note, calls));
+            return Ok((component, metadata, calls));
         }
         let (bytes, cache, runtime, name) =
             (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
-        // Compilation runs on its own thread, because it would block the guests of this one.
+        // Compilation runs on a blocking thread, because it would block the guests on a thread of the runtime.
         let table = self.functions.table().clone();
         let compiled = tokio::task::spawn_blocking(move || {
             let artifact = Artifact::from_bytes(&bytes, &table)?;
@@ -275,19 +273,19 @@ impl<D: GuestData> Loader<D> {
         let (artifact, component) = compiled.await.map_err(|error| LoadError::Compile(error.to_string()))??;
         let description = describe::call_describe(&self.runtime, &component).await.map_err(LoadError::Describe)?;
         let calls = artifact.calls.iter().map(|row| row.name.to_owned()).collect();
-        let note = Note { format: NOTE_FORMAT, contract: artifact.contract, calls, description };
-        self.cache.keep_note(engine, digest, NOTE, &note);
-        Ok((component, note, artifact.calls))
+        let metadata = CachedMetadata { format: METADATA_FORMAT, contract: artifact.contract, calls, description };
+        self.cache.store_metadata(engine, digest, METADATA_ENDING, &metadata);
+        Ok((component, metadata, artifact.calls))
     }
 }
 
 impl<D: GuestData> LoadedPlugin<D> {
-    /// Takes the file's bytes. `None` after the first call.
+    /// Takes the bytes of the plugin's file. Returns `None` after the first call.
     pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.bytes.lock().take()
     }
 
-    /// Its entry for `plugins.lock`.
+    /// Returns the plugin's entry for `plugins.lock`.
     pub(crate) fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
@@ -297,11 +295,11 @@ impl<D: GuestData> LoadedPlugin<D> {
     }
 }
 
-/// Checks that every imported call that needs a rule is named by one.
+/// Checks that an `allow` rule names every imported host call that needs one.
 ///
 /// # Errors
 /// [`LoadError::NotGranted`], with the rules to add.
-fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), LoadError> {
+fn check_grants(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), LoadError> {
     let unnamed = |row: &&CallSpec| row.kind.needs_rule() && grants.naming(row.name).next().is_none();
     let missing: Vec<&CallSpec> = calls.iter().filter(unnamed).collect();
     if missing.is_empty() {
@@ -311,14 +309,15 @@ fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), Load
         let names: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.name)).collect();
         format!("[[plugin.{plugin}.allow]]\ncall = [{}]{limit}", names.join(", "))
     };
-    // The suggested rule for an effect has a limit. Without one it would also allow every future target.
+    // The suggested rule for an effect has an environment or a role, because it would otherwise allow every future
+    // target.
     let (acts, others): (Vec<_>, Vec<_>) = missing.iter().partition(|row| row.kind == CallKind::Acts);
     let mut rules = Vec::new();
     if !others.is_empty() {
         rules.push(rule(&others, ""));
     }
-    // If the attributes come from the command, the environment is optional. A limit on it would refuse commands without
-    // one, so the rule is limited by role.
+    // The environment is optional for calls that take their attributes from the command. A rule with `environment`
+    // would deny commands without an environment, so the suggested rule has `role` instead.
     let (placed, typed): (Vec<_>, Vec<_>) =
         acts.into_iter().partition(|row| row.environment == crate::model::EnvironmentFrom::Target);
     if !placed.is_empty() {
@@ -330,18 +329,18 @@ fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), Load
     Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name.to_owned()).collect(), add: rules.join("\n") })
 }
 
-/// The settings as the guest receives them, in the order of its description.
+/// Checks the configured settings. Returns them as the guest receives them, in the order of the description.
 ///
 /// # Errors
 /// [`LoadError::Settings`], with all problems.
 fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(String, String)]>, LoadError> {
     // 1. Unknown settings.
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for (name, _) in &config.settings {
         if !description.settings.iter().any(|setting| setting.name == name.value) {
             let meant = nearest(&name.value, description.settings.iter().map(|setting| setting.name.as_str()));
             let meant = meant.map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
-            wrong.push((name.at.clone(), format!("the plugin has no setting `{}`{meant}", name.value)));
+            problems.push((name.at.clone(), format!("the plugin has no setting `{}`{meant}", name.value)));
         }
     }
     // 2. Missing settings, too many values, and values that do not match the pattern.
@@ -349,7 +348,7 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
     for setting in &description.settings {
         let Some((name, values)) = config.settings.iter().find(|(name, _)| name.value == setting.name) else {
             if setting.required {
-                wrong.push((
+                problems.push((
                     config.settings_at.clone(),
                     format!("the plugin needs the setting `{}`: {}", setting.name, setting.summary),
                 ));
@@ -357,15 +356,18 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
             continue;
         };
         if values.len() > 1 && !setting.many {
-            wrong.push((name.at.clone(), format!("`{}` takes one value", setting.name)));
+            problems.push((
+                name.at.clone(),
+                format!("the setting `{}` takes one value, but {} are configured", setting.name, values.len()),
+            ));
         }
         for value in values {
             match &setting.pattern {
                 Some(pattern) if !pattern.matches(&value.value) => {
-                    wrong.push((
+                    problems.push((
                         value.at.clone(),
                         format!(
-                            "`{}` does not fit `{}`: {}",
+                            "`{}` is not a valid value of the setting `{}`: {}",
                             value.value,
                             setting.name,
                             pattern.requirement(&value.value)
@@ -376,5 +378,5 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
             }
         }
     }
-    if wrong.is_empty() { Ok(settings.into()) } else { Err(LoadError::Settings(wrong)) }
+    if problems.is_empty() { Ok(settings.into()) } else { Err(LoadError::Settings(problems)) }
 }

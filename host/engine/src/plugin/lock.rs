@@ -1,5 +1,5 @@
-//! `plugins.lock`: the digest, commands and calls of each plugin at its last review. The file is committed, and its
-//! diff shows a reviewer what changed.
+//! `plugins.lock`: the digest, commands and calls of each plugin at its last review. Operators commit the file, and its
+//! diff shows each change to a reviewer.
 
 use std::{
     collections::BTreeMap,
@@ -10,34 +10,37 @@ use std::{
 
 use crate::base::{Key, Problem, Problems, Table, TableKeys, parse};
 
-/// The file's name. It is in the folder of `plugins.toml`.
+/// The name of the lock file, which is in the folder of `plugins.toml`.
 pub(super) const FILE: &str = "plugins.lock";
 
-/// The keys at the top level of the file.
-static LOCK_KEYS: TableKeys =
-    TableKeys { path: "", about: "The lock.", keys: &[Key::tables("plugin", &LOCKED_KEYS, "The plugins.")] };
+/// The keys at the top level of the lock file.
+static LOCK_KEYS: TableKeys = TableKeys {
+    path: "",
+    about: "The lock file.",
+    keys: &[Key::tables("plugin", &LOCKED_KEYS, "The locked plugins.")],
+};
 
 static LOCKED_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME",
-    about: "A plugin.",
+    about: "A locked plugin.",
     keys: &[
-        Key::string("digest", "The digest of its bytes.").required(),
-        Key::string("contract", "The version of the contract."),
-        Key::strings("commands", "Its commands."),
-        Key::strings("calls", "Every function that it can call."),
+        Key::string("digest", "The digest of the plugin's file.").required(),
+        Key::string("contract", "The contract with its version."),
+        Key::strings("commands", "The plugin's commands."),
+        Key::strings("calls", "Every host call that the plugin imports."),
     ],
 };
 
-/// The entry of one plugin.
+/// The entry of one plugin in `plugins.lock`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locked {
-    /// The digest of its file, `sha256:...`. A plugin with another digest does not load.
+    /// The digest of the plugin's file, `sha256:…`. A file with another digest does not load.
     pub digest: String,
-    /// The contract that it was built for, with its version.
+    /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
-    /// Its commands, sorted.
+    /// The plugin's commands, sorted.
     pub commands: Vec<String>,
-    /// Every host call that it imports, sorted.
+    /// Every host call that the plugin imports, sorted.
     pub calls: Vec<String>,
 }
 
@@ -50,12 +53,12 @@ impl Lock {
     pub const MISSING: &str =
         "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";
 
-    /// The path of the lock file that belongs to a configuration file.
+    /// Returns the path of the lock file that belongs to a configuration file.
     pub fn path(config: &Path) -> PathBuf {
         config.with_file_name(FILE)
     }
 
-    /// Reads a lock file. `None` if it does not exist.
+    /// Reads a lock file. Returns `None` if the file does not exist.
     ///
     /// # Errors
     /// All problems of the file.
@@ -66,7 +69,7 @@ impl Lock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 let at = crate::base::At { file: path.display().to_string().into(), line: 1 };
-                problems.add(&at, format!("cannot be read: {error}"), None);
+                problems.add(&at, format!("the file cannot be read: {error}"), None);
                 return Err(problems.sorted());
             }
         };
@@ -97,10 +100,11 @@ impl Lock {
         if problems.count() == 0 { Ok(Some(lock)) } else { Err(problems.sorted()) }
     }
 
-    /// The file's text. Each command and each call has its own line, so that a diff shows each change as one line.
+    /// Returns the text of the lock file. Each command and each call has its own line, so that a diff shows each change
+    /// as one line.
     pub fn text(&self) -> String {
         let mut text =
-            String::from("# Written by `wardroom plugin lock`; commit it. Other bytes than these are refused.\n");
+            String::from("# Written by `wardroom plugin lock`; commit this file. Changed plugin files do not load.\n");
         for (name, locked) in &self.0 {
             let _ = write!(
                 text,
@@ -114,20 +118,20 @@ impl Lock {
         text
     }
 
-    /// The changes from this lock to `to`, one line each, such as `deploy: + call pipelines.trigger`.
+    /// Returns the changes from this lock to `to`, one line each, such as `deploy: + call pipelines.trigger`.
     pub fn changes(&self, to: &Self) -> Vec<String> {
         let mut changes = Vec::new();
-        let nothing = Locked::default();
+        let empty = Locked::default();
         let names: std::collections::BTreeSet<&String> = self.0.keys().chain(to.0.keys()).collect();
         for name in names {
             let (old, new) = (self.0.get(name), to.0.get(name));
             match (old, new) {
-                (None, _) => changes.push(format!("{name}: new")),
-                (_, None) => changes.push(format!("{name}: gone")),
-                (Some(old), Some(new)) if old.digest != new.digest => changes.push(format!("{name}: other bytes")),
+                (None, _) => changes.push(format!("{name}: new plugin")),
+                (_, None) => changes.push(format!("{name}: plugin removed")),
+                (Some(old), Some(new)) if old.digest != new.digest => changes.push(format!("{name}: file changed")),
                 _ => {}
             }
-            let (old, new) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
+            let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
             for (what, old, new) in [("command", &old.commands, &new.commands), ("call", &old.calls, &new.calls)] {
                 changes.extend(
                     new.iter().filter(|item| !old.contains(item)).map(|item| format!("{name}: + {what} {item}")),
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_lock_is_read_back_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let lock = lock("sha256:aa", &["catalog.apps", "pipelines.trigger"]);
@@ -176,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn a_new_call_is_a_line() {
+    fn a_new_call_is_reported_as_one_line() {
         let changes = lock("sha256:aa", &["a.b"]).changes(&lock("sha256:bb", &["a.b", "instances.terminate"]));
-        assert_eq!(changes, ["deploy: other bytes", "deploy: + call instances.terminate"]);
+        assert_eq!(changes, ["deploy: file changed", "deploy: + call instances.terminate"]);
     }
 }

@@ -1,7 +1,7 @@
-//! Plugins: loads a file, checks, compiles and links its component, and runs each invocation in a new sandbox.
+//! Plugins: reads a plugin's file, checks, compiles and links its component, and runs each invocation in a new sandbox.
 //!
-//! Invariant: one function configures wasmtime. During `describe` every import traps.
-//! Not here: what a host call does ([`crate::hostcall`]); the sandbox is generic over that.
+//! Invariant: only one function configures wasmtime. During `describe` every import traps.
+//! Not here: the implementation of host calls ([`crate::hostcall`]). The sandbox is generic over them.
 
 mod artifact;
 pub(crate) mod bindings;

@@ -1,8 +1,8 @@
-//! Loads an earlier version of a plugin for an open job, when its file was changed or the plugin is no longer
+//! Loads an earlier version of a plugin for an open job, if the plugin's file has changed or the plugin is no longer
 //! configured.
 //!
-//! Invariant: a job keeps the plugin's bytes from its start, but not the grants. The grants are the plugin's current
-//! ones. So all imports are linked, also those without a grant, and the gate checks each call.
+//! Invariant: a job continues with the plugin's bytes from its start, but with the plugin's current grants. All imports
+//! are linked, including those without a grant. The gate denies each call without a grant.
 
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use super::{
 use crate::{model::Limits, plugin::bindings::PluginPre, policy::Grants};
 
 impl<D: GuestData> Loader<D> {
-    /// Loads a plugin from stored bytes. `grants` are its current grants; `limits` are those from the job's start.
+    /// Loads a plugin from stored bytes. `grants` are the plugin's current grants. `limits` are the limits from the
+    /// job's start.
     ///
     /// # Errors
-    /// [`LoadError`], for example if this version of the host cannot compile or link it.
+    /// [`LoadError`], for example if this version of the host cannot compile or link the plugin.
     pub(crate) async fn revive(
         &self,
         name: &str,
@@ -28,9 +29,9 @@ impl<D: GuestData> Loader<D> {
         limits: Limits,
     ) -> Result<LoadedPlugin<D>, LoadError> {
         let digest = artifact::digest(bytes);
-        let (component, note, calls) = self.compile_or_cached(bytes, &digest).await?;
+        let (component, metadata, calls) = self.compile_or_cached(bytes, &digest).await?;
         let name: Arc<str> = name.into();
-        let description = describe::check(&name, note.description).map_err(LoadError::Describe)?;
+        let description = describe::check(&name, metadata.description).map_err(LoadError::Describe)?;
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
         let mut linker = Linker::new(self.runtime().engine());
         for row in &calls {
@@ -41,14 +42,14 @@ impl<D: GuestData> Loader<D> {
             counted: crate::metrics::Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             digest,
-            contract: note.contract,
+            contract: metadata.contract,
             calls,
             description,
             grants,
             limits,
             settings: Arc::from([]),
             pre,
-            bytes: std::sync::Mutex::new(None),
+            bytes: parking_lot::Mutex::new(None),
             _runtime: self.runtime().clone(),
         })
     }

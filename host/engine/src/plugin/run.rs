@@ -12,30 +12,28 @@ use crate::{
     plugin::bindings::{Plugin, PluginPre, commands, types},
 };
 
-/// How a guest ended.
+/// The end of a guest.
 #[derive(Debug)]
 pub(crate) enum GuestEnd<S> {
-    /// The guest returned its reply.
     Reply(commands::Reply),
-    /// The guest returned a failure.
     Failure(commands::Failure),
     /// The guest reached a limit.
     Limit(LimitReached),
     /// The guest trapped, or a host function failed. Holds the reason in one line.
     Trap(String),
-    /// The host ended the guest without an error of the guest.
+    /// The host stopped the guest without an error of the guest, for example because its job waits.
     Stopped(S),
 }
 
 /// The outcome of a guest run.
 pub(crate) struct GuestRun<D: GuestData> {
-    /// How the guest ended.
     pub(crate) end: GuestEnd<D::GuestStop>,
-    /// The store's data, with the counters and pending writes.
+    /// The data of the guest's wasmtime store, with the counters and pending writes.
     pub(crate) invocation: D,
 }
 
-/// Runs one invocation to its end. The future is safe to drop: that ends the guest, and its intents are in the journal.
+/// Runs one invocation to its end. The caller can drop the future: this ends the guest, whose intents are already in
+/// the journal.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -51,7 +49,7 @@ pub(crate) async fn run<D: GuestData>(
     let end = match ended {
         Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
         Ok(Err(error)) => guest_end::<D::GuestStop>(&error, limits.bytes_out),
-        // The reply counts against the limit on bytes too.
+        // The bytes of the reply count toward the limit `bytes_out`.
         Ok(Ok(answer)) => match (store.data_mut().meter().bytes(size(&answer)), answer) {
             (Err(error), _) => guest_end::<D::GuestStop>(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
@@ -70,8 +68,8 @@ async fn call<D: GuestData>(
     plugin.wardroom_plugin_commands().call_run(store, asked).await
 }
 
-/// Limits processor time. The guest yields at every [`TICK`], so that it cannot block a thread, and traps when its time
-/// is used up. The time is rounded up to whole ticks.
+/// Limits the processor time of a guest. The guest yields at every [`TICK`], so that it cannot block a thread. It traps
+/// at the limit, which is rounded up to whole ticks.
 pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
     let mut left = ticks;
@@ -85,14 +83,14 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits the bytes that the host copies from a guest in one call. The meter counts only after the copy, and a list of
-/// a thousand strings can point to the same megabytes a thousand times.
+/// Limits the bytes that the host copies from a guest in one call. The meter counts bytes only after the copy, and a
+/// list of a thousand strings can point to the same megabyte a thousand times.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
-    // The meter counts the serialized form, which can be smaller than the copy. The factor 4 leaves room for that.
+    // The meter counts the serialized form, which can be smaller than the copy. The factor 4 allows for the difference.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
 
-/// The end that a guest's error stands for: a stop by the host, a limit or a trap.
+/// Converts the error of a guest to its end: a stop by the host, a limit or a trap.
 fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     error: &wasmtime::Error,
     bytes_out: usize,
@@ -105,32 +103,33 @@ fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => GuestEnd::Limit(LimitReached::Stack),
-        None if is_too_much_at_once(error) => GuestEnd::Limit(LimitReached::BytesOut(bytes_out)),
-        _ => GuestEnd::Trap(why(error)),
+        None if is_copy_limit(error) => GuestEnd::Limit(LimitReached::BytesOut(bytes_out)),
+        _ => GuestEnd::Trap(error_line(error)),
     }
 }
 
-/// The reason of a trap in one line. It is cleaned, because the text may be hostile. The log gets the full error with
-/// its backtrace, at level debug.
-pub(crate) fn why(error: &wasmtime::Error) -> String {
+/// Returns the error of a guest in one line. The text is cleaned, because a hostile plugin can choose it. Logs the full
+/// error with its backtrace at level debug.
+pub(crate) fn error_line(error: &wasmtime::Error) -> String {
     tracing::debug!(error = format!("{error:?}"), "a guest failed");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return limit.to_string();
     }
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
-        None if is_too_much_at_once(error) => "it handed over too much at once".to_owned(),
-        None => crate::base::clean(error.root_cause().to_string().lines().next().unwrap_or("it broke")),
+        None if is_copy_limit(error) => "it passed too many bytes to the host in one call".to_owned(),
+        None => crate::base::clean(error.root_cause().to_string().lines().next().unwrap_or("unknown error")),
     }
 }
 
-/// Whether the limit of [`limit_copies`] was reached. Wasmtime exports no type for this error, so its text is compared.
-fn is_too_much_at_once(error: &wasmtime::Error) -> bool {
+/// Returns whether a guest reached the limit of [`limit_copies`]. Wasmtime exports no type for this error, so the
+/// function searches its text.
+fn is_copy_limit(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
 impl GuestInvocation {
-    /// Converts it to the contract's types.
+    /// Converts the invocation to the contract's types.
     fn to_contract(&self) -> commands::Invocation {
         let value = |value: &GuestValue| match value {
             GuestValue::Text(text) => commands::Value::Text(text.clone()),

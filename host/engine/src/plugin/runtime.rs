@@ -9,25 +9,25 @@ use wasmtime::{
 use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 use crate::model::Limits;
 
-/// The interval of the engine's clock. A running guest yields and its processor time is checked at every tick.
+/// The interval of the engine's clock. At every tick, a running guest yields and the host checks its processor time.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// The most guests at one time, for queries and jobs together. Further ones wait before they are instantiated.
+/// The maximum number of guests at one time, for queries and jobs together. Further guests wait before they start.
 pub(crate) const MOST_GUESTS: u32 = 256;
 
-/// The stack of a guest, in bytes. It limits the depth of its calls.
+/// The size of a guest's stack, in bytes. It limits the depth of the guest's function calls.
 const GUEST_STACK: usize = 512 << 10;
 
-/// How memory for guests is allocated.
+/// The way in which memory for guests is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Slots that are reserved once and reused. Fast, but needs a large address space.
+    /// Guests use slots of a pool that is reserved once. Pooling is faster, but needs a large address space.
     Pool,
-    /// Memory that is mapped anew for each guest.
+    /// The operating system maps new memory for each guest.
     OnDemand,
 }
 
-/// The configuration of every engine of this crate. There is only one, so that cached compiled code is valid in the
+/// Returns the wasmtime configuration. All engines of this crate use it, so that the code in the cache is valid for the
 /// next process.
 pub(crate) fn config(memory: Memory) -> Config {
     // 1. Interruption, the stack, deterministic results and the allowed WebAssembly features.
@@ -51,7 +51,7 @@ pub(crate) fn config(memory: Memory) -> Config {
         Memory::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
         Memory::Pool => {
             let mut pool = PoolingAllocationConfig::new();
-            // The pool holds the maximum of all guests together, so that no guest can exhaust the share of another.
+            // The pool has room for the maximum of every guest, so that no guest can exhaust the share of another.
             pool.total_component_instances(MOST_GUESTS)
                 .total_core_instances(MOST_GUESTS * MOST_INSTANCES as u32)
                 .total_memories(MOST_GUESTS * MOST_MEMORIES as u32)
@@ -62,10 +62,10 @@ pub(crate) fn config(memory: Memory) -> Config {
                 .max_tables_per_component(MOST_TABLES as u32)
                 .max_memory_size(Limits::MOST_MEMORY_MIB << 20)
                 .table_elements(TABLE_ELEMENTS)
-                // Up to 64 KiB of a slot stay mapped and are zeroed by wasmtime. That is cheaper than a system call.
+                // Wasmtime keeps up to 64 KiB of a slot mapped and zeroes them, which is cheaper than a system call.
                 .linear_memory_keep_resident(64 << 10)
-                // The touched pages are scattered: a Rust guest's stack ends, and its data begins, at 1 MiB. A kernel
-                // from Linux 6.7 reports them, so that only they are zeroed and no pages are unmapped. This saves a
+                // The touched pages of a Rust guest are around 1 MiB, where its stack ends and its data begins. Linux
+                // 6.7 and later report the touched pages, so wasmtime zeroes only these and unmaps none. This saves a
                 // third of the time of a query.
                 .pagemap_scan(Enabled::Auto)
                 .async_stack_keep_resident(64 << 10)
@@ -77,16 +77,18 @@ pub(crate) fn config(memory: Memory) -> Config {
     config
 }
 
-/// The engine that runs all plugins of a host, and its clock thread. The thread ends with the last clone.
+/// The wasmtime engine that runs all plugins of a host, and its clock thread. The thread ends when the last clone is
+/// dropped.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     engine: Engine,
-    // Dropping the last clone closes the channel, and that ends the clock thread.
+    // The drop of the last clone closes the channel, which ends the clock thread.
     _clock: Arc<std::sync::mpsc::SyncSender<()>>,
 }
 
 impl Runtime {
-    /// Creates an engine with pooled memory, or with memory on demand if the address space is too small for the pool.
+    /// Creates an engine with [`Memory::Pool`], or with [`Memory::OnDemand`] if the address space is too small for the
+    /// pool.
     ///
     /// # Errors
     /// Wasmtime cannot create the engine, or the clock thread cannot start.
@@ -96,7 +98,8 @@ impl Runtime {
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "the memory pool for guests cannot be reserved (is the address space limited?); guests start slower"
+                    "the memory pool for guests could not be reserved; guests start more slowly; raise the limit on \
+                     the address space (`ulimit -v`)"
                 );
                 Self::with_memory(Memory::OnDemand)
             }
@@ -114,7 +117,7 @@ impl Runtime {
         std::thread::Builder::new()
             .name("wardroom-clock".to_owned())
             .spawn(move || {
-                // The channel closes when the last `Runtime` is gone.
+                // The channel closes when the last `Runtime` is dropped.
                 while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
                     match weak.upgrade() {
                         Some(engine) => engine.increment_epoch(),
@@ -137,13 +140,13 @@ mod tests {
     use wasmtime::{Instance, Module, Store};
 
     #[test]
-    fn a_guest_finds_nothing_of_the_one_before() {
+    fn a_guest_gets_no_data_of_an_earlier_guest() {
         let text = r#"(module (memory (export "memory") 20 64) (data (i32.const 1048576) "seed"))"#;
         let bytes = wat::parse_str(text).unwrap();
         for memory in [Memory::Pool, Memory::OnDemand] {
             let engine = Engine::new(&config(memory)).unwrap();
             let module = Module::new(&engine, &bytes).unwrap();
-            // Wasmtime zeroes a few touched pages itself and unmaps many. The next guest must see fresh memory in both
+            // Wasmtime zeroes a few touched pages itself and unmaps many. The next guest must get fresh memory in both
             // cases.
             for dirty in [3_usize, 1 << 10, 1 << 20, usize::MAX, 0] {
                 let mut store = Store::new(&engine, ());

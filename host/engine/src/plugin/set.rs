@@ -1,9 +1,8 @@
 //! The plugins of a host: those that are loaded, those that failed to load, and the command table.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::{
     config::PluginConfig,
@@ -28,14 +27,14 @@ pub(crate) struct Plugins<D: GuestData> {
     table: CommandTable,
     locked: bool,
     loader: Loader<D>,
-    /// The grants of each configured plugin by name, also of those that failed to load.
+    /// The grants of each configured plugin by name, including plugins that failed to load.
     grants: HashMap<String, Arc<Grants>>,
     /// Plugins that were loaded from stored bytes for open jobs, by name and digest.
     revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
 }
 
 impl<D: GuestData> Plugins<D> {
-    /// Loads all configured plugins, in the order of the file. A plugin that fails is logged and listed in
+    /// Loads all configured plugins, in the order of the file. Logs each plugin that fails to load, and adds it to
     /// [`Self::not_loaded`].
     pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
@@ -57,7 +56,13 @@ impl<D: GuestData> Plugins<D> {
                 Err(not_loaded) => {
                     let (plugin, at) = (&not_loaded.name, not_loaded.at.to_string());
                     let fix = not_loaded.error.fix().unwrap_or_default();
-                    tracing::error!(plugin, at, error = %not_loaded.error, fix, "a plugin is not loaded");
+                    tracing::error!(
+                        plugin,
+                        at,
+                        error = %not_loaded.error,
+                        fix,
+                        "a plugin is not loaded; its commands are unavailable"
+                    );
                     plugins.not_loaded.push(not_loaded);
                 }
             }
@@ -65,37 +70,37 @@ impl<D: GuestData> Plugins<D> {
         plugins
     }
 
-    /// The loaded plugins, in the order of the file.
+    /// Returns the loaded plugins, in the order of the file.
     pub(crate) fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
         &self.loaded
     }
 
-    /// The plugins that failed to load, in the order of the file.
+    /// Returns the plugins that failed to load, in the order of the file.
     pub(crate) fn not_loaded(&self) -> &[NotLoaded] {
         &self.not_loaded
     }
 
-    /// The commands of the host and of all loaded plugins.
+    /// Returns the commands of the host and of all loaded plugins.
     pub(crate) fn table(&self) -> &CommandTable {
         &self.table
     }
 
-    /// Whether the host has a `plugins.lock`.
+    /// Returns whether the host has a `plugins.lock`.
     pub(crate) fn locked(&self) -> bool {
         self.locked
     }
 
-    /// A loaded plugin by its name in the configuration.
+    /// Returns a loaded plugin by its name in the configuration.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
-    /// Copies the files of all loaded plugins to the store, so that open jobs can continue with them after a file was
-    /// changed.
+    /// Copies the files of all loaded plugins to the store, so that open jobs can continue with the same bytes after a
+    /// file was changed.
     ///
     /// # Errors
     /// The store is unavailable.
-    pub(crate) async fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(crate) async fn store_files(&self, store: &dyn Store) -> Result<(), StoreError> {
         for plugin in &self.loaded {
             let Some(bytes) = plugin.take_bytes() else { continue };
             if store.blob(&plugin.digest).await?.is_none() {
@@ -105,50 +110,52 @@ impl<D: GuestData> Plugins<D> {
         Ok(())
     }
 
-    /// The digests of all loaded plugins.
     pub(crate) fn digests(&self) -> Vec<String> {
         self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
     }
 
-    /// The plugin of a job: the loaded one if its digest is the job's, else one that is loaded from the stored bytes.
-    /// It has the plugin's current grants, which are none if the plugin is no longer configured.
+    /// Returns the plugin of a job: the loaded plugin if it has the job's digest, else the plugin from the stored
+    /// bytes. Its grants are the current ones; a plugin that is no longer configured has no grants.
     ///
     /// # Errors
     /// The store is unavailable, or the stored bytes are missing, damaged or cannot be loaded.
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,
-        begun: &StartEntry,
+        start: &StartEntry,
         store: &dyn Store,
     ) -> Result<Arc<LoadedPlugin<D>>, HistoryError> {
         if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
             return Ok(plugin.clone());
         }
         let name = (row.plugin.clone(), row.digest.clone());
-        let known = self.revived.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let known = self.revived.lock().get(&name).cloned();
         if let Some(plugin) = known {
             return Ok(plugin);
         }
         let bytes = store.blob(&row.digest).await?;
         let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
-        let bytes =
-            bytes.ok_or_else(|| HistoryError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;
+        let bytes = bytes.ok_or_else(|| {
+            HistoryError::Plugin(format!("the stored file of plugin {} is missing or damaged", row.plugin))
+        })?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
-        let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
-        let plugin =
-            loaded.map_err(|error| HistoryError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
+        let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
+        let plugin = loaded.map_err(|error| {
+            HistoryError::Plugin(format!("the stored file of plugin {} does not load: {error}", row.plugin))
+        })?;
         let plugin = Arc::new(plugin);
         tracing::warn!(
             job = row.id,
             plugin = row.plugin,
             digest = row.digest,
-            "a job continues with the plugin version that it started with"
+            "a job continues with the plugin file of its start, because the plugin's file has changed or is not \
+             loaded"
         );
-        self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(name, plugin.clone());
+        self.revived.lock().insert(name, plugin.clone());
         Ok(plugin)
     }
 
-    /// The plugin that failed to load and has this command. Used to explain an unknown command.
+    /// Returns the plugin that has this command but failed to load, for the answer to an unknown command.
     pub(crate) fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }

@@ -42,7 +42,7 @@ fn calls() -> crate::model::CallTable {
 }
 
 #[test]
-fn a_good_description_is_taken_and_cleaned() {
+fn a_valid_description_is_accepted_and_cleaned() {
     let mut painted = command("paint");
     painted.summary = format!("\u{1b}[2Jred\nnext \u{202e}back {}", "x".repeat(1000));
     painted.examples = vec!["paint\nit".to_owned(); 20];
@@ -62,7 +62,7 @@ fn a_good_description_is_taken_and_cleaned() {
 }
 
 #[test]
-fn what_a_plugin_may_not_say_of_itself() {
+fn an_invalid_description_is_rejected() {
     let alias = commands::Command { aliases: vec!["deploy".to_owned()], ..command("ship") };
     let own_alias = commands::Command { aliases: vec!["ship".to_owned()], ..command("ship") };
     let many = |count: usize| (0..count).map(|number| command(&format!("c{number}"))).collect::<Vec<_>>();
@@ -71,17 +71,28 @@ fn what_a_plugin_may_not_say_of_itself() {
         (vec![], vec![], "it has no command"),
         (many(65), vec![], "it describes more than 64 commands or 64 settings"),
         (many(1), settings(65), "it describes more than 64 commands or 64 settings"),
-        (vec![command("deploy"), command("deploy")], vec![], "it describes `deploy` twice"),
-        (vec![command("deploy"), alias], vec![], "it describes `deploy` twice"),
-        (vec![own_alias], vec![], "it describes `ship` twice"),
+        (vec![command("deploy"), command("deploy")], vec![], "it describes the command or alias `deploy` twice"),
+        (vec![command("deploy"), alias], vec![], "it describes the command or alias `deploy` twice"),
+        (vec![own_alias], vec![], "it describes the command or alias `ship` twice"),
         (
             vec![command("De ploy")],
             vec![],
-            "command `De ploy`: `De ploy` is not a valid name: use at most 32 lower case letters, digits and dashes",
+            "command `De ploy`: `De ploy` is not a valid name: begin with a lower case letter, and use at most 32 \
+             lower case letters, digits and dashes",
         ),
-        (many(1), vec![setting("Warn", "")], "`Warn` is no name for a setting"),
-        (many(1), vec![setting("warn\n", "")], "`warn` is no name for a setting"),
-        (many(1), vec![setting("warn", "[")], "the setting `warn` has a broken pattern: unclosed character class"),
+        (
+            many(1),
+            vec![setting("Warn", "")],
+            "the setting `Warn` has an invalid name: begin with a lower case letter, and use at most 32 lower case \
+             letters, digits and dashes",
+        ),
+        (
+            many(1),
+            vec![setting("warn\n", "")],
+            "the setting `warn` has an invalid name: begin with a lower case letter, and use at most 32 lower case \
+             letters, digits and dashes",
+        ),
+        (many(1), vec![setting("warn", "[")], "the setting `warn` has an invalid pattern: unclosed character class"),
     ];
     for (commands, settings, message) in cases {
         assert_eq!(checked(commands, settings).unwrap_err(), message);
@@ -90,7 +101,7 @@ fn what_a_plugin_may_not_say_of_itself() {
 }
 
 #[test]
-fn bytes_that_are_no_plugin() {
+fn an_invalid_file_is_rejected() {
     let component = |text: &str| Artifact::from_bytes(&wat::parse_str(text).unwrap(), &calls());
     assert!(matches!(Artifact::from_bytes(b"", &calls()), Err(ArtifactError::NotWasm(_))));
     assert!(matches!(Artifact::from_bytes(b"\0asm\x01\0\0\0\xff", &calls()), Err(ArtifactError::NotWasm(_))));
@@ -103,10 +114,10 @@ fn bytes_that_are_no_plugin() {
     let huge = vec![0; usize::try_from(artifact::LARGEST).unwrap() + 1];
     assert!(matches!(Artifact::from_bytes(&huge, &calls()), Err(ArtifactError::TooLarge(_))));
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Artifact::read(&folder.path().join("gone.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));
+    assert!(matches!(Artifact::read(&folder.path().join("missing.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));
     assert!(
         matches!(Artifact::read(folder.path(), &calls()), Err(ArtifactError::Unreadable(_))),
-        "a folder is no plugin"
+        "a folder is not a plugin"
     );
 }
 
@@ -134,22 +145,22 @@ fn calls_and_bytes_are_counted() {
 }
 
 #[test]
-fn what_a_limit_says() {
-    let said = [
+fn a_limit_error_names_the_limit() {
+    let cases = [
         (LimitReached::Memory(32), "it used more than 32 MiB of memory"),
         (LimitReached::Cpu(Duration::from_secs(1)), "it used more than 1000 ms of processor time"),
         (LimitReached::Wall(Duration::from_secs(30)), "it did not end within 30 s"),
-        (LimitReached::Calls(1000), "it made more than 1000 calls"),
-        (LimitReached::BytesOut(1024), "it handed over more than 1024 bytes"),
-        (LimitReached::Stack, "it called itself too deeply"),
+        (LimitReached::Calls(1000), "it made more than 1000 host calls"),
+        (LimitReached::BytesOut(1024), "it passed more than 1024 bytes to the host"),
+        (LimitReached::Stack, "its function calls are nested too deeply"),
     ];
-    for (limit, words) in said {
-        assert_eq!(limit.to_string(), words);
+    for (limit, text) in cases {
+        assert_eq!(limit.to_string(), text);
     }
 }
 
 #[tokio::test]
-async fn the_clock_ticks_for_as_long_as_somebody_holds_the_runtime() {
+async fn the_clock_ticks_until_the_last_runtime_is_dropped() {
     let runtime = Runtime::new().unwrap();
     let engine = runtime.engine().clone();
     let held = runtime.clone();

@@ -1,14 +1,16 @@
-//! The rights of every person, from the configuration, the directory, the rooms' members and the roles granted in chat.
+//! The rights of all people, from the configuration, the directory, the members of rooms and the roles that were
+//! granted in chat.
 //!
-//! Invariant: every query is answered from memory without waiting; only [`Access::look`] calls a chat network.
+//! Invariant: rights are read from memory. Only [`Access::refresh`] sends requests to a chat network.
 //! Not here: the check of a command (`authorize`).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, OnceLock},
 };
 
 use jiff::Timestamp;
+use parking_lot::RwLock;
 
 use super::{
     bots::Bots,
@@ -26,21 +28,18 @@ use crate::{
     store::{Grant, Write},
 };
 
-/// The people and roles of the configuration, and their current members and grants.
+/// The people and roles of the configuration, with their current members and grants.
 pub(crate) struct Access {
-    /// The ids of the admins.
+    /// The ids of the admins, as the configuration lists them.
     pub admins: Vec<String>,
     /// The roles, in the order of the configuration.
     pub roles: Vec<Arc<Role>>,
-    /// The bots, with the environments that each may change.
     pub bots: Bots,
-    /// The machines that may send commands.
     pub machines: Machines,
-    /// People with several ids.
     pub persons: People,
-    /// The owners of each app: they can grant roles on it in chat.
+    /// The owners by app. An owner can grant roles on the app in chat.
     pub owners: BTreeMap<String, Vec<Member>>,
-    /// The room that is notified of each change of rights.
+    /// The room that is notified of each grant and revocation.
     pub tell: Option<RoomName>,
     apps: HashSet<String>,
     admin_ids: HashSet<String>,
@@ -51,37 +50,27 @@ pub(crate) struct Access {
     clock: OnceLock<MonotonicClock>,
 }
 
-/// The part of the configuration that is about people.
+/// The part of the configuration that is about people and rights. [`Access::new`] consumes it.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
-    /// The ids of the admins.
     pub admins: Vec<String>,
-    /// The roles, in the order of the configuration.
     pub roles: Vec<Arc<Role>>,
-    /// The bots, with the environments that each may change.
     pub bots: Bots,
-    /// The machines that may send commands.
     pub machines: Machines,
-    /// People with several ids.
     pub persons: People,
-    /// The owners of each app.
     pub owners: BTreeMap<String, Vec<Member>>,
-    /// The room that is notified of each change of rights.
     pub tell: Option<RoomName>,
-    /// The groups that are defined by files.
     pub groups: GroupFiles,
-    /// The names of the apps.
     pub apps: HashSet<String>,
-    /// The default network of rooms without one.
+    /// The network of rooms that the configuration names without a network.
     pub network: String,
 }
 
 impl Access {
-    /// Builds the indexes, so that a check is fast.
     pub(crate) fn new(policy: Policy) -> Self {
         let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
-        let peopled = members.filter_map(|member| match member {
+        let with_members = members.filter_map(|member| match member {
             Member::Room(name) => Some(name.clone()),
             Member::Everyone | Member::Person(_) | Member::Group(_) => None,
         });
@@ -89,7 +78,7 @@ impl Access {
         Self {
             admin_ids: admins.iter().map(|id| persons.canonical_id(id).to_owned()).collect(),
             index: Index::new(&roles, &persons),
-            rooms: Rooms::new(peopled, named, network),
+            rooms: Rooms::new(with_members, named, network),
             granted: Granted::default(),
             directory: RwLock::new(Arc::new(groups)),
             clock: OnceLock::new(),
@@ -104,7 +93,7 @@ impl Access {
         }
     }
 
-    /// The rights of a person to run a command, before its app and environment are checked.
+    /// Returns the rights of a person to run a command. Does not check the app and environment of the command.
     pub(crate) fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
         let who = who.into();
         if target.is_open() {
@@ -118,15 +107,15 @@ impl Access {
         }
     }
 
-    /// The roles that a person has in the room that they write in. `everyone` includes roles whose member is
-    /// `everyone`.
+    /// Returns the roles that a person has in the room and through the bot of their message. With `everyone`, the
+    /// result includes the roles that have `everyone` as a member.
     pub(crate) fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
         let who = who.into();
-        let one = self.persons.canonical_id(who.id);
-        // Roles of `everyone` are for people, not for machines.
+        let canonical_id = self.persons.canonical_id(who.id);
+        // `everyone` means every person, and no machine.
         let everyone = everyone && !self.machines.has(who.id);
         let positions = self.index.of(
-            one,
+            canonical_id,
             everyone,
             |group| self.in_group(group, who.id),
             |room| self.rooms.has(room, self.persons.ids(who.id)),
@@ -137,41 +126,42 @@ impl Access {
             reach: None,
         });
         let now = self.now();
-        let here = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.is_bot(bot, &grant.bot));
-        let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.in_force(grant, now));
+        let through_bot = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.same_bot(bot, &grant.bot));
+        let granted =
+            self.granted.of(canonical_id).into_iter().filter(through_bot).filter_map(|grant| self.in_force(grant, now));
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
-    /// The role of a grant, if the grant is in force.
+    /// Returns the role of a grant. Returns `None` if the grant has expired or the configuration no longer allows it.
     fn in_force(&self, grant: Arc<Grant>, now: Timestamp) -> Option<HeldRole> {
         let role = self.role(&grant.role)?;
-        let counts = grant.until.is_none_or(|until| now < until) && self.fault(&grant, role).is_none();
+        let counts = grant.until.is_none_or(|until| now < until) && self.conflict(&grant, role).is_none();
         let reach = counts.then(|| self.bots.environments(&grant.bot).into())?;
         Some(HeldRole { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
-    /// The reason for which a grant is not in force; `None` if it is. A grant is not in force if the configuration no longer allows it.
-    fn fault(&self, grant: &Grant, role: &Role) -> Option<String> {
+    /// Returns the reason why the configuration no longer allows a grant; `None` if the grant is allowed.
+    fn conflict(&self, grant: &Grant, role: &Role) -> Option<String> {
         if !role.grant_in_chat {
             Some(format!("role `{}` has no `grant_in_chat = true`", role.name))
         } else if !self.apps.contains(&grant.app) {
-            Some(format!("there is no app `{}`", grant.app))
+            Some(format!("the configuration has no app `{}`", grant.app))
         } else if !role.covers(Some(&grant.app), grant.environment.as_deref()) {
-            Some(format!("role `{}` does not cover it", role.name))
+            Some(format!("role `{}` does not cover this app and environment", role.name))
         } else if self.bots.get(&grant.bot).is_none() {
-            Some(format!("it was granted through bot `{}`, which is no longer configured", grant.bot))
+            Some(format!("the role was granted through bot `{}`, which is no longer in the configuration", grant.bot))
         } else {
             None
         }
     }
 
-    /// Whether two names, one of which may be empty, are the same bot.
-    fn is_bot(&self, one: &str, other: &str) -> bool {
+    /// Returns whether two names mean the same bot. An empty name means the first bot.
+    fn same_bot(&self, one: &str, other: &str) -> bool {
         let name = |name| self.bots.get(name).map(|bot| &bot.name);
         name(one).is_some() && name(one) == name(other)
     }
 
-    /// Whether a role counts in the room that a person writes in.
+    /// Returns whether a role counts in the room of the asker.
     fn counts_in(&self, role: &Role, who: Asker<'_>) -> bool {
         let Some(rooms) = &role.rooms else { return true };
         who.room.is_some_and(|room| rooms.iter().any(|name| self.rooms.is(name, room)))
@@ -182,31 +172,31 @@ impl Access {
         members.is_ok_and(|members| self.persons.ids(person).any(|id| members.contains(id)))
     }
 
-    /// The network and name of a configured room, without a request to its network.
+    /// Returns the network and name of a room in the configuration. Sends no request to the network.
     pub(crate) fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
         (self.rooms.network_of(room), &room.name)
     }
 
-    /// The default network of rooms without one.
+    /// Returns the network of rooms that the configuration names without a network.
     pub(crate) fn network(&self) -> &str {
         self.rooms.network()
     }
 
-    /// Whether a room of a network is the one with this name in the configuration.
+    /// Returns whether `room`, a network and a room id, is the room that the configuration calls `name`.
     pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
         self.rooms.is(name, room)
     }
 
-    /// The current members of a group.
+    /// Returns the current members of a group.
     ///
     /// # Errors
-    /// Why the group counts as empty.
+    /// The reason why the group counts as empty.
     pub(crate) fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
-        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let directory = self.directory.read().clone();
         directory.members(group)
     }
 
-    /// Whether a person is one of these members.
+    /// Returns whether a person is one of these members.
     pub(crate) fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();
         members.iter().any(|member| match member {
@@ -217,30 +207,27 @@ impl Access {
         })
     }
 
-    /// Whether a person owns an app.
     pub(crate) fn owns<'a>(&self, who: impl Into<Asker<'a>>, app: &str) -> bool {
         self.owners.get(app).is_some_and(|owners| self.is_among(owners, who))
     }
 
-    /// Whether a person has any right on an app and an environment. Without one, messages to the person do not name
-    /// them.
+    /// Returns whether a person has any right on an app and an environment; `None` stands for any. Messages to a
+    /// person do not name an app or environment on which the person has no right.
     pub(crate) fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
         let who = who.into();
         self.is_admin(who.id) || self.roles_of(who, true).iter().any(|held| held.covers(app, environment))
     }
 
-    /// Whether two ids belong to one person.
     pub(crate) fn same_person(&self, one: &str, other: &str) -> bool {
         self.persons.same(one, other)
     }
 
-    /// The role with this name.
     pub(crate) fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.index.role(name).map(|position| &self.roles[position])
     }
 
-    /// Whether a person has a role on an app and an environment, other than as `everyone`. Only such a role counts for
-    /// approvals. Machines never have one.
+    /// Returns whether a person has a role on an app and an environment, and not only as `everyone`. Only such a role
+    /// counts for approvals. A machine never has one.
     pub(crate) fn holds_role<'a>(
         &self,
         role: &str,
@@ -253,14 +240,14 @@ impl Access {
             && self.roles_of(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
-    /// Whether a role has members that are not known by id: the members of a room.
+    /// Returns whether the members of a room have the role. Such members are not listed by [`Self::known_members`].
     pub(crate) fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
-    /// The ids of the members of a role that are known by id: from the configuration, its groups, and grants. For a
-    /// person with several ids, the first one.
+    /// Returns the ids of a role's members, from the configuration, its groups and the grants. Does not include the
+    /// members of rooms. For a person with several ids, returns the first id.
     pub(crate) fn known_members(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
@@ -278,16 +265,16 @@ impl Access {
         let granted = self.grants().into_iter().filter(|held| held.role.name == role);
         ids.extend(granted.filter_map(|held| held.grant).map(|grant| grant.person.id.clone()));
         let mut seen = HashSet::new();
-        let ones = ids.iter().map(|id| self.persons.canonical_id(id).to_owned());
-        ones.filter(|id| seen.insert(id.clone())).collect()
+        let canonical_ids = ids.iter().map(|id| self.persons.canonical_id(id).to_owned());
+        canonical_ids.filter(|id| seen.insert(id.clone())).collect()
     }
 
-    /// Whether a person is an admin; any id of the person counts.
+    /// Returns whether any id of the person is the id of an admin.
     pub(crate) fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.canonical_id(person))
     }
 
-    /// Whether a person may run a command on any app and environment.
+    /// Returns whether a person may run a command on at least one app and environment.
     pub(crate) fn may_run<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> bool {
         match self.rights(who, command, target) {
             Rights::Open | Rights::Admin => true,
@@ -295,13 +282,13 @@ impl Access {
         }
     }
 
-    /// All ids of the admins.
+    /// Returns all ids of all admins.
     pub(crate) fn admin_ids(&self) -> Vec<String> {
         let all = self.admins.iter().flat_map(|admin| self.persons.ids(admin));
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The ids of all people that the configuration names.
+    /// Returns the ids of all people that the configuration names.
     pub(crate) fn people(&self) -> Vec<String> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let named = members.filter_map(|member| match member {
@@ -313,7 +300,7 @@ impl Access {
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The ids of all people that are known now: from the configuration, its groups, and grants.
+    /// Returns the ids of all people in the configuration, its groups and the grants.
     pub(crate) fn known_people(&self) -> Vec<String> {
         let mut all: BTreeSet<String> = self.people().into_iter().collect();
         for group in self.groups() {
@@ -323,7 +310,7 @@ impl Access {
         all.into_iter().collect()
     }
 
-    /// The groups that roles and owners name.
+    /// Returns the groups that are members of roles or owners of apps.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let groups = members.filter_map(|member| match member {
@@ -333,32 +320,32 @@ impl Access {
         groups.collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// The grants that are in force, the oldest first.
+    /// Returns the grants that are in force, the oldest first.
     pub(crate) fn grants(&self) -> Vec<HeldRole> {
         let now = self.now();
         self.granted.all().into_iter().filter_map(|grant| self.in_force(grant, now)).collect()
     }
 
-    /// All grants of a person, including those that are not in force, the oldest first.
+    /// Returns all grants of a person, the oldest first, including those that are not in force.
     pub(crate) fn all_grants_of(&self, person: &str) -> Vec<Arc<Grant>> {
         self.granted.of(self.persons.canonical_id(person))
     }
 
-    /// Loads the grants of the store. Returns one line for each grant that is not in force, with the reason.
+    /// Loads the grants of the store. Returns one warning for each grant that the configuration no longer allows.
     pub(crate) fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
         let mut warnings = Vec::new();
         for grant in grants {
-            let fault = match self.role(&grant.role) {
-                None => Some(format!("there is no role `{}`", grant.role)),
-                Some(role) => self.fault(&grant, role),
+            let conflict = match self.role(&grant.role) {
+                None => Some(format!("the configuration has no role `{}`", grant.role)),
+                Some(role) => self.conflict(&grant, role),
             };
-            if let Some(why) = fault {
+            if let Some(why) = conflict {
                 let place = grant
                     .environment
                     .as_ref()
                     .map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
                 warnings.push(format!(
-                    "the role `{1}` of {0} on {place}, granted by {2}, is not in force: {why}",
+                    "the grant of role `{1}` on `{place}` to {0} by {2} is not in force: {why}",
                     grant.person.id, grant.role, grant.by.id
                 ));
             }
@@ -378,24 +365,23 @@ impl Access {
         }
     }
 
-    /// Requests the members of the configured rooms from their networks, unless they are fresh. Returns at once if the
-    /// configuration names no room, and waits a few seconds at most.
+    /// Requests the members of the rooms in the configuration from their networks, unless the last result is recent.
+    /// Takes at most a few seconds.
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         self.rooms.refresh(accounts).await;
     }
 
     /// Replaces the groups of the configuration by a directory.
     pub(crate) fn use_directory(&self, directory: Arc<dyn Directory>) {
-        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+        *self.directory.write() = directory;
     }
 
-    /// Sets the clock for the expiry of grants.
+    /// Sets the clock by which grants expire. Only the first call has an effect.
     pub(crate) fn set_clock(&self, clock: MonotonicClock) {
-        // The first call wins: the engine that serves makes it.
         let _ = self.clock.set(clock);
     }
 
-    /// The time by which grants expire.
+    /// Returns the current time of the clock by which grants expire.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.get().map_or_else(Timestamp::now, MonotonicClock::now)
     }

@@ -1,7 +1,7 @@
 //! Rules that require an approval: `approval` of an environment, and `[[approval]]`.
 //!
-//! Invariant: such a rule matches when any value matches, and also when the effect has no value: an unknown value
-//! matches every rule.
+//! Invariant: a rule matches an effect if any value of the effect matches. It also matches if the effect has no
+//! value, because an unknown value could be any value.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,69 +13,69 @@ use crate::model::{Attributes, CallSpec, RoomName};
 /// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
 pub(crate) struct Approval {
-    /// `environment production, plugins.toml line 34`: for the room and the journal.
+    /// The rule as text for the room and the journal: `environment production, plugins.toml line 34`.
     pub text: Arc<str>,
     /// A stable id that does not depend on the rule's line in the file.
     pub id: Arc<str>,
-    /// The calls that need approval; empty for all acting calls.
+    /// The host calls that need approval, as patterns. If empty, all calls with effects need approval.
     pub calls: Vec<Pattern>,
-    /// The attributes of the effects that need approval.
+    /// The attribute values of effects that need approval.
     pub limits: Scope,
-    /// The number of other people, at least 1.
+    /// The number of people who must approve, at least 1. The person who sent the command does not count.
     pub count: u32,
-    /// The roles that can approve.
+    /// The roles whose members can approve.
     pub from: Vec<String>,
-    /// The time until the deadline.
+    /// The time after which a request for approval expires.
     pub within: Duration,
     /// Whether a version that already succeeded in the environment needs no approval.
     pub known_good: bool,
-    /// Who can override the approval.
+    /// The rule for overriding the approval; `None` if nobody can override it.
     pub break_glass: Option<BreakGlass>,
 }
 
-/// Who may act without approval, and the room that is notified of it.
+/// A rule for overriding a required approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BreakGlass {
-    /// The role that may.
+    /// The role whose members can override the approval.
     pub role: String,
-    /// The room that is notified.
+    /// The room that is notified of each override.
     pub tell: RoomName,
 }
 
 impl Approval {
-    /// Whether an effect needs this approval. An effect that only revokes rights needs none.
-    pub(crate) fn obliges(&self, row: &CallSpec, attributes: &Attributes) -> bool {
+    /// Returns whether an effect needs this approval. An effect that only revokes rights needs none.
+    pub(crate) fn applies_to(&self, row: &CallSpec, attributes: &Attributes) -> bool {
         let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(row.name));
-        named && !row.only_revokes && self.limits.oblige(attributes)
+        named && !row.only_revokes && self.limits.matches_any(attributes)
     }
 }
 
 /// An approval that one rule requires for one or more effects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Need {
-    /// The rule's stable id.
+    /// The id of the rule. It does not depend on the rule's line in the file.
     pub(crate) id: String,
-    /// The rule's text.
+    /// The rule as text for the room and the journal.
     pub(crate) rule: String,
-    /// The number of other people.
+    /// The number of people who must approve. The person who sent the command does not count.
     pub(crate) count: u32,
-    /// The roles that can approve.
+    /// The roles whose members can approve.
     pub(crate) from: Vec<String>,
-    /// The time until the deadline, in milliseconds.
+    /// The time after which the request expires, in milliseconds.
     pub(crate) within: u64,
-    /// The apps and environments of the effects. An approver must have the role for all of them.
+    /// The apps and environments of the effects. An approver must have a role on all of them.
     #[serde(rename = "places")]
     pub(crate) targets: BTreeSet<(Option<String>, Option<String>)>,
 }
 
 impl Need {
-    /// Merges the needs of another effect: one rule asks once.
+    /// Adds the needs of another effect. Needs of the same rule become one need.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
                 Some(known) => {
                     known.targets.extend(need.targets.iter().cloned());
-                    // The rule is used as it is now, but never with a lower count than before.
+                    // The newer version of the rule applies, but the count never decreases.
                     known.count = known.count.max(need.count);
                     known.rule.clone_from(&need.rule);
                     known.from.clone_from(&need.from);
@@ -86,15 +86,16 @@ impl Need {
         }
     }
 
-    /// Whether a request already asked for this in at least the same strength.
-    pub(crate) fn is_met_by(&self, asked: &[Self]) -> bool {
-        let as_strong = |other: &&Self| {
+    /// Returns whether one of the requested needs is of the same rule and at least as strict: it has the same or a
+    /// higher count, no additional roles, and all targets.
+    pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
+        let as_strict = |other: &&Self| {
             other.id == self.id
                 && other.count >= self.count
                 && other.from.iter().all(|role| self.from.contains(role))
                 && self.targets.is_subset(&other.targets)
         };
-        asked.iter().any(|other| as_strong(&other))
+        requested.iter().any(|other| as_strict(&other))
     }
 }
 
@@ -128,12 +129,12 @@ mod tests {
         };
         let act = |name| CallSpec::new(CONTRACT, name, CallKind::Acts, "acts");
         let rule_of = rule(&[], Some("production"));
-        assert!(rule_of.obliges(&act("pipelines.trigger"), &production(&["production"])));
-        assert!(rule_of.obliges(&act("jobs.cancel"), &production(&[])));
-        assert!(rule_of.obliges(&act("jobs.cancel"), &Attributes::new()));
-        assert!(!rule_of.obliges(&act("pipelines.trigger"), &production(&["staging"])));
-        assert!(!rule_of.obliges(&act("access.revoke").only_revokes(), &production(&["production"])));
-        assert!(!rule(&["jobs.*"], None).obliges(&act("pipelines.trigger"), &production(&["staging"])));
+        assert!(rule_of.applies_to(&act("pipelines.trigger"), &production(&["production"])));
+        assert!(rule_of.applies_to(&act("jobs.cancel"), &production(&[])));
+        assert!(rule_of.applies_to(&act("jobs.cancel"), &Attributes::new()));
+        assert!(!rule_of.applies_to(&act("pipelines.trigger"), &production(&["staging"])));
+        assert!(!rule_of.applies_to(&act("access.revoke").only_revokes(), &production(&["production"])));
+        assert!(!rule(&["jobs.*"], None).applies_to(&act("pipelines.trigger"), &production(&["staging"])));
     }
 
     fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {

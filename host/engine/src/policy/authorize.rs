@@ -1,16 +1,17 @@
-//! The check of a command: may this person run it, on this app and environment, through this bot?
+//! Checks whether a person may run a command on an app and an environment, through the bot that received the message.
 
 use std::{ops::Deref, sync::Arc};
 
 use super::{access::Access, request::Request, role::Member};
 use crate::{command::Command, store::InboxRow};
 
-/// A command that its sender may run. Only [`Access::authorize`] creates one: holding one is the proof.
+/// A command that its sender may run. Only [`Access::authorize`] creates such a value, so the value proves that the
+/// check passed.
 #[derive(Debug, Clone)]
 pub(crate) struct Authorized(Arc<Request>);
 
 impl Authorized {
-    /// The request, for the run of a query or of a job.
+    /// Returns the request that a query or a job runs for.
     pub(crate) fn request(&self) -> &Arc<Request> {
         &self.0
     }
@@ -24,10 +25,10 @@ impl Deref for Authorized {
     }
 }
 
-/// A command that its caller may not run.
+/// The refusal of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// The missing right and who can grant it, in one line.
+    /// The missing right and the people who can grant it, in one line.
     pub message: String,
 }
 
@@ -40,7 +41,7 @@ impl Access {
         let (app, environment) = (command.app(), command.environment());
         let name = command.spec().name.as_str();
         if let Some(environment) = environment
-            && !self.bots.touches(&message.bot, environment)
+            && !self.bots.may_change(&message.bot, environment)
         {
             return Err(Refused { message: self.not_through(&message.bot, environment) });
         }
@@ -51,37 +52,38 @@ impl Access {
         Ok(Authorized(Arc::new(Request::new(command, message, rights))))
     }
 
-    /// The request of a job that continues, with the sender's rights of now. It proves nothing: the gate judges each call of the
-    /// job by these rights, so a job whose sender has lost them continues without effects.
+    /// Returns the request of a job that continues, with the current rights of the sender. The request is not a proof
+    /// of a right: each host call of the job is checked against these rights. If the sender has lost them, the job
+    /// continues without effects.
     pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Arc<Request> {
         let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
         Arc::new(Request::new(command, message, rights))
     }
 
-    /// The refusal of an environment that a bot may not change, with the bots that may.
+    /// Returns the refusal of an environment that a bot may not change. The text names the bots that may change it.
     pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
         let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
-        let serves = match self.bots.environments(bot) {
-            [] => "none".to_owned(),
-            environments => environments.join(", "),
+        let scope = match self.bots.environments(bot) {
+            [] => "or any other environment".to_owned(),
+            environments => format!("only `{}`", environments.join("`, `")),
         };
-        let others: Vec<&str> = self.bots.touching(environment).collect();
+        let others: Vec<String> = self.bots.that_may_change(environment).map(|other| format!("`{other}`")).collect();
         let help = match others.as_slice() {
             [] => self.help(),
-            others => format!("use {}", others.join(" or ")),
+            others => format!("use bot {}", others.join(" or ")),
         };
-        format!("bot `{name}` may not change `{environment}`, only: {serves}; {help}")
+        format!("bot `{name}` may not change environment `{environment}`, {scope}; {help}")
     }
 
-    /// The admins to ask, for refusals.
+    /// Returns the last part of a refusal: the admins to ask.
     pub(crate) fn help(&self) -> String {
         match self.admins.as_slice() {
-            [] => "plugins.toml has no `admins`".to_owned(),
+            [] => "plugins.toml has no `admins` to ask".to_owned(),
             admins => format!("ask {}", admins.join(" or ")),
         }
     }
 
-    /// The refusal of a command, with the roles that allow it and the people who can help.
+    /// Returns the refusal of a command. The text names the roles that allow the command, and the admins to ask.
     pub(crate) fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
         let on = [("app", app), ("environment", environment)]
             .into_iter()
@@ -89,7 +91,7 @@ impl Access {
             .collect::<Vec<_>>()
             .join(" and ");
         let on = if on.is_empty() { on } else { format!(" on {on}") };
-        // Role names help people to ask for the right role. The members of a role are not disclosed here.
+        // The text names roles, so that people can ask for one, but it does not disclose the members of a role.
         let fitting: Vec<String> = self
             .roles
             .iter()
@@ -98,10 +100,10 @@ impl Access {
             .map(|role| format!("`{}`", role.name))
             .collect();
         let role = match fitting.as_slice() {
-            [] => "and no role allows it".to_owned(),
-            roles => format!("it needs the role {}", roles.join(" or ")),
+            [] => "no role allows it".to_owned(),
+            roles => format!("the command needs the role {}", roles.join(" or ")),
         };
         let help = self.help();
-        format!("you may not run `{command}`{on}; {role}: {help}")
+        format!("you may not run `{command}`{on}: {role}; {help}")
     }
 }

@@ -1,14 +1,13 @@
-//! The bots of a host, with the environments that each may change.
+//! The bots of a host, and the environments that each bot may change.
 //!
-//! Invariant: through a bot that is no longer configured, nothing may be changed.
+//! Invariant: a bot that is no longer in the configuration may change nothing.
 //! Not here: the bots' accounts (`messaging`).
 
-/// The environments of one bot.
+/// A bot and the environments that it may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bot {
-    /// Its name in the configuration.
     pub name: String,
-    /// The environments that it may change, in their order.
+    /// The environments that the bot may change, in the order of the configuration.
     pub environments: Vec<String>,
 }
 
@@ -17,34 +16,31 @@ pub(crate) struct Bot {
 pub(crate) struct Bots(Vec<Bot>);
 
 impl Bots {
-    /// Creates the list, in the order of the configuration.
     pub(crate) fn new(bots: Vec<Bot>) -> Self {
         Self(bots)
     }
 
-    /// All bots, in the order of the configuration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Bot> {
         self.0.iter()
     }
 
-    /// The bot with this name. The empty name, in rows from before bots had names, is the first bot.
+    /// Returns the bot with this name. An empty name means the first bot: rows from before bots had names contain it.
     pub(crate) fn get(&self, name: &str) -> Option<&Bot> {
         if name.is_empty() { self.0.first() } else { self.0.iter().find(|bot| bot.name == name) }
     }
 
-    /// Whether a bot may change an environment.
-    pub(crate) fn touches(&self, name: &str, environment: &str) -> bool {
+    pub(crate) fn may_change(&self, name: &str, environment: &str) -> bool {
         self.environments(name).iter().any(|known| known == environment)
     }
 
-    /// The environments that a bot may change, in their order.
+    /// Returns the environments that a bot may change; none if the configuration has no such bot.
     pub(crate) fn environments(&self, name: &str) -> &[String] {
         self.get(name).map(|bot| bot.environments.as_slice()).unwrap_or_default()
     }
 
-    /// The bots that may change an environment.
-    pub(crate) fn touching<'a>(&'a self, environment: &'a str) -> impl Iterator<Item = &'a str> {
-        let touches = move |bot: &&Bot| bot.environments.iter().any(|known| known == environment);
-        self.0.iter().filter(touches).map(|bot| bot.name.as_str())
+    /// Returns the names of the bots that may change an environment.
+    pub(crate) fn that_may_change<'a>(&'a self, environment: &'a str) -> impl Iterator<Item = &'a str> {
+        let may_change = move |bot: &&Bot| bot.environments.iter().any(|known| known == environment);
+        self.0.iter().filter(may_change).map(|bot| bot.name.as_str())
     }
 }

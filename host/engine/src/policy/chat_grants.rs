@@ -1,15 +1,17 @@
-//! The roles granted in chat: an in-memory copy of the store's rows, by person.
+//! The roles that were granted in chat: an in-memory copy of the store's rows, by person.
 //!
-//! Invariant: it changes only after the transaction of the change.
+//! Invariant: the copy changes only after the transaction that changes the store.
 //! Not here: whether a grant is in force, which depends on the configuration and the clock.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::store::Grant;
 
@@ -17,14 +19,14 @@ use crate::store::Grant;
 #[derive(Debug, Default)]
 pub(crate) struct Granted {
     people: RwLock<HashMap<String, Vec<Arc<Grant>>>>,
-    // Whether there are any grants. Most hosts have none, and then no lock is taken.
+    // Whether there are any grants. Most hosts have none, and then a check takes no lock.
     any: AtomicBool,
 }
 
 impl Granted {
-    /// Adds a grant, unless it is present.
+    /// Adds a grant, unless a grant with the same id is present.
     pub(crate) fn add(&self, person: &str, grant: Grant) {
-        let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
+        let mut people = self.people.write();
         let grants = people.entry(person.to_owned()).or_default();
         if grants.iter().all(|known| known.id != grant.id) {
             grants.push(Arc::new(grant));
@@ -33,7 +35,7 @@ impl Granted {
     }
 
     pub(crate) fn remove(&self, id: &str) {
-        let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
+        let mut people = self.people.write();
         for grants in people.values_mut() {
             grants.retain(|grant| grant.id != id);
         }
@@ -41,7 +43,7 @@ impl Granted {
         self.any.store(!people.is_empty(), Ordering::Release);
     }
 
-    /// The grants of one person, the oldest first.
+    /// Returns the grants of one person, the oldest first.
     pub(crate) fn of(&self, person: &str) -> Vec<Arc<Grant>> {
         match self.any.load(Ordering::Acquire) {
             true => self.read().get(person).cloned().unwrap_or_default(),
@@ -49,7 +51,7 @@ impl Granted {
         }
     }
 
-    /// All grants, the oldest first.
+    /// Returns all grants, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Grant>> {
         let mut all: Vec<Arc<Grant>> = self.read().values().flatten().cloned().collect();
         all.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
@@ -57,6 +59,6 @@ impl Granted {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Vec<Arc<Grant>>>> {
-        self.people.read().unwrap_or_else(PoisonError::into_inner)
+        self.people.read()
     }
 }

@@ -1,6 +1,6 @@
 //! A `[[freeze]]` window: a recurring period in which no effect may start in some environments.
 //!
-//! Invariant: pure. A window whose end cannot be computed does not end.
+//! Invariant: the functions read no clock. A window whose end cannot be computed does not end.
 
 use std::time::Duration;
 
@@ -9,52 +9,48 @@ use jiff::{SignedDuration, Timestamp};
 use super::pattern::Pattern;
 use crate::base::{At, Cron};
 
-/// The maximum time to search back for the start of a window that ends by a cron expression: from one 29 February to
-/// the next.
-const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);
+/// The maximum time between the start and the end of a window that ends by a cron expression: four years, from one 29
+/// February to the next.
+const MAX_CRON_LENGTH: Duration = Duration::from_secs(4 * 366 * 86_400);
 
 /// A `[[freeze]]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
-    /// Its position in the configuration.
     pub at: At,
-    /// The environments that it freezes.
     pub environments: Vec<Pattern>,
-    /// When it begins.
+    /// The times at which the window begins.
     pub from: Cron,
-    /// When it ends.
     pub ends: WindowEnd,
-    /// The operator's reason; may be empty.
+    /// The operator's reason; empty if the table has none.
     pub reason: String,
 }
 
 /// The end of a window.
 #[derive(Debug, Clone)]
 pub(crate) enum WindowEnd {
-    /// After this elapsed time, regardless of daylight saving changes.
+    /// The window ends this time after its start, also across daylight saving changes.
     After(Duration),
-    /// At the next time that the cron expression matches.
+    /// The window ends at the next time that matches the cron expression.
     At(Cron),
 }
 
 impl Window {
-    /// Whether the window freezes an environment.
     pub(crate) fn is_for(&self, environment: &str) -> bool {
         self.environments.iter().any(|pattern| pattern.matches(environment))
     }
 
-    /// The end of the window that contains a time, if one does. The start is inclusive, the end exclusive.
+    /// Returns the end of the window if the window contains the time `at`. The start is inclusive, the end exclusive.
     pub(crate) fn covers(&self, at: Timestamp) -> Option<Timestamp> {
         let within = match self.ends {
             WindowEnd::After(lasts) => lasts,
-            WindowEnd::At(_) => BACK,
+            WindowEnd::At(_) => MAX_CRON_LENGTH,
         };
-        // Of overlapping windows, the one that began last ends last.
+        // Of overlapping occurrences, the one that began last ends last.
         let begin = self.from.last(at, within)?;
         Some(self.end(begin)).filter(|end| *end > at)
     }
 
-    /// The start and end of the next window after a time.
+    /// Returns the start and end of the next window that begins after a time.
     pub(crate) fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let begin = self.from.next(after)?;
         Some((begin, self.end(begin)))

@@ -1,23 +1,20 @@
-//! Frozen environments: by a command in the room, or by a window of `plugins.toml`.
+//! The freezes of environments: set by a command in the room, or by a `[[freeze]]` window of `plugins.toml`.
 //!
-//! Invariant: a freeze by command changes here and in the store together, while no effect is between its check and its
-//! intent. Once the room reads that an environment is frozen, no effect starts there.
+//! Invariant: a freeze by command is stored and applied while no effect is between its check and its stored intent.
+//! After the room was told that an environment is frozen, no effect starts in it.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
+use parking_lot::RwLock;
 
 use super::freeze_window::Window;
 use crate::{
-    base::{At, clean, show},
+    base::{At, clean, zoned_text},
     store::Freeze,
 };
 
-/// The freezes of a host.
+/// All freezes, and the lock that separates their changes from effects.
 #[derive(Debug)]
 pub(crate) struct Freezes {
     windows: Vec<Window>,
@@ -28,7 +25,7 @@ pub(crate) struct Freezes {
     lock: Arc<tokio::sync::RwLock<()>>,
 }
 
-/// A read lock. No environment is frozen while it is held.
+/// A read lock. While it is held, no freeze is set or lifted.
 #[derive(Debug)]
 pub(crate) struct FreezeGuard {
     _held: tokio::sync::OwnedRwLockReadGuard<()>,
@@ -37,22 +34,20 @@ pub(crate) struct FreezeGuard {
 /// A reason why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frozen {
-    /// The frozen environment.
     pub environment: String,
-    /// The end; `None` until somebody lifts it.
+    /// The end; `None` if the freeze lasts until a person lifts it.
     pub until: Option<Timestamp>,
-    /// The reason; may be empty.
+    /// The reason, as text for people; empty if there is none.
     pub reason: String,
-    /// The person or window that froze it.
     pub by: FrozenBy,
 }
 
 /// The origin of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FrozenBy {
-    /// A person, by id.
+    /// A command of a person, by the person's id.
     Person(String),
-    /// A `[[freeze]]` window, by its position.
+    /// A `[[freeze]]` window, by its position in the configuration.
     Window(At),
 }
 
@@ -71,13 +66,14 @@ impl fmt::Display for FrozenBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Person(id) => f.write_str(&clean(id)),
-            Self::Window(at) => at.fmt(f),
+            Self::Window(at) => write!(f, "the [[freeze]] window in {at}"),
         }
     }
 }
 
 impl Freezes {
-    /// Creates the list from the configuration's windows and the stored freezes. `zone` is the time zone for messages.
+    /// Creates the freezes from the windows of the configuration and the stored freezes. Messages show times in
+    /// `zone`.
     pub(crate) fn new(
         windows: Vec<Window>,
         environments: Vec<String>,
@@ -88,12 +84,12 @@ impl Freezes {
         Self { windows, environments, zone, by_command: RwLock::new(by_command), lock: Arc::default() }
     }
 
-    /// The time zone in which times are typed and shown.
+    /// Returns the time zone of typed and shown times.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
-    /// The reasons why an environment is frozen at a time; empty if it is not.
+    /// Returns the reasons why an environment is frozen at a time; empty if it is not frozen.
     pub(crate) fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
         let by_command = self.by_command(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
@@ -107,27 +103,27 @@ impl Freezes {
         by_command.into_iter().chain(windows).collect()
     }
 
-    /// The reasons for all environments.
+    /// Returns the reasons why any environment is frozen at a time.
     pub(crate) fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
 
-    /// The freeze that was set by command, if it is in force at a time.
+    /// Returns the freeze that was set by command, if it is in force at a time.
     pub(crate) fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
-        let by_command = self.by_command.read().unwrap_or_else(PoisonError::into_inner);
+        let by_command = self.by_command.read();
         by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
     }
 
-    /// The current freezes and the next windows, one line each, for people.
+    /// Returns the current freezes and the next windows as text for people, one per line.
     pub(crate) fn listing(&self, at: Timestamp) -> String {
         let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
         for environment in &self.environments {
             for window in self.windows.iter().filter(|window| window.is_for(environment)) {
-                // A current window is listed above; list the one after it.
+                // The lines above contain the current window, so add the one after it.
                 let Some((begin, end)) = window.next(window.covers(at).unwrap_or(at)) else { continue };
-                let (begin, end) = (show(begin, &self.zone), show(end, &self.zone));
-                let why = because(&window.reason);
-                lines.push(format!("{environment} will be frozen from {begin} until {end} by {}{why}", window.at));
+                let (begin, end) = (zoned_text(begin, &self.zone), zoned_text(end, &self.zone));
+                let (by, why) = (FrozenBy::Window(window.at.clone()), because(&window.reason));
+                lines.push(format!("`{environment}` will be frozen from {begin} until {end} by {by}{why}"));
             }
         }
         if lines.is_empty() {
@@ -137,13 +133,14 @@ impl Freezes {
         }
     }
 
-    /// `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the database moves`
+    /// Returns one line for people: `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the
+    /// database moves`.
     pub(crate) fn line(&self, frozen: &Frozen) -> String {
         let until = match frozen.until {
-            Some(until) => format!(" until {}", show(until, &self.zone)),
+            Some(until) => format!(" until {}", zoned_text(until, &self.zone)),
             None => String::new(),
         };
-        format!("{} is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
+        format!("`{}` is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
     }
 
     /// Blocks changes of freezes until the guard is dropped.
@@ -151,19 +148,20 @@ impl Freezes {
         FreezeGuard { _held: self.lock.clone().read_owned().await }
     }
 
-    /// Waits until no effect is between its check and its intent, and blocks new effects until the guard is dropped.
+    /// Waits until no effect is between its check and its stored intent, then blocks new effects until the guard is
+    /// dropped.
     pub(crate) async fn exclusive(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.lock.clone().write_owned().await
     }
 
-    /// Applies a freeze that was just stored.
+    /// Applies a freeze. The caller has stored it.
     pub(crate) fn apply_freeze(&self, freeze: Freeze) {
-        self.by_command.write().unwrap_or_else(PoisonError::into_inner).insert(freeze.environment.clone(), freeze);
+        self.by_command.write().insert(freeze.environment.clone(), freeze);
     }
 
-    /// Applies the lifting of a freeze that was just stored.
+    /// Removes the freeze of an environment. The caller has stored the change.
     pub(crate) fn apply_unfreeze(&self, environment: &str) {
-        self.by_command.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
+        self.by_command.write().remove(environment);
     }
 }
 
@@ -224,8 +222,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "production is frozen by @alice:example.org: the database moves",
-                "production is frozen until 2026-11-23 08:00 UTC by plugins.toml line 7: weekend"
+                "`production` is frozen by @alice:example.org: the database moves",
+                "`production` is frozen until 2026-11-23 08:00 UTC by the [[freeze]] window in plugins.toml line 7: \
+                 weekend"
             ]
         );
     }
@@ -233,11 +232,15 @@ mod tests {
     #[test]
     fn a_listing_shows_current_freezes_and_next_windows() {
         let freezes = freezes(Vec::new());
-        let next = "production will be frozen from 2026-11-27 17:00 UTC until 2026-11-30 08:00 UTC by plugins.toml line 7: weekend";
+        let next = "`production` will be frozen from 2026-11-27 17:00 UTC until 2026-11-30 08:00 UTC by the [[freeze]] window \
+                    in plugins.toml line 7: weekend";
         assert_eq!(freezes.listing(at("2026-11-24T12:00:00Z")), next);
         assert_eq!(
             freezes.listing(at("2026-11-21T12:00:00Z")),
-            format!("production is frozen until 2026-11-23 08:00 UTC by plugins.toml line 7: weekend\n{next}")
+            format!(
+                "`production` is frozen until 2026-11-23 08:00 UTC by the [[freeze]] window in plugins.toml line 7: \
+                 weekend\n{next}"
+            )
         );
     }
 

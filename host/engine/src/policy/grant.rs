@@ -17,37 +17,35 @@ use crate::{
 /// A `[[plugin.NAME.allow]]` table.
 #[derive(Debug)]
 pub(crate) struct Allow {
-    /// Its position in the configuration.
     pub at: At,
-    /// The calls that it allows, as patterns over the names of the call table.
+    /// The host calls that the rule allows, as patterns over the names of the call table: `pipelines.*`.
     pub calls: Vec<Pattern>,
-    /// The commands that it applies to, as patterns; `None` for all commands of the plugin.
+    /// The commands of the plugin that the rule applies to, as patterns; `None` for all commands.
     pub commands: Option<Vec<Pattern>>,
-    /// The attribute values that it allows.
+    /// The attribute values that the rule allows.
     pub limits: Scope,
     /// The attributes in which an effect may differ from the typed command.
     pub beyond: BTreeSet<Attribute>,
-    /// `plugin.deploy, plugins.toml line 61`: for the journal.
+    /// The rule as text for the journal: `plugin.deploy, plugins.toml line 61`.
     pub text: Arc<str>,
 }
 
 impl Allow {
-    /// Whether the rule applies to a command. For other commands it is ignored.
+    /// Returns whether the rule applies to a command. For other commands the rule is ignored.
     pub(crate) fn is_for(&self, command: &str) -> bool {
         self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
     }
 }
 
-/// All grants of one plugin.
+/// All `allow` rules of one plugin.
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     rules: Vec<Allow>,
-    // The rules of each call: the cost of a check must not grow with the size of the configuration.
+    // The indexes of the rules that name a call. The cost of a check must not grow with the size of the configuration.
     by_call: HashMap<&'static str, Vec<usize>>,
 }
 
 impl Grants {
-    /// Indexes rules by call.
     pub(crate) fn new(rules: Vec<Allow>, calls: &CallTable) -> Self {
         let naming = |name: &str| {
             let named = |(_, rule): &(usize, &Allow)| rule.calls.iter().any(|call| call.matches(name));
@@ -57,18 +55,20 @@ impl Grants {
         Self { rules, by_call }
     }
 
-    /// All rules, in the order of the configuration.
+    /// Returns all rules, in the order of the configuration.
     pub(crate) fn rules(&self) -> &[Allow] {
         &self.rules
     }
 
-    /// The rules that name a call.
+    /// Returns the rules that name a call.
     pub(crate) fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// The rules that allow a call of a command; if there are none, the rules that name the call, each with its
-    /// mismatch.
+    /// Returns the rules that allow a call of a command.
+    ///
+    /// # Errors
+    /// If no rule allows the call, the rules that name it, each with the attribute that does not match.
     pub(crate) fn permitting<'a>(
         &'a self,
         call: &str,

@@ -1,14 +1,13 @@
 //! Machines that may send commands: `[machine.NAME]`.
 //!
-//! Invariant: a machine has only rights that the configuration gives it by name. It has no rights of `everyone`, and it
-//! cannot approve.
+//! Invariant: a machine has only the rights that the configuration gives to it by name. It has no rights as
+//! `everyone`, and it cannot approve.
 
 use std::collections::{BTreeMap, HashSet};
 
-/// The prefix of a machine's own id, which no person's id can have.
+/// The prefix of a machine's own id: `machine:ci`. No chat network gives a person such an id.
 const PREFIX: &str = "machine:";
 
-/// The machines of the configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Machines {
     own: BTreeMap<String, String>,
@@ -16,7 +15,7 @@ pub(crate) struct Machines {
 }
 
 impl Machines {
-    /// Adds a machine with its chat ids. Returns its own id.
+    /// Adds a machine with its ids on chat networks. Returns its own id.
     pub(crate) fn add(&mut self, name: &str, ids: &[String]) -> String {
         let own = format!("{PREFIX}{name}");
         self.ids.insert(own.clone());
@@ -25,17 +24,15 @@ impl Machines {
         own
     }
 
-    /// Whether an id belongs to a machine.
     pub(crate) fn has(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
-    /// A machine's own id, for commands that do not come from a chat network.
+    /// Returns a machine's own id: the sender of its commands from schedules and hooks.
     pub(crate) fn own_id(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
     }
 
-    /// The machines' names in the configuration.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.own.keys().map(String::as_str)
     }

@@ -1,7 +1,7 @@
 //! Rights: roles, grants, approval rules, freezes, the promotion order, and the check of a command.
 //!
-//! Invariant: one matcher ([`Scope::permit`]) serves all rules that allow. [`Authorized`] has no public constructor, so
-//! a value of it proves that the check passed.
+//! Invariant: all rules that allow use one matcher ([`Scope::permit`]). [`Authorized`] has no public constructor, so
+//! such a value proves that the check passed.
 //! Not here: the check of a host call ([`crate::hostcall`]).
 
 mod access;

@@ -1,4 +1,4 @@
-//! A pattern of a rule: `*` matches any text without `/`, and `**` matches any text.
+//! Patterns of rules: `*` matches any text without `/`, and `**` matches any text.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -9,20 +9,19 @@ pub(crate) struct Pattern {
     shape: Shape,
 }
 
-/// The kind of comparison. Most patterns are one of the first three, which are much cheaper than a glob.
+/// The method of comparison. The first three are the most common, and much cheaper than a glob.
 #[derive(Debug, Clone)]
 enum Shape {
-    /// A single value.
+    /// Only the text itself, for example `staging`.
     Literal,
-    /// `*`
+    /// Any text without `/`: `*`.
     Part,
-    /// `**`
+    /// Any text: `**`.
     Anything,
-    /// Any other pattern.
+    /// Any other pattern: `cms/*`.
     Glob(GlobMatcher),
 }
 
-/// The reason why a text is not a valid pattern.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a valid pattern: {reason}")]
 pub(crate) struct PatternError {
@@ -37,15 +36,15 @@ impl Pattern {
     /// [`PatternError`].
     pub(crate) fn new(text: impl Into<String>) -> Result<Self, PatternError> {
         let text = text.into();
-        let wrong = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
+        let invalid = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
         if text.is_empty() {
-            return Err(wrong(&text, "it is empty"));
+            return Err(invalid(&text, "it is empty"));
         }
         if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
             return Ok(Self { text, shape: Shape::Literal });
         }
         if text.contains(['?', '[', ']', '{', '}', '\\']) {
-            return Err(wrong(&text, "the only wildcards are `*` and `**`"));
+            return Err(invalid(&text, "the only wildcards are `*` and `**`"));
         }
         let shape = match text.as_str() {
             "*" => Shape::Part,
@@ -55,30 +54,30 @@ impl Pattern {
                     .literal_separator(true)
                     .backslash_escape(false)
                     .build()
-                    .map_err(|error| wrong(&text, &error.kind().to_string()))?
+                    .map_err(|error| invalid(&text, &error.kind().to_string()))?
                     .compile_matcher(),
             ),
         };
         Ok(Self { text, shape })
     }
 
-    /// Whether a whole value matches.
+    /// Returns whether the pattern matches the whole value.
     pub(crate) fn matches(&self, value: &str) -> bool {
         match &self.shape {
             Shape::Literal => self.text == value,
-            // A single `*` does not match `/`, as in any other pattern.
+            // `*` alone does not match `/`, as in any other pattern.
             Shape::Part => !value.is_empty() && !value.contains('/'),
             Shape::Anything => !value.is_empty(),
             Shape::Glob(glob) => !value.is_empty() && glob.is_match(value),
         }
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as the operator wrote it.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it matches a single value only.
+    /// Returns whether the pattern matches only one value.
     pub(crate) fn is_literal(&self) -> bool {
         matches!(self.shape, Shape::Literal)
     }

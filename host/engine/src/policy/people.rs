@@ -1,6 +1,6 @@
 //! People with several ids: `[person.NAME]`.
 //!
-//! Invariant: an id belongs to one person at most. A person's first id stands for all of their ids.
+//! Invariant: an id belongs to at most one person. The first id of a person stands for the person's other ids.
 //! Not here: display names, which anybody can choose.
 
 use std::collections::HashMap;
@@ -8,13 +8,12 @@ use std::collections::HashMap;
 /// A `[person.NAME]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedPerson {
-    /// The name in the configuration.
+    /// The person's name in the configuration. It is not an id.
     pub name: String,
     /// The person's ids on all networks, at least one.
     pub ids: Vec<String>,
 }
 
-/// The people of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct People {
     named: Vec<NamedPerson>,
@@ -22,7 +21,8 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Indexes people by their ids. If two people have the same id, the first one counts; the configuration reports it.
+    /// Indexes people by their ids. If two people have the same id, it belongs to the first of them; the
+    /// configuration reports the problem.
     pub(crate) fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {
@@ -33,33 +33,30 @@ impl People {
         Self { named, by_id }
     }
 
-    /// All people, in the order of the configuration.
+    /// Returns all people, in the order of the configuration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedPerson> {
         self.named.iter()
     }
 
-    /// The first id of the person with this id; the id itself if the configuration has no person for it.
+    /// Returns the first id of the person with this id, or the id itself if the configuration has no such person.
     pub(crate) fn canonical_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.of(id).and_then(|person| person.ids.first()).map_or(id, String::as_str)
     }
 
-    /// All ids of the person with this id.
+    /// Returns all ids of the person with this id, this id first.
     pub(crate) fn ids<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
         let others = self.of(id).map(|person| person.ids.as_slice()).unwrap_or_default();
         std::iter::once(id).chain(others.iter().map(String::as_str).filter(move |other| *other != id))
     }
 
-    /// The person with this id.
     pub(crate) fn of(&self, id: &str) -> Option<&NamedPerson> {
         self.by_id.get(id).map(|index| &self.named[*index])
     }
 
-    /// The person with this name.
     pub(crate) fn named(&self, name: &str) -> Option<&NamedPerson> {
         self.named.iter().find(|person| person.name == name)
     }
 
-    /// Whether two ids belong to one person.
     pub(crate) fn same(&self, one: &str, other: &str) -> bool {
         self.canonical_id(one) == self.canonical_id(other)
     }

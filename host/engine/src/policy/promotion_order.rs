@@ -1,22 +1,23 @@
-//! The promotion order: a version may reach an environment only after it succeeded in the environment before it.
+//! The violation of a promotion order, and its message. The order requires that a version succeeds in one environment
+//! before it reaches the next.
 //!
-//! Invariant: pure. The caller reads the releases.
+//! Not here: the check of an effect against the order ([`crate::hostcall`]).
 
 use crate::base::At;
 
-/// A violation of the promotion order: the version never succeeded in the environment before.
+/// A violation of the promotion order: the version has not succeeded in the environment that comes first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutOfOrder<'a> {
     pub(crate) app: &'a str,
     pub(crate) version: &'a str,
     pub(crate) environment: &'a str,
-    /// The environment that must come first.
+    /// The environment in which the version must succeed first.
     pub(crate) before: &'a str,
-    /// The position of the rule.
+    /// The position of the rule in the configuration.
     pub(crate) rule: &'a At,
-    /// The last version that succeeded in the environment before, if any.
+    /// The last version that succeeded in `before`; `None` if there is none, or if the caller may not see it.
     pub(crate) runs: Option<&'a str>,
-    /// The command that deploys the version there, if it can be derived from the typed one.
+    /// The command line that deploys the version to `before`; `None` if it cannot be derived from the typed command.
     pub(crate) line: Option<String>,
 }
 
@@ -24,10 +25,10 @@ impl std::fmt::Display for OutOfOrder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { app, version, environment, before, rule, runs, line } = self;
         let (app, version) = (crate::base::clean(app), crate::base::clean(version));
-        write!(f, "{app} {version} has not succeeded in {before} yet, which {environment} requires ({rule})")?;
+        write!(f, "`{app}` {version} must succeed in `{before}` before `{environment}` ({rule})")?;
         match runs {
-            Some(runs) => write!(f, "; {before} has version {runs}")?,
-            None => write!(f, "; {before} has no version yet")?,
+            Some(runs) => write!(f, "; `{before}` has version {runs}")?,
+            None => write!(f, "; `{before}` has no version yet")?,
         }
         match line {
             Some(line) => write!(f, ". Run first: {line}"),
@@ -58,11 +59,11 @@ mod tests {
             }
             .to_string()
         };
-        let rule = "cms 1.0.2 has not succeeded in staging yet, which production requires (plugins.toml line 40)";
+        let rule = "`cms` 1.0.2 must succeed in `staging` before `production` (plugins.toml line 40)";
         assert_eq!(
             missing(Some("1.0.1"), Some("deploy cms staging 1.0.2")),
-            format!("{rule}; staging has version 1.0.1. Run first: deploy cms staging 1.0.2")
+            format!("{rule}; `staging` has version 1.0.1. Run first: deploy cms staging 1.0.2")
         );
-        assert_eq!(missing(None, None), format!("{rule}; staging has no version yet"));
+        assert_eq!(missing(None, None), format!("{rule}; `staging` has no version yet"));
     }
 }

@@ -1,4 +1,4 @@
-//! A command with its message and the rights of its sender: what a query or a job runs for.
+//! The request that a query or a job runs for: a command, its message, and the rights of the sender.
 
 use super::role::Rights;
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
     store::InboxRow,
 };
 
-/// What a query or a job runs for. By itself it permits nothing: the gate judges every call of the run by [`Request::rights`].
-/// A new run gets it from an [`Authorized`](super::Authorized) command, and a job that continues from
-/// [`Access::resume`](super::Access::resume).
+/// A command, its message, and the rights of the sender. A request by itself permits nothing: each host call of the
+/// run is checked against [`Request::rights`]. A new run gets its request from an [`Authorized`](super::Authorized)
+/// command, and a job that continues gets it from [`Access::resume`](super::Access::resume).
 #[derive(Debug)]
 pub(crate) struct Request {
     command: Command,
@@ -22,27 +22,24 @@ impl Request {
         Self { command, message, rights }
     }
 
-    /// The command.
     pub(crate) fn command(&self) -> &Command {
         &self.command
     }
 
-    /// The message with the command.
     pub(crate) fn message(&self) -> &InboxRow {
         &self.message
     }
 
-    /// The person who sent it.
     pub(crate) fn caller(&self) -> &Person {
         &self.message.sender
     }
 
-    /// The person and the room, for further checks.
+    /// Returns the sender with the bot and the room of the message.
     pub(crate) fn asker(&self) -> Asker<'_> {
         Asker::from(&self.message)
     }
 
-    /// The rights of the person when this was made.
+    /// Returns the sender's rights at the time when the request was created.
     pub(crate) fn rights(&self) -> &Rights {
         &self.rights
     }

@@ -8,13 +8,13 @@ use crate::{base::At, model::RoomName, store::Grant};
 /// A member of a role, or an owner of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Member {
-    /// Everybody in the room, except machines. Does not count for approvals.
+    /// Every person, but no machine. The membership does not count for approvals.
     Everyone,
-    /// A person, by network id, compared exactly. The other ids of that person count too.
+    /// A person, by an id that is compared exactly. The person's other ids count too.
     Person(String),
-    /// The members of a group of the directory.
+    /// The members of a group of the directory: `group:oncall`.
     Group(String),
-    /// The current members of a room.
+    /// The current members of a room: `room:#ops:example.org`.
     Room(RoomName),
 }
 
@@ -32,31 +32,27 @@ impl std::fmt::Display for Member {
 /// A `[role.NAME]` table.
 #[derive(Debug)]
 pub(crate) struct Role {
-    /// Its name in the configuration.
     pub name: String,
-    /// Its position in the configuration.
     pub at: At,
-    /// The people in the role.
     pub members: Vec<Member>,
-    /// The commands that members may run.
+    /// The commands that members may run, as patterns.
     pub commands: Vec<Pattern>,
-    /// The apps that members may see and change.
+    /// The apps that members may see and change, as patterns.
     pub apps: Vec<Pattern>,
-    /// The environments that members may see and change.
+    /// The environments that members may see and change, as patterns.
     pub environments: Vec<Pattern>,
     /// The rooms in which the role counts; `None` for all rooms.
     pub rooms: Option<Vec<RoomName>>,
-    /// Whether the role can be granted in chat.
     pub grant_in_chat: bool,
 }
 
 impl Role {
-    /// Whether its members may run a command.
+    /// Returns whether members of the role may run a command.
     pub(crate) fn runs(&self, command: &str) -> bool {
         self.commands.iter().any(|pattern| pattern.matches(command))
     }
 
-    /// Whether it covers an app and an environment. `None` is not limited.
+    /// Returns whether the role covers an app and an environment. `None` is always covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let covers = |patterns: &[Pattern], value: Option<&str>| {
             value.is_none_or(|value| patterns.iter().any(|pattern| pattern.matches(value)))
@@ -68,17 +64,17 @@ impl Role {
 /// A role of a person, from the configuration or granted in chat.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldRole {
-    /// The role.
     pub role: Arc<Role>,
-    /// The grant, which limits the role; `None` if the configuration names the person.
+    /// The grant in chat, which limits the role; `None` if the role comes from the configuration.
     pub grant: Option<Arc<Grant>>,
-    /// The environments of the bot through which it was granted: the role counts only there. `None` if the
-    /// configuration names the person.
+    /// The environments of the bot through which the role was granted. The role counts only in these environments.
+    /// `None` if the role comes from the configuration.
     pub reach: Option<Arc<[String]>>,
 }
 
 impl HeldRole {
-    /// Whether it covers an app and an environment. `None` is not limited.
+    /// Returns whether the role, within the limits of its grant, covers an app and an environment. `None` is always
+    /// covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
@@ -90,7 +86,8 @@ impl HeldRole {
             && self.reach.as_ref().is_none_or(reached)
     }
 
-    /// The rule for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.
+    /// Returns the rule as text for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org
+    /// in job 7f3ak`.
     pub(crate) fn rule(&self) -> String {
         match &self.grant {
             None => self.role.name.clone(),
@@ -98,7 +95,7 @@ impl HeldRole {
         }
     }
 
-    /// The source of the role: a position in the configuration, or a job.
+    /// Returns the source of the role: `plugins.toml line 17`, or `granted by @alice:example.org in job 7f3ak`.
     pub(crate) fn source(&self) -> String {
         match &self.grant {
             None => self.role.at.to_string(),
@@ -107,25 +104,26 @@ impl HeldRole {
     }
 }
 
-/// The job in which a role was granted.
+/// Returns the id of the job in which a role was granted.
 pub(crate) fn granting_job(grant: &Grant) -> &str {
     grant.id.split_once('/').map_or(grant.id.as_str(), |(job, _)| job)
 }
 
-/// The rights of one person to run one command. They are checked again at each call, for the app and environment of
-/// that call.
+/// The rights of one person to run one command. They are checked again at each host call, for the app and environment
+/// of that call.
 #[derive(Debug, Clone)]
 pub(crate) enum Rights {
-    /// An admin: every command, app and environment. Plugin grants, approvals and freezes apply nevertheless.
+    /// The person is an admin and may run every command on every app and environment. Plugin grants, approvals and
+    /// freezes still apply.
     Admin,
-    /// A command of the host that everybody may run.
+    /// Everybody may run the command.
     Open,
-    /// The person's roles that allow the command.
+    /// The person's roles that allow the command. If there are none, the person may not run it.
     Roles(Vec<HeldRole>),
 }
 
 impl Rights {
-    /// The rule that allows a person to act on an app and an environment, if there is one.
+    /// Returns the rule that allows the command on an app and an environment, as text; `None` if no rule allows it.
     pub(crate) fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
             Self::Admin => Some("admin".to_owned()),
@@ -134,7 +132,8 @@ impl Rights {
         }
     }
 
-    /// The role that allows it, if the rule is a role.
+    /// Returns the role that allows the command on an app and an environment; `None` if the right does not come from
+    /// a role.
     pub(crate) fn role_for(&self, app: Option<&str>, environment: Option<&str>) -> Option<&HeldRole> {
         match self {
             Self::Admin | Self::Open => None,

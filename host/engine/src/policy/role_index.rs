@@ -1,6 +1,7 @@
 //! An index from people, groups and rooms to roles.
 //!
-//! Invariant: the cost of a check grows with the number of one person's roles, not with the size of the configuration.
+//! Invariant: the cost of a check grows with the number of one person's roles, and of the groups and rooms that have
+//! roles. It does not grow with the number of all roles.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::model::RoomName;
 
-/// The roles by member, each as its index in the configuration.
+/// The positions of roles in the configuration, by member.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     by_name: HashMap<String, usize>,
@@ -40,13 +41,13 @@ impl Index {
         index
     }
 
-    /// The index of the role with this name.
+    /// Returns the position of the role with this name.
     pub(crate) fn role(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// The roles of a person, by first id, in the order of the configuration. `everyone` includes the roles of
-    /// `everyone`.
+    /// Returns the positions of a person's roles, in ascending order. `person` is the first id of the person. With
+    /// `everyone`, the result includes the roles that have `everyone` as a member.
     pub(crate) fn of(
         &self,
         person: &str,

@@ -1,42 +1,43 @@
-//! The rooms that the configuration names: their ids and members.
+//! The ids and members of the rooms that the configuration names.
 //!
 //! Invariant: a room whose members are unknown or out of date counts as empty.
-//! Not here: the networks ([`Accounts`]).
+//! Not here: the connections to the networks ([`Accounts`]).
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
+use parking_lot::RwLock;
 
 use crate::{
     adapter::{Accounts, Chat, SendError},
     model::RoomName,
 };
 
-/// The time for which members are not requested again.
-const FRESH: Duration = Duration::from_secs(5);
-/// The time for which members count without a new request, so that calls of a job need no request to the network.
-const COUNTS: Duration = Duration::from_secs(60);
-/// The timeout of a request: the sender of a command waits for it.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The minimum time between two requests for the members of a room.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// The maximum age of a member list that grants rights. Calls of a job use such a list without a request to the
+/// network.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// The timeout for the requests about one room. The sender of a command waits for them.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     // The rooms whose members are needed.
-    peopled: HashSet<RoomName>,
+    with_members: HashSet<RoomName>,
     all: Vec<RoomName>,
-    // The default network of rooms without one.
+    // The network of rooms that the configuration names without a network.
     network: String,
-    known: RwLock<HashMap<RoomName, Known>>,
+    known: RwLock<HashMap<RoomName, CachedRoom>>,
     refreshing: tokio::sync::Mutex<()>,
 }
 
 /// The result of the last request for a room.
 #[derive(Debug, Clone)]
-struct Known {
+struct CachedRoom {
     network: String,
     id: Option<String>,
     members: HashSet<String>,
@@ -44,20 +45,20 @@ struct Known {
 }
 
 impl Rooms {
-    /// `peopled` are rooms whose members are needed, `named` rooms of which only the id is needed.
+    /// Creates the list without any members. `with_members` are rooms whose members are needed; of the `named` rooms
+    /// only the ids are needed.
     pub(crate) fn new(
-        peopled: impl IntoIterator<Item = RoomName>,
+        with_members: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,
         network: String,
     ) -> Self {
-        let peopled: HashSet<RoomName> = peopled.into_iter().collect();
-        let mut all: Vec<RoomName> = peopled.iter().cloned().chain(named).collect();
+        let with_members: HashSet<RoomName> = with_members.into_iter().collect();
+        let mut all: Vec<RoomName> = with_members.iter().cloned().chain(named).collect();
         all.sort();
         all.dedup();
-        Self { peopled, all, network, ..Self::default() }
+        Self { with_members, all, network, ..Self::default() }
     }
 
-    /// The default network of rooms without one.
     pub(crate) fn network(&self) -> &str {
         &self.network
     }
@@ -66,24 +67,24 @@ impl Rooms {
         name.network.as_deref().unwrap_or(&self.network)
     }
 
-    /// Whether a room of a network has this name in the configuration.
+    /// Returns whether a room id of a network belongs to the room that the configuration calls `name`.
     pub(crate) fn is(&self, name: &RoomName, (network, room): (&str, &str)) -> bool {
-        // The name can be the network's own id of the room.
+        // The configuration can name a room by its id on the network.
         let itself = name.name == room && self.network_of(name) == network;
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let found = |known: &Known| known.network == network && known.id.as_deref() == Some(room);
+        let known = self.known.read();
+        let found = |known: &CachedRoom| known.network == network && known.id.as_deref() == Some(room);
         itself || known.get(name).is_some_and(found)
     }
 
-    /// Whether one of these ids is a member of a room.
+    /// Returns whether one of these ids is a member of a room.
     pub(crate) fn has<'a>(&self, name: &RoomName, mut ids: impl Iterator<Item = &'a str>) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         let now = Instant::now();
-        let counts = known.get(name).filter(|known| now.saturating_duration_since(known.at) < COUNTS);
+        let counts = known.get(name).filter(|known| now.saturating_duration_since(known.at) < MAX_AGE);
         counts.is_some_and(|known| ids.any(|id| known.members.contains(id)))
     }
 
-    /// Requests ids and members that are unknown or no longer fresh.
+    /// Requests the ids and members that are not cached, or not recent.
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         if self.all.is_empty() {
             return;
@@ -95,10 +96,10 @@ impl Rooms {
         join_all(requests).await;
     }
 
-    /// The id and members of a room, from one account; `None` if the account is not in such a room.
-    async fn ask(&self, chat: &dyn Chat, name: &RoomName) -> Result<Option<(String, HashSet<String>)>, SendError> {
+    /// Requests the id and members of a room through one account. Returns `None` if the account is not in the room.
+    async fn request(&self, chat: &dyn Chat, name: &RoomName) -> Result<Option<(String, HashSet<String>)>, SendError> {
         let Some(id) = chat.room(&name.name).await? else { return Ok(None) };
-        if !self.peopled.contains(name) {
+        if !self.with_members.contains(name) {
             return Ok(Some((id, HashSet::new())));
         }
         let members = chat.members(&id).await?.into_iter().map(|person| person.id).collect();
@@ -106,24 +107,25 @@ impl Rooms {
     }
 
     fn is_fresh(&self, name: &RoomName) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |known: &Known| Instant::now().saturating_duration_since(known.at) < FRESH;
+        let known = self.known.read();
+        let fresh = |known: &CachedRoom| Instant::now().saturating_duration_since(known.at) < MIN_REFRESH_INTERVAL;
         known.get(name).is_some_and(fresh)
     }
 
     async fn refresh_room(&self, name: &RoomName, accounts: &dyn Accounts) {
         let network = self.network_of(name);
-        // Of several bots on a network, each can be in some of its rooms only.
+        // A network can have several bots, each of them in some rooms only.
         let accounts = accounts.of_room(network, &name.name);
         if accounts.is_empty() {
             return;
         }
-        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        let mut known = Known { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
-        let asked = async {
+        let before = self.known.read().get(name).cloned();
+        let mut known =
+            CachedRoom { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
+        let request = async {
             let mut failed = None;
             for chat in accounts {
-                match self.ask(&*chat, name).await {
+                match self.request(&*chat, name).await {
                     Ok(Some((id, members))) => {
                         (known.id, known.members) = (Some(id), members);
                         return Ok(());
@@ -134,17 +136,21 @@ impl Rooms {
             }
             failed.map_or(Ok(()), Err)
         };
-        let failed = match tokio::time::timeout(PATIENCE, asked).await {
+        let failed = match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Some(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
         };
-        if let Some(why) = failed {
-            tracing::warn!(room = %name, why, "the members of a room cannot be read, so the room grants no rights; check the bot's membership and its network");
+        if let Some(error) = failed {
+            tracing::warn!(
+                error,
+                room = %name,
+                "the members of a room cannot be read, so the room grants no rights; check that the bot is a member"
+            );
             // The id of a room remains valid while its network is unavailable.
             known.id = known.id.or(before.and_then(|before| before.id));
             known.members.clear();
         }
-        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), known);
+        self.known.write().insert(name.clone(), known);
     }
 }

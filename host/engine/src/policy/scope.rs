@@ -1,43 +1,42 @@
-//! The attribute values of a rule, and the one matcher for rules that allow.
+//! The scope of a rule: the attribute values that it matches.
 
 use std::collections::BTreeMap;
 
 use super::pattern::Pattern;
 use crate::model::Attribute;
 
-/// The attributes that a rule limits, each with its patterns. Other attributes are not limited.
+/// The attributes that a rule limits, each with its patterns. The rule does not limit other attributes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
 
-/// Why a rule that allows does not match.
+/// The reason why a rule that allows does not match a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mismatch {
     /// The first attribute that does not match.
     pub attribute: Attribute,
-    /// The value that does not match; `None` if the call has no value.
+    /// The value that does not match; `None` if the call has no value for the attribute.
     pub value: Option<String>,
-    /// The patterns of the rule.
+    /// The patterns of the rule for the attribute: `["staging", "test"]`.
     pub allowed: String,
 }
 
 impl Scope {
-    /// Limits one attribute. An empty list matches nothing.
+    /// Limits an attribute to values that match one of the patterns. An empty list matches nothing.
     pub(crate) fn set(&mut self, attribute: Attribute, patterns: Vec<Pattern>) {
         self.0.insert(attribute, patterns);
     }
 
-    /// Whether no attribute is limited.
+    /// Returns whether the scope limits no attribute.
     pub(crate) fn is_any(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The limited attributes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Attribute, &[Pattern])> {
         self.0.iter().map(|(attribute, patterns)| (*attribute, patterns.as_slice()))
     }
 
-    /// Whether a rule that allows matches: *all* values of each limited attribute must match. A limited attribute
-    /// without a value never matches.
+    /// Checks whether a rule that allows matches a call: *all* values of each limited attribute must match. A limited
+    /// attribute without a value does not match.
     ///
     /// # Errors
     /// The first attribute that does not match.
@@ -61,9 +60,9 @@ impl Scope {
 }
 
 impl Scope {
-    /// Whether a rule that requires or forbids matches: *any* value of each limited attribute must match. A limited
-    /// attribute without a value always matches, because an unknown value could be any value.
-    pub(crate) fn oblige(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
+    /// Returns whether a rule that requires or forbids matches a call: *any* value of each limited attribute must
+    /// match. A limited attribute without a value matches, because an unknown value could be any value.
+    pub(crate) fn matches_any(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
         self.0.iter().all(|(attribute, patterns)| {
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
             values.is_empty() || values.iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
@@ -71,7 +70,7 @@ impl Scope {
     }
 }
 
-/// A list of patterns as the configuration shows it.
+/// Returns a list of patterns as the configuration shows it: `["staging", "test"]`.
 pub(crate) fn allowed(patterns: &[Pattern]) -> String {
     let texts: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
     format!("[{}]", texts.join(", "))
@@ -110,10 +109,10 @@ mod tests {
     #[test]
     fn a_rule_that_requires_matches_any_value() {
         let rule = limits(Attribute::Environment, &["production"]);
-        assert!(rule.oblige(&call(Attribute::Environment, &["staging", "production"])));
-        assert!(rule.oblige(&BTreeMap::new()), "an unknown value matches");
-        assert!(!rule.oblige(&call(Attribute::Environment, &["staging"])));
-        assert!(Scope::default().oblige(&BTreeMap::new()));
+        assert!(rule.matches_any(&call(Attribute::Environment, &["staging", "production"])));
+        assert!(rule.matches_any(&BTreeMap::new()), "an unknown value matches");
+        assert!(!rule.matches_any(&call(Attribute::Environment, &["staging"])));
+        assert!(Scope::default().matches_any(&BTreeMap::new()));
     }
 
     #[test]

@@ -6,9 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    adapter::{
-        ChatFeatures, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, MonotonicClock, ReadyChat,
-    },
+    adapter::{ChatFeatures, MemoryChat, MemoryDirectory, MemoryPipelines, MonotonicClock},
     base::Activity,
     command::{Asker, Target},
     config::Registry,
@@ -75,8 +73,8 @@ fn scene() -> Scene {
     std::fs::write(&path, CONFIG).unwrap();
     let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(chat.clone()))],
-        pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
+        chats: vec![Arc::new(chat.clone())],
+        pipelines: vec![Arc::new(MemoryPipelines::new(None))],
         ..Registry::default()
     };
     let config = crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));

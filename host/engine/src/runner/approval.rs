@@ -1,6 +1,6 @@
-//! Requests for approval: a job asks, and waits for the answers.
+//! Approval requests of jobs: sends a request and waits for the answers.
 //!
-//! Invariant: a request is an entry of the job's journal, written in one transaction with the message that shows it.
+//! Invariant: the journal entry of a request and the message that shows it are stored in one transaction.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     command::Asker,
-    hostcall::{DryRun, GuestStop, Invocation, Plugin, ReplayState, RunMode, Unapproved, working},
+    hostcall::{DryRun, GuestStop, Invocation, Plugin, ReplayState, RunMode, Unapproved, running_status},
     job::{
         ApprovalRequest, Decision, Effect, Event, GuestInvocation, Job, JobHistory, Plan, PlanEnd, Replay, StartEntry,
         approval_text, entry,
@@ -24,12 +24,12 @@ use crate::{
     store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
 };
 
-/// The maximum number of people that a request mentions.
+/// The maximum number of people that the message of a request mentions.
 const MOST_MENTIONED: usize = 20;
 
 impl Jobs {
-    /// Computes the job's plan with a dry run, and stores and shows the request for approval. `held` is the effect that
-    /// stopped the plugin.
+    /// Computes the job's plan with a dry run, stores an approval request and shows it. `held` is the effect that needs
+    /// the approval.
     pub(crate) async fn request_approval(
         &self,
         job: &Arc<Job>,
@@ -41,38 +41,39 @@ impl Jobs {
         let history = Arc::new(job.read(&*self.context.store).await?);
         let replay = ReplayState::new(Replay::new(history.clone()), start.settings.clone());
         let (plan, _) = self.dry_run(plugin, request, replay, start.limits, &start.invocation).await?;
-        // Nothing tells a plugin that it runs dry before its first effect is held, so a different plan means that the
-        // plugin is not deterministic.
-        let same = plan.effects.get(held.place).is_some_and(|effect| {
+        // Step 1: compare the plan with the job. Up to the held effect, a plugin cannot detect that it is in a dry run,
+        // so a different plan means that the plugin is not deterministic.
+        let same = plan.effects.get(held.index).is_some_and(|effect| {
             (&effect.call, &effect.attributes, &effect.arguments)
                 == (&held.effect.call, &held.effect.attributes, &held.effect.arguments)
         });
         if !same {
-            let why = format!("its dry run differs from the job: {} is not in the plan", held.effect.about());
+            let why =
+                format!("a dry run of its plugin has another plan, which does not contain {}", held.effect.about());
             return Err(DriveError::Hold(why, true));
         }
-        // Step 2: collect the approvals that the pending effects need. A job that departed from its approved plan also
-        // needs the approvals of that plan again.
-        let before = history.ask().filter(|_| held.again.is_some()).map(|ask| ask.needs);
+        // Step 2: collect the approvals that the pending effects need. A job that deviated from its approved plan also
+        // needs the approvals of this plan again.
+        let before = history.ask().filter(|_| held.repeat_reason.is_some()).map(|ask| ask.needs);
         let mut needs: Vec<Need> = before.unwrap_or_default();
         for effect in plan.effects.iter().filter(|effect| !effect.done) {
             Need::join(&mut needs, &effect.needs);
         }
-        // The rules can have changed since the effect was held: then nobody has to approve.
+        // If the rules have changed since the effect was held, the job may not need an approval any more.
         if needs.is_empty() {
             return Ok(Step::Continue);
         }
         // Step 3: refuse a plan that is too long for one message.
         if !approval_text::can_be_shown(&plan) {
-            let why = "its plan is too long to be shown whole, so it cannot be approved".to_owned();
+            let why = "its plan is too long for one message, so it cannot be approved".to_owned();
             return Err(DriveError::Hold(why, true));
         }
         // Step 4: store the request, the job's status and the messages in one transaction.
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
         let until = self.context.monotonic.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
-        let ask = ApprovalRequest { number: held.ask, needs, until, plan, given: Vec::new(), decision: None };
-        let again = held.again.map(|why| format!("asks again: {why}; ")).unwrap_or_default();
+        let ask = ApprovalRequest { number: held.number, needs, until, plan, given: Vec::new(), decision: None };
+        let again = held.repeat_reason.map(|why| format!("requests approval again: {why}; ")).unwrap_or_default();
         let event = Event::ApprovalAsked {
             ask: ask.number,
             needs: ask.needs.clone(),
@@ -92,7 +93,7 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Runs a plugin without executing its effects. Returns the plan, and the guest's invocation after the run.
+    /// Runs a plugin without performing its effects. Returns the plan, and the guest's invocation after the run.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -102,17 +103,17 @@ impl Jobs {
         request: &Arc<Request>,
         replay: ReplayState,
         limits: Limits,
-        asked: &GuestInvocation,
+        command: &GuestInvocation,
     ) -> Result<(Plan, Invocation), StoreError> {
-        let purpose = RunMode::Plan(Box::new(DryRun::new(replay, asked.job.clone())));
-        let invocation = Invocation::new(self.context.clone(), request.clone(), purpose, plugin.clone(), limits);
-        let mut ran = crate::plugin::run(plugin, invocation, asked).await;
+        let mode = RunMode::DryRun(Box::new(DryRun::new(replay, command.job.clone())));
+        let invocation = Invocation::new(self.context.clone(), request.clone(), mode, plugin.clone(), limits);
+        let mut ran = crate::plugin::run(plugin, invocation, command).await;
         let end = match ran.end {
             GuestEnd::Reply(_) => PlanEnd::Ended,
-            // A plan quotes the failure's code only: its text is written by the host, not by the plugin.
+            // A plan contains only text of the host, so it quotes the code of a failure and not its message.
             GuestEnd::Failure(failure) => PlanEnd::Broke(format!("failure `{}`", code(&failure.code))),
-            GuestEnd::Stopped(GuestStop::Unforetold) => PlanEnd::Depends,
-            GuestEnd::Stopped(GuestStop::Unkept(error)) => return Err(error),
+            GuestEnd::Stopped(GuestStop::Unpredictable) => PlanEnd::Depends,
+            GuestEnd::Stopped(GuestStop::StoreFailed(error)) => return Err(error),
             GuestEnd::Stopped(stop) => PlanEnd::Broke(stop.to_string()),
             GuestEnd::Limit(limit) => PlanEnd::Broke(limit.to_string()),
             GuestEnd::Trap(why) => PlanEnd::Broke(format!("the plugin crashed: {why}")),
@@ -121,8 +122,8 @@ impl Jobs {
         Ok((Plan { effects, end }, ran.invocation))
     }
 
-    /// Handles a job that waits for approval: ends the request after its deadline, or updates the remaining time in its
-    /// message.
+    /// Handles a job that waits for approval: closes the request after its deadline, or updates the remaining time in
+    /// the message of the request.
     pub(crate) async fn wait_for_approval(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
         let Some(ask) = history.ask() else { return Ok(Step::Continue) };
         let (row, now) = (job.row(), self.context.clock.now());
@@ -132,7 +133,7 @@ impl Jobs {
             let event = Event::NotApproved { ask: ask.number, by: None, about };
             let say = Write::Send(self.approval_message(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
-            job.enter_with_status(&*self.context.store, vec![entry], working(now), vec![say]).await?;
+            job.enter_with_status(&*self.context.store, vec![entry], running_status(now), vec![say]).await?;
             self.context.outbox.wake();
             return Ok(Step::Continue);
         }
@@ -146,8 +147,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// The status of a job that waits for approval. It wakes at the deadline, and before that to update the remaining
-    /// time in rooms that allow edits.
+    /// Returns the status of a job that waits for approval. The job's wake time is the deadline, or an earlier update
+    /// of the remaining time if the network supports edits.
     pub(crate) fn approval_status(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
         let since = if row.status.phase == JobPhase::Approval { row.status.since } else { now };
         let destination = self.approval_room(row, ask);
@@ -156,12 +157,12 @@ impl Jobs {
         let wake = if edits { next_update(self.context.monotonic.now(), ask.until) } else { ask.until };
         let mut about = approval_text::approval_line(ask);
         if (&destination.network, &destination.room) != (&row.inbox.network, &row.inbox.room) {
-            about.push_str(&format!(", asked for in {}", destination.room));
+            about.push_str(&format!(", requested in {}", destination.room));
         }
         JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
-    /// The room of the request: the app's room, or the room of the command.
+    /// Returns the room of a request: the app's room, or the room of the command if the app has none.
     fn approval_room(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
         let apps = ask.needs.iter().flat_map(|need| &need.targets).find_map(|(app, _)| app.clone());
         let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
@@ -170,7 +171,7 @@ impl Jobs {
         configured.unwrap_or(Destination { bot, network, room })
     }
 
-    /// The request's message with its current state.
+    /// Returns the message that shows the current state of a request.
     pub(crate) fn approval_message(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
         let destination = self.approval_room(row, ask);
         let thumbs = self.context.outbox.trusts_relations(&destination.bot, &destination.network, &destination.room);
@@ -179,26 +180,27 @@ impl Jobs {
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
-    /// The final message of a request whose job has ended; `None` if the request was decided.
+    /// Returns the final message of an open request whose job has ended. `None` if the request was decided.
     pub(crate) fn closed_approval_message(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
         Some(Write::Send(self.approval_message(row, &over, self.context.clock.now())))
     }
 
-    /// The ids of the people who can approve and whom a rule names, without the requester; at most [`MOST_MENTIONED`].
+    /// Returns the ids of the people in the roles of the request who can approve, except for the requester. At most
+    /// [`MOST_MENTIONED`].
     pub(crate) fn people_to_mention(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
         let mut ids = Vec::new();
         for need in &ask.needs {
-            // A role that counts only in some rooms depends on the room of the answer, so its members are mentioned
-            // too.
-            let can_answer = |id: &String| {
+            // Members of a role that is limited to rooms are always mentioned, because the room of their answer is not
+            // yet known.
+            let can_approve = |id: &String| {
                 let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
                 self.counts_for(need, Asker { bot: Some(&row.bot), ..Asker::from(id) })
                     || need.from.iter().any(of_rooms)
             };
-            for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_answer) {
+            for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_approve) {
                 let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
                 if may && ids.len() < MOST_MENTIONED {
                     ids.push(id);
@@ -208,7 +210,7 @@ impl Jobs {
         ids
     }
 
-    /// Whether a person holds a role of the need for every app and environment in it.
+    /// Returns whether a person holds a role of `need` for all apps and environments of `need`.
     pub(crate) fn counts_for(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.context.access;
         let in_role = |role: &String| {
@@ -220,13 +222,13 @@ impl Jobs {
     }
 }
 
-/// A failure's code without characters that a code cannot have, at most 40 characters long.
+/// Removes characters that are not allowed in a failure's code, and truncates the code to 40 characters.
 fn code(code: &str) -> String {
     code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
 }
 
-/// The next time at which the remaining time is updated: every minute in the last 10 minutes, every 10 minutes in the
-/// last 2 hours, else every hour.
+/// Returns the next time at which the message shows another remaining time: every minute in the last 10 minutes, every
+/// 10 minutes in the last 2 hours, else every hour.
 fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {
@@ -234,7 +236,7 @@ fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp 
         601..=7200 => 600,
         _ => 3600,
     };
-    // Update when the remaining time is a multiple of the step. Skip an update that is due within 5 seconds.
+    // The message is updated when the remaining time is a multiple of `step`. An update within 5 seconds is skipped.
     let rest = left.as_secs() % step;
     let pause = if rest < 5 { rest + step } else { rest };
     let next = now.saturating_add(jiff::SignedDuration::from_secs(i64::try_from(pause).unwrap_or(i64::MAX)));

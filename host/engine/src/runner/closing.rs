@@ -1,4 +1,4 @@
-//! The closing message of a job: the plugin's text, and the host's text about denied calls.
+//! The closing message of a job, which contains the plugin's text and the host's list of denied calls.
 
 use crate::{
     base::Text,
@@ -6,10 +6,10 @@ use crate::{
     store::{JobOutcome, JobRow},
 };
 
-/// The maximum length of the plugin's text and of the list of denied calls, in bytes each.
+/// The maximum length of the plugin's text, and of the list of denied calls, in bytes.
 const LONGEST: usize = 8_000;
 
-/// The outcome of a job and its closing message.
+/// Returns the outcome of a job and its closing message.
 pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;
@@ -17,9 +17,10 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
         // A missing approval decides the outcome, whatever the plugin returned.
         GuestEndKind::Reply | GuestEndKind::Failure if denied.iter().any(is_not_approved) => {
             let mut text = match ended.acted {
-                true => {
-                    Text::lines(format!("`{}` stopped: an effect was not approved. Earlier effects stay.", row.line))
-                }
+                true => Text::lines(format!(
+                    "`{}` stopped: an effect was not approved. Earlier effects were not undone.",
+                    row.line
+                )),
                 false => Text::lines(format!("`{}` was not approved. Nothing was changed.", row.line)),
             };
             if ended.acted {
@@ -42,9 +43,10 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
             };
             // The host's list of denied calls replaces the plugin's text about a denial.
             let text = match outcome {
-                JobOutcome::Refused if ended.acted => {
-                    Text::lines(format!("`{}` stopped: an effect was refused. Earlier effects stay.", row.line))
-                }
+                JobOutcome::Refused if ended.acted => Text::lines(format!(
+                    "`{}` stopped: an effect was refused. Earlier effects were not undone.",
+                    row.line
+                )),
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused. Nothing was changed.", row.line)),
                 _ => Text::lines(&ended.text),
             };
@@ -62,12 +64,12 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
     (outcome, text)
 }
 
-/// Whether the call was denied because an approval is missing.
+/// Returns whether a call was denied because an approval is missing.
 fn is_not_approved(denied: &Denied) -> bool {
     denied.reasons.iter().any(|reason| reason.kind == "approval")
 }
 
-/// The denied calls, each with every rule that denies it.
+/// Lists the denied calls, each with every rule that denies it.
 pub(crate) fn refusals(denied: &[Denied]) -> Text {
     let mut text = Text::default();
     for refused in denied {

@@ -1,7 +1,7 @@
 //! Drives a job from its position in the journal until it waits or ends, one step at a time.
 //!
-//! Invariant: each step reads the journal, does one thing and writes the result. A job that was interrupted by a crash
-//! is therefore resumed by the same code as a job that waited.
+//! Invariant: each step reads the journal, performs one operation and writes the result. Therefore the same code
+//! resumes a job after a crash and after a wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,31 +12,31 @@ use crate::{
     adapter::{Body, Outgoing},
     base::{Backoff, Text},
     command::{Command, Value},
-    hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
+    hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
     job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
     policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The pauses before a step is retried after a store error.
+/// The delays before a step is retried after a store error.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// The number of retries after a permanent store error; then the job is held.
+/// The number of retries after [`StoreError::Failed`]. The job is held after the last one.
 const MOST_RETRIES: u32 = 6;
 
 /// The result of a step.
 pub(crate) enum Step {
     /// Run the next step.
     Continue,
-    /// Stop: the job waits or has ended, or the host shuts down.
+    /// Stop, because the job waits or has ended, or because the host is shutting down.
     Yield,
 }
 
-/// Why a step failed.
+/// The reason why a step failed.
 pub(crate) enum DriveError {
-    /// A store error. Nothing was written; the step is retried.
+    /// A store error. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job cannot continue without a person: the reason, and whether its journal is intact.
+    /// The job cannot continue without a person. The values are the reason, and whether the job's journal is intact.
     Hold(String, bool),
 }
 
@@ -57,18 +57,18 @@ impl From<HistoryError> for DriveError {
 }
 
 impl Jobs {
-    /// Runs steps until the job waits or ends. Store errors are retried with backoff.
+    /// Runs steps until the job waits or ends. Retries a step after a store error.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<Job>) {
         let mut backoff = STORE_BACKOFF;
         loop {
             match self.step(job).await {
                 Ok(Step::Continue) => backoff.reset(),
                 Ok(Step::Yield) => return,
-                Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
+                Err(DriveError::Hold(reason, intact)) => return self.hold(job, &reason, intact).await,
                 Err(DriveError::Store(error)) => {
-                    tracing::error!(job = job.row().id, %error, "a step of a job failed because of the store; retrying");
+                    tracing::error!(job = job.row().id, %error, "a step of a job failed with a store error; retrying");
                     if backoff.retries() == 1 {
-                        // Report it in a task of its own: a slow chat network must not delay the retries.
+                        // Report the outage in a separate task, so that a slow chat network does not delay the retries.
                         tokio::spawn(self.clone().report_store_outage(job.clone()));
                     }
                     if matches!(error, StoreError::Failed(_)) && backoff.retries() >= MOST_RETRIES {
@@ -84,12 +84,12 @@ impl Jobs {
     }
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, DriveError> {
-        // Acquire the slot before the journal is read. It bounds the memory of journals when many jobs wake at once.
+        // The slots bound the memory for journals when many jobs wake at the same time.
         let Ok(slot) = self.run_slots.acquire().await else { unreachable!("the semaphore is never closed") };
         let history = job.read(&*self.context.store).await?;
         match history.position() {
             ReplayPosition::Closed => Ok(Step::Yield),
-            ReplayPosition::Wait(at) => {
+            ReplayPosition::Waiting(at) => {
                 let waits = self.pending_wait(&history, at)?;
                 drop((history, slot));
                 self.wait(job, waits).await
@@ -99,15 +99,15 @@ impl Jobs {
                 drop((history, slot));
                 self.recover(job, &intent).await
             }
-            ReplayPosition::Approval => {
+            ReplayPosition::AwaitingApproval => {
                 drop(slot);
                 self.wait_for_approval(job, &history).await
             }
-            ReplayPosition::Ended(at) => {
+            ReplayPosition::PluginEnded(at) => {
                 drop(slot);
                 self.finish(job, &history, at).await
             }
-            ReplayPosition::Run => {
+            ReplayPosition::Running => {
                 let ran = self.run(job, history).await;
                 drop(slot);
                 ran
@@ -115,7 +115,7 @@ impl Jobs {
         }
     }
 
-    /// Runs the plugin from its start: recorded calls are replayed, later calls are executed.
+    /// Runs the plugin from its start. Recorded calls are answered from the journal; later calls are performed.
     async fn run(self: &Arc<Self>, job: &Arc<Job>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
@@ -124,11 +124,11 @@ impl Jobs {
         let start = history.start_entry()?;
         let row = job.row();
         let plugin = self.plugins.of_job(row, &start, &*self.context.store).await?;
-        // Step 2: check the caller's rights as they are now, with current room and group members.
+        // Step 2: check the caller's current rights, with the current members of rooms and groups.
         self.context.access.refresh(&*self.context.outbox).await;
         let request = self.request(row, &plugin, &start)?;
-        // Step 3: with `--wait`, queue for the deployment lock before the plugin reads anything, so that it reads
-        // current data.
+        // Step 3: with `--wait`, queue for the deployment lock before the plugin runs, so that the plugin reads current
+        // data.
         if let (true, true, Some(lock)) =
             (start.options.wait && !job.is_cancelled(), history.is_fresh(), row.deployment_lock())
             && let Step::Yield = self.enqueue(job, &lock).await?
@@ -137,27 +137,28 @@ impl Jobs {
         }
         // Step 4: show the job as running.
         if job.phase() != JobPhase::Running {
-            let status = working(self.context.clock.now());
+            let status = running_status(self.context.clock.now());
             job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
         // Step 5: run the guest.
-        let (told, ask) = (history.cancel_was_delivered(), history.ask());
+        let (cancel_delivered, ask) = (history.cancel_was_delivered(), history.ask());
         let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
-        let purpose = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, told)));
-        let invocation = Invocation::new(self.context.clone(), request.clone(), purpose, plugin.clone(), start.limits);
+        let mode = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, cancel_delivered)));
+        let invocation = Invocation::new(self.context.clone(), request.clone(), mode, plugin.clone(), start.limits);
         let ran = crate::plugin::run(&plugin, invocation, &start.invocation).await;
-        let left = ran.invocation.replays();
-        // Step 6: handle the way in which it ended. A guest that ended during the replay has diverged from its journal.
+        let left = ran.invocation.expected_call();
+        // Step 6: handle the end of the guest. A guest that ended before all recorded calls were replayed has diverged
+        // from its journal.
         match (ran.end, left) {
-            (GuestEnd::Stopped(GuestStop::Approval(held)), _) => {
+            (GuestEnd::Stopped(GuestStop::NeedsApproval(held)), _) => {
                 self.release_reservations(job).await;
                 self.request_approval(job, &plugin, &request, &start, *held).await
             }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
             (GuestEnd::Limit(limit), Some(left)) => Err(diverged(&limit.to_string(), &left)),
-            (GuestEnd::Trap(why), Some(left)) => Err(diverged(&format!("it crashed: {why}"), &left)),
-            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(diverged("it ended", &left)),
+            (GuestEnd::Trap(why), Some(left)) => Err(diverged(&format!("the plugin crashed: {why}"), &left)),
+            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(diverged("the plugin ended", &left)),
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
                 let entry = entry(row, EntryKind::End, json!(ended), self.context.clock.now());
@@ -167,32 +168,35 @@ impl Jobs {
         }
     }
 
-    /// Handles a guest that the host stopped.
+    /// Handles the end of a guest that the host stopped.
     async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: GuestStop) -> Result<Step, DriveError> {
-        // A job that waits or queues keeps only the locks of its effects. Keeping reservations could cause a deadlock.
-        if matches!(stop, GuestStop::Parked | GuestStop::InLine(_)) {
+        // A job that waits or queues keeps only the locks of its effects, because reserved locks could cause a
+        // deadlock.
+        if matches!(stop, GuestStop::Parked | GuestStop::QueuedForLock(_)) {
             self.release_reservations(job).await;
         }
         match stop {
             GuestStop::Parked => Ok(Step::Continue),
-            GuestStop::Stopping => Ok(Step::Yield),
-            GuestStop::Unkept(error) => Err(error.into()),
+            GuestStop::ShuttingDown => Ok(Step::Yield),
+            GuestStop::StoreFailed(error) => Err(error.into()),
             GuestStop::Diverged(why) => {
-                Err(DriveError::Hold(format!("its plugin differs from its journal: {why}"), true))
+                Err(DriveError::Hold(format!("its plugin did not repeat the calls in its journal: {why}"), true))
             }
-            GuestStop::InLine(lock) => self.enqueue(job, &lock).await,
-            // `run` handles the first; only dry runs end with the second.
-            stop @ (GuestStop::Approval(_) | GuestStop::Unforetold) => Err(DriveError::Hold(stop.to_string(), true)),
+            GuestStop::QueuedForLock(lock) => self.enqueue(job, &lock).await,
+            // Unreachable: `run` handles `NeedsApproval`, and only dry runs end with `Unpredictable`.
+            stop @ (GuestStop::NeedsApproval(_) | GuestStop::Unpredictable) => {
+                Err(DriveError::Hold(stop.to_string(), true))
+            }
         }
     }
 
-    /// Releases the locks that were only reserved for a job.
+    /// Releases the locks that are reserved for a job but not acquired.
     async fn release_reservations(self: &Arc<Self>, job: &Job) {
         let next = self.context.locks.release_reserved(&job.row().id);
         self.dispatch_next(next).await;
     }
 
-    /// Queues a job for a lock; continues at once if the lock is free.
+    /// Queues a job for a lock. Returns [`Step::Continue`] if the lock is free.
     async fn enqueue(&self, job: &Arc<Job>, lock: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -204,19 +208,19 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// The job's command, as it was typed, with the rights that its caller has now.
+    /// Returns the job's command with the caller's current rights.
     fn request(
         &self,
         row: &JobRow,
         plugin: &Plugin,
         start: &crate::job::StartEntry,
     ) -> Result<Arc<Request>, DriveError> {
-        let asked = &start.invocation;
-        let spec = plugin.description.commands.iter().find(|spec| spec.name == asked.command);
+        let invocation = &start.invocation;
+        let spec = plugin.description.commands.iter().find(|spec| spec.name == invocation.command);
         let Some(spec) = spec else {
-            return Err(DriveError::Hold(format!("the plugin has no command `{}`", row.command), true));
+            return Err(DriveError::Hold(format!("its plugin does not have the command `{}`", row.command), true));
         };
-        let given: Vec<(String, Value)> = asked
+        let given: Vec<(String, Value)> = invocation
             .arguments
             .iter()
             .map(|argument| {
@@ -232,19 +236,20 @@ impl Jobs {
         Ok(self.context.access.resume(command, message(row, start.direct)))
     }
 
-    /// Holds a job that cannot continue without a person: stores the status, and reports it to the room and in the log.
-    pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, whole: bool) {
+    /// Holds a job that cannot continue without a person: stores the status and reports it in the room and in the log.
+    /// `intact` is false if the journal is broken.
+    pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, intact: bool) {
         let row = job.row();
         tracing::error!(
             job = row.id,
             line = row.line,
             reason,
-            "a job is held until somebody runs `job ID again` or `cancel ID`"
+            "a job is held; run `job ID again` to retry it or `cancel ID` to end it"
         );
         let now = self.context.clock.now();
         let status = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
         let text = format!(
-            "{} is held: {reason}. Nothing more is done until somebody decides: `job {}` shows its status, \
+            "{} is held: {reason}. The job does not continue until somebody decides: `job {}` shows its status, \
              `job {} again` retries it, `cancel {}` ends it.",
             title(row),
             row.id,
@@ -253,32 +258,31 @@ impl Jobs {
         );
         let key = format!("held-{}", now.as_millisecond());
         let say = Write::Send(thread_message(row, &key, Text::lines(text)));
-        // Append nothing to a broken journal: the chain would then cover the broken entries.
+        // Append nothing to a broken journal, because a new entry would confirm the broken entries.
         let about = json!({ "event": "held", "about": reason });
-        let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
+        let entries = if intact { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
         let mut backoff = STORE_BACKOFF;
         while let Err(error) =
             job.enter_with_status(&*self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
         {
-            tracing::error!(job = row.id, %error, "the status `held` of a job cannot be stored; retrying");
+            tracing::error!(job = row.id, %error, "the status `held` of a job could not be stored; retrying");
             tokio::select! {
                 () = backoff.wait(None) => {}
                 () = self.context.stopping.cancelled() => return,
             }
         }
         self.context.outbox.wake();
-        // Release locks that were reserved for this job.
         let next = self.context.locks.release_reserved(&row.id);
         self.dispatch_next(next).await;
     }
 
-    /// Reports in the room that the store is unavailable. The message bypasses the outbox, which the store cannot
-    /// write.
+    /// Reports in the room that the store is unavailable. The message is sent directly, because the outbox is in the
+    /// store.
     async fn report_store_outage(self: Arc<Self>, job: Arc<Job>) {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
-            "{} waits: the database is unavailable. Nothing more is started. The job is retried automatically.",
+            "{} waits: the database is unavailable. The job starts nothing new and is retried automatically.",
             title(row)
         );
         let message = Outgoing {
@@ -291,7 +295,7 @@ impl Jobs {
     }
 }
 
-/// The message that started a job, restored from the job's row.
+/// Returns the message that started a job, restored from the job's row.
 pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     InboxRow {
         key: row.inbox.clone(),
@@ -307,7 +311,10 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     }
 }
 
-/// The guest ended before the end of its recorded calls; the result of such a run is never used.
+/// Returns the error for a guest that ended before all recorded calls were replayed. `left` is the next recorded call.
 fn diverged(how: &str, left: &str) -> DriveError {
-    DriveError::Hold(format!("its plugin differs from its journal: {how}, but the journal has {left}"), true)
+    DriveError::Hold(
+        format!("its plugin did not repeat the calls in its journal: {how}, but the journal has {left}"),
+        true,
+    )
 }

@@ -1,5 +1,5 @@
-//! The end of a job: after the plugin ended, its open runs are followed to their end and the closing message is
-//! written.
+//! The end of a job. After the plugin ended, the host follows the job's open runs to their end, then writes the closing
+//! message.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
     jobs::Jobs,
 };
 use crate::{
-    base::{Text, took},
+    base::{Text, elapsed_text},
     hostcall::{GuestStop, Tally, shown_in_room_of},
     job::{
         ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, Job, JobHistory, ShownIn, close, run_of, title,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl Jobs {
-    /// Follows the runs that the plugin did not wait for, and closes the job. The last entry, the last card, the
-    /// closing message and the reaction are written in one transaction.
+    /// Follows the runs that the plugin did not wait for, then closes the job. Writes the last entry, the last card,
+    /// the closing message and the reaction in one transaction.
     pub(crate) async fn finish(
         self: &Arc<Self>,
         job: &Arc<Job>,
@@ -34,14 +34,14 @@ impl Jobs {
     ) -> Result<Step, DriveError> {
         let row = job.row();
         let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
-            .map_err(|error| DriveError::Hold(format!("entry {at} cannot be read: {error}"), true))?;
+            .map_err(|error| DriveError::Hold(format!("journal entry {at} cannot be read: {error}"), true))?;
         // Step 1: the outcome and text of the guest.
         let (mut outcome, mut text) = closing(row, &ended);
-        // Step 2: follow runs that are still open. A failed run makes the job fail.
+        // Step 2: follow runs that have not ended. If one of them fails, the job fails.
         let unfinished = history.unfinished();
         if !unfinished.is_empty() {
-            job.card().stage("the plugin ended; its run continues".to_owned());
-            let meanwhile = format!("The plugin of {} ended before its pipeline run.", title(row));
+            job.card().stage("the plugin ended; its pipeline run continues".to_owned());
+            let meanwhile = format!("The plugin of {} ended before the job's pipeline run.", title(row));
             let runs = unfinished.iter().map(|intent| async {
                 match (history.recorded_result(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
@@ -55,7 +55,7 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
-        // Step 3: report approved effects that were not executed.
+        // Step 3: report approved effects that the job did not perform.
         let ask = history.ask();
         let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);
         if let Some(not_done) = ask.as_ref().and_then(|ask| not_done(history, ask)).filter(|_| good) {
@@ -64,7 +64,7 @@ impl Jobs {
         }
         // Step 4: close the job in one transaction, then release its locks.
         let now = self.context.clock.now();
-        let card = job.card().end(outcome, &took(row.opened, now)).await;
+        let card = job.card().end(outcome, &elapsed_text(row.opened, now)).await;
         let shown = self.shown_in(row, history).await?;
         let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
         writes.extend(ask.and_then(|ask| self.closed_approval_message(row, ask)));
@@ -78,7 +78,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// The other rooms that show a job: the room of the app that was typed, and the rooms of the apps that it changed.
+    /// Returns the other rooms that show a job: the room of the command's app, and the rooms of the apps that the job
+    /// changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let start = history.start_entry()?;
         let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();
@@ -93,31 +94,31 @@ impl Jobs {
     }
 }
 
-/// One line about the approved effects that were not executed; `None` if all were.
+/// Returns one line about the approved effects that the job did not perform. `None` if the job performed all of them.
 fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
     }
-    // An intent that was settled as not done has no answer, and does not count.
+    // The result of an effect that did not happen has no answer.
     let happened = |entry: &&Entry| {
         let result = history.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
         result.is_some_and(|result| !result.body["answer"].is_null())
     };
     let done = history.entries().iter().filter(happened).count();
     let left: Vec<String> = ask.plan.effects.iter().skip(done).map(Effect::about).collect();
-    (!left.is_empty()).then(|| format!("Approved, but not done: {}.", left.join("; ")))
+    (!left.is_empty()).then(|| format!("These approved effects were not performed: {}.", left.join("; ")))
 }
 
-/// The writes that close a job whose journal is broken. They append nothing to the journal.
+/// Returns the writes that close a job whose journal is broken. They do not append to the journal.
 pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
-    text.push_lines("Its journal is broken, so its progress is unknown. Effects that it started stay as they are.");
-    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed in its current state");
+    text.push_lines("Its journal is broken, so its progress is unknown. Its effects were not undone.");
+    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed, because its journal is broken");
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
-/// Combines the job's outcome with that of a run which the plugin did not wait for: the worse one counts.
+/// Returns the worse of the job's outcome and the outcome of a run that the plugin did not wait for.
 fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
@@ -129,15 +130,14 @@ fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     }
 }
 
-/// The guest's result as the journal stores it.
+/// Converts the end of a guest into the form that the journal stores.
 pub(crate) fn guest_ended(end: GuestEnd<GuestStop>, tally: Tally) -> GuestOutcome {
     let (end, text, code, warnings) = match end {
         GuestEnd::Reply(reply) => (GuestEndKind::Reply, reply.text, String::new(), reply.warnings),
         GuestEnd::Failure(failure) => (GuestEndKind::Failure, failure.message, failure.code, false),
         GuestEnd::Limit(limit) => (GuestEndKind::Limit, limit.to_string(), String::new(), false),
         GuestEnd::Trap(why) => (GuestEndKind::Trap, why, String::new(), false),
-        // Unreachable for finished jobs: a stopped guest is run again. Recorded as a trap, so that it is never taken
-        // for success.
+        // Unreachable, because a stopped guest is run again. Recorded as a trap, so that it never counts as a success.
         GuestEnd::Stopped(stop) => (GuestEndKind::Trap, stop.to_string(), String::new(), false),
     };
     GuestOutcome { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }

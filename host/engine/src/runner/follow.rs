@@ -1,14 +1,14 @@
-//! Follows a pipeline run to its end after its plugin ended: writes the release and reports to the room.
+//! Follows a pipeline run to its end after the plugin ended, records the release and reports the result in the room.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{away_backoff, jobs::Jobs, wait::cancel_run};
+use super::{backend_backoff, jobs::Jobs, wait::cancel_run};
 use crate::{
     adapter::{PipelineError, RunEnd, RunState},
-    base::{Text, took},
-    hostcall::{Context, ending},
+    base::{Text, elapsed_text},
+    hostcall::{Context, run_end_writes},
     job::{Job, JobHistory, PipelineRun, entry, thread_message},
     model::{Outcome, RunKey},
     store::{Entry, EntryKind, JobRow, StoreError, Write},
@@ -19,25 +19,25 @@ const RUN_ENDED: &str = "run ended";
 
 /// The result of a followed run.
 pub(crate) struct RunResult {
-    /// One sentence for the room.
+    /// One sentence for the closing message.
     pub(crate) line: String,
-    /// The run's outcome; `None` if it never started or its state is unknown.
+    /// The run's outcome. `None` if the run never started or its state is unknown.
     pub(crate) outcome: Option<Outcome>,
 }
 
 impl RunResult {
-    /// The result of a run whose pipeline is no longer configured.
+    /// Returns the result of a run whose pipeline is no longer configured.
     pub(crate) fn not_configured() -> Self {
-        let line = "It started a run of a pipeline that is no longer configured, so the run's state is unknown.";
+        let line = "The job started a run of a pipeline that is no longer configured, so the run's state is unknown.";
         Self { line: line.to_owned(), outcome: None }
     }
 }
 
-/// Follows a run to its end, and retries while its backend is unavailable; `None` if the host shuts down. `meanwhile`
-/// is sent to the room, once per job, if the run has not ended yet.
+/// Follows a run to its end. Retries while the backend is unavailable. Returns `None` if the host is shutting down. If
+/// the run has not ended yet, sends `meanwhile` to the room, once per job.
 ///
 /// # Errors
-/// The store failed; nothing was written.
+/// A store error. Nothing was written.
 pub(crate) async fn follow(
     jobs: &Jobs,
     job: &Arc<Job>,
@@ -47,16 +47,16 @@ pub(crate) async fn follow(
 ) -> Result<Option<RunResult>, StoreError> {
     let (context, row, pipeline) = (&jobs.context, job.row(), &run.pipeline);
     let nothing = |line: String| Ok(Some(RunResult { line, outcome: None }));
-    let mut backoff = away_backoff();
+    let mut backoff = backend_backoff();
     loop {
-        let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
-            Ok(RunState::Absent) => return nothing(format!("Its run of `{pipeline}` was never started.")),
+        let error = match context.backends.get(run.backend).state(&run.key, pipeline).await {
+            Ok(RunState::Absent) => return nothing(format!("The job's run of `{pipeline}` was never started.")),
             Ok(RunState::Unknowable(reason)) => {
-                return nothing(format!("It is unknown whether its run of `{pipeline}` started: {reason}."));
+                return nothing(format!("It is unknown whether the job's run of `{pipeline}` started: {reason}."));
             }
             Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
-                say(
+                report_progress(
                     context,
                     row,
                     format!("{meanwhile} The run of `{pipeline}` continues; its result is reported here."),
@@ -70,13 +70,14 @@ pub(crate) async fn follow(
             }
             Err(error) => error,
         };
-        match away {
+        match error {
             PipelineError::Refused { message } => {
-                return nothing(format!("The state of its run of `{pipeline}` is unknown: {message}."));
+                return nothing(format!("The state of the job's run of `{pipeline}` is unknown: {message}."));
             }
             PipelineError::Unavailable { message } => {
-                let text = format!("{meanwhile} The state of the run of `{pipeline}` is not known yet: {message}");
-                say(context, row, text).await;
+                let text =
+                    format!("{meanwhile} The state of the run of `{pipeline}` is not yet known: {message}. Retrying.");
+                report_progress(context, row, text).await;
                 tokio::select! {
                     () = backoff.wait(None) => {}
                     () = context.stopping.cancelled() => return Ok(None),
@@ -86,7 +87,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for a run's end. A cancellation of the job also cancels the run, except for cleanup runs.
+/// Waits for the end of a run. If the job is cancelled, cancels the run, unless it is a cleanup run.
 async fn end(
     context: &Context,
     job: &Arc<Job>,
@@ -96,13 +97,13 @@ async fn end(
     let mut line = |line: &str| job.card().line(line);
     let backend = context.backends.get(run.backend);
     let mut ended = std::pin::pin!(backend.ended(&run.key, &run.pipeline, &mut line));
-    let mut asked = is_cleanup_run;
+    let mut cancel_sent = is_cleanup_run;
     loop {
         tokio::select! {
             biased;
             end = &mut ended => return Some(end),
-            () = job.cancelled(), if !asked => {
-                asked = true;
+            () = job.cancelled(), if !cancel_sent => {
+                cancel_sent = true;
                 cancel_run(&context.backends, run).await;
             }
             () = context.stopping.cancelled() => return None,
@@ -110,19 +111,19 @@ async fn end(
     }
 }
 
-/// Stores a run's end together with its release, and describes it in one sentence.
+/// Stores the end of a run together with its release. Returns the run's result.
 async fn ended(
     context: &Arc<Context>,
     job: &Arc<Job>,
     run: &PipelineRun,
     end: RunEnd,
 ) -> Result<RunResult, StoreError> {
-    let writes = ending(&context.backends, job.row(), run, &end).await;
+    let writes = run_end_writes(&context.backends, job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
-    let took = took(end.started, end.ended);
+    let took = elapsed_text(end.started, end.ended);
     let line = match end.outcome {
-        Outcome::Unknown => format!("Its run of `{}` ended with an unknown result{why}.", run.pipeline),
-        outcome => format!("Its run of `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
+        Outcome::Unknown => format!("The job's run of `{}` ended with an unknown result{why}.", run.pipeline),
+        outcome => format!("The job's run of `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
     let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
@@ -132,13 +133,13 @@ async fn ended(
 }
 
 impl JobHistory {
-    /// The recorded result of a run that was already followed to its end.
+    /// Returns the recorded result of a run whose end is already in the journal.
     pub(crate) fn recorded_result(&self, intent: &Entry) -> Option<RunResult> {
         let key = RunKey::new(&intent.job, intent.number);
-        let of_it = |entry: &&Entry| {
+        let is_end = |entry: &&Entry| {
             entry.kind == EntryKind::Event && entry.body["event"] == RUN_ENDED && entry.body["run"] == key.as_str()
         };
-        let body = &self.entries().iter().find(of_it)?.body;
+        let body = &self.entries().iter().find(is_end)?.body;
         Some(RunResult {
             line: body["about"].as_str().unwrap_or_default().to_owned(),
             outcome: serde_json::from_value(body["outcome"].clone()).ok(),
@@ -146,13 +147,17 @@ impl JobHistory {
     }
 }
 
-async fn say(context: &Context, row: &JobRow, text: String) {
-    let row = thread_message(row, "meanwhile", Text::lines(text));
-    match context.store.commit(vec![Write::Send(row)]).await {
+async fn report_progress(context: &Context, row: &JobRow, text: String) {
+    let message = thread_message(row, "meanwhile", Text::lines(text));
+    match context.store.commit(vec![Write::Send(message)]).await {
         Ok(_) => context.outbox.wake(),
-        // The closing message repeats the report, so a failure is only logged.
+        // The closing message contains the result, so a failure is only logged.
         Err(error) => {
-            tracing::error!(%error, "a progress report could not be stored; the closing message will repeat it")
+            tracing::error!(
+                job = row.id,
+                %error,
+                "a progress report could not be stored; the closing message will contain the result"
+            )
         }
     }
 }

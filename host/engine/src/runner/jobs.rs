@@ -1,16 +1,12 @@
-//! All jobs of a host: those with a running task, and how jobs are dispatched.
+//! The jobs of a host: dispatches jobs and keeps those with a running task.
 //!
-//! Invariant: at most one task works on a job. [`Jobs::dispatch`] starts the task, or makes the running one drive the
-//! job once more before it exits.
+//! Invariant: a job has at most one task. [`Jobs::dispatch`] starts the task, or makes the running task drive the job
+//! again before the task exits.
 
-use std::{
-    collections::HashMap,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -20,34 +16,33 @@ use crate::{
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
-/// The pause before a job is dispatched again while another task has claimed it.
-const SOON: Duration = Duration::from_millis(50);
-/// The longest pause while the store cannot be read.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The first delay before a job that another task has claimed is dispatched again.
+const REDISPATCH_DELAY: Duration = Duration::from_millis(50);
+/// The maximum delay between two attempts to dispatch a job again.
+const MAX_REDISPATCH_DELAY: Duration = Duration::from_secs(10);
 
-/// The jobs of a host.
+/// The jobs of a host, with the services that run them.
 pub(crate) struct Jobs {
     pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) run_slots: Semaphore,
     activity: Activity,
-    live: Mutex<HashMap<String, Live>>,
+    running: Mutex<HashMap<String, RunningJob>>,
 }
 
-/// A job with a running task.
-struct Live {
+struct RunningJob {
     job: Arc<Job>,
-    // Whether the task must drive the job once more before it exits.
+    // Whether the task must drive the job again before it exits.
     rerun: bool,
 }
 
 impl Jobs {
     pub(crate) fn new(context: Arc<Context>, plugins: Arc<Plugins>, activity: Activity, run_slots: usize) -> Self {
-        Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, live: Mutex::default() }
+        Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
-    /// Dispatches the open jobs of an earlier process, except for held jobs and jobs that wait for a time. The backends
-    /// of jobs in doubt are asked once more.
+    /// Dispatches the open jobs of an earlier process, except for held jobs, jobs that wait for a time and jobs that
+    /// wait for approval. For a job in doubt, the host queries the backend again.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -62,7 +57,7 @@ impl Jobs {
         let phases = Some(vec![JobPhase::Running, JobPhase::Run, JobPhase::Queued, JobPhase::InDoubt]);
         let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
         rows.sort_by_key(|row| row.status.since);
-        // Step 2: restore reservations and queues in their old order, before any job runs.
+        // Step 2: restore the reservations and the queues in their previous order, before any job runs.
         for phase in [JobPhase::Running, JobPhase::Queued] {
             for row in rows.iter().filter(|row| row.status.phase == phase) {
                 if let Some(lock) = self.first_lock(row).await? {
@@ -76,15 +71,15 @@ impl Jobs {
                 job = row.id,
                 line = row.line,
                 phase = row.status.phase.as_str(),
-                "resuming a job after a restart"
+                "a job resumes after a restart"
             );
             self.dispatch(row);
         }
         Ok(())
     }
 
-    /// The lock that a job queues for before its plugin's first call; `None` for a job that already made a call, which
-    /// may queue for another lock.
+    /// Returns the lock that a job queues for before its plugin's first call. `None` for a job that already made a
+    /// call, because this job may queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {
@@ -93,33 +88,33 @@ impl Jobs {
         match JobHistory::read(store, &row.id).await {
             Ok(history) => Ok(history.start_entry().is_ok_and(|start| start.options.wait).then_some(lock)),
             Err(HistoryError::Store(error)) => Err(error),
-            // The journal is broken: the job is held when it is dispatched.
+            // The journal is broken, so the job is held when it is dispatched.
             Err(_) => Ok(None),
         }
     }
 
-    /// Runs a job: starts a task, or makes the job's running task drive it once more.
+    /// Starts a task for a job, or makes the job's running task drive the job again.
     pub(crate) fn dispatch(self: &Arc<Self>, row: JobRow) {
         // Jobs of a bot that does not run here belong to the host that runs it.
         if !self.context.outbox.runs(&row.bot) {
             return;
         }
-        let mut live = self.live();
-        if let Some(known) = live.get_mut(&row.id) {
-            known.rerun = true;
+        let mut running = self.running_jobs();
+        if let Some(running_job) = running.get_mut(&row.id) {
+            running_job.rerun = true;
             return;
         }
-        // Another task, for example a command, changes the job now: retry after that.
+        // Another task is changing the job, for example a command. Retry later.
         let Some(claim) = self.context.claims.claim(&row.id) else {
-            drop(live);
+            drop(running);
             return self.dispatch_later(row.id);
         };
         let row = Arc::new(row);
         let outbox = self.context.outbox.clone();
         let card = JobCard::start(row.clone(), self.context.store.clone(), move || outbox.wake());
         let job = Arc::new(Job::new(row.clone(), card));
-        live.insert(row.id.clone(), Live { job: job.clone(), rerun: false });
-        drop(live);
+        running.insert(row.id.clone(), RunningJob { job: job.clone(), rerun: false });
+        drop(running);
         let guard = self.activity.begin();
         let jobs = self.clone();
         tokio::spawn(async move {
@@ -129,22 +124,22 @@ impl Jobs {
         });
     }
 
-    /// The job's task: drives the job until it waits or ends.
+    /// Drives a job until it waits or ends. Each job runs this function in its own task.
     async fn run_task(self: &Arc<Self>, job: &Arc<Job>, claim: Claim) {
         loop {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
                 tracing::error!(
                     job = job.row().id,
-                    "a job panicked in the host; this is a bug, please report it with the log"
+                    "the task of a job panicked; this is a bug in the host, please report it with the log"
                 );
                 self.hold(job, "internal error; the host's log has the details", true).await;
             }
-            let mut live = self.live();
-            match live.get_mut(&job.row().id) {
-                Some(known) if known.rerun => known.rerun = false,
+            let mut running = self.running_jobs();
+            match running.get_mut(&job.row().id) {
+                Some(running_job) if running_job.rerun => running_job.rerun = false,
                 _ => {
-                    live.remove(&job.row().id);
-                    // Before the lock is released, so that the next dispatch finds the claim free.
+                    running.remove(&job.row().id);
+                    // Release the claim before the lock on the map, so that the next dispatch can claim the job.
                     drop(claim);
                     return;
                 }
@@ -152,11 +147,11 @@ impl Jobs {
         }
     }
 
-    /// Dispatches a job after a pause, and retries until the store answers.
+    /// Dispatches a job after a delay. Retries while the store cannot be read.
     fn dispatch_later(self: &Arc<Self>, id: String) {
         let (jobs, stopping) = (self.clone(), self.context.stopping.clone());
-        let look = async move {
-            let mut backoff = Backoff::new(SOON, LONGEST_WAIT);
+        let retry = async move {
+            let mut backoff = Backoff::new(REDISPATCH_DELAY, MAX_REDISPATCH_DELAY);
             loop {
                 backoff.wait(None).await;
                 match jobs.context.store.job(&id).await {
@@ -169,25 +164,25 @@ impl Jobs {
                 }
             }
         };
-        tokio::spawn(async move { stopping.run_until_cancelled(look).await });
+        tokio::spawn(async move { stopping.run_until_cancelled(retry).await });
     }
 
-    /// The job with this id, if a task works on it.
+    /// Returns the job with this id if it has a running task.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<Job>> {
-        self.live().get(id).map(|known| known.job.clone())
+        self.running_jobs().get(id).map(|running_job| running_job.job.clone())
     }
 
-    /// The number of jobs with a running task.
+    /// Returns the number of jobs with a running task.
     pub(crate) fn count(&self) -> usize {
-        self.live().len()
+        self.running_jobs().len()
     }
 
-    /// Dispatches the jobs that are next in the queues of released locks.
+    /// Dispatches jobs whose locks were released by another job.
     pub(crate) async fn dispatch_next(self: &Arc<Self>, ids: Vec<String>) {
         for id in ids {
             match self.context.store.job(&id).await {
                 Ok(Some(row)) if row.end.is_none() => self.dispatch(row),
-                // The job ended meanwhile: dispatch the next one in its queues.
+                // The job has ended in the meantime. Dispatch the next jobs in the queues of its locks.
                 Ok(_) => {
                     let next = self.context.locks.release(&id);
                     Box::pin(self.dispatch_next(next)).await;
@@ -200,7 +195,7 @@ impl Jobs {
         }
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<String, Live>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running_jobs(&self) -> MutexGuard<'_, HashMap<String, RunningJob>> {
+        self.running.lock()
     }
 }

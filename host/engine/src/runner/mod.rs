@@ -1,4 +1,5 @@
-//! Runs jobs from their journals until they wait or end: drive, wait, approval, votes, calls in doubt, cancel, finish.
+//! Runs jobs from their journals until they wait or end, and handles their waits, approvals, votes, effects in doubt,
+//! cancellations and ends.
 
 mod approval;
 mod cancel;
@@ -21,7 +22,7 @@ pub(crate) use doubt::DoubtAnswer;
 pub(crate) use jobs::Jobs;
 pub(crate) use vote::{Vote, VoteError};
 
-/// The pauses between two requests to a backend that is unavailable.
-const fn away_backoff() -> Backoff {
+/// Returns the delays between two requests to an unavailable backend.
+const fn backend_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
 }

@@ -1,7 +1,7 @@
-//! Answers to requests for approval: approve, deny, withdraw.
+//! Votes on approval requests: approve, deny, withdraw.
 //!
-//! Invariant: the right to answer is checked at the moment of the answer, for the person and not for the account. An
-//! answer is one transaction with the updated message and the mark that the command was handled.
+//! Invariant: the right to vote is checked at the time of the vote, for the person and not for the account. One
+//! transaction stores the vote, the updated message of the request and the writes that complete the command.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,42 +11,42 @@ use super::{doubt::ExtraWrites, jobs::Jobs};
 use crate::{
     base::clean,
     command::Asker,
-    hostcall::working,
+    hostcall::running_status,
     job::{
         ApprovalRequest, Counted, Decision, Event, HistoryError, JobHistory, ReplayPosition, approval_text, entry,
         first_card,
     },
-    model::who_is,
+    model::name_and_id,
     store::{Entry, EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
 };
 
-/// The maximum length of a reason, in bytes. Longer reasons are truncated.
+/// The maximum length of the reason of a denial, in bytes. A longer reason is truncated.
 const LONGEST_REASON: usize = 500;
 
-/// An answer to a request for approval.
+/// A vote on an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vote {
-    /// Approval; the event id of the reaction, if it was one.
+    /// Approves. The value is the event id of the reaction; `None` for a typed command.
     Approve(Option<String>),
-    /// Denial, with the reason.
+    /// Denies. The value is the reason; empty if the person gave none.
     Deny(String),
-    /// The reaction with this event id was removed.
+    /// Withdraws the approval by the reaction with this event id, because the reaction was removed.
     Withdraw(String),
 }
 
-/// Why an answer changes nothing.
+/// The reason why a vote changes nothing, with the reply for the person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VoteError {
-    /// The person has no right to answer.
+    /// The person may not vote on this request.
     Denied(String),
-    /// No request is open, or another one.
+    /// The job has no open request, or another request is open.
     NotOpen(String),
-    /// The store is unavailable; try again.
+    /// The store is unavailable or the job is busy. The vote can be retried.
     Unavailable(String),
 }
 
 impl Jobs {
-    /// Whether a person may answer the open request of a job.
+    /// Returns whether a person may vote on the open request of a job.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
         if row.status.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
@@ -60,11 +60,11 @@ impl Jobs {
         }
     }
 
-    /// Handles an answer. `number` is the number of the request, if the answer named it. Returns one line for the
-    /// person; the same line is passed to `with`, whose writes are part of the transaction.
+    /// Handles a vote. `number` is the number of the request, if the vote names it. Returns the reply for the person,
+    /// in one line. The writes that `with` returns for this reply are part of the transaction.
     ///
     /// # Errors
-    /// [`VoteError`]; nothing was changed.
+    /// [`VoteError`]. Nothing was changed.
     pub(crate) async fn vote(
         self: &Arc<Self>,
         row: JobRow,
@@ -73,7 +73,7 @@ impl Jobs {
         vote: Vote,
         with: ExtraWrites<'_>,
     ) -> Result<String, VoteError> {
-        // Check for an open request before the claim: a running job may hold its claim for long.
+        // Check for an open request before the claim, because a running job may hold its claim for a long time.
         self.open_request(&row.id, number, &vote).await?;
         // Refresh the members of rooms and groups.
         self.context.access.refresh(&*self.context.outbox).await;
@@ -83,9 +83,9 @@ impl Jobs {
                 row.id
             )));
         };
-        // Check again under the claim, then write the events, the status and the messages.
+        // Check again with the claim, then store the events, the status and the messages.
         let (row, history, ask) = self.open_request(&row.id, number, &vote).await?;
-        let (events, told) = self.evaluate(&row, &ask, message, vote)?;
+        let (events, reply) = self.evaluate(&row, &ask, message, vote)?;
         let now = self.context.clock.now();
         let after = events.iter().fold(ask, ApprovalRequest::with);
         let decided = after.decision.is_some();
@@ -95,28 +95,32 @@ impl Jobs {
             writes.push(Write::Append(Entry { number, ..entry }));
         }
         if !events.is_empty() {
-            let status = if decided { working(now) } else { self.approval_status(&row, &after, now) };
+            let status = if decided { running_status(now) } else { self.approval_status(&row, &after, now) };
             writes.push(Write::JobStatus { job: row.id.clone(), status: status.clone() });
             writes.push(Write::Send(self.approval_message(&row, &after, now)));
             let edits =
                 self.context.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.features().edits);
-            // In a network without edits a new card would repeat the request's message.
+            // On a network without edits, a new card would repeat the message of the request.
             if !decided && edits {
                 writes.push(Write::Send(first_card(&JobRow { status, ..row.clone() })));
             }
         }
-        writes.extend(with(&told));
+        writes.extend(with(&reply));
         self.context.store.commit(writes).await.map_err(|error| unavailable(&error))?;
         self.context.outbox.wake();
         self.context.alarm.notify_one();
         drop(claim);
         if decided {
-            self.dispatch(JobRow { status: working(now), ..row });
+            self.dispatch(JobRow { status: running_status(now), ..row });
         }
-        Ok(told)
+        Ok(reply)
     }
 
-    /// The open request of a job.
+    /// Returns a job with its history and its open request.
+    ///
+    /// # Errors
+    /// [`VoteError::NotOpen`] if the job has no open request, `number` is that of another request, or the deadline has
+    /// passed.
     async fn open_request(
         &self,
         id: &str,
@@ -134,7 +138,7 @@ impl Jobs {
             Err(broken) => return Err(over(&format!(": {broken}"))),
         };
         let ask = match (history.position(), history.ask()) {
-            (ReplayPosition::Approval, Some(ask)) => ask,
+            (ReplayPosition::AwaitingApproval, Some(ask)) => ask,
             (_, Some(ApprovalRequest { decision: Some(Decision::Approved), .. })) => {
                 return Err(over(": it was approved"));
             }
@@ -146,14 +150,14 @@ impl Jobs {
         match number {
             Some(number) if number != ask.number => {
                 return Err(VoteError::NotOpen(format!(
-                    "Job {id} has asked again since; that message is out of date. Answer the newest message."
+                    "Job {id} has asked again since, so this vote is out of date. Vote on the newest message."
                 )));
             }
-            // A person who typed only the job's id may have read only the first request.
+            // A person who typed only the job's id may not have read the newest request.
             None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
                 let handle = approval_text::argument(id, ask.number);
                 return Err(VoteError::NotOpen(format!(
-                    "Job {id} has asked again with another plan: read it, then run `approve {handle}`."
+                    "Job {id} has asked again with another plan. Read the new plan, then run `approve {handle}`."
                 )));
             }
             _ => {}
@@ -164,7 +168,7 @@ impl Jobs {
         Ok((row, history, ask))
     }
 
-    /// The events that an answer adds to the journal, and the reply to the person.
+    /// Returns the events that a vote adds to the journal, and the reply for the person.
     fn evaluate(
         &self,
         row: &JobRow,
@@ -173,15 +177,15 @@ impl Jobs {
         vote: Vote,
     ) -> Result<(Vec<Event>, String), VoteError> {
         let (access, number) = (&self.context.access, ask.number);
-        // Roles that were granted through another bot do not count for this job.
+        // Only roles that count for the job's bot apply.
         let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
-        let name = who_is(&by.id, &by.name);
+        let name = name_and_id(&by.id, &by.name);
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
             let Some(given) = given else {
-                return Err(VoteError::NotOpen(format!("That reaction was no approval of job {}.", row.id)));
+                return Err(VoteError::NotOpen(format!("The removed reaction was not an approval of job {}.", row.id)));
             };
-            let about = format!("{} withdraws the approval", who_is(&given.id, &given.name));
+            let about = format!("{} withdraws the approval", name_and_id(&given.id, &given.name));
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }
@@ -210,13 +214,13 @@ impl Jobs {
             Vote::Approve(reaction)
                 if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id)) =>
             {
-                // A typed approval replaces one by reaction, so removing the reaction no longer withdraws it.
+                // A typed approval replaces an approval by reaction, so removing the reaction does not withdraw it.
                 let typed = reaction.is_none() && given.reaction.is_some();
-                let about = format!("{name} also approves by command");
-                let again = Counted { reaction: None, ..given.clone() };
-                let event = typed.then_some(Event::ApprovalGiven { ask: number, by: again, about });
-                let told = format!("job {}: you have already approved; {}", row.id, approval_text::approval_line(ask));
-                Ok((event.into_iter().collect(), told))
+                let about = format!("{name} approves again by command");
+                let repeated = Counted { reaction: None, ..given.clone() };
+                let event = typed.then_some(Event::ApprovalGiven { ask: number, by: repeated, about });
+                let reply = format!("job {}: you have already approved; {}", row.id, approval_text::approval_line(ask));
+                Ok((event.into_iter().collect(), reply))
             }
             Vote::Approve(reaction) => {
                 let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction };
@@ -225,21 +229,21 @@ impl Jobs {
                 if !after.is_met() {
                     return Ok((vec![given], format!("job {}: {}", row.id, approval_text::approval_line(&after))));
                 }
-                let approved = Event::Approved { ask: number, about: "it is approved".to_owned() };
+                let approved = Event::Approved { ask: number, about: "the job is approved".to_owned() };
                 Ok((vec![given, approved], format!("job {} is approved and continues", row.id)))
             }
             Vote::Withdraw(_) => unreachable!("handled above"),
         }
     }
 
-    /// The roles and people that can approve, for messages.
+    /// Describes who can approve a request: `the role deployer: @bob:example.org`.
     fn who_can(&self, row: &JobRow, ask: &ApprovalRequest) -> String {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();
-        let called = self.people_to_mention(row, ask);
-        match called.is_empty() {
+        let people = self.people_to_mention(row, ask);
+        match people.is_empty() {
             true => format!("the role {}", roles.join(" or ")),
-            false => format!("the role {}: {}", roles.join(" or "), called.join(", ")),
+            false => format!("the role {}: {}", roles.join(" or "), people.join(", ")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waits of a parked job: for the end of its first run, for a timer, or for its cancellation.
+//! Handles the wait of a parked job: waits until one of its runs ends, a timer is due or the job is cancelled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     adapter::{Backends, PipelineError, RunEnd},
-    hostcall::{RUN, Timer, Timers, ending, reached, ready, until, working},
+    hostcall::{RUN, Timer, Timers, run_answer, run_end_writes, running_status, timer_answer, waiting_until},
     job::{Job, JobHistory, PipelineRun, entry},
     model::RunKey,
     plugin::bindings::{
@@ -21,30 +21,30 @@ use crate::{
     store::{Entry, JobPhase, Write},
 };
 
-/// The pause before an unavailable backend is asked again.
-const AGAIN: Duration = Duration::from_secs(2);
-/// The timeout of a cancellation request to a backend.
-const ANSWER: Duration = Duration::from_secs(10);
+/// Delay between two attempts to reach an unavailable backend.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// The timeout of a request to a backend to cancel a run.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A wait, read from its journal entry.
 pub(crate) struct PendingWait {
     wait: Entry,
     runs: Vec<PipelineRun>,
-    /// Runs that were started after the cancellation: they clean up and are not cancelled.
+    /// The runs that were started after the cancellation. They clean up, so they are not cancelled.
     cleanup_runs: Vec<RunKey>,
-    /// The earliest timer.
+    /// The earliest timer, with its id.
     timer: Option<(String, Timer)>,
     /// The id of a run whose pipeline is no longer configured.
     unconfigured: Option<String>,
 }
 
 impl Jobs {
-    /// Waits for runs in this task. A wait for timers alone is left to the job's row: [`Jobs::wake`] dispatches the job
-    /// when it is due.
+    /// Waits for runs in this task. For a wait for timers alone, returns at once: [`Jobs::run_wakeups`] dispatches the
+    /// job when the earliest timer is due.
     pub(crate) async fn wait(&self, job: &Arc<Job>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
-                let message = format!("the pipeline of run {id} is no longer configured");
+                let message = format!("the pipeline of run `{id}` is no longer configured");
                 Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
             }
             (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
@@ -52,10 +52,11 @@ impl Jobs {
         };
         let now = self.context.clock.now();
         let Some((answer, writes)) = answer else {
-            // The status can be `working`, for example after a cancellation that came late: store the timer again.
+            // The phase can be `Running`, for example after a late cancellation. Store the phase and the wake time
+            // again.
             if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != JobPhase::Time)
             {
-                let status = until(timer.at, now);
+                let status = waiting_until(timer.at, now);
                 job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
                 self.context.outbox.wake();
                 self.context.alarm.notify_one();
@@ -63,16 +64,17 @@ impl Jobs {
             return Ok(Step::Yield);
         };
         let result = entry::result(job.row(), &waits.wait, json!({ "answer": answer }), now);
-        job.enter_with_status(&*self.context.store, vec![result], working(now), writes).await?;
+        job.enter_with_status(&*self.context.store, vec![result], running_status(now), writes).await?;
         self.context.outbox.wake();
         Ok(Step::Continue)
     }
 
-    /// The wait that the entry at this index stores.
+    /// Reads the wait from the entry at this index.
     pub(crate) fn pending_wait(&self, history: &JobHistory, at: usize) -> Result<PendingWait, DriveError> {
         let wait = &history.entries()[at];
-        let broken =
-            |error: serde_json::Error| DriveError::Hold(format!("entry {} cannot be read: {error}", wait.number), true);
+        let broken = |error: serde_json::Error| {
+            DriveError::Hold(format!("journal entry {} cannot be read: {error}", wait.number), true)
+        };
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
         let timers: Timers = serde_json::from_value(part("timers")).map_err(broken)?;
@@ -96,16 +98,16 @@ impl Jobs {
         Ok(waits)
     }
 
-    /// The result of a wait for timers alone; `None` if none is due.
+    /// Returns the answer of a wait for timers alone. `None` if no timer is due and the job is not cancelled.
     fn timer_result(&self, job: &Job, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
         }
         let (id, timer) = waits.timer.as_ref()?;
-        (timer.at <= self.context.monotonic.now()).then(|| reached(id, *timer))
+        (timer.at <= self.context.monotonic.now()).then(|| timer_answer(id, *timer))
     }
 
-    /// Waits until one of the runs ends or the timer is due; `None` if the host shuts down.
+    /// Waits until one of the runs ends or the timer is due. Returns `None` if the host is shutting down.
     async fn first_result(
         &self,
         job: &Arc<Job>,
@@ -123,15 +125,15 @@ impl Jobs {
             }
         };
         let mut time = std::pin::pin!(time);
-        let mut asked = false;
+        let mut cancel_sent = false;
         loop {
             tokio::select! {
                 biased;
                 (run, end) = &mut ended => {
                     return Some(match end {
                         Ok(end) => {
-                            let writes = ending(&self.context.backends, job.row(), &run, &end).await;
-                            (ready(&run.key, end), writes)
+                            let writes = run_end_writes(&self.context.backends, job.row(), &run, &end).await;
+                            (run_answer(&run.key, end), writes)
                         }
                         Err(message) => {
                             let problem = types::Problem { code: "not-found".to_owned(), message };
@@ -139,9 +141,9 @@ impl Jobs {
                         }
                     });
                 }
-                (id, timer) = &mut time => return Some((reached(id, timer), Vec::new())),
-                () = job.cancelled(), if !asked => {
-                    asked = true;
+                (id, timer) = &mut time => return Some((timer_answer(id, timer), Vec::new())),
+                () = job.cancelled(), if !cancel_sent => {
+                    cancel_sent = true;
                     for run in waits.runs.iter().filter(|run| !waits.cleanup_runs.contains(&run.key)) {
                         cancel_run(&self.context.backends, run).await;
                     }
@@ -152,24 +154,30 @@ impl Jobs {
     }
 }
 
-/// Cancels a run at its backend. Errors are logged; the caller still waits for the run's end.
+/// Requests that the backend cancels a run. Logs an error and does not return it: the caller waits for the end of the
+/// run.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
-    match tokio::time::timeout(ANSWER, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
+    match tokio::time::timeout(CANCEL_TIMEOUT, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be cancelled; waiting for its end");
+            tracing::warn!(
+                run = run.key.as_str(),
+                pipeline = run.pipeline,
+                %error,
+                "a pipeline run could not be cancelled; the job waits for its end"
+            );
         }
         Err(_) => {
             tracing::warn!(
                 run = run.key.as_str(),
-                "a run could not be cancelled: its backend does not answer; waiting for its end"
+                "a pipeline run could not be cancelled: its backend does not answer; the job waits for its end"
             )
         }
     }
 }
 
-/// The first of these runs to end, with its result or the reason why it has none. An unavailable backend is retried
-/// without limit.
+/// Waits until one of the runs ends. Returns this run with its result, or with the reason of a backend that refuses the
+/// query. Retries an unavailable backend without limit.
 async fn first_end(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
     let waits = runs.iter().map(|run| {
         async move {
@@ -179,8 +187,8 @@ async fn first_end(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (Pip
                     Ok(end) => return (run.clone(), Ok(end)),
                     Err(PipelineError::Refused { message }) => return (run.clone(), Err(message)),
                     Err(PipelineError::Unavailable { message }) => {
-                        job.card().line(&format!("{} does not answer: {message}", run.pipeline));
-                        tokio::time::sleep(AGAIN).await;
+                        job.card().line(&format!("the backend of `{}` does not answer: {message}", run.pipeline));
+                        tokio::time::sleep(RETRY_DELAY).await;
                     }
                 }
             }

@@ -1,6 +1,6 @@
-//! The rows of jobs: status, deployment lock, end.
+//! The rows of jobs, with their status, deployment locks and end.
 //!
-//! Plain data. The calls of a job are in its journal.
+//! Not here: the host calls of a job, which are in its journal (`journal`).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,39 +8,39 @@ use serde::{Deserialize, Serialize};
 use super::messages::InboxKey;
 use crate::model::Person;
 
-/// A job: an action that a person typed or that another job scheduled.
+/// A job: one run of an action. A person typed the action, or a trigger or another job started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// A short lower-case id. It is never used again, even after the job was removed, because runs and releases are
-    /// named by it.
+    /// The short lower-case id, for example `7f3ak`. The host never uses an id twice, because runs and releases refer
+    /// to it even after the removal of the job.
     pub id: String,
-    /// The message that started the job.
+    /// The key of the message that started the job.
     pub inbox: InboxKey,
-    /// The thread of the job's messages; `None` for the room itself.
+    /// The root event of the thread for the job's messages; `None` if the messages go to the room itself.
     pub thread: Option<String>,
-    /// The bot that received the command.
+    /// The name of the bot that received the command.
     pub bot: String,
-    /// The person who typed the command.
+    /// The person who typed the command; for a trigger, the identity under which the command runs.
     pub caller: Person,
-    /// The plugin's name.
+    /// The name of the plugin that runs the action.
     pub plugin: String,
-    /// The digest of the plugin's bytes.
+    /// The digest of the plugin's WebAssembly component: `sha256:…`.
     pub digest: String,
-    /// The full name of the command.
+    /// The full name of the command, for example `deploy`.
     pub command: String,
-    /// The app in the command, if it takes one.
+    /// The app in the command; `None` if the command has no app.
     pub app: Option<String>,
-    /// The environment in the command, if it takes one.
+    /// The environment in the command; `None` if the command has no environment.
     pub environment: Option<String>,
-    /// The command line in its normal form.
+    /// The command line in its normal form, for example `deploy cms staging 1.0.2`.
     pub line: String,
-    /// The job that scheduled this one; `None` if it was typed.
+    /// The id of the job that scheduled this job; `None` if no job scheduled it.
     pub parent: Option<String>,
-    /// The reason for overriding a required approval, if the caller gave one.
+    /// The caller's reason for overriding a required approval; `None` if the caller did not override.
     pub overrides: Option<String>,
-    /// The time at which the job was opened.
+    /// The time at which the host opened the job.
     pub opened: Timestamp,
-    /// The current status; for an ended job, its last one.
+    /// The current status; for an ended job, the last status before the end.
     #[serde(rename = "stand")]
     pub status: JobStatus,
     /// The end; `None` while the job is open.
@@ -48,7 +48,7 @@ pub struct JobRow {
 }
 
 impl JobRow {
-    /// The deployment lock of the command's app and environment, if it names both.
+    /// Returns the deployment lock of the command's app and environment; `None` unless the command has both.
     pub fn deployment_lock(&self) -> Option<DeploymentLock> {
         Some(DeploymentLock { app: self.app.clone()?, environment: self.environment.clone()? })
     }
@@ -57,44 +57,44 @@ impl JobRow {
 /// The status of an open job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// The event that the job waits for.
+    /// The phase: the event that the job waits for.
     pub phase: JobPhase,
-    /// A description for people: `cms/staging is running`.
+    /// The description for people, for example `cms/staging is running`.
     pub about: String,
-    /// The time at which the phase began.
+    /// The time at which the current phase began.
     pub since: Timestamp,
-    /// The time at which the job wakes by itself, if any.
+    /// The time at which the host wakes the job, for example the end of a timer; `None` if only an event wakes it.
     pub wake: Option<Timestamp>,
 }
 
-/// The event that an open job waits for.
+/// The phase of an open job: the event that the job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobPhase {
-    /// Nothing: its plugin runs, or its end is being written.
+    /// The job waits for nothing: its plugin runs, or the host writes the end of the job.
     #[serde(rename = "working")]
     Running,
-    /// The end of a pipeline run.
+    /// The job waits for the end of a pipeline run.
     Run,
-    /// A time.
+    /// The job waits for a point in time.
     Time,
-    /// A deployment lock that another job holds.
+    /// The job waits for a deployment lock that another job holds.
     #[serde(rename = "line")]
     Queued,
-    /// The start time of a scheduled job; its plugin has not run yet.
+    /// The job waits for its scheduled start time; its plugin has not run yet.
     #[serde(rename = "later")]
     Scheduled,
-    /// A person's answer whether an effect happened.
+    /// The job waits until a person answers whether an effect happened.
     #[serde(rename = "asked")]
     InDoubt,
-    /// The approval of its next effect.
+    /// The job waits for the approval of its next effect.
     Approval,
-    /// A person's decision: the job cannot continue by itself.
+    /// The job was held and waits until a person decides how to continue.
     Held,
 }
 
 impl JobPhase {
-    /// All phases.
+    /// All phases, in the order in which reports list them.
     pub const ALL: [Self; 8] = [
         Self::Running,
         Self::Run,
@@ -106,7 +106,7 @@ impl JobPhase {
         Self::Held,
     ];
 
-    /// The name in messages and metrics.
+    /// Returns the description in messages, for example `waits for a run`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -121,12 +121,13 @@ impl JobPhase {
     }
 }
 
-/// The lock of an app in an environment. A job holds it from its first effect there until it is closed.
+/// The lock of an app in an environment. A job holds the lock from its first effect on that app and environment until
+/// the job is closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeploymentLock {
-    /// The app's name.
+    /// The name of the app, for example `cms`.
     pub app: String,
-    /// The environment's name.
+    /// The name of the environment, for example `staging`.
     pub environment: String,
 }
 
@@ -136,36 +137,36 @@ impl std::fmt::Display for DeploymentLock {
     }
 }
 
-/// A filter for jobs. Conditions that are not set match every job.
+/// A filter for jobs. A condition that is `None` or `false` matches every job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// Only open jobs (`true`) or ended jobs (`false`).
+    /// Only open jobs (`Some(true)`) or only ended jobs (`Some(false)`).
     pub open: Option<bool>,
     /// Only jobs in one of these phases.
     pub phases: Option<Vec<JobPhase>>,
     /// Only jobs of this plugin.
     pub plugin: Option<String>,
-    /// Only jobs of this caller, by id.
+    /// Only jobs of the caller with this id.
     pub caller: Option<String>,
-    /// Only jobs whose messages go to this thread: network, room, root event.
+    /// Only jobs whose messages go to this thread, given as network, room and root event.
     pub thread: Option<(String, String, String)>,
-    /// Only jobs that this message started.
+    /// Only jobs that the message with this key started.
     pub inbox: Option<InboxKey>,
-    /// Only jobs that override a required approval.
+    /// If `true`, only jobs that override a required approval.
     pub overrides: bool,
-    /// The maximum number of jobs, the newest first. `None` returns all, so use it only with phases that few jobs are
-    /// in.
+    /// The maximum number of jobs; the newest jobs come first. Use `None` only with `phases` that few jobs have,
+    /// because `None` returns all jobs.
     pub limit: Option<u32>,
 }
 
 /// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
-    /// The outcome of the job.
+    /// The outcome, which determines the job's final status card.
     pub outcome: JobOutcome,
-    /// The time of the end.
+    /// The time at which the job ended.
     pub at: Timestamp,
-    /// The text of the closing message.
+    /// The text of the closing message in the room.
     pub summary: String,
 }
 
@@ -173,24 +174,24 @@ pub struct JobEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobOutcome {
-    /// It succeeded.
+    /// The job succeeded.
     Succeeded,
-    /// It succeeded with warnings.
+    /// The job succeeded, but the plugin reported warnings.
     Warnings,
-    /// It failed.
+    /// The job failed.
     Failed,
-    /// It was cancelled.
+    /// The job was cancelled.
     Cancelled,
-    /// A rule denied one of its effects, and the plugin stopped.
+    /// A rule denied an effect of the job, and the plugin stopped.
     Refused,
-    /// A required approval was denied or came too late.
+    /// A person denied a required approval, or the approval came too late.
     NotApproved,
-    /// It is unknown how far it came.
+    /// The job ended with an unknown result: it is not known which effects happened.
     Unknown,
 }
 
 impl JobOutcome {
-    /// The name in messages and in the store.
+    /// Returns the name in messages, for example `succeeded with warnings`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",

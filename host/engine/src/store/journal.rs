@@ -1,6 +1,7 @@
-//! The rows of journals: entries of jobs, audit records of queries and refusals, and the chain over all of them.
+//! The rows of the audit log: journal entries of jobs, audit records of queries and refusals, and the hash chain over
+//! all of them.
 //!
-//! Plain data. [`crate::journal`] reads and verifies it.
+//! Not here: reading and verifying the rows ([`crate::journal`]).
 
 use std::collections::BTreeMap;
 
@@ -10,87 +11,88 @@ use serde::{Deserialize, Serialize};
 use super::messages::InboxKey;
 use crate::model::{Person, RunKey};
 
-/// The kinds of journal entries.
+/// The kind of a journal entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
-    /// The command. Entry 0 of every job.
+    /// The command that started the job. Entry 0 of every job has this kind.
     Invocation,
-    /// A call that changes nothing outside, with its answer.
+    /// A host call that changes nothing outside, with its answer.
     Call,
-    /// An acting call, written before its effect.
+    /// A host call with an effect. The host writes this entry before the effect.
     Intent,
-    /// A waiting call, written before the wait. The guest ends here.
+    /// A host call that waits. The host writes this entry before the wait and then ends the guest.
     Wait,
-    /// The result of an intent or a wait.
+    /// The result of an earlier [`EntryKind::Intent`] or [`EntryKind::Wait`].
     Result,
-    /// A denied call.
+    /// A host call that the rules denied.
     Denied,
-    /// An event from outside of the guest: the job was cancelled or held, an approval was given, or a run ended that no
-    /// plugin waited for.
+    /// An event from outside of the guest. Examples: a person cancelled the job or gave an approval; a pipeline run
+    /// ended for which the plugin did not wait.
     Event,
-    /// The end of the guest.
+    /// The end of the guest, with its reply or error.
     End,
-    /// The last entry: the outcome and the closing message.
+    /// The last entry of a job: the outcome and the closing message.
     Closed,
 }
 
-/// An entry of a job's journal.
+/// An entry of a job's append-only journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The job's id.
+    /// The id of the job, for example `7f3ak`.
     pub job: String,
-    /// The number within the job, from 0.
+    /// The number of the entry in the job's journal; the first entry has number 0.
     pub number: u32,
-    /// The kind of the entry.
+    /// The kind, which determines the shape of `body`.
     pub kind: EntryKind,
-    /// The plugin's name.
+    /// The name of the plugin in `[plugin.NAME]`.
     pub plugin: String,
-    /// The call's name in the call table; empty for entries that are no calls.
+    /// The name of the host call, for example `pipelines.trigger`; empty for an entry that does not record a call.
     pub call: String,
-    /// For a result, the number of its intent or wait.
+    /// For a result, the number of the intent or wait that has this result.
     pub of: Option<u32>,
-    /// The rule that allowed or denied the call, as text with file and line.
+    /// The rule that allowed or denied the call, with its position: `plugin.deploy line 61, role deployer`.
     pub rule: String,
-    /// The attributes that rules match.
+    /// The attributes of the call that rules can limit, by name: `environment`.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// The arguments, the answer or both. A large body is stored as a blob; see [`crate::journal`].
+    /// The arguments, the answer, or both. If the body is stored as a blob, only the size of the body in bytes.
     pub body: serde_json::Value,
-    /// The digest of the blob, if the body is one.
+    /// The digest of the blob that contains the body; `None` for a small body. See [`Entry::pack`].
     #[serde(rename = "beside")]
     pub blob: Option<String>,
-    /// The time of the entry.
+    /// The time at which the host created the entry.
     pub at: Timestamp,
 }
 
-/// An entry with its hash.
+/// A journal entry with its hash in the job's hash chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashedEntry {
-    /// The entry, with its blob not read.
+    /// The entry as stored: a body in a blob is not loaded.
     pub entry: Entry,
-    /// [`crate::store::entry_hash`] of the previous entry's hash and this entry.
+    /// The hash of the previous entry's hash and this entry; see [`Entry::hash`].
     pub hash: String,
 }
 
-/// A link of the chain over the whole store.
+/// A link of the hash chain over all jobs and audit records of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// The number, from 1 without gaps.
+    /// The number of the link, starting at 1 without gaps.
     pub number: u64,
-    /// The kind of the link.
+    /// The event that the link records.
     pub kind: LinkKind,
-    /// The job's id; for a removal, the time before which rows were removed; otherwise empty.
+    /// For an opened or closed job, the job's id. For a removal, the time before which rows were removed. Otherwise
+    /// empty.
     pub subject: String,
-    /// For a job's opening and closing, the hash of its first and last entry; for audit records,
-    /// [`crate::store::lines_digest`].
+    /// For an opened job, the hash of its first entry. For a closed job, the hash of its last entry. For audit records,
+    /// their [`AuditRecord::group_digest`]. For a removal, empty.
     pub digest: String,
-    /// The time of the link.
+    /// The time of the recorded event.
     pub at: Timestamp,
-    /// [`crate::store::link_hash`] of the previous link's hash and the fields above.
+    /// The hash of the previous link's hash and the other fields; see [`Link::hash_after`].
     pub hash: String,
 }
 
-/// The kinds of links.
+/// The event that a link of the chain records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
@@ -98,62 +100,62 @@ pub enum LinkKind {
     Open,
     /// A job was closed.
     Close,
-    /// A group of queries was answered.
+    /// One transaction stored the audit records of one or more queries.
     Lines,
-    /// A command was refused.
+    /// A command was refused, and its audit record was stored.
     Refusal,
-    /// Expired rows were removed.
+    /// The host removed expired rows.
     Removal,
 }
 
-/// The record that a query or a refused command leaves.
+/// The audit record of a query or of a refused command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// The key of the message.
+    /// The key of the message with the command.
     pub inbox: InboxKey,
-    /// The person who sent it.
+    /// The person who sent the message.
     pub caller: Person,
-    /// The plugin; `None` for the host's own commands and for unknown commands.
+    /// The name of the plugin; `None` for an unknown command and for a command of the host itself.
     pub plugin: Option<String>,
-    /// The command as it was typed, truncated.
+    /// The command as the person typed it, truncated if it is long.
     pub command: String,
-    /// The time of the answer.
+    /// The time at which the host answered or refused the command.
     pub at: Timestamp,
-    /// The calls of the guest, with counts.
+    /// The host calls that the plugin made, each with its counts.
     pub calls: Vec<CallCount>,
-    /// The denied calls, and the reason if the command was refused.
+    /// The denied host calls, each as one line. For a refused command also the reason of the refusal.
     pub denials: Vec<String>,
-    /// Whether the command itself was refused.
+    /// Whether the host refused the command.
     pub refused: bool,
 }
 
-/// The number of times that a call was made.
+/// The number of times that a plugin made one host call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCount {
-    /// The call's name in the call table.
+    /// The name of the host call, for example `pipelines.trigger`.
     pub call: String,
-    /// The number of allowed calls.
+    /// The number of calls that the rules allowed.
     pub allowed: u64,
-    /// The number of denied calls.
+    /// The number of calls that the rules denied.
     pub refused: u64,
 }
 
-/// The number of times that a plugin made a call, over all jobs and queries.
+/// The number of times that a plugin made one host call, over all stored jobs and queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The plugin's name.
+    /// The name of the plugin in `[plugin.NAME]`.
     pub plugin: String,
-    /// The call and its counts.
+    /// The name of the host call and the numbers of allowed and denied calls.
     pub count: CallCount,
 }
 
-/// The rows that [`crate::store::Store::remove`] removed.
+/// The result of [`crate::store::Store::remove`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// The jobs, each with the keys and pipelines of the runs that it may have started.
+    /// The ids of the removed jobs, each with the keys and pipeline names of the runs that the job may have started.
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
     /// The number of removed inbox rows, outbox rows and audit records.
     pub rows: u64,
-    /// Whether more rows are expired: one call removes one batch.
+    /// Whether more expired jobs are stored. One call removes only one batch of jobs.
     pub more: bool,
 }

@@ -1,166 +1,167 @@
 //! The rows of messages: inbox, read cursors, outbox.
 //!
-//! Plain data. Not here: changing it ([`super::Write`]) and reading it ([`super::Store`]).
+//! Not here: the changes of these rows ([`super::Write`]) and the queries ([`super::Store`]).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{base::Text, model::Person};
 
-/// The unique key of a message.
+/// The unique key of a received message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InboxKey {
-    /// The network's name.
+    /// The name of the chat network, for example `matrix`.
     pub network: String,
-    /// The room's id on the network.
+    /// The id of the room on the network.
     pub room: String,
-    /// The event's id in the room.
+    /// The id of the message on the network, or an id such as `hook/build/…` if a hook or schedule started the command.
     pub event: String,
 }
 
-/// A stored message that addressed a bot or triggered a command.
+/// A received message that addresses a bot, or a trigger that starts a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxRow {
-    /// The unique key of the message.
+    /// The network, room and event id. The store deduplicates messages by this key.
     pub key: InboxKey,
-    /// The name of the bot that received it. Empty in rows from before bots had names.
+    /// The name of the bot that received the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
     pub bot: String,
-    /// The root event of the message's thread, if it is in one.
+    /// The root event of the thread that contains the message; `None` outside of threads.
     pub thread: Option<String>,
-    /// The person who sent it.
+    /// The person who sent the message.
     pub sender: Person,
-    /// The text without the address.
+    /// The text without the bot's name or prefix; empty for a reaction.
     pub text: String,
-    /// The time at which it was sent, by the network's clock.
+    /// The time of sending, by the clock of the chat network. For a schedule or hook, the time at which the host
+    /// started the command.
     pub at: Timestamp,
-    /// Whether the room is a direct message.
+    /// Whether the room is a direct message with the bot.
     pub direct: bool,
-    /// The reaction, if the message is one; the text is then empty.
+    /// The reaction; `None` for a message with text.
     pub reaction: Option<Reaction>,
-    /// Why the sending device is not verified, as text for the sender; `None` if it is.
+    /// The reason why the sender's device is not verified, as text for the sender; `None` for a verified device.
     #[serde(default)]
     pub unproven: Option<String>,
-    /// The trigger, if nobody typed the command.
+    /// The trigger that started the command; `None` if a person typed the command.
     #[serde(default)]
     pub started: Option<TriggerSource>,
 }
 
-/// The trigger of a command that nobody typed: an alias, a listen rule, a schedule or a hook.
+/// A trigger that started a command: an alias, a listen rule, a schedule or a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TriggerSource {
-    /// The table and name of the trigger: `hook build`.
+    /// The configuration table and the name of the trigger, for example `hook build`.
     pub by: String,
-    /// The words of the command.
+    /// The words of the command, in order.
     pub words: Vec<GivenArgument>,
 }
 
-/// A word of a triggered command.
+/// A word of a command that a trigger started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GivenArgument {
-    /// Text of the operator.
+    /// Text that the operator wrote in the configuration.
     Written(String),
-    /// Text from outside. It is always a single argument, whatever it contains.
+    /// Text from outside, for example from a webhook. The text is a single argument, also if it contains spaces or
+    /// quotes.
     Given {
-        /// The operator's text before it in the same word, for example `version=`.
+        /// The operator's text in the same word, before the text from outside: `version=`.
         before: String,
-        /// The text from outside.
+        /// The text from outside, as it was received.
         text: String,
     },
 }
 
-/// A reaction on a message, given or removed.
+/// A reaction that a person gave or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reaction {
-    /// A person gave a reaction.
+    /// The sender gave a reaction.
     Given {
-        /// The event that it is on.
+        /// The id of the message that got the reaction.
         on: String,
-        /// The emoji.
+        /// The emoji of the reaction, for example `👍`.
         emoji: String,
     },
     /// The sender removed a reaction.
     Withdrawn {
-        /// The event of the removed reaction.
+        /// The id of the removed reaction's event.
         given: String,
     },
 }
 
-/// The position up to which a bot has read a room.
+/// A read cursor: the position up to which a bot has read a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomCursor {
-    /// The bot's name.
+    /// The name of the bot in `[bot.NAME]`.
     #[serde(default)]
     pub bot: String,
-    /// The network's name.
+    /// The name of the chat network, for example `matrix`.
     pub network: String,
-    /// The room's id on the network.
+    /// The id of the room on the network.
     pub room: String,
-    /// The newest event up to which all messages are in the inbox; `None` before the first one.
+    /// The newest event up to which the inbox has all messages; `None` before the first event.
     pub event: Option<String>,
-    /// The lower bound in time: older messages are never handled. First the time at which the bot joined, then the
-    /// event's time.
+    /// The time of `event`, or the time at which the bot joined the room. The bot never handles older messages.
     pub at: Timestamp,
 }
 
-/// The kind of an outbox row.
+/// The kind of a message that the host sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutboxKind {
-    /// A message, sent once.
+    /// A message that is sent once and never edited.
     Message,
-    /// A status card: one message that is edited when its text changes. Only the newest text is stored.
+    /// A status card: one message that the host edits when the text changes. The store keeps only the newest text.
     Card {
-        /// Whether the job waits or has ended. Networks without edits send the card only then.
+        /// Whether the job waits or has ended. A network without edits gets only the texts with `rest: true`.
         rest: bool,
     },
-    /// A reaction.
+    /// A reaction of the bot on a message.
     Reaction {
-        /// The event that it is put on.
+        /// The id of the message that gets the reaction.
         event: String,
-        /// The emoji.
+        /// The emoji of the reaction, for example `👀`.
         emoji: String,
     },
 }
 
-/// A message to be sent.
+/// A message in the outbox, which is sent or still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// The unique key: job and purpose, for example `7f3a/card`. A second row with the same key replaces a card and is
-    /// otherwise ignored.
+    /// The unique key, usually the job's id and the purpose: `7f3ak/card`. A second row with the same key replaces the
+    /// text of a status card; for another kind, the store ignores the second row.
     pub key: String,
-    /// The bot that sends it. Empty in rows from before bots had names.
+    /// The name of the bot that sends the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
     pub bot: String,
-    /// The network's name.
+    /// The name of the chat network, for example `matrix`.
     pub network: String,
-    /// The room's id, or its name in the configuration.
+    /// The id of the room on the network, or the room's name in the configuration.
     pub room: String,
-    /// The thread to send it to.
+    /// The root event of the thread that gets the message; `None` for the room itself.
     pub thread: Option<String>,
-    /// Whether it is a message, a card or a reaction.
+    /// The kind: a message, a status card or a reaction.
     pub purpose: OutboxKind,
-    /// The text; empty for a reaction.
+    /// The text of the message; empty for a reaction.
     pub text: Text,
 }
 
-/// An outbox row that is not sent yet, or not in its newest version.
+/// An outbox row whose newest text is not sent yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRow {
-    /// The row.
+    /// The row with its newest text.
     pub row: OutboxRow,
-    /// The event id of the message, if an earlier version of this card was sent.
+    /// The event id of the sent message, if an earlier text of a status card was sent.
     pub event: Option<String>,
-    /// The version of the text, from 1.
+    /// The version of the text: 1 for the first text, plus 1 for each change.
     pub version: u64,
 }
 
-/// Whether an event id belongs to a triggered command. Such an event is on no network: it has no thread and no
-/// reactions.
-pub(crate) fn is_announced(event: &str) -> bool {
-    EVENTS.iter().any(|begin| event.starts_with(begin))
+/// Returns whether an event id belongs to a schedule or hook. A network does not have this event, so that the event
+/// has no thread and no reactions.
+pub(crate) fn is_trigger_event(event: &str) -> bool {
+    TRIGGER_EVENT_PREFIXES.iter().any(|prefix| event.starts_with(prefix))
 }
 
-/// The prefixes of the event ids of triggered commands.
-pub(crate) const EVENTS: [&str; 2] = ["schedule/", "hook/"];
+/// The prefixes of the event ids of commands that a schedule or hook started.
+const TRIGGER_EVENT_PREFIXES: [&str; 2] = ["schedule/", "hook/"];

@@ -1,38 +1,39 @@
-//! The rows of releases: which version was deployed where.
+//! The rows of releases: deployments with app, environment, version and outcome.
 //!
-//! Plain data. Only the host writes releases, in the transaction of their run's result.
+//! Only the host writes releases, in the same transaction as the result of the pipeline run.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Outcome, Person, RunKey};
 
-/// A deployment that ended.
+/// A deployment of a version that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// The key of the run, or a generated key for a recorded release. A second release with the same key is ignored.
+    /// The key of the pipeline run, or a generated key for a release that a person recorded. The store ignores a second
+    /// release with the same key.
     pub run: RunKey,
-    /// The app's name.
+    /// The name of the app, for example `cms`.
     pub app: String,
-    /// The environment's name.
+    /// The name of the environment, for example `staging`.
     pub environment: String,
-    /// The version that was deployed.
+    /// The deployed version, for example `1.0.2`.
     pub version: String,
-    /// The person who started the job.
+    /// The person who started the deployment or recorded the release.
     pub person: Person,
-    /// The job's id; empty for a recorded release.
+    /// The id of the job that deployed the version; empty for a recorded release.
     pub job: String,
-    /// The time at which the run started.
+    /// The start time of the pipeline run.
     pub started: Timestamp,
-    /// The time at which the run ended.
+    /// The end time of the pipeline run.
     pub ended: Timestamp,
-    /// The outcome of the deployment.
+    /// The outcome of the pipeline run.
     pub outcome: Outcome,
-    /// Whether a person recorded it with a command, rather than a job of this host deploying it.
+    /// `true` if a person recorded the release with a command; `false` if a job of this host deployed the version.
     pub recorded: bool,
 }
 
-/// A filter for releases. Conditions that are not set match every release.
+/// A filter for releases. A condition that is `None` matches every release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseQuery {
     /// Only releases of this app.

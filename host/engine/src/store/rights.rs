@@ -1,46 +1,46 @@
-//! The rows of rights: roles granted in chat, and freezes.
+//! The rows for roles that people granted in chat, and for freezes.
 //!
-//! Plain data. The rules of `plugins.toml` are not stored; they limit what these rows can grant.
+//! The store does not contain the rules of `plugins.toml`, which limit the roles that people can grant in chat.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Person;
 
-/// A role that was granted to a person on one app.
+/// A role that somebody granted to a person on one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// The unique id: the job that granted it and the number of the entry.
+    /// The unique id: the id of the job that granted the role, and the number of the journal entry.
     pub id: String,
-    /// The person who has the role.
+    /// The person who got the role.
     pub person: Person,
-    /// The role's name.
+    /// The name of the role, for example `deployer`.
     pub role: String,
-    /// The app.
+    /// The name of the app, for example `cms`.
     pub app: String,
-    /// The environment; `None` for all environments of the role.
+    /// The name of the environment; `None` for all environments of the role.
     pub environment: Option<String>,
-    /// The person who granted it.
+    /// The person who granted the role.
     pub by: Person,
-    /// The bot through which it was granted. The grant is limited to that bot's environments.
+    /// The bot that received the command. The grant is limited to the environments of this bot.
     pub bot: String,
-    /// The time of the grant.
+    /// The time at which the role was granted.
     pub at: Timestamp,
-    /// The expiry time, if any.
+    /// The time at which the grant expires; `None` if the grant does not expire.
     pub until: Option<Timestamp>,
 }
 
-/// A freeze: no job may start an effect in the environment.
+/// A freeze of an environment: no job may start an effect in the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
-    /// The environment. It has at most one freeze; a second one replaces the first.
+    /// The name of the environment. A second freeze of the same environment replaces the first one.
     pub environment: String,
-    /// The end; `None` until somebody lifts it.
+    /// The time at which the freeze ends; `None` if the freeze lasts until somebody lifts it.
     pub until: Option<Timestamp>,
-    /// The reason that the person gave.
+    /// The reason that the person gave; empty if the person gave none.
     pub reason: String,
-    /// The person who set it.
+    /// The person who set the freeze.
     pub by: Person,
-    /// The time at which it was set.
+    /// The time at which the person set the freeze.
     pub at: Timestamp,
 }

@@ -1,7 +1,7 @@
-//! The [`Store`] trait: inbox, outbox, journal, releases, and the plugins' values.
+//! The [`Store`] trait, which every database implements, and the changes that a store can make ([`Write`]).
 //!
-//! Every change is a list of [`Write`]s, and a list is one transaction. [`Store::commit`] returns after the whole list
-//! is on disk, or fails without a change. [`Store::note`] only queues a list: a crash may lose it.
+//! A list of [`Write`]s is one transaction. [`Store::commit`] returns after the whole list is on disk, or fails without
+//! a change. [`Store::note`] only queues a list: a crash may lose the list.
 
 use std::time::Duration;
 
@@ -16,111 +16,114 @@ use super::{
     rights::{Freeze, Grant},
 };
 
-/// The extra time for which deduplication keys ([`Write::ReceiveOnce`]) are kept after the retention of messages: 366 days.
-pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-/// A change. A list of them is one transaction.
+/// A change of the store. A list of changes is one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Stores a message. Ignored if its key exists.
+    /// Stores a received message as unhandled. Ignored if a message with the same key exists.
     Receive(InboxRow),
-    /// Stores a message with its announcements, unless the deduplication key exists: for a redelivery that can arrive
-    /// under another event id, such as a webhook delivery. Keys are kept for a year longer than messages.
+    /// Stores a received message with its announcements, unless the deduplication key exists. Used for webhooks,
+    /// because a redelivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
-        /// The deduplication key. It is unique over all rooms.
+        /// The deduplication key, which is unique over all rooms.
         key: String,
-        /// The time of receipt by the host's clock: the message's own time is set by its sender.
+        /// The time of receipt by the host's clock, from which the retention of the key counts.
         received: Timestamp,
-        /// The message.
+        /// The received message.
         row: InboxRow,
-        /// The announcements of the message.
+        /// The messages that announce the trigger in rooms.
         announcements: Vec<OutboxRow>,
     },
-    /// Marks a message as handled.
+    /// Marks a received message as handled, given its key.
     Handled(InboxKey),
-    /// Sets the read cursor of a room.
+    /// Sets a bot's read cursor of a room. Ignored if the stored cursor has a later time.
     SetCursor(RoomCursor),
-    /// Queues a message in the outbox.
+    /// Queues a message in the outbox; see [`OutboxRow::key`] for a key that exists.
     Send(OutboxRow),
-    /// Marks a version of an outbox row as sent.
+    /// Marks a version of an outbox row as sent, or gives up the row.
     Sent {
-        /// The row's key.
+        /// The key of the outbox row.
         key: String,
-        /// The version of its text.
+        /// The version of the sent text.
         version: u64,
-        /// The event id; `None` if it can never be sent.
+        /// The event id of the sent message; `None` if the row can never be sent.
         event: Option<String>,
     },
-    /// Opens a job. Its entry 0 must follow in the same list, which also adds the opening link to the chain.
+    /// Opens a job. The same list must append the job's entry 0, which adds the opening link to the chain.
     Open(JobRow),
     /// Sets the status of an open job.
     JobStatus {
-        /// The job's id.
+        /// The id of the job.
         job: String,
-        /// The new status.
+        /// The status that replaces the current one.
         status: JobStatus,
     },
-    /// Gives a deployment lock to a job. Fails if another job holds it, or if the job is not open.
+    /// Gives a deployment lock to a job. Fails if another job holds the lock, or if the job is not open.
     Lock {
-        /// The lock to give.
+        /// The lock of an app in an environment.
         lock: DeploymentLock,
-        /// The job's id.
+        /// The id of the job that gets the lock.
         job: String,
     },
-    /// Closes a job: releases its locks, and adds the closing link to the chain.
+    /// Closes a job, releases its locks, and adds the closing link to the chain.
     Close {
-        /// The job's id.
+        /// The id of the job.
         job: String,
-        /// The end of the job.
+        /// The outcome, the time and the closing message.
         end: JobEnd,
     },
-    /// Appends an entry to the journal of an open job. Its number must be the next one.
+    /// Appends an entry to the journal of an open job. The number of the entry must be the next number.
     Append(Entry),
-    /// Stores a blob: a large body, or a plugin's bytes. Ignored if the digest exists.
+    /// Stores a blob: a large body or the bytes of a plugin. Ignored if a blob with the same digest exists.
     StoreBlob {
-        /// [`crate::store::digest`] of the bytes.
+        /// The digest of the bytes, from [`crate::store::digest`].
         digest: String,
-        /// The content of the blob.
+        /// The bytes of the body or the plugin.
         bytes: Vec<u8>,
     },
     /// Stores the audit record of a query or a refusal. The queries of one transaction share a link of the chain; each
-    /// refusal has its own.
+    /// refusal gets a link of its own.
     AuditRecord(AuditRecord),
-    /// Stores a release.
+    /// Stores a release. Ignored if a release with the same run key exists.
     Release(Release),
-    /// Stores a grant. Ignored if its id exists.
+    /// Stores a role that somebody granted in chat. Ignored if a grant with the same id exists.
     Grant(Grant),
-    /// Revokes a grant, by its id.
+    /// Revokes the grant with this id.
     Revoke(String),
-    /// Freezes an environment.
+    /// Freezes an environment. Replaces an earlier freeze of the same environment.
     Freeze(Freeze),
-    /// Lifts the freeze of an environment, by name.
+    /// Lifts the freeze of the environment with this name.
     Unfreeze(String),
-    /// Sets a value of a plugin.
+    /// Stores a value for a plugin. Replaces the value with the same key.
     SetValue {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// The key, unique within the plugin.
+        /// The key, which is unique within the plugin.
         key: String,
-        /// The new value.
+        /// The value, in a format that the plugin defines.
         value: Vec<u8>,
     },
-    /// Deletes a value of a plugin.
+    /// Deletes the value of a plugin with this key, if the value exists.
     DeleteValue {
-        /// The plugin's name.
+        /// The name of the plugin.
         plugin: String,
-        /// The key, unique within the plugin.
+        /// The key, which is unique within the plugin.
         key: String,
     },
 }
 
-/// The errors of a store.
+impl Write {
+    /// The time for which a store keeps deduplication keys ([`Write::ReceiveOnce`]) after the retention of messages:
+    /// 366 days.
+    pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+}
+
+/// An error of a store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The disk is full or the database is busy. Nothing was changed; a retry can succeed.
+    /// A temporary error: the disk is full or the database is busy. Nothing was changed; a retry can succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// A permanent error. A retry fails too.
+    /// A permanent error, for example a rejected write. A retry fails too.
     #[error("the database failed: {0}")]
     Failed(String),
 }
@@ -138,159 +141,165 @@ pub enum StoreError {
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes all of these changes or none. They are on disk when it returns. Returns the keys of the messages that were
-    /// new.
+    /// Makes all of these changes or none, and returns after the changes are on disk. The result has the keys of the
+    /// received messages that were new.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed.
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError>;
 
-    /// Queues changes for the next transaction without waiting. They keep their order relative to later commits. A
-    /// crash may lose them.
+    /// Queues changes and returns at once. The store makes the changes before those of a later commit. A crash may lose
+    /// queued changes.
     fn note(&self, writes: Vec<Write>);
 
-    /// The messages that were not handled yet, the oldest first.
+    /// Returns the received messages that are not handled yet, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// A bot's read cursor of a room; `None` if the bot was never in it.
+    /// Returns a bot's read cursor of a room; `None` if the store has none.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError>;
 
-    /// The outbox rows that were not sent yet, in the order in which they were queued.
+    /// Returns the outbox rows whose newest text is not sent yet, in the order in which the rows were queued.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
 
-    /// The key of the outbox row that was sent as this event; `None` if the host did not send it.
+    /// Returns the key of the outbox row that was sent as this event; `None` if the host did not send the event.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
-    /// The event id of a sent outbox row; `None` if it was not sent.
+    /// Returns the event id of the outbox row with this key; `None` if the row was not sent.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError>;
 
-    /// The job with this id, open or ended.
+    /// Returns the job with this id, open or ended.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError>;
 
-    /// The jobs that match a query, the newest first.
+    /// Returns the jobs that match a query, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError>;
 
-    /// The open jobs whose wake time has come, the earliest first, at most `limit`.
+    /// Returns the open jobs whose wake time is at or before `now`, the earliest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError>;
 
-    /// The earliest wake time of an open job.
+    /// Returns the earliest wake time of all open jobs; `None` if no open job has a wake time.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The number of open jobs per phase. Phases without jobs are left out.
+    /// Returns the number of open jobs for each phase that has open jobs.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError>;
 
-    /// The deployment locks that are held, with the ids of the jobs that hold them.
+    /// Returns each held deployment lock with the id of the job that holds the lock.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
 
-    /// A job's journal, in order, including noted entries.
+    /// Returns the journal entries of a job in order, including entries that [`Store::note`] queued.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// The number of a job's entries and the hash of the last one, as they were stored with it; `None` if there is no
-    /// such job.
+    /// Returns the number of a job's entries and the hash of its last entry, as stored with the job; `None` for an
+    /// unknown job.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
-    /// The time of the newest entry or link. Used to detect a clock that was set back before a restart.
+    /// Returns the time of the newest journal entry or link. At the start, the host uses this time to detect a clock
+    /// that was set back.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// The blob with this digest.
+    /// Returns the bytes of the blob with this digest. The caller checks that the bytes match the digest.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The links of the chain after this number, in order, at most `limit`.
+    /// Returns the links of the chain with a number greater than `after`, in order, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
-    /// The audit records that a link covers, in order.
+    /// Returns the audit records of the link with this number, in order.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes one batch of rows that expired before a time: closed jobs with their entries, audit records, handled
-    /// messages, sent messages, and blobs that nothing refers to any more, except for the digests in `loaded`.
-    /// Deduplication keys expire a year later. Links, releases, cursors and plugins' values are never removed, and a
-    /// link that records the removal is added. A job with unsent messages is kept, and so are the messages of a job
-    /// that is kept.
+    /// Removes one batch of expired rows and adds a link that records the removal.
+    ///
+    /// - Expired rows are older than `before`: closed jobs with their entries, audit records, handled messages and sent
+    ///   messages. Deduplication keys expire [`Write::DEDUPLICATION_RETENTION`] later.
+    /// - Blobs without a reference are removed, except for the digests in `loaded`.
+    /// - A closed job with unsent messages is kept. The messages of a kept job are kept too.
+    /// - Links, releases, cursors and the values of plugins are never removed.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was removed.
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError>;
 
-    /// The releases that match a query, the newest first. Not limited: the caller filters by rights before it
-    /// truncates.
+    /// Returns all releases that match a query, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError>;
 
-    /// The grants that were not revoked, including expired ones, the oldest first.
+    /// Returns the grants that were not revoked, including expired grants, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn grants(&self) -> Result<Vec<Grant>, StoreError>;
 
-    /// The freezes that were not lifted, including expired ones, by environment.
+    /// Returns the freezes that were not lifted, including expired freezes, sorted by environment.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError>;
 
-    /// A plugin's value.
+    /// Returns the value that a plugin stored under this key.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// A plugin's values whose keys begin with a prefix, in the byte order of the keys, at most `limit`.
+    /// Returns the keys and values of a plugin whose keys begin with `prefix`, in the byte order of the keys, at most
+    /// `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// The number of calls of each plugin, by call.
+    /// Returns how often each plugin made each host call, over all stored jobs and queries.
     ///
     /// # Errors
     /// [`StoreError`].

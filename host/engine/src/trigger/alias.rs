@@ -1,4 +1,4 @@
-//! Triggers that a person types: `[[alias]]`, `[[say]]` and `[[listen]]`.
+//! Triggers that a person types: `[[alias]]` and `[[say]]`.
 
 use super::command_template::CommandTemplate;
 use crate::{
@@ -10,53 +10,52 @@ use crate::{
 /// An `[[alias]]`: a short form of a longer command, for example `restart HOST`.
 #[derive(Debug, Clone)]
 pub(crate) struct Alias {
-    /// Its position in the configuration.
     pub at: At,
     /// The words to type; words in capitals are placeholders.
     pub typed: Vec<String>,
-    /// The command, with its placeholders.
+    /// The command that the alias runs, with the same placeholders.
     pub command: CommandTemplate,
 }
 
-/// The host's options that can be typed after an alias.
+/// The options of the host that can be typed after an alias.
 pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
-/// The maximum length of a message that `[[listen]]` patterns are matched against, in bytes.
-pub(crate) const LONGEST_MATCHED: usize = 4_096;
-/// The maximum length of a captured text, in characters. A longer capture triggers nothing.
-pub(crate) const LONGEST_GIVEN: usize = 256;
+/// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns.
+pub(crate) const MAX_MATCHED_BYTES: usize = 4_096;
+/// The maximum length of a captured text, in characters. A message with a longer capture triggers nothing.
+pub(crate) const MAX_CAPTURE_CHARS: usize = 256;
 
-/// The command that an alias stands for.
+/// The command that an alias runs, with the typed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Short {
-    /// The words of the command.
+pub(crate) struct ExpandedAlias {
     pub(crate) words: Vec<GivenArgument>,
     /// The host's options that were typed after the alias.
     pub(crate) options: Vec<GivenArgument>,
 }
 
-/// The words of an alias before its first placeholder.
-pub(crate) fn fixed(alias: &Alias) -> impl Iterator<Item = &String> {
+/// Returns the words of an alias before its first placeholder.
+pub(crate) fn leading_words(alias: &Alias) -> impl Iterator<Item = &String> {
     alias.typed.iter().take_while(|word| !is_placeholder(word))
 }
 
-/// Whether a word of an alias is a placeholder: all capitals.
+/// Returns whether a word of an alias is a placeholder, for example `HOST`: capitals, digits and `_`, the first a
+/// capital.
 pub(crate) fn is_placeholder(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
 
-pub(crate) fn same(known: &str, word: &str) -> bool {
+pub(crate) fn eq_ignoring_case(known: &str, word: &str) -> bool {
     known.to_lowercase() == word.to_lowercase()
 }
 
 impl TriggerSource {
-    /// The command as one line for people. It is never parsed again.
+    /// Returns the command as one line for people. The line is never parsed.
     pub(crate) fn line(&self) -> String {
         line(&self.words)
     }
 }
 
-/// Words as one line for people.
+/// Joins words to one line for people.
 fn line(words: &[GivenArgument]) -> String {
     let shown = |word: &GivenArgument| match word {
         GivenArgument::Written(word) => quoted(word).into_owned(),
@@ -68,11 +67,9 @@ fn line(words: &[GivenArgument]) -> String {
 /// A `[[say]]`: a fixed answer.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedAnswer {
-    /// Its position in the configuration.
     pub at: At,
-    /// The words to type.
+    /// The words to type, without any others.
     pub typed: Vec<String>,
-    /// The answer.
     pub text: String,
 }
 
@@ -102,7 +99,7 @@ mod tests {
                 alias("restart HOST VERSION", "deploy {HOST} staging {VERSION}"),
                 alias("ship it", "deploy cms staging 1.0.1"),
             ],
-            said: vec![FixedAnswer { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
+            fixed_answers: vec![FixedAnswer { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
             listens: vec![Listen {
                 at: at(),
                 pattern: Regex::new(r"(?i)is (?P<app>\S+) up\?").unwrap(),
@@ -116,11 +113,11 @@ mod tests {
     #[test]
     fn an_alias_passes_its_arguments() {
         let triggers = triggers();
-        let Short { words, options } = triggers.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
+        let ExpandedAlias { words, options } = triggers.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
         assert_eq!(options, [GivenArgument::Written("--dry-run".into())]);
         assert_eq!(words[1], GivenArgument::Given { before: String::new(), text: "a --wait b".into() });
         assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
-        // Of two aliases with the same first words, the one with the right number of words is used.
+        // If two aliases have the same first words, the one with the typed number of words runs.
         let words = |line: &str| triggers.alias(line).unwrap().unwrap().words;
         assert_eq!(line(&words("restart a b")), "deploy a staging b");
         assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
@@ -131,14 +128,14 @@ mod tests {
 
     #[test]
     fn a_fixed_answer_needs_its_exact_words() {
-        assert_eq!(triggers().said("Lunch").unwrap().plain(), "At noon.");
-        assert!(triggers().said("lunch today").is_none());
+        assert_eq!(triggers().fixed_answer("Lunch").unwrap().plain(), "At noon.");
+        assert!(triggers().fixed_answer("lunch today").is_none());
     }
 
     #[test]
     fn a_listen_rule_passes_only_its_captures() {
-        let started = triggers().matched("hey, is cms up? my password is x", &|_| true).unwrap();
-        assert_eq!(started.line(), "where cms");
+        let triggered = triggers().matched("hey, is cms up? my password is x", &|_| true).unwrap();
+        assert_eq!(triggered.line(), "where cms");
         assert!(triggers().matched("is it raining", &|_| true).is_none());
         let long = format!("is {} up?", "x".repeat(300));
         assert!(triggers().matched(&long, &|_| true).is_none());

@@ -1,6 +1,6 @@
-//! A command with placeholders, as the operator writes it: `deploy cms staging {VERSION}`.
+//! A command with placeholders, as the operator writes it in the configuration: `deploy cms staging {VERSION}`.
 //!
-//! Invariant: a placeholder is a whole argument (`{HOST}`, `version={VERSION}`, `--version={VERSION}`), so that its value
+//! Invariant: a placeholder is a whole argument (`{HOST}`, `version={VERSION}`, `--version={VERSION}`). Its value
 //! cannot become a flag, another argument or part of a word.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::{
     store::GivenArgument,
 };
 
-/// A command with placeholders.
+/// A command with placeholders: `deploy cms staging {VERSION}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandTemplate {
     words: Vec<Word>,
@@ -24,17 +24,17 @@ enum Word {
     Placeholder { before: String, name: String },
 }
 
-/// Why a text is not a [`CommandTemplate`].
+/// The reason why a text is not a [`CommandTemplate`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandTemplateError {
-    /// There is no command in it, or a quote is not closed.
-    #[error("`{0}` is no command")]
+    /// The text is empty or begins with a placeholder, or a quote is not closed.
+    #[error("`{0}` is not a command: begin with the name of a command, and close every quote")]
     NoCommand(String),
-    /// A placeholder is part of a word.
-    #[error("in `{0}` a placeholder is part of a word; it must be a whole argument, or follow `name=` or `--name=`")]
+    /// A placeholder is only part of a word: `a{X}`.
+    #[error("in `{0}` a placeholder is part of a word; write it as a whole argument, or after `name=` or `--name=`")]
     PartOfWord(String),
-    /// A brace is not part of a placeholder, or a placeholder has no valid name.
-    #[error("in `{0}` a placeholder has no name; write it as `{{NAME}}`, in letters, digits and `_`")]
+    /// A placeholder has no valid name, or a brace is not part of a placeholder: `{}`, `{a-b}`, `x}`.
+    #[error("in `{0}` a placeholder has no valid name; write `{{NAME}}`, with letters, digits and `_`")]
     Name(String),
 }
 
@@ -53,12 +53,12 @@ impl CommandTemplate {
         }
     }
 
-    /// As it was written.
+    /// Returns the command as the operator wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The names of its placeholders.
+    /// Returns the names of the placeholders, in the order of the command.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.words.iter().filter_map(|word| match word {
             Word::Written(_) => None,
@@ -66,7 +66,8 @@ impl CommandTemplate {
         })
     }
 
-    /// The words of the command with its placeholders replaced. One without a value becomes empty, which no command accepts.
+    /// Returns the words of the command, with values in place of the placeholders. A placeholder without a value
+    /// becomes an empty argument, which every command refuses.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Vec<GivenArgument> {
         let fill = |word: &Word| match word {
             Word::Written(word) => GivenArgument::Written(word.clone()),
@@ -78,7 +79,7 @@ impl CommandTemplate {
     }
 }
 
-/// A word of a command has no literal braces, also none that are written twice.
+/// Parses one word. A word cannot contain literal braces, not even doubled braces.
 fn parse_word(word: String) -> Result<Word, CommandTemplateError> {
     if !word.contains(['{', '}']) {
         return Ok(Word::Written(word));
@@ -95,7 +96,7 @@ fn parse_word(word: String) -> Result<Word, CommandTemplateError> {
     Ok(Word::Placeholder { before: before.to_owned(), name: name.clone() })
 }
 
-/// Whether a text is `name=` or `--name=`.
+/// Returns whether a text is `name=` or `--name=`.
 fn is_key(text: &str) -> bool {
     let key = text.strip_suffix('=').map(|key| key.strip_prefix("--").unwrap_or(key));
     key.is_some_and(|key| !key.is_empty() && !key.contains(['=', '{', '}']) && !key.starts_with('-'))

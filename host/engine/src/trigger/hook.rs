@@ -1,7 +1,7 @@
-//! `[[hook]]`: commands that another system triggers over HTTP.
+//! `[[hook]]`: commands that another system triggers with HTTP requests (deliveries).
 //!
-//! Invariant: each delivery is one event in its room, identified by the hook and the delivery's id. The inbox stores an
-//! event once, so a delivery is never handled twice.
+//! Invariant: each delivery is one event in the hook's room. The event id contains the hook's name and the delivery's
+//! id, and the inbox stores an event once, so a delivery is never handled twice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,23 +16,24 @@ use crate::{
 /// A `[[hook]]` table.
 #[derive(Debug, Clone)]
 pub struct Hook {
-    /// Its name, the last part of its path.
+    /// The hook's name, which is the last part of its URL path.
     pub name: String,
-    /// Its position in the configuration.
+    /// The position of the table in the configuration.
     pub at: At,
-    /// The command that it starts.
+    /// The command that a delivery starts.
     pub command: CommandTemplate,
-    /// The machine as which the command runs.
+    /// The machine that sends the command. Its rights apply.
     pub machine: Person,
-    /// The room that shows the command.
+    /// The room in which the command and its answer are shown.
     pub room: RoomName,
-    /// The bot that runs the command; the room's bot if it is not set.
+    /// The bot that runs the command; `None` for the bot of the room.
     pub bot: Option<String>,
-    /// How deliveries are authenticated.
+    /// The authentication of deliveries.
     pub auth: HookAuth,
-    /// The JSON pointers of the placeholders' values in the body.
+    /// The values of the placeholders: for each name, a JSON pointer into the body, such as `/build/version`.
     pub capture: BTreeMap<String, String>,
-    /// The required values, by JSON pointer. A delivery with other values is accepted and starts nothing.
+    /// The required values of the body, by JSON pointer. The hook accepts a delivery with other values, but starts
+    /// nothing.
     pub when: BTreeMap<String, Vec<String>>,
     /// The maximum size of a body, in bytes.
     pub most_bytes: usize,
@@ -40,49 +41,48 @@ pub struct Hook {
     pub most_a_minute: u32,
 }
 
-/// The authentication of deliveries.
+/// The method by which a hook authenticates deliveries.
 #[derive(Debug, Clone)]
 pub enum HookAuth {
-    /// A bearer token in `Authorization`, or the bare token in another header.
+    /// A secret token: `Bearer TOKEN` in the header `Authorization`, or the token alone in another header.
     Token {
         /// The expected token.
         token: SecretRef,
-        /// The header, if it is not `Authorization`.
+        /// The header with the token; `None` for `Authorization`.
         header: Option<String>,
         /// The header with the delivery's id.
         delivery: String,
     },
-    /// HMAC-SHA-256 of the body in `X-Hub-Signature-256`, as code hosts send it. The signature has no time, so an
-    /// identical body is accepted once for as long as messages are kept.
+    /// HMAC-SHA-256 of the body in the header `X-Hub-Signature-256`, as code hosts send it. The signature contains no
+    /// time, so the host accepts an identical body only once, for as long as it keeps messages.
     Hub {
-        /// The shared secret.
+        /// The secret that the sender and the host share.
         secret: SecretRef,
     },
     /// HMAC-SHA-256 of id, time and body, as defined by [Standard Webhooks](https://www.standardwebhooks.com).
     Standard {
-        /// The shared secret: bytes, or `whsec_` and base64.
+        /// The secret that the sender and the host share: bytes, or `whsec_` and base64.
         secret: SecretRef,
-        /// The maximum difference to the sender's clock.
+        /// The maximum difference between the time in a delivery and the host's clock.
         tolerance: Duration,
     },
 }
 
-/// Why a delivery starts nothing.
+/// The reason why a delivery starts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HookRejection {
-    /// Its values are not those of `when`.
+    /// A value of the body is not one that `when` requires.
     #[error("the delivery does not match the hook's `when`: {0}")]
     NotMatched(String),
-    /// A value is missing or not valid.
+    /// A captured value is missing or not valid.
     #[error("{0}")]
     Invalid(String),
 }
 
-/// The maximum length of a captured value, in characters.
-const LONGEST_VALUE: usize = 256;
+const MAX_VALUE_CHARS: usize = 256;
 
 impl Hook {
-    /// The values of the command's placeholders.
+    /// Returns the values of the command's placeholders in the body of a delivery.
     ///
     /// # Errors
     /// [`HookRejection`].
@@ -90,18 +90,23 @@ impl Hook {
         for (pointer, wanted) in &self.when {
             let found = text(body, pointer);
             if !found.as_ref().is_some_and(|found| wanted.contains(found)) {
-                return Err(HookRejection::NotMatched(format!("{pointer} is not {}", wanted.join(" or "))));
+                return Err(HookRejection::NotMatched(format!(
+                    "the value at `{pointer}` in the body is not `{}`",
+                    wanted.join("` or `")
+                )));
             }
         }
         let mut values = BTreeMap::new();
         for (name, pointer) in &self.capture {
             let found = text(body, pointer)
-                .ok_or_else(|| HookRejection::Invalid(format!("the body has no text or number at {pointer}")))?;
+                .ok_or_else(|| HookRejection::Invalid(format!("the body has no text or number at `{pointer}`")))?;
             let clean = crate::base::clean(&found);
-            if found.is_empty() || clean != found || found.chars().count() > LONGEST_VALUE {
-                let why =
-                    format!("the value at {pointer} in the body is empty, too long or contains invisible characters");
-                return Err(HookRejection::Invalid(why));
+            if found.is_empty() || clean != found || found.chars().count() > MAX_VALUE_CHARS {
+                let reason = format!(
+                    "the value at `{pointer}` in the body is empty, has more than {MAX_VALUE_CHARS} characters, or \
+                     contains invisible characters"
+                );
+                return Err(HookRejection::Invalid(reason));
             }
             values.insert(name.clone(), found);
         }
@@ -109,7 +114,7 @@ impl Hook {
     }
 }
 
-/// The string, number or boolean at a JSON pointer.
+/// Returns the string, number or boolean at a JSON pointer, as text.
 fn text(body: &Value, pointer: &str) -> Option<String> {
     match body.pointer(pointer)? {
         Value::String(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! `[[listen]]`: patterns that are matched against messages which do not address the bot.
+//! `[[listen]]`: patterns for messages that do not address the bot. A message that matches starts a query.
 
 use regex::Regex;
 
@@ -8,12 +8,11 @@ use crate::{base::At, model::RoomName};
 /// A `[[listen]]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Listen {
-    /// Its position in the configuration.
     pub at: At,
-    /// The pattern.
+    /// The regular expression. Its named groups are the values of the placeholders.
     pub pattern: Regex,
-    /// The query that it starts.
+    /// The query that a matching message starts.
     pub command: CommandTemplate,
-    /// The rooms that it applies to; `None` for all rooms.
+    /// The rooms in which messages are matched; `None` for all rooms.
     pub rooms: Option<Vec<RoomName>>,
 }

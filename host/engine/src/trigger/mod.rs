@@ -1,7 +1,7 @@
-//! Triggers: what starts a command that nobody typed as such: aliases, fixed answers, patterns, schedules, hooks. Data
-//! and matching.
+//! Triggers start commands that nobody typed in full: aliases, fixed answers, listen patterns, schedules and hooks.
+//! This folder has their data and the matching.
 //!
-//! Not here: the timing of schedules and the handling of deliveries ([`crate::engine`]).
+//! Not here: the timing of schedules and the handling of hook deliveries ([`crate::engine`]).
 
 mod alias;
 mod command_template;

@@ -171,7 +171,7 @@ impl TestServer {
         let how = format!("secret = {{ file = {:?} }}", secret.display().to_string());
         std::fs::write(&file, format!("{CONFIG}{}", hook("standard", &how))).unwrap();
         let chat = MemoryChat::new(ChatFeatures::PLAIN);
-        let builder = Engine::builder().chat(ReadyChat(chat));
+        let builder = Engine::builder().chat(chat);
         let config = builder.read(&file).map_err(|error| error.to_string())?;
         let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
         let endpoints = crate::endpoint::Endpoints::new(engine.hooks()).map_err(|error| format!("{error:#}"))?;
@@ -202,7 +202,7 @@ async fn a_rotated_secret_replaces_the_old_one() {
     assert!(accepts(SECRET) && !accepts("new"), "the secret is cached");
     endpoint.auth.expire_cache();
     assert!(accepts("new") && !accepts(SECRET));
-    // An empty file may be half written: the last good secret stays valid.
+    // A rotation may still be writing an empty file: the last valid secret stays in use.
     std::fs::write(server.secret(), "").unwrap();
     endpoint.auth.expire_cache();
     assert!(accepts("new"));
@@ -210,7 +210,7 @@ async fn a_rotated_secret_replaces_the_old_one() {
 }
 
 #[tokio::test]
-async fn an_authenticated_client_learns_what_is_wrong_with_its_delivery() {
+async fn the_response_to_an_authenticated_client_names_the_problem() {
     let when = format!("{TOKEN}\nwhen = {{ \"/status\" = \"good\" }}");
     let away = hook("away", TOKEN).replace("room = \"ops\"", "room = \"nowhere\"");
     let server = TestServer::new(&[hook("build", TOKEN), hook("when", &when), away], None).await;
@@ -220,10 +220,10 @@ async fn an_authenticated_client_learns_what_is_wrong_with_its_delivery() {
         ("{", 400, "the body is not JSON"),
         ("topic=whoami", 400, "the body is not JSON"),
         (&"[".repeat(100_000), 400, "the body is not JSON"),
-        ("[]", 400, "the body has no text or number at /topic"),
-        (r#"{"topic": null}"#, 400, "the body has no text or number at /topic"),
-        (r#"{"topic": ["whoami"]}"#, 400, "the body has no text or number at /topic"),
-        (r#"{"topic": {"a": 1}}"#, 400, "the body has no text or number at /topic"),
+        ("[]", 400, "the body has no text or number at `/topic`"),
+        (r#"{"topic": null}"#, 400, "the body has no text or number at `/topic`"),
+        (r#"{"topic": ["whoami"]}"#, 400, "the body has no text or number at `/topic`"),
+        (r#"{"topic": {"a": 1}}"#, 400, "the body has no text or number at `/topic`"),
         (r#"{"topic": "who\nami"}"#, 400, "the value at /topic in the body is empty"),
         (r#"{"topic": ""}"#, 400, "the value at /topic in the body is empty"),
     ] {
@@ -233,7 +233,7 @@ async fn an_authenticated_client_learns_what_is_wrong_with_its_delivery() {
     }
     let nameless = server.deliver("build", &[("authorization", &bearer)], r#"{"topic": "whoami"}"#).await;
     assert_eq!(
-        (nameless.status, nameless.body.contains("the header Idempotency-Key must hold the delivery's id")),
+        (nameless.status, nameless.body.contains("the header `Idempotency-Key` must hold the delivery's id")),
         (400, true),
         "{nameless:?}"
     );

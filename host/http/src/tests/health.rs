@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wardroom::metrics::{Label, MetricKind, TABLE};
+use wardroom::metrics::TABLE;
 
 use super::*;
 
@@ -54,12 +54,12 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     }
     let names: BTreeSet<String> = TABLE
         .iter()
-        .flat_map(|metric| match metric.kind {
-            MetricKind::Seconds(_) => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
-            _ => vec![metric.name.to_owned()],
+        .flat_map(|metric| match metric.buckets() {
+            Some(_) => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
+            None => vec![metric.name.to_owned()],
         })
         .collect();
-    let labels: BTreeSet<&str> = Label::ALL.iter().map(|label| label.as_str()).chain(["le"]).collect();
+    let labels: BTreeSet<&str> = TABLE.iter().flat_map(|metric| metric.label_names()).chain(["le"]).collect();
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         assert!(names.contains(name), "{line}");

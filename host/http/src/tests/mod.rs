@@ -26,7 +26,7 @@ use tokio::{
 use wardroom::{
     CancellationToken, Timestamp,
     adapter::Inbox,
-    adapter::{Chat, ChatFeatures, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
+    adapter::{Chat, ChatFeatures, Incoming, Link, MemoryChat, Outgoing, SendError},
     engine::Engine,
     model::Person,
     store::MemoryStore,
@@ -117,7 +117,7 @@ impl TestServer {
             link: Link::default(),
             moved: AtomicBool::new(false),
         });
-        let builder = Engine::builder().chat(ReadyChat(chat.clone()));
+        let builder = Engine::builder().chat(chat.clone());
         let config = builder.read(&file).unwrap();
         let http = config.http().cloned().unwrap();
         let store = Arc::new(MemoryStore::new());
@@ -212,7 +212,7 @@ async fn an_address_in_use_is_reported_with_its_line() {
     let listen = taken.local_addr().unwrap();
     std::fs::write(&file, format!("[bot.marvin.memory]\n[http]\nlisten = \"{listen}\"\n")).unwrap();
     let chat = MemoryChat::new(ChatFeatures::PLAIN);
-    let builder = Engine::builder().chat(ReadyChat(chat));
+    let builder = Engine::builder().chat(chat);
     let config = builder.read(&file).unwrap();
     let error = Listener::bind(config.http().unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();
     assert!(error.contains(&format!("cannot listen at {listen} ([http] in ")), "{error}");

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
 
 use wardroom::{
     adapter::PipelinesFactory,
-    base::{Problems, Table, parse},
+    base::Table,
     model::RunKey,
 };
 use wardroom_exec::ExecFactory;
@@ -14,21 +14,22 @@ use wardroom_exec::ExecFactory;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [config, runs, supervisor, key] = arguments.as_slice() else { return Err("four arguments are needed".into()) };
+    let [config, runs, supervisor, key] = arguments.as_slice() else {
+        return Err("usage: start CONFIG RUNS SUPERVISOR KEY".into());
+    };
     let config = Path::new(config);
-    let problems = Problems::default();
-    let tree = parse(config, &std::fs::read_to_string(config)?, &problems);
-    let folder = config.parent().ok_or("the file is in no folder")?.to_owned();
+    let folder = config.parent().ok_or("CONFIG has no parent folder")?.to_owned();
     let factory = ExecFactory::new(runs.into(), vec![supervisor.clone()]);
-    let mut table = Table::new("app.cms.deploy.staging", tree, factory.keys(), &problems, Arc::new(folder));
-    let mut system = factory.system(None).ok_or("there is no system")?;
+    let text = std::fs::read_to_string(config)?;
+    let (mut table, problems) = Table::parse("app.cms.deploy.staging", &text, factory.keys(), folder);
+    let mut system = factory.system(None).ok_or("the factory has no builder")?;
     system.pipeline("cms/staging", None, &[], &mut table);
     table.finish();
     if let Some(problem) = problems.sorted().first() {
         return Err(problem.to_string().into());
     }
     let pipelines = system.build();
-    let key = RunKey::parse(key).ok_or("that is no key")?;
+    let key = RunKey::parse(key).ok_or("KEY is not a valid run key")?;
     pipelines.start(&key, "cms/staging", &BTreeMap::new()).await?;
     let mut output = std::io::stdout();
     writeln!(output, "started")?;

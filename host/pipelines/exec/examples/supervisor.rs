@@ -1,4 +1,4 @@
-//! A program that is only a supervisor, as an embedder passes one to `ExecFactory::new`.
+//! A minimal supervisor program for `ExecFactory::new`.
 
 fn main() -> std::process::ExitCode {
     wardroom_exec::supervise(std::env::args_os().skip(1))

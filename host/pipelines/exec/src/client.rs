@@ -1,6 +1,6 @@
 //! The host's side: sends requests to supervisors and reads the folders of runs.
 //!
-//! Invariant: no state is kept in memory between two calls, so a restarted host answers like the one before it.
+//! Invariant: no state of a run is kept in memory between two calls, so a restart of the host changes no result.
 
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -24,11 +24,11 @@ use crate::{
     protocol::{StartRequest, StartResponse},
 };
 
-/// How often a waiting call reads a run's folder.
+/// Interval at which a waiting call reads a run's folder.
 const POLL_INTERVAL: Duration = Duration::from_millis(60);
-/// The pause after a run's folder could not be read.
+/// Delay after a run's folder could not be read.
 const RETRY_INTERVAL: Duration = POLL_INTERVAL.saturating_mul(20);
-/// How long a supervisor may take to start a program.
+/// Timeout for a supervisor to start a program.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All exec pipelines of a host.
@@ -55,7 +55,7 @@ impl ExecPipelines {
         Ok((folder, status))
     }
 
-    /// The folder of a run that must exist, and the run's end; `None` while the run goes on.
+    /// Returns the run's folder, and its end if it has ended. Fails if the run does not exist.
     async fn existing_run(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
         match self.status(key).await? {
             (_, RunStatus::Absent) => Err(refused(format!("there is no run `{key}`"))),
@@ -65,10 +65,10 @@ impl ExecPipelines {
         }
     }
 
-    /// Waits until the program of an earlier request has started. `false` where the key has no run.
+    /// Waits until the program of an earlier request has started. Returns false if the key has no run.
     ///
     /// # Errors
-    /// The earlier request was refused, or its program has not started within [`START_TIMEOUT`].
+    /// The earlier request was refused, or its program was not started within [`START_TIMEOUT`].
     async fn started_before(&self, key: &RunKey) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -77,19 +77,21 @@ impl ExecPipelines {
                 RunStatus::Running { started: true } | RunStatus::Finished(Verdict::Ended(_)) => return Ok(true),
                 RunStatus::Finished(Verdict::Refused(message)) => return Err(refused(message)),
                 RunStatus::Running { started: false } if Instant::now() > deadline => {
-                    return Err(unavailable(format!("run `{key}` has a supervisor, but its program does not start")));
+                    return Err(unavailable(format!(
+                        "the program of run `{key}` was not started within {START_TIMEOUT:?}"
+                    )));
                 }
                 RunStatus::Running { started: false } => sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// Removes leftovers of dead processes, once in the life of a host.
+    /// Removes old temporary folders, once per host process.
     async fn remove_leftovers_once(&self) {
         let remove = || async {
             let runs = self.runs.clone();
             if let Err(error) = blocking(move || remove_leftovers(&runs)).await {
-                tracing::warn!(folder = %self.runs.display(), %error, "cannot remove leftovers from the folder of runs");
+                tracing::warn!(path = %self.runs.display(), %error, "old temporary folders of runs cannot be removed");
             }
         };
         self.leftovers_removed.get_or_init(remove).await;
@@ -110,8 +112,10 @@ impl Pipelines for ExecPipelines {
         }
         let config =
             self.pipelines.get(pipeline).ok_or_else(|| refused(format!("there is no pipeline `{pipeline}`")))?;
-        let (program, arguments) =
-            self.supervisor.split_first().ok_or_else(|| refused("no supervisor is configured".to_owned()))?;
+        let (program, arguments) = self
+            .supervisor
+            .split_first()
+            .ok_or_else(|| refused("the host was built without a supervisor program".to_owned()))?;
         let request = StartRequest {
             runs: self.runs.clone(),
             key: key.clone(),
@@ -121,7 +125,7 @@ impl Pipelines for ExecPipelines {
             grace: config.grace,
             supervisor_arguments: arguments.to_vec(),
         };
-        // A task of its own: the request is sent completely even where the caller is cancelled.
+        // A separate task sends the whole request even if the caller is cancelled.
         let exchange = tokio::spawn(send_request(program.clone(), request));
         match exchange.await.map_err(|error| unavailable(error.to_string()))?? {
             StartResponse::Started => Ok(None),
@@ -129,7 +133,7 @@ impl Pipelines for ExecPipelines {
             StartResponse::Failed(message) => Err(unavailable(message)),
             StartResponse::KeyInUse => match self.started_before(key).await? {
                 true => Ok(None),
-                false => Err(unavailable(format!("the folder of run `{key}` was removed"))),
+                false => Err(unavailable(format!("the folder of run `{key}` was removed while the run was starting"))),
             },
         }
     }
@@ -159,13 +163,13 @@ impl Pipelines for ExecPipelines {
             let (folder, end) = match self.existing_run(key).await {
                 // The run continues while the disk is unavailable.
                 Err(PipelineError::Unavailable { message }) => {
-                    tracing::warn!(%key, error = message, "cannot read the status of a run");
+                    tracing::warn!(%key, error = message, "the status of a run cannot be read; retrying");
                     sleep(RETRY_INTERVAL).await;
                     continue;
                 }
                 run => run?,
             };
-            // The output is read after the status, so that none is missed at the end.
+            // Read the output after the status, so that no output before the end is missed.
             let ended = end.is_some();
             let mut reader = follower.take().unwrap_or_else(|| OutputFollower::new(folder));
             let (reader, lines) = blocking(move || {
@@ -194,7 +198,7 @@ impl Pipelines for ExecPipelines {
         let (folder, status) = self.status(key).await?;
         match status {
             RunStatus::Absent => Ok(()),
-            RunStatus::Running { .. } => Err(refused(format!("run `{key}` has not ended"))),
+            RunStatus::Running { .. } => Err(refused(format!("run `{key}` cannot be removed: it has not ended"))),
             RunStatus::Finished(_) => {
                 let path = folder.path().to_owned();
                 let removed = blocking(move || std::fs::remove_dir_all(path)).await;
@@ -225,34 +229,34 @@ async fn send_request(program: String, request: StartRequest) -> Result<StartRes
         .spawn()
         .map_err(|error| refused(format!("cannot start the supervisor `{program}`: {error}")))?;
     let (Some(mut input), Some(mut output)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
-        return Err(unavailable("the supervisor has no pipes".to_owned()));
+        return Err(unavailable(format!("the supervisor `{program}` was started without pipes")));
     };
-    // The supervisor lives as long as the run; its parent must reap it.
+    // The supervisor exits with the run; its parent must then reap it.
     tokio::spawn(async move { supervisor.wait().await });
     let request =
-        serde_json::to_vec(&request).map_err(|error| refused(format!("the request cannot be encoded: {error}")))?;
+        serde_json::to_vec(&request).map_err(|error| refused(format!("cannot encode the start request: {error}")))?;
     let exchange = async {
-        // Where the supervisor has exited already, its response or the missing response says so.
+        // Ignore the error of a supervisor that has already exited: its response, or the missing response, decides.
         let _ = input.write_all(&request).await;
         drop(input);
         let mut response = Vec::new();
         output.read_to_end(&mut response).await.map(|_| response)
     };
     match timeout(START_TIMEOUT, exchange).await {
-        Err(_) => Err(unavailable(format!("the supervisor `{program}` timed out"))),
-        Ok(Err(error)) => Err(unavailable(format!("the supervisor `{program}` cannot be read: {error}"))),
+        Err(_) => Err(unavailable(format!("the supervisor `{program}` did not respond within {START_TIMEOUT:?}"))),
+        Ok(Err(error)) => Err(unavailable(format!("cannot read the response of the supervisor `{program}`: {error}"))),
         Ok(Ok(response)) => serde_json::from_slice(&response)
             .map_err(|_| unavailable(format!("the supervisor `{program}` exited without a response"))),
     }
 }
 
-/// Runs file operations outside the async threads.
+/// Runs blocking file operations on tokio's blocking threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down and drops this future.
+            // The runtime is shutting down and drops this future.
             Err(_) => std::future::pending().await,
         },
     }
@@ -267,5 +271,5 @@ fn unavailable(message: String) -> PipelineError {
 }
 
 fn folder_error(folder: &RunFolder, error: &io::Error) -> PipelineError {
-    unavailable(format!("cannot use the run's folder `{}`: {error}", folder.path().display()))
+    unavailable(format!("cannot read or change the run's folder `{}`: {error}", folder.path().display()))
 }

@@ -1,6 +1,6 @@
-//! The configuration of one pipeline: an `[app.A.deploy.E]` table with a `run`.
+//! The configuration of one pipeline: an `[app.A.deploy.E]` table with the key `run`.
 //!
-//! Secrets stay references here; they are resolved when a run starts.
+//! A pipeline stores references to secrets; it reads the secrets when a run starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Template, TemplateError};
+use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Template};
 
 use crate::{protocol::ProgramSpec, template::parse_template};
 
-/// The default `PATH`, for the look-up of the program and for the run.
+/// The default `PATH` of a run; the host also searches it for the program.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// A run with no time at all could never succeed.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// Lower bound of `timeout` and `grace`: with a timeout of 0, no run could succeed.
+const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// The keys of a local command in `[app.NAME.deploy.ENVIRONMENT]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
@@ -30,18 +30,24 @@ pub(crate) static KEYS: TableKeys = TableKeys {
              name that is looked up in `PATH`.",
         )
         .required_unless("with `pipeline`"),
-        Key::string("dir", "The working folder, relative to the file that names it. Without it, the folder of that file."),
+        Key::string(
+            "dir",
+            "The working folder, relative to the file that names it. The default is the folder of that file.",
+        ),
         Key::table(
             "env",
             &VARIABLES,
             "The environment variables of the run, besides `PATH`, `LANG` and `HOME`.",
         ),
-        Key::string("user", "Another user for the run; the host must run as root. Without it, the host's user."),
+        Key::string(
+            "user",
+            "The user that runs the program; the host must run as root. The default is the host's user.",
+        ),
         Key::duration("timeout", "The time after which the run is stopped and fails.")
-            .between(SHORTEST, Duration::MAX)
+            .between(MIN_DURATION, Duration::MAX)
             .default("1h"),
         Key::duration("grace", "The time between SIGTERM and SIGKILL when a run is stopped.")
-            .between(SHORTEST, Duration::MAX)
+            .between(MIN_DURATION, Duration::MAX)
             .default("10s"),
     ],
 };
@@ -52,7 +58,8 @@ static VARIABLES: TableKeys = TableKeys {
     keys: &[Key::any(
         "VARIABLE",
         KeyKind::StringOrSecret,
-        "The value: a text with parameters, or a secret that is read when the run starts. `PATH` takes neither.",
+        "The value: a text with parameters, or a secret that is read when the run starts. `PATH` is a text without \
+         parameters.",
     )],
 };
 
@@ -71,7 +78,6 @@ pub(crate) struct ExecPipeline {
     pub(crate) grace: Duration,
 }
 
-/// The value of an environment variable.
 #[derive(Debug, Clone)]
 enum Variable {
     Text(Template),
@@ -79,7 +85,7 @@ enum Variable {
 }
 
 impl ExecPipeline {
-    /// Reads the keys of a table. `None` where there were problems, which are in the table's list.
+    /// Reads the keys of a table. Returns `None` after it added problems to the table's list.
     pub(crate) fn read(parameters: &[String], table: &mut Table) -> Option<Self> {
         let before = table.problems().count();
         let folder = std::path::absolute(table.folder()).unwrap_or_else(|_| table.folder().to_owned());
@@ -111,22 +117,19 @@ impl ExecPipeline {
             return None;
         }
         let program = program?;
-        // Like a shell: `argv[0]` of a program from `PATH` is the name as it was written.
+        // As in a shell, `argv[0]` of a program that was found in `PATH` is its name, not its path.
         let name = if written.value.contains('/') { program.clone() } else { written.value };
         Some(Self { program, name, arguments, directory: directory?, environment, user, timeout, grace })
     }
 
-    /// The program to start with these parameters. Resolves the secrets.
+    /// Fills the templates with `parameters` and reads the secrets.
     ///
     /// # Errors
-    /// Names the missing parameter or secret, never the value of one.
+    /// A parameter or a secret is missing. The message holds its name, never a value.
     pub(crate) fn program(&self, parameters: &BTreeMap<String, String>) -> Result<ProgramSpec, String> {
         let fill = |template: &Template| {
-            let text = template.fill(parameters).map_err(|error| match error {
-                TemplateError::MissingValue(name) => format!("the parameter `{name}` is missing"),
-                error => error.to_string(),
-            })?;
-            if text.contains('\0') { Err("a parameter contains a zero byte".to_owned()) } else { Ok(text) }
+            let text = template.fill(parameters).map_err(|name| format!("the parameter `{name}` is missing"))?;
+            if text.contains('\0') { Err("a parameter's value contains a NUL byte".to_owned()) } else { Ok(text) }
         };
         let mut environment = BTreeMap::new();
         for (name, variable) in &self.environment {
@@ -176,7 +179,7 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
             if name == "PATH" {
                 named.problem(
                     &key.at,
-                    "`PATH` cannot be a secret: the host looks the program up in it",
+                    "`PATH` cannot be a secret: the host searches `PATH` for the program",
                     format!("PATH = {DEFAULT_PATH:?}"),
                 );
             }
@@ -187,7 +190,7 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
             if name == "PATH" && template.placeholders().next().is_some() {
                 named.problem(
                     &key.at,
-                    "`PATH` cannot have parameters: the host looks the program up in it",
+                    "`PATH` cannot have parameters: the host searches `PATH` for the program",
                     format!("PATH = {DEFAULT_PATH:?}"),
                 );
             }
@@ -221,12 +224,14 @@ fn find_program(
     environment: &BTreeMap<String, Variable>,
     table: &Table,
 ) -> Option<String> {
-    // Parsed as a template without parameters: `{{` is a brace, and `{name}` is an error.
+    // The program is a template without parameters: `{{` is a literal brace, and `{name}` is an error.
     let name = match parse_template(&written.value, &[]).map(|template| template.fill(&BTreeMap::new())) {
         Ok(Ok(name)) if !name.is_empty() => name,
         _ => {
-            let message =
-                format!("the program of `run` must be a name or a path without parameters, and is `{}`", written.value);
+            let message = format!(
+                "`{}` cannot be the program of `run`: it must be a name or a path without parameters",
+                written.value
+            );
             table.problem(&written.at, message, "run = [\"./program\", \"{version}\"]".to_owned());
             return None;
         }
@@ -275,7 +280,8 @@ fn as_text(path: &Path, at: &wardroom::base::At, table: &Table) -> Option<String
     path.to_str().map(str::to_owned)
 }
 
-/// Reports parameters that `run` and `env` do not use: the deployment would ignore what was typed.
+/// Reports parameters that `run` and `env` do not use. The deployment would ignore the values that people type for
+/// them.
 fn report_unused(
     parameters: &[String],
     arguments: &[Template],
@@ -288,7 +294,7 @@ fn report_unused(
     });
     let used: BTreeSet<&str> = arguments.iter().chain(templates).flat_map(Template::placeholders).collect();
     for name in parameters.iter().filter(|name| !used.contains(name.as_str())) {
-        let message = format!("[{}] has the parameter `{name}`, which neither `run` nor `env` uses", table.path());
+        let message = format!("neither `run` nor `env` uses the parameter `{name}` of [{}]", table.path());
         table.problem(
             &table.at_key("run"),
             message,

@@ -5,15 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use rustix::process::WaitStatus;
 use wardroom::{Timestamp, adapter::RunEnd, base::spoken_duration, model::Outcome};
 
-/// Why a supervisor stopped a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     Cancelled,
-    /// The run exceeded this timeout.
+    /// The timeout that the run exceeded.
     TimedOut(Duration),
 }
 
-/// The end of a run, from the exit status of its program, the reason why it was stopped, and its last step.
+/// Converts a program's exit status to the end of its run. `stop` is set if the supervisor stopped the program.
 pub(crate) fn ended(
     status: Option<WaitStatus>,
     stop: Option<StopReason>,
@@ -44,7 +43,7 @@ pub(crate) fn ended(
     RunEnd { outcome, message, started, ended, details }
 }
 
-/// The end of a run whose supervisor died. Its time is the time of the detection.
+/// Returns the end of a run whose supervisor died. The run's end time is the time of detection.
 pub(crate) fn interrupted(started: Timestamp, detected: Timestamp) -> RunEnd {
     RunEnd {
         outcome: Outcome::Unknown,

@@ -1,6 +1,7 @@
-//! Private and atomically written files.
+//! Files that only the host's user can read, and that are written atomically.
 //!
-//! Invariant: a file is written under a temporary name, synced and renamed, so that a reader never sees a part of it.
+//! Invariant: a file is written under a temporary name, synced and renamed, so that a reader never reads an incomplete
+//! file.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -13,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::processes;
 
-/// Options for a writable file with mode 0600.
+/// Returns options for a writable file with mode 0600.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
@@ -25,7 +26,7 @@ pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Writes JSON to a file of a folder. The file and its name are on disk when this returns.
+/// Writes JSON to a file in `folder`. The file and its name are on disk when the function returns.
 pub(crate) fn write_json(folder: &Path, name: &str, content: &impl Serialize) -> io::Result<()> {
     let temporary = folder.join(format!("{name}.{}.tmp", processes::own_id()));
     let mut file = private_file().create(true).truncate(true).open(&temporary)?;
@@ -35,7 +36,7 @@ pub(crate) fn write_json(folder: &Path, name: &str, content: &impl Serialize) ->
     sync_folder(folder)
 }
 
-/// Reads a JSON file of a folder; `None` where it does not exist.
+/// Reads a JSON file in `folder`. Returns `None` if the file does not exist.
 pub(crate) fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> io::Result<Option<T>> {
     match fs::read(folder.join(name)) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),

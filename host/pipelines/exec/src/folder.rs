@@ -1,19 +1,20 @@
 //! The folder of a run, shared by the host and the supervisor. Its existence reserves the run's key.
 //!
 //! ```text
-//! KEY/lock            locked by the supervisor while it lives
-//!     plan.json       the request, without the values of the environment
-//!     started.json    when the program started
-//!     output.0 ...    see `output`
-//!     cancel          exists once somebody has cancelled the run
-//!     verdict.json    how the run ended
+//! KEY/lock            locked until the supervisor exits
+//!     plan.json       the request, without the values of environment variables
+//!     started.json    the time at which the program started
+//!     output.0 ...    the program's output, see `output`
+//!     cancel          an empty file that asks the supervisor to stop the run
+//!     verdict.json    the result of the run
 //! ```
 //!
-//! A key that was reported to have no run has a folder with a lock and a verdict alone.
+//! A key that the host reported to have no run has a folder with only a lock and a verdict.
 //!
-//! Architecture Invariant: a folder is created under a temporary name and renamed to its key while it is locked. So a folder
-//! with a key's name is locked, finished or interrupted, and in no other state. The rename decides races: the first process
-//! to rename has the key. "There is no run" is reported only after the key is reserved.
+//! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. A folder
+//! with a key's name is therefore locked, finished or interrupted. If two processes create the folder of one key, the
+//! first rename succeeds and the other fails. The host reports that a key has no run only after it has reserved the
+//! key.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -39,38 +40,37 @@ const PLAN: &str = "plan.json";
 const STARTED: &str = "started.json";
 const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
-/// The prefix of a temporary folder name; no key begins with a dot.
+/// The prefix of a temporary folder's name. A key never begins with a dot.
 const TEMPORARY_PREFIX: &str = ".new-";
-/// A temporary folder exists for milliseconds. An older one is left over from a process that died.
+/// Age at which a temporary folder is removed. Normally it exists for milliseconds; an older one is from a process that
+/// died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// Makes the temporary names of one process unique.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// `plan.json`: what a supervisor records before it starts the program.
+/// The content of `plan.json`. The supervisor writes it before it starts the program.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     pipeline: String,
     program: String,
     arguments: Vec<String>,
     directory: String,
-    /// Names only; the values may be secrets.
+    /// Names of variables without values, because a value may be a secret.
     environment: Vec<String>,
     user: Option<String>,
     timeout: Duration,
     #[serde(rename = "asked")]
     requested: Timestamp,
-    /// The session of the supervisor and its program.
     session: Session,
 }
 
-/// `verdict.json`: how a run ended.
+/// The content of `verdict.json`: the result of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// The program never started, for this reason.
+    /// The program was never started. The text is the reason, for example "cannot start `./deploy.sh`: …".
     Refused(String),
-    /// The program ran and ended.
     Ended(RunEnd),
 }
 
@@ -78,19 +78,19 @@ pub(crate) enum Verdict {
 pub(crate) enum RunStatus {
     /// The key has no folder.
     Absent,
-    /// The supervisor lives; `started` once its program has started.
+    /// The supervisor runs. `started` is true after the supervisor has started the program.
     Running {
         started: bool,
     },
     Finished(Verdict),
 }
 
-/// The folder of one run, whether it exists or not.
+/// The path of a run's folder. The folder may not exist.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// The folder of a key; `None` for a key that is not a valid folder name.
+    /// Returns the folder of a key; `None` if the key is not a valid folder name.
     pub(crate) fn of(runs: &Path, key: &RunKey) -> Option<Self> {
         Some(Self(runs.join(RunKey::parse(key.as_str())?.as_str())))
     }
@@ -99,9 +99,10 @@ impl RunFolder {
         &self.0
     }
 
-    /// Creates the folder of a requested run and returns its lock. `None`, with nothing left behind, where the key is in use.
+    /// Creates the folder of a requested run and returns its lock. Returns `None` if the key is in use.
     pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
-        let folder = Self::of(&request.runs, &request.key).ok_or_else(|| io::Error::other("the key is not valid"))?;
+        let folder = Self::of(&request.runs, &request.key)
+            .ok_or_else(|| io::Error::other(format!("`{}` is not a valid run key", request.key)))?;
         let program = &request.program;
         let plan = Plan {
             pipeline: request.pipeline.clone(),
@@ -118,7 +119,7 @@ impl RunFolder {
         Ok(lock.map(|lock| (folder, lock)))
     }
 
-    /// Creates the folder with one file in it and returns its lock; `None` where the folder exists.
+    /// Creates the folder with the file `name` and returns its lock. Returns `None` if the folder exists.
     fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
             return Err(io::Error::other("the folder has no name"));
@@ -160,10 +161,10 @@ impl RunFolder {
         }
     }
 
-    /// As [`Self::status`], and never [`RunStatus::Absent`]: a key without a folder is reserved here. A supervisor whose
-    /// request is still in flight then finds the key in use and starts nothing.
+    /// Returns the status, and reserves the key if it has no folder; never returns [`RunStatus::Absent`]. A delayed
+    /// start request then fails because the key is in use.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
-        let never_started = Verdict::Refused("never started".to_owned());
+        let never_started = Verdict::Refused("the run was never started".to_owned());
         loop {
             match self.status()? {
                 RunStatus::Absent if self.create_with(VERDICT, &never_started)?.is_some() => {
@@ -176,7 +177,7 @@ impl RunFolder {
         }
     }
 
-    /// The status of the run. Where its supervisor died, this kills the remaining processes of the run and records the
+    /// Returns the status of the run. If the supervisor died, kills the run's remaining processes and records the
     /// verdict.
     pub(crate) fn status(&self) -> io::Result<RunStatus> {
         if !self.0.try_exists()? {
@@ -185,7 +186,7 @@ impl RunFolder {
         if let Some(verdict) = self.verdict()? {
             return Ok(RunStatus::Finished(verdict));
         }
-        // Another host that runs this same check holds the lock for a moment too; the run then counts as running until the
+        // Another host that checks the status holds the lock for a moment. The run then counts as running until the
         // next call.
         let lock = match self.try_lock()? {
             Some(lock) => lock,
@@ -209,7 +210,8 @@ impl RunFolder {
         let now = Timestamp::now();
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));
         if let Err(error) = write_json(&self.0, VERDICT, &verdict) {
-            tracing::warn!(folder = %self.0.display(), %error, "cannot record that a run was interrupted");
+            let path = self.0.display();
+            tracing::warn!(%path, %error, "the verdict of an interrupted run cannot be stored; retrying");
         }
         verdict
     }
@@ -225,7 +227,7 @@ impl RunFolder {
 
     fn verdict(&self) -> io::Result<Option<Verdict>> {
         match read_json(&self.0, VERDICT) {
-            // A verdict that is not valid JSON was changed from outside; retrying does not help.
+            // Somebody changed the file: supervisors write valid JSON. The run counts as interrupted.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
                 let now = Timestamp::now();
                 Ok(Some(Verdict::Ended(convert::interrupted(now, now))))
@@ -252,7 +254,7 @@ impl RunFolder {
     }
 }
 
-/// Removes temporary folders of processes that died before the rename. Nothing was started from these.
+/// Removes temporary folders of processes that died before the rename. These processes had not started a program.
 pub(crate) fn remove_leftovers(runs: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

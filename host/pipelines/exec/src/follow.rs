@@ -1,25 +1,24 @@
 //! Follows the output of a run while it grows.
 //!
-//! Architecture Invariant: one call takes bounded time and memory, whatever the output's rate. A program with endless output
-//! does not delay the detection of its end.
-//! Not here: the last bytes of the output (`output::tail`).
+//! Architecture Invariant: one call takes bounded time and memory at any rate of output, so that output does not delay
+//! the detection of the run's end.
+//! Not here: reading the last bytes of the output (`output::tail`).
 
 use std::io;
 
 use crate::{folder::RunFolder, lines::LineSplitter, output};
 
-/// How much existing output is shown at the start, and from where following continues after it fell behind.
+/// Number of bytes before the end at which the first call begins, and to which a call skips if more than [`MAX_BYTES`]
+/// are new.
 const BACKLOG: u64 = 64 << 10;
-/// The most bytes that one call returns; beyond it the call skips ahead to [`BACKLOG`] before the end. Empty lines take about
-/// fifty times as much memory as their bytes.
+/// Maximum number of new bytes that one call reads. As lines, the bytes take up to fifty times as much memory.
 const MAX_BYTES: u64 = 256 << 10;
 
-/// Follows the output of one run.
 pub(crate) struct OutputFollower {
     folder: RunFolder,
     /// The offset of the next byte; `None` before the first call.
     next: Option<u64>,
-    /// Skipped bytes that no line has reported yet.
+    /// Number of skipped bytes that are not reported in a line yet.
     skipped: u64,
     splitter: LineSplitter,
 }
@@ -29,11 +28,12 @@ impl OutputFollower {
         Self { folder, next: None, skipped: 0, splitter: LineSplitter::default() }
     }
 
-    /// The new lines. With `ended`, also a last line without a line end. Unreadable output is left out.
+    /// Returns the new lines. If the run has `ended`, a last line needs no line end. Output that cannot be read is left
+    /// out.
     pub(crate) fn read(&mut self, ended: bool) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(error) = self.read_new(&mut lines) {
-            tracing::debug!(folder = %self.folder.path().display(), %error, "cannot read the output of a run");
+            tracing::debug!(path = %self.folder.path().display(), %error, "the output of a run cannot be read");
         }
         if ended {
             self.splitter.finish(&mut lines);
@@ -41,12 +41,12 @@ impl OutputFollower {
         lines
     }
 
-    /// Reads up to the present length of the output. What the program writes meanwhile is left to the next call.
+    /// Reads up to the present length of the output. The next call reads the bytes that the program writes meanwhile.
     fn read_new(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
         let folder = self.folder.path();
         let length = output::length(folder)?;
         let backlog = length.saturating_sub(BACKLOG);
-        // Where to begin. Behind skipped output the first line is incomplete and is dropped.
+        // Choose where to begin. After skipped output, the first line is incomplete and is dropped.
         let (mut next, mut drop_first_line) = match self.next {
             None => (backlog, backlog > 0),
             Some(next) if length.saturating_sub(next) > MAX_BYTES => {
@@ -63,11 +63,11 @@ impl OutputFollower {
             }
             let first_line = part.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             let dropped = if drop_first_line { first_line } else { 0 };
-            // A line stands for the bytes that are missing here.
+            // Add a line with the number of missing bytes.
             if self.skipped > 0 {
                 let skipped = std::mem::take(&mut self.skipped) + part.missing + dropped as u64;
                 self.splitter.finish(lines);
-                lines.push(format!("[... {skipped} bytes of output came too fast and are not shown here]"));
+                lines.push(format!("[... {skipped} bytes of output were skipped because the output grew too fast]"));
             } else if part.missing > 0 && !drop_first_line {
                 self.splitter.finish(lines);
                 lines.push(output::missing_line(part.missing));

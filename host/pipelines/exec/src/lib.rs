@@ -1,4 +1,4 @@
-//! Exec pipelines: a deployment is a program on the host's own machine. No shell reads its arguments.
+//! Exec pipelines: a deployment runs a program on the host's machine, without a shell.
 //!
 //! ```toml
 //! [app.cms.deploy.staging]
@@ -6,34 +6,36 @@
 //! parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
 //! dir        = "sample"                        # working folder; default: the folder of this file
 //! env        = { TOKEN = { env = "CMS_TOKEN" }, RELEASE = "cms-{version}" }
-//! user       = "deploy"                        # another user; the host must run as root
+//! user       = "deploy"                        # run as this user; the host must run as root
 //! timeout    = "10m"                           # default 1h
-//! grace      = "30s"                           # between SIGTERM and SIGKILL; default 10s
+//! grace      = "30s"                           # time between SIGTERM and SIGKILL; default 10s
 //! ```
 //!
-//! - The program is a path relative to this file's folder, or a bare name that is looked up in the run's `PATH`. It is
-//!   checked when the configuration is read.
-//! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are braces. A value stays
-//!   inside its one argument. The program receives parameters in no other way.
-//! - The environment is clean: `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the variables of
-//!   `env`.
-//! - A line of output `step: NAME` begins a step. A failure names the last step.
-//! - Of the output, the first MiB and at least the last 4 MiB are kept, with a line for the missing bytes between. A waiting
-//!   caller receives the lines while the output grows; output that comes too fast is skipped, also with a line for it.
+//! - The program is a path relative to the folder of the configuration file, or a name that is looked up in the run's
+//!   `PATH`. `wardroom check` reports a missing program.
+//! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are literal
+//!   braces. A value never becomes more than one argument. The program receives its parameters in no other way.
+//! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the
+//!   variables of `env`.
+//! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
+//! - The first MiB and at least the last 4 MiB of output are kept; a line between them gives the number of missing
+//!   bytes. A waiting caller receives lines while the output grows. If the output grows too fast, the caller receives a
+//!   line with the number of skipped bytes instead.
 //!
 //! # A run outlives the host
 //!
-//! Each run has a supervisor ([`supervise`]) in its own session, and a folder named by its [`RunKey`](wardroom::model::RunKey).
-//! A later host finds the run by these two alone. Where the supervisor is killed, the kernel kills the program; the next status
-//! check kills the rest of the session and records the outcome `unknown`. The run is never started again.
+//! Each run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
+//! [`RunKey`](wardroom::model::RunKey). A restarted host reads the run's status from the folder. If the supervisor is
+//! killed, the kernel kills the program; the next status check kills the rest of the session and records the outcome
+//! `unknown`. The run is never started again.
 //!
-//! A run's folder marks its key as used, and stays until its job is removed. A key that was reported to have no run gets a
-//! folder too, so that a request in flight starts nothing. Under systemd the host's unit needs `KillMode=process`; otherwise
-//! stopping the host stops its runs.
+//! A run's folder reserves its key until the run's job is removed. Before the host reports that a key has no run, it
+//! creates the key's folder, so that a delayed start request starts nothing. Under systemd the host's unit needs
+//! `KillMode=process`; otherwise stopping the host stops its runs.
 //!
-//! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and its
-//! response go through pipes, so that no secret is in a file or an argument.
-//! Not here: permissions (the engine), and redaction of secrets that a program prints itself.
+//! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
+//! its response go through pipes, so that no secret is in a file or an argument.
+//! Not here: permissions (the engine), and redaction of secrets in a program's output.
 
 mod client;
 mod config;
@@ -59,7 +61,7 @@ pub use supervisor::supervise;
 
 use crate::{client::ExecPipelines, config::ExecPipeline};
 
-/// Reads `[app.A.deploy.E]` tables that have a `run`.
+/// Builds pipelines from the `[app.A.deploy.E]` tables that have the key `run`.
 #[derive(Debug, Clone)]
 pub struct ExecFactory {
     runs: PathBuf,
@@ -67,9 +69,11 @@ pub struct ExecFactory {
 }
 
 impl ExecFactory {
-    /// `runs_folder` holds the folders of runs; it is created with mode 0700 where it is missing. `supervisor` is a program
-    /// with leading arguments that calls [`supervise`] with the remaining arguments. `/proc/self/exe` is this program, also
-    /// after an upgrade has replaced its file.
+    /// Creates a factory.
+    ///
+    /// `runs_folder` holds one folder per run. The first run creates it with mode 0700. `supervisor` is a program with
+    /// its first arguments, for example `["/proc/self/exe", "supervise"]`; the program passes its remaining arguments
+    /// to [`supervise`]. `/proc/self/exe` is the running binary, even after an upgrade has replaced the file.
     pub fn new(runs_folder: PathBuf, supervisor: Vec<String>) -> Self {
         Self { runs: std::path::absolute(&runs_folder).unwrap_or(runs_folder), supervisor }
     }
@@ -90,7 +94,7 @@ impl PipelinesFactory for ExecFactory {
 
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {
         if let Some(table) = table {
-            let message = format!("[{}] is of the kind `exec`, which needs no [pipelines.*] table", table.path());
+            let message = format!("[{}] is not needed: the kind `exec` has no [pipelines.*] table", table.path());
             table.problem(
                 table.at(),
                 message,

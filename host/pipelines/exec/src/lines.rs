@@ -1,6 +1,6 @@
-//! Splits a program's output into lines, and finds its steps.
+//! Splits a program's output into lines, and finds the lines `step: NAME`.
 
-/// The longest name of a step, in characters.
+/// Maximum length of a step's name, in characters; a longer name is truncated.
 const MAX_STEP_NAME: usize = 80;
 
 /// Finds the last line `step: NAME` in a program's output.
@@ -32,21 +32,20 @@ impl StepTracker {
         }
     }
 
-    /// The last step. A last line without a line end counts.
+    /// Returns the last step. A last line without a line end counts.
     pub(crate) fn finish(mut self) -> Option<String> {
         self.end_line();
         self.last
     }
 }
 
-/// Splits growing output into lines.
 #[derive(Debug, Default)]
 pub(crate) struct LineSplitter {
     unfinished: Vec<u8>,
 }
 
 impl LineSplitter {
-    /// A longer line is split, so that output without line ends takes bounded memory.
+    /// Length at which a line is split, so that output without line ends takes bounded memory.
     const MAX_LINE_BYTES: usize = 16 << 10;
 
     pub(crate) fn feed(&mut self, bytes: &[u8], lines: &mut Vec<String>) {

@@ -1,7 +1,7 @@
-//! The output of a run, in files of one MiB: the first file and the last five are kept.
+//! The output of a run, in files of 1 MiB. The first file and the last five are kept.
 //!
-//! Architecture Invariant: `output.N` holds the bytes from N MiB on of the whole output. So an offset stays valid after files
-//! before it are removed.
+//! Architecture Invariant: `output.N` begins at byte N × 1 MiB of the whole output, so an offset stays valid after
+//! earlier files are removed.
 
 use std::{
     fs::{self, File},
@@ -11,16 +11,15 @@ use std::{
 
 use crate::files::private_file;
 
-/// The size of a file, in bytes.
+/// Maximum size of a file, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
-/// How many of the last files are kept: four complete ones and the one that grows.
+/// Number of last files that are kept: four full ones and the one that is written.
 const KEPT_FILES: u64 = 5;
 
 fn file_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("output.{number}"))
 }
 
-/// Writes the output of a run.
 pub(crate) struct OutputWriter {
     folder: PathBuf,
     length: u64,
@@ -34,7 +33,7 @@ impl OutputWriter {
         Self { folder: folder.to_owned(), length: 0, file: None, lost: 0 }
     }
 
-    /// Appends bytes. Where the disk is full, output is lost and the run continues.
+    /// Appends bytes. If they cannot be written, they are counted as lost and the run continues.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.append_some(bytes) {
@@ -52,7 +51,7 @@ impl OutputWriter {
         if used == 0 || self.file.is_none() {
             self.file = Some(private_file().create(true).append(true).open(file_path(&self.folder, number))?);
             if number > KEPT_FILES {
-                // A file that cannot be removed costs disk space only.
+                // If the file cannot be removed, it only wastes disk space.
                 let _ = fs::remove_file(file_path(&self.folder, number - KEPT_FILES));
             }
         }
@@ -66,7 +65,7 @@ impl OutputWriter {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Requested bytes before `bytes` that were not kept.
+    /// Number of removed bytes between the requested offset and `bytes`.
     pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
     /// The offset of the next part.
@@ -85,7 +84,7 @@ fn file_numbers(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// The length of the whole output, in bytes.
+/// Returns the length of the whole output in bytes, including removed bytes.
 pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     match file_numbers(folder)?.last() {
         Some(last) => Ok(last * FILE_BYTES + fs::metadata(file_path(folder, *last))?.len()),
@@ -93,7 +92,7 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// The output from an offset to the end of that file, at most `max` bytes. Empty at the end of the output.
+/// Reads up to `max` bytes from offset `from`, at most to the end of one file. Empty at the end of the output.
 pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
@@ -102,7 +101,7 @@ pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let start = from.max(number * FILE_BYTES);
     let mut file = match File::open(file_path(folder, number)) {
         Ok(file) => file,
-        // The file was removed after it was listed; the next call finds the oldest one that is left.
+        // The writer removed the file after it was listed; the next call reads the oldest remaining file.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(at_end),
         Err(error) => return Err(error),
     };
@@ -112,14 +111,14 @@ pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     Ok(Part { missing: start - from, next: start + bytes.len() as u64, bytes })
 }
 
-/// The line that stands for missing bytes.
+/// Returns the line that replaces removed output.
 pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// The last `max` bytes of the output as text.
+/// Returns the last `max` bytes of the output as text.
 pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
-    // Later output is left out; otherwise a run with endless output would keep this loop running.
+    // Ignore later output; otherwise a program that prints without end would keep the loop running.
     let length = length(folder)?;
     let first = length.saturating_sub(max as u64);
     let mut from = first;
@@ -135,7 +134,8 @@ pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
         bytes.extend_from_slice(&part.bytes);
         from = part.next;
     }
-    // The lines for missing bytes lengthen the text, and the first character may be incomplete.
+    // Cut the text to `max` bytes again, because lines for removed bytes were added, and drop an incomplete first
+    // character.
     let mut start = bytes.len().saturating_sub(max);
     if start > 0 || first > 0 {
         start += bytes[start..].iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();

@@ -1,31 +1,30 @@
-//! Finds and kills processes by `/proc`.
+//! Lists processes in `/proc` and kills them.
 
 use std::{fs, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// How often [`Session::kill`] looks for members before it gives up, every 5 ms.
+/// Number of attempts of [`Session::kill`], 5 ms apart.
 const KILL_ROUNDS: usize = 100;
 
 /// One process, from `/proc/ID/stat`.
 struct Process {
     id: Pid,
-    /// It has ended and waits for its parent to reap it.
     is_zombie: bool,
     parent: i32,
     session: i32,
-    /// In clock ticks since boot. A reused process id comes with another start time.
+    /// Clock ticks since boot. Two processes with the same id have different start times.
     start_time: u64,
 }
 
-/// A session, identified so that a later session with the same id is not taken for it.
+/// A session of processes. Start time and boot id distinguish it from a later session with the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     leader: i32,
     #[serde(rename = "began")]
     start_time: u64,
-    /// The kernel's boot id: process ids are meaningless after a reboot.
+    /// The kernel's boot id. After a reboot, process ids name other processes.
     boot: String,
 }
 
@@ -33,15 +32,14 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// The id of this process.
 pub(crate) fn own_id() -> i32 {
     getpid().as_raw_nonzero().get()
 }
 
 fn process(id: Pid) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // `4711 (NAME) STATE PARENT GROUP SESSION ...`: NAME may hold any character, also a parenthesis. The start time is
-    // field 22 of the line.
+    // `4711 (NAME) STATE PARENT GROUP SESSION ...`: NAME may contain any character, even a parenthesis. The start time
+    // is field 22 of the line.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     Some(Process {
         id,
@@ -57,29 +55,28 @@ fn all() -> impl Iterator<Item = Process> {
     entries.filter_map(|entry| process(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?))
 }
 
-/// The children of this process.
 pub(crate) fn children() -> Vec<Pid> {
     let own = own_id();
     all().filter(|process| process.parent == own).map(|process| process.id).collect()
 }
 
 impl Session {
-    /// The session of this process, which must be its leader.
+    /// Returns the session of the current process. The process must be the session's leader.
     pub(crate) fn own() -> Self {
         let start_time = process(getpid()).map_or(0, |process| process.start_time);
         Self { leader: own_id(), start_time, boot: boot_id() }
     }
 
-    /// Kills all processes of the session. Does nothing where the session belongs to an earlier boot.
+    /// Kills all processes of the session. Does nothing if the session is from an earlier boot.
     pub(crate) fn kill(&self) {
         if self.boot != boot_id() {
             return;
         }
-        // Several rounds: a process that forks during one is found in the next.
+        // Repeat, because a process may fork while the loop kills the others.
         for _ in 0..KILL_ROUNDS {
             let members: Vec<Process> = all().filter(|process| process.session == self.leader).collect();
-            // The kernel does not reuse the id while the session has a member. So a leader with another start time means
-            // that this session has ended.
+            // The kernel does not reuse a session's id while the session has a member. A leader with another start time
+            // therefore belongs to a later session.
             let reused = members.iter().any(|process| {
                 process.id.as_raw_nonzero().get() == self.leader && process.start_time != self.start_time
             });

@@ -1,30 +1,28 @@
-//! The messages between the host and a supervisor: one request, one response, through the supervisor's standard input and
+//! The start request, which the host writes to a supervisor's standard input, and the response from its standard
 //! output.
 //!
-//! Invariant: a request holds secrets. It has no `Debug` and is never written to a file.
+//! Invariant: a request holds secrets, so it does not implement `Debug` and is never written to a file.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use wardroom::model::RunKey;
 
-/// Asks a supervisor to start one run.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartRequest {
     /// The folder that holds the folders of all runs.
     pub(crate) runs: PathBuf,
     pub(crate) key: RunKey,
-    /// The pipeline's name, recorded in the run's folder.
+    /// The pipeline's name, for example `cms/staging`.
     pub(crate) pipeline: String,
     pub(crate) program: ProgramSpec,
     pub(crate) timeout: Duration,
     /// The time between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
-    /// The leading arguments that make the host's program a supervisor.
+    /// The first arguments of the supervisor's program, for example `supervise`.
     pub(crate) supervisor_arguments: Vec<String>,
 }
 
-/// The program of a run.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ProgramSpec {
     /// An absolute path.
@@ -34,22 +32,21 @@ pub(crate) struct ProgramSpec {
     pub(crate) arguments: Vec<String>,
     /// The working folder, an absolute path.
     pub(crate) directory: String,
-    /// The whole environment. A missing `HOME` becomes the user's home.
+    /// The whole environment. If `HOME` is missing, the launcher sets it to the user's home.
     pub(crate) environment: BTreeMap<String, String>,
-    /// `None` for the host's own user.
+    /// The user that runs the program; `None` for the host's user.
     pub(crate) user: Option<String>,
 }
 
-/// A supervisor's response. Without one, the run may have started or not.
+/// A supervisor's response. Without a response, the host reads from the run's folder whether the run has started.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {
-    /// The program runs.
     Started,
-    /// The key has a folder already; nothing was started.
+    /// The key already has a folder; the supervisor started nothing.
     KeyInUse,
-    /// The program cannot be started. The folder records the same.
+    /// The program cannot be started. The run's folder holds the same message.
     Refused(String),
-    /// Nothing was started, for a reason outside this run, such as a full disk.
+    /// The folder could not be created, for example on a full disk; the supervisor started nothing.
     Failed(String),
 }

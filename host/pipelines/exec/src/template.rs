@@ -1,11 +1,11 @@
-//! Templates whose placeholders are parameters of a pipeline.
+//! Parses templates such as `cms-{version}`, with a pipeline's parameters as placeholders.
 
 use wardroom::base::{Template, nearest};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ParameterError {
     pub(crate) message: String,
-    /// The line to write instead.
+    /// The text to write instead, for example `"{version}"`.
     pub(crate) fix: String,
 }
 
@@ -26,7 +26,7 @@ fn unknown(text: &str, name: &str, parameters: &[String]) -> ParameterError {
         format!("`{text}` names the parameter `{name}`, but the pipeline has no parameters")
     } else {
         let listed: Vec<String> = parameters.iter().map(|name| format!("`{name}`")).collect();
-        format!("`{text}` names the parameter `{name}`; the pipeline has {}", listed.join(", "))
+        format!("`{text}` names the parameter `{name}`; the pipeline's parameters are {}", listed.join(", "))
     };
     let fix = match nearest(name, parameters.iter().map(String::as_str)) {
         Some(near) => format!("{:?}", text.replace(&format!("{{{name}}}"), &format!("{{{near}}}"))),
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(parse("{versoin}").unwrap_err().fix, "\"{version}\"");
         assert_eq!(
             parse("{x}").unwrap_err().message,
-            "`{x}` names the parameter `x`; the pipeline has `version`, `region`"
+            "`{x}` names the parameter `x`; the pipeline's parameters are `version`, `region`"
         );
         for text in ["{", "}", "a{version", "version}", "{version}}"] {
             assert_eq!(parse(text).unwrap_err().message, format!("`{text}` has an unmatched brace"));

@@ -1,15 +1,15 @@
-//! A cache of the hash chain: its last link, and the tips of recently written jobs.
+//! A cache of the hash chain: the last link of the chain, and the journal tips of recently written jobs.
 //!
-//! Architecture Invariant: a transaction works on a [`ChainDraft`]. After the commit, [`ChainCache::adopt`] merges the draft; the
-//! draft of a failed transaction is dropped. So the cache holds committed data only.
-//! Not here: the hashes (`wardroom::journal`).
+//! Architecture Invariant: a transaction changes a [`ChainDraft`]. [`ChainCache::adopt`] merges the draft after the
+//! commit; the draft of a failed transaction is dropped. The cache therefore holds only committed data.
+//! Not here: the computation of hashes (`wardroom::journal`).
 
 use std::collections::HashMap;
 
 use sqlx::{Row, SqliteConnection};
 use wardroom::{
     Timestamp,
-    store::{AuditRecord, Link, LinkKind, StoreError, line_digest, lines_digest, link_hash},
+    store::{AuditRecord, Link, LinkKind, StoreError},
 };
 
 use crate::{
@@ -17,29 +17,28 @@ use crate::{
     write,
 };
 
-/// The most cached tips; a tip that is not cached is read from the database.
+/// Maximum number of cached tips. Other tips are read from the database.
 const MAX_TIPS: usize = 4096;
 
-/// The end of a job's journal.
+/// The last entry of a job's journal.
 #[derive(Debug, Clone)]
 pub(crate) struct Tip {
     /// The number of entries.
     pub(crate) entries: u32,
-    /// The hash of the last entry; empty where there is none.
+    /// The hash of the last entry; empty for a journal without entries.
     pub(crate) hash: String,
     pub(crate) open: bool,
-    /// Whether the job's row has to be updated.
+    /// True if the job's row in the database holds an older tip.
     pub(crate) changed: bool,
 }
 
-/// The last link. Number 0 and an empty hash before the first one.
+/// The last link of the chain. An empty chain has the number 0 and an empty hash.
 #[derive(Debug, Clone, Default)]
 struct Head {
     number: u64,
     hash: String,
 }
 
-/// Committed data.
 #[derive(Debug, Default)]
 pub(crate) struct ChainCache {
     head: Option<Head>,
@@ -51,9 +50,9 @@ pub(crate) struct ChainCache {
 pub(crate) struct ChainDraft<'w> {
     head: Option<Head>,
     tips: HashMap<String, Tip>,
-    /// Lines that share one link, which is added at the end of the transaction.
-    lines: Vec<&'w AuditRecord>,
-    /// Jobs that the current list has opened.
+    /// Records of queries. They share one link, which [`ChainDraft::end_transaction`] writes.
+    audit_records: Vec<&'w AuditRecord>,
+    /// Jobs that the current list of writes has opened.
     opened: Vec<&'w str>,
 }
 
@@ -75,7 +74,7 @@ impl ChainCache {
 }
 
 impl<'w> ChainDraft<'w> {
-    /// The tip of a job; `None` where the job does not exist.
+    /// Returns the tip of a job; `None` if the job does not exist.
     pub(crate) async fn tip(
         &mut self,
         connection: &mut SqliteConnection,
@@ -93,10 +92,10 @@ impl<'w> ChainDraft<'w> {
         Ok(self.tips.get_mut(job))
     }
 
-    /// The tip of an open job.
+    /// Returns the tip of an open job.
     ///
     /// # Errors
-    /// The job does not exist, or is closed.
+    /// The job does not exist or is closed.
     pub(crate) async fn open_tip(
         &mut self,
         connection: &mut SqliteConnection,
@@ -109,18 +108,18 @@ impl<'w> ChainDraft<'w> {
         }
     }
 
-    /// Adds a job that was opened; its first entry must follow in the same list.
+    /// Adds an opened job. Its entry 0 must follow in the same list of writes.
     pub(crate) fn add_job(&mut self, job: &'w str) {
         self.tips.insert(job.to_owned(), Tip { entries: 0, hash: String::new(), open: true, changed: false });
         self.opened.push(job);
     }
 
-    /// Adds a line to the shared link of the transaction.
-    pub(crate) fn add_line(&mut self, line: &'w AuditRecord) {
-        self.lines.push(line);
+    /// Adds a query's record to the shared link of the transaction.
+    pub(crate) fn add_audit_record(&mut self, record: &'w AuditRecord) {
+        self.audit_records.push(record);
     }
 
-    /// Writes a link and returns its number.
+    /// Appends a link to the chain and returns the link's number.
     pub(crate) async fn write_link(
         &mut self,
         connection: &mut SqliteConnection,
@@ -136,7 +135,7 @@ impl<'w> ChainDraft<'w> {
         };
         let (subject, digest) = (subject.to_owned(), digest.to_owned());
         let mut link = Link { number: head.number + 1, kind, subject, digest, at, hash: String::new() };
-        link.hash = link_hash(&head.hash, &link);
+        link.hash = link.hash_after(&head.hash);
         sqlx::query("insert into link (number, kind, subject, digest, at, hash) values (?, ?, ?, ?, ?, ?)")
             .bind(i64::try_from(link.number).unwrap_or(i64::MAX))
             .bind(enum_column(&link.kind)?)
@@ -152,24 +151,24 @@ impl<'w> ChainDraft<'w> {
         Ok(number)
     }
 
-    /// Writes lines and a link for them.
-    pub(crate) async fn write_lines(
+    /// Writes records and one link with the digest of all of them.
+    pub(crate) async fn write_audit_records(
         &mut self,
         connection: &mut SqliteConnection,
         chain: &ChainCache,
         kind: LinkKind,
-        lines: &[&AuditRecord],
+        records: &[&AuditRecord],
     ) -> Result<(), StoreError> {
-        let Some(at) = lines.iter().map(|line| line.at).max() else { return Ok(()) };
-        let digest = lines_digest(lines.iter().map(|line| line_digest(line)));
+        let Some(at) = records.iter().map(|record| record.at).max() else { return Ok(()) };
+        let digest = AuditRecord::group_digest(records);
         let link = self.write_link(connection, chain, kind, "", &digest, at).await?;
-        for line in lines {
-            write::insert_line(connection, line, link).await?;
+        for record in records {
+            write::insert_audit_record(connection, record, link).await?;
         }
         Ok(())
     }
 
-    /// Checks that each job that the list opened has its first entry.
+    /// Checks that every job opened by the list of writes has its entry 0.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
             if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
@@ -179,14 +178,14 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Writes the shared link with its lines, and the changed tips.
+    /// Writes the shared link with its records, and the changed tips.
     pub(crate) async fn end_transaction(
         &mut self,
         connection: &mut SqliteConnection,
         chain: &ChainCache,
     ) -> Result<(), StoreError> {
-        let lines = std::mem::take(&mut self.lines);
-        self.write_lines(connection, chain, LinkKind::Lines, &lines).await?;
+        let records = std::mem::take(&mut self.audit_records);
+        self.write_audit_records(connection, chain, LinkKind::Lines, &records).await?;
         for (job, tip) in self.tips.iter_mut().filter(|(_, tip)| tip.changed) {
             sqlx::query("update job set entries = ?, tip = ? where id = ?")
                 .bind(tip.entries)

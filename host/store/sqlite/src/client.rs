@@ -1,4 +1,4 @@
-//! [`SqliteStore`]: one writing connection and a pool of reading ones.
+//! [`SqliteStore`]: one writing connection and a pool of reading connections.
 
 use std::path::Path;
 
@@ -16,8 +16,8 @@ use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
 
 /// A [`Store`] in one SQLite file.
 ///
-/// It needs a tokio runtime. Dropping it writes the submitted notes only if the runtime keeps running; call
-/// [`SqliteStore::close`] to be sure.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise submitted notes may
+/// be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` for a read-only store.
@@ -26,44 +26,44 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database for a host, and creates it where it is missing: the folder with mode 0700, the file with mode 0600.
-    /// The folder stays locked for this process until the store is closed or the process ends.
+    /// Opens a database for a host. Creates a missing folder with mode 0700 and a missing file with mode 0600. The
+    /// folder stays locked until the store is closed or the process ends.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] where another host holds the folder, [`OpenError::OtherMachine`] where another machine used
-    /// the database, [`OpenError::Newer`] for the database of a newer build, and I/O and SQLite errors.
+    /// [`OpenError::InUse`] if another host uses the folder, [`OpenError::OtherMachine`] if another machine used the
+    /// database, [`OpenError::Newer`] for the database of a newer build, and I/O and SQLite errors.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
 
-    /// As [`SqliteStore::open`], and takes over a database that another machine used.
+    /// Opens a database like [`SqliteStore::open`], and takes over a database that another machine used.
     ///
     /// # Errors
-    /// As for [`SqliteStore::open`], without [`OpenError::OtherMachine`].
+    /// The errors of [`SqliteStore::open`] except [`OpenError::OtherMachine`].
     pub async fn open_adopting(path: &Path) -> Result<Self, OpenError> {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: true }).await
     }
 
-    /// As [`SqliteStore::open`], with the given machine id.
+    /// Opens a database like [`SqliteStore::open`], with the machine id of `claim`.
     ///
     /// # Errors
-    /// As for [`SqliteStore::open`].
+    /// The errors of [`SqliteStore::open`]; [`OpenError::OtherMachine`] only if `claim` has an id and does not adopt.
     pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
         let (connection, lock) = open::open_writer(path, claim).await?;
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
     }
 
-    /// Opens a database for reading, also while a host uses it. Every commit returns [`StoreError::Failed`].
+    /// Opens a database for reading, even while a host uses it. Every commit returns [`StoreError::Failed`].
     ///
     /// # Errors
-    /// [`OpenError::Missing`] where there is no database, [`OpenError::Newer`] and [`OpenError::Older`] for the database of
-    /// another build, and I/O and SQLite errors.
+    /// [`OpenError::Missing`] if the file does not exist, [`OpenError::Newer`] and [`OpenError::Older`] for the
+    /// database of another build, and I/O and SQLite errors.
     pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         open::check_readable(path).await?;
         Ok(Self { writer: None, readers: open::reader_pool(path) })
     }
 
-    /// Waits until earlier notes are written; does nothing in a read-only store.
+    /// Waits until earlier notes are written. Does nothing in a read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.flush().await,
@@ -71,14 +71,15 @@ impl SqliteStore {
         }
     }
 
-    /// The number of transactions since the store was opened. Concurrent commits share transactions.
+    /// Returns the number of transactions since the store was opened. Concurrent commits share transactions.
     pub fn transactions(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
     /// Writes the submitted notes, closes the database and unlocks its folder. Later calls fail.
     pub async fn close(&self) {
-        // Readers first: the last connection checkpoints the write-ahead log, which readers cannot do.
+        // Close the readers first: the last open connection checkpoints the write-ahead log, and a reader cannot do
+        // that.
         self.readers.close().await;
         if let Some(writer) = &self.writer {
             writer.close().await;
@@ -87,7 +88,7 @@ impl SqliteStore {
 }
 
 fn read_only() -> StoreError {
-    StoreError::Failed("it was opened for reading only".into())
+    StoreError::Failed("the store is read-only".into())
 }
 
 #[async_trait]
@@ -102,12 +103,12 @@ impl Store for SqliteStore {
     fn note(&self, writes: Vec<Write>) {
         match &self.writer {
             Some(writer) => writer.note(writes),
-            None => tracing::error!("a note is lost: the store is read-only"),
+            None => tracing::error!("a write is lost because the store is read-only"),
         }
     }
 
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
-        query::waiting(&self.readers).await
+        query::unhandled(&self.readers).await
     }
 
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
@@ -161,7 +162,7 @@ impl Store for SqliteStore {
     }
 
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        query::newest(&self.readers).await
+        query::newest_time(&self.readers).await
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -173,7 +174,7 @@ impl Store for SqliteStore {
     }
 
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
-        query::lines(&self.readers, link).await
+        query::audit_records(&self.readers, link).await
     }
 
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {

@@ -4,29 +4,31 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "`sqlite:state/wardroom.db`";
 
-/// The path of the database file in a URL such as `sqlite:state/wardroom.db`. A relative path is relative to `folder`.
+/// Returns the database file of a URL such as `sqlite:state/wardroom.db`. A relative path is relative to `folder`.
 ///
 /// # Errors
-/// One line with the problem and what to write instead.
+/// The URL is not valid. The text is one line with the problem and an example.
 pub fn parse_url(url: &str, folder: &Path) -> Result<PathBuf, String> {
     let Some((scheme, path)) = url.split_once(':') else {
-        return Err(format!("the store `{url}` names no kind of database; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` must begin with the kind of database; write for example {EXAMPLE}"));
     };
     if scheme != "sqlite" {
         // The message leaves out the rest of the URL, which may hold a password.
-        return Err(format!("this build has no store of the kind `{scheme}`; it has `sqlite`, for example {EXAMPLE}"));
+        return Err(format!(
+            "this build does not support a store of the kind `{scheme}`, only `sqlite`; write for example {EXAMPLE}"
+        ));
     }
     if path.starts_with("//") {
-        return Err(format!("the store `{url}` names a server, but SQLite is a file; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` names a server, but SQLite uses a file; write for example {EXAMPLE}"));
     }
     if path.contains(":memory:") {
-        return Err(format!("the store `{url}` loses its data at exit; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` would lose its data when the host stops; write for example {EXAMPLE}"));
     }
     if path.contains(['?', '#', '\0']) {
-        return Err(format!("the store `{url}` takes no options; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` has options, which SQLite does not take; write for example {EXAMPLE}"));
     }
     if path.is_empty() || path.ends_with(['/', '.']) {
-        return Err(format!("the store `{url}` names no file; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` must name a file; write for example {EXAMPLE}"));
     }
     Ok(folder.join(path))
 }
@@ -45,14 +47,14 @@ mod tests {
     #[test]
     fn an_invalid_url_is_refused_with_an_example() {
         for (url, reason) in [
-            ("state/wardroom.db", "names no kind of database"),
-            ("postgres://marvin:secret@db/wardroom", "this build has no store of the kind `postgres`"),
-            ("sqlite://state/wardroom.db", "SQLite is a file"),
-            ("sqlite::memory:", "loses its data"),
-            ("sqlite:wardroom.db?mode=ro", "takes no options"),
-            ("sqlite:", "names no file"),
-            ("sqlite:state/", "names no file"),
-            ("sqlite:..", "names no file"),
+            ("state/wardroom.db", "must begin with the kind of database"),
+            ("postgres://marvin:secret@db/wardroom", "this build does not support a store of the kind `postgres`"),
+            ("sqlite://state/wardroom.db", "SQLite uses a file"),
+            ("sqlite::memory:", "would lose its data"),
+            ("sqlite:wardroom.db?mode=ro", "has options"),
+            ("sqlite:", "must name a file"),
+            ("sqlite:state/", "must name a file"),
+            ("sqlite:..", "must name a file"),
         ] {
             let error = parse_url(url, Path::new("/srv")).expect_err(url);
             assert!(error.contains(reason), "{url}: {error}");

@@ -1,4 +1,4 @@
-//! Converts the engine's types to columns and back, and SQLite's errors to the engine's.
+//! Converts the engine's types to columns and back, and SQLite's errors to the engine's errors.
 
 use std::path::Path;
 
@@ -12,25 +12,24 @@ use wardroom::{
 
 use crate::OpenError;
 
-/// A time as text with nine fractional digits, so that the order of the text is the order in time.
+/// Formats a time with nine fractional digits, so that the order of the texts is the order of the times.
 pub(crate) fn time_column(at: Timestamp) -> String {
     format!("{at:.9}")
 }
 
-/// A value as JSON.
 pub(crate) fn json_column(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Failed(format!("cannot be written as JSON: {error}")))
+    serde_json::to_string(value).map_err(|error| StoreError::Failed(format!("cannot encode a value as JSON: {error}")))
 }
 
-/// The serialized name of an enum's variant without fields.
+/// Returns the serialized name of an enum variant without fields, for example `queued`.
 pub(crate) fn enum_column(value: &impl Serialize) -> Result<String, StoreError> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => Ok(name),
-        other => Err(StoreError::Failed(format!("cannot be written as the name of a variant: {other:?}"))),
+        other => Err(StoreError::Failed(format!("cannot encode a value as the name of a variant: {other:?}"))),
     }
 }
 
-/// Reads the columns of a row. An error means that another program has changed the row.
+/// Reads the columns of a row. An error means that another program changed the database.
 pub(crate) trait Columns {
     fn text(&self, column: &str) -> Result<String, StoreError>;
     fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError>;
@@ -42,12 +41,12 @@ pub(crate) trait Columns {
     fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError>;
     fn variant<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
 
-    /// The key in the columns `network`, `room` and `event`.
+    /// Reads the columns `network`, `room` and `event`.
     fn inbox_key(&self) -> Result<InboxKey, StoreError> {
         Ok(InboxKey { network: self.text("network")?, room: self.text("room")?, event: self.text("event")? })
     }
 
-    /// The person in two columns.
+    /// Reads a person from the columns with the names `id` and `name`.
     fn person(&self, id: &str, name: &str) -> Result<Person, StoreError> {
         Ok(Person { id: self.text(id)?, name: self.text(name)? })
     }
@@ -98,8 +97,8 @@ fn unreadable(column: &str, reason: impl std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("the column `{column}` cannot be read: {reason}"))
 }
 
-/// Converts an error of SQLite. [`StoreError::Unavailable`] is for errors that may pass, so that the engine retries: a full or
-/// failing disk, a lock of another process, no memory or file descriptors.
+/// Converts an error of SQLite. Temporary errors become [`StoreError::Unavailable`], so that the engine retries: a full
+/// or failing disk, a lock of another process, too little memory or too few file descriptors.
 pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
@@ -108,7 +107,7 @@ pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     const FULL: i32 = 13;
     const CANTOPEN: i32 = 14;
     match error {
-        sqlx::Error::PoolTimedOut => StoreError::Unavailable("timed out waiting for a free connection".into()),
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection was free in time".into()),
         sqlx::Error::Database(inner) => match primary_code(inner.as_ref()) {
             Some(BUSY | LOCKED | NOMEM | IOERR | FULL | CANTOPEN) => StoreError::Unavailable(inner.to_string()),
             _ => StoreError::Failed(inner.to_string()),
@@ -117,7 +116,7 @@ pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// SQLite's primary result code, without the upper bytes of the extended code.
+/// Returns SQLite's primary result code: the lowest byte of the extended code.
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }

@@ -1,7 +1,7 @@
-//! The row that names the machine which uses a database. The folder's lock works between the hosts of one machine only; this row
-//! covers a folder that two machines share, and a copy of one.
+//! The lease: a row with the id of the machine that uses the database. The folder's lock excludes a second host on the
+//! same machine; the lease excludes a host on another machine that shares the folder or has a copy of it.
 //!
-//! Invariant: a database that names another machine is not changed until an operator takes it over.
+//! Invariant: a host does not change the database of another machine until an operator takes it over.
 
 use std::path::Path;
 
@@ -13,16 +13,17 @@ use crate::{
     convert::{open_error, time_column},
 };
 
-/// The machine that opens a database.
+/// The identity of the machine that opens a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineClaim {
-    /// The machine's id. With `None`, the row is neither compared nor changed.
+    /// The machine's id, see [`machine_id`]. If it is `None`, the lease is neither compared nor changed.
     pub machine: Option<String>,
-    /// Whether to take over the database of another machine.
+    /// If true, the host takes over the database of another machine.
     pub adopt: bool,
 }
 
-/// A digest of the operating system's machine id, which is confidential itself. `None` where there is no id.
+/// Returns a digest of the operating system's machine id, because the id itself is confidential. Returns `None` on a
+/// system without an id.
 pub fn machine_id() -> Option<String> {
     let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
     files.iter().find_map(|file| hashed(&std::fs::read_to_string(file).ok()?))
@@ -30,11 +31,11 @@ pub fn machine_id() -> Option<String> {
 
 fn hashed(id: &str) -> Option<String> {
     let id = id.trim();
-    // The content in an image that was never booted.
+    // `uninitialized` is the content in a system image that was never booted.
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Checks that this machine may open the database. Any machine may open one without the row.
+/// Checks that the machine may open the database. Any machine may open a database without a lease.
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -60,7 +61,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Stores the id of this machine. Without an id, the row stays as it is.
+/// Stores the machine's id in the lease. Does nothing for a machine without an id.
 pub(crate) async fn take(
     connection: &mut SqliteConnection,
     file: &Path,

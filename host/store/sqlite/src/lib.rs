@@ -1,12 +1,12 @@
 //! The database of a host in one SQLite file: inbox, outbox, journal, releases and the plugins' keys.
 //!
-//! [`SqliteStore::open`] locks the state folder for this process, migrates the schema and returns a
+//! [`SqliteStore::open`] locks the state folder for the process, migrates the schema and returns a
 //! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
-//! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] reads the `url` of `[store]`.
+//! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] parses the `url` of `[store]`.
 //!
-//! Architecture Invariant: there is one writer. All lists of writes that wait while it is busy become one transaction with one
-//! sync, in the order in which they were submitted.
-//! Not here: which writes belong together, and how long finished jobs are kept (the engine).
+//! Architecture Invariant: a store has one writer. The writer commits all queued lists of writes in one transaction
+//! with one sync, in the order in which they were submitted.
+//! Not here: the content of the lists, and the retention period of finished jobs (the engine).
 
 mod chain;
 mod client;

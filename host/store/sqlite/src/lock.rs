@@ -1,7 +1,7 @@
-//! The lock on a state folder: a kernel lock on its file `lock`, so that one host uses the folder at a time.
+//! The lock on a state folder: a kernel lock on the file `lock` in it. Only one host uses the folder at a time.
 //!
-//! Architecture Invariant: the lock ends with its process, however that ends. No child inherits it, because Rust opens files
-//! close-on-exec.
+//! Architecture Invariant: the kernel releases the lock when the process exits or is killed. A child process does not
+//! inherit the lock, because Rust opens files close-on-exec.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
@@ -13,18 +13,18 @@ use std::{
 
 use crate::OpenError;
 
-/// How long to retry. A host that was just killed may still be exiting.
+/// Time to retry for, because a host that was just killed may still be exiting.
 const TIMEOUT: Duration = Duration::from_millis(700);
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A locked state folder; dropping this releases the lock.
+/// The lock of a state folder. Dropping the value releases the lock.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _file: File,
 }
 
 impl FolderLock {
-    /// Locks a folder, and creates it where it is missing.
+    /// Locks a folder. Creates the folder if it does not exist.
     pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
         create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("lock");
@@ -49,7 +49,7 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Opens a file, and creates it with mode 0600 where it is missing.
+/// Opens a file. Creates the file with mode 0600 if it does not exist.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -21,31 +21,31 @@ use crate::{
     schema,
 };
 
-/// Why a database was not opened.
+/// The errors of opening a database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another host uses this state folder. Two hosts on one folder would both answer every message.
-    #[error("the folder `{}` is in use by another host; stop that host, or configure another store", folder.display())]
+    /// Another host on this machine uses the state folder. Two hosts would both answer every message.
+    #[error("another host uses the folder `{}`; stop that host, or set another `url` in `[store]`", folder.display())]
     InUse {
         /// The state folder.
         folder: PathBuf,
     },
-    /// The database was used on another machine. Two hosts on one database would both run every job.
-    #[error("the database `{}` was used on another machine, last started there at {since}; if that host is stopped for good, take its database over with `wardroom run --adopt`", file.display())]
+    /// A host on another machine used the database. Two hosts would both run every job.
+    #[error("the database `{}` was used on another machine, where a host last started at {since}; if that host is stopped for good, take over its database with `wardroom run --adopt`", file.display())]
     OtherMachine {
         /// The database file.
         file: PathBuf,
-        /// The last start of a host there.
+        /// The time at which a host last started on the other machine.
         since: Timestamp,
     },
-    /// There is no database to read.
-    #[error("there is no database `{}`; no host has run here yet", file.display())]
+    /// The database file does not exist, and a read-only store does not create it.
+    #[error("the database `{}` does not exist; `wardroom run` creates it", file.display())]
     Missing {
         /// The database file.
         file: PathBuf,
     },
-    /// A newer build wrote the database; this build would misread it.
-    #[error("the database `{}` is of version {found}, and this build supports versions up to {known}; use the newer build", file.display())]
+    /// A newer build migrated the database to a schema that this build does not support.
+    #[error("the database `{}` has version {found}, but this build supports versions up to {known}; use the newer build", file.display())]
     Newer {
         /// The database file.
         file: PathBuf,
@@ -55,7 +55,7 @@ pub enum OpenError {
         known: i64,
     },
     /// An older build wrote the database, and a read-only store does not migrate it.
-    #[error("the database `{}` is of version {found}, and this build reads version {known}; start a host of this build once", file.display())]
+    #[error("the database `{}` has version {found}, but this build reads version {known}; start `wardroom run` of this build once to migrate it", file.display())]
     Older {
         /// The database file.
         file: PathBuf,
@@ -67,12 +67,12 @@ pub enum OpenError {
     /// The folder or a file in it cannot be created or opened.
     #[error("`{}` cannot be used: {source}", path.display())]
     Folder {
-        /// The folder or file.
+        /// The folder or file that failed.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,
     },
-    /// SQLite rejects the file.
+    /// SQLite cannot open or migrate the file.
     #[error("the database `{}` cannot be opened: {reason}", file.display())]
     Database {
         /// The database file.
@@ -82,7 +82,7 @@ pub enum OpenError {
     },
 }
 
-/// How long a statement waits for another process, such as a backup, to unlock the database.
+/// Time that a statement waits for another process, such as a backup, to unlock the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Locks the folder and opens the writing connection.
@@ -99,11 +99,11 @@ pub(crate) async fn open_writer(
     // SQLite copies the mode of this file to its other files.
     drop(lock::open_private(file).map_err(|source| failed(file, source))?);
     let mut connection = connect(&options(file)).await.map_err(|error| open_error(file, &error))?;
-    // The check comes before the migration: a database that another machine may still use is not changed.
+    // Check before the migration, so that a database that another machine may still use is not changed.
     lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
     lease::take(&mut connection, file, claim).await?;
-    // Makes the name of a new file durable.
+    // Make the name of a new file durable.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;
     Ok((connection, lock))
 }
@@ -116,7 +116,7 @@ pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // After a burst, the write-ahead log is truncated to 16 MiB.
+        // SQLite truncates the write-ahead log to 16 MiB after a burst.
         .pragma("journal_size_limit", "16777216")
         .disable_statement_logging()
 }
@@ -125,7 +125,7 @@ pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConn
     options.connect().await
 }
 
-/// A pool of reading connections, each opened on demand.
+/// Returns a pool of up to four reading connections, each opened on demand.
 pub(crate) fn reader_pool(file: &Path) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(4)
@@ -135,7 +135,7 @@ pub(crate) fn reader_pool(file: &Path) -> SqlitePool {
         .connect_lazy_with(read_only_options(file))
 }
 
-/// Checks that the database exists and has the version of this build.
+/// Checks that the database exists and has this build's schema version.
 pub(crate) async fn check_readable(file: &Path) -> Result<(), OpenError> {
     match file.try_exists() {
         Ok(true) => {}

@@ -1,9 +1,10 @@
-//! Removes jobs and rows that ended before a time, a part with each call. The links of the chain stay.
+//! Removes jobs and rows that ended before a time, a bounded number with each call. The links of the chain are never
+//! removed.
 //!
-//! A job with unsent messages is kept. The inbox row that started a kept job stays, because without it the message would be
-//! handled again; so do the job's outbox rows, because without them its card would be sent again.
-//! Architecture Invariant: one call is bounded, so that it does not block the writer for long. `Removed::more` asks for another
-//! call.
+//! A job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too; without them the
+//! host would handle the message again and send the job's card again.
+//! Architecture Invariant: one call is bounded, so that it does not block the writer for long. If `Removed::more` is
+//! set, the caller calls again.
 //! Not here: the retention period (the engine).
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use sqlx::SqliteConnection;
 use wardroom::{
     Timestamp,
     model::RunKey,
-    store::{DEDUPLICATION_RETENTION, LinkKind, Removed, StoreError},
+    store::{LinkKind, Removed, StoreError, Write},
 };
 
 use crate::{
@@ -20,14 +21,15 @@ use crate::{
     convert::{Columns, json_column, store_error, time_column},
 };
 
-/// The most jobs that one call removes.
+/// Maximum number of jobs that one call removes.
 const MAX_JOBS: usize = 500;
-/// The most entries of these jobs together. A single job may have more.
+/// Maximum number of journal entries that one call removes with its jobs. A call that removes one job may exceed it.
 const MAX_ENTRIES: i64 = 20_000;
-/// The most rows of each other table that one call removes, and the most groups of lines. The SQL statements repeat the number.
+/// Maximum number of rows that one call removes from each other table. The SQL statements repeat the number.
 const MAX_ROWS: u64 = 5000;
 
-/// Removes a part of what ended before a time. `loaded` are the digests of plugins that are in use.
+/// Removes a bounded number of jobs and rows that ended before `before`. `loaded` are the digests of the plugins in
+/// use.
 pub(crate) async fn remove_some(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
@@ -52,7 +54,7 @@ async fn remove_jobs(
     before: Timestamp,
     removed: &mut Removed,
 ) -> Result<(), StoreError> {
-    // 1. The oldest ended jobs without unsent messages, one more than fit.
+    // 1. Find the oldest ended jobs without unsent messages, one more than the limit.
     let ended: Vec<(String, i64)> = sqlx::query_as(
         "select id, entries from job where ended < ? and not exists (
              select 1 from outbox
@@ -64,7 +66,7 @@ async fn remove_jobs(
     .fetch_all(&mut *connection)
     .await
     .map_err(|error| store_error(&error))?;
-    // 2. As many of them as the limits allow.
+    // 2. Take as many of them as the limits allow.
     let found = ended.len();
     let mut entries = 0;
     let fits = |(index, (_, of_job)): &(usize, (String, i64))| {
@@ -76,15 +78,15 @@ async fn remove_jobs(
     if ids.is_empty() {
         return Ok(());
     }
-    // 3. Their entries, messages and rows. The caller removes the runs.
+    // 3. Remove their entries, messages and rows. The caller removes their runs.
     let list = json_column(&ids)?;
     let mut runs = runs_of(connection, &list).await?;
     delete(connection, "delete from entry where job in (select value from json_each(?))", &list).await?;
     removed.rows += delete(
         connection,
         "delete from outbox where seq in (
-             select outbox.seq from json_each(?) as gone cross join outbox
-             on outbox.key >= gone.value || '/' and outbox.key < gone.value || '0')",
+             select outbox.seq from json_each(?) as removed cross join outbox
+             on outbox.key >= removed.value || '/' and outbox.key < removed.value || '0')",
         &list,
     )
     .await?;
@@ -96,7 +98,8 @@ async fn remove_jobs(
     Ok(())
 }
 
-/// The runs that the jobs may have started, with their pipelines, by job.
+/// Returns, for each job, the keys of the runs that it may have started and their pipelines. `jobs` is a JSON list of
+/// ids.
 async fn runs_of(
     connection: &mut SqliteConnection,
     jobs: &str,
@@ -119,7 +122,7 @@ async fn runs_of(
     Ok(runs)
 }
 
-/// Removes handled messages, sent messages and lines of queries.
+/// Removes handled messages, sent messages, old deduplication keys, and the audit records of queries and refusals.
 async fn remove_rows(
     connection: &mut SqliteConnection,
     before: Timestamp,
@@ -141,13 +144,13 @@ async fn remove_rows(
         removed.more |= rows >= MAX_ROWS;
         removed.rows += rows;
     }
-    if let Ok(before) = before.checked_sub(DEDUPLICATION_RETENTION) {
+    if let Ok(before) = before.checked_sub(Write::DEDUPLICATION_RETENTION) {
         let statement = "delete from came where name in (select name from came where at < ? limit 5000)";
         let rows = delete(connection, statement, &time_column(before)).await?;
         removed.more |= rows >= MAX_ROWS;
         removed.rows += rows;
     }
-    // All lines of a link are removed together, because its digest covers all of them.
+    // Remove all audit records of a link together, because the link's digest covers all of them.
     let groups: Vec<i64> = sqlx::query_scalar(
         "select line.link from line join link on link.number = line.link
          where line.at < ?1 and link.at < ?1 group by line.link limit ?2",
@@ -164,7 +167,7 @@ async fn remove_rows(
     Ok(())
 }
 
-/// Removes blobs that no entry, no job and no loaded plugin refers to.
+/// Removes blobs that neither an entry nor a job nor a loaded plugin refers to.
 async fn remove_blobs(connection: &mut SqliteConnection, loaded: &[String]) -> Result<u64, StoreError> {
     delete(
         connection,

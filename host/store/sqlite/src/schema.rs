@@ -1,6 +1,7 @@
 //! The versions of the schema: migrates a database, and checks its version.
 //!
-//! Architecture Invariant: a released migration never changes. A new one is a new file, listed in [`VERSIONS`].
+//! Architecture Invariant: a released migration file never changes. A change of the schema is a new file in
+//! [`VERSIONS`].
 
 use std::path::Path;
 
@@ -25,7 +26,7 @@ fn newest_version() -> i64 {
     VERSIONS.last().map_or(0, |(number, ..)| *number)
 }
 
-/// Migrates a database to this build's version. A newer database is refused and not changed.
+/// Migrates a database to this build's version. Returns [`OpenError::Newer`] for a newer database, without changing it.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let migrations = VERSIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -1,7 +1,7 @@
 //! The writing connection: runs one transaction at a time.
 //!
-//! Architecture Invariant: the cached chain changes after a commit, and not before.
-//! Not here: which lists share a transaction (`writer`).
+//! Architecture Invariant: the cached chain changes only after a commit.
+//! Not here: the choice of lists that share a transaction (`writer`).
 
 use std::sync::{
     Arc,
@@ -20,11 +20,11 @@ use crate::{
     retention, write,
 };
 
-/// Why a transaction was not committed.
 pub(crate) enum TransactionError {
-    /// The transaction did not begin; a smaller one would not either.
+    /// The transaction did not begin, for example because another process locks the database. Writing fewer lists does
+    /// not help.
     Begin(StoreError),
-    /// One of its lists is invalid, or the disk has no room for all of them.
+    /// One of the lists is invalid, or the disk has no space for all of them. Writing each list separately can help.
     Write(StoreError),
 }
 
@@ -35,24 +35,24 @@ pub(crate) struct WriteConnection {
 }
 
 impl WriteConnection {
-    /// `committed` counts the transactions.
+    /// `committed` is incremented by each committed transaction.
     pub(crate) fn new(connection: SqliteConnection, committed: Arc<AtomicU64>) -> Self {
         Self { connection, chain: ChainCache::default(), committed }
     }
 
-    /// Writes lists in one transaction. Returns, for each list, the keys of the messages that were new.
+    /// Writes lists in one transaction. Returns the keys of new messages for each list.
     pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
         if lists.iter().all(|list| list.is_empty()) {
             return Ok(vec![Vec::new(); lists.len()]);
         }
-        // `immediate` takes the write lock here, so that no later statement finds the database busy.
+        // `immediate` takes the write lock at once, so that no later statement fails because the database is busy.
         self.execute("begin immediate").await.map_err(TransactionError::Begin)?;
         let mut draft = ChainDraft::default();
         let written = write_lists(&mut self.connection, &self.chain, &mut draft, lists).await;
         self.finish(written, draft).await.map_err(TransactionError::Write)
     }
 
-    /// Removes, in one transaction, a part of what ended before a time.
+    /// Removes, in one transaction, a bounded number of jobs and rows that ended before `before`.
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.execute("begin immediate").await?;
         let mut draft = ChainDraft::default();
@@ -77,9 +77,10 @@ impl WriteConnection {
                 Ok(value)
             }
             Err(error) => {
-                // This fails where SQLite has rolled back by itself.
+                // Ignore the error: SQLite may already have rolled back.
                 let _ = self.execute("rollback").await;
-                // After a disk error, the content of the disk is unknown: the next transaction reads it.
+                // After a disk error the content of the file is uncertain, so the next transaction reads the chain
+                // again.
                 self.chain = ChainCache::default();
                 Err(error)
             }
@@ -91,7 +92,7 @@ impl WriteConnection {
     }
 }
 
-/// Executes all lists in order, then the links that they share.
+/// Executes all lists in order, then writes their shared link.
 async fn write_lists<'w>(
     connection: &mut SqliteConnection,
     chain: &ChainCache,

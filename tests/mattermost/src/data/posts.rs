@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{ServerData, new_id};
 use crate::post::{Post, Reaction, ServerVersion, reaction_json};
 
-/// The posts that are being created or were created recently, by the pending ids of the clients.
+/// The state of a client's pending id: its post is being created or was created recently.
 #[derive(Debug)]
 pub(super) enum Pending {
     UnderWay,
@@ -22,11 +22,11 @@ const PENDING: Duration = Duration::from_secs(30);
 /// The result of looking up a pending id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// New: it is pending from now on.
+    /// The pending id is new and was stored.
     New,
-    /// Another request with it is in progress.
+    /// Another request with the same pending id is in progress.
     UnderWay,
-    /// It belongs to this post.
+    /// The id of the post that was created with the pending id.
     Made(String),
 }
 
@@ -36,7 +36,7 @@ impl ServerData {
         self.posts.get(id)
     }
 
-    /// The posts of a channel, with removed ones and earlier texts.
+    /// Returns the posts of a channel, including removed posts and earlier texts.
     pub(crate) fn all_of(&self, channel: &str) -> Vec<&Post> {
         self.posts.values().filter(|post| post.channel == channel).collect()
     }
@@ -96,7 +96,7 @@ impl ServerData {
         id
     }
 
-    /// Replaces the text of a post, and its properties where given.
+    /// Replaces the text of a post, and its properties if `props` is given.
     pub(crate) fn edit(&mut self, id: &str, message: Option<&str>, props: Option<Map<String, Value>>) -> Option<Value> {
         let (now, version) = (self.now(), self.version);
         let post = self.posts.get_mut(id)?;
@@ -164,7 +164,7 @@ impl ServerData {
         }
         post.update_at = now;
         let channel = post.channel.clone();
-        // The event has no time of the reaction.
+        // A real server's event does not contain the time of the reaction.
         let json = reaction_json(id, &Reaction { user: user.to_owned(), emoji: emoji.to_owned(), at: 0 });
         self.emit("reaction_removed", json!({ "reaction": json.to_string() }), &channel, None);
     }
@@ -179,7 +179,7 @@ impl ServerData {
         self.files.get(id).cloned()
     }
 
-    /// Looks up a pending id.
+    /// Looks up a pending id. Stores a new one.
     pub(crate) fn pend(&mut self, name: &str) -> Known {
         self.pending.retain(|_, pending| !matches!(pending, Pending::Made(_, at) if at.elapsed() > PENDING));
         match self.pending.get(name) {

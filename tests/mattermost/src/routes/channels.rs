@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{Answer, ApiError, App, CurrentUser};
 use crate::{Shared, post::Post};
 
-/// The largest page.
+/// Maximum number of posts on a page.
 const MOST: usize = 200;
-/// With more changes, `since` returns an arbitrary part of them.
+/// Maximum number of posts that `since` returns. With more changes, it returns an arbitrary selection.
 const SINCE_MOST: usize = 1000;
 
 pub(super) async fn named(State(shared): App, me: CurrentUser, Path((team, name)): Path<(String, String)>) -> Answer {
@@ -85,7 +85,7 @@ pub(super) async fn posts(
     let since = query.get("since").and_then(|text| text.parse::<i64>().ok()).filter(|since| *since > 0);
     let mut all = data.all_of(&channel);
     let listed: Vec<&Post> = if let Some(since) = since {
-        // Ordered by id, which is arbitrary: any thousand of them.
+        // The posts are ordered by id, so the limit selects arbitrary ones.
         all.retain(|post| post.update_at > since);
         all.truncate(SINCE_MOST);
         newest_first(all)

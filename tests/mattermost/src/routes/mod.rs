@@ -1,4 +1,4 @@
-//! REST v4, as far as bots use it.
+//! The part of REST v4 that bots use.
 
 mod channels;
 mod posts;
@@ -18,31 +18,25 @@ use serde_json::{Value, json};
 
 use crate::{Shared, faults::Faults, socket};
 
-/// The state of a request.
 pub(crate) type App = State<Arc<Shared>>;
 
-/// The authenticated user of a request.
+/// The id of the authenticated user of a request.
 pub(crate) struct CurrentUser(pub(crate) String);
 
-/// An error response.
+/// An error response: its status and the error id.
 #[derive(Debug)]
 pub(crate) struct ApiError(StatusCode, &'static str);
 
-/// A response.
 pub(crate) type Answer = Result<Json<Value>, ApiError>;
 
 impl ApiError {
-    /// Forbidden.
     pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
-    /// Not found.
     pub(crate) const MISSING: Self = Self(StatusCode::NOT_FOUND, "app.missing.app_error");
 
-    /// Bad request.
     pub(crate) const fn bad(id: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, id)
     }
 
-    /// Internal error.
     pub(crate) const fn internal(id: &'static str) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, id)
     }
@@ -50,7 +44,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // The message is in the language of the server.
+        // A real server returns the message in its own language.
         let body = json!({
             "id": self.1, "message": "Das geht so nicht.", "detailed_error": "", "request_id": "r",
             "status_code": self.0.as_u16(),
@@ -59,7 +53,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The token of a request.
+/// Returns the token of a request.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
@@ -125,7 +119,7 @@ async fn apply_faults(State(shared): App, request: Request, next: Next) -> Respo
     }
 }
 
-/// The status of a created object.
+/// Returns the response for a created object: 201, or 200 with the fault `plain_success`.
 pub(crate) fn created(shared: &Shared, body: Value) -> Response {
     let status = if shared.faults().plain_success { StatusCode::OK } else { StatusCode::CREATED };
     (status, Json(body)).into_response()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Answer, ApiError, App, CurrentUser, created};
 use crate::{Shared, data::Known, faults::Faults, listen::ConnectionCut};
 
-/// The largest file, in bytes.
+/// Maximum size of a file, in bytes.
 const LARGEST: usize = 100 * 1024 * 1024;
 
 pub(super) async fn create(
@@ -39,7 +39,7 @@ pub(super) async fn create(
             }
         }
     }
-    // The request continues after its client has disconnected.
+    // A separate task creates the post, even if the client disconnects.
     let making = tokio::spawn({
         let (shared, name) = (shared.clone(), name.clone());
         async move {
@@ -66,7 +66,7 @@ pub(super) async fn create(
     Ok(created(&shared, post))
 }
 
-/// Whether a post may be created.
+/// Checks that the user may create the post.
 fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), ApiError> {
     let longest = shared.faults().longest();
     let data = shared.data();
@@ -139,7 +139,7 @@ pub(super) async fn react(State(shared): App, me: CurrentUser, Json(body): Json<
         return Err(ApiError::bad("api.context.invalid_body_param.app_error"));
     }
     let reaction = shared.change(|data| data.react(&me.0, word("post_id"), emoji)).ok_or(ApiError::MISSING)?;
-    // Documented as 201.
+    // The documentation says 201, but a real server answers 200.
     Ok(Json(reaction).into_response())
 }
 

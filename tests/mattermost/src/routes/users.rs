@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, ApiError, App, CurrentUser};
 use crate::{data::ServerData, post::ServerVersion};
 
-/// The user of a path.
+/// Returns the user id of a path; `me` stands for the authenticated user.
 fn whom<'p>(path: &'p str, me: &'p CurrentUser) -> &'p str {
     if path == "me" { &me.0 } else { path }
 }
@@ -38,7 +38,7 @@ pub(super) async fn teams(State(shared): App, _me: CurrentUser, Path(_user): Pat
     Ok(Json(data.teams.iter().map(team).collect()))
 }
 
-/// The channels of a user in a team, with direct ones.
+/// Returns the channels of a user in a team, including direct channels.
 fn of_team(data: &ServerData, user: &str, team: &str) -> Value {
     let theirs = |id: &&String| {
         let channel = &data.channels[*id];

@@ -1,15 +1,12 @@
-//! Tables of `plugins.toml` and the problems that are reported.
+//! Tests of `[bot.NAME.matrix]`: values and reported problems.
 
 use std::sync::Arc;
 
-use wardroom::base::{Problems, parse};
 
 use super::*;
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    let problems = Problems::default();
-    let node = parse(Path::new("plugins.toml"), text, &problems);
-    let mut table = Table::new("bot.marvin.matrix", node, &KEYS, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
+    let (mut table, problems) = Table::parse("bot.marvin.matrix", text, &KEYS, "/etc/wardroom");
     let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
     let config = Config::read(&bot, &mut table, Path::new("/var/state"));
     table.finish();
@@ -48,7 +45,7 @@ fn identities_map_people_to_master_keys() {
         read(&format!("{head}identities = {{ bob = \"{key}\", \"@eve:x\" = \"short\" }}\n").replace("off", "some"));
     let all = problems.join("\n");
     for wanted in [
-        "names `bob`, which is not a full",
+        "contains `bob`, which is not a full",
         "`bot.marvin.matrix.identities.@eve:x` is not a master key",
         "`on` or `off`",
     ] {
@@ -68,14 +65,14 @@ fn every_problem_is_reported_with_its_line_and_a_correction() {
     for wanted in [
         "plugins.toml:1: `bot.marvin.matrix.homeserver` is not",
         "plugins.toml:2: `bot.marvin.matrix.user` is `marvin`, which is not a full Matrix id\n    write: user = \"@marvin:example.org\"",
-        "plugins.toml:4: `bot.marvin.matrix.rooms` names `ops`",
+        "plugins.toml:4: `bot.marvin.matrix.rooms` contains `ops`",
         "write: rooms = [\"#ops:example.org\"]",
-        "plugins.toml:6: `bot.marvin.matrix.rooms` names `#a:x` twice",
+        "plugins.toml:6: `bot.marvin.matrix.rooms` contains `#a:x` twice",
         "plugins.toml:8: [bot.marvin.matrix] has both",
-        "plugins.toml:8: `bot.marvin.matrix.access_token` must say where the secret is kept",
+        "plugins.toml:8: `bot.marvin.matrix.access_token` must be a reference to a secret",
         "plugins.toml:10: [bot.marvin.matrix] takes no key `room`",
         "plugins.toml:11: `bot.marvin.matrix.devices` is `signed`",
-        "plugins.toml:12: `bot.marvin.matrix.recovery_key` must say where the secret is kept",
+        "plugins.toml:12: `bot.marvin.matrix.recovery_key` must be a reference to a secret",
     ] {
         assert!(all.contains(wanted), "{wanted}\n--- is not in\n{all}");
     }

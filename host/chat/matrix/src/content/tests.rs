@@ -1,4 +1,4 @@
-//! The content of sent events.
+//! Tests of the content of sent events.
 
 use matrix_sdk::ruma::{event_id, serde::Raw, user_id};
 
@@ -60,7 +60,7 @@ fn a_text_that_does_not_fit_is_sent_as_a_file() {
     assert!(fits(&Text::lines("short")));
     assert!(fits(&Text::lines("x".repeat(19_000))));
     assert!(!fits(&Text::lines("x".repeat(70_000))));
-    // Few characters, and many bytes in an event.
+    // A text with few characters whose event has many bytes.
     assert!(!fits(&Text::lines("<&>'\"".repeat(3_500))));
     let content = file(json!({ "url": "mxc://x/y" }), 70_000, Some(event_id!("$root:x")), "k#file");
     assert_eq!((&content["url"], &content["info"]["size"]), (&json!("mxc://x/y"), &json!(70_000)));

@@ -1,4 +1,4 @@
-//! Which events are converted, and to which messages.
+//! Tests of the conversion of events to messages.
 
 use matrix_sdk::ruma::{serde::Raw, user_id};
 use serde_json::json;

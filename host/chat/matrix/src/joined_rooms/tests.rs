@@ -1,4 +1,4 @@
-//! Which rooms are served, also after a restart.
+//! Tests of the rooms that are served, also after a restart.
 
 use matrix_sdk::ruma::{owned_room_id, room_id, user_id};
 use wardroom::base::SecretRef;
@@ -129,7 +129,7 @@ fn a_confirmed_successor_is_served_like_its_predecessor() {
         assert_eq!(rooms.membership(room, alice_is_admin), RoomMembership::Served, "{room}");
     }
     assert_eq!(rooms.membership(room_id!("!liar:x"), alice_is_admin), RoomMembership::Ignored);
-    // Removed from the configuration, together with its successors.
+    // After a room is removed from the configuration, its successors are not served either.
     let without = JoinedRooms::load(&config(&folder, &[]));
     assert_eq!(without.membership(last, alice_is_admin), RoomMembership::Ignored);
     rooms.remove(last);

@@ -1,4 +1,4 @@
-//! Which undecrypted events are kept, and when their senders are asked.
+//! Tests of the stored events, and of the requests to their senders.
 
 use std::path::Path;
 
@@ -137,7 +137,7 @@ fn a_flooded_room_displaces_no_event_of_another() {
     assert_eq!(left.len(), MAX_ROOM_EVENTS + 1);
     assert!(left.iter().any(|event| event.event == event_id!("$quiet:x")));
     assert!(!left.iter().any(|event| event.event == event_id!("$f4:x")), "the oldest was dropped");
-    // The same with few large events.
+    // Large events are limited, too.
     for number in 0..80 {
         let (raw, failure) = encrypted_event(&format!("$l{number}:x"), &"L".repeat(60_000), 0);
         pending.add(room_id!("!large:x"), vec![(raw, failure)]).expect("kept");
@@ -156,7 +156,7 @@ fn a_sender_with_many_keys_is_asked_a_limited_number_of_times() {
     assert_eq!(pending.take_due_requests(later()).len(), MAX_PER_ROOM);
     pending.finish_requests(None);
     assert!(pending.take_due_requests(later()).is_empty());
-    // Also after all of them were removed.
+    // The limit still applies after all events were removed.
     pending.remove(&pending.waiting_for(None).into_iter().map(|event| event.event).collect());
     pending.add(room_id!("!r:x"), vec![encrypted_event("$more:x", "M", 0)]).expect("kept");
     assert!(pending.take_due_requests(later()).is_empty());

@@ -1,7 +1,7 @@
-//! The events of one room: handled as they arrive, or after the room was read back to its mark.
+//! Handles the events of one room: as they arrive, or after a backfill.
 //!
-//! Architecture Invariant: no event of an ignored room is handled. Its mark moves on, so that its old events are not handled if
-//! it is served later.
+//! Architecture Invariant: no event of an ignored room is handled. The room's cursor moves on, so that old events are
+//! not handled if the room is served later.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -9,7 +9,7 @@ use matrix_sdk::{
     Room, RoomState,
     ruma::{OwnedRoomId, RoomId, api::client::membership::joined_rooms},
 };
-use wardroom::base::MAX_REQUESTED_DELAY;
+use wardroom::base::Backoff;
 use wardroom_account::RoomMembership;
 
 use super::SyncLoop;
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl SyncLoop<'_> {
-    /// Handles the events of one room. `is_limited`: the homeserver left older events out. `is_initial`: the device never
-    /// synced before.
+    /// Handles the events of one room. `is_limited`: the homeserver left older events out. `is_initial`: this is the
+    /// device's first sync.
     pub(super) async fn handle_room(
         &mut self,
         id: OwnedRoomId,
@@ -41,7 +41,7 @@ impl SyncLoop<'_> {
             self.delivery.skip(&id, &events).await;
             self.backfill.remove(&id);
         } else if cursor.is_none() || has_join() {
-            // The events can be older than the bot's join. The read back finds the join.
+            // The events can be older than the bot's join. The backfill finds the join.
             self.backfill.add(id);
         } else if is_limited || membership == RoomMembership::Undecided || self.backfill.contains(&id) {
             self.backfill.add(id.clone());
@@ -65,7 +65,7 @@ impl SyncLoop<'_> {
         self.backfill.remove(id);
     }
 
-    /// Reads back each queued room that is due. A room that fails stays queued.
+    /// Backfills each queued room that is due. A room that fails stays queued.
     ///
     /// # Errors
     /// The session ended.
@@ -83,7 +83,7 @@ impl SyncLoop<'_> {
                     continue;
                 }
                 RoomMembership::Undecided => {
-                    // The failed lookup of the alias was logged.
+                    // The failed lookup of the alias is logged already.
                     self.backfill.record_failure(&id, Instant::now(), None);
                     continue;
                 }
@@ -95,7 +95,8 @@ impl SyncLoop<'_> {
                 Err(error) => {
                     self.schedule_retry(&id, &error);
                     if error.is_transient() {
-                        // The other rooms would most likely fail, too; the next sync shows whether the homeserver answers.
+                        // The other rooms would most likely fail, too. The next sync shows whether the homeserver
+                        // answers.
                         return Ok(());
                     }
                 }
@@ -112,7 +113,7 @@ impl SyncLoop<'_> {
         };
         let synced = self.backfill.buffered(id).to_vec();
         let Some(backfill) = backfill else {
-            tracing::warn!(room = %id, "the bot's join is not found in the room, so its present messages are not handled; hint: send a command again");
+            tracing::warn!(room = %id, "the bot's join was not found in the room, so the messages up to now are not handled; hint: send the commands again");
             self.delivery.skip(id, &synced).await;
             return Ok(());
         };
@@ -120,18 +121,18 @@ impl SyncLoop<'_> {
         self.delivery.deliver(room, events, &names, true).await
     }
 
-    /// Schedules the retry of a room that could not be read back, and logs the first failure.
+    /// Schedules the retry of a failed backfill, and logs the first failure.
     fn schedule_retry(&mut self, id: &RoomId, error: &MatrixError) {
         let now = Instant::now();
         if self.backfill.record_failure(id, now, error.retry_after()) {
-            tracing::warn!(room = %id, %error, "the room cannot be read back to its mark; retrying");
+            tracing::warn!(room = %id, %error, "the backfill of the room failed; retrying");
         }
         if let Some(requested) = error.retry_after() {
-            self.backfill.delay_all(now, requested.min(MAX_REQUESTED_DELAY));
+            self.backfill.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
         }
     }
 
-    /// Whether the homeserver says that the bot is not in a room. A sync need not report that.
+    /// Asks the homeserver whether the bot has left a room. A sync does not always report that.
     async fn has_left(&self, id: &RoomId) -> bool {
         let joined = self.client.send(joined_rooms::v3::Request::new()).await;
         joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))

@@ -1,4 +1,4 @@
-//! The calls of the REST API, one function each.
+//! Calls of the REST API, one function each.
 
 use reqwest::{
     Method,
@@ -9,32 +9,32 @@ use serde_json::{Value, json};
 use super::{ApiClient, Channel, Page, Post, Reaction, UPLOAD_TIMEOUT, User};
 use crate::error::MattermostError;
 
-/// The most entries that a server lists in one page.
+/// Maximum number of entries that a server lists in one page.
 const PER_PAGE: &str = "200";
 const FULL_PAGE: usize = 200;
-/// The most posts that the server returns for a `since` request. An answer of this size can miss any of the posts.
+/// Maximum number of posts that the server returns for a `since` request. A response of this size may be incomplete.
 const SINCE_LIMIT: usize = 1000;
 
-/// A post to create.
 #[derive(Debug)]
 pub(crate) struct NewPost<'a> {
     pub(crate) channel: &'a str,
     pub(crate) message: &'a str,
     pub(crate) root: Option<&'a str>,
     pub(crate) props: &'a Value,
-    /// The idempotency key (`pending_post_id`). The server creates one post per key within half a minute.
+    /// The idempotency key (`pending_post_id`). The server creates only one post per key within half a minute.
     pub(crate) pending_id: &'a str,
     pub(crate) file: Option<&'a str>,
 }
 
 impl ApiClient {
-    /// The account of the token.
+    /// Returns the account of the token.
     pub(crate) async fn me(&self) -> Result<User, MattermostError> {
         let answer = self.get(&["users", "me"], &[]).await?;
-        User::read(&answer).ok_or_else(|| MattermostError::unavailable("the server does not return the bot's account"))
+        User::read(&answer)
+            .ok_or_else(|| MattermostError::unavailable("the server's response does not contain the bot's account"))
     }
 
-    /// The channels that the bot is in, without archived ones, and whether the list is complete.
+    /// Returns the channels that the bot is in, without archived ones, and whether the list is complete.
     pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), MattermostError> {
         let teams = self.get(&["users", "me", "teams"], &[]).await?;
         let mut channels: Vec<Channel> = Vec::new();
@@ -51,12 +51,12 @@ impl ApiClient {
             let Some(id) = team["id"].as_str() else { continue };
             match self.get(&["users", "me", "teams", id, "channels"], &[]).await {
                 Ok(list) => add(&list, team["name"].as_str().unwrap_or_default()),
-                // The bot left the team or may not list it. The channels of the other teams are still returned.
+                // The bot left the team, or may not list its channels. Continue with the other teams.
                 Err(MattermostError::Rejected { reason, .. }) => {
                     tracing::warn!(
                         team = id,
                         error = reason,
-                        "the channels of a team cannot be listed; their messages are not handled"
+                        "the channels of a team cannot be listed; their messages are not handled; hint: check that the bot is a member of the team"
                     );
                     is_complete = false;
                 }
@@ -74,7 +74,8 @@ impl ApiClient {
         Ok((channels, is_complete))
     }
 
-    /// The posts of a channel that were created, changed or deleted since a time, and whether the list is complete.
+    /// Returns the posts of a channel that were created, changed or deleted since a time, and whether the list is
+    /// complete. `since` is in milliseconds of the server's clock.
     pub(crate) async fn posts_since(&self, channel: &str, since: i64) -> Result<(Page, bool), MattermostError> {
         let since = since.to_string();
         let page = Page::read(&self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await?);
@@ -82,7 +83,7 @@ impl ApiClient {
         Ok((page, is_complete))
     }
 
-    /// The posts before a post, or the newest ones, and whether there can be older ones.
+    /// Returns the posts before a post, or the newest ones, and whether there can be older ones.
     pub(crate) async fn posts_before(
         &self,
         channel: &str,
@@ -91,17 +92,15 @@ impl ApiClient {
         let mut query = vec![("per_page", PER_PAGE)];
         query.push(before.map_or(("page", "0"), |before| ("before", before)));
         let page = Page::read(&self.get(&["channels", channel, "posts"], &query).await?);
-        // A server can have a smaller page size, so only an empty page proves the end.
+        // The server's page size can be smaller, so only an empty page proves the end.
         let more = page.listed > 0;
         Ok((page, more))
     }
 
-    /// The reactions on a post.
     pub(crate) async fn reactions(&self, post: &str) -> Result<Vec<Reaction>, MattermostError> {
         Ok(Reaction::read_all(&self.get(&["posts", post, "reactions"], &[]).await?))
     }
 
-    /// Creates a post and returns its id.
     pub(crate) async fn create_post(&self, new: &NewPost<'_>) -> Result<String, MattermostError> {
         let mut body = json!({
             "channel_id": new.channel, "message": new.message, "props": new.props, "pending_post_id": new.pending_id,
@@ -114,7 +113,7 @@ impl ApiClient {
         }
         let created = self.send(Method::POST, &["posts"], &body).await?;
         let created = Post::read(&created)
-            .ok_or_else(|| MattermostError::unavailable("the server does not return the created post"))?;
+            .ok_or_else(|| MattermostError::unavailable("the server's response does not contain the created post"))?;
         Ok(created.id)
     }
 
@@ -124,46 +123,47 @@ impl ApiClient {
         self.send(Method::PUT, &["posts", post, "patch"], &body).await.map(drop)
     }
 
-    /// Adds a reaction to a post.
     pub(crate) async fn add_reaction(&self, me: &str, post: &str, emoji: &str) -> Result<(), MattermostError> {
         let body = json!({ "user_id": me, "post_id": post, "emoji_name": emoji });
         self.send(Method::POST, &["reactions"], &body).await.map(drop)
     }
 
-    /// Uploads a text as a file for one post of a channel, and returns the file's id.
+    /// Uploads a text as a file for one post of a channel. Returns the file's id.
     pub(crate) async fn upload(&self, channel: &str, name: &str, text: String) -> Result<String, MattermostError> {
         let part = Part::text(text).file_name(name.to_owned()).mime_str("text/plain; charset=utf-8")?;
         let form = Form::new().text("channel_id", channel.to_owned()).part("files", part);
         let answer = self.call(self.request(Method::POST, &["files"]).timeout(UPLOAD_TIMEOUT).multipart(form)).await?;
         let id = answer["file_infos"][0]["id"].as_str().map(str::to_owned);
-        id.ok_or_else(|| MattermostError::unavailable("the server does not return the id of the uploaded file"))
+        id.ok_or_else(|| {
+            MattermostError::unavailable("the server's response does not contain the id of the uploaded file")
+        })
     }
 
-    /// Accounts by their ids. Ids without an account are left out.
+    /// Returns the accounts with these ids. Ids without an account are left out.
     pub(crate) async fn users(&self, ids: &[String]) -> Result<Vec<User>, MattermostError> {
         let mut users = Vec::new();
         for chunk in ids.chunks(FULL_PAGE) {
             let answer = self.send(Method::POST, &["users", "ids"], &json!(chunk)).await?;
-            // An id that is not listed counts as an account that does not exist, so the answer must be a list.
+            // The response must be a list, because an id that is not in it counts as an account that does not exist.
             let listed = answer
                 .as_array()
-                .ok_or_else(|| MattermostError::unavailable("the server does not return a list of accounts"))?;
+                .ok_or_else(|| MattermostError::unavailable("the server's response is not a list of accounts"))?;
             users.extend(listed.iter().filter_map(User::read));
         }
         Ok(users)
     }
 
-    /// An account by its id; `None` where it does not exist.
+    /// Returns the account with this id; `None` if it does not exist.
     pub(crate) async fn user(&self, id: &str) -> Result<Option<User>, MattermostError> {
         existing(self.get(&["users", id], &[]).await)
     }
 
-    /// An account by its name without `@`; `None` where it does not exist.
+    /// Returns the account with this name, without `@`; `None` if it does not exist.
     pub(crate) async fn user_named(&self, name: &str) -> Result<Option<User>, MattermostError> {
         existing(self.get(&["users", "username", name], &[]).await)
     }
 
-    /// The ids of a channel's members.
+    /// Returns the ids of a channel's members.
     pub(crate) async fn members(&self, channel: &str) -> Result<Vec<String>, MattermostError> {
         let mut ids: Vec<String> = Vec::new();
         for page in 0_u32.. {
@@ -183,18 +183,18 @@ impl ApiClient {
         Ok(ids)
     }
 
-    /// Whether an account is a member of a channel.
+    /// Returns whether an account is a member of a channel.
     pub(crate) async fn is_member(&self, channel: &str, user: &str) -> Result<bool, MattermostError> {
         match self.get(&["channels", channel, "members", user], &[]).await {
-            // The id is compared, because a proxy can answer every request with a page of its own.
+            // Compare the id, because a proxy can answer every request with a page of its own.
             Ok(member) if member["user_id"] == user => Ok(true),
-            Ok(_) => Err(MattermostError::unavailable("the server does not return the member that was asked for")),
+            Ok(_) => Err(MattermostError::unavailable("the server's response does not contain the requested member")),
             Err(MattermostError::Rejected { not_found: true, .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// The longest message that the server accepts, in characters; `None` where it does not tell.
+    /// Returns the maximum length of a message on this server, in characters; `None` if the server does not report it.
     pub(crate) async fn max_message_length(&self) -> Result<Option<usize>, MattermostError> {
         let answer = self.get(&["config", "client"], &[("format", "old")]).await?;
         let length = &answer["MaxPostSize"];

@@ -1,24 +1,22 @@
 //! The objects of the REST API, with the fields that are used.
 //!
-//! Invariant: only ids are required. Any other field that is missing, null or of another type is read as its default, because
-//! servers of many versions are in use.
+//! Invariant: only ids are required. A field that is missing, null or of another type is read as its default value,
+//! because servers of many versions are in use.
 
 use serde_json::Value;
 
-/// An account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) id: String,
-    /// Without `@`. Its owner can change it, and another account can then take it.
+    /// The account's name without `@`. The owner can change it, and another account can then take it.
     pub(crate) name: String,
     pub(crate) is_bot: bool,
     pub(crate) is_deactivated: bool,
 }
 
-/// The kind of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChannelKind {
-    /// Between the bot and one person.
+    /// A direct message between the bot and one person.
     Direct,
     /// A direct message with several people, without a team.
     Group,
@@ -27,7 +25,7 @@ pub(crate) enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// Reads the letter that the API has for it.
+    /// Converts the API's letter for the kind of a channel.
     pub(crate) fn read(letter: &str) -> Self {
         match letter {
             "D" => Self::Direct,
@@ -42,49 +40,48 @@ impl ChannelKind {
 pub(crate) struct Channel {
     pub(crate) id: String,
     pub(crate) kind: ChannelKind,
-    /// The team's name in the channel's URL; empty where it has no team.
+    /// The team's name as in the channel's URL; empty if the channel has no team.
     pub(crate) team: String,
-    /// The channel's name in its URL.
+    /// The channel's name as in its URL.
     pub(crate) name: String,
-    /// Milliseconds of the server's clock.
+    /// The time of creation, in milliseconds of the server's clock.
     pub(crate) create_at: i64,
-    /// When the newest post was written; 0 where the server does not tell.
+    /// The time of the newest post; 0 if the server does not report it.
     pub(crate) last_post_at: i64,
     pub(crate) is_archived: bool,
 }
 
-/// A message, or one of the server about a channel.
+/// A message of an account, or a notice of the server about a channel. Times are in milliseconds of the server's clock.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Post {
     pub(crate) id: String,
-    /// Milliseconds of the server's clock, like all times here.
     pub(crate) create_at: i64,
     pub(crate) delete_at: i64,
-    /// When its author edited it; 0 where it was not edited.
+    /// The time of the last edit; 0 if the post was not edited.
     pub(crate) edit_at: i64,
     pub(crate) user: String,
     pub(crate) channel: String,
-    /// The root of its thread; empty where it is a root itself.
+    /// The root post of the thread; empty if the post is a root itself.
     pub(crate) root: String,
-    /// The post of which this is an earlier version; empty where it is a post itself.
+    /// The post of which this is an earlier version; empty for a present version.
     pub(crate) original: String,
     pub(crate) message: String,
-    /// Empty where an account wrote it, `system_...` where the server did.
+    /// Empty for a message of an account, `system_...` for a notice of the server.
     pub(crate) kind: String,
     pub(crate) props: Value,
     pub(crate) has_reactions: bool,
-    /// The reactions that the answer includes. A server can leave them out.
+    /// The reactions in the API's answer. A server can leave them out.
     pub(crate) reactions: Vec<Reaction>,
 }
 
 impl Post {
-    /// Whether a property is true. The server writes it as a text or as a boolean.
+    /// Returns whether a property is true. The server writes it as a text or as a boolean.
     pub(crate) fn has_flag(&self, property: &str) -> bool {
         let value = &self.props[property];
         value == "true" || *value == Value::Bool(true)
     }
 
-    /// A property with a text.
+    /// Returns a property that is a text; `None` if it is empty.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.props[name].as_str().filter(|text| !text.is_empty())
     }
@@ -101,18 +98,17 @@ pub(crate) struct Reaction {
 }
 
 impl Reaction {
-    /// An id that does not depend on the time: an account has an emoji on a message at most once.
+    /// Returns an id that does not contain the time. An account can put an emoji on a message only once at a time.
     pub(crate) fn key(&self) -> String {
         format!("{}/{}/{}", self.post, self.user, self.emoji)
     }
 }
 
-/// A page of a channel's posts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Page {
     /// The requested posts, in the server's order.
     pub(crate) posts: Vec<Post>,
-    /// How many posts the server listed, including those that could not be read.
+    /// Number of posts that the server listed, including those that could not be parsed.
     pub(crate) listed: usize,
 }
 
@@ -122,12 +118,12 @@ fn text(value: &Value, key: &str) -> String {
 
 fn number(value: &Value, key: &str) -> i64 {
     let value = &value[key];
-    // A proxy can have rewritten the number as a floating-point number.
+    // A proxy may have changed the number to a floating-point number.
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit")]
     value.as_i64().or_else(|| value.as_f64().map(|number| number as i64)).unwrap_or_default()
 }
 
-fn truth(value: &Value, key: &str) -> bool {
+fn boolean(value: &Value, key: &str) -> bool {
     value[key].as_bool().unwrap_or_default()
 }
 
@@ -138,18 +134,18 @@ fn id(value: &Value) -> Option<String> {
 impl User {
     pub(crate) fn read(value: &Value) -> Option<Self> {
         let is_deactivated = number(value, "delete_at") > 0;
-        Some(Self { id: id(value)?, name: text(value, "username"), is_bot: truth(value, "is_bot"), is_deactivated })
+        Some(Self { id: id(value)?, name: text(value, "username"), is_bot: boolean(value, "is_bot"), is_deactivated })
     }
 }
 
 impl Channel {
-    /// Reads a channel from the list of this team.
+    /// Parses a channel from a team's list. `team` is the team's name.
     pub(crate) fn read(value: &Value, team: &str) -> Option<Self> {
         let kind = ChannelKind::read(value["type"].as_str().unwrap_or_default());
         Some(Self {
             id: id(value)?,
             kind,
-            // The list of each team includes the direct messages.
+            // Each team's list includes the direct messages.
             team: if kind == ChannelKind::Team { team.to_owned() } else { String::new() },
             name: text(value, "name"),
             create_at: number(value, "create_at"),
@@ -173,7 +169,7 @@ impl Post {
             message: text(value, "message"),
             kind: text(value, "type"),
             props: value["props"].clone(),
-            has_reactions: truth(value, "has_reactions"),
+            has_reactions: boolean(value, "has_reactions"),
             reactions: Reaction::read_all(&value["metadata"]["reactions"]),
         })
     }
@@ -190,14 +186,14 @@ impl Reaction {
         (![&reaction.user, &reaction.post, &reaction.emoji].iter().any(|part| part.is_empty())).then_some(reaction)
     }
 
-    /// Reads a list, which can be null.
+    /// Parses a list of reactions. The list can be null.
     pub(crate) fn read_all(value: &Value) -> Vec<Self> {
         value.as_array().into_iter().flatten().filter_map(Self::read).collect()
     }
 }
 
 impl Page {
-    /// Reads the posts that `order` lists. The answer also holds other posts, such as roots of threads.
+    /// Parses the posts that `order` lists. The response also holds other posts, such as the roots of threads.
     pub(crate) fn read(value: &Value) -> Self {
         let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();

@@ -1,18 +1,14 @@
-//! Tables of `plugins.toml` and the problems that are reported.
+//! Tests of `[bot.NAME.mattermost]`: values and reported problems.
 
 use std::sync::Arc;
 
-use wardroom::base::{Problems, parse};
 
 use super::*;
 
 const ID: &str = "abcdefghijklmnopqrstuvwxy1";
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    let problems = Problems::default();
-    let node = parse(Path::new("plugins.toml"), text, &problems);
-    let mut table =
-        Table::new("bot.marvin.mattermost", node, &KEYS, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
+    let (mut table, problems) = Table::parse("bot.marvin.mattermost", text, &KEYS, "/etc/wardroom");
     let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
     let config = Config::read(&bot, &mut table, Path::new("/var/state"), Duration::from_secs(30));
     table.finish();
@@ -45,11 +41,11 @@ fn every_problem_is_reported_with_its_line_and_a_correction() {
     for wanted in [
         "plugins.toml:1: `bot.marvin.mattermost.url` is not",
         "write: url = \"https://chat.example.org\"",
-        "plugins.toml:3: `bot.marvin.mattermost.rooms` names `~Ops`",
+        "plugins.toml:3: `bot.marvin.mattermost.rooms` contains `~Ops`",
         "write: rooms = [\"team/ops\"]",
-        "plugins.toml:5: `bot.marvin.mattermost.rooms` names `a/b` twice",
+        "plugins.toml:5: `bot.marvin.mattermost.rooms` contains `a/b` twice",
         "write: rooms = [\"eng/deploys\"]",
-        "plugins.toml:8: `bot.marvin.mattermost.token` must say where the secret is kept",
+        "plugins.toml:8: `bot.marvin.mattermost.token` must be a reference to a secret",
         "plugins.toml:9: [bot.marvin.mattermost] takes no key `room`",
     ] {
         assert!(all.contains(wanted), "{wanted}\n--- is not in\n{all}");
@@ -58,15 +54,15 @@ fn every_problem_is_reported_with_its_line_and_a_correction() {
 }
 
 #[test]
-fn the_policy_for_direct_messages_is_one_of_three_words() {
+fn the_policy_for_direct_messages_has_three_values() {
     let head = "url = \"https://x\"\ntoken = { env = \"T\" }\n";
-    for (word, meant) in [
+    for (value, policy) in [
         ("members", DirectMessagePolicy::Members),
         ("everybody", DirectMessagePolicy::Everybody),
         ("nobody", DirectMessagePolicy::Nobody),
     ] {
-        let (config, problems) = read(&format!("{head}direct = \"{word}\"\n"));
-        assert_eq!(config.map(|config| config.direct), Some(meant), "{problems:?}");
+        let (config, problems) = read(&format!("{head}direct = \"{value}\"\n"));
+        assert_eq!(config.map(|config| config.direct), Some(policy), "{problems:?}");
     }
     for (value, wanted) in [
         ("\"everyone\"", "plugins.toml:3: `bot.marvin.mattermost.direct` is `everyone`, and must be `members`"),

@@ -1,7 +1,7 @@
 //! One WebSocket connection: authentication, heartbeats, and the sequence of its events.
 //!
-//! Invariant: events are numbered. A repeated event is passed on again (the inbox deduplicates it). An event whose predecessor is
-//! missing closes the connection, which is then resumed at the predecessor.
+//! Invariant: events are numbered. A repeated event is passed on again, and the inbox deduplicates it. If an event is
+//! missing, the connection is closed and then resumed at the missing event.
 
 use std::time::Duration;
 
@@ -21,36 +21,35 @@ use super::{
 };
 use crate::{client::ApiClient, event::Frame};
 
-/// The timeout of a write.
+/// Timeout of a write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The share of the heartbeat interval that a server has for its greeting.
+/// The timeout of the server's greeting is the heartbeat interval divided by this.
 const GREETING_SHARE: u32 = 6;
 
-/// One connection.
 pub(super) struct Connection<'t> {
     socket: Socket,
     me: &'t str,
     signals: &'t mpsc::UnboundedSender<Signal>,
     outage: &'t mut Outage,
-    /// Where this connection can be resumed, where it can.
+    /// The position at which this connection can be resumed; `None` if it cannot be resumed.
     resume_point: &'t mut Option<ResumePoint>,
-    /// Whether it was opened to resume another one.
+    /// Whether the connection was opened to resume an earlier one.
     is_resuming: bool,
     is_established: bool,
-    /// The number of the next event; `None` until the server told one.
+    /// The number of the next event; `None` until the server has sent a number.
     next_seq: Option<i64>,
     received_new_event: bool,
     /// Whether a frame arrived since the last heartbeat.
     is_alive: bool,
     /// The number of the last action that was sent.
     last_action: i64,
-    /// The number of the authentication challenge, where one was sent.
+    /// The number of the authentication challenge; `None` if no challenge was sent.
     challenge: Option<i64>,
-    /// Whether the server answered in a way that only authenticated accounts get.
+    /// Whether the server sent something that only an authenticated account receives.
     is_authenticated: bool,
 }
 
-/// How far a connection came.
+/// The state that a connection reached.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     pub(super) is_established: bool,
@@ -59,7 +58,7 @@ pub(super) struct Summary {
 }
 
 impl<'t> Connection<'t> {
-    /// A connection that was just opened, to resume at `resume_point` where that is set.
+    /// Wraps an open socket. If `resume_point` is set, the connection resumes an earlier one.
     pub(super) fn new(
         socket: Socket,
         me: &'t str,
@@ -92,14 +91,14 @@ impl<'t> Connection<'t> {
         }
     }
 
-    /// Passes on events until the connection is closed; returns why.
+    /// Passes on events until the connection is closed. Returns the reason.
     pub(super) async fn run(
         &mut self,
         client: &ApiClient,
         heartbeat_interval: Duration,
         typing: &mut mpsc::UnboundedReceiver<String>,
     ) -> Disconnect {
-        // A new connection sends a greeting before it answers; a resumed one answers only.
+        // Ping at once: a new connection sends a greeting before the answer, a resumed one sends only the answer.
         if let Err(disconnect) = self.ping().await {
             return disconnect;
         }
@@ -126,20 +125,22 @@ impl<'t> Connection<'t> {
         }
     }
 
-    /// The server sent no greeting in time after the connection was opened.
+    /// Reacts to a greeting that the server did not send in time.
     async fn handle_missing_greeting(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         if self.is_authenticated {
-            // It answers without a greeting, so it is not known which events are missing.
+            // The server answers without a greeting, so it is unknown which events are missing.
             self.establish(None, "");
             return Ok(());
         }
         if self.challenge.is_some() {
-            return Err(Disconnect::Unauthenticated { reason: "the server sends no greeting".to_owned() });
+            return Err(Disconnect::Unauthenticated {
+                reason: "the server sent no greeting within the timeout".to_owned(),
+            });
         }
         self.send_challenge(client).await
     }
 
-    /// Sends the token, for servers that did not see the header of the first request.
+    /// Sends the token, for servers that did not receive the header of the first request.
     async fn send_challenge(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         let data = json!({ "token": client.token() });
         self.challenge = Some(self.send_action("authentication_challenge", &data).await?);
@@ -148,9 +149,7 @@ impl<'t> Connection<'t> {
 
     async fn send_heartbeat(&mut self) -> Result<(), Disconnect> {
         if !std::mem::take(&mut self.is_alive) {
-            return Err(Disconnect::closed(
-                "the server sent nothing within the heartbeat interval, not even an answer",
-            ));
+            return Err(Disconnect::closed("the server sent nothing within the heartbeat interval"));
         }
         self.write(Message::Ping(Default::default())).await?;
         self.ping().await
@@ -199,7 +198,7 @@ impl<'t> Connection<'t> {
             Frame::Event { seq, event } => self.handle_event(seq, event),
             Frame::Answer { failure: None, .. } => {
                 self.is_authenticated = true;
-                // An answer without a greeting before it: the previous connection is resumed.
+                // An answer without an earlier greeting means that the previous connection is resumed.
                 if self.is_resuming && !self.is_established {
                     self.resume();
                 }
@@ -223,7 +222,7 @@ impl<'t> Connection<'t> {
             (Some(seq), Some(next)) if seq > next => {
                 return Err(Disconnect::closed(format!("event {next} is missing before event {seq}")));
             }
-            // A repeated event, or one of a server that numbers anew without a greeting.
+            // A repeated event, or an event of a server that restarted its numbers without a greeting.
             (Some(seq), Some(next)) if seq < next => {}
             (Some(seq), _) => {
                 self.next_seq = Some(seq + 1);
@@ -240,12 +239,12 @@ impl<'t> Connection<'t> {
         Ok(())
     }
 
-    /// The server rejected an action.
+    /// Handles the server's rejection of an action.
     async fn handle_failure(&mut self, to: i64, failure: &str, client: &ApiClient) -> Result<(), Disconnect> {
         let is_about_login = failure.contains("authenticat") || failure.contains("session");
         let was_tried = self.is_established || self.challenge.is_some();
         if self.challenge == Some(to) || (is_about_login && was_tried) {
-            let reason = format!("the server does not authenticate the account: {failure}");
+            let reason = format!("the server rejected the account's authentication: {failure}");
             return Err(Disconnect::Unauthenticated { reason });
         }
         if is_about_login {
@@ -255,21 +254,21 @@ impl<'t> Connection<'t> {
         Ok(())
     }
 
-    /// Records a new connection.
+    /// Records a new connection, and signals that earlier events can be missing.
     fn establish(&mut self, resume_point: Option<ResumePoint>, version: &str) {
         self.is_authenticated = true;
         self.is_established = true;
         *self.resume_point = resume_point;
         self.outage.record_recovery();
-        tracing::info!(version, "connected");
+        tracing::info!(version, "connected to Mattermost");
         let _ = self.signals.send(Signal::Connected);
     }
 
-    /// Records that the previous connection is resumed.
+    /// Records that the previous connection was resumed, and signals that no event is missing.
     fn resume(&mut self) {
         self.is_established = true;
         self.outage.record_recovery();
-        tracing::info!("resumed the connection");
+        tracing::info!("resumed the connection to Mattermost; no event was lost");
         let _ = self.signals.send(Signal::Resumed);
     }
 }

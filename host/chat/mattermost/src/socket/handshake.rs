@@ -1,6 +1,7 @@
-//! Opens a WebSocket by upgrading a request of the HTTP client, so that certificates, proxies and the token are the same for both.
+//! Opens a WebSocket by upgrading a request of the HTTP client, so that both use the same certificates, proxies and
+//! token.
 //!
-//! Any answer that is no upgrade is classified with its body, because a proxy and Mattermost reject with the same status.
+//! Any other response is classified by its body, because a proxy and Mattermost reject with the same status.
 
 use std::time::Duration;
 
@@ -23,25 +24,26 @@ use crate::{
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An open connection.
 pub(super) type Socket = WebSocketStream<Upgraded>;
 
-/// Where a connection can be resumed.
+/// The position at which a connection can be resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResumePoint {
     /// The server's id of the connection.
     pub(super) connection: String,
-    /// The number of the first missing event; never 0.
+    /// The number of the first missing event; at least 1.
     pub(super) next_seq: i64,
 }
 
 /// Opens a connection, or resumes one.
 ///
 /// # Errors
-/// [`MattermostError`]. A server opens a connection with a wrong token, too, and does not authenticate it.
+/// [`MattermostError`]. A wrong token is not an error: the server opens the connection and does not authenticate it.
 pub(super) async fn open(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
     let opening = tokio::time::timeout(OPEN_TIMEOUT, upgrade(client, resume_point));
-    opening.await.unwrap_or_else(|_| Err(MattermostError::unavailable("the server did not open a WebSocket in time")))
+    opening
+        .await
+        .unwrap_or_else(|_| Err(MattermostError::unavailable("the server did not open a WebSocket within the timeout")))
 }
 
 async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
@@ -60,9 +62,9 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
     if status != StatusCode::SWITCHING_PROTOCOLS {
         let body = response.bytes().await?;
         return Err(match classify(status, &headers, &body) {
-            // A proxy that does not support WebSockets; it may be reconfigured.
+            // The proxy does not support WebSockets. A retry can succeed after the proxy is reconfigured.
             MattermostError::Rejected { reason, .. } => MattermostError::unavailable(format!(
-                "the server does not open a WebSocket: {reason}; hint: allow WebSockets in its proxy"
+                "the server does not open a WebSocket: {reason}; hint: allow WebSockets in the proxy in front of the server"
             )),
             error => error,
         });
@@ -70,7 +72,7 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
     let accepted =
         headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
     if !accepted {
-        return Err(MattermostError::unavailable("a proxy answers the WebSocket handshake in the server's place"));
+        return Err(MattermostError::unavailable("a proxy answered the WebSocket handshake instead of the server"));
     }
     let stream = response.upgrade().await?;
     Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)

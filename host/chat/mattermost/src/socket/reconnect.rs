@@ -1,4 +1,4 @@
-//! One connection after the other: what is kept between them to resume the last one.
+//! Opens one connection after the other, and keeps the position at which the last one can be resumed.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{client::ApiClient, error::MattermostError};
 
-/// A connection that lasted longer did not fail at once, so the backoff starts again.
+/// Minimum lifetime of a connection that resets the backoff.
 const MIN_LIFETIME: Duration = Duration::from_secs(2);
 
-/// Why there is no connection.
+/// The reason why a connection is not open.
 #[derive(Debug)]
 pub(super) enum Disconnect {
-    /// It could not be opened.
+    /// The connection could not be opened.
     NotOpened(MattermostError),
-    /// It was closed. `was_useful`: events arrived or it lasted for some time.
+    /// The connection was closed. `was_useful` is true if it delivered events or lasted for some time.
     Closed { reason: String, was_useful: bool },
     /// The server did not authenticate the account.
     Unauthenticated { reason: String },
@@ -32,7 +32,7 @@ impl Disconnect {
     }
 }
 
-/// Opens connections and stores where the last one can be resumed.
+/// Opens connections, and keeps the position at which the last one can be resumed.
 #[derive(Debug)]
 pub(super) struct Reconnector<'a> {
     me: &'a str,
@@ -41,7 +41,7 @@ pub(super) struct Reconnector<'a> {
 }
 
 impl<'a> Reconnector<'a> {
-    /// `me` is the account's id.
+    /// Creates a reconnector without an earlier connection. `me` is the id of the bot's account.
     pub(super) fn new(me: &'a str, heartbeat_interval: Duration) -> Self {
         Self { me, heartbeat_interval, resume_point: None }
     }
@@ -64,7 +64,7 @@ impl<'a> Reconnector<'a> {
         let disconnect = connection.run(client, self.heartbeat_interval, typing).await;
         let summary = connection.summary();
         let is_long = opened.elapsed() > MIN_LIFETIME;
-        // A resume that failed, or that brought nothing before the connection was closed, would fail again.
+        // Do not resume again after a resume that failed or delivered nothing, because it would fail again.
         if resumed_from.is_some() && self.resume_point == resumed_from && !(summary.is_established && is_long) {
             self.resume_point = None;
         }

@@ -1,8 +1,8 @@
-//! The backfill of one channel: reads it back to its mark in the background, then delivers or skips its posts.
+//! The backfill of one channel: reads it back to its cursor in the background, then delivers or skips its posts.
 //!
-//! Architecture Invariant: each author is known before anything is delivered. Where a lookup fails, the channel stays queued with
-//! the posts that arrived meanwhile.
-//! Not here: which channels are read, and when (`requests`), and the pages of a channel (`backfill`).
+//! Architecture Invariant: all authors are looked up before anything is delivered. If a lookup fails, the channel stays
+//! queued with the posts that arrived in the meantime.
+//! Not here: the choice of the channel and the time (`requests`), and the pages of a channel (`backfill`).
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,25 +19,25 @@ use crate::{
     state_file::ChannelState,
 };
 
-/// The result of reading a channel back.
+/// The result of reading a channel.
 pub(super) struct ReadBack {
     backfill: Backfill,
-    /// The time of the channel's mark in milliseconds. Newer posts were not read before.
+    /// The time of the channel's cursor in milliseconds. Later posts were not read before.
     cursor: i64,
-    /// The sender of a direct channel, and whether they are a member of a configured channel, where that was looked up.
+    /// The sender in a direct channel, and whether they are a member of a configured channel; `None` without a lookup.
     membership: Option<(String, bool)>,
 }
 
-/// What is to be read.
+/// The input of a backfill.
 struct ReadRequest {
     channel: String,
-    /// No post of this millisecond or an earlier one is handled.
+    /// The lower bound in milliseconds of the server's clock: only later posts are handled.
     since: i64,
-    /// Messages of the bot with stored reactions.
+    /// The bot's messages with stored reactions.
     with_reactions: Vec<String>,
     /// The authors of the buffered posts.
     buffered_authors: Vec<String>,
-    /// The sender of a direct channel, and the channels in which they are looked up, where that is needed.
+    /// The sender in a direct channel, and the channels in which they are looked up; `None` if no lookup is needed.
     sender: Option<(String, Vec<String>)>,
 }
 
@@ -46,13 +46,13 @@ impl ReadRequest {
         let Self { channel, since, with_reactions, buffered_authors, sender } = self;
         let cursor = inbox.cursor(&channel).await;
         let cursor = cursor
-            .map_err(|error| MattermostError::unavailable(format!("the channel's mark cannot be read: {error}")))?;
+            .map_err(|error| MattermostError::unavailable(format!("the channel's cursor cannot be read: {error}")))?;
         let cursor_time = cursor.as_ref().map_or(i64::MIN, |cursor| cursor.at.as_millisecond());
-        // The inbox recognizes repeated posts by their id. A mark without a post is an exact time.
+        // The inbox deduplicates posts by id, so read a little more. The time of a cursor without a post is exact.
         let slack = if cursor.is_some_and(|cursor| cursor.event.is_some()) { CLOCK_SLACK } else { 0 };
         let bound = cursor_time.saturating_sub(slack).max(since);
         let backfill = backfill::since(&session.client, session.me(), &channel, bound, &with_reactions).await?;
-        // Everybody who wrote, deleted or reacted is looked up.
+        // Look up everybody who wrote, deleted or reacted.
         let authors = backfill.posts.iter().map(|post| post.user.as_str());
         let deleters = backfill.deleted.iter().filter_map(|post| post.property("deleteBy"));
         let reactors = backfill.reactions.values().flatten().map(|reaction| reaction.user.as_str());
@@ -70,7 +70,7 @@ impl ReadRequest {
     }
 }
 
-/// Whether another account wrote, deleted or reacted.
+/// Returns whether another account wrote, deleted or reacted.
 fn has_events(backfill: &Backfill, me: &str) -> bool {
     backfill.posts.iter().any(|post| post.user != me) || !backfill.deleted.is_empty() || !backfill.reactions.is_empty()
 }
@@ -80,10 +80,10 @@ fn by_time(one: &Post, other: &Post) -> std::cmp::Ordering {
 }
 
 impl SyncLoop<'_> {
-    /// Reads a channel back in the background.
+    /// Starts a backfill of a channel in the background.
     pub(super) fn start_backfill(&mut self, channel: Channel, mut state: ChannelState) {
         if state.was_ignored {
-            // The present posts were written while the channel was ignored.
+            // Skip the present posts, because they were written while the channel was ignored.
             let since = state.since.max(newest_post_time(&channel));
             state = ChannelState { was_ignored: false, since, ..state };
             self.state.set_channel(&channel.id, state.clone());
@@ -103,7 +103,7 @@ impl SyncLoop<'_> {
         });
     }
 
-    /// The sender of a direct channel that is undecided, and the configured channels in which they are looked up.
+    /// Returns the sender in an undecided direct channel, and the configured channels in which they are looked up.
     fn sender_to_look_up(&self, channel: &Channel) -> Option<(String, Vec<String>)> {
         if channel.kind != ChannelKind::Direct || self.membership(channel) != RoomMembership::Undecided {
             return None;
@@ -116,14 +116,14 @@ impl SyncLoop<'_> {
         Some((person, channels?))
     }
 
-    /// Delivers what was read in a channel and what arrived meanwhile.
+    /// Delivers the posts that a backfill found and the posts that arrived in the meantime.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
         let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();
         if let Some((person, is_member)) = membership {
             self.senders.record_lookup(&person, is_member, Instant::now());
         }
-        // Read again where a post arrived meanwhile whose author, or whose permission to write, is not known.
+        // Start again if the author or the sender's membership of a post that arrived in the meantime is unknown.
         let buffered = self.backfill.buffered(id);
         let are_authors_known = backfill.posts.iter().chain(buffered).all(|post| self.delivery.is_author_known(post));
         let is_empty = buffered.is_empty() && !has_events(&backfill, self.session.me());
@@ -131,7 +131,7 @@ impl SyncLoop<'_> {
         if !are_authors_known || (!is_empty && membership == RoomMembership::Undecided) {
             return self.backfill.restart(id);
         }
-        // Merge the posts, without what was withdrawn meanwhile.
+        // Merge the posts, without those that were deleted in the meantime.
         let is_withdrawn = |event: &str| self.backfill.is_withdrawn(id, event);
         let posts = backfill.posts.into_iter().filter(|post| !is_withdrawn(&post.id));
         let mut posts: Vec<(Post, bool)> = posts.map(|post| (post, true)).collect();
@@ -147,14 +147,14 @@ impl SyncLoop<'_> {
             }
         }
         posts.sort_by(|(one, _), (other, _)| by_time(one, other));
-        // A join among them decides again whether the channel is served.
+        // After a join, decide again whether the channel is served.
         let me = self.session.me();
         let join = posts.iter().rev().find_map(|(post, _)| Some((convert::join(post, me)?, post.create_at)));
         if let Some((added_by, at)) = join {
             let added_by = added_by.map(str::to_owned);
             let state = ChannelState { added_by, is_looked_up: true, since: at - 1, was_ignored: false };
             self.state.set_channel(id, state);
-            // Posts from before the join were not written to the bot.
+            // Drop posts from before the join.
             posts.retain(|(post, _)| post.create_at >= at);
             membership = self.membership(&channel);
         }
@@ -165,7 +165,7 @@ impl SyncLoop<'_> {
         if membership == RoomMembership::Ignored {
             return self.ignore(&channel);
         }
-        // The state is on disk before the mark moves, so that after a crash no older post is handled.
+        // Write the state before the cursor moves, so that no older post is handled after a crash.
         self.state.save();
         if let Some(state) = self.state.channel(id) {
             self.delivery.skip_until(id, state.since).await;
@@ -184,22 +184,22 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips direct messages that are not handled. Tells their author once, if a message of a person is newer than `cursor`. The
-    /// authors are known.
+    /// Skips direct messages that are not handled. Sends their author a refusal, once, if a person wrote a message
+    /// after `cursor`. The authors must have been looked up.
     pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], cursor: i64) {
         let of_others = || posts.iter().filter(|post| post.user != self.session.me());
         let newest = of_others().map(|post| post.create_at).max();
         let is_new = |post: &Post| post.create_at > cursor && self.delivery.is_from_person(post, channel.kind);
         let has_new_message = of_others().any(|post| is_new(post));
         if let Some((newest, state)) = newest.zip(self.state.channel(&channel.id).cloned()) {
-            // The posts are not handled later either, when their author may write to the bot.
+            // Move the lower bound, so that the posts are not handled later if their author becomes a member.
             self.state.set_channel(&channel.id, ChannelState { since: state.since.max(newest), ..state });
             self.delivery.skip_until(&channel.id, newest).await;
         }
         if has_new_message && !self.senders.was_refused(&channel.id) {
             tracing::info!(
                 room = channel.id,
-                "a direct message is not handled, because `direct` does not allow its author; the author is told"
+                "ignored a direct message, because `direct` does not allow its author; the author gets a refusal"
             );
             if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
                 self.senders.record_refusal(&channel.id);

@@ -1,7 +1,7 @@
-//! Live events: posts, reactions, deletions, and changes of the bot's channels.
+//! Handles live events: posts, reactions, deletions, and changes of the bot's channels.
 //!
-//! Architecture Invariant: an event that cannot be judged yet is not skipped. Its channel is queued and read back.
-//! Not here: what is read back (`channel_backfill`).
+//! Architecture Invariant: an event is not skipped while it cannot be decided. Its channel is queued for a backfill.
+//! Not here: the backfill of a channel (`channel_backfill`).
 
 use wardroom_account::RoomMembership;
 
@@ -26,7 +26,7 @@ impl SyncLoop<'_> {
                 for id in ids.unwrap_or_default() {
                     self.backfill.add_now(id);
                 }
-                // Joins and leaves of other people can be missing.
+                // Joins and leaves of other people may have been missed.
                 self.senders.invalidate_all();
             }
             Signal::Resumed => self.is_connected = true,
@@ -60,7 +60,7 @@ impl SyncLoop<'_> {
                 }
             }
             Event::ReactionRemoved { channel, reaction } => {
-                // A reaction is in no buffer: the read back compares the reactions of each message.
+                // The buffer holds no reactions; the backfill compares the reactions on each message.
                 if self.backfill.withdraw(&channel, reaction.key(), |_| false) {
                     return;
                 }
@@ -74,9 +74,9 @@ impl SyncLoop<'_> {
             Event::ChannelLeft { channel } => {
                 self.session.change_channels(|channels| channels.remove(&channel));
                 self.state.remove_channel(&channel);
-                self.reported.forget(&channel);
+                self.reported.remove(&channel);
                 self.backfill.remove(&channel);
-                self.delivery.forget(&channel);
+                self.delivery.remove_cursor(&channel);
             }
         }
     }
@@ -85,9 +85,9 @@ impl SyncLoop<'_> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 
-    /// Whether a channel is served. One that is undecided is queued, so that its events are read back.
+    /// Returns whether a channel is served. An undecided channel is queued, so that a backfill finds its events.
     fn is_served(&mut self, id: &str) -> bool {
-        // A channel that is not listed yet is read back after it is listed.
+        // A channel that is not listed yet is backfilled after it is listed.
         let Some(channel) = self.joined_channel(id) else { return false };
         let membership = self.membership(&channel);
         if membership == RoomMembership::Undecided {
@@ -96,7 +96,7 @@ impl SyncLoop<'_> {
         membership == RoomMembership::Served
     }
 
-    /// Queues a channel whose event was not stored, because its author could not be looked up.
+    /// Queues a channel whose event was not stored, because the event's author could not be looked up.
     fn queue_if_unknown(&mut self, channel: &str, delivered: Result<(), UnknownAuthor>) {
         if delivered == Err(UnknownAuthor) {
             self.backfill.add(channel.to_owned());
@@ -107,7 +107,7 @@ impl SyncLoop<'_> {
         if !post.user.is_empty() && post.user != self.session.me() {
             self.session.users.record_name(&post.user, sender);
         }
-        // A post of an unknown channel, or of one that is queued, waits for the backfill.
+        // A post of an unknown or queued channel waits for the backfill.
         let is_join = convert::join(&post, self.session.me()).is_some();
         let Some(channel) = self.joined_channel(&post.channel) else {
             self.listing.request();
@@ -126,7 +126,7 @@ impl SyncLoop<'_> {
             RoomMembership::Ignored if channel.kind != ChannelKind::Direct => self.ignore(&channel),
             RoomMembership::Undecided => self.queue_post(post),
             membership => {
-                // The event names its author; whether that is a bot is looked up once.
+                // The event has its author's name. The kind of the account must be looked up once.
                 self.delivery.look_up_authors(&[&post.user]).await;
                 match membership {
                     _ if !self.delivery.is_author_known(&post) => self.queue_post(post),

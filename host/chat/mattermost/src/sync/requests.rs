@@ -1,11 +1,13 @@
-//! Requests that run in the background: the list of channels, the bot's join of a channel, and the backfill of a channel.
+//! Requests that run in the background: the list of channels, the search for the bot's join, and the backfill of a
+//! channel.
 //!
-//! Architecture Invariant: a few requests run at a time, and nothing waits for one of them. A request that fails is repeated.
+//! Architecture Invariant: a few requests run at a time, and the sync loop waits for none of them. A failed request is
+//! retried.
 //! Not here: the backfill of one channel (`channel_backfill`), and live events (`live`).
 
 use std::time::{Duration, Instant};
 
-use wardroom::base::{Backoff, MAX_REQUESTED_DELAY};
+use wardroom::base::{Backoff};
 use wardroom_account::RoomMembership;
 
 use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time};
@@ -17,36 +19,36 @@ use crate::{
     state_file::ChannelState,
 };
 
-/// How many channels are read at a time.
+/// Maximum number of channels that are read at a time.
 const MAX_READERS: usize = 4;
-/// How often the channels are listed while a configured one is missing.
+/// Interval of the list of channels while the bot is not in a configured channel.
 const MISSING_CHANNEL_INTERVAL: Duration = Duration::from_secs(300);
-/// The delay of the list after a channel was rejected: the bot may have left it.
+/// Delay of the list of channels after a channel was rejected. The bot may have left that channel.
 const REJECTED_CHANNEL_DELAY: Duration = Duration::from_secs(60);
 
 /// The result of a background request.
 pub(super) enum Finished {
     /// The bot's channels, and whether the list is complete.
     Listing(Result<(Vec<Channel>, bool), MattermostError>),
-    /// The bot's join of a channel; `None` where it was not found.
+    /// The bot's join of a channel; `None` if it was not found.
     Join(Channel, Result<Option<ChannelJoin>, MattermostError>),
     Backfill(Channel, Result<ReadBack, MattermostError>),
 }
 
-/// When the bot's channels are listed again.
+/// The schedule of the list of the bot's channels.
 #[derive(Debug, Default)]
 pub(super) struct ChannelListing {
-    /// Whether the known list may be out of date.
+    /// Whether the list must be requested, because it may be out of date.
     pub(super) is_requested: bool,
     pub(super) is_running: bool,
-    /// `None` where a requested list is due at once.
+    /// `None` if a requested list is due at once.
     pub(super) due: Option<Instant>,
     backoff: Backoff,
     failure_reported: bool,
 }
 
 impl ChannelListing {
-    /// The known list may be out of date: it is requested at once.
+    /// Requests the list at once, because it may be out of date.
     pub(super) fn request(&mut self) {
         (self.is_requested, self.due) = (true, None);
     }
@@ -58,7 +60,7 @@ impl ChannelListing {
         }
     }
 
-    /// Whether the known list may be out of date.
+    /// Returns whether the known list may be out of date.
     pub(super) fn is_pending(&self) -> bool {
         self.is_requested || self.is_running
     }
@@ -67,7 +69,7 @@ impl ChannelListing {
 impl SyncLoop<'_> {
     /// Starts the requests that are due.
     pub(super) fn start_due_requests(&mut self) {
-        // The list of channels comes first, because the backfill depends on it.
+        // Request the list of channels first, because the backfill depends on it.
         let now = Instant::now();
         if !self.listing.is_running && self.listing.due.is_some_and(|due| due <= now) {
             self.listing.request();
@@ -95,14 +97,14 @@ impl SyncLoop<'_> {
 
     fn start_channel_request(&mut self, channel: Channel) {
         if channel.kind == ChannelKind::Direct && self.state.channel(&channel.id).is_none() {
-            // Nobody adds the bot to a direct channel, so each of its posts is for the bot.
+            // Nobody adds the bot to a direct channel, so all of its posts are for the bot.
             let since = channel.create_at - 1;
             let state = ChannelState { is_looked_up: true, since, ..ChannelState::default() };
             self.state.set_channel(&channel.id, state);
         }
         let state = self.state.channel(&channel.id).cloned();
         match (self.membership(&channel), state) {
-            // A person whose direct messages are not handled is told so, so the channel is read in any case.
+            // Read a direct channel in any case, because a person whose messages are not handled gets a refusal.
             (_, Some(state)) if channel.kind == ChannelKind::Direct => self.start_backfill(channel, state),
             (RoomMembership::Undecided, _) | (RoomMembership::Served, None) => {
                 self.backfill.begin(&channel.id);
@@ -144,13 +146,13 @@ impl SyncLoop<'_> {
         Ok(())
     }
 
-    /// Records the bot's channels and queues the new ones.
+    /// Records the bot's channels, and queues the new ones.
     pub(super) fn handle_listing(&mut self, channels: Vec<Channel>, is_complete: bool) {
         let listing = &mut self.listing;
         (listing.is_running, listing.failure_reported) = (false, false);
         listing.backoff.reset();
         let channels = JoinedChannels::new(channels);
-        // A channel that is missing in an incomplete list can still be joined.
+        // An incomplete list may lack a channel that the bot is in.
         if is_complete {
             self.state.prune(|id| channels.get(id).is_some());
         }
@@ -174,7 +176,7 @@ impl SyncLoop<'_> {
         self.session.change_channels(|known| *known = channels);
     }
 
-    /// Records who added the bot to a channel, and reads the channel back.
+    /// Records the person who added the bot to a channel, and queues the backfill of the channel.
     fn handle_join(&mut self, channel: &Channel, join: Option<ChannelJoin>) {
         let state = self.state.channel(&channel.id).cloned();
         // A post in the same millisecond as the join is handled.
@@ -197,11 +199,11 @@ impl SyncLoop<'_> {
                 room = channel.id,
                 name = channel.name,
                 %error,
-                "the channel cannot be read back to its mark; retrying"
+                "the backfill of the channel failed; retrying"
             );
         }
         if let Some(requested) = error.retry_after() {
-            self.backfill.delay_all(now, requested.min(MAX_REQUESTED_DELAY));
+            self.backfill.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
         }
         if matches!(error, MattermostError::Rejected { .. }) {
             self.listing.schedule(now + REJECTED_CHANNEL_DELAY);
@@ -220,7 +222,7 @@ mod tests {
         listing.schedule(later);
         listing.schedule(later + Duration::from_secs(1));
         assert_eq!(listing.due, Some(later));
-        // The same while an earlier request is running.
+        // The same applies while an earlier request is running.
         listing.request();
         listing.schedule(later);
         assert!(listing.is_requested && listing.due.is_none());

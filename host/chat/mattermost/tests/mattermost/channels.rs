@@ -1,4 +1,5 @@
-//! Which channels are served: those of the configuration, direct messages, and those that an admin added the bot to.
+//! Tests of the channels that are served: configured channels, direct messages, and channels to which an admin added
+//! the bot.
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ async fn only_an_admin_adds_the_bot_to_a_channel() -> Result<()> {
     harness.answer(&harness.alice.post(&by_alice, "!whoami")).await?;
     let ignored = [harness.alice.post(&by_bob, "!whoami"), harness.alice.post(&by_hand, "!whoami")];
     host.kill();
-    // The same after a restart, and where an admin adds the bot while no host runs.
+    // The same applies after a restart, and if an admin adds the bot while no host runs.
     let later = harness.server.channel("eng", "later");
     harness.server.put(&later, &harness.alice);
     let too_early = harness.alice.post(&later, "!whoami");
@@ -50,7 +51,7 @@ async fn only_an_admin_adds_the_bot_to_a_channel() -> Result<()> {
     let host = harness.start_with(&config).await?;
     harness.answer(&meanwhile).await?;
     harness.answer(&harness.alice.post(&by_alice, "!whoami")).await?;
-    // The bot is removed and added again by a person who is no admin.
+    // A person who is not an admin removes the bot and adds it again.
     harness.server.remove(&by_alice, &harness.bot);
     harness.bob.add(&by_alice, &harness.bot);
     let after = harness.alice.post(&by_alice, "!whoami");

@@ -1,4 +1,4 @@
-//! Failing connections: no command is lost, and none is handled twice.
+//! Tests of failing connections: no command is lost or handled twice.
 
 use std::time::Duration;
 
@@ -84,13 +84,13 @@ async fn an_answer_whose_request_got_no_response_is_posted_once() -> Result<()> 
     harness.server.faults(|faults| faults.lost_answers = 3);
     let mut asked: Vec<String> = (0..5).map(|_| harness.alice.post(&harness.ops, "!whoami")).collect();
     harness.each_once(&asked).await?;
-    // The same where the server forgets the `pending_post_id`.
+    // The same applies if the server no longer has the `pending_post_id`.
     harness.server.faults(|faults| faults.lost_answers = 1);
     asked.push(harness.alice.post(&harness.ops, "!whoami"));
     until("the answer is stored", || harness.bot.replies(&asked[5]).len() == 1).await?;
     harness.server.restart();
     harness.each_once(&asked).await?;
-    // The same where the server answers late.
+    // The same applies if the server answers late.
     harness.server.faults(|faults| faults.slow_posts = Duration::from_millis(400));
     asked.push(harness.alice.post(&harness.ops, "!whoami"));
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,4 +1,4 @@
-//! Whose direct messages are handled: those of present members of a configured channel.
+//! Tests of the policy for direct messages.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::{
     people::COMMAND,
 };
 
-/// The bot's posts in a channel outside threads. Only refusals are posted there.
+/// Returns the bot's posts outside threads. Only refusals are posted there.
 fn refusals(harness: &Harness, channel: &str) -> Vec<Post> {
     harness.bot.posts(channel).into_iter().filter(|post| post.root.is_empty()).collect()
 }
 
-/// A person who is in no configured channel, and their direct channel with the bot.
+/// Creates a person who is in no configured channel, and their direct channel with the bot.
 fn stranger(harness: &Harness) -> (Person, String) {
     let eve = harness.server.person("eve");
     let dm = harness.server.direct(&harness.bot, &eve);
@@ -29,7 +29,11 @@ async fn a_non_member_is_refused_once_and_served_after_joining() -> Result<()> {
     let host = harness.start().await?;
     let mut ignored = vec![eve.post(&dm, "whoami")];
     until("the refusal is posted", || refusals(&harness, &dm).len() == 1).await?;
-    ensure!(refusals(&harness, &dm)[0].message.contains("members of my rooms only"), "{:?}", refusals(&harness, &dm));
+    ensure!(
+        refusals(&harness, &dm)[0].message.contains("only from members of my channels"),
+        "{:?}",
+        refusals(&harness, &dm)
+    );
     ignored.push(eve.post(&dm, "whoami"));
     tokio::time::sleep(Duration::from_millis(300)).await;
     host.kill();
@@ -167,7 +171,7 @@ async fn the_policy_can_allow_everybody_or_nobody() -> Result<()> {
     let harness = Harness::new().await?;
     let (eve, of_eve) = stranger(&harness);
     let of_bob = harness.server.direct(&harness.bot, &harness.bob);
-    let with = |word: &str| format!("{}direct = \"{word}\"\n", harness.table(&harness.server.url()));
+    let with = |policy: &str| format!("{}direct = \"{policy}\"\n", harness.table(&harness.server.url()));
     let host = harness.start_with(&with("everybody")).await?;
     harness.answer(&eve.post(&of_eve, "whoami")).await?;
     ensure!(harness.server.calls("GET", &format!("/channels/{}/members", harness.ops)) == 0, "a lookup without need");
@@ -202,7 +206,7 @@ async fn a_deletion_follows_the_same_policy() -> Result<()> {
             tokio::time::sleep(Duration::from_millis(800)).await;
             ensure!(!is_over(), "a person who is in no channel cancelled the job");
             ensure!(
-                refusals(&harness, &dm).iter().all(|post| !post.message.contains("members of my rooms")),
+                refusals(&harness, &dm).iter().all(|post| !post.message.contains("members of my channels")),
                 "refused without a new message"
             );
         } else {

@@ -1,6 +1,7 @@
-//! A fake server with a bot and two people, and hosts that start and stop over one store.
+//! A fake server with a bot and two people, and hosts that share one store.
 //!
-//! Invariant: a host that is killed does nothing more: its runtime is shut down, and what it did not store is lost.
+//! Invariant: a host that is killed does nothing more: its runtime is shut down, and everything that it did not store
+//! is lost.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
     CancellationToken, EngineBuilder,
-    adapter::{MemoryPipelines, MemoryPipelinesFactory},
+    adapter::{MemoryPipelines},
     engine::Engine,
     model::Outcome,
     store::MemoryStore,
@@ -20,12 +21,12 @@ use wardroom::{
 use wardroom_fake_mattermost::{Person, Post, Server, ServerVersion};
 use wardroom_mattermost::MattermostFactory;
 
-/// The timeout of every wait.
+/// Timeout of every wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Short, so that a silent connection is detected within a test. A greeting has a sixth of it.
+/// Short, so that a silent connection is detected within a test. The timeout of the greeting is a sixth of it.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A server, its accounts, and what hosts share.
+/// A server, its accounts, and the state that hosts share.
 pub(crate) struct Harness {
     pub(crate) server: Server,
     pub(crate) bot: Person,
@@ -39,7 +40,6 @@ pub(crate) struct Harness {
     folder: tempfile::TempDir,
 }
 
-/// A running host.
 pub(crate) struct Host {
     runtime: Option<Runtime>,
     stop: CancellationToken,
@@ -47,17 +47,17 @@ pub(crate) struct Host {
 }
 
 impl Harness {
-    /// A server of the present version, with the bot in the configured channel.
+    /// Starts a server of the current version, with the bot in the configured channel.
     pub(crate) async fn new() -> Result<Self> {
         Self::of(ServerVersion::Current).await
     }
 
-    /// The same with a server of another version.
-    pub(crate) async fn of(age: ServerVersion) -> Result<Self> {
+    /// Starts a server of this version, with the bot in the configured channel.
+    pub(crate) async fn of(version: ServerVersion) -> Result<Self> {
         // `RUST_LOG=debug` shows the log of the hosts.
         let logged = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = logged.with_test_writer().try_init();
-        let server = Server::of(age).await?;
+        let server = Server::of(version).await?;
         let (bot, token) = server.bot("ops-bot");
         let (alice, bob) = (server.person("alice"), server.person("bob"));
         let ops = server.channel("eng", "ops");
@@ -71,17 +71,17 @@ impl Harness {
         Ok(Self { server, bot, token, alice, bob, ops, store, pipelines, folder })
     }
 
-    /// The file of the token.
+    /// Returns the path of the file with the token.
     pub(crate) fn token_file(&self) -> PathBuf {
         self.folder.path().join("token")
     }
 
-    /// The account's table with this URL.
+    /// Returns the account's table with this URL.
     pub(crate) fn table(&self, url: &str) -> String {
         format!("[bot.marvin.mattermost]\nurl = \"{url}\"\ntoken = {{ file = \"token\" }}\nrooms = [\"eng/ops\"]\n")
     }
 
-    /// A configuration in which Bob must approve Alice's command.
+    /// Returns a configuration in which Bob must approve Alice's command.
     pub(crate) fn with_approvals(&self) -> String {
         let (alice, bob) = (self.alice.id(), self.bob.id());
         let guests = std::env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from);
@@ -139,26 +139,26 @@ allow  = [
         let (end, ended) = std::sync::mpsc::channel();
         let stopping = stop.clone();
         runtime.spawn(async move {
-            let life = async {
+            let work = async {
                 let config = builder.read(&file)?;
                 let engine = builder.cache(cache()).build(config, store).await?;
                 engine.run(stopping).await?;
                 anyhow::Ok(())
             };
-            let _ = end.send(life.await);
+            let _ = end.send(work.await);
         });
         Ok(Host { runtime: Some(runtime), stop, ended })
     }
 
-    /// An engine with the adapter and in-memory pipelines.
+    /// Creates an engine builder with the adapter and in-memory pipelines.
     pub(crate) fn builder(&self) -> EngineBuilder {
         let folder = self.folder.path().join("state");
         Engine::builder()
             .chat(MattermostFactory::new(folder).heartbeat_interval(HEARTBEAT_INTERVAL))
-            .pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
+            .pipelines(self.pipelines.clone())
     }
 
-    /// Waits for so many posts of the bot in a channel.
+    /// Waits until the bot has this number of posts in a channel.
     pub(crate) async fn until_posted(&self, channel: &str, count: usize) -> Result<Vec<Post>> {
         until(&format!("{count} messages"), || self.bot.posts(channel).len() >= count).await?;
         Ok(self.bot.posts(channel))
@@ -196,14 +196,14 @@ allow  = [
 }
 
 impl Host {
-    /// Ends the host as a crash does.
+    /// Ends the host abruptly, as a crash does.
     pub(crate) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 
-    /// Stops the host as an operator does.
+    /// Stops the host in order, as an operator does.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
         let ended = self.end().await?;
@@ -255,7 +255,7 @@ fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
-/// The cache of compiled plugins, shared by all tests.
+/// Returns the folder of the compiled plugins, which all tests share.
 pub(crate) fn cache() -> PathBuf {
     std::env::temp_dir().join("wardroom-mattermost-tests-code")
 }

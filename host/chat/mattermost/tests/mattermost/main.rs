@@ -1,5 +1,5 @@
-//! An engine with a Mattermost account, against a fake server in this process: each command is handled once, whatever happens to
-//! the connection. The guests must be built (`cargo xtask guests`).
+//! Tests of an engine with a Mattermost account, against a fake server in this process: each command is handled once,
+//! whatever happens to the connection. Build the guests first (`cargo xtask guests`).
 
 mod channels;
 mod connections;

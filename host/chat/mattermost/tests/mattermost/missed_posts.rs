@@ -1,4 +1,4 @@
-//! Posts that were missed while no host ran: read back to the mark, and no further.
+//! Tests of posts that were missed while no host ran: they are read back to the cursor, and no further.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn posts_from_before_the_first_start_are_not_handled() -> Result<()> {
     let host = harness.start().await?;
     let mut asked = vec![harness.alice.post(&harness.ops, "!whoami")];
     harness.each_once(&asked).await?;
-    // The same after a crash right after the first message.
+    // The same applies after a crash right after the first message.
     host.kill();
     asked.push(harness.alice.post(&harness.ops, "!whoami"));
     let _host = harness.start().await?;

@@ -1,4 +1,4 @@
-//! Sent messages: threads, cards that are edited, files, and limits of the server.
+//! Tests of sent messages: threads, edited cards, files, and limits of the server.
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
@@ -31,11 +31,15 @@ async fn a_text_that_does_not_fit_is_sent_as_a_file_with_an_excerpt() -> Result<
     let lines: Vec<String> = (0..3000).map(|line| format!("line {line} *of* many, @channel")).collect();
     say(&harness, "long", None, Text::lines(lines.join("\n"))).await?;
     let _host = harness.start().await?;
-    let said = harness.until_posted(&harness.ops, 1).await?;
-    let post = said.first().context("a message")?;
-    ensure!(post.message.chars().count() < 16_383 && post.message.contains("is in the file"), "{}", post.message);
+    let posts = harness.until_posted(&harness.ops, 1).await?;
+    let post = posts.first().context("a message")?;
+    ensure!(
+        post.message.chars().count() < 16_383 && post.message.contains("shortened; the attached file has all"),
+        "{}",
+        post.message
+    );
     ensure!(post.message.contains("line 0 ") && post.message.contains("line 2999 "), "{}", post.message);
-    let file = harness.server.file(post.files.first().context("a file")?).context("its words")?;
+    let file = harness.server.file(post.files.first().context("a file")?).context("its content")?;
     ensure!(file == lines.join("\n"), "{} bytes", file.len());
     Ok(())
 }
@@ -43,18 +47,18 @@ async fn a_text_that_does_not_fit_is_sent_as_a_file_with_an_excerpt() -> Result<
 #[tokio::test]
 async fn a_message_is_shortened_where_the_server_accepts_less_or_no_files() -> Result<()> {
     let harness = Harness::new().await?;
-    // The server does not tell its limit, which is lower than usual.
+    // The server does not report its limit, which is lower than usual.
     harness.server.faults(|faults| (faults.longest, faults.hides_longest) = (1500, true));
     say(&harness, "long", None, Text::lines("word ".repeat(700))).await?;
     let host = harness.start().await?;
-    let said = harness.until_posted(&harness.ops, 1).await?;
-    ensure!(said[0].message.chars().count() <= 1500 && !said[0].files.is_empty(), "{said:?}");
+    let posts = harness.until_posted(&harness.ops, 1).await?;
+    ensure!(posts[0].message.chars().count() <= 1500 && !posts[0].files.is_empty(), "{posts:?}");
     host.kill();
     harness.server.faults(|faults| faults.no_files = true);
     say(&harness, "longer", None, Text::lines("word ".repeat(2000))).await?;
     let _host = harness.start().await?;
-    let said = harness.until_posted(&harness.ops, 2).await?;
-    ensure!(said[1].files.is_empty() && said[1].message.contains("more bytes"), "{said:?}");
+    let posts = harness.until_posted(&harness.ops, 2).await?;
+    ensure!(posts[1].files.is_empty() && posts[1].message.contains("more bytes"), "{posts:?}");
     Ok(())
 }
 
@@ -65,9 +69,9 @@ async fn text_is_escaped_and_sent_to_the_channel_where_its_thread_is_gone() -> R
     harness.alice.delete(&root);
     say(&harness, "k", Some(&root), Text::lines("**@here** [good](https://evil.example.org)")).await?;
     let _host = harness.start().await?;
-    let said = harness.until_posted(&harness.ops, 1).await?;
-    ensure!(said[0].root.is_empty(), "{said:?}");
-    ensure!(said[0].message == "\\*\\*@\u{200b}here\\*\\* \\[good\\](https://evil.example.org)", "{said:?}");
+    let posts = harness.until_posted(&harness.ops, 1).await?;
+    ensure!(posts[0].root.is_empty(), "{posts:?}");
+    ensure!(posts[0].message == "\\*\\*@\u{200b}here\\*\\* \\[good\\](https://evil.example.org)", "{posts:?}");
     Ok(())
 }
 
@@ -101,11 +105,11 @@ async fn a_card_is_one_message_that_is_edited_and_keeps_its_key() -> Result<()> 
 }
 
 #[tokio::test]
-async fn the_mark_is_the_newest_post() -> Result<()> {
+async fn the_cursor_is_the_newest_post() -> Result<()> {
     let harness = Harness::new().await?;
     let host = harness.start().await?;
     harness.answer(&harness.alice.post(&harness.ops, "!whoami")).await?;
-    let cursor = harness.store.cursor("marvin", "mattermost", &harness.ops).await?.context("a mark")?;
+    let cursor = harness.store.cursor("marvin", "mattermost", &harness.ops).await?.context("a cursor")?;
     let position = Position { event: cursor.event, at: cursor.at };
     let last = harness.server.posts(&harness.ops).iter().map(|post| post.create_at).max().context("a post")?;
     ensure!(position.event.is_some() && position.at.as_millisecond() <= last, "{position:?}");

@@ -1,4 +1,4 @@
-//! Five hundred commands over a connection that is cut a hundred times: each is answered once.
+//! Stress test: five hundred commands over a connection that is cut a hundred times are answered once each.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Authors that cannot be looked up yet, and accounts that no longer exist.
+//! Tests of authors that cannot be looked up yet, and of accounts that no longer exist.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn a_command_that_is_deleted_during_the_backfill_is_not_handled() -> Resul
     let command = harness.alice.post(&harness.ops, COMMAND);
     harness.server.faults(|faults| faults.slow_users = Duration::from_millis(1_500));
     let _host = harness.start().await?;
-    // The command is found, and its author is being looked up.
+    // The backfill has found the command, and the lookup of its author is running.
     tokio::time::sleep(Duration::from_millis(700)).await;
     harness.alice.delete(&command);
     tokio::time::sleep(Duration::from_millis(1_500)).await;

@@ -1,11 +1,9 @@
-//! An in-memory chat network for tests: it stores what is sent.
+//! An in-memory chat network for tests: it stores every message that the engine sends.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +15,7 @@ use crate::{
     model::Person,
 };
 
-/// An in-memory chat network.
+/// An in-memory chat network for tests. It stores every message that the engine sends.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -34,25 +32,25 @@ pub struct MemoryChat {
 }
 
 impl MemoryChat {
-    /// The network's name.
+    /// The network's name in tables, keys and rules.
     pub const NETWORK: &str = "memory";
 
-    /// Creates a network with these features.
+    /// Creates a network with the given features. It has no messages, and its rooms have no members.
     pub fn new(features: ChatFeatures) -> Arc<Self> {
         Arc::new(Self { features, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
     }
 
-    /// Sets the members of a room.
+    /// Replaces the members of a room.
     pub fn set_members(&self, room: &str, members: Vec<Person>) {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_owned(), members);
+        self.members.lock().insert(room.to_owned(), members);
     }
 
-    /// All messages, in the order of sending.
+    /// Returns all sent messages, edits and reactions, in the order of sending.
     pub fn sent(&self) -> Vec<Outgoing> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent.lock().clone()
     }
 
-    /// The texts of all messages, in the order of sending.
+    /// Returns the plain texts of all sent messages and edits, in the order of sending.
     pub fn words(&self) -> Vec<String> {
         let words = |message: Outgoing| match message.body {
             Body::Say { text, .. } | Body::Edit { text, .. } => Some(text.plain()),
@@ -61,10 +59,10 @@ impl MemoryChat {
         self.sent().into_iter().filter_map(words).collect()
     }
 
-    /// Waits until at least `count` messages were sent.
+    /// Waits until at least `count` messages, edits and reactions were sent.
     pub async fn until(&self, count: usize) {
         let mut seen = self.count.subscribe();
-        // Cannot fail: the sender lives as long as `self`.
+        // `wait_for` cannot fail, because the sender lives as long as `self`.
         let _ = seen.wait_for(|sent| *sent >= count).await;
     }
 }
@@ -85,7 +83,7 @@ impl Chat for MemoryChat {
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.sent.lock();
         let event = match sent.iter().position(|known| known.key == message.key) {
             Some(index) => index,
             None => {
@@ -98,17 +96,17 @@ impl Chat for MemoryChat {
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = self.sent.lock();
         Ok(sent.iter().position(|known| known.room == room && known.key == key).map(|index| format!("sent-{index}")))
     }
 
-    /// Every name is its own room id.
+    /// Returns the name itself: every name is the id of its room.
     async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
         Ok(Some(name.to_owned()))
     }
 
     async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.lock();
         Ok(members.get(room).cloned().unwrap_or_default())
     }
 

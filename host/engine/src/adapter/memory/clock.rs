@@ -1,12 +1,11 @@
-//! A clock for tests that changes only when it is set.
-
-use std::sync::{Mutex, PoisonError};
+//! A clock for tests that shows the same time until it is set.
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::adapter::clock::Clock;
 
-/// A clock for tests.
+/// A clock for tests that shows the same time until it is set.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -19,19 +18,19 @@ use crate::adapter::clock::Clock;
 pub struct MemoryClock(Mutex<Timestamp>);
 
 impl MemoryClock {
-    /// Creates a clock that shows this time.
+    /// Creates a clock that shows `time`.
     pub fn at(time: Timestamp) -> Self {
         Self(Mutex::new(time))
     }
 
-    /// Sets the time.
+    /// Sets the time that the clock shows. An earlier time is allowed.
     pub fn set(&self, time: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
+        *self.0.lock() = time;
     }
 }
 
 impl Clock for MemoryClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }

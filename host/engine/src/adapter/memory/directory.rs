@@ -1,13 +1,15 @@
-//! An in-memory directory for tests.
+//! An in-memory directory of groups for tests.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 use crate::adapter::directory::{Directory, GroupUnavailable};
 
-/// An in-memory directory for tests.
+/// An in-memory directory of groups for tests. A group is unavailable until its members are set.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -20,21 +22,21 @@ use crate::adapter::directory::{Directory, GroupUnavailable};
 pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
 
 impl MemoryDirectory {
-    /// Sets the members of a group. Groups without members are closed.
+    /// Replaces the members of a group, and makes the group available.
     pub fn set(&self, group: &str, members: &[&str]) {
         let members = members.iter().map(|id| (*id).to_owned()).collect();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.to_owned(), Arc::new(members));
+        self.0.lock().insert(group.to_owned(), Arc::new(members));
     }
 
-    /// Closes a group.
+    /// Removes the members of a group, and makes the group unavailable.
     pub fn close(&self, group: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
+        self.0.lock().remove(group);
     }
 }
 
 impl Directory for MemoryDirectory {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
-        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.get(group).cloned().ok_or_else(|| GroupUnavailable("the group has no members".to_owned()))
+        let groups = self.0.lock();
+        groups.get(group).cloned().ok_or_else(|| GroupUnavailable("the directory has no members for it".to_owned()))
     }
 }

@@ -1,6 +1,7 @@
-//! In-memory implementations of the traits of [`crate::adapter`], for tests, benches and embedders.
+//! In-memory implementations of the traits in [`crate::adapter`], for tests, benchmarks and embedders.
 //!
-//! Invariant: they behave like the real adapters; the same conformance checks run against both.
+//! Invariant: the in-memory implementations behave like the real adapters; the same conformance checks run against
+//! both.
 
 mod chat;
 mod clock;
@@ -10,4 +11,4 @@ mod pipelines;
 pub use chat::MemoryChat;
 pub use clock::MemoryClock;
 pub use directory::MemoryDirectory;
-pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory};
+pub use pipelines::MemoryPipelines;

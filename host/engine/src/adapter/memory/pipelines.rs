@@ -1,12 +1,10 @@
-//! An in-memory pipeline backend for tests: its runs end at once, or when the test ends them.
+//! An in-memory pipeline backend for tests. Its runs end at once, or when the test ends them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
@@ -15,63 +13,61 @@ use crate::{
     model::{Outcome, RunKey},
 };
 
-/// An in-memory pipeline backend.
+/// An in-memory pipeline backend for tests. Its runs end at once, or when the test ends them.
 ///
 /// ```
 /// use wardroom::prelude::*;
 ///
 /// let pipelines = MemoryPipelines::new(None);
-/// let builder = Engine::builder().pipelines(MemoryPipelinesFactory(pipelines.clone()));
+/// let builder = Engine::builder().pipelines(pipelines.clone());
 /// pipelines.end(Outcome::Failed);
 /// # let _ = builder;
 /// ```
 #[derive(Debug)]
 pub struct MemoryPipelines {
-    /// `None` for a key that [`RunState::Absent`] was returned for: it never gets a run.
+    /// The runs by key. `None` marks a key that was reported as [`RunState::Absent`]: it never gets a run.
     runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
     unknowable: Mutex<Option<String>>,
 }
 
-/// A run of the backend.
+/// A run of a [`MemoryPipelines`] backend.
 #[derive(Debug, Clone)]
 pub struct MemoryRun {
     pub pipeline: String,
     pub parameters: BTreeMap<String, String>,
-    /// The end, if the run has ended.
+    /// The result; `None` while the run has not ended.
     pub end: Option<RunEnd>,
     started: Timestamp,
 }
 
 impl MemoryPipelines {
-    /// Creates a backend whose runs end at once with this outcome; with `None`, only by [`MemoryPipelines::end`].
+    /// Creates a backend whose runs end at once with the given outcome. With `None`, its runs end when the test calls
+    /// [`MemoryPipelines::end`].
     pub fn new(at_once: Option<Outcome>) -> Arc<Self> {
         Arc::new(Self { runs: Mutex::default(), changed: watch::Sender::new(0), at_once, unknowable: Mutex::default() })
     }
 
-    /// All runs that were started.
+    /// Returns all runs that were started, by key.
     pub fn runs(&self) -> BTreeMap<RunKey, MemoryRun> {
-        let runs = self.lock();
+        let runs = self.runs.lock();
         runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
-    /// Makes the backend answer [`RunState::Unknowable`] with this reason; `None` makes it answer normally again.
+    /// Sets the reason with which [`Pipelines::state`] returns [`RunState::Unknowable`]. After a call with `None`, it
+    /// returns the real state again.
     pub fn cannot_say(&self, reason: Option<&str>) {
-        *self.unknowable.lock().unwrap_or_else(PoisonError::into_inner) = reason.map(str::to_owned);
+        *self.unknowable.lock() = reason.map(str::to_owned);
     }
 
-    /// Ends all running runs.
+    /// Ends all runs that have not ended, with the given outcome.
     pub fn end(&self, outcome: Outcome) {
-        for run in self.lock().values_mut().flatten() {
+        for run in self.runs.lock().values_mut().flatten() {
             let started = run.started;
             run.end.get_or_insert_with(|| ended(outcome, started));
         }
         self.changed.send_modify(|count| *count += 1);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunKey, Option<MemoryRun>>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,7 +83,7 @@ impl Pipelines for MemoryPipelines {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
-        let mut runs = self.lock();
+        let mut runs = self.runs.lock();
         let run = runs.entry(key.clone()).or_insert_with(|| {
             let started = Timestamp::now();
             Some(MemoryRun {
@@ -99,15 +95,17 @@ impl Pipelines for MemoryPipelines {
         });
         match run {
             Some(_) => Ok(None),
-            None => Err(PipelineError::Refused { message: "the key was reported as absent".to_owned() }),
+            None => Err(PipelineError::Refused {
+                message: "the run's key was reported as absent, so no run can start with it".to_owned(),
+            }),
         }
     }
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
-        if let Some(reason) = self.unknowable.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(reason) = self.unknowable.lock().clone() {
             return Ok(RunState::Unknowable(reason));
         }
-        Ok(match self.lock().entry(key.clone()).or_insert(None) {
+        Ok(match self.runs.lock().entry(key.clone()).or_insert(None) {
             None => RunState::Absent,
             Some(MemoryRun { end: Some(end), .. }) => RunState::Ended(end.clone()),
             Some(_) => RunState::Running,
@@ -122,12 +120,12 @@ impl Pipelines for MemoryPipelines {
     ) -> Result<RunEnd, PipelineError> {
         let mut changed = self.changed.subscribe();
         loop {
-            match self.lock().get(key) {
+            match self.runs.lock().get(key) {
                 Some(Some(MemoryRun { end: Some(end), .. })) => return Ok(end.clone()),
                 Some(Some(_)) => {}
-                _ => return Err(PipelineError::Refused { message: format!("there is no run `{key}`") }),
+                _ => return Err(PipelineError::Refused { message: format!("no run has the key `{key}`") }),
             }
-            // Cannot fail: the sender lives as long as `self`.
+            // `changed` cannot fail, because the sender lives as long as `self`.
             let _ = changed.changed().await;
         }
     }
@@ -137,7 +135,7 @@ impl Pipelines for MemoryPipelines {
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        let mut runs = self.lock();
+        let mut runs = self.runs.lock();
         if let Some(Some(run)) = runs.get_mut(key) {
             let started = run.started;
             run.end.get_or_insert_with(|| ended(Outcome::Cancelled, started));
@@ -150,21 +148,12 @@ impl Pipelines for MemoryPipelines {
 
 static MEMORY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
-    about: "A pipeline in memory, for tests.",
-    keys: &[Key::boolean("memory", "Asks for a pipeline in memory.")],
+    about: "An in-memory pipeline for tests.",
+    keys: &[Key::boolean("memory", "Whether to use the in-memory pipeline.")],
 };
 
-/// A factory that uses one [`MemoryPipelines`] for every `[app.A.deploy.E]` with `memory = true`.
-///
-/// ```
-/// use wardroom::prelude::*;
-///
-/// let builder = Engine::builder().pipelines(MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded))));
-/// # let _ = builder;
-/// ```
-pub struct MemoryPipelinesFactory(pub Arc<MemoryPipelines>);
-
-impl PipelinesFactory for MemoryPipelinesFactory {
+/// Makes the backend the factory of its own kind: it serves every `[app.A.deploy.E]` with `memory = true`.
+impl PipelinesFactory for Arc<MemoryPipelines> {
     fn kind(&self) -> &'static str {
         "memory"
     }
@@ -178,7 +167,7 @@ impl PipelinesFactory for MemoryPipelinesFactory {
     }
 
     fn system(&self, _table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {
-        Some(Box::new(Builder(self.0.clone())))
+        Some(Box::new(Builder(self.clone())))
     }
 }
 

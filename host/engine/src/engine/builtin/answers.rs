@@ -1,6 +1,6 @@
-//! Dispatches the host's own commands, and answers `help`, `whoami` and `plugins`.
+//! Runs the host's own commands, and answers `help`, `whoami` and `plugins`.
 //!
-//! Invariant: each answer shows only what the person may see.
+//! Invariant: an answer shows only commands, apps and environments for which the person has rights.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,9 @@ use crate::{
 };
 
 impl Host {
-    /// Runs a host command.
     pub(crate) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
         let (person, message, asker) = (authorized.caller(), authorized.message(), authorized.asker());
-        let words = match builtin {
+        let answer = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
                 Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
                 _ => Ok(self.help_whole(asker, &message.bot)),
@@ -37,13 +36,13 @@ impl Host {
             Builtin::Freeze => return self.freeze(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Unfreeze => return self.unfreeze(authorized).await.unwrap_or_else(Verdict::Refused),
         };
-        match words {
-            Ok(words) => self.answered(message, Text::lines(words)),
-            Err(refused) => Verdict::Refused(refused),
+        match answer {
+            Ok(answer) => self.answered(message, Text::lines(answer)),
+            Err(refusal) => Verdict::Refused(refusal),
         }
     }
 
-    /// The commands that a person may run for at least one app or environment.
+    /// Returns the commands that a person may run on at least one app or environment.
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
         let may = move |spec: &&Spec| self.context.access.may_run(asker, &spec.name, spec.target.clone());
         self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
@@ -74,46 +73,50 @@ impl Host {
         }
     }
 
-    /// The help of a command, with the rule by which this person may run it.
+    /// Returns the help of a command, with the rule that allows it to this person.
     pub(crate) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
         let below = self.plugins.table().below(spec);
         let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
-        format!("{}{}", help_one(spec, &self.who(asker, spec)), below.concat())
+        format!("{}{}", help_one(spec, &self.right_text(asker, spec)), below.concat())
     }
 
-    fn who(&self, asker: Asker<'_>, spec: &Spec) -> String {
+    fn right_text(&self, asker: Asker<'_>, spec: &Spec) -> String {
         match self.context.access.rights(asker, &spec.name, spec.target.clone()) {
-            Rights::Open => "Everybody may run it.".to_owned(),
-            Rights::Admin => "You may run it as an admin.".to_owned(),
+            Rights::Open => "Everybody may run this command.".to_owned(),
+            Rights::Admin => "You may run this command as an admin.".to_owned(),
             Rights::Roles(roles) if roles.is_empty() => match self.context.access.admins.as_slice() {
-                [] => "You may not run it.".to_owned(),
-                admins => format!("You may not run it: ask {}.", admins.join(" or ")),
+                [] => "You may not run this command.".to_owned(),
+                admins => format!("You may not run this command. Ask {}.", admins.join(" or ")),
             },
             Rights::Roles(roles) => {
                 let roles: Vec<String> =
                     roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
-                format!("You may run it as {}.", roles.join(" and as "))
+                format!("You may run this command as {}.", roles.join(" and as "))
             }
         }
     }
 
     fn whoami(&self, person: &Person, asker: Asker<'_>) -> String {
         let access = &self.context.access;
-        let mut text = format!(
-            "You are {} ({}) to {}.",
-            crate::base::clean(&person.name),
-            crate::base::clean(&person.id),
-            asker.bot.and_then(|bot| access.bots.get(bot)).map_or("this host", |bot| bot.name.as_str())
-        );
+        let mut text = format!("You are {} ({}).", crate::base::clean(&person.name), crate::base::clean(&person.id));
+        if let Some(bot) = asker.bot.and_then(|bot| access.bots.get(bot)) {
+            let _ = write!(text, " The bot is {}.", bot.name);
+        }
         if access.is_admin(&person.id) {
             let _ = write!(
                 text,
-                "\nYou are an admin: every command, app and environment; grants of plugins hold all the same."
+                "\nYou are an admin: you may run every command on every app and environment. The grants of plugins \
+                 still apply."
             );
         }
         if let Some(named) = access.persons.of(&person.id).filter(|named| named.ids.len() > 1) {
             let others: Vec<&str> = access.persons.ids(&person.id).skip(1).collect();
-            let _ = write!(text, "\nYou are {} in the configuration, also as {}.", named.name, others.join(", "));
+            let _ = write!(
+                text,
+                "\nYour name in the configuration is {}. Your other ids are: {}.",
+                named.name,
+                others.join(", ")
+            );
         }
         for held in access.roles_of(asker, true) {
             let commands: Vec<&str> = held.role.commands.iter().map(crate::policy::Pattern::as_str).collect();
@@ -144,13 +147,13 @@ impl Host {
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {
-            text.push_str("There are no plugins for you here.");
+            text.push_str("No loaded plugin has a command that you may run.");
         }
         text
     }
 }
 
-/// The apps, environments and end of a held role, as text.
+/// Returns the apps, the environments and the end of a held role, for example `apps cms, environments staging`.
 fn reach(held: &HeldRole) -> String {
     let list = |patterns: &[crate::policy::Pattern]| {
         patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")
@@ -160,6 +163,6 @@ fn reach(held: &HeldRole) -> String {
         Some(grant) => (grant.app.clone(), grant.environment.clone().unwrap_or_else(|| list(&held.role.environments))),
     };
     let until = held.grant.as_ref().and_then(|grant| grant.until);
-    let until = until.map_or_else(String::new, |until| format!(", until {}", crate::base::moment(until)));
+    let until = until.map_or_else(String::new, |until| format!(", until {}", crate::base::utc_text(until)));
     format!("apps {apps}, environments {environments}{until}")
 }

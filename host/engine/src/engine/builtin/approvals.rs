@@ -1,10 +1,9 @@
-//! Votes on approval requests: `approve`, `deny`, and reactions on the approval message.
+//! Handles votes on approval requests: the commands `approve` and `deny`, and reactions on the approval request.
 //!
-//! Invariant: a reaction has the effect of the command and is checked by the same function. Reactions on other messages
+//! Invariant: a reaction has the effect of the command, and the same function checks both. Reactions on other messages
 //! are ignored.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::jobs::{carried_out, malformed, read_failed, text};
@@ -23,8 +22,8 @@ use crate::{
     store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, StoreError, Write},
 };
 
-/// The queue of votes. They are handled one after the other in the order of arrival, so that a person's later vote
-/// cannot overtake an earlier one.
+/// The queue of votes. Votes are handled one after the other in the order of arrival, so that a person's earlier vote
+/// never overwrites a later one.
 #[derive(Debug, Default)]
 pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
@@ -32,15 +31,14 @@ pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 #[derive(Debug)]
 pub(crate) struct Turn {
     before: Option<oneshot::Receiver<()>>,
-    // Dropped with the turn, which ends the wait of the next one.
+    // Dropped with the turn. The next turn in the queue then ends its wait.
     _done: oneshot::Sender<()>,
 }
 
 impl ReactionQueue {
-    /// Returns the next position.
     pub(crate) fn enqueue(&self) -> Turn {
         let (done, next) = oneshot::channel();
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+        let before = self.0.lock().replace(next);
         Turn { before, _done: done }
     }
 }
@@ -65,7 +63,7 @@ impl From<VoteError> for Refusal {
 }
 
 impl Host {
-    /// The queue position of a message that is a vote; `None` for any other message.
+    /// Returns the queue position of a message that is a vote; `None` for other messages.
     pub(crate) fn vote_turn(&self, row: &InboxRow) -> Option<Turn> {
         let command = || self.spec_of(row);
         let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
@@ -83,7 +81,7 @@ impl Host {
     pub(crate) async fn deny(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (mut id, reason) = (text(authorized, "id"), text(authorized, "reason"));
         let mut words: Vec<&str> = reason.into_iter().collect();
-        // Without an id, the first word belongs to the reason.
+        // If the first argument is not a job id, it is the first word of the reason.
         if let Some(word) = id
             && !is_job_id(approval_text::parse_argument(&word.to_lowercase()).0)
         {
@@ -96,7 +94,8 @@ impl Host {
     async fn vote_on_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
         if id.is_none() && !self.context.outbox.trusts_thread(message) {
-            let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
+            let why = "The thread of your message cannot be verified in this room, so the job is unknown. Add the \
+                    job's id to the command, for example `approve 7f3ak`.";
             return Err(malformed(why));
         }
         let (row, number) = match (id, self.job_of_thread(message).await.map_err(|error| read_failed(&error))?) {
@@ -107,11 +106,11 @@ impl Host {
             }
             (None, None) => (self.only_votable_job(message).await?, None),
         };
-        let told = self.jobs.vote(row, number, message, vote, &|told| self.extra_writes(message, told)).await;
-        carried_out(told.map_err(Refusal::from))
+        let answer = self.jobs.vote(row, number, message, vote, &|answer| self.extra_writes(message, answer)).await;
+        carried_out(answer.map_err(Refusal::from))
     }
 
-    /// The job and request number of the approval message that is the root of a message's thread.
+    /// Returns the job and the request number, if the message is in the thread of an approval request.
     async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
@@ -121,8 +120,7 @@ impl Host {
         }
     }
 
-    /// The job with an id, if the person may vote on it, even if they may not see it otherwise. For other people,
-    /// [`Host::pick`] decides what is shown.
+    /// Returns the job with an id, if the person may vote on it. Other people get the answer of [`Host::pick`].
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
         let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
         if let Some(job) = job
@@ -133,8 +131,8 @@ impl Host {
         self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
-    /// The only waiting job that the person may vote on. If there is none, the only job that waits for approval, so
-    /// that the vote on it is refused with its reason.
+    /// Returns the only waiting job on which the person may vote. If there is none, returns the only waiting job, so
+    /// that the refusal of the vote states the missing right.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
@@ -145,13 +143,12 @@ impl Host {
             }
         }
         match may.len() {
-            1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
-            // The refusal of the vote then states the missing right.
+            1 => may.pop().ok_or_else(|| malformed("The job does not exist.")),
             0 => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(
-                    "Which job? {} wait for your approval: {}. Put its id behind the command.",
+                    "{} jobs wait for your approval: {}. Add the id of one of them to the command.",
                     may.len(),
                     ids.join(", ")
                 )))
@@ -159,23 +156,22 @@ impl Host {
         }
     }
 
-    /// Handles a reaction. The handled mark is written in the transaction of the vote. A reaction that is no vote is
-    /// only marked as handled.
+    /// Handles a reaction. The transaction of the vote also marks the reaction as handled. A reaction that is not a
+    /// vote is only marked.
     ///
     /// # Errors
-    /// The store's. The reaction stays unhandled and is retried.
+    /// The store is unavailable. The reaction stays unhandled and is retried.
     pub(crate) async fn handle_reaction(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
         let store = &self.context.store;
         // 1. Determine the job, the approval request and the vote.
         let meant = match reaction {
-            // The target of the reaction is not verified, so the reaction is ignored.
+            // Ignore the reaction: the network cannot prove to which message it belongs.
             Reaction::Given { .. } if !self.context.outbox.trusts_thread(row) => None,
             Reaction::Given { on, emoji } => {
                 let key = store.key_of_event(&row.key.network, on).await?;
                 if key.is_none() && may_have_unsent_request(&**store, &row.key.network).await? {
-                    // The event id of an approval message that is being sent is not stored yet. The reaction can be on
-                    // it, so it is retried.
-                    return Err(StoreError::Unavailable("a message that asks is just being sent".to_owned()));
+                    // The reaction can be on an approval request whose event id is not stored yet. Retry the reaction.
+                    return Err(StoreError::Unavailable("an approval request is still being sent".to_owned()));
                 }
                 let asked = key.as_deref().and_then(approval_text::parse_key);
                 let vote = thumb(emoji).map(|thumb| match thumb {
@@ -197,23 +193,23 @@ impl Host {
                 self.job_of_reaction(given).await?.map(|job| (job, None, vote, None))
             }
         };
-        // 2. Mark a reaction that is no vote as handled.
+        // 2. Mark a reaction that is not a vote as handled.
         let Some((job, ask, vote, thread)) = meant else {
             store.commit(vec![Write::Handled(row.key.clone())]).await?;
             return Ok(());
         };
-        // 3. Vote. A counted vote has no answer of its own; a refused one does.
+        // 3. Vote. Answer only a refused vote.
         let silent = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.vote(job, ask, row, vote, &silent).await {
             Ok(_) => Ok(()),
             Err(VoteError::Unavailable(why)) => Err(StoreError::Unavailable(why)),
-            // A reaction has no thread, so the refusal goes into the thread of the approval message.
+            // A reaction has no thread, so the refusal goes into the thread of the approval request.
             Err(VoteError::Denied(why) | VoteError::NotOpen(why)) => {
-                let said = InboxRow { thread, ..row.clone() };
-                let mut writes =
-                    vec![Write::AuditRecord(self.refusal_line(&said, why.clone())), Write::Handled(row.key.clone())];
+                let in_thread = InboxRow { thread, ..row.clone() };
+                let record = self.refusal_line(&in_thread, why.clone());
+                let mut writes = vec![Write::AuditRecord(record), Write::Handled(row.key.clone())];
                 if self.reply_limiter.answer(&row.sender.id, &row.key.room, self.context.clock.now()).is_some() {
-                    writes.push(Write::Send(self.say(&said, "refusal", Text::lines(why))));
+                    writes.push(Write::Send(self.say(&in_thread, "refusal", Text::lines(why))));
                 }
                 store.commit(writes).await?;
                 self.context.outbox.wake();
@@ -222,7 +218,8 @@ impl Host {
         }
     }
 
-    /// The waiting job that a deleted message opened, if the same person sent and deleted the message.
+    /// Returns the job that a deleted message opened, if it waits for approval and the same person sent and deleted the
+    /// message.
     async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);
@@ -231,7 +228,7 @@ impl Host {
         Ok(jobs.into_iter().find(|job| self.context.access.same_person(&job.caller.id, &row.sender.id)))
     }
 
-    /// Cancels a job whose command was deleted while it waits for approval.
+    /// Cancels a job that waits for approval and whose command was deleted.
     async fn retract(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
         let done = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.cancel(job, &row.sender, &done).await {
@@ -240,14 +237,14 @@ impl Host {
         }
     }
 
-    /// The waiting job with an approval from a reaction. `reaction` is the reaction's event id.
+    /// Returns the waiting job that has an approval from the reaction with this event id.
     async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {
             let history = match JobHistory::read(&*self.context.store, &row.id).await {
                 Ok(history) => history,
                 Err(HistoryError::Store(error)) => return Err(error),
-                // A job with an unreadable journal is put on hold when it next runs.
+                // The runner holds a job with an unreadable journal.
                 Err(_) => continue,
             };
             let gave = |ask: crate::job::ApprovalRequest| {

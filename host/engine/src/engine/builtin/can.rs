@@ -1,4 +1,4 @@
-//! `can USER COMMAND...`: whether a person may run a command, for a person in the room.
+//! Runs `can USER COMMAND...`, which answers whether a person may run a command.
 
 use crate::{
     command::{Value, Vocabulary},
@@ -7,7 +7,6 @@ use crate::{
 };
 
 impl Host {
-    /// Runs `can USER COMMAND...`.
     pub(crate) fn can(&self, authorized: &Authorized) -> Result<String, Refusal> {
         let text = |name: &str| {
             authorized.command().arguments().find_map(|(parameter, value)| match value {

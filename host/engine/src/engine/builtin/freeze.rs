@@ -1,8 +1,8 @@
-//! The host's own commands `freeze` and `unfreeze`.
+//! The commands `freeze` and `unfreeze`.
 //!
-//! Invariant: everybody may list the freezes. Admins may change them, and people whose role names the command and the
-//! environment. The stored freezes and the cached ones that host calls are checked against change under one exclusive
-//! lock.
+//! Invariant: everybody may list the freezes. Only admins, and people with a role for the command and the environment,
+//! may change them. One exclusive lock covers each change of the stored freezes and of the cached freezes that host
+//! calls check.
 
 use super::jobs::{carried_out, text};
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
     store::{Freeze, StoreError, Write},
 };
 
-/// The maximum length of a reason, in bytes. Longer reasons are truncated.
+/// The maximum length of a reason, in bytes. A longer reason is truncated.
 const MAX_REASON: usize = 300;
-/// The most running jobs that an answer names.
+/// The maximum number of running jobs in one answer.
 const MAX_NAMED: usize = 10;
 
 impl Host {
@@ -36,7 +36,7 @@ impl Host {
         self.may_freeze(authorized, "freeze", environment)?;
         let typed = crate::base::parse_end(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
         let typed = typed.map_err(|error| {
-            let line = format!("freeze {environment} until 14:00 reason the database moves");
+            let line = format!("freeze {environment} until 14:00 reason database upgrade");
             Refusal::Malformed(format!("{error} Try: {line}"))
         })?;
         let mut reason = clean(&typed.reason);
@@ -50,7 +50,7 @@ impl Host {
         };
         // 3. Take the exclusive lock: no job begins an effect until the freeze is stored and applied.
         let _exclusive = freezes.exclusive().await;
-        // 4. To shorten another person's freeze takes the right to lift it.
+        // 4. To shorten another person's freeze requires the right to `unfreeze`.
         let sooner = |before: &Freeze| match (before.until, freeze.until) {
             (None, Some(_)) => true,
             (Some(before), Some(until)) => until < before,
@@ -61,11 +61,11 @@ impl Host {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
         // 5. Store the freeze and the answer in one transaction, then apply the freeze to the checks of host calls.
-        let told = self.freeze_answer(&freeze, freezes.by_command(environment, now).as_ref()).await;
-        let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.extra_writes(message, &told));
+        let answer = self.freeze_answer(&freeze, freezes.by_command(environment, now).as_ref()).await;
+        let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.extra_writes(message, &answer));
         self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
         freezes.apply_freeze(freeze);
-        carried_out(Ok(told))
+        carried_out(Ok(answer))
     }
 
     /// Runs `unfreeze ENVIRONMENT`.
@@ -81,23 +81,24 @@ impl Host {
         if freezes.by_command(environment, now).is_none() {
             return Err(Refusal::Malformed(match others.as_slice() {
                 [] => format!("{environment} is not frozen."),
-                lines => format!("{}. That is lifted in the file alone.", lines.join("; ")),
+                lines => format!("{}. To lift it, change `[[freeze]]` in `plugins.toml`.", lines.join("; ")),
             }));
         }
-        let told = match others.as_slice() {
+        let answer = match others.as_slice() {
             [] => format!("{environment} is no longer frozen."),
             lines => {
-                format!("The freeze of {environment} that was said here is lifted. Still: {}", lines.join("; "))
+                format!("The freeze of {environment} by command is lifted. Still in effect: {}", lines.join("; "))
             }
         };
-        let writes = std::iter::once(Write::Unfreeze(environment.to_owned())).chain(self.extra_writes(message, &told));
+        let writes =
+            std::iter::once(Write::Unfreeze(environment.to_owned())).chain(self.extra_writes(message, &answer));
         self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
         freezes.apply_unfreeze(environment);
-        carried_out(Ok(told))
+        carried_out(Ok(answer))
     }
 
-    /// Checks the right to change a freeze. It is needed without an app and for every app that is deployed in the
-    /// environment, as for a plugin's command. A role that only permits to look is refused here.
+    /// Checks the right to change a freeze. The right must cover the environment without an app, and every app that is
+    /// deployed in the environment.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
@@ -109,31 +110,31 @@ impl Host {
         }
     }
 
-    /// The answer to `freeze`: the new freeze, the replaced one, and the running jobs that it does not stop.
+    /// Returns the answer to `freeze`: the new freeze, the replaced freeze, and the running jobs that continue.
     async fn freeze_answer(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
         let freezes = &self.context.freezes;
         let environment = &freeze.environment;
         let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
-        lines.extend(before.map(|before| format!("Before: {}.", freezes.line(&before.into()))));
+        lines.extend(before.map(|before| format!("The earlier freeze is replaced: {}.", freezes.line(&before.into()))));
         let acting = self.context.locks.holders_in(environment);
         let mut named = Vec::new();
         for (id, line) in &acting {
-            // A job that the person may not see is counted without its name.
+            // Count a job without naming it if the person may not see it.
             let job = self.context.store.job(id).await.ok().flatten();
             if named.len() < MAX_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
-                named.push(format!("{id} goes on to its end: {line}"));
+                named.push(format!("Job {id} is already running and continues: {line}"));
             }
         }
         let more = acting.len().saturating_sub(named.len());
         lines.extend(named);
         if more > 0 {
-            lines.push(format!("and {more} more go on to their end"));
+            lines.push(format!("Running jobs that continue but are not listed: {more}"));
         }
-        lines.push(format!("Lift it: unfreeze {environment}"));
+        lines.push(format!("To lift the freeze: unfreeze {environment}"));
         lines.join("\n")
     }
 }
 
 fn write_failed(error: &StoreError) -> Refusal {
-    Refusal::Unable(format!("nothing was changed: {error}"))
+    Refusal::Unable(format!("Nothing was changed: {error}. Try again."))
 }

@@ -1,7 +1,7 @@
-//! The host's own commands about jobs and releases: `jobs`, `job`, `logs`, `cancel`, `release record`.
+//! The host's own commands about jobs and releases: `jobs`, `job`, `logs`, `cancel` and `release record`.
 //!
-//! Invariant: a job is shown to its caller, to admins, and to people with rights on its app and environment. It can be
-//! changed by its caller and by people who may start its command there.
+//! Invariant: a job is shown to its caller, to admins, and to people with rights on its app and environment. Only its
+//! caller, and people who may run its command on its app and environment, may change it.
 
 use crate::{
     base::{Text, clean},
@@ -10,20 +10,22 @@ use crate::{
         host::Host,
         verdict::{Refusal, Verdict},
     },
-    job::{JobHistory, Status, history, status},
+    job::{JobHistory, Status, history},
     model::{Attribute, Outcome, Person, RunKey},
     policy::Authorized,
     runner::DoubtAnswer,
     store::{InboxRow, JobPhase, JobQuery, JobRow, Release, StoreError, Write},
 };
 
-/// The most jobs that one answer lists.
+/// The maximum number of jobs in one answer.
 const MAX_LISTED: u32 = 50;
-/// The most jobs that are read from the store for one answer.
+/// The maximum number of jobs waiting for a time that are read for one answer.
 const MAX_READ: u32 = 2_000;
-/// The default and the maximum of `--tail`, in lines, and the most output of one run that is read, in bytes.
+/// The default of `--tail`, in lines.
 const DEFAULT_TAIL: i64 = 20;
+/// The maximum of `--tail`, in lines.
 const MAX_TAIL: i64 = 200;
+/// The maximum output of one pipeline run that is read, in bytes.
 const MAX_TAIL_BYTES: usize = 8_000;
 
 type Answer = Result<String, Refusal>;
@@ -33,7 +35,7 @@ pub(crate) fn malformed(message: impl Into<String>) -> Refusal {
 }
 
 pub(crate) fn read_failed(error: &StoreError) -> Refusal {
-    Refusal::Unable(format!("the jobs cannot be read now: {error}"))
+    Refusal::Unable(format!("The jobs and releases cannot be read: {error}. Try again."))
 }
 
 impl Host {
@@ -53,10 +55,10 @@ impl Host {
     }
 
     fn job_line(&self, job: &JobRow) -> String {
-        status::status_line(job, self.stage(job).as_deref())
+        job.status_line(self.stage(job).as_deref())
     }
 
-    /// The current line of a job's card; `None` if the job does not run.
+    /// Returns the current line of a job's status card; `None` if the job does not run.
     fn stage(&self, job: &JobRow) -> Option<String> {
         self.jobs.running(&job.id).and_then(|job| job.card().shown())
     }
@@ -64,38 +66,41 @@ impl Host {
     /// Runs `job [ID] [assume done | again]`.
     pub(crate) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
-        let (mut id, mut say) = (text(authorized, "id"), text(authorized, "say"));
-        // Without an id, the first word belongs to the answer.
+        let (mut id, mut typed_answer) = (text(authorized, "id"), text(authorized, "say"));
+        // If the first argument is not a job id, it is the first word of the answer.
         if id.is_some_and(|word| word == "again" || word == "assume") {
-            let words = [id, say].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            say = Some(if words == "again" { "again" } else { "assume done" }).filter(|known| *known == words).or(say);
+            let words = [id, typed_answer].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            typed_answer = Some(if words == "again" { "again" } else { "assume done" })
+                .filter(|known| *known == words)
+                .or(typed_answer);
             id = None;
         }
-        let said = match say {
+        let doubt_answer = match typed_answer {
             None => None,
             Some("assume done") => Some(DoubtAnswer::AssumeDone),
             Some("again") => Some(DoubtAnswer::Again),
             Some(other) => {
                 return Err(malformed(format!(
-                    "`{}` says nothing about a job: `assume done` or `again` do.",
+                    "`{}` is not an answer for a job in doubt. Answer with `assume done` or `again`.",
                     clean(other)
                 )));
             }
         };
-        let asks = |job: &JobRow| matches!(job.status.phase, JobPhase::InDoubt | JobPhase::Held);
-        let job = match said {
+        let waits_for_answer = |job: &JobRow| matches!(job.status.phase, JobPhase::InDoubt | JobPhase::Held);
+        let job = match doubt_answer {
             None => self.pick(message, person, id, |_| true).await?,
-            Some(_) => self.pick(message, person, id, asks).await?,
+            Some(_) => self.pick(message, person, id, waits_for_answer).await?,
         };
-        match said {
+        match doubt_answer {
             None => {
                 let status = Status::read(&*self.context.store, &job, self.context.locks.held_by(&job.id)).await;
                 Ok(self.answered(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
             }
-            Some(said) => {
+            Some(doubt_answer) => {
                 self.may_change(person, &job)?;
-                let told = self.jobs.answer(job, person, said, &|told| self.extra_writes(message, told)).await;
-                carried_out(told.map_err(Refusal::Unable))
+                let extra_writes = |answer: &str| self.extra_writes(message, answer);
+                let answer = self.jobs.answer(job, person, doubt_answer, &extra_writes).await;
+                carried_out(answer.map_err(Refusal::Unable))
             }
         }
     }
@@ -111,53 +116,60 @@ impl Host {
         let id = text(authorized, "id");
         let job = match self.pick(authorized.message(), authorized.caller(), id, |_| true).await {
             Ok(job) => job,
-            Err(refused) => return Verdict::Refused(refused),
+            Err(refusal) => return Verdict::Refused(refusal),
         };
-        // 2. Read the runs that the job may have started.
+        // 2. Read the pipeline runs that the job may have started.
         let history = match JobHistory::read(&*self.context.store, &job.id).await {
             Ok(history) => history,
-            Err(error) => return self.answered(authorized.message(), Text::lines(format!("job {}: {error}", job.id))),
+            Err(error) => {
+                return self.answered(
+                    authorized.message(),
+                    Text::lines(format!("The output of job {} cannot be shown: {error}", job.id)),
+                );
+            }
         };
-        let mut said = Text::lines(self.job_line(&job));
+        let mut answer = Text::lines(self.job_line(&job));
         let starts: Vec<_> = history.entries().iter().filter(|entry| history.may_run(entry)).collect();
         if starts.is_empty() {
-            said.push_lines("It has started no run.");
+            answer.push_lines("The job has not started a pipeline run.");
         }
-        // 3. Append the last output of each run whose app and environment the person may see.
+        // 3. Append the end of the output of each run, if the person has rights on its app and environment.
         for intent in starts {
             let Some(run) = history::run_of(&self.context.catalog, intent) else {
-                said.push_lines("A run of a pipeline that is no longer configured.");
+                answer.push_lines("One run is not shown, because its pipeline is no longer configured.");
                 continue;
             };
             let access = &self.context.access;
             if !access.sees(authorized.asker(), Some(&run.app), Some(&run.environment)) {
-                said.push_lines("A run that you may not see.");
+                answer.push_lines("One run is not shown, because you have no rights on its app and environment.");
                 continue;
             }
             match self.context.backends.get(run.backend).output(&run.key, &run.pipeline, MAX_TAIL_BYTES).await {
-                Ok(output) if output.trim().is_empty() => said.push_lines(format!("{} said nothing.", run.pipeline)),
+                Ok(output) if output.trim().is_empty() => {
+                    answer.push_lines(format!("The run of {} has no output.", run.pipeline))
+                }
                 Ok(output) => {
                     let lines: Vec<&str> = output.lines().collect();
-                    said.push_lines(format!("{} said last:", run.pipeline));
-                    said.push_code(lines[lines.len().saturating_sub(tail)..].join("\n"));
+                    answer.push_lines(format!("Last output of {}:", run.pipeline));
+                    answer.push_code(lines[lines.len().saturating_sub(tail)..].join("\n"));
                 }
-                Err(error) => said.push_lines(format!("What {} said cannot be read: {error}", run.pipeline)),
+                Err(error) => answer.push_lines(format!("The output of {} cannot be read: {error}", run.pipeline)),
             }
         }
-        self.answered(authorized.message(), said)
+        self.answered(authorized.message(), answer)
     }
 
     /// Runs `cancel [ID]`.
     pub(crate) async fn cancel(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
-        let mine = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
-        let job = self.pick(message, person, text(authorized, "id"), mine).await?;
+        let can_be_cancelled = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
+        let job = self.pick(message, person, text(authorized, "id"), can_be_cancelled).await?;
         self.may_change(person, &job)?;
         if let Some(end) = &job.end {
             return Err(malformed(format!("Job {} has already ended: {}.", job.id, end.outcome.as_str())));
         }
-        let told = self.jobs.cancel(job, person, &|told| self.extra_writes(message, told)).await;
-        carried_out(told.map_err(Refusal::Unable))
+        let answer = self.jobs.cancel(job, person, &|answer| self.extra_writes(message, answer)).await;
+        carried_out(answer.map_err(Refusal::Unable))
     }
 
     /// Runs `release record APP ENVIRONMENT VERSION`.
@@ -167,7 +179,9 @@ impl Host {
         let now = self.context.clock.now();
         let name = crate::store::digest(format!("{:?}", message.key).as_bytes());
         let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
-        let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
+        let Some(run) = run else {
+            return Err(malformed("The release cannot be recorded, because its run key is invalid."));
+        };
         let release = Release {
             run,
             app: typed(Attribute::App),
@@ -180,30 +194,31 @@ impl Host {
             outcome: Outcome::Succeeded,
             recorded: true,
         };
-        let told = format!(
-            "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
+        let answer = format!(
+            "Recorded: {} runs {} in {}, deployed without Wardroom. Rollbacks can start from this version or return \
+             to it.",
             release.app, release.version, release.environment
         );
-        let writes = std::iter::once(Write::Release(release)).chain(self.extra_writes(message, &told)).collect();
-        let kept = self.context.store.commit(writes).await;
-        carried_out(
-            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("nothing was changed: {error}; try again"))),
-        )
+        let writes = std::iter::once(Write::Release(release)).chain(self.extra_writes(message, &answer)).collect();
+        let committed = self.context.store.commit(writes).await;
+        let unable = |error| Refusal::Unable(format!("Nothing was changed: {error}. Try again."));
+        carried_out(committed.map(|_| answer).map_err(unable))
     }
 
-    /// The writes that go with a host command's change: its answer, its audit record and the handled mark. They must be
-    /// one transaction with the change: handled again after a crash, a command without an id could match another job.
-    pub(crate) fn extra_writes(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+    /// Returns the writes that go with the change of a host command: the answer, the audit record, and the handled
+    /// status of the message. The caller must write them in the transaction of the change. Otherwise the command would
+    /// run again after a crash, and without an id it could then match another job.
+    pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
-        // `Engine::ask` returns the answer, so there is nothing to send.
+        // A message of `Engine::ask` has no chat network, and its answer is not sent.
         let network = self.context.outbox.chat(&message.bot, &message.key.network);
-        let say = network.map(|_| Write::Send(self.say(message, "answer", Text::lines(told))));
+        let say = network.map(|_| Write::Send(self.say(message, "answer", Text::lines(answer))));
         [line, Write::Handled(message.key.clone())].into_iter().chain(say).collect()
     }
 
-    /// Finds the job of a command. With an id, it is that job. Without one, it must be the only match for `fits` in the
-    /// message's thread, or else the only match among the open jobs. In a thread, an open job takes precedence over
-    /// ended ones.
+    /// Finds the job that a command means. With an id, returns the job with this id. Without an id, returns the only
+    /// job that `fits` accepts: among the jobs of the message's thread, where open jobs take precedence, or else among
+    /// all open jobs.
     pub(crate) async fn pick(
         &self,
         message: &InboxRow,
@@ -215,46 +230,46 @@ impl Host {
         // 1. With an id, return that job.
         if let Some(id) = id {
             let job = store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
-            // The refusal is the same for an unknown job and for one that the person may not see.
+            // The message must not reveal whether the job exists.
             return job
                 .filter(|job| self.may_see(person, job))
-                .ok_or_else(|| malformed(format!("There is no job `{}` that you may see.", clean(id))));
+                .ok_or_else(|| malformed(format!("There is no job `{}`, or you may not see it.", clean(id))));
         }
         // 2. Without an id, search the thread of the message.
-        let mut here = Vec::new();
+        let mut found = Vec::new();
         if let Some(thread) = &message.thread
             && self.context.outbox.trusts_thread(message)
         {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MAX_LISTED), ..JobQuery::default() };
-            here = store.jobs(&query).await.map_err(|error| read_failed(&error))?;
-            here.retain(|job| self.may_see(person, job) && fits(job));
-            if here.iter().any(|job| job.end.is_none()) {
-                here.retain(|job| job.end.is_none());
+            found = store.jobs(&query).await.map_err(|error| read_failed(&error))?;
+            found.retain(|job| self.may_see(person, job) && fits(job));
+            if found.iter().any(|job| job.end.is_none()) {
+                found.retain(|job| job.end.is_none());
             }
         }
         // 3. Search all open jobs.
-        if here.is_empty() {
-            here = self.open_jobs(person).await?;
-            here.retain(|job| fits(job));
+        if found.is_empty() {
+            found = self.open_jobs(person).await?;
+            found.retain(|job| fits(job));
         }
         // 4. There must be exactly one match.
-        match here.len() {
-            1 => here.pop().ok_or_else(|| malformed("There is no such job.")),
-            0 => Err(malformed("There is no job that fits. `jobs` shows those that are open.")),
+        match found.len() {
+            1 => found.pop().ok_or_else(|| malformed("The job does not exist.")),
+            0 => Err(malformed("No job matches the command. `jobs` lists the open jobs.")),
             _ => {
-                let ids: Vec<&str> = here.iter().take(5).map(|job| job.id.as_str()).collect();
+                let ids: Vec<&str> = found.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(
-                    "Which job? {} fit: {}. Put its id behind the command.",
-                    here.len(),
+                    "{} jobs match the command: {}. Add the id of one of them to the command.",
+                    found.len(),
                     ids.join(", ")
                 )))
             }
         }
     }
 
-    /// The open jobs that a person may see, the newest first. There can be very many jobs that wait only for a time, so
-    /// at most [`MAX_READ`] of them are read, and at most as many of the person's own.
+    /// Returns the open jobs that a person may see, newest first. Of the jobs that wait only for a time, reads at most
+    /// [`MAX_READ`], and at most [`MAX_READ`] more of the person's own.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
         let sleeping = vec![JobPhase::Time, JobPhase::Scheduled];
         let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
@@ -275,7 +290,6 @@ impl Host {
         Ok(jobs)
     }
 
-    /// Whether a person may see a job.
     pub(crate) fn may_see(&self, person: &Person, job: &JobRow) -> bool {
         let access = &self.context.access;
         let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
@@ -285,8 +299,8 @@ impl Host {
             || (app.is_some() && access.sees(through(job, person), app, environment))
     }
 
-    /// Whether a person may start a job's command on its app and environment. For a job without an app, only admins
-    /// may.
+    /// Whether a person may run the command of a job on its app and environment. Only admins may run a command without
+    /// an app.
     fn may_start(&self, person: &Person, job: &JobRow) -> bool {
         if job.app.is_none() {
             return self.context.access.is_admin(&person.id);
@@ -294,30 +308,31 @@ impl Host {
         let target = Target::Plugin(job.plugin.as_str().into());
         let rights = self.context.access.rights(through(job, person), &job.command, target);
         let held = self.context.locks.held_by(&job.id);
-        // Without a typed environment, the job's deployment locks determine the environments.
+        // If the command names no environment, the job's deployment locks determine the environments.
         if job.environment.is_none() && !held.is_empty() {
-            return held.iter().all(|place| rights.rule(Some(&place.app), Some(&place.environment)).is_some());
+            return held.iter().all(|lock| rights.rule(Some(&lock.app), Some(&lock.environment)).is_some());
         }
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
     }
 
-    /// Whether a person may cancel a job, or answer for it when it is in doubt or held.
+    /// Checks whether a person may cancel a job, or answer for it when it is in doubt or held.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
         if self.context.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());
         }
         let missing = self.context.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
-        Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
+        Err(Refusal::Denied(format!("Job {} is not yours, and {missing}", job.id)))
     }
 }
 
-/// The person with the job's bot: grants in chat that were made through another bot do not count for the job.
+/// Returns the person as the caller of a command to the job's bot. Grants in chat that were made through another bot do
+/// not apply to the job.
 fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
     Asker { bot: Some(&job.bot), ..Asker::from(person) }
 }
 
-pub(crate) fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
-    Ok(Verdict::CarriedOut(Text::lines(told?)))
+pub(crate) fn carried_out(answer: Result<String, Refusal>) -> Result<Verdict, Refusal> {
+    Ok(Verdict::CarriedOut(Text::lines(answer?)))
 }
 
 pub(crate) fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {

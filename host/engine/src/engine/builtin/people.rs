@@ -1,7 +1,7 @@
-//! Resolves the text that was typed for a person to an id.
+//! Resolves the text that a person types for another person, such as `bob`, to an id.
 //!
-//! Invariant: there are no guesses. A text that can mean several people is refused with the candidates, and rights
-//! depend on the resolved id only.
+//! Invariant: nothing is guessed. A text that matches several people is refused with their ids, and all rights depend
+//! on the resolved id.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,107 +9,117 @@ use crate::{
     base::clean,
     command::Command,
     engine::{host::Host, verdict::Refusal},
-    model::{Person, handle},
+    model::{Person, local_part},
     policy::Access,
     store::InboxRow,
 };
 
-/// The timeout for reading the members of a room from the network.
+/// The timeout of the request for the members of a room.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most candidates that a refusal names.
+/// The maximum number of candidates in a refusal.
 const MAX_CANDIDATES: usize = 5;
 
 impl Host {
-    /// Replaces the people in a command's arguments with their ids. `me` is the sender.
+    /// Replaces the people in the arguments of a command with their ids. `me` is the sender.
     pub(crate) async fn with_people(&self, mut command: Command, row: &InboxRow) -> Result<Command, Refusal> {
-        let typed: Vec<(usize, String)> = command.people().map(|(place, text)| (place, text.to_owned())).collect();
+        let typed: Vec<(usize, String)> = command.people().map(|(index, text)| (index, text.to_owned())).collect();
         if typed.is_empty() {
             return Ok(command);
         }
-        let (here, all) = self.people_of(row).await;
-        for (place, text) in typed {
+        let (members, is_complete) = self.people_of(row).await;
+        for (index, text) in typed {
             let id = match text.as_str() {
                 "me" => row.sender.id.clone(),
                 text => {
                     let access = &self.context.access;
-                    let id = find_person(access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
-                    // The member list is incomplete, so another member can have the same name.
-                    if !all && id != text {
+                    let id = find_person(access, &members, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
+                    // Another member can have the same name.
+                    if !is_complete && id != text {
                         let text = clean(text);
                         return Err(Refusal::Unable(format!(
-                            "who is in this room is not known now, so `{text}` could be several: write the full id"
+                            "The members of this room cannot be read, so `{text}` could match several people. Write \
+                             the full id instead, or try again."
                         )));
                     }
                     id
                 }
             };
-            command = command.with_person(place, id);
+            command = command.with_person(index, id);
         }
         Ok(command)
     }
 
-    /// The members of a message's room, with its sender, and whether the list is complete.
+    /// Returns the sender and the other members of the message's room, and whether the list is complete.
     async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
-        let mut here = vec![row.sender.clone()];
-        let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
+        let mut people = vec![row.sender.clone()];
+        let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) else { return (people, true) };
         match tokio::time::timeout(MEMBERS_TIMEOUT, chat.members(&row.key.room)).await {
             Ok(Ok(members)) => {
-                here.extend(members.into_iter().filter(|member| member.id != row.sender.id));
-                return (here, true);
+                people.extend(members.into_iter().filter(|member| member.id != row.sender.id));
+                return (people, true);
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the members of a room cannot be read"),
-            Err(_) => tracing::warn!(room = row.key.room, "reading the members of a room timed out"),
+            Ok(Err(error)) => {
+                tracing::warn!(room = row.key.room, %error, "the members of a room cannot be read; only full ids are \
+                        accepted")
+            }
+            Err(_) => tracing::warn!(
+                room = row.key.room,
+                "the request for the members of a room timed out; only full ids are accepted"
+            ),
         }
-        (here, false)
+        (people, false)
     }
 }
 
-/// The reason why a text resolves to no single person, as text for the sender.
+/// The message for the sender if a text does not match exactly one person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotFound(pub String);
 
-/// Resolves a text to the id of a person: a known id, a name in the configuration, or a handle or display name. A
-/// handle or display name must be unique among `here` and the people that the configuration names by id.
+/// Resolves a text to the id of a person: a known id, a name in the configuration, a handle or a display name. A handle
+/// or display name must be unique among `members` and the people whose ids the configuration contains.
 ///
 /// # Errors
-/// [`NotFound`]: no match, or several.
-pub(crate) fn find_person(access: &Access, here: &[Person], text: &str) -> Result<String, NotFound> {
+/// [`NotFound`]: nobody matches, or several people match.
+pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Result<String, NotFound> {
     let known = access.known_people();
-    if known.iter().any(|id| id == text) || here.iter().any(|person| person.id == text) {
+    if known.iter().any(|id| id == text) || members.iter().any(|person| person.id == text) {
         return Ok(text.to_owned());
     }
     let nobody = || {
         let text = clean(text);
-        NotFound(format!("Nobody here is called `{text}`: write the id, the handle, or the name as it is shown."))
+        NotFound(format!(
+            "There is no person `{text}` in the room or the configuration. Write the id, the handle or the display \
+             name."
+        ))
     };
-    // A text in the form of a full id never matches a display name, so nobody can imitate an id.
+    // Do not compare a text in the form of a full id with display names, so that nobody can imitate an id.
     if text.starts_with('@') && text.contains(':') {
         return Err(nobody());
     }
     let word = text.strip_prefix('@').unwrap_or(text);
-    // Matches are counted by person. Of a person's several ids, one in the room takes precedence.
-    let mut fits: BTreeMap<&str, &Person> = BTreeMap::new();
+    // Count the matches by person. Of a person's several ids, the id in the room takes precedence.
+    let mut matches: BTreeMap<&str, &Person> = BTreeMap::new();
     let configured: Vec<Person> = known.into_iter().map(Person::named_by_id).collect();
-    for person in here.iter().chain(&configured) {
+    for person in members.iter().chain(&configured) {
         let named = access.persons.of(&person.id).is_some_and(|named| named.name == word);
-        if handle(&person.id) == word || person.name == text || person.name == word || named {
-            fits.entry(access.persons.canonical_id(&person.id)).or_insert(person);
+        if local_part(&person.id) == word || person.name == text || person.name == word || named {
+            matches.entry(access.persons.canonical_id(&person.id)).or_insert(person);
         }
     }
-    let mut fits = fits.into_values();
-    match (fits.next(), fits.next()) {
-        (Some(only), None) if here.contains(only) => Ok(only.id.clone()),
+    let mut matches = matches.into_values();
+    match (matches.next(), matches.next()) {
+        (Some(only), None) if members.contains(only) => Ok(only.id.clone()),
         (Some(only), None) => Ok(access.persons.canonical_id(&only.id).to_owned()),
         (None, _) => Err(nobody()),
         (Some(first), Some(second)) => {
-            let all: Vec<String> = [first, second].into_iter().chain(fits).take(MAX_CANDIDATES).map(shown).collect();
-            Err(NotFound(format!("Which {}? {}", clean(word), all.join(", "))))
+            let all: Vec<String> = [first, second].into_iter().chain(matches).take(MAX_CANDIDATES).map(shown).collect();
+            Err(NotFound(format!("`{}` matches several people: {}. Write the id.", clean(word), all.join(", "))))
         }
     }
 }
 
-/// A person's id, with the display name if it differs.
+/// Returns the id of a person, with the display name if it differs: `@bob:a.org (Bob)`.
 fn shown(person: &Person) -> String {
     match clean(&person.name) {
         name if name == person.id => clean(&person.id),
@@ -154,10 +164,10 @@ mod tests {
     fn a_name_that_imitates_somebody_is_asked_back() {
         let here = [person("@eve:a.org", "alice")];
         let why = find_person(&access(), &here, "alice").unwrap_err();
-        assert_eq!(why.0, "Which alice? @alice:a.org, @eve:a.org (alice)");
+        assert_eq!(why.0, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the id.");
         let here = [person("@bob:a.org", "Bob"), person("@bob:b.org", "Bob")];
         let why = find_person(&access(), &here, "bob").unwrap_err();
-        assert_eq!(why.0, "Which bob? @bob:a.org (Bob), @bob:b.org (Bob)");
+        assert_eq!(why.0, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the id.");
     }
 
     #[test]

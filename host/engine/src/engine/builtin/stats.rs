@@ -1,8 +1,7 @@
-//! `stats`: the deployments of a period, by app and environment.
+//! The command `stats`: counts the deployments of a period by app and environment.
 //!
-//! Invariant: the counts come from the releases, which only the host writes, and cover only apps and environments that
-//! the person may see. A release from `release record` is not counted as a deployment, but counts as the earlier
-//! version when rollbacks are detected.
+//! Invariant: the counts come from releases, which only the host writes, and cover only apps and environments on which
+//! the person has rights. A release by `release record` is not counted, but it is used to detect rollbacks.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::jobs::read_failed;
 use crate::{
-    base::{clean, moment, took},
+    base::{clean, elapsed_text, utc_text},
     command::Value,
     engine::{host::Host, verdict::Refusal},
     model::{Attribute, Outcome},
@@ -18,10 +17,9 @@ use crate::{
     store::{DeploymentLock, Release, ReleaseQuery},
 };
 
-/// The default period.
+/// The default of `--since`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The counts of one app and environment.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     deployments: usize,
@@ -29,8 +27,8 @@ struct Counts {
     cancelled: usize,
     unknown: usize,
     rollbacks: usize,
-    // The durations of the successful deployments.
-    took: Vec<SignedDuration>,
+    // The durations of successful deployments.
+    durations: Vec<SignedDuration>,
 }
 
 impl Host {
@@ -49,41 +47,44 @@ impl Host {
         let asker = authorized.asker();
         let mut seen: BTreeMap<DeploymentLock, bool> = BTreeMap::new();
         releases.retain(|release| {
-            let place = DeploymentLock { app: release.app.clone(), environment: release.environment.clone() };
+            let target = DeploymentLock { app: release.app.clone(), environment: release.environment.clone() };
             let sees =
-                |place: &DeploymentLock| self.context.access.sees(asker, Some(&place.app), Some(&place.environment));
-            *seen.entry(place).or_insert_with_key(sees)
+                |target: &DeploymentLock| self.context.access.sees(asker, Some(&target.app), Some(&target.environment));
+            *seen.entry(target).or_insert_with_key(sees)
         });
         let counts = count(releases, from);
         if counts.is_empty() {
             let of = app.map_or_else(String::new, |app| format!(" of {app}"));
-            return Ok(format!("Nothing{of} was deployed since {}.", moment(from)));
+            return Ok(format!("There have been no deployments{of} since {}.", utc_text(from)));
         }
         let lines =
-            counts.iter().map(|(place, counts)| format!("  {}: {}", clean(&place.to_string()), counts_text(counts)));
-        Ok(std::iter::once(format!("Since {}:", moment(from))).chain(lines).collect::<Vec<_>>().join("\n"))
+            counts.iter().map(|(target, counts)| format!("  {}: {}", clean(&target.to_string()), counts_text(counts)));
+        Ok(std::iter::once(format!("Deployments since {}:", utc_text(from)))
+            .chain(lines)
+            .collect::<Vec<_>>()
+            .join("\n"))
     }
 }
 
-/// Counts the releases that ended at `from` or later. They can be in any order.
+/// Counts the releases that ended at `from` or later. `releases` can be in any order.
 fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock, Counts> {
     releases.sort_by_key(|release| release.ended);
     let mut counts: BTreeMap<DeploymentLock, Counts> = BTreeMap::new();
-    // The successful versions of each app and environment so far, the newest last.
+    // The versions that have succeeded so far, by app and environment, newest last.
     let mut good: BTreeMap<DeploymentLock, Vec<String>> = BTreeMap::new();
     for release in releases {
-        let place = DeploymentLock { app: release.app, environment: release.environment };
-        let before = good.entry(place.clone()).or_default();
+        let target = DeploymentLock { app: release.app, environment: release.environment };
+        let before = good.entry(target.clone()).or_default();
         let succeeded = release.outcome == Outcome::Succeeded;
         if !release.recorded && release.ended >= from {
-            let counts = counts.entry(place).or_default();
+            let counts = counts.entry(target).or_default();
             counts.deployments += 1;
             match release.outcome {
                 Outcome::Succeeded => {
-                    // A rollback: the version ran there before, and is not the current one.
+                    // A release is a rollback if its version succeeded before and is not the current one.
                     let back = before.contains(&release.version) && before.last() != Some(&release.version);
                     counts.rollbacks += usize::from(back);
-                    counts.took.push(release.ended.duration_since(release.started));
+                    counts.durations.push(release.ended.duration_since(release.started));
                 }
                 Outcome::Failed => counts.failed += 1,
                 Outcome::Cancelled => counts.cancelled += 1,
@@ -100,22 +101,22 @@ fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock
 
 fn counts_text(counts: &Counts) -> String {
     let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    let mut words = vec![many(counts.deployments, "deployment"), format!("{} failed", counts.failed)];
+    let mut parts = vec![many(counts.deployments, "deployment"), format!("{} failed", counts.failed)];
     if counts.cancelled > 0 {
-        words.push(format!("{} cancelled", counts.cancelled));
+        parts.push(format!("{} cancelled", counts.cancelled));
     }
     if counts.unknown > 0 {
-        words.push(format!("{} of which nobody knows how far they came", counts.unknown));
+        parts.push(format!("{} with unknown outcome", counts.unknown));
     }
-    words.push(many(counts.rollbacks, "rollback"));
-    if let Some(median) = median(&counts.took) {
+    parts.push(many(counts.rollbacks, "rollback"));
+    if let Some(median) = median(&counts.durations) {
         let end = Timestamp::UNIX_EPOCH.saturating_add(median).unwrap_or(Timestamp::MAX);
-        words.push(format!("median {}", took(Timestamp::UNIX_EPOCH, end)));
+        parts.push(format!("median {}", elapsed_text(Timestamp::UNIX_EPOCH, end)));
     }
-    words.join(", ")
+    parts.join(", ")
 }
 
-/// The median; for an even number, the mean of the two values in the middle.
+/// Returns the median. For an even number of values, returns the mean of the two middle values.
 fn median(spans: &[SignedDuration]) -> Option<SignedDuration> {
     let mut spans = spans.to_vec();
     spans.sort();
@@ -148,25 +149,26 @@ mod tests {
     }
 
     fn counted(releases: &[(i64, &str, Outcome, bool)], from: i64) -> Option<Counts> {
-        let newest_first = releases.iter().rev().map(|(at, version, how, said)| release(*at, version, *how, *said));
+        let newest_first =
+            releases.iter().rev().map(|(at, version, outcome, recorded)| release(*at, version, *outcome, *recorded));
         let counts = count(newest_first.collect(), Timestamp::from_second(from).unwrap());
         counts.into_values().next()
     }
 
     #[test]
-    fn what_ran_there_before_something_else_is_a_rollback() {
+    fn a_deployment_of_an_earlier_version_is_a_rollback() {
         use Outcome::{Failed, Succeeded};
         let all = [
             (100, "1", Succeeded, true),
             (200, "2", Succeeded, false),
             (300, "3", Failed, false),
-            // The same version as the last successful one: no rollback.
+            // Not a rollback: the same version as the last successful one.
             (400, "2", Succeeded, false),
             (500, "1", Succeeded, false),
             (600, "2", Succeeded, false),
         ];
         let counts = counted(&all, 0).unwrap();
-        assert_eq!((counts.deployments, counts.failed, counts.rollbacks, counts.took.len()), (5, 1, 2, 4));
+        assert_eq!((counts.deployments, counts.failed, counts.rollbacks, counts.durations.len()), (5, 1, 2, 4));
         // Releases before `from` are not counted, but are used to detect rollbacks.
         let counts = counted(&all, 450).unwrap();
         assert_eq!((counts.deployments, counts.failed, counts.rollbacks), (2, 0, 2));
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_number_is_between_the_two_in_the_middle() {
+    fn the_median_of_an_even_number_is_the_mean_of_the_two_middle_values() {
         let spans = |seconds: &[i64]| seconds.iter().map(|s| SignedDuration::from_secs(*s)).collect::<Vec<_>>();
         assert_eq!(median(&[]), None);
         assert_eq!(median(&spans(&[9, 1, 5])), Some(SignedDuration::from_secs(5)));

@@ -1,12 +1,12 @@
-//! `status`: connection health of accounts and pipeline systems, open jobs and overdue jobs.
+//! The command `status`: the connections of accounts and pipeline systems, the open jobs and the overdue jobs.
 //!
-//! Invariant: a person sees only the accounts of the bot that they address and the pipeline systems of their apps. The
-//! reason of an outage can name machines, so only admins see it.
+//! Invariant: a person sees only the accounts of the bot that they address, and the pipeline systems of apps on which
+//! they have rights. Only admins see the reason of an outage, because it can name machines.
 
 use super::jobs::read_failed;
 use crate::{
     adapter::{BackendHealth, LinkState},
-    base::{clean, moment, took},
+    base::{clean, elapsed_text, utc_text},
     command::Asker,
     engine::{health::AccountHealth, host::Host, verdict::Refusal},
     model::Person,
@@ -14,13 +14,12 @@ use crate::{
 };
 
 impl Host {
-    /// Runs `status`.
     pub(crate) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
         let admin = self.context.access.is_admin(asker.id);
         let mut lines: Vec<String> = self
             .accounts()
             .iter()
-            .filter(|account| admin || self.is_theirs(asker, account))
+            .filter(|account| admin || self.is_of_addressed_bot(asker, account))
             .map(|a| account_text(a, admin))
             .collect();
         for (id, backend) in self.context.backends.iter() {
@@ -45,48 +44,47 @@ impl Host {
         });
         let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| read_failed(&error))?;
         lines.push(match late.and_then(|late| Some((late.job.status.wake?, late.job))) {
-            None => "Nothing is overdue.".to_owned(),
+            None => "No job is overdue.".to_owned(),
             Some((wake, job)) => {
-                let since = took(wake, self.context.monotonic.now());
-                format!("Overdue: job {} (`{}`) is overdue by {since}.", job.id, job.line)
+                let since = elapsed_text(wake, self.context.monotonic.now());
+                format!("Job {} (`{}`) is overdue by {since}.", job.id, job.line)
             }
         });
         Ok(lines.join("\n"))
     }
 
-    /// Whether the message came through a bot with this account.
-    fn is_theirs(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
+    /// Whether the message came through the bot of this account.
+    fn is_of_addressed_bot(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
         let bot = asker.bot.and_then(|bot| self.context.access.bots.get(bot));
-        // Without a bot in the message, no account matches.
         bot.is_some_and(|bot| bot.name == account.bot)
     }
 }
 
 fn account_text(account: &AccountHealth, admin: bool) -> String {
-    let stands = match &account.link {
-        None => "there".to_owned(),
-        Some(LinkState::Up { since }) => format!("up since {}", moment(*since)),
+    let state = match &account.link {
+        None => "up".to_owned(),
+        Some(LinkState::Up { since }) => format!("up since {}", utc_text(*since)),
         Some(LinkState::Down { since, reason }) => {
             let why = if admin { format!(": {}", clean(reason)) } else { String::new() };
-            format!("down since {}{why}", moment(*since))
+            format!("down since {}{why}", utc_text(*since))
         }
     };
-    format!("{} on {}: {stands}", account.bot, account.network)
+    format!("{} on {}: {state}", account.bot, account.network)
 }
 
 fn backend_text(health: &BackendHealth, admin: bool) -> String {
     match health {
         BackendHealth { answered: None, unavailable: None } => "no request since the start of the host".to_owned(),
-        BackendHealth { answered: Some(at), unavailable: None } => format!("answered at {}", moment(*at)),
+        BackendHealth { answered: Some(at), unavailable: None } => format!("last answer at {}", utc_text(*at)),
         BackendHealth { unavailable: Some((at, why)), answered } => {
             let why = if admin { format!(" ({why})") } else { String::new() };
-            let before = answered.map_or_else(String::new, |at| format!(", and last answered at {}", moment(at)));
-            format!("did not answer at {}{why}{before}", moment(*at))
+            let before = answered.map_or_else(String::new, |at| format!("; the last answer was at {}", utc_text(at)));
+            format!("no answer at {}{why}{before}", utc_text(*at))
         }
     }
 }
 
-/// The text after the number of jobs in a phase.
+/// Returns the text for a number of jobs in a phase, without the number: `wait for approval`.
 fn phase_text(phase: JobPhase, count: usize) -> &'static str {
     let one = count == 1;
     match phase {
@@ -112,7 +110,7 @@ mod tests {
     use crate::Timestamp;
 
     #[test]
-    fn why_something_is_away_is_for_admins() {
+    fn only_admins_see_the_reason_of_an_outage() {
         let at = Timestamp::from_second(1_700_000_000).unwrap();
         let account = AccountHealth {
             bot: "marvin".into(),

@@ -1,4 +1,4 @@
-//! Approval rules in reports, and rules that cannot be met.
+//! Describes approval rules in reports, and finds rules that nobody can meet.
 
 use std::collections::BTreeSet;
 
@@ -7,31 +7,31 @@ use crate::{
     policy::{Access, Approval, Pattern},
 };
 
-/// An approval rule in one line.
+/// Describes an approval rule in one line.
 pub(super) fn rule_text(rule: &Approval) -> String {
-    let mut line = format!("approval: {}: {} of {}", rule.text, rule.count, rule.from.join(" or "));
+    let mut line = format!("approval: {}: {} from {}", rule.text, rule.count, rule.from.join(" or "));
     if !rule.calls.is_empty() {
         let calls: Vec<&str> = rule.calls.iter().map(Pattern::as_str).collect();
         line.push_str(&format!(", for {}", calls.join(", ")));
     }
-    // The name of an environment's own rule includes its environment.
-    let is_environments = rule.text.starts_with("environment");
-    for (attribute, patterns) in rule.limits.iter().filter(|_| !is_environments) {
+    // The text of a rule from `[environment.NAME]` already contains the environment.
+    let is_of_environment = rule.text.starts_with("environment");
+    for (attribute, patterns) in rule.limits.iter().filter(|_| !is_of_environment) {
         let patterns: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
         line.push_str(&format!(", {} {}", attribute.as_str(), patterns.join(", ")));
     }
     line.push_str(&format!(", within {}", written_duration(rule.within)));
     if rule.known_good {
-        line.push_str(", not for a version that succeeded there before");
+        line.push_str(", except for a version that succeeded in the environment before");
     }
     if let Some(glass) = &rule.break_glass {
-        line.push_str(&format!(", can be overridden by {} (reported to {})", glass.role, glass.tell));
+        line.push_str(&format!(", role {} can override it (reported to {})", glass.role, glass.tell));
     }
     line
 }
 
-/// Warnings for rules that need more approvals than the named members of their roles can give. A role whose members are a
-/// room has no such limit.
+/// Returns a warning for each rule that requires more approvals than its roles have members. Roles with a room as a
+/// member are skipped, because the number of their members is unknown.
 pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     for rule in approvals {
@@ -42,13 +42,13 @@ pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
         if !has_room && people.len() < count {
             let known = people.len();
             warnings.push(format!(
-                "{}: it needs {count} approvals from {roles}, which has {known} known members",
+                "{}: the rule requires {count} approvals from {roles}, but only {known} members are known",
                 rule.text
             ));
         } else if !has_room && people.len() == count {
-            // The person who asks cannot approve.
+            // Nobody can approve their own command.
             warnings.push(format!(
-                "{}: a member of {roles} who asks cannot get {count} approvals from the others",
+                "{}: if a member of {roles} runs the command, fewer than the {count} required people can approve it",
                 rule.text
             ));
         }

@@ -1,5 +1,4 @@
-//! The audit report: for each plugin and host call, whether the plugin can make it, the rules that permit it, and how
-//! often it was used.
+//! The audit report: which host calls each plugin can make, the rules that permit them, and how often they were made.
 
 use std::fmt;
 
@@ -8,58 +7,42 @@ use serde::Serialize;
 use super::{approval_rules, findings, reviewed::Reviewed, trigger_rows, warnings};
 use crate::store::{JobQuery, JobRow, Store, StoreError, Usage};
 
-/// The most overridden jobs in a report, newest first.
+/// The maximum number of overridden approvals in a report, newest first.
 const MAX_OVERRIDES: u32 = 200;
 
-/// The audit report. Its JSON form is that of `wardroom audit --format json`; its text form is that of `wardroom
-/// audit`.
+/// The audit report, as `wardroom audit` prints it.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct AuditReport {
-    /// The loaded plugins.
-    pub plugins: Vec<findings::PluginFindings>,
-    /// The plugins that failed to load.
-    pub not_loaded: Vec<NotLoadedRow>,
-    /// Calls that were made and that no loaded plugin imports any more.
-    pub past: Vec<findings::PastUse>,
-    /// Whether a lock pins the bytes of the plugins.
-    pub locked: bool,
-    /// Rules and settings that a reviewer should check, one line each.
-    pub warnings: Vec<String>,
-    /// The newest jobs that ran without the approval that the rules require.
-    pub overrides: Vec<OverrideRow>,
-    /// The approval rules, one line each.
-    pub approvals: Vec<String>,
-    /// The triggers.
-    pub triggers: Vec<trigger_rows::TriggerRow>,
+pub(super) struct AuditReport {
+    plugins: Vec<findings::PluginFindings>,
+    not_loaded: Vec<NotLoadedRow>,
+    /// The host calls that were made, but that no loaded plugin imports any more.
+    past: Vec<findings::PastUse>,
+    /// Whether a lock file pins the bytes of the plugins.
+    locked: bool,
+    warnings: Vec<String>,
+    /// The newest jobs that ran with `--override`, without the required approval.
+    overrides: Vec<OverrideRow>,
+    approvals: Vec<String>,
+    triggers: Vec<trigger_rows::TriggerRow>,
 }
 
 /// A plugin that failed to load.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct NotLoadedRow {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The reason, in one line.
-    pub error: String,
+pub(super) struct NotLoadedRow {
+    name: String,
+    error: String,
 }
 
-/// A job that ran without the approval that the rules require.
+/// A job that ran with `--override`, without the required approval.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct OverrideRow {
-    /// The job's id.
-    pub job: String,
-    /// The typed command.
-    pub line: String,
-    /// The id of the person who typed it.
-    pub caller: String,
-    /// The time at which the job was opened.
-    pub opened: String,
-    /// The reason that the person gave.
-    pub reason: Option<String>,
-    /// The outcome, once the job has ended.
-    pub outcome: Option<&'static str>,
+pub(super) struct OverrideRow {
+    job: String,
+    line: String,
+    caller: String,
+    opened: String,
+    /// The reason after `--override`.
+    reason: Option<String>,
+    outcome: Option<&'static str>,
 }
 
 impl From<&JobRow> for OverrideRow {

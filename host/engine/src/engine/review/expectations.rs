@@ -1,7 +1,7 @@
-//! Checks the `[[expect]]` tables against the rules, and finds roles without members.
+//! Checks the `[[expect]]` tests against the rules, and finds roles without members.
 //!
-//! Invariant: the result depends only on the file. Grants made in chat are ignored, and no network is queried for the
-//! members of a room.
+//! Invariant: the result depends only on the configuration. Grants made in chat are ignored, and no network is queried
+//! for the members of a room.
 
 use super::reviewed::Reviewed;
 use crate::{
@@ -11,32 +11,33 @@ use crate::{
     policy::{Access, Member, Role},
 };
 
-/// The expectations that the rules do not meet.
+/// Returns a problem for each `[[expect]]` test that fails.
 pub(super) fn unmet(reviewed: &Reviewed) -> Vec<Problem> {
-    reviewed.config.expectations.iter().filter_map(|expect| miss(reviewed, expect)).collect()
+    reviewed.config.expectations.iter().filter_map(|expect| failure(reviewed, expect)).collect()
 }
 
-fn miss(reviewed: &Reviewed, expect: &Expect) -> Option<Problem> {
+fn failure(reviewed: &Reviewed, expect: &Expect) -> Option<Problem> {
     let room = expect.room.as_ref().map(|room| reviewed.access.room_of(room));
-    let wrong = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
+    let problem = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
     match reviewed.explainer().line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &reviewed.vocabulary())
     {
-        Err(why) => wrong(format!("`{}` is no command to expect anything of: {why}", clean(&expect.command)), None),
+        Err(why) => problem(format!("`{}` is not a valid command: {why}", clean(&expect.command)), None),
         Ok(explained) if explained.yes == expect.answer => None,
         Ok(explained) => {
             let (is, expected) = if explained.yes { ("yes", "no") } else { ("no", "yes") };
             let message = format!(
-                "`can {} {}` is {is}, and {expected} is expected: {}",
+                "`can {} {}` answers {is}, but `[[expect]]` requires {expected}: {}",
                 expect.who,
                 clean(&expect.command),
                 explained.because
             );
-            wrong(message, Some(format!("another rule, or: answer = \"{is}\"")))
+            problem(message, Some(format!("other rules, or: answer = \"{is}\"")))
         }
     }
 }
 
-/// Roles that have no member in the file and cannot be granted in chat, and groups that cannot be read, one line each.
+/// Returns a warning for each role that has no members in the file and cannot be granted in chat, and for each group
+/// that cannot be read.
 pub(super) fn warnings(access: &Access) -> Vec<String> {
     let empty = |role: &Role| {
         role.members.iter().all(|member| match member {
@@ -45,10 +46,10 @@ pub(super) fn warnings(access: &Access) -> Vec<String> {
         })
     };
     let nobody = access.roles.iter().filter(|role| !role.grant_in_chat && empty(role));
-    let roles = nobody.map(|role| format!("nobody has the role {} ({})", role.name, role.at));
+    let roles = nobody.map(|role| format!("role {} has no members ({})", role.name, role.at));
     let closed = access.groups().filter_map(|group| {
         let why = access.group(group).err()?;
-        Some(format!("nobody is in the group {group}: {why}"))
+        Some(format!("group {group} has no members, because it is unavailable: {why}"))
     });
     roles.chain(closed).collect()
 }

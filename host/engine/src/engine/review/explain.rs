@@ -1,7 +1,7 @@
-//! Explains whether a person may run a command, with the rule that decides it. Used by `can` in the room, by
-//! `wardroom can` and by `[[expect]]`.
+//! Explains whether a person may run a command, with the rule that decides it. The command `can`, the command line and
+//! `[[expect]]` use it.
 //!
-//! Invariant: the decision is made by the functions that also decide a typed command, and has no effect.
+//! Invariant: the answer comes from the functions that also decide a command in a room. Nothing is run or stored.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,15 +13,15 @@ use crate::{
     policy::{Access, Allow, Approval, Member, Rights, Role},
 };
 
-/// The answer to "may this person run this command?".
+/// Whether a person may run a command, and why. Returned by [`Review::can`](super::Review::can).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explained {
     /// Whether the person may run the command.
     pub yes: bool,
-    /// The rule that permits it, or the one that is missing, in one line.
+    /// The rule that permits the command, or the right that is missing, in one line.
     pub because: String,
-    /// The plugin's own grants for the command, and the approvals that hold its effects, one line each.
+    /// The plugin's grants for the command, and the approvals that its effects require, one line each.
     pub notes: Vec<String>,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for Explained {
     }
 }
 
-/// The rules and plugins from which rights are explained.
+/// The rules and plugins that decide about commands.
 #[derive(Clone, Copy)]
 pub(crate) struct Explainer<'a> {
     pub(crate) access: &'a Access,
@@ -45,11 +45,13 @@ impl Explainer<'_> {
     /// Explains whether a person may run a typed line.
     ///
     /// # Errors
-    /// The problem with the line, as text for people.
+    /// The line is not a valid command. The error is the message for the person.
     pub(crate) fn line(&self, who: Asker<'_>, line: &str, vocabulary: &Vocabulary<'_>) -> Result<Explained, String> {
         match self.plugins.table().parse(line, vocabulary) {
             Ok(Parsed::Command(command)) => Ok(self.command(who, &command)),
-            Ok(Parsed::Help(spec)) => Err(format!("`{}` asks for help, which everybody may", spec.name)),
+            Ok(Parsed::Help(spec)) => {
+                Err(format!("the line asks for the help of `{}`, which everybody may read", spec.name))
+            }
             Err(misparse) => Err(misparse.to_string()),
         }
     }
@@ -65,12 +67,12 @@ impl Explainer<'_> {
         {
             return no(match who.bot {
                 Some(bot) => access.not_through(bot, environment),
-                None => format!("`{environment}` is not among the environments of any [bot.*]"),
+                None => format!("no [bot.*] has the environment `{environment}`"),
             });
         }
         let rights = access.rights(who, &spec.name, spec.target.clone());
         let because = match &rights {
-            Rights::Open => format!("`{}` is open to all; it shows and changes only what {id} may", spec.name),
+            Rights::Open => format!("everybody may run `{}`; its effect is limited to the rights of {id}", spec.name),
             Rights::Admin => format!("{id} is an admin"),
             Rights::Roles(_) => match rights.role_for(app, environment) {
                 None => {
@@ -87,30 +89,32 @@ impl Explainer<'_> {
         }
     }
 
-    /// Whether the bot of the question serves an environment. Without a bot, whether any bot does.
+    /// Whether the bot of the question has this environment. Without a bot, whether any bot has it.
     fn serves(&self, who: Asker<'_>, environment: &str) -> bool {
         match who.bot {
-            Some(bot) => self.access.bots.touches(bot, environment),
-            None => self.access.bots.touching(environment).next().is_some(),
+            Some(bot) => self.access.bots.may_change(bot, environment),
+            None => self.access.bots.that_may_change(environment).next().is_some(),
         }
     }
 
-    /// The unavailable groups whose members would have the right, one line each. An unavailable group counts as empty.
+    /// Returns one line for each unavailable group whose members would have the right. An unavailable group counts as
+    /// empty.
     fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
         let members = access.roles.iter().filter(fits).flat_map(|role| &role.members);
         let closed = members.filter_map(|member| match member {
-            Member::Group(group) => {
-                access.group(group).err().map(|why| format!("nobody is in the group {group}: {why}"))
-            }
+            Member::Group(group) => access
+                .group(group)
+                .err()
+                .map(|why| format!("group {group} has no members, because it is unavailable: {why}")),
             Member::Everyone | Member::Person(_) | Member::Room(_) => None,
         });
         closed.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The plugin's grants for a command, one line for each call that can have effects. The arguments of a call are
-    /// known only when it runs, so only the typed values are checked.
+    /// Returns the plugin's grants for a command, one line for each host call that has effects. Checks only the typed
+    /// arguments, because the arguments of a host call are unknown before it is made.
     ///
     /// # Errors
     /// The plugin is not loaded, or no grant permits any of its effects.
@@ -120,9 +124,9 @@ impl Explainer<'_> {
         if command.spec().kind == crate::command::CommandKind::Query {
             return Ok(Vec::new());
         }
-        let acts = plugin.calls.iter().filter(|row| row.kind == CallKind::Acts);
+        let effects = plugin.calls.iter().filter(|row| row.kind == CallKind::Acts);
         let (mut notes, mut refused) = (Vec::new(), Vec::new());
-        for row in acts {
+        for row in effects {
             let rules: Vec<&Allow> =
                 plugin.grants.naming(row.name).filter(|rule| rule.is_for(&command.spec().name)).collect();
             match rules.iter().find(|rule| first_mismatch(rule, command).is_none()) {
@@ -133,11 +137,11 @@ impl Explainer<'_> {
                 None => {
                     let why = rules.first().and_then(|rule| Some((rule, first_mismatch(rule, command)?)));
                     let why = why.map_or_else(String::new, |(rule, why)| format!(": {} allows {why}", rule.at));
-                    refused.push(format!("plugin {name} may not call {} there{why}", row.name));
+                    refused.push(format!("plugin {name} may not call {} with these arguments{why}", row.name));
                 }
             }
         }
-        // One permitted effect is enough for a yes; the calls that are not permitted are listed too.
+        // The answer is yes if at least one effect is permitted. The notes list the other effects too.
         if notes.is_empty() && !refused.is_empty() {
             return Err(refused.join("; "));
         }
@@ -147,7 +151,8 @@ impl Explainer<'_> {
 }
 
 impl Explainer<'_> {
-    /// The approvals that a call needs if the command makes it with the typed values, one line per rule.
+    /// Returns the approvals that a host call requires if the command makes it with the typed arguments, one line for
+    /// each rule.
     fn required_approvals(&self, row: &CallSpec, command: &Command) -> Vec<String> {
         let typed = |attribute| -> Vec<String> { command.typed(attribute).map(str::to_owned).collect() };
         let attributes: Attributes = [Attribute::App, Attribute::Environment, Attribute::Version]
@@ -155,11 +160,11 @@ impl Explainer<'_> {
             .map(|attribute| (attribute, typed(attribute)))
             .filter(|(_, values)| !values.is_empty())
             .collect();
-        let rules = self.approvals.iter().filter(|rule| rule.obliges(row, &attributes));
+        let rules = self.approvals.iter().filter(|rule| rule.applies_to(row, &attributes));
         rules
             .map(|rule| {
                 format!(
-                    "{} waits for approval by {} of {} ({})",
+                    "{} requires approvals: {} from {} ({})",
                     row.name,
                     rule.count,
                     rule.from.join(" or "),
@@ -170,17 +175,17 @@ impl Explainer<'_> {
     }
 }
 
-/// The first limit of a rule that the typed values do not match, as it is written in the file.
+/// Returns the first limit of a grant that the typed arguments do not match, in the form of the file: `app = ["cms"]`.
 fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {
-        let judged = matches!(
+        let is_checked = matches!(
             attribute,
             Attribute::App | Attribute::Environment | Attribute::Version | Attribute::Person | Attribute::Role
         );
-        // An attribute in `beyond` may differ from the typed value, so the typed value is not checked.
+        // An attribute in `beyond` may differ from the typed argument, so it always matches.
         let fits = rule.beyond.contains(&attribute)
             || command.typed(attribute).all(|value| patterns.iter().any(|pattern| pattern.matches(value)));
-        (judged && !fits).then(|| {
+        (is_checked && !fits).then(|| {
             let takes: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
             format!("{} = [{}]", attribute.as_str(), takes.join(", "))
         })

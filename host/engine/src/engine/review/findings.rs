@@ -1,4 +1,5 @@
-//! The table of the audit report: for each plugin and host call, the rules that permit it and how often it was used.
+//! The table of the audit report: for each plugin and host call, the rules that permit the call, and how often it was
+//! made.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -11,52 +12,39 @@ use crate::{
     store::{CallCount, Usage, short_digest},
 };
 
-/// A loaded plugin with the calls that it imports.
+/// A loaded plugin with the host calls that it imports.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct PluginFindings {
-    /// Its name in the configuration.
-    pub name: String,
-    /// The digest of its bytes.
-    pub digest: String,
-    /// The contract's version.
-    pub contract: String,
-    /// Its commands.
-    pub commands: Vec<String>,
-    /// The calls that it imports, by name.
-    pub calls: Vec<Finding>,
+pub(super) struct PluginFindings {
+    name: String,
+    digest: String,
+    contract: String,
+    commands: Vec<String>,
+    /// The host calls, in the order of their names.
+    calls: Vec<Finding>,
 }
 
 /// One host call of one plugin.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct Finding {
-    /// The call's name.
-    pub call: &'static str,
-    /// The call's kind.
-    pub kind: &'static str,
-    /// The rules that permit it, one line each; empty where no rule is needed.
-    pub may: Vec<String>,
-    /// Whether a rule permits it without a limit.
-    pub any: bool,
-    /// How often it was made and permitted.
-    pub did: u64,
-    /// How often it was refused.
-    pub refused: u64,
+pub(super) struct Finding {
+    call: &'static str,
+    kind: &'static str,
+    /// The rules that permit the call, one line each; empty if the call requires no rule.
+    may: Vec<String>,
+    /// Whether a rule permits the call with any attributes.
+    any: bool,
+    /// How often the call was made and permitted.
+    did: u64,
+    refused: u64,
 }
 
-/// The use of a call that no loaded plugin imports any more: earlier bytes of a plugin, or a removed plugin.
+/// The use of a host call that no loaded plugin imports any more, because the plugin was changed or removed.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct PastUse {
-    /// The plugin's name.
-    pub plugin: String,
-    /// The call's name.
-    pub call: String,
-    /// How often it was made and permitted.
-    pub did: u64,
-    /// How often it was refused.
-    pub refused: u64,
+pub(super) struct PastUse {
+    plugin: String,
+    call: String,
+    /// How often the call was made and permitted.
+    did: u64,
+    refused: u64,
 }
 
 impl PluginFindings {
@@ -105,24 +93,24 @@ pub(super) fn past(plugins: &Plugins, usage: &[Usage]) -> Vec<PastUse> {
     .collect()
 }
 
-/// What a rule permits, with its line: `environment ["staging"], any app (plugins.toml line 61)`.
+/// Describes what a rule permits, with its line: `environment ["staging"], any app (plugins.toml line 61)`.
 fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
     let list = |patterns: &[Pattern]| {
         let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
         patterns.join(", ")
     };
-    // 1. The commands and attributes that the rule names.
+    // 1. Add the commands and attributes of the rule.
     let mut limits: Vec<String> =
         rule.commands.iter().map(|commands| format!("command [{}]", list(commands))).collect();
     let named = rule.limits.iter();
     limits.extend(named.map(|(attribute, patterns)| format!("{} [{}]", attribute.as_str(), list(patterns))));
-    // 2. An app or environment that it does not name. Other attributes are limited by what was typed.
+    // 2. Add `any app` and `any environment` if the rule does not limit them.
     let is_named = |attribute: &Attribute| rule.limits.iter().any(|(name, _)| name == *attribute);
     let target = [Attribute::App, Attribute::Environment];
     let unlimited = target.iter().filter(|attribute| attributes.contains(attribute) && !is_named(attribute));
     limits.extend(unlimited.map(|attribute| format!("any {}", attribute.as_str())));
     let limits = if limits.is_empty() { "any".to_owned() } else { limits.join(", ") };
-    // 3. The attributes that may differ from what was typed.
+    // 3. Add the attributes that may differ from the typed arguments.
     let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
     let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
     format!("{limits}{beyond} ({} line {})", super::reviewed::file_name(&rule.at.file), rule.at.line)
@@ -146,6 +134,6 @@ impl fmt::Display for PluginFindings {
 impl fmt::Display for PastUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, call, did, refused } = self;
-        write!(f, "plugin {plugin} can no longer call {call}: did {did}, refused {refused}")
+        write!(f, "plugin {plugin} can no longer call {call}: calls made {did}, refused {refused}")
     }
 }

@@ -1,4 +1,4 @@
-//! Describes a plugin file without running a command of it.
+//! Describes a plugin file without running one of its commands.
 
 use std::{fmt, path::Path};
 
@@ -10,67 +10,46 @@ use crate::{
     plugin::{Artifact, Runtime, describe_file},
 };
 
-/// The description of a plugin file. Its JSON form is that of `wardroom plugin inspect --format json`.
+/// The description of a plugin file, as `wardroom plugin inspect` prints it.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct InspectedPlugin {
-    /// The digest of its bytes.
-    pub digest: String,
-    /// The contract's version.
-    pub contract: String,
-    /// Its commands.
-    pub commands: Vec<InspectedCommand>,
-    /// The settings that `plugins.toml` can give it.
-    pub settings: Vec<InspectedSetting>,
-    /// The host calls that it imports.
-    pub calls: Vec<InspectedCall>,
+pub(in crate::engine) struct InspectedPlugin {
+    digest: String,
+    contract: String,
+    commands: Vec<InspectedCommand>,
+    settings: Vec<InspectedSetting>,
+    /// The host calls that the plugin imports.
+    calls: Vec<InspectedCall>,
 }
 
-/// A command of a plugin file.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct InspectedCommand {
-    /// Its name.
-    pub name: String,
-    /// Its other names.
-    pub aliases: Vec<String>,
-    /// Its usage line.
-    pub usage: String,
-    /// Its description, in one line.
-    pub summary: String,
-    /// `query` or `action`.
-    pub kind: &'static str,
+pub(super) struct InspectedCommand {
+    name: String,
+    aliases: Vec<String>,
+    usage: String,
+    summary: String,
+    kind: &'static str,
 }
 
-/// A setting of a plugin file.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct InspectedSetting {
-    /// Its key.
-    pub name: String,
-    /// The effect of the setting, in one line.
-    pub summary: String,
-    /// Whether the plugin does not load without it.
-    pub required: bool,
+pub(super) struct InspectedSetting {
+    name: String,
+    summary: String,
+    /// Whether the plugin fails to load without the setting.
+    required: bool,
 }
 
-/// A host call that a plugin file imports.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct InspectedCall {
-    /// Its name.
-    pub call: &'static str,
-    /// Its kind.
-    pub kind: &'static str,
-    /// Its description, in one line.
-    pub summary: &'static str,
+pub(super) struct InspectedCall {
+    call: &'static str,
+    kind: &'static str,
+    summary: &'static str,
 }
 
 impl InspectedPlugin {
-    /// Reads and describes a file.
+    /// Reads and describes a plugin file.
     ///
     /// # Errors
-    /// The reason, in one line.
+    /// The file is not a valid plugin. The error is one line.
     pub(in crate::engine) async fn read(runtime: &Runtime, calls: &CallTable, file: &Path) -> Result<Self, String> {
         let artifact = Artifact::read(file, calls).map_err(|error| error.to_string())?;
         let description = describe_file(runtime, &artifact).await.map_err(|error| error.to_string())?;

@@ -1,8 +1,8 @@
 //! Reports on a configuration and its plugins for a reviewer: problems, warnings, rights, and the audit report.
 //!
-//! Invariant: nothing here opens a connection, runs a command or writes to the store, except that [`Review::probe`]
-//! logs in to the chat networks.
-//! Not here: how a report is printed (the command line).
+//! Invariant: a report opens no connection, runs no command and does not write to the store. Only [`Review::probe`]
+//! connects: it logs in to the chat networks.
+//! Not here: the output of a report on the command line.
 
 mod approval_rules;
 mod audit;
@@ -12,6 +12,7 @@ mod findings;
 mod inspect;
 mod people;
 mod problems;
+mod report;
 mod reviewed;
 mod trigger_problems;
 mod trigger_rows;
@@ -19,13 +20,10 @@ mod warnings;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-pub use audit::{AuditReport, NotLoadedRow, OverrideRow};
 pub use explain::Explained;
 pub(super) use explain::Explainer;
-pub use findings::{Finding, PastUse, PluginFindings};
-pub use inspect::{InspectedCall, InspectedCommand, InspectedPlugin, InspectedSetting};
-pub use people::{MayRow, MayRun};
-pub use trigger_rows::TriggerRow;
+pub(super) use inspect::InspectedPlugin;
+pub use report::Report;
 
 use reviewed::Reviewed;
 
@@ -43,15 +41,10 @@ use crate::{
 
 /// A configuration with its loaded plugins, for reports. Returned by
 /// [`EngineBuilder::review`](super::EngineBuilder::review).
-pub struct Review(Reviewed);
-
-/// The answers of the chat networks to a test login, one line each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Probe {
-    /// The logins, rooms and people that were found.
-    pub found: Vec<String>,
-    /// The logins that failed, and the rooms and people that were not found.
-    pub failed: Vec<String>,
+pub struct Review {
+    reviewed: Reviewed,
+    /// A warning for each grant made in chat that has no effect.
+    grant_warnings: Vec<String>,
 }
 
 impl Review {
@@ -65,91 +58,97 @@ impl Review {
         let loader = Loader::new(runtime, cache, config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, lock).await;
         let access = Access::new(std::mem::take(&mut config.policy));
-        Self(Reviewed { config, access, plugins })
+        Self { reviewed: Reviewed { config, access, plugins }, grant_warnings: Vec::new() }
     }
 
-    /// Adds the grants that were made in chat to the rights. Returns a warning for each grant that has no effect.
+    /// Adds the grants that were made in chat to the rights. [`people`](Self::people) then has a warning for each grant
+    /// without effect.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn add_grants(&self, store: &dyn Store) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.access.restore(store.grants().await?))
+    /// The store cannot be read.
+    pub async fn add_grants(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        self.grant_warnings = self.reviewed.access.restore(store.grants().await?);
+        Ok(())
     }
 
-    /// The number of plugins that load, and of their commands.
+    /// Returns the number of loaded plugins and the number of their commands.
     pub fn counts(&self) -> (usize, usize) {
-        let loaded = self.0.plugins.loaded();
+        let loaded = self.reviewed.plugins.loaded();
         (loaded.len(), loaded.iter().map(|plugin| plugin.description.commands.len()).sum())
     }
 
-    /// Whether a lock pins the bytes of the plugins.
+    /// Whether a lock file pins the bytes of the plugins.
     pub fn locked(&self) -> bool {
-        self.0.plugins.locked()
+        self.reviewed.plugins.locked()
     }
 
-    /// The lock that pins the plugins as they are now.
+    /// Returns a lock that pins the current bytes of the plugins.
     pub fn lock(&self) -> Lock {
-        Lock(self.0.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
+        Lock(self.reviewed.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
     }
 
-    /// Whether a person may run a command line, and the rule that decides it. `who` is an id, a handle or a configured name;
-    /// `room` is the room in which the person would type. The members of a room count as unknown.
+    /// Explains whether a person may run a command, and returns the person's id. `who` is an id, a handle or a
+    /// configured name; `room` is the room of the command. Rights through the membership of a room are not considered.
     ///
     /// # Errors
-    /// One line: nobody has that name, or the line is no command.
+    /// The person is unknown, or the line is not a valid command. The error is one line.
     pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(String, Explained), String> {
-        let id = match find_person(&self.0.access, &[], who) {
+        let id = match find_person(&self.reviewed.access, &[], who) {
             Ok(id) => id,
             // An id that no rule names has the rights of `everyone`.
             Err(_) if who.starts_with('@') && who.contains(':') => who.to_owned(),
             Err(error) => return Err(error.to_string()),
         };
-        let chats = self.0.config.bots.iter().flat_map(|bot| &bot.chats);
+        let chats = self.reviewed.config.bots.iter().flat_map(|bot| &bot.chats);
         let networks: Vec<&str> = chats.map(|chat| chat.network()).collect();
         let room = room.map(|room| RoomName::parse(room, &networks));
-        let asker = Asker { room: room.as_ref().map(|room| self.0.access.room_of(room)), ..Asker::from(&id) };
-        let explained = self.0.explainer().line(asker, line, &self.0.vocabulary())?;
+        let asker = Asker { room: room.as_ref().map(|room| self.reviewed.access.room_of(room)), ..Asker::from(&id) };
+        let explained = self.reviewed.explainer().line(asker, line, &self.reviewed.vocabulary())?;
         Ok((id, explained))
     }
 
-    /// The rights of every person, group and room that a rule names, by app and environment.
-    pub fn people(&self) -> Vec<MayRow> {
+    /// Returns the rights of every person, group and room that a rule names, by app and environment.
+    pub fn people(&self) -> Report {
         let roles: BTreeSet<&str> =
-            self.0.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
-        self.0.explainer().people(&roles.into_iter().collect::<Vec<_>>())
+            self.reviewed.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
+        let people = self.reviewed.explainer().people(&roles.into_iter().collect::<Vec<_>>());
+        let warnings = self.grant_warnings.iter().cloned().chain(self.warnings()).collect();
+        Report::new(&people::PeopleReport { people, warnings })
     }
 
-    /// The problems that can be found only after the plugins are loaded: plugins that do not load, rules and triggers
-    /// that name unknown commands, and expectations that the rules do not meet.
+    /// Returns the problems that are found after the plugins are loaded: plugins that fail to load, rules and triggers
+    /// with unknown commands, and `[[expect]]` tests that fail.
     pub fn problems(&self) -> Vec<Problem> {
-        problems::problems(&self.0)
+        problems::problems(&self.reviewed)
     }
 
-    /// Roles without members, groups that cannot be read, and approval rules that cannot be met, one line each.
+    /// Returns warnings about roles without members, groups that cannot be read, and approval rules that nobody can
+    /// meet; one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = expectations::warnings(&self.0.access);
-        warnings.extend(approval_rules::unmet(&self.0.config.approvals, &self.0.access));
+        let mut warnings = expectations::warnings(&self.reviewed.access);
+        warnings.extend(approval_rules::unmet(&self.reviewed.config.approvals, &self.reviewed.access));
         warnings
     }
 
-    /// Logs in to every chat network and looks up the configured rooms and people. Joins and writes nothing.
-    pub async fn probe(&self) -> Probe {
-        let people = self.0.access.people();
-        let mut probe = Probe::default();
-        for chat in self.0.config.bots.iter().flat_map(|bot| &bot.chats) {
+    /// Logs in to every chat network and looks up the configured rooms and people. Joins and writes nothing. Returns one line per
+    /// check: `Ok` for a login, room or person that was found, `Err` for one that was not.
+    pub async fn probe(&self) -> Vec<Result<String, String>> {
+        let people = self.reviewed.access.people();
+        let mut checks = Vec::new();
+        for chat in self.reviewed.config.bots.iter().flat_map(|bot| &bot.chats) {
             match chat.probe(&people).await {
-                Ok(lines) => probe.found.extend(lines),
-                Err(lines) => probe.failed.extend(lines),
+                Ok(lines) => checks.extend(lines.into_iter().map(Ok)),
+                Err(lines) => checks.extend(lines.into_iter().map(Err)),
             }
         }
-        probe
+        checks
     }
 
-    /// The audit report. `store` provides the use of host calls; without a store, all counts are 0.
+    /// Returns the audit report. `store` provides the counts of host calls; without a store, all counts are 0.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn audit(&self, store: Option<&dyn Store>) -> Result<AuditReport, StoreError> {
-        AuditReport::new(&self.0, store).await
+    /// The store cannot be read.
+    pub async fn audit(&self, store: Option<&dyn Store>) -> Result<Report, StoreError> {
+        Ok(Report::new(&audit::AuditReport::new(&self.reviewed, store).await?))
     }
 }

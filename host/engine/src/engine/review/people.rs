@@ -1,10 +1,12 @@
-//! The table of rights: the commands of each person by app and environment, each with the line of the file or the job
-//! that grants it.
+//! The table of rights: the commands that each person may run, by app and environment, with the rule or grant that
+//! permits them.
 //!
-//! Invariant: the table is made by the functions that also decide a typed command. Only a network has the member list
-//! of a room, so a room has its own rows. The rights of `everyone` are in their own rows too.
+//! Invariant: the table comes from the functions that also decide a command in a room. `everyone`, and each room that
+//! is a member of a role, have rows of their own, because the members of a room are known only to its network.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
+
+use serde::Serialize;
 
 use super::explain::Explainer;
 use crate::{
@@ -12,51 +14,54 @@ use crate::{
     policy::{HeldRole, Member},
 };
 
-/// The rights of one person on one app in one environment.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct MayRow {
-    /// The id of a person, or `everyone`, or `room:` with a room's name.
-    pub person: String,
-    /// The name in the configuration, if there is one.
-    pub name: Option<String>,
-    /// The app; `*` for an admin.
-    pub app: String,
-    /// The environment; `*` for an admin.
-    pub environment: String,
-    /// The permitted commands, by rule.
-    pub runs: Vec<MayRun>,
-    /// The roles through which the person can approve effects on the app in the environment.
-    pub approves: Vec<String>,
+#[derive(Serialize)]
+pub(super) struct PeopleReport {
+    pub(super) people: Vec<MayRow>,
+    pub(super) warnings: Vec<String>,
 }
 
-/// The commands that one rule permits a person.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct MayRun {
-    /// The actions; `*` for all.
-    pub actions: Vec<String>,
-    /// The queries; `*` for all.
-    pub queries: Vec<String>,
-    /// The role, or `admin`.
-    pub role: String,
-    /// The line of the role in the file, or the job that granted it.
-    pub from: String,
+/// The rights of one person on one app in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct MayRow {
+    /// The id of a person, `everyone`, or a room such as `room:#ops:example.org`.
+    person: String,
+    /// The name in `[person.NAME]` or `[machine.NAME]`, if there is one.
+    name: Option<String>,
+    /// The app, or `*` for an admin.
+    app: String,
+    /// The environment, or `*` for an admin.
+    environment: String,
+    runs: Vec<MayRun>,
+    /// The roles through which the person can approve effects on the app and environment.
+    approves: Vec<String>,
+}
+
+/// The commands that one rule permits to a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct MayRun {
+    /// The names of the actions, or `*` for all.
+    actions: Vec<String>,
+    /// The names of the queries, or `*` for all.
+    queries: Vec<String>,
+    /// The name of the role, or `admin`.
+    role: String,
+    /// The position of the role in the file, or the job that granted the role.
+    from: String,
 }
 
 impl Explainer<'_> {
-    /// The table, by person, app and environment. `approving` are the roles that the approval rules name.
-    pub(crate) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
+    /// Returns the table, ordered by person, app and environment. `approving` are the roles in approval rules.
+    pub(super) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
-        let ones: BTreeSet<String> =
+        let ids: BTreeSet<String> =
             access.known_people().iter().map(|id| access.persons.canonical_id(id).to_owned()).collect();
         let mut rows = Vec::new();
-        for id in &ones {
+        for id in &ids {
             let name = access.persons.of(id).map(|person| person.name.clone());
             if access.is_admin(id) {
                 rows.push(admin(id, name.clone()));
             }
-            // A role that is limited to rooms is listed as if its member typed in one of them.
+            // Include roles that apply only in some rooms.
             let held = self.held_somewhere(id);
             // A machine cannot approve.
             let approving = if access.machines.has(id) { &[] } else { approving };
@@ -66,7 +71,7 @@ impl Explainer<'_> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
             roles.map(|role| HeldRole { role: role.clone(), grant: None, reach: None }).collect()
         };
-        // Nobody can approve as a member of `everyone`.
+        // `everyone` cannot approve.
         rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));
         let members = access.roles.iter().flat_map(|role| &role.members);
         let rooms: BTreeSet<String> =
@@ -77,7 +82,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// The roles that a person has in at least one room, without those of `everyone`.
+    /// Returns the roles that a person has in at least one room, except the roles of `everyone`.
     fn held_somewhere(&self, id: &str) -> Vec<HeldRole> {
         let mut held = self.access.roles_of(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {
@@ -98,8 +103,8 @@ impl Explainer<'_> {
             for environment in self.environments().iter().filter(deployed) {
                 let covers = |held: &&HeldRole| held.covers(Some(&app.name), Some(environment));
                 let runs: Vec<MayRun> = held.iter().filter(covers).filter_map(|held| self.run(held)).collect();
-                let stands = |role: &&&str| held.iter().filter(covers).any(|held| held.role.name == **role);
-                let approves: Vec<String> = approving.iter().filter(stands).map(ToString::to_string).collect();
+                let is_held = |role: &&&str| held.iter().filter(covers).any(|held| held.role.name == **role);
+                let approves: Vec<String> = approving.iter().filter(is_held).map(ToString::to_string).collect();
                 if !runs.is_empty() || !approves.is_empty() {
                     rows.push(MayRow {
                         person: person.to_owned(),
@@ -115,7 +120,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// The environments that at least one bot serves, in the order of the file.
+    /// Returns the environments of all bots, in the order of the file.
     fn environments(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for environment in self.access.bots.iter().flat_map(|bot| &bot.environments) {
@@ -126,7 +131,7 @@ impl Explainer<'_> {
         all
     }
 
-    /// The existing plugin commands that a role permits; `None` if there are none.
+    /// Returns the plugin commands that a role permits; `None` if there are none.
     fn run(&self, held: &HeldRole) -> Option<MayRun> {
         let specs = self.plugins.table().specs().iter();
         let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));
@@ -157,7 +162,37 @@ fn admin(id: &str, name: Option<String>) -> MayRow {
             role: "admin".to_owned(),
             from: "[people] admins".to_owned(),
         }],
-        // Being an admin is not enough to approve. An admin needs one of the rule's roles, like other people.
+        // Only the roles of an approval rule can approve. An admin without such a role cannot.
         approves: Vec::new(),
+    }
+}
+
+impl fmt::Display for PeopleReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut last_person = None;
+        for row in &self.people {
+            if last_person != Some(&row.person) {
+                let name = row.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+                writeln!(f, "{}{name}", row.person)?;
+                last_person = Some(&row.person);
+            }
+            let target = format!("{} {}", row.app, row.environment);
+            for run in &row.runs {
+                writeln!(f, "  {target:24} may run {run}")?;
+            }
+            if !row.approves.is_empty() {
+                writeln!(f, "  {target:24} may approve as {}", row.approves.join(", "))?;
+            }
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+impl fmt::Display for MayRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut commands: Vec<&str> = self.actions.iter().chain(&self.queries).map(String::as_str).collect();
+        commands.dedup();
+        let role = if self.role == "admin" { "admin".to_owned() } else { format!("role {}", self.role) };
+        write!(f, "{} | {role}, {}", commands.join(", "), self.from)
     }
 }

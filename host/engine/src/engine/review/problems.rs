@@ -1,4 +1,4 @@
-//! The problems of a configuration that can be found only after its plugins are loaded.
+//! Finds the problems of a configuration that depend on its loaded plugins.
 
 use super::{expectations, reviewed::Reviewed};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
     let Reviewed { config, access, plugins } = reviewed;
-    // 1. Report plugins that do not load.
+    // 1. Report plugins that failed to load.
     let mut problems: Vec<Problem> = plugins
         .not_loaded()
         .iter()
@@ -19,12 +19,12 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
             fix: plugin.error.fix(),
         })
         .collect();
-    // 2. Stop if a plugin has no readable description: a role may name one of its commands.
+    // 2. Stop if the commands of a plugin are unknown, because a role could name one of them.
     let unknown = plugins.not_loaded().iter().any(|plugin| plugin.commands.is_empty());
     if unknown {
         return problems;
     }
-    // 3. Report commands that no plugin has: in grants of plugins, in roles and in `[[notify]]`.
+    // 3. Report unknown commands in grants of plugins, in roles and in `[[notify]]`.
     let missing = plugins.not_loaded().iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
     problems.extend(config.plugins.iter().flat_map(|plugin| unknown_commands(plugins, plugin)));
     let names: Vec<&str> = plugins.table().specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
@@ -54,14 +54,14 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
             }
         }
     }
-    // 4. Report problems of triggers, and expectations that are not met.
+    // 4. Report problems of triggers, and `[[expect]]` tests that fail.
     problems.extend(reviewed.trigger_problems());
     problems.extend(expectations::unmet(reviewed));
     problems.sort();
     problems
 }
 
-/// Reports grants of a plugin for commands that it does not have.
+/// Returns a problem for each grant of a plugin that names a command which the plugin does not have.
 fn unknown_commands(plugins: &Plugins, plugin: &PluginConfig) -> Vec<Problem> {
     let Some(loaded) = plugins.get(&plugin.name) else { return Vec::new() };
     let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();
@@ -72,7 +72,7 @@ fn unknown_commands(plugins: &Plugins, plugin: &PluginConfig) -> Vec<Problem> {
         .map(|(rule, command)| Problem {
             at: rule.at.clone(),
             message: format!(
-                "a rule of plugin {} is for the command `{}`, which it does not have",
+                "a grant of plugin {} names the command `{}`, which the plugin does not have",
                 plugin.name,
                 command.as_str()
             ),

@@ -1,4 +1,4 @@
-//! The parts of a review: the configuration, the rights made of it, and the loaded plugins.
+//! The data of a review: the configuration, its rights and the loaded plugins.
 
 use super::explain::Explainer;
 use crate::{command::Vocabulary, config::Config, hostcall::Plugins, policy::Access};
@@ -24,7 +24,7 @@ impl Reviewed {
     }
 }
 
-/// The last part of a path.
+/// Returns the last part of a path: `apps.toml` of `conf/apps.toml`.
 pub(super) fn file_name(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }

@@ -1,4 +1,4 @@
-//! Triggers whose commands do not exist, may not run, or are hidden by a command of the same name.
+//! Finds triggers whose commands do not exist, are not permitted, or have the same words as another command.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use crate::{
 };
 
 impl Reviewed {
-    /// The problems of all triggers.
     pub(super) fn trigger_problems(&self) -> Vec<Problem> {
         let triggers = &self.config.triggers;
         let mut problems = Vec::new();
@@ -19,13 +18,13 @@ impl Reviewed {
             self.check_command(&alias.at, &alias.command, &mut problems);
             self.check_not_hidden(&alias.at, &alias.typed, &mut problems);
         }
-        for said in &triggers.said {
-            self.check_not_hidden(&said.at, &said.typed, &mut problems);
+        for answer in &triggers.fixed_answers {
+            self.check_not_hidden(&answer.at, &answer.typed, &mut problems);
         }
         for listen in &triggers.listens {
             let Some(spec) = self.check_command(&listen.at, &listen.command, &mut problems) else { continue };
             if !only_answers(&spec) {
-                let message = format!("`{}` acts, and what is only heard sets off queries alone", spec.name);
+                let message = format!("[[listen]] can start only queries, and `{}` is an action", spec.name);
                 problems.push(Problem { at: listen.at.clone(), message, fix: Some("[[alias]]".to_owned()) });
             }
         }
@@ -40,21 +39,21 @@ impl Reviewed {
         problems
     }
 
-    /// Resolves the command of a trigger. A command that does not parse is reported, and gives `None`.
+    /// Returns the command of a trigger. Reports a command that does not parse and returns `None`.
     fn check_command(&self, at: &At, command: &CommandTemplate, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = self.vocabulary();
         let named = command.placeholders().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
         match self.plugins.table().check_words(&command.fill(&named), &vocabulary) {
             Ok(spec) => Some(spec),
             Err(misparse) => {
-                let message = format!("`{}` is no command: {}", command.as_str(), misparse.message);
+                let message = format!("`{}` is not a valid command: {}", command.as_str(), misparse.message);
                 problems.push(Problem { at: at.clone(), message, fix: misparse.hint });
                 None
             }
         }
     }
 
-    /// Reports a short form or fixed answer with the words of a command: it would hide the command.
+    /// Reports an alias or fixed answer that begins like a command, because it would hide the command.
     fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
         let two = typed.get(1).map(|second| format!("{} {second}", typed[0]));
         let known = two
@@ -62,7 +61,8 @@ impl Reviewed {
             .and_then(|two| self.plugins.table().get(two))
             .or_else(|| self.plugins.table().get(&typed[0]));
         if let Some(spec) = known {
-            let message = format!("`{}` is typed like the command `{}`", typed.join(" "), spec.name);
+            let message =
+                format!("`{}` would hide the command `{}`, which begins in the same way", typed.join(" "), spec.name);
             problems.push(Problem { at: at.clone(), message, fix: None });
         }
     }
@@ -79,14 +79,14 @@ impl Reviewed {
         let Some(spec) = spec else { return };
         let asker = Asker { room: Some(self.access.room_of(room)), ..Asker::from(machine) };
         if !self.access.may_run(asker, &spec.name, spec.target.clone()) {
-            let message = format!("machine {} has no role that lets it run `{}`", machine.name, spec.name);
+            let message = format!("machine {} has no role that permits the command `{}`", machine.name, spec.name);
             let fix = format!("members = [\"{}\"]   in a role with commands = [\"{}\"]", machine.name, spec.name);
             problems.push(Problem { at: at.clone(), message, fix: Some(fix) });
         }
     }
 }
 
-/// Whether a command changes nothing with any arguments.
+/// Whether a command never changes anything.
 fn only_answers(spec: &Spec) -> bool {
     match &spec.target {
         Target::Plugin(_) => spec.kind == CommandKind::Query,

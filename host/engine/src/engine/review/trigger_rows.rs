@@ -1,29 +1,27 @@
-//! The triggers of the configuration in the audit report: aliases, fixed answers, listen rules, schedules, hooks and notices.
+//! Lists the triggers of a configuration in the audit report: aliases, fixed answers, listen rules, schedules, hooks
+//! and notifications.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::reviewed::file_name;
-use crate::{base::At, config::Config, messaging::Occasion};
+use crate::{base::At, config::Config, messaging::NoticeEvent};
 
-/// One trigger.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
-pub struct TriggerRow {
-    /// The name of its table, such as `schedule`.
-    pub kind: &'static str,
-    /// What starts it: typed words, a pattern, a time or the name of a hook.
-    pub what: String,
-    /// The command, or the effect of a trigger without one.
-    pub does: String,
+pub(super) struct TriggerRow {
+    /// The name of the trigger's table, such as `schedule`.
+    kind: &'static str,
+    /// The start condition: the typed words, the pattern, the schedule's name and times, or the hook's name.
+    what: String,
+    /// The command. For triggers without a command, a description such as `a fixed answer`.
+    does: String,
     /// The machine account of a schedule or hook.
     #[serde(rename = "as")]
-    pub machine: Option<String>,
-    /// The rooms to which it is limited.
-    pub room: Option<String>,
-    /// The file and line.
-    pub at: String,
+    machine: Option<String>,
+    /// The rooms in which the trigger applies.
+    room: Option<String>,
+    at: String,
 }
 
 pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
@@ -42,8 +40,8 @@ pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
     for alias in &triggers.aliases {
         add("alias", alias.typed.join(" "), alias.command.as_str(), None, None, &alias.at);
     }
-    for said in &triggers.said {
-        add("say", said.typed.join(" "), "a fixed answer", None, None, &said.at);
+    for answer in &triggers.fixed_answers {
+        add("say", answer.typed.join(" "), "a fixed answer", None, None, &answer.at);
     }
     for listen in &triggers.listens {
         let rooms = listen.rooms.as_ref().map(|rooms| {
@@ -62,7 +60,7 @@ pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
         add("hook", hook.name.clone(), hook.command.as_str(), Some(&hook.machine.name), room, &hook.at);
     }
     for notice in config.notices.iter() {
-        let on: Vec<&str> = notice.on.iter().map(|on: &Occasion| on.as_str()).collect();
+        let on: Vec<&str> = notice.on.iter().map(|on: &NoticeEvent| on.as_str()).collect();
         add("notify", on.join(", "), "a notification", None, Some(notice.room.to_string()), &notice.at);
     }
     rows

@@ -1,4 +1,4 @@
-//! The warnings of the audit report: rules and settings that a reviewer should check.
+//! The warnings of the audit report, about rules and settings that a reviewer should check.
 
 use std::collections::BTreeSet;
 
@@ -24,16 +24,18 @@ pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
     }
     for bot in bots.iter().filter(|bot| !bot.environments_named) {
         let name = &bot.identity.name;
-        warnings.push(format!("{}: [bot.{name}] has no `environments`, so it may act in all environments", bot.at));
+        warnings.push(format!(
+            "{}: [bot.{name}] has no `environments`, so its commands can change all environments",
+            bot.at
+        ));
     }
     if plugins.loaded().is_empty() {
         let names: Vec<&str> = bots.iter().map(|bot| bot.identity.name.as_str()).collect();
-        warnings.push(format!("{} has no plugin", names.join(" and ")));
+        warnings.push(format!("no plugin is loaded for {}", names.join(" and ")));
     }
     warnings
 }
 
-/// The warnings for one rule of a plugin.
 fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     let (name, at) = (&plugin.name, &rule.at);
     let granted = || plugin.calls.iter().filter(|row| rule.calls.iter().any(|call| call.matches(row.name)));
@@ -54,6 +56,6 @@ fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
             format!(" in {}", names.join(", "))
         });
         let (attribute, commands) = (attribute.as_str(), commands.unwrap_or_default());
-        warnings.push(format!("plugin {name}: {at} lets {attribute} differ from what was typed{commands}"));
+        warnings.push(format!("plugin {name}: {at} permits another {attribute} than the typed one{commands}"));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::target::{GrantRequest, environments, kept, objections, shown};
+use super::target::{GrantRequest, environments, guest_grant, objections, stored_person};
 use crate::{
-    base::{Text, moment},
+    base::{Text, utc_text},
     hostcall::{
         clock::later as clock_later,
         host_call::{HostCall, InDoubt, Recovered, problem},
@@ -12,17 +12,17 @@ use crate::{
     },
     job::Reason,
     model::{Attribute, Attributes},
-    plugin::bindings::{access::Granted as Shown, types},
+    plugin::bindings::{access::Granted as GuestGrant, types},
     policy::HeldRole,
     store::Write,
 };
 
-/// `access.grant`
+/// The host call `access.grant`.
 pub(crate) struct Grant;
 
 impl HostCall for Grant {
     type Params = ();
-    type Answer = Shown;
+    type Answer = GuestGrant;
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
@@ -33,63 +33,66 @@ impl HostCall for Grant {
         objections(invocation)
     }
 
-    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Shown, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<GuestGrant, types::Error> {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent());
-        let (answer, grant) = granted(invocation, &name)?;
+        let (answer, grant) = new_grant(invocation, &name)?;
         if answer.added {
-            // Delete expired grants, and those that the new one replaces.
+            // Delete expired grants and the grants that the new one replaces.
             for old in superseded(invocation, &grant) {
                 invocation.also_write(Write::Revoke(old));
             }
-            tell(invocation, &name, &format!("added {}", words(&answer)));
+            announce(invocation, &name, &format!("granted {}", describe(&answer, "to")));
             invocation.also_write(Write::Grant(grant));
         }
         Ok(answer)
     }
 
-    fn dry_run(&self, invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Shown, types::Error>> {
-        Some(granted(invocation, name).map(|(answer, _)| answer))
+    fn dry_run(&self, invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<GuestGrant, types::Error>> {
+        Some(new_grant(invocation, name).map(|(answer, _)| answer))
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result. Without a result it did not happen.
-        Recovered::Not
+        // The transaction that stores the result also makes the change. Without a result, nothing was changed.
+        Recovered::NotHappened
     }
 }
 
-/// The grant that the command asks for, with `name` as its id, and the answer for the guest. Changes nothing.
-fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::Grant), types::Error> {
-    let (context, asked) = (invocation.context(), GrantRequest::of(invocation));
+/// Returns the answer for the guest and the grant that the command requests, with `name` as its id. Stores nothing.
+fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::store::Grant), types::Error> {
+    let (context, request) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
-    let (person, app) = asked.target()?;
+    let (person, app) = request.target()?;
     if access.is_admin(person) {
-        return Err(problem("refused", format!("{person} is an admin, who may do everything already")));
+        return Err(problem("refused", format!("{person} is an admin and already has every right")));
     }
-    let role = asked.pick(access)?;
-    let until = match asked.span {
-        Some(span) if span.is_zero() => return Err(problem("invalid", "that is over at once")),
-        Some(span) => Some(clock_later(access.now(), u64::try_from(span.as_millis()).unwrap_or(u64::MAX))?),
+    let role = request.pick(access)?;
+    let until = match request.duration {
+        Some(duration) if duration.is_zero() => {
+            return Err(problem("invalid", "the duration must be longer than zero"));
+        }
+        Some(duration) => Some(clock_later(access.now(), u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))?),
         None => None,
     };
     let grant = crate::store::Grant {
         id: name.to_owned(),
-        person: kept(person),
+        person: stored_person(person),
         role: role.name.clone(),
         app: app.to_owned(),
-        environment: asked.environment.clone(),
-        by: kept(&invocation.request().caller().id),
+        environment: request.environment.clone(),
+        by: stored_person(&invocation.request().caller().id),
         bot: invocation.request().message().bot.clone(),
         at: context.clock.now(),
         until,
     };
-    let already = already(invocation, &grant);
-    let added = already.is_none();
-    let known = already.and_then(|held| held.grant);
-    Ok((shown(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
+    let covering = covering_role(invocation, &grant);
+    let added = covering.is_none();
+    let known = covering.and_then(|held| held.grant);
+    Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// A role that the person already holds, that covers the grant's app and environments and lasts at least as long.
-fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
+/// Returns the role that the person already holds if it covers the grant's app and environments and lasts at least as
+/// long as the grant.
+fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
         Some(environment) => vec![environment.clone()],
@@ -109,7 +112,7 @@ fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldR
     all.find(gives)
 }
 
-/// The ids of the person's grants that expired, or that a new grant includes and outlasts.
+/// Returns the ids of the person's grants that have expired, and of those that the new grant covers and outlasts.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -123,24 +126,24 @@ fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String>
     old.map(|old| old.id.clone()).collect()
 }
 
-/// `access.revoke`
+/// The host call `access.revoke`.
 pub(crate) struct Revoke;
 
 impl HostCall for Revoke {
     type Params = ();
-    type Answer = Vec<Shown>;
+    type Answer = Vec<GuestGrant>;
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
-        let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
-        let mut attributes = asked.attributes(access);
-        // If no role was typed, the attributes contain all roles that would be revoked.
-        let granted = asked.person.as_ref().map(|person| access.all_grants_of(person)).unwrap_or_default();
-        let of_app = granted.iter().filter(|grant| asked.app.as_ref() == Some(&grant.app));
+        let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));
+        let mut attributes = request.attributes(access);
+        // If the command has no role, the attributes contain all roles that it would revoke.
+        let granted = request.person.as_ref().map(|person| access.all_grants_of(person)).unwrap_or_default();
+        let of_app = granted.iter().filter(|grant| request.app.as_ref() == Some(&grant.app));
         let mut roles: Vec<String> = of_app.map(|grant| grant.role.clone()).collect();
         roles.sort();
         roles.dedup();
-        if asked.role.is_none() && !roles.is_empty() {
+        if request.role.is_none() && !roles.is_empty() {
             attributes.insert(Attribute::Role, roles);
         }
         attributes
@@ -150,53 +153,59 @@ impl HostCall for Revoke {
         objections(invocation)
     }
 
-    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent());
-        let (answer, writes) = taken(invocation, &name)?;
-        let all: Vec<String> = answer.iter().map(words).collect();
-        tell(invocation, &name, &format!("took back {}", all.join("; ")));
+        let (answer, writes) = revocation(invocation, &name)?;
+        let all: Vec<String> = answer.iter().map(|grant| describe(grant, "from")).collect();
+        announce(invocation, &name, &format!("revoked {}", all.join("; ")));
         for write in writes {
             invocation.also_write(write);
         }
         Ok(answer)
     }
 
-    fn dry_run(&self, invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Vec<Shown>, types::Error>> {
-        Some(taken(invocation, name).map(|(answer, _)| answer))
+    fn dry_run(
+        &self,
+        invocation: &mut Invocation,
+        (): &(),
+        name: &str,
+    ) -> Option<Result<Vec<GuestGrant>, types::Error>> {
+        Some(revocation(invocation, name).map(|(answer, _)| answer))
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result. Without a result it did not happen.
-        Recovered::Not
+        // The transaction that stores the result also makes the change. Without a result, nothing was changed.
+        Recovered::NotHappened
     }
 }
 
-/// The grants that the command revokes, as the guest receives them, and the writes for it. Changes nothing.
-fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>), types::Error> {
-    // 1. Admins have their rights from the configuration.
-    let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
-    let (person, app) = asked.target()?;
+/// Returns the grants that the command revokes, as the guest receives them, and the writes that revoke them. Stores
+/// nothing.
+fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, Vec<Write>), types::Error> {
+    // 1. The configuration makes a person an admin, so a command cannot revoke an admin's rights.
+    let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));
+    let (person, app) = request.target()?;
     if access.is_admin(person) {
         let why =
-            format!("{person} is an admin by the configuration ([people] admins), and no command takes that away");
+            format!("{person} is an admin in the configuration (`[people] admins`); a command cannot change that");
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
     for grant in access.all_grants_of(person) {
-        // 2. Does the grant match the app, the role and the environment? `narrowed`: only one of its environments is
-        //    revoked.
-        let fits = grant.app == app && asked.role.as_ref().is_none_or(|role| *role == grant.role);
-        let narrowed = match (&asked.environment, &grant.environment) {
-            (Some(asked), Some(known)) if asked != known => continue,
-            (Some(asked), None) => Some(asked),
+        // 2. Check whether the grant matches the app, the role and the environment. `narrowed` is set if the grant is
+        //    for all environments and only one of them is revoked.
+        let fits = grant.app == app && request.role.as_ref().is_none_or(|role| *role == grant.role);
+        let narrowed = match (&request.environment, &grant.environment) {
+            (Some(typed), Some(granted)) if typed != granted => continue,
+            (Some(typed), None) => Some(typed),
             _ => None,
         };
         let Some(role) = access.role(&grant.role).filter(|_| fits) else {
-            // 3. The configuration no longer contains the role. Revoke the grant anyway: it would be valid again if the
-            //    role returned.
+            // 3. The configuration no longer contains the role. Revoke the grant anyway, because the grant would be
+            //    valid again if the operator added the role again.
             if fits {
                 writes.push(Write::Revoke(grant.id.clone()));
-                answer.push(shown(invocation, None, &grant, false));
+                answer.push(guest_grant(invocation, None, &grant, false));
             }
             continue;
         };
@@ -206,11 +215,11 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
         // 4. Revoke the grant.
         writes.push(Write::Revoke(grant.id.clone()));
         match narrowed {
-            None => answer.push(shown(invocation, Some(role.as_ref()), &grant, false)),
-            // The grant was for all environments. Each of the others gets a grant of its own with the same terms.
+            None => answer.push(guest_grant(invocation, Some(role.as_ref()), &grant, false)),
+            // The grant was for all environments. Store one grant with the same terms for each remaining environment.
             Some(environment) => {
                 let one = crate::store::Grant { environment: Some(environment.clone()), ..(*grant).clone() };
-                answer.push(shown(invocation, Some(role.as_ref()), &one, false));
+                answer.push(guest_grant(invocation, Some(role.as_ref()), &one, false));
                 for (place, left) in environments(access, &grant.bot, role).into_iter().enumerate() {
                     if left != *environment {
                         let id = format!("{}.{name}.{place}", grant.id);
@@ -225,31 +234,32 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
         }
     }
     if answer.is_empty() {
-        return Err(problem("not-found", nothing(invocation, person, app)));
+        return Err(problem("not-found", nothing_to_revoke(invocation, person, app)));
     }
     Ok((answer, writes))
 }
 
-/// The message that there is nothing to revoke, with the roles that the person has by the configuration.
-fn nothing(invocation: &Invocation, person: &str, app: &str) -> String {
+/// Returns the error message for a revocation that matches no grant. It lists the roles that the configuration gives
+/// the person.
+fn nothing_to_revoke(invocation: &Invocation, person: &str, app: &str) -> String {
     let held = invocation.context().access.roles_of(person, false).into_iter();
-    let by_file: Vec<String> = held
+    let configured: Vec<String> = held
         .filter(|held| held.grant.is_none() && held.role.covers(Some(app), None))
         .map(|held| format!("role {} ({})", held.role.name, held.role.at))
         .collect();
-    let all_the_same = match by_file.is_empty() {
+    let hint = match configured.is_empty() {
         true => String::new(),
-        false => format!("; by the file they have {}, which only the file changes", by_file.join(" and ")),
+        false => format!("; the configuration gives them {}, which a command cannot revoke", configured.join(" and ")),
     };
-    format!("nothing of that was granted to {person} in chat{all_the_same}")
+    format!("no role that was granted to {person} in chat matches the command{hint}")
 }
 
-/// `access.list`
+/// The host call `access.list`.
 pub(crate) struct List;
 
 impl HostCall for List {
     type Params = ();
-    type Answer = Vec<Shown>;
+    type Answer = Vec<GuestGrant>;
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
@@ -258,8 +268,8 @@ impl HostCall for List {
         attributes
     }
 
-    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
-        let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {
+        let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));
         let asker = invocation.request().asker();
         let mut answer = Vec::new();
         for held in access.grants() {
@@ -268,18 +278,18 @@ impl HostCall for List {
             let sees = own
                 || access.owns(asker, &grant.app)
                 || access.sees(asker, Some(&grant.app), grant.environment.as_deref());
-            let wanted = asked.app.as_ref().is_none_or(|app| *app == grant.app)
-                && asked.person.as_ref().is_none_or(|person| access.same_person(person, &grant.person.id));
+            let wanted = request.app.as_ref().is_none_or(|app| *app == grant.app)
+                && request.person.as_ref().is_none_or(|person| access.same_person(person, &grant.person.id));
             if sees && wanted {
-                answer.push(shown(invocation, Some(&held.role), grant, false));
+                answer.push(guest_grant(invocation, Some(&held.role), grant, false));
             }
         }
         Ok(answer)
     }
 }
 
-/// Adds the announcement of a change of rights to the transaction that makes the change.
-fn tell(invocation: &mut Invocation, name: &str, what: &str) {
+/// Adds the messages about a change of rights to the transaction that makes the change.
+fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
     let by = &invocation.request().caller().id;
     let summary = format!("Rights: {by} {what} (job {})", invocation.job_id());
@@ -290,16 +300,25 @@ fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let Some(room) = &context.access.tell else { return };
     let bot = &invocation.request().message().bot;
     let Some(destination) = context.outbox.destination(bot, room) else {
-        tracing::error!(%room, "a change of rights is not announced: the bot has no account on the room's network");
+        tracing::error!(
+            %room,
+            "a change of rights was not announced: the bot has no account on the room's network; \
+             add one or change `tell` in `[people]`"
+        );
         return;
     };
     invocation.also_write(Write::Send(destination.say(format!("{name}/rights"), Text::lines(summary))));
 }
 
-/// A grant as text: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.
-fn words(grant: &Shown) -> String {
+/// Describes a grant: `role deployer on cms in staging, production to @bob:example.org, until 2026-11-21 14:00 UTC`.
+/// `preposition` is `to` or `from`.
+fn describe(grant: &GuestGrant, preposition: &str) -> String {
     let until = grant.until.and_then(|until| i64::try_from(until.unix_ms).ok());
     let until = until.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    let until = until.map_or_else(String::new, |until| format!(", until {}", moment(until)));
-    format!("{}, role {} on {} in {}{until}", grant.person.id, grant.role, grant.app, grant.environments.join(", "))
+    let until = until.map_or_else(String::new, |until| format!(", until {}", utc_text(until)));
+    let environments = match grant.environments.is_empty() {
+        true => String::new(),
+        false => format!(" in {}", grant.environments.join(", ")),
+    };
+    format!("role {} on {}{environments} {preposition} {}{until}", grant.role, grant.app, grant.person.id)
 }

@@ -1,6 +1,7 @@
-//! The target of a grant or revocation: person, app, environment, role and duration, and the checks on them.
+//! The target of a grant or a revocation, and the checks on it. The target consists of person, app, environment, role
+//! and duration.
 //!
-//! Invariant: all values come from the parsed command and the configuration, and none from the guest.
+//! Invariant: all values come from the parsed command and the configuration, never from the guest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,12 +9,12 @@ use crate::{
     command::ParameterType,
     hostcall::{clock::instant as clock_instant, host_call::problem, invocation::Invocation},
     job::Reason,
-    model::{Attribute, Attributes, Person, handle as handle_of},
+    model::{Attribute, Attributes, Person, local_part},
     plugin::bindings::{access::Granted, types},
     policy::{Access, Role},
 };
 
-/// The typed arguments of a grant or revocation.
+/// The arguments of a command that grants or revokes a role. `None` if the command has no such argument.
 pub(crate) struct GrantRequest {
     /// The bot that received the command.
     pub(crate) bot: String,
@@ -21,14 +22,14 @@ pub(crate) struct GrantRequest {
     pub(crate) app: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) role: Option<String>,
-    pub(crate) span: Option<Duration>,
+    pub(crate) duration: Option<Duration>,
 }
 
 impl GrantRequest {
     pub(crate) fn of(invocation: &Invocation) -> Self {
         let command = invocation.request().command();
         let typed = |attribute| command.typed(attribute).next().map(str::to_owned);
-        let span = command.arguments().find_map(|(parameter, value)| match value {
+        let duration = command.arguments().find_map(|(parameter, value)| match value {
             crate::command::Value::Integer(span) if parameter.kind == ParameterType::Duration => {
                 u64::try_from(*span).ok().map(Duration::from_millis)
             }
@@ -40,12 +41,12 @@ impl GrantRequest {
             app: typed(Attribute::App),
             environment: typed(Attribute::Environment),
             role: typed(Attribute::Role),
-            span,
+            duration,
         }
     }
 
-    /// The attributes that rules are matched against: the typed arguments. If no role was typed, the role that
-    /// [`Self::pick`] returns.
+    /// Returns the attributes that rules match: the typed arguments. If the command has no role, the attributes contain
+    /// the role that [`Self::pick`] returns.
     pub(crate) fn attributes(&self, access: &Access) -> Attributes {
         let role = self.role.clone().or_else(|| self.pick(access).ok().map(|role| role.name.clone()));
         let values = [
@@ -57,18 +58,21 @@ impl GrantRequest {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, vec![value?]))).collect()
     }
 
-    /// The person and the app. Every grant and revocation needs both.
+    /// Returns the person and the app.
+    ///
+    /// # Errors
+    /// `invalid` if the command does not have both.
     pub(crate) fn target(&self) -> Result<(&str, &str), types::Error> {
         match (&self.person, &self.app) {
             (Some(person), Some(app)) => Ok((person, app)),
-            _ => Err(problem("invalid", "no person and app were typed")),
+            _ => Err(problem("invalid", "the command does not name both a person and an app")),
         }
     }
 
-    /// The typed role, or the only role with `grant_in_chat` that covers the app and the environment.
+    /// Returns the typed role, or the only role with `grant_in_chat` that covers the app and the environment.
     ///
     /// # Errors
-    /// `refused` if no such role covers them, `invalid` if several do and none was typed.
+    /// `refused` if no role with `grant_in_chat` covers them; `invalid` if several do and the command has no role.
     pub(crate) fn pick<'a>(&self, access: &'a Access) -> Result<&'a Arc<Role>, types::Error> {
         let app = self.app.as_deref();
         let fits = |role: &&Arc<Role>| {
@@ -77,57 +81,63 @@ impl GrantRequest {
                 && role.covers(app, self.environment.as_deref())
                 && (self.environment.is_some() || !environments(access, &self.bot, role).is_empty())
         };
-        let place = match (&self.app, &self.environment) {
-            (Some(app), Some(environment)) => format!("{app} in {environment}"),
-            (app, _) => app.clone().unwrap_or_default(),
+        let target = match (&self.app, &self.environment) {
+            (Some(app), Some(environment)) => format!("`{app}` in `{environment}`"),
+            (app, _) => format!("`{}`", app.as_deref().unwrap_or_default()),
         };
         let roles: Vec<&Arc<Role>> = access.roles.iter().filter(fits).collect();
         match (roles.as_slice(), &self.role) {
             ([role], _) => Ok(role),
-            ([], Some(name)) => Err(problem("refused", format!("role {name} does not cover {place}"))),
+            ([], Some(name)) => Err(problem("refused", format!("the role `{name}` does not cover {target}"))),
             ([], None) => Err(problem(
                 "refused",
                 format!(
-                    "no role that people can be added to in chat covers {place}; the operator marks one with `grant_in_chat = true`"
+                    "no role with `grant_in_chat = true` covers {target}; ask the operator to set this key on a role"
                 ),
             )),
             (several, _) => {
                 let names: Vec<String> = several.iter().map(|role| format!("`{}`", role.name)).collect();
-                Err(problem("invalid", format!("which role? {place} has {}: put it behind", names.join(", "))))
+                Err(problem(
+                    "invalid",
+                    format!("several roles cover {target}: {}. Add one of them to the command", names.join(", ")),
+                ))
             }
         }
     }
 }
 
-/// The environments of a bot that a role covers, in the bot's order.
+/// Returns the environments of a bot that a role covers, in the order of the bot's configuration.
 pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<String> {
     let all = access.bots.environments(bot).iter().filter(|name| role.covers(None, Some(name)));
     all.cloned().collect()
 }
 
-/// The reasons to refuse a grant or revocation: person or app is missing, or the caller is neither an admin nor an
-/// owner of the app, or an owner's own rights do not cover every environment.
+/// Returns the reasons to refuse a grant or a revocation: the person or the app is missing, the caller is neither an
+/// admin nor an owner of the app, or an owner's own rights do not cover every environment.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let access = &invocation.context().access;
-    let (asker, asked) = (invocation.request().asker(), GrantRequest::of(invocation));
-    if asked.target().is_err() {
+    let (asker, request) = (invocation.request().asker(), GrantRequest::of(invocation));
+    if request.target().is_err() {
         let line = invocation.request().command().line();
-        let text = format!("`{line}` was typed, and no person and app; nothing else can be granted or taken back");
+        let text = format!(
+            "the command `{line}` does not name both a person and an app; \
+             a plugin can grant or revoke a role only for the person and the app in the command"
+        );
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
     }
     let owns = |app: &String| access.owns(asker, app);
     if access.is_admin(asker.id) {
         return Vec::new();
     }
-    if asked.app.as_ref().is_some_and(owns) {
-        return beyond_reach(invocation, &asked);
+    if request.app.as_ref().is_some_and(owns) {
+        return uncovered_environments(invocation, &request);
     }
-    let app = asked.app.unwrap_or_default();
+    let app = request.app.unwrap_or_default();
     let owners = access.owners.get(&app).map(Vec::as_slice).unwrap_or_default();
     let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
-    let owners = if owners.is_empty() { "it has none".to_owned() } else { owners.join(", ") };
+    let owners = if owners.is_empty() { "none are configured".to_owned() } else { owners.join(", ") };
     let text = format!(
-        "rights on `{app}` are given and taken back by admins and by its owners ({owners}), and {} is neither: {}",
+        "only admins and the owners of `{app}` ({owners}) may grant or revoke roles on it, and {} is neither: {}",
         asker.id,
         access.help()
     );
@@ -135,23 +145,32 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// A reason for each environment that the caller's own rights to this command do not cover. Only if no environment was
-/// typed, because the grant is then for all environments of the role.
-fn beyond_reach(invocation: &Invocation, asked: &GrantRequest) -> Vec<Reason> {
+/// Returns a reason for each environment that the caller's own rights to this command do not cover. Empty if the
+/// command has an environment: without one, the grant is for all environments of the role.
+fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
-    let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
+    let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };
     let (command, rights) = (&invocation.request().command().spec().name, invocation.rights());
     let beyond = environments(access, invocation.bot(), role).into_iter();
-    let beyond = beyond.filter(|name| rights.rule(asked.app.as_deref(), Some(name)).is_none());
+    let beyond = beyond.filter(|name| rights.rule(request.app.as_deref(), Some(name)).is_none());
     let reason = |name: String| {
-        let text = access.missing(command, asked.app.as_deref(), Some(&name));
-        Reason { kind: "role".to_owned(), text: format!("{text}; name an environment that you may"), add: None }
+        let text = access.missing(command, request.app.as_deref(), Some(&name));
+        Reason {
+            kind: "role".to_owned(),
+            text: format!("{text}; or name an environment that your role covers"),
+            add: None,
+        }
     };
     beyond.map(reason).collect()
 }
 
-/// A grant as guests receive it. `role` is `None` if the configuration no longer contains it.
-pub(crate) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &crate::store::Grant, added: bool) -> Granted {
+/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the role.
+pub(crate) fn guest_grant(
+    invocation: &Invocation,
+    role: Option<&Role>,
+    grant: &crate::store::Grant,
+    added: bool,
+) -> Granted {
     let context = invocation.context();
     let title = context.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
     let environments = match &grant.environment {
@@ -172,12 +191,13 @@ pub(crate) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &crate:
     }
 }
 
-/// A person whose name is the handle in the id. Display names are not used, because anyone can change their own.
+/// Returns a person whose name is the handle in the id: `bob` for `@bob:example.org`. Display names are not used,
+/// because people can change their own.
 fn person(id: &str) -> types::Person {
-    types::Person { id: id.to_owned(), name: handle_of(id).to_owned() }
+    types::Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }
 
-/// The same as [`person`], in the store's type.
-pub(crate) fn kept(id: &str) -> Person {
-    Person { id: id.to_owned(), name: handle_of(id).to_owned() }
+/// As [`person`], in the store's type.
+pub(crate) fn stored_person(id: &str) -> Person {
+    Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }

@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// The most releases in one answer.
+/// The maximum number of releases in one answer.
 const MOST_RELEASES: u32 = 200;
 
-/// `catalog.apps`
+/// The host call `catalog.apps`.
 pub(crate) struct Apps;
 
 impl HostCall for Apps {
@@ -35,7 +35,7 @@ impl HostCall for Apps {
     }
 }
 
-/// An app with the deployments that the caller may see. `None` if the caller may see none of them.
+/// Returns an app with the deployments that the caller may see. `None` if the caller may not see any of them.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     let catalog = &invocation.context().catalog;
     let deployments: Vec<Deployment> = app
@@ -53,7 +53,7 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })
 }
 
-/// `catalog.releases`
+/// The host call `catalog.releases`.
 pub(crate) struct Releases;
 
 impl HostCall for Releases {

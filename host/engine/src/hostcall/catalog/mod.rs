@@ -1,27 +1,30 @@
-//! `catalog`: the configured apps, how each is deployed, and the releases.
+//! The interface `catalog`: the configured apps with their deployments, and the releases.
 //!
-//! Invariant: apps and environments that the caller may not see are left out. Only the host records releases, when a
-//! pipeline ends.
+//! Invariant: an answer omits apps and environments that the caller may not see. Only the host records releases, when a
+//! pipeline run ends.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment},
     CallKind, EnvironmentFrom,
 };
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            own("catalog.apps", CallKind::Reads, "reads the configured apps and how each is deployed")
+            contract_call("catalog.apps", CallKind::Reads, "reads the configured apps and their deployments")
                 .on(&[App], EnvironmentFrom::Command),
             host::Apps,
         ),
         CallRow::new(
-            own("catalog.releases", CallKind::Reads, "reads which versions ran where, since when and by whom")
-                .on(&[App, Environment], EnvironmentFrom::Target),
+            contract_call(
+                "catalog.releases",
+                CallKind::Reads,
+                "reads the releases: version, environment, time and person",
+            )
+            .on(&[App, Environment], EnvironmentFrom::Target),
             host::Releases,
         ),
     ]

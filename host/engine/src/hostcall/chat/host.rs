@@ -4,7 +4,7 @@ use crate::{
     base::{Text, clean},
     hostcall::{
         host_call::{HostCall, problem},
-        invocation::Invocation,
+        invocation::{Invocation, MOST_MESSAGES},
     },
     job::thread_message,
     messaging::LONGEST_PLUGIN_TEXT,
@@ -12,10 +12,10 @@ use crate::{
     store::{Entry, Write},
 };
 
-/// The longest stage, in bytes. The rest is cut off.
+/// The maximum length of a stage, in bytes. A longer stage is truncated.
 const LONGEST_STAGE: usize = 80;
 
-/// `chat.say`
+/// The host call `chat.say`.
 pub(crate) struct Say;
 
 impl HostCall for Say {
@@ -26,10 +26,10 @@ impl HostCall for Say {
     async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
         let text = Text::lines(&message.text).clamped(LONGEST_PLUGIN_TEXT);
         if text.is_empty() {
-            return Err(problem("invalid", "there is nothing to say"));
+            return Err(problem("invalid", "the message is empty"));
         }
-        if !invocation.may_say() {
-            return Err(problem("limit", "this command has said enough"));
+        if !invocation.count_message() {
+            return Err(problem("limit", format!("one command can post at most {MOST_MESSAGES} messages")));
         }
         let number = invocation.call_number();
         match invocation.job() {
@@ -37,18 +37,18 @@ impl HostCall for Say {
                 let row = thread_message(job.row(), &format!("say-{number}"), text);
                 invocation.also_write(Write::Send(row));
             }
-            // A query has no thread of its own: its messages are posted before its answer.
-            None => invocation.say_with_answer(text),
+            // A query has no thread, so its messages are posted before its answer.
+            None => invocation.post_before_answer(text),
         }
         Ok(())
     }
 
     fn replayed(&self, invocation: &mut Invocation, _: &Self::Params, _: &Result<(), types::Error>, _: &Entry) {
-        invocation.may_say();
+        invocation.count_message();
     }
 }
 
-/// `chat.stage`
+/// The host call `chat.stage`.
 pub(crate) struct Stage;
 
 impl HostCall for Stage {
@@ -62,7 +62,7 @@ impl HostCall for Stage {
     }
 
     fn replayed(&self, invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
-        // After a restart the status card is empty, so a replay sets the stage again.
+        // After a restart the status card has no stage, so a replay sets the stage again.
         show(invocation, message);
     }
 }

@@ -1,22 +1,21 @@
-//! `chat`: messages in the job's own thread, and the stage on its status card.
+//! The interface `chat`: messages in the job's thread, and the stage on the job's status card.
 //!
-//! Invariant: a guest writes in no other room, under no other name, and no markup.
+//! Invariant: a guest cannot post in another room or under another name, and cannot use markup.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::{CallKind, EnvironmentFrom};
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            own("chat.say", CallKind::Notes, "says something in the job's own thread")
+            contract_call("chat.say", CallKind::Notes, "posts a message in the job's thread")
                 .on(&[], EnvironmentFrom::Command),
             host::Say,
         ),
         CallRow::new(
-            own("chat.stage", CallKind::Notes, "puts a word on the job's status card")
+            contract_call("chat.stage", CallKind::Notes, "sets the stage on the job's status card")
                 .on(&[], EnvironmentFrom::Command),
             host::Stage,
         ),

@@ -14,10 +14,10 @@ use crate::{
     store::Entry,
 };
 
-/// The longest timer, and the longest delay of a scheduled job: 400 days.
+/// The maximum duration of a timer, of a grant and of the delay of a scheduled job: 400 days.
 pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// `clock.now`
+/// The host call `clock.now`.
 pub(crate) struct Now;
 
 impl HostCall for Now {
@@ -27,11 +27,11 @@ impl HostCall for Now {
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<types::Instant, types::Error> {
         let now = invocation.context().clock.now();
-        instant(now).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))
+        instant(now).ok_or_else(|| problem("unavailable", "the host's clock is set to a time before 1970"))
     }
 }
 
-/// `clock.after`
+/// The host call `clock.after`.
 pub(crate) struct After;
 
 impl HostCall for After {
@@ -41,14 +41,14 @@ impl HostCall for After {
 
     async fn perform(&self, invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
         if invocation.replay_state_mut().is_none() {
-            return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
+            return Err(problem("invalid", "a query cannot wait, so it cannot set a timer"));
         }
         let set = invocation.context().monotonic.now();
         let at = later(set, span.milliseconds)?;
         let id = format!("{}-t{}", invocation.job_id(), invocation.call_number());
         let answer = GuestTimer {
             id: id.clone(),
-            at: instant(at).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))?,
+            at: instant(at).ok_or_else(|| problem("unavailable", "the host's clock is set to a time before 1970"))?,
         };
         if let Some(replay) = invocation.replay_state_mut() {
             replay.timers.insert(id, Timer { set, at });
@@ -72,19 +72,19 @@ impl HostCall for After {
     }
 }
 
-/// `from` plus a number of milliseconds.
+/// Returns the time `milliseconds` after `from`.
 ///
 /// # Errors
-/// `invalid` if it is more than [`LONGEST_SPAN`] ahead.
+/// `invalid` if `milliseconds` is more than [`LONGEST_SPAN`].
 pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Timestamp, types::Error> {
     if u128::from(milliseconds) > LONGEST_SPAN.as_millis() {
-        return Err(problem("invalid", "that is too far away: at most 400 days"));
+        return Err(problem("invalid", "the time span is longer than the maximum of 400 days"));
     }
     let span = jiff::SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-    from.checked_add(span).map_err(|_| problem("invalid", "that is beyond the end of time"))
+    from.checked_add(span).map_err(|_| problem("invalid", "the time is out of range"))
 }
 
-/// A timestamp in the contract's type, in milliseconds since 1970. `None` before 1970.
+/// Converts a timestamp into the contract's type, in milliseconds since 1970. `None` for a time before 1970.
 pub(crate) fn instant(at: jiff::Timestamp) -> Option<types::Instant> {
     u64::try_from(at.as_millisecond()).ok().map(|unix_ms| types::Instant { unix_ms })
 }

@@ -1,14 +1,14 @@
 //! The host calls `jobs.later`, `jobs.list` and `jobs.cancel`.
 
 use crate::{
-    base::moment,
+    base::utc_text,
     command::{Command, CommandKind, Vocabulary, parse},
     hostcall::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
         host_call::{HostCall, InDoubt, Recovered, problem},
         invocation::Invocation,
-        opening::opening,
+        opening::new_job,
     },
     job::{Reason, ShownIn, cancel_before_start, first_card},
     model::{Attribute, Attributes},
@@ -20,16 +20,16 @@ use crate::{
     store::{JobPhase, JobQuery, JobRow, JobStatus, Write},
 };
 
-/// The most jobs that `jobs.list` returns.
-const MOST_LEFT: usize = 1_000;
-/// The most scheduled jobs that it reads from the store.
+/// The maximum number of jobs that `jobs.list` returns.
+const MOST_LISTED: usize = 1_000;
+/// The maximum number of scheduled jobs that `jobs.list` reads from the store.
 const MOST_READ: u32 = 20_000;
-/// The most scheduled jobs of one plugin and one person.
+/// The maximum number of scheduled jobs of one plugin and one person.
 const MOST_OPEN: u32 = 100;
-/// The shortest delay of a job that a scheduled job schedules.
-const LEAST_AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
+/// The minimum delay of a job that is scheduled by a scheduled job.
+const SHORTEST_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// `jobs.later`
+/// The host call `jobs.later`.
 pub(crate) struct Later;
 
 impl HostCall for Later {
@@ -56,7 +56,8 @@ impl HostCall for Later {
                     attributes.insert(Attribute::Parameter, others);
                 }
             }
-            // `perform` reports arguments that cannot be parsed. Until then all of them count as not typed.
+            // `perform` reports arguments that cannot be parsed. Here, all of them count as parameters, which a rule
+            // must allow.
             Err(_) => {
                 let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
                 attributes.insert(Attribute::Parameter, values);
@@ -76,12 +77,12 @@ impl HostCall for Later {
             let text = format!("no role lets {person} run `{name}`: {}", access.help());
             reasons.push(Reason { kind: "role".to_owned(), text, add: None });
         }
-        // The scheduled command runs as if it had been typed, so the plugin must not add a person or a role. No grant
-        // permits that.
+        // The scheduled command runs as if a person had typed it. Therefore the plugin must not add a person or a role,
+        // and no grant can allow it.
         let typed = invocation.request().command();
         for attribute in [Attribute::Person, Attribute::Role] {
             for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
-                let text = format!("`{}` was typed, and not {} `{value}`", typed.line(), attribute.as_str());
+                let text = format!("the command `{}` does not contain {} `{value}`", typed.line(), attribute.as_str());
                 reasons.push(Reason { kind: "typed".to_owned(), text, add: None });
             }
         }
@@ -94,28 +95,31 @@ impl HostCall for Later {
         let context = invocation.context().clone();
         let begins = clock_later(context.monotonic.now(), request.milliseconds)?;
         check_limits(invocation, request).await?;
-        let about = format!("begins at {}", moment(begins));
+        let about = format!("begins at {}", utc_text(begins));
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let request = context.access.resume(command, invocation.request().message().clone());
-        let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
-        // 2. The new job gets the settings and limits of this job, even if the plugin was changed since.
+        let Some(parent) = invocation.job().cloned() else {
+            return Err(problem("invalid", "only a job can schedule a command"));
+        };
+        // 2. The new job gets the settings and limits of this job, even if the plugin's configuration has changed.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
         let shown = shown_in(&context, &request).await;
         let parent = Some(parent.row());
-        let (row, entry) = opening(&context, invocation.loaded(), given, &request, parent, shown.clone(), status);
-        let left = Left {
+        let (row, entry) = new_job(&context, invocation.loaded(), given, &request, parent, shown.clone(), status);
+        let scheduled = Left {
             id: row.id.clone(),
             line: row.line.clone(),
-            at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
+            at: clock_instant(begins)
+                .ok_or_else(|| problem::<types::Error>("invalid", "the start time is before 1970"))?,
         };
-        // 3. Its row, first entry, status card and announcement are in the transaction of this call's result.
+        // 3. The job's row, first entry, status card and announcement are stored together with the result of this call.
         invocation.also_write(Write::Send(first_card(&row)));
         if let Some(shown) = shown {
             invocation.also_write(shown.opened(&row));
         }
         invocation.also_write(Write::Open(row));
         invocation.also_write(Write::Append(entry));
-        Ok(left)
+        Ok(scheduled)
     }
 
     fn dry_run(
@@ -124,32 +128,37 @@ impl HostCall for Later {
         (request,): &(LaterRequest,),
         name: &str,
     ) -> Option<Result<Left, types::Error>> {
-        let left = || {
+        let scheduled = || {
             let command =
                 command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
             let begins = clock_later(invocation.context().monotonic.now(), request.milliseconds)?;
-            let at = clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?;
+            let at = clock_instant(begins)
+                .ok_or_else(|| problem::<types::Error>("invalid", "the start time is before 1970"))?;
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
-        Some(left())
+        Some(scheduled())
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result. Without a result it did not happen.
-        Recovered::Not
+        // The transaction that stores the result also makes the change. Without a result, nothing was changed.
+        Recovered::NotHappened
     }
 }
 
-/// Limits scheduled jobs. A scheduled job can schedule jobs itself, so without limits their number could grow forever.
+/// Checks the limits on scheduled jobs. A scheduled job can schedule jobs, so their number could grow forever without
+/// limits.
 ///
 /// # Errors
-/// `limit` if a scheduled job schedules another in less than [`LEAST_AGAIN`], or if the person has [`MOST_OPEN`]
-/// already.
+/// `limit` if a scheduled job schedules a job with a delay of less than [`SHORTEST_REPEAT`], or if the person already
+/// has [`MOST_OPEN`] scheduled jobs.
 async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
-    let again = invocation.job().is_some_and(|job| job.row().parent.is_some());
-    if again && u128::from(request.milliseconds) < LEAST_AGAIN.as_millis() {
-        let least = LEAST_AGAIN.as_secs();
-        return Err(problem("limit", format!("a scheduled job can schedule work only {least} s or more ahead")));
+    let is_scheduled = invocation.job().is_some_and(|job| job.row().parent.is_some());
+    if is_scheduled && u128::from(request.milliseconds) < SHORTEST_REPEAT.as_millis() {
+        let least = SHORTEST_REPEAT.as_secs();
+        return Err(problem(
+            "limit",
+            format!("a scheduled job can schedule a command only with a delay of {least} s or more"),
+        ));
     }
     let open = JobQuery {
         open: Some(true),
@@ -162,17 +171,23 @@ async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result
     let open = invocation.context().store.jobs(&open).await;
     let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
     if open.len() >= MOST_OPEN as usize {
-        return Err(problem("limit", format!("{MOST_OPEN} commands of one person wait to be done later already")));
+        return Err(problem(
+            "limit",
+            format!("one person can have at most {MOST_OPEN} scheduled commands of one plugin"),
+        ));
     }
     Ok(())
 }
 
-/// The command that a guest schedules, parsed as if it had been typed. The error is one line for people.
+/// Returns the command that a guest schedules, parsed as if a person had typed it.
+///
+/// # Errors
+/// One line for people.
 fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
     let own = &invocation.loaded().description.commands;
     let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
     let Some(spec) = action else {
-        return Err(format!("`{}` is no action of this plugin", crate::base::clean(&request.command)));
+        return Err(format!("`{}` is not an action of this plugin", crate::base::clean(&request.command)));
     };
     // Only the command's own parameters are allowed. The host's flags, such as `--override`, are reserved for people.
     if let Some(unknown) =
@@ -188,7 +203,7 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
-/// `jobs.list`
+/// The host call `jobs.list`.
 pub(crate) struct List;
 
 impl HostCall for List {
@@ -208,12 +223,12 @@ impl HostCall for List {
         let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
         jobs.retain(|job| may_see(invocation, job));
         jobs.sort_by_key(|job| job.status.wake);
-        jobs.truncate(MOST_LEFT);
-        Ok(jobs.into_iter().filter_map(left).collect())
+        jobs.truncate(MOST_LISTED);
+        Ok(jobs.into_iter().filter_map(scheduled).collect())
     }
 }
 
-fn left(job: JobRow) -> Option<Left> {
+fn scheduled(job: JobRow) -> Option<Left> {
     Some(Left { id: job.id, line: job.line, at: clock_instant(job.status.wake?)? })
 }
 
@@ -226,7 +241,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     }
 }
 
-/// `jobs.cancel`
+/// The host call `jobs.cancel`.
 pub(crate) struct Cancel;
 
 impl HostCall for Cancel {
@@ -236,8 +251,8 @@ impl HostCall for Cancel {
 
     async fn attributes(&self, invocation: &Invocation, (which,): &(Which,)) -> Attributes {
         let mut attributes = Attributes::new();
-        // A job of another plugin gives no attributes, so that nothing about it is revealed. `perform` reports a job
-        // that cannot be read.
+        // A job of another plugin has no attributes here, so that the refusal does not disclose them. `perform` reports
+        // a job that cannot be read.
         let own = |job: &JobRow| job.plugin == invocation.plugin();
         if let Some(job) = invocation.context().store.job(&which.id).await.ok().flatten().filter(own) {
             attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
@@ -252,17 +267,21 @@ impl HostCall for Cancel {
         let plugin = invocation.plugin().to_owned();
         let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.status.phase == JobPhase::Scheduled;
         let job = context.store.job(&which.id).await.map_err(unavailable)?;
+        let not_found = || {
+            let id = crate::base::clean(&which.id);
+            let message = format!("this plugin has not scheduled the job `{id}`, or the job has already started");
+            problem::<types::Error>("not-found", message)
+        };
         if !job.as_ref().is_some_and(own) {
-            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+            return Err(not_found());
         }
-        // The claim keeps the scheduler from starting the job. It is read again because it may have started before the
-        // claim.
+        // The claim prevents the start of the job. Read the job again, because it may have started before the claim.
         let Some(claim) = context.claims.claim(&which.id) else {
-            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+            return Err(not_found());
         };
         let job = context.store.job(&which.id).await.map_err(unavailable)?;
         let Some(job) = job.filter(own) else {
-            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+            return Err(not_found());
         };
         let head = context.store.journal_head(&job.id).await.map_err(unavailable)?;
         let by = invocation.request().caller().clone();
@@ -277,14 +296,14 @@ impl HostCall for Cancel {
         Ok(())
     }
 
-    /// Always succeeds. The job is not looked up, because the scheduled jobs may have changed by the time of
-    /// the real run.
+    /// Always succeeds. Does not check whether the job exists, because the scheduled jobs may change before the real
+    /// run.
     fn dry_run(&self, _: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result. Without a result it did not happen.
-        Recovered::Not
+        // The transaction that stores the result also makes the change. Without a result, nothing was changed.
+        Recovered::NotHappened
     }
 }

@@ -1,31 +1,34 @@
-//! `jobs`: actions of a plugin that start at a later time, as jobs of their own.
+//! The interface `jobs`: actions of a plugin that start at a later time, each as a new job.
 //!
-//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command, with arguments
-//! that were typed or that its grant lists in `beyond`. It lists and cancels only jobs that it scheduled.
+//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command, with arguments of
+//! the typed command or of attributes that its grant lists in `beyond`. A plugin can list and cancel only jobs that it
+//! scheduled.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment, Parameter, Version},
     CallKind, EnvironmentFrom,
 };
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            own("jobs.cancel", CallKind::Acts, "cancels jobs that the plugin scheduled")
+            contract_call("jobs.cancel", CallKind::Acts, "cancels jobs that the plugin scheduled")
                 .on(&[App, Environment], EnvironmentFrom::Target)
                 .without_lock(),
             host::Cancel,
         ),
         CallRow::new(
-            own("jobs.later", CallKind::Acts, "leaves work of the plugin's own for later")
+            contract_call("jobs.later", CallKind::Acts, "schedules an action of the plugin for a later time")
                 .on(&[App, Environment, Version, Parameter], EnvironmentFrom::Target)
                 .without_lock(),
             host::Later,
         ),
-        CallRow::new(own("jobs.list", CallKind::Reads, "lists the jobs that the plugin scheduled"), host::List),
+        CallRow::new(
+            contract_call("jobs.list", CallKind::Reads, "lists the jobs that the plugin scheduled"),
+            host::List,
+        ),
     ]
 }

@@ -9,10 +9,10 @@ use crate::{
     },
 };
 
-/// The longest log line, in bytes. The rest is cut off.
+/// The maximum length of a log line, in bytes. A longer line is truncated.
 const LONGEST: usize = 2_000;
 
-/// `log.write`
+/// The host call `log.write`.
 pub(crate) struct Write;
 
 impl HostCall for Write {

@@ -1,11 +1,10 @@
-//! `log`: lines in the operator's log, with the plugin's name and the job's id. The room does not see them.
+//! The interface `log`: lines in the host's log, with the plugin's name and the job's id. The room does not get them.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::CallKind;
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
-    vec![CallRow::new(own("log.write", CallKind::Notes, "writes a line to the operator's log"), host::Write)]
+    vec![CallRow::new(contract_call("log.write", CallKind::Notes, "writes a line to the host's log"), host::Write)]
 }

@@ -20,10 +20,10 @@ use crate::{
 
 /// The name of the parameter that holds a deployment's version.
 const VERSION: &str = "version";
-/// The code of an error after which the run may or may not exist.
+/// The code of an error after which it is unknown whether the run exists.
 const UNKNOWN: &str = "unknown";
 
-/// `pipelines.trigger`
+/// The host call `pipelines.trigger`.
 pub(crate) struct Trigger;
 
 impl HostCall for Trigger {
@@ -42,7 +42,7 @@ impl HostCall for Trigger {
         if !versions.is_empty() {
             attributes.insert(Attribute::Version, versions);
         }
-        // A parameter that repeats the configured app or environment needs no rule of its own.
+        // A parameter that repeats the configured app or environment is not an attribute for rules.
         let known = |entry: &&types::Entry| match entry.name.as_str() {
             VERSION => true,
             "app" => attributes.get(&Attribute::App).is_some_and(|apps| apps.contains(&entry.value)),
@@ -60,7 +60,7 @@ impl HostCall for Trigger {
     async fn perform(&self, invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
         let context = invocation.context().clone();
         let Some(job) = invocation.job().cloned() else {
-            return Err(problem("invalid", "only a job starts pipelines"));
+            return Err(problem("invalid", "only a job can start a pipeline"));
         };
         let (deployment, parameters) = checked(&context, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent());
@@ -70,7 +70,7 @@ impl HostCall for Trigger {
             job = job.row().id,
             run = key.as_str(),
             pipeline = deployment.pipeline,
-            "started a pipeline run"
+            "a pipeline run was started"
         );
         let answer = Run { id: key.as_str().to_owned(), url };
         show(invocation, &answer, &deployment.pipeline);
@@ -102,11 +102,11 @@ impl HostCall for Trigger {
         invocation: &mut Invocation,
         (request,): &(Request,),
         answer: &Result<Run, types::Error>,
-        begun: &Entry,
+        recorded: &Entry,
     ) {
         let Ok(run) = answer else { return };
         show(invocation, run, &request.pipeline);
-        let known = run_of(&invocation.context().catalog, begun);
+        let known = run_of(&invocation.context().catalog, recorded);
         if let (Some(key), Some(replay)) = (RunKey::parse(&run.id), invocation.replay_state_mut()) {
             replay.runs.insert(key, known);
         }
@@ -115,14 +115,14 @@ impl HostCall for Trigger {
     async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<Run> {
         let context = doubt.context;
         let Some(run) = run_of(&context.catalog, doubt.intent) else {
-            return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
+            return Recovered::Unknowable("the pipeline is no longer configured".to_owned());
         };
         match context.backends.get(run.backend).state(&run.key, &run.pipeline).await {
             Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Run { id: doubt.key(), url: None }),
-            Ok(RunState::Absent) => Recovered::Not,
+            Ok(RunState::Absent) => Recovered::NotHappened,
             Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
             Err(PipelineError::Refused { message }) => Recovered::Unknowable(message),
-            Err(PipelineError::Unavailable { message }) => Recovered::Away(message),
+            Err(PipelineError::Unavailable { message }) => Recovered::Unavailable(message),
         }
     }
 
@@ -142,19 +142,19 @@ fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, Stri
     }
 }
 
-/// The configured deployment of a pipeline and its checked parameters.
+/// Returns the configured deployment of a pipeline, and the parameters of the request after checking them.
 fn checked<'a>(
     context: &'a Context,
     request: &Request,
 ) -> Result<(&'a Deployment, BTreeMap<String, String>), types::Error> {
     let Some(deployment) = context.catalog.pipeline(&request.pipeline) else {
         let pipeline = crate::base::clean(&request.pipeline);
-        return Err(problem("not-found", format!("there is no pipeline `{pipeline}`")));
+        return Err(problem("not-found", format!("the pipeline `{pipeline}` is not configured")));
     };
     Ok((deployment, parameters(deployment, &request.parameters)?))
 }
 
-/// Adds a run to the job's status card.
+/// Shows a run on the job's status card.
 fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     let Some(job) = invocation.job() else { return };
     let pipeline = crate::base::clean(pipeline);
@@ -164,10 +164,11 @@ fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     });
 }
 
-/// Starts a run. Returns its URL, if the backend gives one.
+/// Starts a run. Returns the URL of the run, if the backend returns one.
 ///
 /// # Errors
-/// `refused` or `unavailable` if no run was started. [`UNKNOWN`] if it may have been started; the host then follows it.
+/// `refused` or `unavailable` if no run was started. [`UNKNOWN`] if a run may have been started; the host then follows
+/// this run.
 async fn start(
     backends: &Backends,
     deployment: &Deployment,
@@ -179,19 +180,22 @@ async fn start(
     match system.start(key, &deployment.pipeline, parameters).await {
         Ok(url) => Ok(url),
         Err(PipelineError::Refused { message }) => problem("refused", message),
-        // The answer was lost, but the run may exist: query the backend before reporting an error.
+        // The run may exist although the backend's answer was lost. Query the backend before returning an error.
         Err(PipelineError::Unavailable { message }) => match system.state(key, &deployment.pipeline).await {
             Ok(RunState::Running | RunState::Ended(_)) => Ok(None),
-            Ok(RunState::Absent) => problem("unavailable", format!("nothing was started: {message}")),
+            Ok(RunState::Absent) => problem("unavailable", format!("no run was started: {message}")),
             Ok(RunState::Unknowable(reason)) => {
-                problem(UNKNOWN, format!("{message}; whether it was started cannot be known: {reason}"))
+                problem(UNKNOWN, format!("{message}; it is unknown whether the run was started: {reason}"))
             }
-            Err(error) => problem(UNKNOWN, format!("{message}; whether it was started is not known yet: {error}")),
+            Err(error) => {
+                problem(UNKNOWN, format!("{message}; it is not yet known whether the run was started: {error}"))
+            }
         },
     }
 }
 
-/// Checks the parameters: each configured one exactly once, no others, and each value matches its pattern.
+/// Checks the parameters of a request. Returns an error unless each configured parameter is given once, no other
+/// parameter is given, and each value matches the parameter's pattern.
 fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
     let mut parameters = BTreeMap::new();
     for entry in given {
@@ -200,13 +204,17 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
             let name = crate::base::clean(&entry.name);
             return Err(problem(
                 "invalid",
-                format!("{} takes no parameter `{name}`, but: {}", deployment.pipeline, known.join(", ")),
+                format!(
+                    "the pipeline `{}` has no parameter `{name}`. Known: {}",
+                    deployment.pipeline,
+                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                ),
             ));
         };
         if !pattern.matches(&entry.value) {
             let value = crate::base::clean(&entry.value);
             let message = format!(
-                "`{value}` is no {} for {}: {}",
+                "`{value}` is not a valid `{}` for the pipeline `{}`: {}",
                 entry.name,
                 deployment.pipeline,
                 pattern.requirement(&entry.value)
@@ -218,7 +226,10 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
         }
     }
     match deployment.parameters.keys().find(|name| !parameters.contains_key(*name)) {
-        Some(missing) => Err(problem("invalid", format!("{} needs the parameter `{missing}`", deployment.pipeline))),
+        Some(missing) => Err(problem(
+            "invalid",
+            format!("the pipeline `{}` requires the parameter `{missing}`", deployment.pipeline),
+        )),
         None => Ok(parameters),
     }
 }

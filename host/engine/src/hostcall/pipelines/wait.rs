@@ -1,12 +1,12 @@
-//! The host call `pipelines.wait`, the only call that waits: its arguments and its answers.
+//! The host call `pipelines.wait`: its arguments and its answers. No other call waits.
 //!
-//! Not here: the waiting itself. The job does that while no guest runs (`job::wait`).
+//! Not here: waiting for runs and timers, which `runner::wait` does while no guest runs.
 
 use std::collections::BTreeMap;
 
 use crate::{
     adapter::{Backends, RunEnd},
-    base::{Text, moment},
+    base::{Text, utc_text},
     hostcall::{
         clock::instant as clock_instant,
         host_call::{HostCall, Parking, problem},
@@ -20,23 +20,23 @@ use crate::{
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
-/// The kind of a waitable that is a pipeline run.
+/// The kind of an item that is a pipeline run.
 pub(crate) const RUN: &str = "run";
-/// The kind of a waitable that is a timer.
+/// The kind of an item that is a timer.
 pub(crate) const TIMER: &str = "timer";
-/// The most waitables of one call.
+/// The maximum number of items of one call.
 const MOST_ITEMS: usize = 64;
-/// The most bytes of a failed run's output that are read for the room.
+/// The maximum size of the part of a failed run's output that is read, in bytes.
 const TAIL_BYTES: usize = 4_000;
-/// The most lines of it that are posted.
+/// The maximum number of lines of a failed run's output that are posted.
 const TAIL_LINES: usize = 20;
-/// The timeout for reading a failed run's output.
+/// The timeout of the request for a failed run's output.
 const OUTPUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// `pipelines.wait`
+/// The host call `pipelines.wait`.
 pub(crate) struct Wait;
 
-/// The timers of a waiting call by id. The call's entry stores them in addition to its arguments, which contain only
+/// The timers of a waiting call, by id. The journal entry of the call stores them, because the arguments contain only
 /// the ids.
 pub(crate) type Timers = BTreeMap<String, Timer>;
 
@@ -48,7 +48,7 @@ impl HostCall for Wait {
     async fn attributes(&self, invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
         let mut attributes = Attributes::new();
         for item in items {
-            if let Some(Item::Run(Some(run))) = known(invocation, item) {
+            if let Some(Item::Run(Some(run))) = find(invocation, item) {
                 attributes.entry(Attribute::Pipeline).or_default().push(run.pipeline);
                 attributes.entry(Attribute::App).or_default().push(run.app);
                 attributes.entry(Attribute::Environment).or_default().push(run.environment);
@@ -60,11 +60,11 @@ impl HostCall for Wait {
     async fn perform(&self, invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
         let parking = parking(invocation, items)?;
         invocation.park(parking);
-        // No guest receives this error: the gate ends the guest once the wait is on disk.
-        Err(problem("parked", "it waits"))
+        // The guest never receives this error, because the gate ends the guest after it has stored the wait.
+        Err(problem("parked", "the job waits"))
     }
 
-    /// In a dry run the first pipeline run succeeds at once. Without a run, the earliest timer is reached.
+    /// Returns a success of the first pipeline run. If the call waits only for timers, returns the earliest timer.
     fn dry_run(
         &self,
         invocation: &mut Invocation,
@@ -77,7 +77,7 @@ impl HostCall for Wait {
         let now = invocation.context().clock.now();
         let mut timers = Vec::new();
         for item in items {
-            match known(invocation, item) {
+            match find(invocation, item) {
                 Some(Item::Run(Some(run))) => {
                     let details = BTreeMap::new();
                     let end = RunEnd {
@@ -87,27 +87,28 @@ impl HostCall for Wait {
                         ended: now,
                         details,
                     };
-                    return Some(ready(&run.key, end));
+                    return Some(run_answer(&run.key, end));
                 }
-                // The pipeline is no longer configured, so no answer can be assumed.
+                // The pipeline is no longer configured, so the answer cannot be predicted.
                 Some(Item::Run(None)) => return None,
                 Some(Item::Timer(timer)) => timers.push((item.id.as_str(), timer)),
                 None => {}
             }
         }
         let (id, timer) = timers.into_iter().min_by_key(|(_, timer)| timer.at)?;
-        Some(reached(id, timer))
+        Some(timer_answer(id, timer))
     }
 }
 
-/// One waitable of a call.
+/// An item that a call waits for.
 enum Item {
     /// A pipeline run. `None` if its pipeline is no longer configured.
     Run(Option<PipelineRun>),
     Timer(Timer),
 }
 
-fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
+/// Returns the run or the timer of this job with the item's id.
+fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
     let replay = invocation.replay_state()?;
     match item.kind.as_str() {
         RUN => replay.runs.get(&RunKey::parse(&item.id)?).cloned().map(Item::Run),
@@ -116,33 +117,37 @@ fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
     }
 }
 
-/// The wait entry and the job's status for these waitables.
+/// Returns the data to store for a wait: the timers and the job's status.
 ///
 /// # Errors
-/// `invalid` for a wrong number or kind of waitables, `not-found` for one that is not this job's.
+/// `invalid` for a wrong number or kind of items; `not-found` for an item of another job.
 fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
     if items.is_empty() || items.len() > MOST_ITEMS {
-        return Err(problem("invalid", format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len())));
+        let message = format!("a call can wait for 1 to {MOST_ITEMS} items, but it has {}", items.len());
+        return Err(problem("invalid", message));
     }
     if let Some(item) = items.iter().find(|item| item.kind != RUN && item.kind != TIMER) {
         let kind = crate::base::clean(&item.kind);
-        return Err(problem("invalid", format!("`{kind}` cannot be waited for, only `{RUN}` and `{TIMER}`")));
+        return Err(problem("invalid", format!("a call cannot wait for the kind `{kind}`. Known: `{RUN}`, `{TIMER}`")));
     }
     let (mut runs, mut timers) = (Vec::new(), Timers::new());
     for item in items {
-        match known(invocation, item) {
+        match find(invocation, item) {
             Some(Item::Run(run)) => runs.push(run.map_or_else(|| item.id.clone(), |run| run.pipeline)),
             Some(Item::Timer(timer)) => {
                 timers.insert(item.id.clone(), timer);
             }
-            // The message does not reveal whether another job has it.
-            None => return Err(problem("not-found", format!("this job has no such {}", item.kind))),
+            // The message does not disclose whether another job has the item.
+            None => {
+                let id = crate::base::clean(&item.id);
+                return Err(problem("not-found", format!("this job has no {} `{id}`", item.kind)));
+            }
         }
     }
     let wake = timers.values().map(|timer| timer.at).min();
     let now = invocation.context().clock.now();
     let status = match wake {
-        Some(at) if runs.is_empty() => until(at, now),
+        Some(at) if runs.is_empty() => waiting_until(at, now),
         _ => {
             JobStatus { phase: JobPhase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None }
         }
@@ -150,14 +155,14 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
     Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), status })
 }
 
-/// The status of a job that waits until a point in time.
-pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobStatus {
-    JobStatus { phase: JobPhase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
+/// Returns the status of a job that waits until `at`.
+pub(crate) fn waiting_until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobStatus {
+    JobStatus { phase: JobPhase::Time, about: format!("waits until {}", utc_text(at)), since: now, wake: Some(at) }
 }
 
-/// The writes that belong into one transaction with a run's end: the release, and for a failed run the end of its
-/// output.
-pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
+/// Returns the writes that are stored together with the end of a run: the release, and a message with the last lines of
+/// the output if the run did not succeed.
+pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {
         writes.push(Write::Release(Release {
@@ -174,7 +179,7 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
         }));
     }
     if end.outcome != Outcome::Succeeded {
-        // A failed or slow read of the output must not delay the end of the run, so it is left out.
+        // If the output cannot be read before the timeout, the message is omitted.
         let tail =
             tokio::time::timeout(OUTPUT_TIMEOUT, backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES))
                 .await;
@@ -182,7 +187,7 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
         let lines: Vec<&str> = tail.lines().collect();
         let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         if !lines.is_empty() {
-            let mut text = Text::lines(format!("The end of what {} said:", run.pipeline));
+            let mut text = Text::lines(format!("The last lines of the output of `{}`:", run.pipeline));
             text.push_code(lines.join("\n"));
             writes.push(Write::Send(OutboxRow {
                 key: format!("{}/output", run.key),
@@ -193,10 +198,10 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
     writes
 }
 
-/// The result of the call `wait` for a run that has ended.
-pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
+/// Returns the answer of a wait after a run ended.
+pub(crate) fn run_answer(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
-        return Err(problem("invalid", "the run's times stand before 1970"));
+        return Err(problem("invalid", "the start or the end of the run is before 1970"));
     };
     Ok(Ready {
         kind: RUN.to_owned(),
@@ -209,10 +214,10 @@ pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     })
 }
 
-/// The answer of a wait when a timer was reached.
-pub(crate) fn reached(id: &str, timer: Timer) -> Result<Ready, WaitError> {
+/// Returns the answer of a wait after a timer was reached.
+pub(crate) fn timer_answer(id: &str, timer: Timer) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
-        return Err(problem("invalid", "the timer stands before 1970"));
+        return Err(problem("invalid", "the time of the timer is before 1970"));
     };
     Ok(Ready {
         kind: TIMER.to_owned(),

@@ -5,7 +5,7 @@ use crate::{
     plugin::bindings::types,
 };
 
-/// `settings.all`
+/// The host call `settings.all`.
 pub(crate) struct All;
 
 impl HostCall for All {

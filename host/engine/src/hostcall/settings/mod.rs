@@ -1,11 +1,10 @@
-//! `settings`: the settings of this plugin in `plugins.toml`.
+//! The interface `settings`: the plugin's settings in `plugins.toml`.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::CallKind;
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
-    vec![CallRow::new(own("settings.all", CallKind::Given, "reads the plugin's own settings"), host::All)]
+    vec![CallRow::new(contract_call("settings.all", CallKind::Given, "reads the plugin's settings"), host::All)]
 }

@@ -13,18 +13,19 @@ use crate::{
     store::Write,
 };
 
-/// The longest key, in bytes.
+/// The maximum length of a key, in bytes.
 const LONGEST_KEY: usize = 512;
-/// The largest value, in bytes.
+/// The maximum size of a value, in bytes.
 const LARGEST_VALUE: usize = 64 * 1024;
-/// The most bytes of keys and values in one answer of `store.list`.
+/// The maximum total size of keys and values in one answer of `store.list`, in bytes.
 const LARGEST_LIST: usize = 1 << 20;
-/// The most items in one answer of `store.list`.
+/// The maximum number of items in one answer of `store.list`.
 const MOST_ITEMS: u32 = 1000;
 
-fn checked(name: &str) -> Result<(), types::Error> {
+fn check_key(name: &str) -> Result<(), types::Error> {
     if name.is_empty() || name.len() > LONGEST_KEY {
-        return Err(problem("invalid", format!("a key has 1 to {LONGEST_KEY} bytes, and this has {}", name.len())));
+        let message = format!("a key must have 1 to {LONGEST_KEY} bytes, but the given key has {}", name.len());
+        return Err(problem("invalid", message));
     }
     Ok(())
 }
@@ -33,7 +34,7 @@ fn key_attribute(name: &str) -> Attributes {
     Attributes::from([(Attribute::Key, vec![name.to_owned()])])
 }
 
-/// `store.get`
+/// The host call `store.get`.
 pub(crate) struct Get;
 
 impl HostCall for Get {
@@ -46,9 +47,11 @@ impl HostCall for Get {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
-        checked(&key.name)?;
-        if let Some(kept) = invocation.dry_run_state().and_then(|dry_run_state| dry_run_state.kept.get(&key.name)) {
-            return Ok(kept.clone().map(|value| Item { name: key.name.clone(), value }));
+        check_key(&key.name)?;
+        if let Some(stored) =
+            invocation.dry_run_state().and_then(|dry_run_state| dry_run_state.stored_values.get(&key.name))
+        {
+            return Ok(stored.clone().map(|value| Item { name: key.name.clone(), value }));
         }
         let value = invocation.context().store.value(invocation.plugin(), &key.name).await;
         let value = value.map_err(|error| problem("unavailable", error.to_string()))?;
@@ -56,7 +59,7 @@ impl HostCall for Get {
     }
 }
 
-/// `store.list`
+/// The host call `store.list`.
 pub(crate) struct List;
 
 impl HostCall for List {
@@ -66,15 +69,15 @@ impl HostCall for List {
 
     async fn perform(&self, invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
         let limit = prefix.limit.clamp(1, MOST_ITEMS);
-        let changed = invocation.dry_run_state().map_or(0, |dry_run_state| dry_run_state.kept.len());
+        let changed = invocation.dry_run_state().map_or(0, |dry_run_state| dry_run_state.stored_values.len());
         let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
         let values = invocation.context().store.values(invocation.plugin(), &prefix.name, most).await;
         let mut values = values.map_err(|error| problem("unavailable", error.to_string()))?;
         if let Some(dry_run_state) = invocation.dry_run_state() {
             let mut all: std::collections::BTreeMap<String, Option<Vec<u8>>> =
                 values.into_iter().map(|(name, value)| (name, Some(value))).collect();
-            let kept = dry_run_state.kept.iter().filter(|(name, _)| name.starts_with(&prefix.name));
-            all.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+            let stored = dry_run_state.stored_values.iter().filter(|(name, _)| name.starts_with(&prefix.name));
+            all.extend(stored.map(|(name, value)| (name.clone(), value.clone())));
             values = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
@@ -82,14 +85,16 @@ impl HostCall for List {
         if bytes > LARGEST_LIST {
             return Err(problem(
                 "too-large",
-                format!("these values have {bytes} bytes, at most {LARGEST_LIST} are listed"),
+                format!(
+                    "the listed values have {bytes} bytes in total, but one answer can have at most {LARGEST_LIST}"
+                ),
             ));
         }
         Ok(values.into_iter().map(|(name, value)| Item { name, value }).collect())
     }
 }
 
-/// `store.set`
+/// The host call `store.set`.
 pub(crate) struct Set;
 
 impl HostCall for Set {
@@ -102,9 +107,10 @@ impl HostCall for Set {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
-        checked(&item.name)?;
+        check_key(&item.name)?;
         if item.value.len() > LARGEST_VALUE {
-            let message = format!("a value has at most {LARGEST_VALUE} bytes, and this has {}", item.value.len());
+            let message =
+                format!("a value can have at most {LARGEST_VALUE} bytes, but the given value has {}", item.value.len());
             return Err(problem("invalid", message));
         }
         let plugin = invocation.plugin().to_owned();
@@ -113,7 +119,7 @@ impl HostCall for Set {
     }
 }
 
-/// `store.delete`
+/// The host call `store.delete`.
 pub(crate) struct Delete;
 
 impl HostCall for Delete {
@@ -126,7 +132,7 @@ impl HostCall for Delete {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
-        checked(&key.name)?;
+        check_key(&key.name)?;
         let plugin = invocation.plugin().to_owned();
         invocation.also_write(Write::DeleteValue { plugin, key: key.name.clone() });
         Ok(())

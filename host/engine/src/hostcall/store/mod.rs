@@ -1,26 +1,26 @@
-//! `store`: the plugin's own keys and values. No plugin reads those of another.
+//! The interface `store`: the plugin's keys and values. A plugin cannot read those of another plugin.
 
 mod host;
 
-use super::table::{CallRow, own};
+use super::table::{CallRow, contract_call};
 use crate::model::{Attribute::Key, CallKind, EnvironmentFrom};
 
-/// The rows of the call table.
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            own("store.delete", CallKind::Keeps, "forgets one of the plugin's own values")
+            contract_call("store.delete", CallKind::Keeps, "deletes one of the plugin's values")
                 .on(&[Key], EnvironmentFrom::Nothing),
             host::Delete,
         ),
         CallRow::new(
-            own("store.get", CallKind::Reads, "reads one of the plugin's own values")
+            contract_call("store.get", CallKind::Reads, "reads one of the plugin's values")
                 .on(&[Key], EnvironmentFrom::Nothing),
             host::Get,
         ),
-        CallRow::new(own("store.list", CallKind::Reads, "reads the plugin's own values"), host::List),
+        CallRow::new(contract_call("store.list", CallKind::Reads, "lists the plugin's values"), host::List),
         CallRow::new(
-            own("store.set", CallKind::Keeps, "keeps a value of the plugin's own").on(&[Key], EnvironmentFrom::Nothing),
+            contract_call("store.set", CallKind::Keeps, "stores a value of the plugin")
+                .on(&[Key], EnvironmentFrom::Nothing),
             host::Set,
         ),
     ]

@@ -1,20 +1,14 @@
-//! Verifies the entries of one job. Pure.
+//! Verifies the journal entries of one job. The functions do not read the store.
 
-use crate::{
-    journal::verify::Fault,
-    store::{HashedEntry, entry_hash},
-};
+use crate::{journal::verify::Fault, store::HashedEntry};
 
-/// Verifies one job's entries: their hash chain, and their count and last hash as the store counted them.
+/// Verifies the entries of one job: their hash chain, and that `head` has their number and last hash
+/// ([`crate::store::Store::journal_head`]). `checked` is the number and the last hash of the first entries that were
+/// verified before; those entries are skipped.
 ///
 /// # Errors
-/// The first entry that was changed, removed or moved.
-pub fn check_entries(job: &str, entries: &[HashedEntry], head: &(u32, String)) -> Result<(), Fault> {
-    check_entries_incremental(job, entries, head, None)
-}
-
-/// As [`check_entries`], but does not hash entries again that `checked` (their count and the last hash) already covers.
-pub(crate) fn check_entries_incremental(
+/// A description of the first entry that was changed, removed, moved or added.
+pub(crate) fn check_entries(
     job: &str,
     entries: &[HashedEntry],
     head: &(u32, String),
@@ -26,8 +20,8 @@ pub(crate) fn check_entries_incremental(
     });
     let (first, mut before) = checked.unwrap_or((0, ""));
     for (number, sealed) in (0..).zip(entries).skip(first) {
-        let here = sealed.entry.number == number && sealed.entry.job == job;
-        if !here || entry_hash(before, &sealed.entry) != sealed.hash {
+        let in_place = sealed.entry.number == number && sealed.entry.job == job;
+        if !in_place || sealed.entry.hash(before) != sealed.hash {
             return Err(explain(job, entries, number, before));
         }
         before = &sealed.hash;
@@ -54,15 +48,15 @@ pub(crate) fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("entry {number} of job {job} was changed"))
 }
 
-/// Describes why an entry does not continue the chain after the hash `before`.
+/// Returns the fault of an entry that does not continue the hash chain after the hash `before`.
 fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fault {
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
-    // The entry can have been moved to another number, with or without its hash.
+    // Somebody may have moved an entry to another number, with or without its hash.
     let moved = entries.iter().filter(|sealed| sealed.entry.number != number).find(|sealed| {
         let mut entry = sealed.entry.clone();
         entry.number = number;
         entry.job = job.to_owned();
-        let hash = entry_hash(before, &entry);
+        let hash = entry.hash(before);
         hash == sealed.hash || here.is_some_and(|here| here.hash == hash)
     });
     match (moved, here) {

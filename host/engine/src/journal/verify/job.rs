@@ -1,28 +1,26 @@
-//! Verifies one job: its entries, their blobs, and its row.
+//! Verifies one job: its entries, the blobs of the entries, and the job's row.
 
 use serde_json::Value;
 
 use super::entries::{changed, check_entries, missing};
 use crate::{
-    journal::{
-        blob::unpack,
-        verify::{Fault, VerifyStop},
-    },
+    journal::verify::{Fault, VerifyStop},
     store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
 };
 
-/// The number of reads while the job is being written.
-const READS: usize = 5;
+/// The maximum number of attempts to read a job while a host writes it.
+const MAX_READS: usize = 5;
 
-/// The stored data of a job.
-pub(crate) struct Found {
+/// The data that the store has of a job.
+pub(crate) struct StoredJob {
     row: Option<JobRow>,
     entries: Vec<HashedEntry>,
     head: Option<(u32, String)>,
 }
 
-impl Found {
-    /// Reads the data of a job, again if it was written meanwhile.
+impl StoredJob {
+    /// Reads the data of a job. Retries if the number of entries does not match the stored count, because a host may
+    /// write at the same time.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, VerifyStop> {
         let cannot = |error| VerifyStop::reading(error, Some(job), format!("job {job} cannot be read"));
         let mut reads = 0;
@@ -33,20 +31,20 @@ impl Found {
                 head: store.journal_head(job).await.map_err(cannot)?,
             };
             reads += 1;
-            if found.agrees() || reads == READS {
+            if found.is_consistent() || reads == MAX_READS {
                 return Ok(found);
             }
         }
     }
 
-    /// Whether the number of entries is the stored count.
-    fn agrees(&self) -> bool {
+    /// Returns whether the stored count and hash match the last entry.
+    fn is_consistent(&self) -> bool {
         let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
         last == self.head.as_ref().map(|(count, hash)| (*count, hash))
     }
 
-    /// Whether nothing of the job is stored.
-    pub(crate) fn is_nothing(&self) -> bool {
+    /// Returns whether the store has neither a row nor entries of the job.
+    pub(crate) fn is_missing(&self) -> bool {
         self.row.is_none() && self.entries.is_empty()
     }
 
@@ -54,12 +52,12 @@ impl Found {
         self.entries.len() as u64
     }
 
-    /// The digest of the plugin's bytes.
+    /// Returns the digest of the plugin that ran the job.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.row.as_ref().map(|row| row.digest.as_str())
     }
 
-    /// Verifies the job against the hash in its opening link, and against its closing link, if there is one.
+    /// Verifies the job against the hash in its opening link, and for a closed job against its closing link.
     pub(crate) async fn check(
         &self,
         store: &dyn Store,
@@ -67,8 +65,8 @@ impl Found {
         opening: &str,
         closing: Option<&Link>,
     ) -> Result<(), VerifyStop> {
-        let (Some(row), Some(head)) = (&self.row, &self.head) else { return Err(gone(job).into()) };
-        check_entries(job, &self.entries, head)?;
+        let (Some(row), Some(head)) = (&self.row, &self.head) else { return Err(missing_job(job).into()) };
+        check_entries(job, &self.entries, head, None)?;
         let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
             return Err(missing(job, 0).into());
         };
@@ -83,11 +81,7 @@ impl Found {
                 return Err(fault.into());
             }
             (Some(_), None) => {
-                return Err(Fault::of(
-                    job,
-                    format!("job {job} is closed in the chain, but its row says that it is open"),
-                )
-                .into());
+                return Err(Fault::of(job, format!("job {job} is closed in the chain, but open in its row")).into());
             }
             (None, Some(_)) => {
                 return Err(Fault::of(
@@ -103,7 +97,7 @@ impl Found {
             let body = if sealed.entry.blob.is_none() {
                 &sealed.entry.body
             } else {
-                unpacked = match unpack(store, &sealed.entry).await {
+                unpacked = match sealed.entry.unpack(store).await {
                     Ok(body) => body,
                     Err(StoreError::Failed(reason)) => return Err(Fault::of(job, reason).into()),
                     Err(error) => return Err(error.into()),
@@ -118,7 +112,7 @@ impl Found {
     }
 }
 
-/// Verifies the bytes of a plugin, if they are stored.
+/// Verifies that the stored bytes of a plugin match the digest `name`. Succeeds if the store does not have the bytes.
 pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
     let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
     match store.blob(name).await.map_err(cannot)? {
@@ -129,13 +123,14 @@ pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Res
     }
 }
 
-pub(crate) fn gone(job: &str) -> Fault {
+pub(crate) fn missing_job(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 
-/// The first field of a row that differs from an entry. Fields that the entry lacks are not compared.
+/// Returns a description of the first field in which a job's row differs from an entry: `the caller`. Skips fields that
+/// the entry does not have.
 fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
-    let differs = |value: &Value, told: &str| value.as_str().is_some_and(|value| value != told);
+    let differs = |value: &Value, stored: &str| value.as_str().is_some_and(|value| value != stored);
     match entry.kind {
         EntryKind::Invocation if entry.number == 0 => {
             let caller = &body["invocation"]["caller"];
@@ -153,8 +148,8 @@ fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &V
         EntryKind::Closed => {
             let end = row.end.as_ref()?;
             let word = serde_json::to_value(end.outcome).ok()?;
-            let told = [Value::from(end.outcome.as_str()), word];
-            (body["outcome"].is_string() && !told.contains(&body["outcome"])).then_some("the outcome")
+            let names = [Value::from(end.outcome.as_str()), word];
+            (body["outcome"].is_string() && !names.contains(&body["outcome"])).then_some("the outcome")
         }
         _ => None,
     }

@@ -1,6 +1,6 @@
-//! Verifies the chain and all journals, in pages, also while a host writes.
+//! Verifies the chain and all journals page by page, also while a host writes.
 //!
-//! Invariant: missing data is a fault unless a later removal link explains it.
+//! Invariant: missing data is a fault, unless a later link records the removal of the data.
 
 mod entries;
 mod job;
@@ -11,39 +11,39 @@ use std::fmt;
 use crate::store::{Store, StoreError};
 use walk::Walk;
 
-pub use entries::check_entries;
-pub(crate) use entries::check_entries_incremental;
+pub(crate) use entries::check_entries;
 
-/// The newest link of the chain. A copy that is kept elsewhere shows later that the end of the chain was not cut off.
+/// The number and hash of the newest link of the chain. With a copy that is kept outside of the store, a later
+/// verification detects that links were removed from the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of the newest link; 0 for an empty chain.
     pub number: u64,
-    /// The hash of that link.
+    /// The hash of the newest link; empty for an empty chain.
     pub hash: String,
 }
 
-/// The counts of a successful verification.
+/// The result of a successful verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The number of links.
+    /// The number of links in the chain.
     pub links: u64,
-    /// The number of jobs whose entries are stored.
+    /// The number of jobs that the store has.
     pub jobs: u64,
-    /// The number of their entries.
+    /// The number of journal entries of these jobs.
     pub entries: u64,
-    /// The number of audit records.
+    /// The number of audit records that the store has.
     pub lines: u64,
-    /// The number of jobs that retention removed.
+    /// The number of jobs that were removed because the retention time was over.
     pub removed: u64,
-    /// The newest link.
+    /// The newest link of the chain.
     pub head: Head,
 }
 
-/// The first fault that was found.
+/// A fault that the verification found: stored data that does not match its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The job's id, if the fault concerns a job.
+    /// The id of the job with the fault; `None` if the fault is not in a job.
     pub job: Option<String>,
     /// The description, in one line: `entry 4 of job 7f3a was changed`.
     pub message: String,
@@ -55,7 +55,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why the verification stops.
+/// The reason why the verification stops before the end.
 #[derive(Debug)]
 enum VerifyStop {
     Store(StoreError),
@@ -75,7 +75,8 @@ impl From<Fault> for VerifyStop {
 }
 
 impl VerifyStop {
-    /// A permanent read error means that the data was changed: the store can read everything that it wrote.
+    /// Converts a read error. A permanent error is a fault: the data must have been changed, because the store can read
+    /// all data that it wrote.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {
@@ -96,10 +97,11 @@ impl Fault {
     }
 }
 
-/// Verifies the whole store. With a head that was kept elsewhere, also verifies that the chain contains it.
+/// Verifies the whole store. If the caller gives a `head` from an earlier verification, also verifies that the chain
+/// contains this link.
 ///
 /// # Errors
-/// The store cannot be read. `Ok(Err(_))` is the first fault.
+/// [`StoreError`] if the store cannot be read at the moment. `Ok(Err(_))` is the first fault.
 pub async fn verify(store: &dyn Store, head: Option<&Head>) -> Result<Result<Verified, Fault>, StoreError> {
     match Walk::new(store, head).all().await {
         Ok(verified) => Ok(Ok(verified)),

@@ -1,45 +1,45 @@
-//! Walks along the chain and verifies each link with its job or audit records.
+//! Reads the links of the chain in order and verifies each link with its job or audit records.
 //!
-//! A host may write meanwhile. A mismatch is therefore checked again after the newer links were read.
+//! A host may write at the same time. After a mismatch, the newer links are therefore read, and the check is repeated.
 
 use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::job::{Found, check_bytes, gone};
+use super::job::{StoredJob, check_bytes, missing_job};
 use crate::{
     journal::verify::{Fault, Head, Verified, VerifyStop},
-    store::{JobQuery, Link, LinkKind, Store, line_digest, lines_digest, link_hash},
+    store::{AuditRecord, JobQuery, Link, LinkKind, Store},
 };
 
-/// The number of links per page.
+/// The number of links in one read.
 const PAGE: u32 = 500;
-/// The number of times that a mismatch is checked again.
-const LOOKS: usize = 5;
+/// The maximum number of times that the open jobs and suspects are checked.
+const MAX_CHECKS: usize = 5;
 
-/// A closed job or group of audit records that is missing or changed. A later removal may explain it.
+/// A closed job or a group of audit records that is missing or changed. A later removal may explain the mismatch.
 struct Suspect {
     job: Option<String>,
-    /// The time of its closing.
+    /// The time of the closing link, or of the link of the audit records.
     at: Timestamp,
     fault: Fault,
-    /// Whether data with the same id exists.
-    other: bool,
-    /// Whether a removal came later.
+    /// Whether the store has data of a job with this id, possibly of a later job.
+    exists: bool,
+    /// Whether a later link records the removal of the data.
     removed: bool,
 }
 
-/// The state of a walk.
+/// The state of a verification.
 pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
     found: Verified,
-    /// Open jobs, with the hash of their first entry.
+    /// The jobs that are open at the current link, with the hashes of their first entries.
     open: BTreeMap<String, String>,
-    /// Closed jobs that verified.
-    over: HashSet<String>,
+    /// The closed jobs that were verified without a fault.
+    closed: HashSet<String>,
     suspects: Vec<Suspect>,
-    /// The digests of plugins whose bytes were verified.
+    /// The digests of the plugins that were verified.
     plugins: HashSet<String>,
 }
 
@@ -52,28 +52,28 @@ impl<'s> Walk<'s> {
             given,
             found,
             open: BTreeMap::new(),
-            over: HashSet::new(),
+            closed: HashSet::new(),
             suspects: Vec::new(),
             plugins: HashSet::new(),
         }
     }
 
-    /// Walks to the end of the chain, and then checks the open jobs and the suspects.
+    /// Verifies the chain to its end, and then the open jobs and the suspects.
     pub(crate) async fn all(mut self) -> Result<Verified, VerifyStop> {
-        self.on().await?;
+        self.read_links().await?;
         if let Some(given) = self.given
             && given.number > self.found.head.number
         {
             let (end, number) = (self.found.head.number, given.number);
             return Err(Fault::link(format!(
-                "the chain ends at link {end}, before the given head, link {number}: links were removed from its end"
+                "the chain ends at link {end}, before the given head, link {number}: links were removed from the end of the chain"
             ))
             .into());
         }
-        let mut looks = 0;
-        while let Err(stop) = self.rest().await {
-            looks += 1;
-            let more = matches!(stop, VerifyStop::Fault(_)) && looks < LOOKS && self.on().await?;
+        let mut checks = 0;
+        while let Err(stop) = self.check_rest().await {
+            checks += 1;
+            let more = matches!(stop, VerifyStop::Fault(_)) && checks < MAX_CHECKS && self.read_links().await?;
             if !more {
                 return Err(stop);
             }
@@ -81,8 +81,8 @@ impl<'s> Walk<'s> {
         Ok(self.found)
     }
 
-    /// Reads the links after the last one. Returns whether there were any.
-    async fn on(&mut self) -> Result<bool, VerifyStop> {
+    /// Reads and verifies the links after the last one that was read. Returns whether the chain had new links.
+    async fn read_links(&mut self) -> Result<bool, VerifyStop> {
         let mut any = false;
         loop {
             let behind = self.found.head.number;
@@ -101,7 +101,7 @@ impl<'s> Walk<'s> {
 
     async fn link(&mut self, link: &Link, page: &[Link]) -> Result<(), VerifyStop> {
         let number = self.found.head.number + 1;
-        if link.number != number || link_hash(&self.found.head.hash, link) != link.hash {
+        if link.number != number || link.hash_after(&self.found.head.hash) != link.hash {
             return Err(explain(page, number, &self.found.head.hash).into());
         }
         if self.given.is_some_and(|given| given.number == number && given.hash != link.hash) {
@@ -115,7 +115,7 @@ impl<'s> Walk<'s> {
         let job = &link.subject;
         match link.kind {
             LinkKind::Open => {
-                self.begins_anew(job);
+                self.job_opened(job);
                 if self.open.insert(job.clone(), link.digest.clone()).is_some() {
                     return Err(Fault::of(job, format!("link {number} opens job {job}, which is already open")).into());
                 }
@@ -128,7 +128,7 @@ impl<'s> Walk<'s> {
             LinkKind::Lines | LinkKind::Refusal => self.lines(link).await,
             LinkKind::Removal => {
                 let Ok(moment) = link.subject.parse::<Timestamp>() else {
-                    return Err(Fault::link(format!("link {number} is a removal without a valid time")).into());
+                    return Err(Fault::link(format!("link {number} records a removal, but has no valid time")).into());
                 };
                 self.removal(moment);
                 Ok(())
@@ -136,12 +136,12 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies a closed job.
+    /// Verifies a closed job. A mismatch makes the job a suspect.
     async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), VerifyStop> {
-        let suspect = |fault, other| Suspect { job: Some(job.to_owned()), at: link.at, fault, other, removed: false };
-        let found = match Found::read(self.store, job).await {
-            Ok(found) if found.is_nothing() => {
-                self.suspects.push(suspect(gone(job), false));
+        let suspect = |fault, exists| Suspect { job: Some(job.to_owned()), at: link.at, fault, exists, removed: false };
+        let found = match StoredJob::read(self.store, job).await {
+            Ok(found) if found.is_missing() => {
+                self.suspects.push(suspect(missing_job(job), false));
                 return Ok(());
             }
             Ok(found) => found,
@@ -153,11 +153,11 @@ impl<'s> Walk<'s> {
         };
         match found.check(self.store, job, opening, Some(link)).await {
             Ok(()) => {
-                self.whole(job, &found).await?;
-                self.over.insert(job.to_owned());
+                self.count(job, &found).await?;
+                self.closed.insert(job.to_owned());
                 Ok(())
             }
-            // The job may have been removed, and its id used again.
+            // The job may have been removed, and a later job may have the same id.
             Err(VerifyStop::Fault(fault)) => {
                 self.suspects.push(suspect(fault, true));
                 Ok(())
@@ -166,7 +166,8 @@ impl<'s> Walk<'s> {
         }
     }
 
-    async fn whole(&mut self, job: &str, found: &Found) -> Result<(), VerifyStop> {
+    /// Verifies the plugin of a verified job, once per plugin, and counts the job and its entries.
+    async fn count(&mut self, job: &str, found: &StoredJob) -> Result<(), VerifyStop> {
         if let Some(name) = found.digest()
             && self.plugins.insert(name.to_owned())
         {
@@ -184,43 +185,43 @@ impl<'s> Walk<'s> {
         let lines = self.store.audit_records(number).await.map_err(cannot)?;
         if lines.is_empty() {
             let fault = Fault::link(format!("the audit records of link {number} are missing"));
-            self.suspects.push(Suspect { job: None, at: link.at, fault, other: false, removed: false });
+            self.suspects.push(Suspect { job: None, at: link.at, fault, exists: false, removed: false });
             return Ok(());
         }
-        if lines_digest(lines.iter().map(line_digest)) != link.digest {
+        if AuditRecord::group_digest(&lines) != link.digest {
             return Err(Fault::link(format!("an audit record of link {number} was changed, removed or moved")).into());
         }
         self.found.lines += lines.len() as u64;
         Ok(())
     }
 
-    /// A removal explains missing data that was closed before its time.
+    /// Handles a removal of data from before the time `moment`: missing data from before that time is not a fault.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
         self.suspects.retain_mut(|suspect| {
             let explained = suspect.at < moment;
             suspect.removed |= explained;
-            let gone = explained && !suspect.other;
-            removed += u64::from(gone && suspect.job.is_some());
-            !gone
+            let resolved = explained && !suspect.exists;
+            removed += u64::from(resolved && suspect.job.is_some());
+            !resolved
         });
         self.found.removed += removed;
     }
 
-    /// A job is opened: an earlier job with the same id that was removed is explained.
-    fn begins_anew(&mut self, job: &str) {
+    /// Handles the opening of a job: an earlier job with the same id is not a fault if it was removed.
+    fn job_opened(&mut self, job: &str) {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
         self.found.removed += (before - self.suspects.len()) as u64;
-        self.over.remove(job);
+        self.closed.remove(job);
     }
 
-    /// Verifies open jobs, remaining suspects, and that every job has a link.
-    async fn rest(&mut self) -> Result<(), VerifyStop> {
+    /// Verifies the remaining suspects and the open jobs, and that every stored job has an opening link.
+    async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
-            // The job may have been removed during the verification.
+            // A host may have removed the job during the verification.
             if let Suspect { job: Some(job), removed: true, .. } = &self.suspects[at]
-                && Found::read(self.store, job).await?.is_nothing()
+                && StoredJob::read(self.store, job).await?.is_missing()
             {
                 self.suspects.remove(at);
                 self.found.removed += 1;
@@ -240,24 +241,25 @@ impl<'s> Walk<'s> {
     async fn open_jobs(&mut self) -> Result<(), VerifyStop> {
         let open: Vec<(String, String)> = self.open.iter().map(|(job, first)| (job.clone(), first.clone())).collect();
         for (job, opening) in open {
-            let found = Found::read(self.store, &job).await?;
+            let found = StoredJob::read(self.store, &job).await?;
             found.check(self.store, &job, &opening, None).await?;
-            self.whole(&job, &found).await?;
+            self.count(&job, &found).await?;
         }
         let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
-        match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.over.contains(*id)) {
+        match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.closed.contains(*id))
+        {
             Some(job) => Err(Fault::of(job, format!("job {job} was added: no link of the chain opens it")).into()),
             None => Ok(()),
         }
     }
 }
 
-/// Describes why a link does not continue the chain after the hash `before`.
+/// Returns the fault of a link that does not continue the chain after the hash `before`.
 fn explain(page: &[Link], number: u64, before: &str) -> Fault {
     let here = page.iter().find(|link| link.number == number);
     let moved = page.iter().filter(|link| link.number > number).find(|link| {
-        let hash = link_hash(before, &Link { number, ..(*link).clone() });
+        let hash = Link { number, ..(*link).clone() }.hash_after(before);
         hash == link.hash || here.is_some_and(|here| here.hash == hash)
     });
     Fault::link(match (moved, here) {

@@ -1,6 +1,7 @@
-//! Checks that a list of writes is valid, each write after the ones before it.
+//! Checks that a list of writes is valid. Each write is checked against the state after the writes before it.
 //!
-//! Not here: the changes themselves (`state`). All stores reject the same lists with the same messages.
+//! Every store rejects the same lists with the same messages.
+//! Not here: the changes (`state`).
 
 use std::collections::HashMap;
 
@@ -10,33 +11,31 @@ use crate::store::{
     traits::{StoreError, Write},
 };
 
-/// A job's state after the writes that were checked so far.
-struct Look {
+/// The state of a job after the writes that were checked so far.
+struct JobState {
     open: bool,
     entries: u32,
     new: bool,
 }
 
-/// The state after the writes that were checked so far, as far as later writes depend on it.
+/// The jobs and locks after the writes that were checked so far. `state` is the state before all of these writes.
 struct Checked<'w> {
     state: &'w State,
-    jobs: HashMap<&'w str, Look>,
+    jobs: HashMap<&'w str, JobState>,
     locks: HashMap<&'w DeploymentLock, &'w str>,
 }
 
-/// Checks a list of writes.
+/// Checks a list of writes without changing the state.
 ///
 /// # Errors
-/// The first write that is not valid.
+/// [`StoreError::Failed`] for the first invalid write.
 pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
     let mut checked = Checked { state, jobs: HashMap::new(), locks: HashMap::new() };
     for write in writes {
         checked.write(write).map_err(StoreError::Failed)?;
     }
-    match checked.jobs.iter().find(|(_, look)| look.new && look.entries == 0) {
-        Some((job, _)) => {
-            Err(StoreError::Failed(format!("job `{job}` has no entry 0 in the transaction that opens it")))
-        }
+    match checked.jobs.iter().find(|(_, job)| job.new && job.entries == 0) {
+        Some((id, _)) => Err(StoreError::Failed(format!("job `{id}` has no entry 0 in the transaction that opens it"))),
         None => Ok(()),
     }
 }
@@ -48,7 +47,7 @@ impl<'w> Checked<'w> {
                 if row.end.is_some() || self.job(&row.id).is_some() || self.state.opened.contains(&row.id) {
                     return Err(format!("job `{}` already exists", row.id));
                 }
-                self.jobs.insert(&row.id, Look { open: true, entries: 0, new: true });
+                self.jobs.insert(&row.id, JobState { open: true, entries: 0, new: true });
             }
             Write::JobStatus { job, .. } => drop(self.open(job)?),
             Write::Lock { lock, job } => {
@@ -61,21 +60,21 @@ impl<'w> Checked<'w> {
                 }
             }
             Write::Append(entry) => {
-                let (job, number) = (&entry.job, entry.number);
-                if self.job(job).is_none() {
-                    return Err(format!("there is no job `{job}`"));
+                let (id, number) = (&entry.job, entry.number);
+                if self.job(id).is_none() {
+                    return Err(format!("there is no job `{id}`"));
                 }
-                let look = self.open(job)?;
-                if number < look.entries {
-                    return Err(format!("entry {number} of job `{job}` already exists"));
+                let job = self.open(id)?;
+                if number < job.entries {
+                    return Err(format!("entry {number} of job `{id}` already exists"));
                 }
-                if number > look.entries {
+                if number > job.entries {
                     return Err(format!(
-                        "entry {number} of job `{job}` is out of order: the next number is {}",
-                        look.entries
+                        "entry {number} of job `{id}` is out of order: the next number is {}",
+                        job.entries
                     ));
                 }
-                look.entries += 1;
+                job.entries += 1;
             }
             Write::Close { job, .. } => self.open(job)?.open = false,
             _ => {}
@@ -83,23 +82,23 @@ impl<'w> Checked<'w> {
         Ok(())
     }
 
-    fn job(&mut self, id: &'w str) -> Option<&mut Look> {
+    fn job(&mut self, id: &'w str) -> Option<&mut JobState> {
         if !self.jobs.contains_key(id) {
-            let job = self.state.jobs.get(id)?;
-            let look = Look { open: job.row.end.is_none(), entries: job.head().0, new: false };
-            self.jobs.insert(id, look);
+            let stored = self.state.jobs.get(id)?;
+            let job = JobState { open: stored.row.end.is_none(), entries: stored.head().0, new: false };
+            self.jobs.insert(id, job);
         }
         self.jobs.get_mut(id)
     }
 
-    fn open(&mut self, id: &'w str) -> Result<&mut Look, String> {
-        self.job(id).filter(|look| look.open).ok_or_else(|| format!("job `{id}` is not open"))
+    fn open(&mut self, id: &'w str) -> Result<&mut JobState, String> {
+        self.job(id).filter(|job| job.open).ok_or_else(|| format!("job `{id}` is not open"))
     }
 
-    /// The job that holds a lock. A closed job holds none.
+    /// Returns the job that holds a lock. A closed job holds no locks.
     fn holder(&self, lock: &DeploymentLock) -> Option<&str> {
         let taken = self.locks.get(lock).copied();
-        let open = |holder: &&str| self.jobs.get(holder).is_none_or(|look| look.open);
+        let open = |holder: &&str| self.jobs.get(holder).is_none_or(|job| job.open);
         let held = || self.state.jobs.locks().get(lock).map(String::as_str);
         taken.filter(open).or_else(|| held().filter(open))
     }

@@ -1,6 +1,6 @@
 //! The jobs of the in-memory store: rows, journals, locks and indexes.
 //!
-//! Invariant: the indexes `open` and `wakes` agree with the rows.
+//! Invariant: the indexes `open` and `wakes` match the rows.
 //! Not here: the chain (`state`) and the validation of writes (`check`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,12 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use crate::store::{
-    chain::entry_hash,
     jobs::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus},
     journal::{Entry, HashedEntry},
 };
 
-/// A job with its journal.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) row: JobRow,
@@ -21,14 +19,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The number of entries, and the hash of the last one.
+    /// Returns the number of entries and the hash of the last entry.
     pub(crate) fn head(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
     }
 }
 
-/// The jobs, by insertion number.
+/// All jobs. The keys and indexes are insertion numbers, so that jobs are sorted by age.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     inserted: u64,
@@ -70,19 +68,19 @@ impl Jobs {
         self.wakes.extend(new.map(|wake| (wake, at)));
     }
 
-    pub(crate) fn take(&mut self, lock: DeploymentLock, job: String) {
+    pub(crate) fn lock(&mut self, lock: DeploymentLock, job: String) {
         self.locks.insert(lock, job);
     }
 
-    /// Appends an entry and returns its hash.
-    pub(crate) fn enter(&mut self, entry: Entry) -> String {
+    /// Appends an entry to the journal of its job. Returns the hash of the entry.
+    pub(crate) fn append(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
-        let hash = entry_hash(&job.head().1, &entry);
+        let hash = entry.hash(&job.head().1);
         job.entries.push(HashedEntry { entry, hash: hash.clone() });
         hash
     }
 
-    /// Closes a job and returns the hash of its last entry.
+    /// Closes a job. Returns the hash of the job's last entry.
     pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
         let Some((at, job)) = self.find(id) else { return String::new() };
         job.row.end = Some(end);
@@ -99,7 +97,7 @@ impl Jobs {
         self.rows.remove(&self.ids.remove(id)?)
     }
 
-    /// The jobs that match a query, the newest first.
+    /// Returns the jobs that match a query, the newest first.
     pub(crate) fn query(&self, query: &JobQuery) -> Vec<JobRow> {
         let most = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let rows: Box<dyn Iterator<Item = &Job>> = match query.open {
@@ -109,7 +107,7 @@ impl Jobs {
         rows.map(|job| &job.row).filter(|row| fits(query, row)).take(most).cloned().collect()
     }
 
-    /// The open jobs whose wake time is not after `now`, the earliest first.
+    /// Returns the open jobs whose wake time is at or before `now`, the earliest first.
     pub(crate) fn due(&self, now: Timestamp, most: u32) -> Vec<JobRow> {
         let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now);
         let rows = due.filter_map(|(_, at)| self.rows.get(at)).map(|job| job.row.clone());
@@ -120,11 +118,11 @@ impl Jobs {
         self.wakes.first().map(|(wake, _)| *wake)
     }
 
-    /// The number of open jobs per phase.
+    /// Returns the number of open jobs for each phase that has open jobs.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
-        let standing: Vec<JobPhase> =
+        let phases: Vec<JobPhase> =
             self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.status.phase)).collect();
-        let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
+        let count = |phase| phases.iter().filter(|other| **other == phase).count() as u64;
         JobPhase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
     }
 

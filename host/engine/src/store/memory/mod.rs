@@ -1,8 +1,8 @@
 //! An in-memory implementation of [`Store`].
 //!
-//! Invariant: a list of writes is checked as a whole before its first change, and the changes cannot fail. An invalid
+//! Invariant: the store checks a whole list of writes before the first change, and the changes cannot fail. An invalid
 //! list therefore changes nothing.
-//! Not here: durability. The data ends with the process.
+//! Not here: durability. The data is lost when the process ends.
 
 mod check;
 mod jobs;
@@ -12,11 +12,11 @@ mod state;
 use std::{
     collections::{BTreeMap, HashSet},
     ops::Bound,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
@@ -28,9 +28,9 @@ use super::{
 };
 use crate::store::memory::{jobs::Job, state::State};
 
-/// A [`Store`] without a disk, for tests and the console.
+/// A [`Store`] that keeps all data in memory, for tests and the console.
 ///
-/// A commit never waits. A note is queued, and the next commit or read applies it.
+/// [`Store::note`] queues writes. The next commit or read makes the queued changes first.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -40,42 +40,42 @@ use crate::store::memory::{jobs::Job, state::State};
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    // In a lock of its own, so that a note does not wait for readers.
+    // The queue has its own lock, so that `note` does not wait for readers of `state`.
     notes: Mutex<Vec<Vec<Write>>>,
     state: Mutex<State>,
 }
 
 impl MemoryStore {
-    /// Creates an empty store.
+    /// Creates a store without rows.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All jobs, open and ended, the oldest first.
+    /// Returns all jobs, open and ended, the oldest first.
     pub fn all_jobs(&self) -> Vec<JobRow> {
         self.state().jobs.all().map(|job| job.row.clone()).collect()
     }
 
-    /// All audit records, in the order of their links.
+    /// Returns all audit records, in the order of their links.
     pub fn all_lines(&self) -> Vec<AuditRecord> {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// The state after all queued notes.
+    /// Returns the state after all queued writes, with a link for each audit record.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.noted();
+        let mut state = self.state_with_notes();
         state.seal();
         state
     }
 
-    /// The state after all queued notes; their audit records have no link yet.
-    fn noted(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken under the lock of the state, so that a later commit cannot overtake a note.
-        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Returns the state after all queued writes. The audit records of these writes have no link yet.
+    fn state_with_notes(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        // Take the queue while `state` is locked, so that a later commit cannot overtake a queued write.
+        let notes = std::mem::take(&mut *self.notes.lock());
         for note in notes {
             if let Err(error) = state.commit(note) {
-                tracing::error!(%error, "a queued write was rejected; this is a bug in its caller");
+                tracing::error!(%error, "the store rejected queued writes; they are lost because of a bug in the host");
             }
         }
         state
@@ -85,14 +85,14 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
-        let mut state = self.noted();
+        let mut state = self.state_with_notes();
         let committed = state.commit(writes);
         state.seal();
         committed
     }
 
     fn note(&self, writes: Vec<Write>) {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(writes);
+        self.notes.lock().push(writes);
     }
 
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
@@ -111,8 +111,8 @@ impl Store for MemoryStore {
 
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
-        let is = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
-        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| is(pending));
+        let matches = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
+        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| matches(pending));
         Ok(found.map(|pending| pending.row.key.clone()))
     }
 
@@ -180,7 +180,7 @@ impl Store for MemoryStore {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         let mut releases: Vec<Release> = self.state().releases.iter().filter(|row| fits(query, row)).cloned().collect();
-        // Of two releases with the same end the later row is newer. The sort is stable.
+        // Of two releases with the same end time, the row that was stored later is newer. The sort is stable.
         releases.reverse();
         releases.sort_by_key(|release| std::cmp::Reverse(release.ended));
         if query.latest {

@@ -1,7 +1,8 @@
-//! Removes expired rows from the in-memory store. The links of the chain stay.
+//! Removes expired rows from the in-memory store. Links of the chain are never removed.
 //!
-//! A job with unsent messages is kept. The message that started a kept job and the messages of such a job are kept too:
-//! otherwise the message would be handled again, and a card would be sent twice.
+//! A job with unsent messages is kept. The message that started a kept job is kept too, because the host would
+//! otherwise handle the message again. The outbox rows of a kept job are kept, because the host would otherwise send a
+//! status card twice.
 
 use std::collections::HashSet;
 
@@ -16,11 +17,11 @@ use crate::{
     store::{
         journal::{Entry, EntryKind, HashedEntry, LinkKind, Removed},
         messages::{InboxKey, InboxRow},
-        traits::DEDUPLICATION_RETENTION,
+        traits::Write,
     },
 };
 
-/// The maximum number of jobs that one call removes.
+/// The maximum number of jobs that one call of `remove` removes.
 const BATCH: usize = 500;
 
 impl State {
@@ -41,11 +42,12 @@ impl State {
     }
 
     fn remove_jobs(&mut self, before: Timestamp, removed: &mut Removed) {
-        let talking: HashSet<&str> =
+        let with_unsent: HashSet<&str> =
             self.unsent.iter().filter_map(|at| self.outbox.get(at)).filter_map(Slot::job).collect();
-        let over = |job: &&Job| job.row.end.as_ref().is_some_and(|end| end.at < before);
-        let over = self.jobs.all().filter(over).map(|job| &job.row.id).filter(|id| !talking.contains(id.as_str()));
-        let mut ids: Vec<String> = over.take(BATCH + 1).cloned().collect();
+        let expired = |job: &&Job| job.row.end.as_ref().is_some_and(|end| end.at < before);
+        let expired = self.jobs.all().filter(expired).map(|job| &job.row.id);
+        let mut ids: Vec<String> =
+            expired.filter(|id| !with_unsent.contains(id.as_str())).take(BATCH + 1).cloned().collect();
         removed.more = ids.len() > BATCH;
         ids.truncate(BATCH);
         for id in ids {
@@ -53,43 +55,45 @@ impl State {
                 removed.jobs.push((id, runs(&job.entries)));
             }
         }
-        // Remove the outbox rows too: rows of a later job with the same id would otherwise be ignored as duplicates.
-        let gone: HashSet<&str> = removed.jobs.iter().map(|(id, _)| id.as_str()).collect();
-        removed.rows += self.remove_words(|slot| slot.job().is_some_and(|job| gone.contains(job)));
+        // Remove the outbox rows too. Otherwise the store would ignore rows of a later job with the same id as
+        // duplicates.
+        let ids: HashSet<&str> = removed.jobs.iter().map(|(id, _)| id.as_str()).collect();
+        removed.rows += self.remove_outbox_rows(|slot| slot.job().is_some_and(|job| ids.contains(job)));
     }
 
     fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) {
         let causes: HashSet<&InboxKey> = self.jobs.all().map(|job| &job.row.inbox).collect();
-        let over =
+        let expired =
             |at: &u64, row: &InboxRow| row.at < before && !self.unhandled.contains(at) && !causes.contains(&row.key);
-        let over: Vec<u64> = self.inbox.iter().filter(|(at, row)| over(at, row)).map(|(at, _)| *at).collect();
-        for at in over {
+        let expired: Vec<u64> = self.inbox.iter().filter(|(at, row)| expired(at, row)).map(|(at, _)| *at).collect();
+        for at in expired {
             if let Some(row) = self.inbox.remove(&at) {
                 self.inbox_keys.remove(&row.key);
                 removed.rows += 1;
             }
         }
-        if let Ok(before) = before.checked_sub(DEDUPLICATION_RETENTION) {
+        if let Ok(before) = before.checked_sub(Write::DEDUPLICATION_RETENTION) {
             let deduplication_keys = self.deduplication_keys.len();
             self.deduplication_keys.retain(|_, at| *at >= before);
             removed.rows += (deduplication_keys - self.deduplication_keys.len()) as u64;
         }
         let kept: HashSet<String> = self.jobs.all().map(|job| job.row.id.clone()).collect();
-        removed.rows += self.remove_words(|slot| slot.at < before && slot.job().is_none_or(|job| !kept.contains(job)));
+        removed.rows +=
+            self.remove_outbox_rows(|slot| slot.at < before && slot.job().is_none_or(|job| !kept.contains(job)));
         let links = &self.links;
-        let over = |number: &u64| {
+        let expired = |number: &u64| {
             let link = usize::try_from(*number - 1).ok().and_then(|at| links.get(at));
             link.is_some_and(|link| link.at < before)
         };
         self.lines.retain(|number, lines| {
-            let over = over(number);
-            removed.rows += if over { lines.len() as u64 } else { 0 };
-            !over
+            let expired = expired(number);
+            removed.rows += if expired { lines.len() as u64 } else { 0 };
+            !expired
         });
     }
 
-    /// Removes outbox rows that were sent or given up. Returns their number.
-    fn remove_words(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
+    /// Removes the matching outbox rows that were sent or given up. Returns the number of removed rows.
+    fn remove_outbox_rows(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
         let before = self.outbox.len();
         self.outbox.retain(|at, slot| self.unsent.contains(at) || !which(slot));
         self.outbox_keys.retain(|_, at| self.outbox.contains_key(at));
@@ -98,13 +102,13 @@ impl State {
 }
 
 impl Slot {
-    /// The job of an outbox row, from the first part of its key.
+    /// Returns the job of an outbox row, which is the first part of the row's key: `7f3ak` of `7f3ak/card`.
     fn job(&self) -> Option<&str> {
         self.pending.row.key.split_once('/').map(|(job, _)| job)
     }
 }
 
-/// The keys and pipelines of the runs that a job may have started.
+/// Returns the keys and pipeline names of the runs that a job may have started, from the job's journal.
 fn runs(entries: &[HashedEntry]) -> Vec<(RunKey, String)> {
     let intents = entries.iter().map(|sealed| &sealed.entry).filter(|entry| entry.kind == EntryKind::Intent);
     let triggers = intents.filter(|intent| intent.call == "pipelines.trigger");

@@ -1,6 +1,6 @@
-//! The tables of the in-memory store, and how a write changes them.
+//! The tables of the in-memory store, and the changes that a write makes.
 //!
-//! Invariant: a write that was checked cannot fail.
+//! Invariant: a write that `check` accepted cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
@@ -10,7 +10,6 @@ use super::{check::check, jobs::Jobs};
 use crate::{
     model::RunKey,
     store::{
-        chain::{line_digest, lines_digest, link_hash},
         journal::{AuditRecord, Link, LinkKind},
         messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
@@ -19,14 +18,14 @@ use crate::{
     },
 };
 
-/// The tables. Rows have insertion numbers as keys; the sets are indexes over them.
+/// The tables of the store. Insertion numbers are the keys of rows and the elements of index sets.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     inserted: u64,
     pub(crate) inbox: BTreeMap<u64, InboxRow>,
     pub(crate) inbox_keys: HashMap<InboxKey, u64>,
     pub(crate) unhandled: BTreeSet<u64>,
-    /// The deduplication keys, with the time of receipt.
+    /// The deduplication keys, each with the time of receipt.
     pub(crate) deduplication_keys: HashMap<String, Timestamp>,
     pub(crate) cursors: HashMap<(String, String, String), RoomCursor>,
     pub(crate) outbox: BTreeMap<u64, Slot>,
@@ -35,10 +34,10 @@ pub(crate) struct State {
     pub(crate) jobs: Jobs,
     pub(crate) blob: HashMap<String, Vec<u8>>,
     pub(crate) links: Vec<Link>,
-    /// The ids of all jobs, including removed ones.
+    /// The ids of all jobs that were ever opened, including removed jobs.
     pub(crate) opened: HashSet<String>,
     pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
-    /// Audit records that will share the next link.
+    /// The audit records of queries that have no link yet. The next call of `seal` adds one link for all of them.
     gathered: Vec<AuditRecord>,
     pub(crate) releases: Vec<Release>,
     runs: HashSet<RunKey>,
@@ -47,13 +46,12 @@ pub(crate) struct State {
     pub(crate) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
-/// An outbox row with its delivery state.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) pending: PendingRow,
     sent: u64,
     given_up: bool,
-    /// The time at which it was queued first.
+    /// The time at which the row was first queued.
     pub(crate) at: Timestamp,
 }
 
@@ -62,23 +60,23 @@ impl State {
         check(self, &writes)?;
         let mut new = Vec::new();
         for write in writes {
-            self.make(write, &mut new);
+            self.apply(write, &mut new);
         }
         Ok(new)
     }
 
-    /// Adds the link for the audit records that were gathered since the last call.
+    /// Adds one link for the audit records that were gathered since the last call, if any.
     pub(crate) fn seal(&mut self) {
         let lines = std::mem::take(&mut self.gathered);
         self.link_lines(LinkKind::Lines, lines);
     }
 
-    /// Appends a link to the chain and returns its number.
+    /// Appends a link to the chain. Returns the number of the link.
     pub(crate) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
         let before = self.links.last();
         let number = before.map_or(0, |link| link.number) + 1;
         let mut link = Link { number, kind, subject, digest, at, hash: String::new() };
-        link.hash = link_hash(before.map_or("", |link| &link.hash), &link);
+        link.hash = link.hash_after(before.map_or("", |link| &link.hash));
         if kind == LinkKind::Open {
             self.opened.insert(link.subject.clone());
         }
@@ -88,7 +86,7 @@ impl State {
 
     fn link_lines(&mut self, kind: LinkKind, lines: Vec<AuditRecord>) {
         let Some(at) = lines.iter().map(|line| line.at).max() else { return };
-        let number = self.link(kind, String::new(), lines_digest(lines.iter().map(line_digest)), at);
+        let number = self.link(kind, String::new(), AuditRecord::group_digest(&lines), at);
         self.lines.insert(number, lines);
     }
 
@@ -102,14 +100,14 @@ impl State {
         }
     }
 
-    fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
+    fn apply(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
             Write::Receive(row) => self.receive(row, new),
             Write::ReceiveOnce { key, received, row, announcements } => {
                 if let Entry::Vacant(free) = self.deduplication_keys.entry(key) {
                     free.insert(received);
                     self.receive(row, new);
-                    announcements.into_iter().for_each(|row| self.say(row));
+                    announcements.into_iter().for_each(|row| self.queue(row));
                 }
             }
             Write::Handled(key) => {
@@ -123,14 +121,14 @@ impl State {
                     self.cursors.insert(key, cursor);
                 }
             }
-            Write::Send(row) => self.say(row),
+            Write::Send(row) => self.queue(row),
             Write::Sent { key, version, event } => self.sent(&key, version, event),
             Write::Open(row) => self.jobs.add(row),
             Write::JobStatus { job, status } => self.jobs.set_status(&job, status),
-            Write::Lock { lock, job } => self.jobs.take(lock, job),
+            Write::Lock { lock, job } => self.jobs.lock(lock, job),
             Write::Append(entry) => {
                 let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
-                let hash = self.jobs.enter(entry);
+                let hash = self.jobs.append(entry);
                 if first {
                     self.link(LinkKind::Open, job, hash, at);
                 }
@@ -167,7 +165,7 @@ impl State {
         }
     }
 
-    fn say(&mut self, row: OutboxRow) {
+    fn queue(&mut self, row: OutboxRow) {
         let Some(at) = self.outbox_keys.get(&row.key).copied() else {
             self.inserted += 1;
             self.outbox_keys.insert(row.key.clone(), self.inserted);
@@ -178,7 +176,7 @@ impl State {
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
         if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
-            // The destination is unchanged: a sent message cannot move to another room or thread.
+            // Keep the destination: a sent message cannot move to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;
             pending.version += 1;

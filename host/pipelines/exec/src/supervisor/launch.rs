@@ -1,8 +1,8 @@
-//! Starts the program of a run through a launcher: a second process of this binary that changes its user, its folder and its
-//! parent-death signal, then replaces itself with the program by `exec`.
+//! Starts the program of a run through a launcher. The launcher is a second process of the same binary; it sets its
+//! user, its folder and its parent-death signal, then replaces itself with the program by `exec`.
 //!
-//! The supervisor and the launcher share a socket, which is the launcher's standard input and close-on-exec. It closes when
-//! the program starts; before that, it carries an error as text.
+//! The supervisor and the launcher share a socket: the launcher's standard input, marked close-on-exec. The launcher
+//! writes an error to the socket as text. The socket closes without a text when the program starts.
 
 use std::{
     ffi::CString,
@@ -23,27 +23,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{processes, protocol::ProgramSpec};
 
-/// The argument that makes a supervisor a launcher.
+/// The argument that makes [`supervise`](super::supervise) run as a launcher.
 pub(super) const ARGUMENT: &str = "become-program";
-/// How long the launcher may take. Entering a folder of an unreachable network disk can block forever.
+/// Timeout of the launcher. Entering a folder on an unreachable network disk can block forever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
 struct Request<P> {
-    /// The process id of the supervisor. A launcher with another parent is an orphan.
+    /// The process id of the supervisor. A launcher with another parent exits, because its supervisor has died.
     parent: i32,
     program: P,
 }
 
-/// Starts the program as the leader of its own process group. Returns it with the pipe of its standard output and error.
+/// Starts the program as the leader of its own process group. The pipe carries its standard output and standard error.
 ///
 /// # Errors
-/// A message for the room.
+/// The program cannot be started; the text is shown in the room.
 pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> Result<(Child, PipeReader), String> {
     let failed = |error: io::Error| format!("cannot start `{}`: {error}", program.path);
     let (output, writer) = io::pipe().map_err(failed)?;
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
-    // This name stays the running binary after an upgrade has replaced its file.
+    // `/proc/self/exe` is the running binary even after an upgrade has replaced the file.
     let mut command = Command::new("/proc/self/exe");
     command
         .args(supervisor_arguments)
@@ -54,7 +54,8 @@ pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> R
         .stderr(writer)
         .process_group(0);
     let mut launcher = command.spawn().map_err(failed)?;
-    // The command holds copies of both write ends; while they are open, no reader sees the end.
+    // The command holds copies of the write ends. A reader reaches the end of the output only after all copies are
+    // closed.
     drop(command);
 
     let mut error_text = String::new();
@@ -74,7 +75,7 @@ pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> R
     }
 }
 
-/// Runs the launcher. Returns only where the program could not be started.
+/// Runs the launcher. Returns only if the program could not be started.
 pub(super) fn exec_program() -> ExitCode {
     let Ok(mut supervisor) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
@@ -83,13 +84,13 @@ pub(super) fn exec_program() -> ExitCode {
     let read = supervisor.read_to_end(&mut request).and_then(|_| Ok(serde_json::from_slice(&request)?));
     let error = match read {
         Ok(Request { parent, program }) => exec(program, parent),
-        Err(error) => format!("cannot read the request: {error}"),
+        Err(error) => format!("cannot read the launcher's request: {error}"),
     };
     let _ = supervisor.write_all(error.as_bytes());
     ExitCode::FAILURE
 }
 
-/// Replaces this process with the program. Returns the error where that fails.
+/// Replaces the current process with the program. Returns only on failure, with a message.
 fn exec(program: ProgramSpec, parent: i32) -> String {
     let cannot = |what: &str, error: io::Error| format!("cannot {what}: {error}");
     if let Err(error) = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)) {
@@ -100,12 +101,12 @@ fn exec(program: ProgramSpec, parent: i32) -> String {
     {
         return message;
     }
-    // After the change of user, which resets this setting.
+    // Set the signal after the change of user, because that change resets it.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return cannot("tie the program to its supervisor", error.into());
+        return cannot("set the parent-death signal of the program", error.into());
     }
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
-        return "its supervisor has exited".to_owned();
+        return "the supervisor of the run has exited".to_owned();
     }
     if let Err(error) = std::env::set_current_dir(&program.directory) {
         return cannot(&format!("enter the folder `{}`", program.directory), error);
@@ -125,12 +126,12 @@ fn home() -> std::path::PathBuf {
 fn change_user(name: &str) -> Result<(), String> {
     let cannot = |error: String| format!("cannot run as the user `{name}`: {error}");
     let user = User::from_name(name).map_err(|error| cannot(error.to_string()))?;
-    let user = user.ok_or_else(|| cannot("there is no such user".to_owned()))?;
+    let user = user.ok_or_else(|| cannot("the user does not exist".to_owned()))?;
     if user.uid == Uid::effective() {
         return Ok(());
     }
     if !Uid::effective().is_root() {
-        return Err(cannot("only a host that runs as root can do that".to_owned()));
+        return Err(cannot("the host does not run as root".to_owned()));
     }
     let text = CString::new(name).map_err(|error| cannot(error.to_string()))?;
     initgroups(&text, user.gid)

@@ -1,10 +1,11 @@
-//! The supervisor of one run: creates the run's folder, starts its program, waits for its end and writes the verdict.
+//! The supervisor of one run: creates the run's folder, starts its program, waits for the program's end and writes the
+//! verdict.
 //!
-//! A supervisor is a process without threads. It reads its request and writes its response through pipes; after that it needs
-//! no host.
+//! A supervisor is a process with a single thread. It reads its request and writes its response through pipes; after
+//! the response it runs without the host.
 //!
-//! Architecture Invariant: the program starts after the folder is created, and no process of the run is left when the lock is
-//! released.
+//! Architecture Invariant: the program starts after the folder is created, and all processes of the run have ended when
+//! the lock is released.
 
 mod launch;
 mod watch;
@@ -24,27 +25,27 @@ use crate::{
     protocol::{StartRequest, StartResponse},
 };
 
-/// Runs a supervisor. The program that was given to [`ExecFactory::new`](crate::ExecFactory::new) calls this first, with the
-/// arguments after its leading ones, and exits with the returned code.
+/// Runs a supervisor and returns its exit code.
 ///
-/// The request comes through standard input, so a supervisor that is started by hand exits with an error.
+/// The supervisor program of [`ExecFactory::new`](crate::ExecFactory::new) calls `supervise` first, with the arguments
+/// after its own ones. The supervisor reads a request from standard input; without a request it exits with code 2.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {
         [] => serve(),
         [argument] if argument == launch::ARGUMENT => launch::exec_program(),
-        _ => usage_error("it takes no arguments"),
+        _ => usage_error("a supervisor takes no arguments"),
     }
 }
 
 fn usage_error(reason: &str) -> ExitCode {
-    let _ = writeln!(io::stderr(), "only a host starts a supervisor: {reason}");
+    let _ = writeln!(io::stderr(), "{reason}; a supervisor is started by `wardroom run`, not by hand");
     ExitCode::from(2)
 }
 
 fn serve() -> ExitCode {
     let mut request = Vec::new();
-    // A truncated request comes from a host that died; nothing has been started yet.
+    // The host died while it wrote a truncated request; the supervisor has started nothing yet.
     let request: StartRequest = match io::stdin().read_to_end(&mut request).map_err(serde_json::Error::io) {
         Ok(_) => match serde_json::from_slice(&request) {
             Ok(request) => request,
@@ -73,7 +74,7 @@ fn serve() -> ExitCode {
     }
 }
 
-/// Leaves the host's session and its terminal, and becomes the parent of the run's orphans.
+/// Leaves the host's session and terminal, and makes the supervisor the parent of the run's orphans.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -90,14 +91,14 @@ fn run(request: &StartRequest, folder: &RunFolder) {
             return;
         }
     };
-    // Where this fails, a second host waits longer for its response.
+    // If this fails, a second host with the same request waits until the run ends or its start times out.
     let _ = folder.set_started(started);
     respond(&StartResponse::Started);
     let end = watch::wait(program, output, folder, request, started);
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Retries for a minute where the disk is full.
+/// Stores the verdict. Retries for a minute, for example while the disk is full.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {
@@ -107,7 +108,7 @@ fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     }
 }
 
-/// Writes the response and closes the pipes of the host. Errors are ignored: the host may have exited.
+/// Writes the response and closes the pipes to the host. Ignores errors, because the host may have exited.
 fn respond(response: &StartResponse) {
     let null = File::options().read(true).write(true).open("/dev/null");
     if let Ok(null) = &null {

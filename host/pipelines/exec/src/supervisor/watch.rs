@@ -1,8 +1,8 @@
-//! Waits for the end of a program: stores its output, enforces its timeout, stops it when it is cancelled, and kills every
-//! process of the run at the end.
+//! Waits for the end of a program: stores its output, enforces its timeout, stops it when it is cancelled, and kills
+//! every process of the run at the end.
 //!
-//! A run consists of the program's process group and of all orphans. An orphan that has left the group belongs to it too: the
-//! supervisor is the subreaper and becomes its parent.
+//! A run consists of the program's process group and of its orphans. The supervisor becomes the parent of an orphan
+//! that has left the group, because it is the subreaper.
 
 use std::{
     io::{PipeReader, Read},
@@ -27,16 +27,16 @@ use crate::{
     protocol::StartRequest,
 };
 
-/// How often the timeout and the cancel file are checked.
+/// Interval at which the timeout and the cancel file are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How often orphans that have ended are reaped.
+/// Interval at which ended orphans are reaped.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the verdict waits for processes that SIGKILL does not end, such as one that waits for an unreachable disk.
+/// Time that the verdict waits for killed processes. A process that waits for an unreachable disk may not end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the verdict waits for the end of the output.
+/// Time that the verdict waits for the end of the output.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits for the end of the program. When this returns, no process of the run is left.
+/// Waits for the end of the program, then kills and reaps the remaining processes of the run.
 pub(super) fn wait(
     program: Child,
     output: PipeReader,
@@ -93,7 +93,7 @@ fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output,
     end
 }
 
-/// Whether the program has ended, without reaping it.
+/// Returns true if the program has ended. Does not reap it.
 fn has_ended(leader: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(leader), options), Ok(None) | Err(rustix::io::Errno::INTR))
@@ -107,14 +107,14 @@ fn reap_orphans(leader: Pid) {
     }
 }
 
-/// Kills all children of this process, and their children once they are orphans.
+/// Kills all children of the supervisor, and their children when they become orphans.
 fn kill_orphans() {
     let began = Instant::now();
     while began.elapsed() < KILL_TIMEOUT {
         for child in processes::children() {
             let _ = kill_process(child, Signal::KILL);
         }
-        // For any child, because most have their own process group.
+        // Wait for any child: a wait for one process group would miss most children.
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
@@ -125,7 +125,7 @@ fn kill_orphans() {
 
 /// Moves the output from the pipe to the folder.
 struct Output {
-    /// `None` after the end of the output.
+    /// `None` after the output has ended.
     pipe: Option<PipeReader>,
     writer: OutputWriter,
     steps: StepTracker,
@@ -136,7 +136,7 @@ impl Output {
         Self { pipe: Some(pipe), writer: OutputWriter::new(folder.path()), steps: StepTracker::default() }
     }
 
-    /// Stores available output. Waits at most `wait` for some.
+    /// Stores available output. If none is available, waits at most `wait` for it.
     fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {
             std::thread::sleep(wait.min(Duration::from_millis(20)));
@@ -156,7 +156,7 @@ impl Output {
         }
     }
 
-    /// Stores the rest, after all processes of the run have ended.
+    /// Stores the remaining output after all processes of the run have ended.
     fn drain(&mut self) {
         let began = Instant::now();
         while self.pipe.is_some() && began.elapsed() < DRAIN_TIMEOUT {

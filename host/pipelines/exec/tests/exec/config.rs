@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use wardroom::{
     adapter::PipelinesFactory,
-    base::{Problems, Table, parse},
+    base::Table,
 };
 use wardroom_exec::ExecFactory;
 
@@ -27,7 +27,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}', '{regoin}']",
-            "plugins.toml:1: `{regoin}` names the parameter `regoin`; the pipeline has `version`, `region`\n    write: \"{region}\"",
+            "plugins.toml:1: `{regoin}` names the parameter `regoin`; the pipeline's parameters are `version`, `region`\n    write: \"{region}\"",
         ),
         (
             "run = ['true', '{version}', 'a}']",
@@ -35,7 +35,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['{version}']",
-            "plugins.toml:1: the program of `run` must be a name or a path without parameters, and is `{version}`\n    write: run = [\"./program\", \"{version}\"]",
+            "plugins.toml:1: `{version}` cannot be the program of `run`: it must be a name or a path without parameters\n    write: run = [\"./program\", \"{version}\"]",
         ),
         (
             "run = [\n'./nothing']",
@@ -51,7 +51,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']",
-            "plugins.toml:1: [app.cms.deploy.staging] has the parameter `region`, which neither `run` nor `env` uses\n    write: run = [..., \"{region}\"], or env = { REGION = \"{region}\" }",
+            "plugins.toml:1: neither `run` nor `env` uses the parameter `region` of [app.cms.deploy.staging]\n    write: run = [..., \"{region}\"], or env = { REGION = \"{region}\" }",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ndir = 'plain'",
@@ -67,11 +67,11 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']\nenv.PATH = '/{region}'",
-            "plugins.toml:2: `PATH` cannot have parameters: the host looks the program up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
+            "plugins.toml:2: `PATH` cannot have parameters: the host searches `PATH` for the program\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
         ),
         (
             "run = ['true', '{version}{region}']\nenv.PATH = { env = 'X' }",
-            "plugins.toml:2: `PATH` cannot be a secret: the host looks the program up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
+            "plugins.toml:2: `PATH` cannot be a secret: the host searches `PATH` for the program\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
         ),
     ] {
         assert_eq!(problems(keys), [expected], "{keys}");
@@ -90,16 +90,14 @@ fn all_problems_are_reported_at_once() {
 
 #[test]
 fn a_pipelines_table_is_rejected() {
-    let problems = Problems::default();
-    let tree = parse(Path::new("plugins.toml"), "kind = 'exec'\n", &problems);
     let factory = ExecFactory::new("/nowhere".into(), vec!["supervisor".into()]);
-    let mut table = Table::new("pipelines.local", tree, factory.system_keys(), &problems, Arc::new("/".into()));
+    let (mut table, problems) = Table::parse("pipelines.local", "kind = 'exec'\n", factory.system_keys(), "/");
     assert!(factory.system(Some(&mut table)).is_none());
     let found: Vec<String> = problems.sorted().iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
         [
-            "plugins.toml:1: [pipelines.local] is of the kind `exec`, which needs no [pipelines.*] table\n    write: run = [\"./program\", \"argument\"]   (in [app.A.deploy.E], without this table)"
+            "plugins.toml:1: [pipelines.local] is not needed: the kind `exec` has no [pipelines.*] table\n    write: run = [\"./program\", \"argument\"]   (in [app.A.deploy.E], without this table)"
         ]
     );
 }

@@ -53,7 +53,8 @@ async fn a_request_in_flight_starts_nothing_once_its_key_is_reported_absent() {
         program("supervisor").display()
     );
     fs::write(host.path("slow.sh"), slow).unwrap();
-    // Another process writes the program: exec fails while any process, here a fork of this one, has it open for writing.
+    // Another process writes the program: exec fails while any process, here a fork of this one, has it open for
+    // writing.
     let make = format!("cp {folder}/slow.sh {folder}/slow && chmod +x {folder}/slow");
     assert!(Command::new("sh").args(["-c", &make]).status().unwrap().success());
     let request = |key: &str| {

@@ -10,7 +10,7 @@ use std::{
 
 use wardroom::{
     adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd},
-    base::{Problems, Table, parse},
+    base::Table,
     model::RunKey,
 };
 use wardroom_exec::ExecFactory;
@@ -50,11 +50,9 @@ impl TestHost {
         parameters: &[&str],
         supervisor: Vec<String>,
     ) -> Result<Arc<dyn Pipelines>, Vec<String>> {
-        let problems = Problems::default();
-        let tree = parse(Path::new("plugins.toml"), keys, &problems);
-        let folder = Arc::new(self.folder.path().to_owned());
         let factory = ExecFactory::new(self.runs(), supervisor);
-        let mut table = Table::new("app.cms.deploy.staging", tree, factory.keys(), &problems, folder);
+        let (mut table, problems) =
+            Table::parse("app.cms.deploy.staging", keys, factory.keys(), self.folder.path());
         let mut system = factory.system(None).unwrap();
         let parameters: Vec<String> = parameters.iter().map(|name| (*name).to_owned()).collect();
         system.pipeline(PIPELINE, None, &parameters, &mut table);

@@ -33,8 +33,8 @@ async fn a_program_may_clean_up_after_sigterm() {
 async fn processes_that_outlive_the_program_are_killed() {
     let host = TestHost::new();
     let folder = host.folder.path().display();
-    // One stays in the group; one has its own session; one also closes its standard streams; one becomes an orphan only when
-    // its parent is killed.
+    // One stays in the group; one has its own session; one also closes its standard streams; one becomes an orphan only
+    // when its parent is killed.
     let script = format!(
         "sh -c 'echo $$ > {folder}/stays; exec sleep 60' &
          setsid sh -c 'echo $$ > {folder}/flees; exec sleep 60' &

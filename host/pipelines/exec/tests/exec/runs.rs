@@ -74,7 +74,7 @@ async fn a_parameter_stays_inside_its_argument() {
     );
     assert_eq!(
         refusal(pipelines.start(&key("b-1"), PIPELINE, &values(&[("version", "a\0b")])).await),
-        "a parameter contains a zero byte"
+        "a parameter's value contains a NUL byte"
     );
     assert!(!host.runs().join("b-1").exists());
 }
@@ -170,8 +170,8 @@ async fn a_missing_run_is_refused_and_reserves_its_key() {
     assert!(pipelines.state(&bad, PIPELINE).await.is_err());
     for pipelines in [&pipelines, &host.script("true", "")] {
         assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
-        assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), "never started");
-        assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), "never started");
+        assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), "the run was never started");
+        assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), "the run was never started");
     }
     assert_eq!(names(&host.runs()), ["a-1"]);
     assert_eq!(names(&host.runs().join("a-1")), ["lock", "verdict.json"]);
@@ -208,7 +208,7 @@ async fn a_start_and_a_status_check_agree() {
         };
         assert_eq!(first, second);
         match first {
-            RunState::Absent => assert_eq!(refusal(started), "never started"),
+            RunState::Absent => assert_eq!(refusal(started), "the run was never started"),
             _ => assert_eq!((first, started.unwrap()), (RunState::Running, None)),
         }
         absent += usize::from(second == RunState::Absent);

@@ -53,7 +53,7 @@ async fn an_unreadable_secret_prevents_the_start() {
     let pipelines = host.script("true", "env = { TOKEN = { env = 'WARDROOM_TEST_NOT_SET' } }");
     assert_eq!(
         refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await),
-        "cannot read the secret for `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set (or not text)"
+        "cannot read the secret for `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set or is not valid UTF-8"
     );
     assert!(!host.runs().exists());
 }
@@ -79,7 +79,7 @@ async fn a_run_can_have_another_user() {
     let host = TestHost::new();
     let pipelines = host.script("true", "user = 'nobody-of-that-name'");
     let refused = refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await);
-    assert_eq!(refused, "cannot run as the user `nobody-of-that-name`: there is no such user");
+    assert_eq!(refused, "cannot run as the user `nobody-of-that-name`: the user does not exist");
 
     let pipelines = host.read("run = ['sh', '-c', 'id -un; id -Gn; echo $HOME; cat /proc/self/status | grep CapEff']\nuser = 'nobody'\ndir = '/'", &[]).unwrap();
     let root = fs::metadata("/proc/self").unwrap();
@@ -90,6 +90,6 @@ async fn a_run_can_have_another_user() {
         assert_eq!(lines[3], "CapEff:\t0000000000000000");
     } else {
         let refused = refusal(pipelines.start(&key("a-2"), PIPELINE, &values(&[])).await);
-        assert_eq!(refused, "cannot run as the user `nobody`: only a host that runs as root can do that");
+        assert_eq!(refused, "cannot run as the user `nobody`: the host does not run as root");
     }
 }

@@ -1,5 +1,5 @@
-//! Queries for jobs and the deployment locks that they hold. Each query has an index, so that a hundred thousand parked jobs do
-//! not slow it down.
+//! Queries for jobs and their deployment locks. Each query uses an index, so that a hundred thousand parked jobs do not
+//! slow it down.
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
@@ -25,7 +25,6 @@ pub(crate) async fn jobs(pool: &SqlitePool, query: &JobQuery) -> Result<Vec<JobR
     all(statement.build().fetch_all(pool).await, read)
 }
 
-/// Builds the statement of a query.
 fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreError> {
     let mut statement = QueryBuilder::<Sqlite>::new(start);
     statement.push(" where 1");
@@ -124,7 +123,6 @@ mod tests {
     use super::*;
     use crate::{MachineClaim, open};
 
-    /// SQLite's query plan.
     async fn query_plan(statement: &mut QueryBuilder<Sqlite>) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut connection, _lock) =

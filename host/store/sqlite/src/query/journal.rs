@@ -1,4 +1,4 @@
-//! Queries for entries, links, lines and blobs.
+//! Queries for entries, links, audit records and blobs.
 
 use sqlx::SqlitePool;
 use wardroom::{
@@ -39,7 +39,7 @@ pub(crate) async fn tip(pool: &SqlitePool, job: &str) -> Result<Option<(u32, Str
     row.map(|row| Ok((row.number("entries")?, row.text("tip")?))).transpose()
 }
 
-pub(crate) async fn newest(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
+pub(crate) async fn newest_time(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
     let row = sqlx::query(
         "select max(at) as at from (select at from (select at from entry order by seq desc limit 1)
          union all select at from (select at from link order by number desc limit 1))",
@@ -71,7 +71,7 @@ pub(crate) async fn links(pool: &SqlitePool, after: u64, limit: u32) -> Result<V
     })
 }
 
-pub(crate) async fn lines(pool: &SqlitePool, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
+pub(crate) async fn audit_records(pool: &SqlitePool, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
     let rows = sqlx::query(
         "select network, room, event, caller_id, caller_name, plugin, command, at, calls, denials, refused from line
          where link = ? order by seq",

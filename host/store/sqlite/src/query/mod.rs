@@ -1,11 +1,11 @@
-//! Queries over reading connections.
+//! Queries of the reading connections.
 
 mod job;
 mod journal;
 mod rights;
 
 pub(crate) use job::{due, job, jobs, locks, next_wake, open_jobs};
-pub(crate) use journal::{blob, entries, lines, links, newest, tip};
+pub(crate) use journal::{audit_records, blob, entries, links, newest_time, tip};
 pub(crate) use rights::{freezes, grants};
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
@@ -16,7 +16,7 @@ use wardroom::{
 
 use crate::convert::{Columns, enum_column, store_error};
 
-/// Reads all rows of a result.
+/// Converts all rows of a result.
 fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
@@ -24,7 +24,7 @@ fn all<T>(
     rows.map_err(|error| store_error(&error))?.iter().map(read).collect()
 }
 
-pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
+pub(crate) async fn unhandled(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
     let rows = sqlx::query(
         "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot, unproven, started
          from inbox
@@ -157,7 +157,7 @@ pub(crate) async fn values(
     prefix: &str,
     limit: u32,
 ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    // A range instead of `like`: it uses the index, and `%` in a prefix is no wildcard.
+    // A range uses the index; `like` would not, and would read `%` in a prefix as a wildcard.
     sqlx::query_as(
         "select key, value from value where plugin = ?1 and key >= ?2 and (?3 is null or key < ?3) order by key limit ?4",
     )
@@ -170,12 +170,12 @@ pub(crate) async fn values(
     .map_err(|error| store_error(&error))
 }
 
-/// The upper bound of the texts that begin with a prefix, exclusive; `None` where there is no bound. The order of UTF-8 bytes is
-/// the order of characters.
+/// Returns the exclusive upper bound of the texts that begin with `prefix`, for example `ac` for `ab`; `None` if every
+/// greater text has the prefix. The order of UTF-8 bytes is the order of characters.
 fn prefix_end(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // The range of `char` leaves out the surrogates.
+        // The range skips the surrogates, which are not characters.
         if let Some(next) = (last..=char::MAX).nth(1) {
             text.push(next);
             return Some(text);

@@ -1,7 +1,7 @@
-//! Writes of jobs: opening, status, deployment lock, journal entry, closing.
+//! Writes of jobs: open, status, deployment lock, journal entry, close.
 
 use sqlx::SqliteConnection;
-use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError, entry_hash};
+use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError};
 
 use super::done;
 use crate::{
@@ -15,18 +15,18 @@ pub(super) async fn open<'w>(
     draft: &mut ChainDraft<'w>,
     job: &'w JobRow,
 ) -> Result<(), StoreError> {
-    let before = || StoreError::Failed(format!("job `{}` already exists", job.id));
+    let exists = || StoreError::Failed(format!("job `{}` already exists", job.id));
     if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
-        return Err(before());
+        return Err(exists());
     }
-    // The id of a removed job is not reused either: its runs and releases still have it.
-    let ever: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
+    // The id of a removed job is not reused, because runs and releases still refer to it.
+    let removed: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
         .bind(&job.id)
         .fetch_optional(&mut *connection)
         .await
         .map_err(|error| store_error(&error))?;
-    if ever.is_some() {
-        return Err(before());
+    if removed.is_some() {
+        return Err(exists());
     }
     let result = sqlx::query(
         "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,
@@ -80,7 +80,7 @@ pub(super) async fn set_status(
     done(result)
 }
 
-pub(super) async fn take(
+pub(super) async fn take_lock(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
@@ -104,7 +104,7 @@ pub(super) async fn take(
     Ok(())
 }
 
-pub(super) async fn enter(
+pub(super) async fn append(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
@@ -126,7 +126,7 @@ pub(super) async fn enter(
             "entry {number} of job `{job}` is out of order: the next number is {next}"
         )));
     }
-    let hash = entry_hash(&tip.hash, entry);
+    let hash = entry.hash(&tip.hash);
     tip.entries += 1;
     tip.hash.clone_from(&hash);
     tip.changed = true;

@@ -1,6 +1,6 @@
 //! Executes one [`Write`] inside the transaction of the caller.
 //!
-//! Not here: which writes share a transaction (`writer`), and the links of the chain (`chain`).
+//! Not here: the choice of writes that share a transaction (`writer`), and the links of the chain (`chain`).
 
 mod job;
 mod rights;
@@ -30,37 +30,39 @@ pub(crate) async fn execute<'w>(
             if is_new(connection, key, *received).await? {
                 receive(&mut *connection, row, new).await?;
                 for row in announcements {
-                    say(&mut *connection, row).await?;
+                    enqueue(&mut *connection, row).await?;
                 }
             }
             Ok(())
         }
         Write::Handled(key) => mark_done(connection, key).await,
-        Write::SetCursor(row) => cursor(connection, row).await,
-        Write::Send(row) => say(connection, row).await,
-        Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
+        Write::SetCursor(row) => set_cursor(connection, row).await,
+        Write::Send(row) => enqueue(connection, row).await,
+        Write::Sent { key, version, event } => mark_sent(connection, key, *version, event.as_deref()).await,
         Write::Open(row) => job::open(connection, chain, draft, row).await,
         Write::JobStatus { job, status } => job::set_status(connection, chain, draft, job, status).await,
-        Write::Lock { lock, job } => job::take(connection, chain, draft, lock, job).await,
+        Write::Lock { lock, job } => job::take_lock(connection, chain, draft, lock, job).await,
         Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
-        Write::Append(row) => job::enter(connection, chain, draft, row).await,
-        Write::StoreBlob { digest, bytes } => keep(connection, digest, bytes).await,
-        Write::AuditRecord(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
+        Write::Append(row) => job::append(connection, chain, draft, row).await,
+        Write::StoreBlob { digest, bytes } => store_blob(connection, digest, bytes).await,
+        Write::AuditRecord(row) if row.refused => {
+            draft.write_audit_records(connection, chain, LinkKind::Refusal, &[row]).await
+        }
         Write::AuditRecord(row) => {
-            draft.add_line(row);
+            draft.add_audit_record(row);
             Ok(())
         }
-        Write::Release(row) => release(connection, row).await,
+        Write::Release(row) => insert_release(connection, row).await,
         Write::Grant(row) => rights::grant(connection, row).await,
         Write::Revoke(id) => rights::revoke(connection, id).await,
         Write::Freeze(row) => rights::freeze(connection, row).await,
-        Write::Unfreeze(environment) => rights::thaw(connection, environment).await,
-        Write::SetValue { plugin, key, value } => set(connection, plugin, key, value).await,
-        Write::DeleteValue { plugin, key } => delete(connection, plugin, key).await,
+        Write::Unfreeze(environment) => rights::unfreeze(connection, environment).await,
+        Write::SetValue { plugin, key, value } => set_value(connection, plugin, key, value).await,
+        Write::DeleteValue { plugin, key } => delete_value(connection, plugin, key).await,
     }
 }
 
-/// Drops the result of a statement whose number of rows does not matter.
+/// Drops the number of affected rows.
 fn done(result: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
     result.map(drop).map_err(|error| store_error(&error))
 }
@@ -92,11 +94,11 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     Ok(())
 }
 
-/// Stores a name. `false` where it is stored already.
-async fn is_new(connection: &mut SqliteConnection, name: &str, came: Timestamp) -> Result<bool, StoreError> {
+/// Stores a deduplication key. Returns false if the key is already stored.
+async fn is_new(connection: &mut SqliteConnection, key: &str, received: Timestamp) -> Result<bool, StoreError> {
     let result = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
-        .bind(name)
-        .bind(time_column(came))
+        .bind(key)
+        .bind(time_column(received))
         .execute(connection)
         .await
         .map_err(|error| store_error(&error))?;
@@ -113,7 +115,7 @@ async fn mark_done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<
     done(result)
 }
 
-async fn cursor(connection: &mut SqliteConnection, cursor: &RoomCursor) -> Result<(), StoreError> {
+async fn set_cursor(connection: &mut SqliteConnection, cursor: &RoomCursor) -> Result<(), StoreError> {
     let result = sqlx::query(
         "insert into mark (bot, network, room, event, at) values (?, ?, ?, ?, ?)
          on conflict (bot, network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
@@ -128,8 +130,8 @@ async fn cursor(connection: &mut SqliteConnection, cursor: &RoomCursor) -> Resul
     done(result)
 }
 
-async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
-    // A card keeps its room and thread, because a sent message cannot move.
+async fn enqueue(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
+    // A new text of a card does not change its room and thread, because a sent message cannot move.
     let result = sqlx::query(
         "insert into outbox (key, network, room, thread, card, purpose, text, at, bot) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
@@ -149,7 +151,7 @@ async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), S
     done(result)
 }
 
-async fn sent(
+async fn mark_sent(
     connection: &mut SqliteConnection,
     key: &str,
     version: u64,
@@ -167,7 +169,7 @@ async fn sent(
     done(result)
 }
 
-async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
+async fn store_blob(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let result = sqlx::query("insert into beside (digest, bytes) values (?, ?) on conflict (digest) do nothing")
         .bind(digest)
         .bind(bytes)
@@ -176,10 +178,10 @@ async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> 
     done(result)
 }
 
-/// Inserts a line of a query or a refusal under its link.
-pub(crate) async fn insert_line(
+/// Inserts the record of a query or a refusal with the number of its link.
+pub(crate) async fn insert_audit_record(
     connection: &mut SqliteConnection,
-    line: &AuditRecord,
+    record: &AuditRecord,
     link: u64,
 ) -> Result<(), StoreError> {
     let result = sqlx::query(
@@ -187,23 +189,23 @@ pub(crate) async fn insert_line(
          refused) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(i64::try_from(link).unwrap_or(i64::MAX))
-    .bind(&line.inbox.network)
-    .bind(&line.inbox.room)
-    .bind(&line.inbox.event)
-    .bind(&line.caller.id)
-    .bind(&line.caller.name)
-    .bind(&line.plugin)
-    .bind(&line.command)
-    .bind(time_column(line.at))
-    .bind(json_column(&line.calls)?)
-    .bind(json_column(&line.denials)?)
-    .bind(line.refused)
+    .bind(&record.inbox.network)
+    .bind(&record.inbox.room)
+    .bind(&record.inbox.event)
+    .bind(&record.caller.id)
+    .bind(&record.caller.name)
+    .bind(&record.plugin)
+    .bind(&record.command)
+    .bind(time_column(record.at))
+    .bind(json_column(&record.calls)?)
+    .bind(json_column(&record.denials)?)
+    .bind(record.refused)
     .execute(connection)
     .await;
     done(result)
 }
 
-async fn release(connection: &mut SqliteConnection, release: &Release) -> Result<(), StoreError> {
+async fn insert_release(connection: &mut SqliteConnection, release: &Release) -> Result<(), StoreError> {
     let result = sqlx::query(
         "insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome,
          recorded) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (run) do nothing",
@@ -224,7 +226,7 @@ async fn release(connection: &mut SqliteConnection, release: &Release) -> Result
     done(result)
 }
 
-async fn set(connection: &mut SqliteConnection, plugin: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
+async fn set_value(connection: &mut SqliteConnection, plugin: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
     let result = sqlx::query(
         "insert into value (plugin, key, value) values (?, ?, ?)
          on conflict (plugin, key) do update set value = excluded.value",
@@ -237,7 +239,7 @@ async fn set(connection: &mut SqliteConnection, plugin: &str, key: &str, value: 
     done(result)
 }
 
-async fn delete(connection: &mut SqliteConnection, plugin: &str, key: &str) -> Result<(), StoreError> {
+async fn delete_value(connection: &mut SqliteConnection, plugin: &str, key: &str) -> Result<(), StoreError> {
     let result =
         sqlx::query("delete from value where plugin = ? and key = ?").bind(plugin).bind(key).execute(connection).await;
     done(result)

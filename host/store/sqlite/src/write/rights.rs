@@ -48,6 +48,6 @@ pub(super) async fn freeze(connection: &mut SqliteConnection, freeze: &Freeze) -
     done(result)
 }
 
-pub(super) async fn thaw(connection: &mut SqliteConnection, environment: &str) -> Result<(), StoreError> {
+pub(super) async fn unfreeze(connection: &mut SqliteConnection, environment: &str) -> Result<(), StoreError> {
     done(sqlx::query("delete from freeze where environment = ?").bind(environment).execute(connection).await)
 }

@@ -1,9 +1,9 @@
-//! The one writer: lists that wait at the same time share a transaction and its sync.
+//! The only writer of a store. Lists of writes that are queued at the same time share a transaction and its sync.
 //!
-//! Architecture Invariant: lists are written in the order of their submission, each completely or not at all. Where a shared
-//! transaction fails, each of its lists gets its own, so that an invalid list fails alone.
-//! Architecture Invariant: the folder's lock lives as long as the writing connection.
-//! Not here: the transactions themselves (`transaction`).
+//! Architecture Invariant: lists are written in the order of their submission, each completely or not at all. If a
+//! shared transaction fails, each list is written in its own transaction, so that only the invalid list fails.
+//! Architecture Invariant: the folder stays locked until the writing connection is closed.
+//! Not here: running a transaction (`transaction`).
 
 mod task;
 
@@ -31,7 +31,7 @@ enum Request {
     Close(oneshot::Sender<()>),
 }
 
-/// A request to remove what ended before a time.
+/// A request to remove a bounded number of jobs and rows that ended before a time.
 struct Removal {
     before: Timestamp,
     loaded: Vec<String>,
@@ -42,13 +42,13 @@ struct Removal {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Notes that were submitted and are not written yet.
+    /// Number of submitted notes that are not written yet.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Starts the task on a connection. It holds the lock, if there is one, until the connection is closed.
+    /// Starts the writer's task. The task holds `lock` until the connection is closed.
     pub(crate) fn start(connection: SqliteConnection, lock: impl Into<Option<FolderLock>>) -> Self {
         let (queue, requests) = mpsc::unbounded_channel();
         let committed = Arc::new(AtomicU64::new(0));
@@ -59,7 +59,7 @@ impl Writer {
         Self { queue, pending_notes, committed }
     }
 
-    /// Writes a list with the next transaction. Once submitted, the list is written even if the caller is cancelled.
+    /// Writes a list in the next transaction. The list is written even if the caller is cancelled.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> CommitResult {
         let (reply, result) = oneshot::channel();
         self.queue.send(Request::Commit(writes, reply)).map_err(|_| closed())?;
@@ -68,19 +68,19 @@ impl Writer {
 
     /// Submits a list without waiting for its result.
     pub(crate) fn note(&self, writes: Vec<Write>) {
-        // Counted before it is sent, so that a later `flush` does not miss it.
+        // Count the note before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
         if self.queue.send(Request::Note(writes)).is_err() {
-            tracing::error!("a note is lost: the store is closed");
+            tracing::error!("a write is lost because the store is closed");
         }
     }
 
-    /// Waits until earlier notes are written, or have failed.
+    /// Waits until earlier notes are written or have failed.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         if self.pending_notes.load(Ordering::SeqCst) == 0 { Ok(()) } else { self.commit(Vec::new()).await.map(drop) }
     }
 
-    /// Removes a part of what ended before a time.
+    /// Removes a bounded number of jobs and rows that ended before `before`.
     pub(crate) async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         let (reply, result) = oneshot::channel();
         let removal = Removal { before, loaded: loaded.to_vec(), reply };
@@ -88,23 +88,22 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
-    /// Writes all submitted lists and closes the connection. Does nothing where that has been done.
+    /// Writes all submitted lists and closes the connection. Does nothing if the connection is already closed.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.queue.send(Request::Close(reply)).is_ok() {
-            // An error means that the task has ended already.
+            // An error means that the task has already ended.
             let _ = closed.await;
         }
     }
 
-    /// The number of committed transactions.
     pub(crate) fn transactions(&self) -> u64 {
         self.committed.load(Ordering::Relaxed)
     }
 }
 
 fn closed() -> StoreError {
-    StoreError::Failed("it is closed".into())
+    StoreError::Failed("the store is closed".into())
 }
 
 #[cfg(test)]

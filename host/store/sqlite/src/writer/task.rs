@@ -21,43 +21,42 @@ use crate::{
     transaction::{TransactionError, WriteConnection},
 };
 
-/// The most lists in one transaction.
+/// Maximum number of lists in one transaction.
 const MAX_BATCH: usize = 1000;
-/// How long notes wait for further lists. A commit ends the wait.
+/// Maximum time that notes wait for further lists. A commit ends the wait.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
-/// The pause before notes that could not be written are retried.
+/// Delay before notes that could not be written are retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// The most lists of notes that are kept for a retry.
+/// Maximum number of notes that are kept for a retry. Further notes that fail are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// One list of writes. A note has no `reply`.
 struct List {
     writes: Vec<Write>,
+    /// `None` for a note.
     reply: Option<oneshot::Sender<CommitResult>>,
 }
 
-/// The requests that are executed together.
+/// Requests that are executed together.
 #[derive(Default)]
 struct Batch {
     lists: Vec<List>,
     /// Executed after the lists.
     removals: Vec<Removal>,
-    /// Whether the queue is closed and empty.
+    /// True if the queue is closed and empty.
     last: bool,
 }
 
-/// Owns the writing connection and executes the requests.
 pub(super) struct WriterTask {
     connection: WriteConnection,
     requests: mpsc::UnboundedReceiver<Request>,
     /// Notes that could not be written yet, oldest first.
     unwritten: Vec<List>,
-    /// Replies to `close`, sent at the end.
+    /// Callers of `close`, which get their reply when the task ends.
     closing: Vec<oneshot::Sender<()>>,
     pending_notes: Arc<AtomicUsize>,
 }
 
-// A reply is sent to a caller that may have been cancelled: errors of `send` are ignored.
+// Errors of sending a reply are ignored, because the caller may have been cancelled.
 impl WriterTask {
     pub(super) fn new(
         connection: WriteConnection,
@@ -82,7 +81,7 @@ impl WriterTask {
         if !self.unwritten.is_empty() {
             tracing::error!(
                 notes = self.unwritten.len(),
-                "notes are lost: they could not be written before the store was closed"
+                "writes are lost because they could not be stored before the store was closed"
             );
         }
         if let Err(error) = self.connection.close().await {
@@ -94,9 +93,10 @@ impl WriterTask {
         }
     }
 
-    /// Waits for a request and collects all that are queued. Notes alone wait up to [`NOTE_DELAY`] for further requests.
+    /// Waits for a request and collects all queued ones. A batch of notes waits up to [`NOTE_DELAY`] for further
+    /// requests.
     async fn next_batch(&mut self) -> Batch {
-        // 1. The first request. Where notes await their retry, the wait is limited.
+        // 1. Wait for the first request, at most RETRY_INTERVAL if unwritten notes must be retried.
         let mut batch = Batch { lists: std::mem::take(&mut self.unwritten), ..Batch::default() };
         let mut next = if batch.lists.is_empty() {
             self.requests.recv().await
@@ -107,7 +107,7 @@ impl WriterTask {
             }
         };
         let deadline = Instant::now() + NOTE_DELAY;
-        // Whether a caller waits for this batch.
+        // True if a caller waits for the batch.
         let mut urgent = false;
         loop {
             // 2. Add the request to the batch.
@@ -122,7 +122,7 @@ impl WriterTask {
                     batch.removals.push(removal);
                 }
                 Some(Request::Close(reply)) => {
-                    // Later requests find the queue closed; queued ones are still executed.
+                    // Close the queue for later requests; queued ones are still executed.
                     self.requests.close();
                     self.closing.push(reply);
                     urgent = true;
@@ -135,7 +135,7 @@ impl WriterTask {
             if batch.lists.len() >= MAX_BATCH {
                 return batch;
             }
-            // 3. The next request: only a queued one where a caller waits, else also one that arrives before the deadline.
+            // 3. Take the next queued request. If no caller waits, also wait for one until the deadline.
             next = if urgent {
                 match self.requests.try_recv() {
                     Ok(request) => Some(request),
@@ -151,7 +151,7 @@ impl WriterTask {
         }
     }
 
-    /// Writes lists in one transaction, or each in its own where that fails.
+    /// Writes lists in one transaction. If it fails, writes each list in its own transaction.
     async fn write(&mut self, lists: Vec<List>) {
         match self.transaction(&lists).await {
             Ok(results) => {
@@ -172,7 +172,7 @@ impl WriterTask {
         let mut busy = None;
         for list in lists {
             if let Some(error) = &busy {
-                // Another process holds the database: waiting for it once is enough.
+                // Another process locks the database, and a list before has already waited for it.
                 self.finish(list, Err(StoreError::clone(error)));
                 continue;
             }
@@ -193,8 +193,8 @@ impl WriterTask {
         self.connection.write(&lists).await
     }
 
-    /// Replies to the caller. A note that failed for lack of room is kept for a retry. A list behind such a note may have
-    /// failed only because the note is missing, so its error becomes [`StoreError::Unavailable`].
+    /// Replies to the caller. A note that failed with [`StoreError::Unavailable`] is kept for a retry. A later list may
+    /// fail because it needs that note, so its error becomes [`StoreError::Unavailable`] too.
     fn finish(&mut self, list: List, result: CommitResult) {
         let result = match result {
             Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
@@ -210,7 +210,7 @@ impl WriterTask {
             }
             (None, Err(error)) => {
                 self.pending_notes.fetch_sub(1, Ordering::SeqCst);
-                tracing::error!(%error, "a note is lost");
+                tracing::error!(%error, "a write is lost because it could not be stored");
             }
         }
     }

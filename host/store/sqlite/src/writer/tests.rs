@@ -1,4 +1,4 @@
-//! The writer on a full disk: lists that fit are written, and notes keep their order.
+//! The writer on a full disk: lists that fit are written, and the order of notes does not change.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ async fn a_full_disk_fails_only_lists_that_do_not_fit() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
     drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
-    // A limit on pages causes the error of a full disk, without a full disk.
+    // A limit on pages causes the same error as a full disk.
     let options = open::options(&file).pragma("max_page_count", "130");
     let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
 

@@ -32,7 +32,7 @@ pub(crate) async fn entries_are_sorted_and_chained(store: &dyn Store) {
     assert_eq!(found[1..], entries);
     let mut before = "";
     for sealed in &sealed {
-        assert_eq!(sealed.hash, wardroom::store::entry_hash(before, &sealed.entry), "entry {}", sealed.entry.number);
+        assert_eq!(sealed.hash, sealed.entry.hash(before), "entry {}", sealed.entry.number);
         before = &sealed.hash;
     }
     assert_eq!(store.journal_head("7f").await.expect("a tip"), Some((6, before.to_owned())));
@@ -95,7 +95,7 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     assert_eq!(store.audit_records(2).await.expect("lines"), []);
     let mut before = "";
     for (number, link) in (1..).zip(&links) {
-        assert_eq!((link.number, &link.hash), (number, &wardroom::store::link_hash(before, link)));
+        assert_eq!((link.number, &link.hash), (number, &link.hash_after(before)));
         before = &link.hash;
     }
     assert_eq!(store.links(2, 2).await.expect("links"), links[2..4]);

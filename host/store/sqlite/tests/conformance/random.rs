@@ -5,7 +5,6 @@ use std::path::Path;
 use proptest::prelude::*;
 use wardroom::{
     Timestamp,
-    journal::pack,
     store::{AuditRecord, Entry, EntryKind, JobPhase, JobQuery, JobRow, MemoryStore, Removed, Store, Write, digest},
 };
 use wardroom_sqlite::SqliteStore;
@@ -119,7 +118,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 let mut entry = Entry { at: at(now), ..entry(&job, number, KINDS[kind]) };
                 if large {
                     entry.body = serde_json::json!({ "answer": job.repeat(10_000) });
-                    writes.extend(pack(&mut entry));
+                    writes.extend(entry.pack());
                 }
                 writes.push(Write::Append(entry));
             }
@@ -213,7 +212,8 @@ async fn both_agree(steps: Vec<Step>) {
     let mut sqlite = reopened(&file).await;
     let memory = MemoryStore::new();
     let mut noted: Vec<Vec<Write>> = Vec::new();
-    // All writes between two commits have the same time, so the grouping of lines into links has no effect on the result.
+    // All writes between two commits have the same time, so the grouping of lines into links has no effect on the
+    // result.
     let mut now = 0;
     for step in steps {
         let note = |sqlite: &SqliteStore, noted: &mut Vec<Vec<Write>>, most: usize| {

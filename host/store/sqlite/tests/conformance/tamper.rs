@@ -33,7 +33,7 @@ impl TamperTest {
         let digest = wardroom::store::digest(&bytes);
         let mut large = entry("7f3a", 1, EntryKind::Call);
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
-        let blob = wardroom::journal::pack(&mut large).expect("it is large");
+        let blob = large.pack().expect("it is large");
         let lists = [
             // Links 1 and 2; the removal adds link 3.
             [opening("01d"), closing_at("01d", 1, -100)].concat(),
@@ -238,7 +238,7 @@ async fn a_truncated_chain_is_found_with_a_head() {
     let cut = "delete from line where link = 9; delete from link where number = 9";
     assert_eq!(test.verify(cut, None).await, Ok(()), "only the head reveals it");
     let fault = test.fault_with(cut, Some(&test.head)).await;
-    assert_eq!(fault, "the chain ends at link 8, before the given head, link 9: links were removed from its end");
+    assert_eq!(fault, "the chain ends at link 8, before the given head, link 9: links were removed from the end of the chain");
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
     assert_eq!(fault, "job 0b was added: no link of the chain opens it");
@@ -261,7 +261,7 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
         ("line = 'deploy cms staging 1.0.1'", "the command of job 7f3a was changed"),
         ("digest = 'sha256:11'", "the digest of the plugin of job 7f3a was changed"),
         ("plugin = 'coffee'", "the plugin of job 7f3a was changed"),
-        ("ended = null", "job 7f3a is closed in the chain, but its row says that it is open"),
+        ("ended = null", "job 7f3a is closed in the chain, but open in its row"),
         ("id = '7f3b'", "job 7f3a is missing"),
     ] {
         let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;

@@ -1,4 +1,4 @@
-//! What each module imports, from which folder and from which file.
+//! Finds the imports of each module from other folders and other files.
 
 use std::collections::BTreeSet;
 
@@ -6,48 +6,47 @@ use super::mention::{Mention, mentions};
 use super::scope::{Found, Scopes, Target};
 use super::tree::Tree;
 
-/// One place that names something of another folder or another file.
+/// One use of an item of another folder or file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Arrow {
-    /// The file that names it.
+pub(crate) struct ImportEdge {
+    /// The index of the importing file in [`Tree::files`].
     pub(crate) file: usize,
     pub(crate) line: usize,
-    pub(crate) to: End,
+    pub(crate) to: EdgeTarget,
 }
 
-/// What an arrow leads to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
-    /// A folder, and what of it is named: `engine::handle`.
+pub(crate) enum EdgeTarget {
+    /// A folder and the imported item, for example `engine` and `engine::handle`.
     Folder(String, String),
-    /// The file that defines the item.
+    /// The index of the file that defines the imported item.
     File(usize),
 }
 
-/// All arrows that leave their folder or their file, sorted.
-pub(crate) fn arrows(tree: &Tree) -> BTreeSet<Arrow> {
+/// Returns all uses of items of other folders and files, sorted.
+pub(crate) fn import_edges(tree: &Tree) -> BTreeSet<ImportEdge> {
     let scopes = Scopes::of(tree);
-    let mut arrows = BTreeSet::new();
+    let mut import_edges = BTreeSet::new();
     for (index, module) in tree.modules.iter().enumerate() {
         let own = tree.folder(module.file);
         for mention in mentions(module) {
             for found in resolve(&scopes, index, &mention) {
-                let mut add = |to| arrows.insert(Arrow { file: module.file, line: mention.line, to });
+                let mut add = |to| import_edges.insert(ImportEdge { file: module.file, line: mention.line, to });
                 let folders = found.through.iter().filter_map(|through| tree.folder(tree.modules[*through].file));
                 for folder in folders.filter(|folder| Some(*folder) != own) {
-                    add(End::Folder(folder.to_owned(), shown(tree, &found, folder)));
+                    add(EdgeTarget::Folder(folder.to_owned(), shown(tree, &found, folder)));
                 }
-                // A module by itself is no item; what is used of it is named by a longer path.
+                // A module alone does not count: the use of its items has a longer path.
                 if let Target::Item(defining, _) = &found.target {
                     let file = tree.modules[*defining].file;
                     if file != module.file {
-                        add(End::File(file));
+                        add(EdgeTarget::File(file));
                     }
                 }
             }
         }
     }
-    arrows
+    import_edges
 }
 
 fn resolve(scopes: &Scopes<'_>, module: usize, mention: &Mention) -> Vec<Found> {
@@ -62,7 +61,7 @@ fn resolve(scopes: &Scopes<'_>, module: usize, mention: &Mention) -> Vec<Found> 
     found
 }
 
-/// What is named of a folder, as a path that begins with it.
+/// Returns the path of the imported item, beginning with the folder: `engine::handle`.
 fn shown(tree: &Tree, found: &Found, folder: &str) -> String {
     let in_folder = |module: &usize| tree.folder(tree.modules[*module].file) == Some(folder);
     let last = found.through.iter().rev().find(|through| in_folder(through));

@@ -1,7 +1,7 @@
-//! Made-up files for tests.
+//! Temporary files for tests.
 
-/// A temporary folder with these files: path and text.
-pub(crate) fn made_up(files: &[(&str, &str)]) -> tempfile::TempDir {
+/// Creates a temporary folder with files, given by path and text.
+pub(crate) fn fixture(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = folder.path().join(path);
