@@ -1,19 +1,19 @@
-//! The README and the book are true: what they show is typed and must come back, what they configure is checked.
+//! Tests the README and the book: their sessions must give the shown output, and their configurations must be valid.
 //!
-//! The info string of a code block says what is done with it:
+//! The info string of a code block selects the test:
 //!
 //! ```text
-//! text,session            command lines after `$ `; what is typed into a host after `> `; what each prints, line for line
-//! toml,complete           a whole plugins.toml: `wardroom check` finds no problem in it
-//! toml,complete,session   the same, and the sessions below it on its page run on it; without one they run on the sample
-//! toml                    part of a file: it parses
+//! text,session            command lines after `$ `, lines typed into a host after `> `, each with its output
+//! toml,complete           a whole plugins.toml, in which `wardroom check` finds no problem
+//! toml,complete,session   the same; the sessions after it on the page use it instead of the sample configuration
+//! toml                    part of a plugins.toml, which must parse
 //! ```
 //!
-//! The sessions of a page share one scratch folder, from the top of the page to its end. `$ cargo xtask start` and `$ wardroom run`
-//! start a host on it. What differs from run to run is filtered as in the stories, and `WARDROOM_BLESS=1` rewrites a session that
-//! came back otherwise.
+//! The sessions of a page share one temporary folder. `$ cargo xtask start` and `$ wardroom run` start a host in the
+//! folder. Values that differ between runs are replaced as in the stories. `WARDROOM_BLESS=1` rewrites a session whose
+//! output differs.
 //!
-//! Not here: links, anchors and the table of contents, which `cargo xtask lint` checks.
+//! Not here: links, anchors and the table of contents (`cargo xtask lint`).
 
 mod page;
 mod reference;
@@ -33,7 +33,7 @@ use page::Page;
 /// Plugins that pages may load from `guests/`.
 const GUESTS: [&str; 5] = ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"];
 
-/// A folder as a new user has it: the sample's pipeline, a script of their own and the built plugins, with this `plugins.toml`.
+/// Creates the folder of a new user: this `plugins.toml`, the sample's pipeline, another script and the built plugins.
 fn scratch(config: &str) -> Result<TestHost> {
     let test_host = TestHost::new(config)?;
     test_host.script("deploy.sh", "#!/bin/sh\n")?;
@@ -43,12 +43,12 @@ fn scratch(config: &str) -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// The repository's own `plugins.toml`.
+/// Reads the repository's `plugins.toml`.
 fn sample() -> Result<String> {
     Ok(fs::read_to_string(repository().join("plugins.toml"))?)
 }
 
-/// The README and the pages of the book.
+/// Reads the README and the pages of the book.
 fn pages() -> Result<Vec<Page>> {
     let mut files = vec![repository().join("README.md"), repository().join("CONTRIBUTING.md")];
     markdown(&repository().join("docs/src"), &mut files)?;
@@ -68,7 +68,7 @@ fn markdown(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Runs one check for each page side by side, and gives what is wrong with all of them.
+/// Runs a check for all pages in parallel. Fails with the errors of all pages.
 fn on_every_page(check: impl Fn(&Page) -> Result<()> + Sync) -> Result<()> {
     let pages = pages()?;
     let wrong: Vec<String> = std::thread::scope(|scope| {
@@ -91,7 +91,7 @@ fn the_readme_shows_a_deployment_and_a_refusal() -> Result<()> {
     let test_host = session::run(&page)?.context("the README has no session")?;
     let version = fs::read_to_string(test_host.path("sample/site/staging/current/index.html"))?;
     assert!(version.contains("1.0.1"), "{version}");
-    // The plugin that lies started nothing.
+    // The malicious plugin started nothing.
     assert!(!test_host.path("sample/site/production").exists());
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Every command and every plugin call, by a person without the right: each is denied once and leaves one journal line.
+//! Runs every command and every plugin call as a person without the right: each is denied once and journaled once.
 //!
-//! Invariant: a command or call that is in no exception list here must be denied. Each exception has its reason.
+//! Invariant: every command and call is denied, except those in the lists of exceptions, which have their reasons.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -41,7 +41,7 @@ const OPEN_CALLS: &[(&str, &str)] = &[
     ("access.list", "who may run a command that lists is shown what they may see, and nothing else is done"),
 ];
 
-/// The value for a parameter of this name.
+/// Returns a value for a parameter with this name.
 fn example(parameter: &str) -> &'static str {
     match parameter {
         "APP" => "cms",
@@ -88,7 +88,7 @@ run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
 parameters = { version = '[0-9.]+' }
 "#;
 
-/// The built plugins, each with all grants.
+/// Returns the tables of the built plugins, each with all grants.
 fn plugins() -> Result<String> {
     let mut text = String::new();
     let mut files: Vec<_> = fs::read_dir(crate::test_host::guests())?.flatten().map(|entry| entry.path()).collect();
@@ -110,7 +110,7 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// The usage line of every command, as `help` shows it to an admin.
+/// Returns the usage line of every command, as `help` shows it to an admin.
 fn usages(test_host: &TestHost) -> Result<Vec<String>> {
     let ran = test_host.wardroom(&["run"], "help\n")?;
     let usage = |line: &str| Some(line.strip_prefix("  ")?.split("  ").next()?.to_owned());
@@ -119,7 +119,7 @@ fn usages(test_host: &TestHost) -> Result<Vec<String>> {
     Ok(usages)
 }
 
-/// The name of a command, and a complete line for it.
+/// Returns the name of a command and a complete line for it.
 fn typed(usage: &str) -> (String, String) {
     let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
     let name = usage.split(' ').take_while(is_name).collect::<Vec<_>>().join(" ");
@@ -186,7 +186,7 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     holds(&test_host.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
     test_host.write("crew.txt", "# nobody is left\n")?;
     host.wait_for("Refused: catalog.apps")?;
-    // A person with no app has the right to the command, but not to its calls.
+    // A person without a right on any app may run the command, but not make its calls.
     test_host.write("crew.txt", "@erin:example.org\n")?;
     host.say("auth operator cms")?;
     host.wait_for("Refused: access.grant")?;

@@ -1,6 +1,7 @@
-//! Freezes that start while jobs run: a job that acts in the environment already finishes there, over a restart too.
+//! Tests freezes that start while jobs run: a job that has already acted in the environment can finish, even after a
+//! restart.
 //!
-//! Not here: freezes that no running job meets (the stories `freeze` and `freeze-window`).
+//! Not here: freezes without running jobs (the stories `freeze` and `freeze-window`).
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +11,7 @@ use crate::{
     test_host::{TestHost, go, started, starts},
 };
 
-/// A pipeline that runs until the file `go` exists.
+/// The script of a pipeline that runs until the file `go` exists.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >> started
 until [ -e \"go-$1\" ]; do sleep 0.02; done
@@ -80,7 +81,7 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     let printed = host.wait_for("is already running and continues")?;
     ensure!(printed.ends_with(&format!("is already running and continues: script-app cms production 1.0 {script}")), "{printed}");
     host.wait_for("To lift the freeze: unfreeze production")?;
-    // A second environment's app, and the same app and environment.
+    // Deploy another app to the same environment, and the same app again.
     host.say("deploy shop production 5.0 &")?;
     host.wait_for("  - freeze: `production` is frozen by operator: the database moves")?;
     host.kill()?;
@@ -112,13 +113,13 @@ fn a_job_that_acted_only_in_another_environment_is_frozen() -> Result<()> {
     starts(&test_host, "1.0")?;
     waits(&test_host)?;
     host.say("freeze production &")?;
-    // The job holds no deployment lock there, so the freeze applies to it.
+    // The job does not hold a deployment lock in the environment, so the freeze applies to it.
     host.wait_for("`production` is frozen by operator.")?;
     ensure!(host.wait_for("To lift the freeze")? == "To lift the freeze: unfreeze production");
     ensure!(!host.said().iter().any(|line| line.contains("already running")), "{:?}", host.said());
     go(&test_host, "1.0")?;
     host.wait_for("  - freeze: `production` is frozen by operator")?;
-    // A command for later with an unknown environment matches every environment.
+    // A scheduled command with an unknown environment matches every environment.
     host.say("script later:60000:script:script=now")?;
     host.wait_for("; the environment of this effect is unknown, so every freeze applies to it")?;
     let (status, said) = host.finish()?;

@@ -1,7 +1,7 @@
-//! Hostile guests: each attack costs one failed command or one plugin that is not loaded, and nothing else.
+//! Tests hostile guests: each attack costs only one failed command, or one plugin that is not loaded.
 //!
-//! Each test runs a real host with a second, correct plugin, which must answer after the attack.
-//! Invariant: after every attack only the run folders of the test exist, and the host's memory is as small as before.
+//! Each test runs a real host with a second, correct plugin, which must reply after the attack.
+//! Invariant: after every attack only the test's own runs exist, and the host's memory has not grown.
 
 pub(crate) mod guest;
 
@@ -14,10 +14,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{journal::Journal, running_host::RunningHost, test_host::TestHost};
 
-/// The most memory of the host in MiB: its own in a debug build, and one guest's at its limit.
+/// Maximum memory of the host in MiB: a debug build with one guest at its memory limit.
 const MOST_MIB: u64 = 260;
 
-/// Guests that load. Each has a test of its own below.
+/// Guests that load. Each has a separate test below.
 const RUN: &[&str] = &[
     "amplify",
     "bomb",
@@ -39,7 +39,7 @@ const RUN: &[&str] = &[
     "trap",
 ];
 
-/// Guests that do not load, and the error that the operator reads.
+/// Guests that do not load, with the error for the operator.
 const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
     (
@@ -132,19 +132,19 @@ impl Attack {
         Ok(Self { test_host, said: said.join("\n"), log })
     }
 
-    /// The output contains these words.
+    /// Checks that the output contains `words`.
     fn contains(&self, words: &str) -> Result<()> {
         ensure!(self.said.contains(words), "missing: `{words}` in:\n{}\n{}", short(&self.said), self.log);
         Ok(())
     }
 
-    /// The output does not contain these words.
+    /// Checks that the output does not contain `words`.
     fn lacks(&self, words: &str) -> Result<()> {
         ensure!(!self.said.contains(words), "found: `{words}` in:\n{}", short(&self.said));
         Ok(())
     }
 
-    /// No pipeline was started and no job is open.
+    /// Checks that no pipeline was started and no job is open.
     fn nothing_done(&self) -> Result<()> {
         ensure!(self.test_host.runs().is_empty(), "runs: {:?}", self.test_host.runs());
         let mut journal = Journal::open(&self.test_host.path("state"))?;
@@ -259,7 +259,7 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
     let mut host = RunningHost::start(&test_host)?;
     host.say("whoami")?;
     host.wait_for("You may type")?;
-    // More loops than processors.
+    // Start more loops than the machine has processors.
     for _ in 0..4 {
         host.say("attack &")?;
         host.say("peek &")?;
@@ -273,7 +273,7 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
         "the loops were over already: {:?}",
         host.said()
     );
-    // The promise is one second. The limit here allows for a busy machine.
+    // The host promises one second. The test allows more, because the machine may be busy.
     ensure!(took < Duration::from_secs(3), "{took:?}");
     for _ in 0..8 {
         host.wait_for("was stopped: it used more than 4000 ms of processor time")?;
@@ -315,7 +315,7 @@ fn a_trap_is_a_failed_command() -> Result<()> {
 
 #[test]
 fn a_huge_reply_is_rejected() -> Result<()> {
-    // One answer that does not fit into memory, and one that does.
+    // Test one reply that exceeds the guest's memory, and one that does not.
     let attack = Attack::run("huge-answer", "", &["attack", "peek"])?;
     attack.contains("`attack` was stopped: it used more than 32 MiB of memory.")?;
     attack.nothing_done()?;

@@ -1,4 +1,4 @@
-//! The whole host with its HTTP listener: a webhook delivery, health and metrics, and a crash.
+//! Tests the whole host with its HTTP listener: webhook deliveries, health, metrics, and crashes.
 //!
 //! Not here: authentication and limits of the listener (`wardroom-http`).
 
@@ -60,7 +60,7 @@ when    = { "/build/status" = "SUCCESS" }
 
 const DELIVERY: &str = r#"{"build": {"status": "SUCCESS", "version": "1.0.1"}}"#;
 
-/// A host that listens at a port of its own.
+/// Creates a host that listens on a free port.
 fn test_host() -> Result<(TestHost, u16)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let test_host = TestHost::new(&CONFIG.replace("{port}", &port.to_string()))?;
@@ -68,7 +68,7 @@ fn test_host() -> Result<(TestHost, u16)> {
     Ok((test_host, port))
 }
 
-/// Sends a request; returns the status and the body, or `None` where the connection is refused.
+/// Sends a request. Returns the status and the body, or `None` if the connection is refused.
 fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u16, String)>> {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return Ok(None) };
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -111,7 +111,7 @@ fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
     host.wait_for("ci (hook build): deploy cms staging 1.0.1")?;
     host.wait_for("Content Management System: deployed version 1.0.1 to staging")?;
     ensure!(deliver(port, "build-17")? == Some((200, r#"{"status":"again"}"#.to_owned())));
-    // A delivery whose text must not appear in the log, as a command and as a delivery id.
+    // Send a text as a command and as a delivery id. It must not appear in the log.
     host.say("/as @xyzzy:example.org")?;
     host.say("xyzzy plugh")?;
     host.wait_for("Unknown command")?;
@@ -156,14 +156,14 @@ fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
         command.arg("run").env("WARDROOM_CRASH_AT", point);
         let host = RunningHost::of(&test_host, command)?;
         up(&host, port)?;
-        // The host was killed before its answer, or right after it.
+        // The host was killed before its response, or right after it.
         let answered = deliver(port, "build-17")?;
         ensure!(answered.is_none_or(|(status, _)| status == 202), "{point}");
         eventually("the crash", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
         let before = host.kill()?;
         let mut host = RunningHost::start(&test_host)?;
         host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(point)?;
-        // A sender without an answer delivers again.
+        // A sender without a response delivers again.
         ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{point}");
         let (ended, said) = host.finish()?;
         ensure!(ended.success(), "{point}: {ended}");
@@ -188,7 +188,7 @@ fn a_listener_that_cannot_start_ends_the_host() -> Result<()> {
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(1) && ran.err.contains("hook `build`") && ran.err.contains("cannot be read"), "{ran:?}");
     test_host.write("token", "s3cret\n")?;
-    // The host ends with its last chat.
+    // The host exits when its last chat ends.
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(0) && ran.out.contains("You are operator"), "{ran:?}");
     Ok(())

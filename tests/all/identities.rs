@@ -1,4 +1,4 @@
-//! Two identities in one host: one for staging and open to everybody, one for production and restricted.
+//! Tests two identities in one host: one for staging and open to everybody, one for production and restricted.
 
 use anyhow::Result;
 use wardroom::store::Store as _;
@@ -88,7 +88,7 @@ async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() 
         workspace.said("marvin")
     );
     assert!(workspace.said("bender").is_empty(), "it was not spoken to");
-    // The refusal names the identity that may.
+    // The refusal names the identity that may touch the environment.
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
     let refused = "ops: bot `marvin` may not change environment `production`, only `staging`; use bot `bender`";
     assert!(has(&workspace.said("marvin"), refused), "{:?}", workspace.said("marvin"));
@@ -105,7 +105,7 @@ async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() 
 async fn a_message_of_one_identity_is_no_command_for_another() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
-    // This holds also where an operator's text in a notice or an answer begins like a command.
+    // A bot's message is ignored even if an operator's text in it begins like a command.
     open.say(&account("bender"), "ops", "!deploy cms staging 1.0.0").await?;
     open.say(&account("bender"), "ops", "marvin: whoami").await?;
     open.say(&account("marvin"), "ops", "?whoami").await?;
@@ -146,7 +146,7 @@ async fn a_grant_through_one_identity_does_not_count_through_another() -> Result
     let open = workspace.open(CONFIG, None).await?;
     workspace.members("marvin", "ops", &["alice", "carol"]);
     open.say("alice", "ops", "!auth carol cms staging").await?;
-    // Grants are announced in a room where only the other identity is.
+    // A grant is announced in a room that only the other identity has joined.
     assert!(has(&workspace.said("bender"), "vault: Rights: alice"), "{:?}", workspace.said("marvin"));
     open.say("carol", "ops", "!whoami").await?;
     assert!(has(&workspace.said("marvin"), "Role deployer, granted by alice"), "{:?}", workspace.said("marvin"));
@@ -183,7 +183,7 @@ async fn a_message_to_one_identity_is_not_matched_by_listeners_of_another() -> R
     let listen = "[[listen]]\npattern = 'cms'\ncommand = \"where cms\"\n";
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(&format!("{CONFIG}{listen}"), None).await?;
-    // The other identity receives the message first, by its name.
+    // The other identity receives the message first, because it comes first by name.
     open.say("bob", "ops", "!where cms").await?;
     open.say("bob", "ops", "marvin: where cms").await?;
     let answers = workspace.said("marvin").iter().filter(|line| line.contains("staging: nothing yet")).count();
@@ -223,7 +223,7 @@ fn identities_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let line = "[bot.marvin] and [bot.bender] would both answer the same line in `ops`";
     assert!(lines.len() == 1 && lines[0].contains(line) && lines[0].contains("prefix = \"?\""), "{lines:?}");
-    // In separate rooms two identities may have the same prefix.
+    // Two identities in separate rooms may have the same prefix.
     let apart = CONFIG.replace("prefix       = \"?\"", "prefix = \"!\"").replace("[\"ops\", \"vault\"]", "[\"vault\"]");
     assert!(workspace.problems(&apart).is_empty());
     Ok(())

@@ -1,5 +1,5 @@
-//! Jobs as a person at the console sees them while they are open: deployment locks, the queue, cancellation, commands
-//! for later.
+//! Tests open jobs at the console: deployment locks, the queue, cancellation, scheduled
+//! commands.
 //!
 //! Not here: crashes (`crash`, `restart`), and stories without waiting.
 
@@ -11,7 +11,7 @@ use crate::{
     test_host::{TestHost, go, started, starts},
 };
 
-/// A pipeline with output that runs until the file `go` exists or it is stopped.
+/// The script of a pipeline with output that runs until the file `go` exists or it is stopped.
 const SLOW: &str = "#!/bin/sh
 trap 'echo stopped >> stopped; exit 143' TERM
 echo \"step: install $1\"
@@ -65,7 +65,7 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// The id at the start of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
+/// Returns the id at the start of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
 fn id(line: &str) -> String {
     line.trim_start_matches('[').chars().take_while(char::is_ascii_alphanumeric).collect()
 }
@@ -136,7 +136,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     host.say("/as @mallory:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
     host.wait_for("There is no job")?;
-    // A person with that right can, also when somebody else started the job.
+    // A person with that right can cancel it, even if somebody else started it.
     host.say("/as @bob:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
     host.wait_for("is cancelled: `deploy cms staging 1.0` is being stopped")?;
@@ -156,7 +156,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
 fn a_plugin_cancelled_during_a_timer_can_clean_up() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
-    // After the cancellation the plugin waits for no time, and its further calls succeed.
+    // After the cancellation the plugin cannot wait for a timer, but its other calls succeed.
     host.say("script after:600000 sleep set:tidied:up sleep get:tidied &")?;
     host.wait_for("waits until")?;
     host.say("cancel &")?;
@@ -181,7 +181,7 @@ fn a_command_for_later_is_listed_runs_once_and_can_be_cancelled() -> Result<()> 
     host.wait_for("script set:done:yes: succeeded")?;
     host.say("peek get:done get:never &")?;
     host.wait_for("yes none")?;
-    // By another command of the same plugin.
+    // A command of the same plugin cancels the scheduled job.
     host.say("script later:600000:script:script=now call-off list &")?;
     host.wait_for("left ok 0")?;
     host.say("jobs &")?;

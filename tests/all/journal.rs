@@ -1,6 +1,6 @@
-//! A short listing of a host's database, read from the SQLite file itself.
+//! Prints a short listing of a host's database, read directly from the SQLite file.
 //!
-//! Invariant: the listing has, in the order of writing, the person, the call, its attributes, the rule that decided,
+//! Invariant: the listing contains, in the order of writing, the person, the call, its attributes, the deciding rule
 //! and the outcome.
 
 use std::{fmt::Write as _, path::Path};
@@ -36,22 +36,22 @@ impl Journal {
         })
     }
 
-    /// The rows of a query.
+    /// Returns the rows of a query.
     fn rows(&mut self, question: &'static str) -> Result<Vec<SqliteRow>> {
         Ok(self.runtime.block_on(sqlx::query(question).fetch_all(&mut self.connection))?)
     }
 
-    /// The first column of a query's only row.
+    /// Returns the first column of a query's only row.
     pub(crate) fn count(&mut self, question: &'static str) -> Result<i64> {
         Ok(self.rows(question)?.first().context("one row")?.try_get(0)?)
     }
 
-    /// The first column of each row of a query.
+    /// Returns the first column of each row of a query.
     pub(crate) fn texts(&mut self, question: &'static str) -> Result<Vec<String>> {
         self.rows(question)?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// The whole listing.
+    /// Returns the whole listing.
     pub(crate) fn listing(&mut self) -> Result<String> {
         let mut text = String::new();
         for job in self.rows("select id, line, caller_id, plugin, outcome from job order by seq")? {
@@ -87,6 +87,7 @@ impl Journal {
     }
 }
 
+/// Formats an entry:
 /// `2 intent pipelines.trigger app=cms environment=staging | plugin.deploy, plugins.toml line 30, role deployer`
 fn entry_line(row: &SqliteRow) -> Result<String> {
     let number: i64 = row.try_get("number")?;
@@ -116,7 +117,7 @@ fn entry_line(row: &SqliteRow) -> Result<String> {
     Ok(text)
 }
 
-/// `line: where cms: by operator, plugin deploy: catalog.apps 1`
+/// Formats the record of a query: `line: where cms: by operator, plugin deploy: catalog.apps 1`
 fn line_line(row: &SqliteRow) -> Result<String> {
     let word = |name: &str| row.try_get::<String, _>(name);
     let plugin: Option<String> = row.try_get("plugin")?;

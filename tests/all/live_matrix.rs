@@ -1,9 +1,8 @@
-//! The bot in real Matrix rooms: a real Synapse, the real host, and people with another client.
+//! Tests the bot in real Matrix rooms: a real Synapse, the real host, and people with another client.
 //!
-//! Invariant: each test has its own bot, people and room, so tests run in parallel. A test shows that something did
-//! *not* happen
-//! by the answer to a later command.
-//! Not here: the texts of answers, which the console's stories check.
+//! Invariant: each test has its own bot, people and room, so tests run in parallel. A test proves that something did
+//! *not* happen by waiting for the answer to a later command.
+//! Not here: the texts of answers (`stories`).
 
 mod approvals;
 mod encrypted;
@@ -36,7 +35,7 @@ async fn a_command_gets_a_reaction_a_card_and_a_closing_line() -> Result<()> {
     let begun = Instant::now();
     let command = alice.say(&scene.room, DEPLOY).await?;
     scene.reaction(&command, "👀").await?;
-    // The promise is one second. The limit here allows for a busy machine.
+    // The host promises one second. The test allows more, because the machine may be busy.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 
     let closing = scene.answer(&command, DEPLOYED).await?;
@@ -82,7 +81,7 @@ async fn commands_from_downtime_run_once() -> Result<()> {
     scene.answer(&before, "").await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
-    // More than one sync returns.
+    // Send more messages than one sync returns.
     for _ in 0..120 {
         scene.alice.say(&scene.room, "chatter").await?;
     }
@@ -122,7 +121,7 @@ async fn a_crash_between_reading_and_answering_loses_no_command() -> Result<()> 
     let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
     scene.barrier().await?;
 
-    // The bot reads, and none of its answers leaves the machine.
+    // The bot reads, but none of its answers reaches the homeserver.
     proxy.withhold(Withheld::Sends);
     let sent = proxy.count();
     let question = scene.alice.say(&scene.room, "!where cms").await?;
@@ -144,7 +143,7 @@ async fn a_crash_before_a_sent_answer_is_confirmed_does_not_repeat_it() -> Resul
     let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
     scene.barrier().await?;
 
-    // The bot's answers arrive, and their responses are withheld.
+    // The bot's answers arrive, but the responses are withheld.
     proxy.withhold(Withheld::Answers);
     let question = scene.alice.say(&scene.room, "!where cms").await?;
     let bot = scene.bot.clone();
@@ -216,7 +215,7 @@ async fn a_rate_limited_bot_answers_every_command() -> Result<()> {
     for _ in 0..7 {
         questions.push(scene.alice.say(&scene.room, "!where cms").await?);
     }
-    // Ten at once and one in five seconds after that is less than seven answers with their reactions and cards.
+    // Seven answers with their reactions and cards exceed the limit of ten messages at once and one per five seconds.
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     for question in &questions {
         scene.answer(question, "").await?;

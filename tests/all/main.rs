@@ -14,7 +14,7 @@ mod restart;
 mod shutdown;
 mod stories;
 mod triggers;
-// Used by the tests above.
+// The following modules support the tests.
 mod journal;
 mod running_host;
 mod test_host;

@@ -1,8 +1,8 @@
-//! Crashes at chosen moments, full disks and dead supervisors: no effect is lost or done twice, and an unknown outcome
-//! is reported.
+//! Tests crashes at chosen times, full disks and dead supervisors: no effect is lost or done twice, and an unknown
+//! outcome is reported.
 //!
-//! Not here: a kill at each write, send and start (`crash`), a homeserver that stops (`live_matrix`), and crashes of
-//! the supervisor alone (the tests of `exec`).
+//! Not here: a crash at each write, send and start (`crash`), a homeserver that stops (`live_matrix`), and crashes of
+//! only the supervisor (the tests of `exec`).
 
 use std::{fs, process::Command, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
     test_host::TestHost,
 };
 
-/// A pipeline that counts its starts and runs until the file `go` exists.
+/// The script of a pipeline that counts its starts and runs until the file `go` exists.
 const SLOW: &str = "#!/bin/sh
 echo \"step: $1\"
 echo started >> started
@@ -57,17 +57,17 @@ fn journal(test_host: &TestHost) -> Result<Journal> {
     Journal::open(&test_host.path("state"))
 }
 
-/// The number of starts of the slow pipeline.
+/// Returns the number of starts of the slow pipeline.
 fn starts(test_host: &TestHost) -> usize {
     fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().count()
 }
 
-/// The number of lines that contain `words`.
+/// Returns the number of lines that contain `words`.
 fn count(said: &[String], words: &str) -> usize {
     said.iter().filter(|line| line.contains(words)).count()
 }
 
-/// Types a deployment that does not end, and kills the host during it.
+/// Types a deployment that does not end, and kills the host while it runs.
 fn kill_in_the_middle(test_host: &TestHost) -> Result<()> {
     let mut host = RunningHost::start(test_host)?;
     host.say("deploy it slow 1.0")?;
@@ -181,7 +181,7 @@ fn a_received_command_runs_once_whenever_the_host_is_killed() -> Result<()> {
         let test_host = test_host()?;
         fs::write(test_host.path("go"), "")?;
         let mut host = RunningHost::start(&test_host)?;
-        // The random moment falls into the command, not into the start of the host.
+        // The random time is within the command, not within the start of the host.
         host.say("whoami")?;
         host.wait_for("You may type")?;
         host.say("deploy it slow 1.0")?;
@@ -209,7 +209,7 @@ fn a_received_command_runs_once_whenever_the_host_is_killed() -> Result<()> {
         if taken == 1 {
             let printed = [before.as_slice(), &ran.out.lines().map(str::to_owned).collect::<Vec<_>>()].concat();
             let closings = count(&printed, "It: deployed version 1.0 to slow");
-            // A console cannot look back for a sent line, so a line right before the kill may be printed again.
+            // A console cannot look up sent lines, so a line right before the kill may be printed again.
             ensure!((1..=2).contains(&closings), "{about}");
         }
     }
@@ -283,7 +283,8 @@ fn a_hundred_concurrent_commands_are_all_answered() -> Result<()> {
     Ok(())
 }
 
-/// A host whose state folder is a small file system of its own, and the path of that file system from outside.
+/// Starts a host whose state folder is a separate small file system. Also returns the path of that file system from
+/// outside.
 pub(crate) fn on_a_small_disk(test_host: &TestHost, mount: &str) -> Result<(RunningHost, std::path::PathBuf)> {
     let mut command: Command = test_host.command("unshare");
     if !rustix::process::geteuid().is_root() {

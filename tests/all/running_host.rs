@@ -1,6 +1,6 @@
 //! A running host with a console: types lines and waits for output.
 //!
-//! Invariant: dropping a [`RunningHost`] kills the process, also after a failed test.
+//! Invariant: dropping a [`RunningHost`] kills the process, even after a failed test.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::test_host::{TestHost, binary};
 
-/// Timeout of each wait. Far more than needed, because the machine may be busy.
+/// Timeout of each wait. It is much longer than a wait, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running host.
@@ -27,7 +27,6 @@ pub(crate) struct RunningHost {
 }
 
 impl RunningHost {
-    /// Starts a host.
     pub(crate) fn start(test_host: &TestHost) -> Result<Self> {
         let mut command = test_host.command(binary()?);
         command.arg("run");
@@ -57,7 +56,7 @@ impl RunningHost {
         writeln!(input, "{line}").and_then(|()| input.flush()).with_context(|| self.log())
     }
 
-    /// Waits for a line of output that contains `words`; returns the line.
+    /// Waits for a line of output that contains `words`. Returns the line.
     pub(crate) fn wait_for(&mut self, words: &str) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -84,38 +83,38 @@ impl RunningHost {
         eventually(&what, || Ok(fs::read_to_string(&self.log)?.contains(words))).with_context(|| self.log())
     }
 
-    /// Closes the input and waits for the exit; returns the status and all output.
+    /// Closes the input and waits for the exit. Returns the status and all output.
     pub(crate) fn finish(mut self) -> Result<(ExitStatus, Vec<String>)> {
         self.input = None;
         let status = self.ended()?;
         Ok((status, self.rest()))
     }
 
-    /// Waits for the exit; returns the exit code and the log.
+    /// Waits for the exit. Returns the exit code and the log.
     pub(crate) fn log_when_ended(mut self) -> Result<(Option<i32>, String)> {
         Ok((self.ended()?.code(), self.log()))
     }
 
-    /// The output that no wait has returned yet.
+    /// Returns the output that no wait has returned yet.
     pub(crate) fn drain(&mut self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
 
-    /// Kills the process; its output can still be read.
+    /// Kills the process. Its output can still be read.
     pub(crate) fn kill_now(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Kills the process with SIGKILL; returns all output.
+    /// Kills the process with SIGKILL. Returns all output.
     pub(crate) fn kill(mut self) -> Result<Vec<String>> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(self.rest())
     }
 
-    /// Sends SIGTERM with the input still open; returns the status, the time until the exit and all output.
+    /// Sends SIGTERM while the input is open. Returns the status, the time until the exit and all output.
     pub(crate) fn terminate(mut self) -> Result<(ExitStatus, Duration, Vec<String>)> {
         let began = Instant::now();
         rustix::process::kill_process(self.id(), rustix::process::Signal::TERM)?;
@@ -123,25 +122,24 @@ impl RunningHost {
         Ok((status, began.elapsed(), self.rest()))
     }
 
-    /// The process id.
     pub(crate) fn id(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    /// The peak resident memory, in MiB.
+    /// Returns the peak resident memory in MiB.
     pub(crate) fn peak_mib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says how much")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
     }
 
-    /// All lines of output so far.
+    /// Returns all lines of output so far.
     pub(crate) fn said(&mut self) -> &[String] {
         self.said.extend(self.lines.try_iter());
         &self.said
     }
 
-    /// The log, for the error of a failed test.
+    /// Returns the log, for the error of a failed test.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

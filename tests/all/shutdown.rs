@@ -1,4 +1,4 @@
-//! SIGTERM, once and twice, while a plugin does not return.
+//! Tests SIGTERM, once and twice, while a plugin does not return.
 //!
 //! Not here: SIGTERM while a job waits for a run (`restart`).
 
@@ -29,13 +29,13 @@ cpu  = "60s"
 wall = "60s"
 "#;
 
-/// A host with a running plugin that makes no call and does not return.
+/// Starts a host with a running plugin that makes no call and does not return.
 fn spinning(test_host: &TestHost) -> Result<RunningHost> {
     let mut host = RunningHost::start(test_host)?;
     host.say("script set:runs:yes spin")?;
-    // The entry of the call before it shows that the plugin runs.
+    // The entry of the plugin's earlier call shows that the plugin runs.
     let called = "select count(*) from entry where kind = 'call'";
-    // The host creates the database while it starts.
+    // Wait until the host has created the database.
     let opened = || {
         Ok(Journal::open(&test_host.path("state"))
             .and_then(|mut journal| journal.count(called))
@@ -67,7 +67,7 @@ fn two_sigterms_end_the_host_at_once() -> Result<()> {
     kill_process(host.id(), Signal::TERM)?;
     let (code, log) = host.log_when_ended()?;
     ensure!(code == Some(1) && log.contains("second signal"), "{code:?}\n{log}");
-    // Long before the host's own deadline for the plugin.
+    // The exit is much earlier than the host's deadline for the plugin.
     ensure!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())

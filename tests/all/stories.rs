@@ -1,20 +1,20 @@
-//! Stories: typed lines and their expected output, one folder each in `tests/stories`.
+//! Runs stories: typed lines with their expected output. Each folder in `tests/stories` is one story.
 //!
 //! ```text
 //! NAME/plugins.toml   the configuration; {guests} stands for the folder of the built guests
 //!      *              other files of the host's folder: included files, a lock, a script
 //!      problems.txt   expected standard error of `wardroom check`; its exit code is 2
-//!      typed.txt      the input of `wardroom run`; without it `run` must also end with problems.txt
+//!      typed.txt      the input of `wardroom run`; if it is missing, `run` must also end with problems.txt
 //!      said.txt       expected standard output of `run`, line for line; its exit code is 0
 //!      journal.txt    expected listing of the database
-//!      files.txt      files that must exist afterwards, or with `! ` before them must not; `*` for any name
-//!      session.txt    command lines after `$ `, each with its output and, where it is not 0, its exit code
+//!      files.txt      files that must exist afterwards, or must not exist if `! ` precedes them; `*` matches any name
+//!      session.txt    command lines after `$ `, each with its output and, if it is not 0, its exit code
 //! ```
 //!
 //! Values that differ between runs are replaced (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`).
 //! `WARDROOM_BLESS=1` writes the actual output into the existing files; read the difference before you keep it.
 //!
-//! Invariant: a folder without a test and a test without a folder are failures.
+//! Invariant: each folder has a test, and each test has a folder.
 
 use std::{
     collections::BTreeSet,
@@ -32,7 +32,6 @@ use crate::{
 
 macro_rules! stories {
     ($($name:ident)*) => {
-        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
         $(
             #[test]
@@ -186,7 +185,7 @@ impl StoryRun<'_> {
         if !path.exists() {
             return Ok(());
         }
-        // Read as bytes, because typed input may be invalid UTF-8.
+        // Read bytes, because typed input may be invalid UTF-8.
         let typed = fs::read(path)?;
         let ran = self.test_host.wardroom(&["run"], typed)?;
         ensure!(ran.code == Some(0), "`wardroom run` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
@@ -234,7 +233,7 @@ impl StoryRun<'_> {
     }
 }
 
-/// The files below a folder that match a path with `*`.
+/// Returns the files in a folder that match a path with `*`.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let (part, rest) = pattern.split_once('/').map_or((pattern, None), |(part, rest)| (part, Some(rest)));
     let fits = |name: &str| match part.split_once('*') {
@@ -275,7 +274,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
         (r"\b(after|in|took|median) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
-    // Longest first: the path of the folder may be part of a longer one.
+    // Replace the longest path first, because the path of the folder may be a part of a longer one.
     let mut text = text.replace(&test_host.path("").display().to_string(), "<folder>/");
     text = text.replace(test_host.path("").display().to_string().trim_end_matches('/'), "<folder>");
     text = text.replace(&test_host::guests().display().to_string(), "<guests>");
@@ -285,7 +284,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
     text
 }
 
-/// The lines of two texts, with marks at those that differ.
+/// Returns the lines of two texts, with a mark at each line that differs.
 pub(crate) fn difference(expected: &str, actual: &str) -> String {
     let (expected, actual): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
     let same = expected.iter().zip(&actual).take_while(|(a, b)| a == b).count();

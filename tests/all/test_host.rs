@@ -1,6 +1,6 @@
 //! The files of one host: a temporary folder with a configuration, the sample pipeline, and a state folder.
 //!
-//! Invariant: each test has a folder of its own, so tests run in parallel and leave no files.
+//! Invariant: each test has its own folder, so tests run in parallel and leave no files.
 //! Not here: the running process (`running_host`), the content of the database (`journal`).
 
 use std::{
@@ -16,7 +16,6 @@ use tempfile::TempDir;
 
 use crate::running_host::eventually;
 
-/// The folder of one host.
 pub(crate) struct TestHost {
     folder: TempDir,
 }
@@ -24,29 +23,26 @@ pub(crate) struct TestHost {
 /// The result of a finished program.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// Exit code; `None` after a signal.
+    /// The exit code; `None` after a signal.
     pub(crate) code: Option<i32>,
-    /// Standard output.
     pub(crate) out: String,
-    /// Standard error.
     pub(crate) err: String,
 }
 
 impl TestHost {
-    /// A folder with this `plugins.toml`. `{guests}` in it stands for the folder of the built guests.
+    /// Creates a folder with this `plugins.toml`. `{guests}` is replaced by the folder of the built guests.
     pub(crate) fn new(config: &str) -> Result<Self> {
         let test_host = Self { folder: tempfile::Builder::new().prefix("wardroom-test-").tempdir()? };
         test_host.configure(config)?;
         copy(&repository().join("sample/deploy.sh"), &test_host.path("sample/deploy.sh"))?;
         copy(&repository().join("sample/versions"), &test_host.path("sample/versions"))?;
-        // `wardroom` in a command line of a test is the binary under test.
+        // Make the binary under test available as `wardroom` in the command lines of a test.
         fs::create_dir(test_host.path("bin"))?;
         symlink(binary()?, test_host.path("bin/wardroom"))?;
         test_host.share_compiled_code()?;
         Ok(test_host)
     }
 
-    /// Replaces `plugins.toml`.
     pub(crate) fn configure(&self, config: &str) -> Result<()> {
         self.write("plugins.toml", config)
     }
@@ -65,17 +61,17 @@ impl TestHost {
         Ok(fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755))?)
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Copies a file or a whole folder into this one.
+    /// Copies a file or a folder into the host's folder.
     pub(crate) fn copy_in(&self, from: &Path, name: &str) -> Result<()> {
         copy(from, &self.path(name))
     }
 
-    /// A command with this working directory.
+    /// Returns a command whose working directory is the host's folder.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = env::var_os("PATH").unwrap_or_default();
@@ -95,7 +91,7 @@ impl TestHost {
         run(command, typed)
     }
 
-    /// The keys of all started runs. A key that was reserved, so that no run can start under it, does not count.
+    /// Returns the keys of all started runs, without keys that were only reserved.
     pub(crate) fn runs(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path("state/runs")) else { return Vec::new() };
         let started = entries.flatten().filter(|entry| entry.path().join("plan.json").exists());
@@ -104,7 +100,7 @@ impl TestHost {
         names
     }
 
-    /// All processes that use this folder: hosts, supervisors and their children.
+    /// Returns all processes that use the folder: hosts, supervisors and their children.
     pub(crate) fn processes(&self) -> Result<Vec<rustix::process::Pid>> {
         let folder = fs::canonicalize(self.folder.path())?;
         let tests = fs::read_link("/proc/self/exe")?;
@@ -116,7 +112,7 @@ impl TestHost {
                 let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
                 files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(&folder))
             };
-            // The test binary itself, and a child that another test has forked but not executed yet.
+            // Exclude the test binary, and a child that another test has forked but that has not called `exec` yet.
             let is_test = || fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == tests);
             if (there("cwd") || holds()) && !is_test() {
                 found.extend(rustix::process::Pid::from_raw(number));
@@ -125,13 +121,13 @@ impl TestHost {
         Ok(found)
     }
 
-    /// All tests share one folder of compiled code, because compiling the guests for each test would be slow.
+    /// Links the compiled code that all tests share, because compiling the guests for each test would be slow.
     fn share_compiled_code(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         let state = self.path("state");
         fs::DirBuilder::new().mode(0o700).create(&state)?;
         let shared = repository_cache()?;
-        // The host rejects a symbolic link as this folder, so each file gets a hard link.
+        // The host rejects a symbolic link to the folder of compiled code, so create a hard link for each file.
         fs::DirBuilder::new().mode(0o700).create(state.join("code"))?;
         for entry in fs::read_dir(shared)?.flatten() {
             let _ = fs::hard_link(entry.path(), state.join("code").join(entry.file_name()));
@@ -166,22 +162,22 @@ pub(crate) fn run(mut command: Command, typed: impl AsRef<[u8]>) -> Result<Ran> 
     Ok(Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// The folder of the built guests.
+/// Returns the folder of the built guests.
 pub(crate) fn guests() -> PathBuf {
     env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from)
 }
 
-/// The folder of compiled plugins for the engines of all tests.
+/// Returns the folder of compiled plugins for the engines of all tests.
 pub(crate) fn code() -> PathBuf {
     env::temp_dir().join(format!("wardroom-tests-code-{}", rustix::process::geteuid().as_raw()))
 }
 
-/// The host under test.
+/// Returns the path of the host under test.
 pub(crate) fn binary() -> Result<PathBuf> {
     let named = ["WARDROOM_BIN", "WARDROOM_BIN_QUICK"].into_iter().find_map(env::var_os).map(PathBuf::from);
     match named {
@@ -191,7 +187,7 @@ pub(crate) fn binary() -> Result<PathBuf> {
     }
 }
 
-/// The host under test with crash points.
+/// Returns the path of the host with crash points.
 pub(crate) fn failpoints() -> Result<PathBuf> {
     match env::var_os("WARDROOM_FAILPOINTS").map(PathBuf::from) {
         Some(path) if path.is_file() => Ok(path),
@@ -200,12 +196,13 @@ pub(crate) fn failpoints() -> Result<PathBuf> {
     }
 }
 
-/// A configuration or a command with the folder of the built guests in place of `{guests}`.
+/// Replaces `{guests}` in a text by the folder of the built guests.
 pub(crate) fn with_guests(text: &str) -> String {
     text.replace("{guests}", &guests().display().to_string())
 }
 
-/// The versions that the test's script was started for, in order: it appends each to the file `started`.
+/// Returns the versions for which the test's script was started, in order. The script appends each to the file
+/// `started`.
 pub(crate) fn started(test_host: &TestHost) -> Vec<String> {
     fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
@@ -215,12 +212,12 @@ pub(crate) fn starts(test_host: &TestHost, version: &str) -> Result<()> {
     eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
-/// Lets a script end that runs until the file `go-VERSION` exists.
+/// Ends a script that runs until the file `go-VERSION` exists.
 pub(crate) fn go(test_host: &TestHost, version: &str) -> Result<()> {
     Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
-/// The compiled code of earlier tests in this process.
+/// Returns the folder of the code that earlier tests in the process compiled.
 fn repository_cache() -> Result<PathBuf> {
     static FOLDER: OnceLock<Option<TempDir>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::Builder::new().prefix("wardroom-code-").tempdir().ok());

@@ -1,4 +1,4 @@
-//! Several identities with in-memory chats, each in some rooms, over a store and pipelines that outlive the engine.
+//! Several identities with in-memory chats in some rooms, and a store and pipelines that outlive the engine.
 
 use std::{
     collections::BTreeMap,
@@ -56,12 +56,12 @@ impl TestWorkspace {
         })
     }
 
-    /// The problems of a configuration.
+    /// Returns the problems of a configuration.
     pub(crate) fn problems(&self, config: &str) -> Vec<Problem> {
         self.read(config).err().map_or_else(Vec::new, |error| error.0)
     }
 
-    /// The rooms that only other identities name when `bot` runs alone.
+    /// Returns the rooms that only other identities have if the host runs only `bot`.
     pub(crate) fn rooms_of_absent(&self, config: &str, bot: &str) -> Result<Vec<String>> {
         let mut config = self.read(config)?;
         let rooms = config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
@@ -79,7 +79,7 @@ impl TestWorkspace {
         self.builder().read(&file)
     }
 
-    /// Starts an engine that runs until it is closed. `bot` restricts it to one identity.
+    /// Starts an engine that runs until it is closed. If `bot` is given, the engine runs only this identity.
     pub(crate) async fn open(&self, config: &str, bot: Option<&str>) -> Result<Open<'_>> {
         let mut config = self.read(config)?;
         if let Some(bot) = bot {
@@ -95,7 +95,7 @@ impl TestWorkspace {
         Ok(Open { engine, workspace: self, stop, running })
     }
 
-    /// The messages of an identity, in order, as `room: words`.
+    /// Returns the messages of an identity in order, as `room: words`.
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
@@ -116,7 +116,6 @@ impl TestWorkspace {
         }
     }
 
-    /// Sets the clock.
     pub(crate) fn at(&self, time: &str) -> Result<()> {
         self.clock.set(time.parse()?);
         Ok(())
@@ -124,12 +123,12 @@ impl TestWorkspace {
 }
 
 impl Open<'_> {
-    /// Delivers a person's message to every identity, and waits until no work is left.
+    /// Delivers a person's message to every identity, and waits until the engine is idle.
     pub(crate) async fn say(&self, person: &str, room: &str, words: &str) -> Result<()> {
         self.receive(room, |event| message(event, person, words)).await
     }
 
-    /// The same with any message.
+    /// Delivers any message to every identity, and waits until the engine is idle.
     pub(crate) async fn receive(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
         let event = format!("event-{}", self.workspace.events.fetch_add(1, Ordering::Relaxed));
         for inbox in self.inboxes() {
@@ -138,7 +137,7 @@ impl Open<'_> {
         self.settle().await
     }
 
-    /// Waits until no work is left.
+    /// Waits until the engine is idle.
     pub(crate) async fn settle(&self) -> Result<()> {
         self.inboxes().first().context("there is an inbox")?.until_idle().await;
         Ok(())
@@ -156,12 +155,12 @@ impl Open<'_> {
     }
 }
 
-/// A message of a person.
+/// Returns a message of a person.
 pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
     Incoming::new(event, Person::named_by_id(person), words, Timestamp::now())
 }
 
-/// Returns the same chat for an identity over all engines.
+/// A factory that returns the same chat for an identity in all engines.
 struct RoomChats(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
 
 static ROOM_KEYS: TableKeys = TableKeys {
@@ -189,7 +188,7 @@ impl ChatFactory for RoomChats {
     }
 }
 
-/// The account id of an identity.
+/// Returns the account id of an identity.
 pub(crate) fn account(bot: &str) -> String {
     format!("account-of-{bot}")
 }

@@ -1,4 +1,4 @@
-//! Commands that nobody types: `[[listen]]` patterns, schedules, hooks and messages of other machines.
+//! Tests commands that nobody types: `[[listen]]` patterns, schedules, hooks and messages of other machines.
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -86,7 +86,7 @@ as        = "ci"
 room      = "ops"
 "#;
 
-/// The number of announcements of the schedule in the room.
+/// Returns the number of announcements of the schedule in the room.
 fn announced(workspace: &TestWorkspace, by: &str) -> usize {
     let line = format!("ops: ci ({by}): ");
     workspace.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
@@ -167,7 +167,7 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     assert_eq!(taken, Ok(Delivered::Taken));
     open.settle().await?;
     assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
-    // Messages of an unlisted bot are ignored; those of a listed one are not.
+    // The host ignores messages of an unlisted bot, and handles those of a listed one.
     let machine = |person: &'static str, words: &'static str| {
         move |event: String| {
             let mut message = message(event, person, words);
@@ -181,7 +181,7 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     assert_eq!(workspace.said("marvin").len(), said);
     open.receive("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
     assert!(has(&workspace, "cms: deployed version 1.0.5 to staging"), "{:?}", workspace.said("marvin"));
-    // A machine has no right of `everyone`, and cannot approve.
+    // A machine does not have the rights of `everyone`, and cannot approve.
     open.say("alice", "ops", "!deploy cms production 1.0.5").await?;
     open.receive("ops", machine("ci-bot", "!approve")).await?;
     assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("marvin"));
@@ -232,7 +232,7 @@ async fn a_schedule_runs_once_at_each_of_its_times() -> Result<()> {
     open.settle().await?;
     assert_eq!((announced(&workspace, "schedule morning"), workspace.pipelines.runs().len()), (1, 1));
     open.close().await?;
-    // A restart does not repeat a time, and runs one that was missed a moment ago.
+    // A restart does not repeat a time, and runs a time that was missed a moment ago.
     workspace.at("2026-11-21T08:05:00Z")?;
     let open = workspace.open(&config, None).await?;
     wait_for(&workspace, 2).await;

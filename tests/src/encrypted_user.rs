@@ -1,7 +1,7 @@
 //! A person with an encrypting client: matrix-sdk with in-memory storage, on a verified or unverified device.
 //!
-//! Invariant: the client syncs in the background, so it exchanges keys like any client. An event that cannot be decrypted
-//! is kept and decrypted again at each read.
+//! Invariant: the client syncs in the background, so it exchanges keys like any client. An event that cannot be
+//! decrypted is kept and decrypted again at each read.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,10 +1,10 @@
-//! A proxy between the bot and its homeserver that can withhold or garble requests. With it, a test can crash the bot between
-//! reading and answering or between an answer and its confirmation, or make the homeserver refuse a request.
+//! A proxy between the bot and its homeserver that can withhold or garble requests. With it, a test can crash the bot
+//! between reading and answering or between an answer and its confirmation, or make the homeserver refuse a request.
 //!
 //! Between a person's client and the homeserver, the proxy can withhold room keys.
 //!
-//! Invariant: the proxy withholds only `PUT` requests; a sync always passes. The parser expects one client and one homeserver:
-//! each request starts a packet.
+//! Invariant: the proxy withholds only `PUT` requests; a sync always passes. The parser expects one client and one
+//! homeserver: each request starts a packet.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl HttpProxy {
     /// Starts a proxy to a port of this machine that withholds nothing.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub async fn new(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();

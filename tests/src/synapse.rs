@@ -1,6 +1,7 @@
 //! A real homeserver for the live tests: Synapse on a free port, with its own folder.
 //!
-//! Invariant: Synapse never outlives the test process, even after SIGKILL: a keeper process kills it when a pipe closes.
+//! Invariant: Synapse never outlives the test process, even after SIGKILL: a keeper process kills it when a pipe
+//! closes.
 //! Not here: the installation (`cargo xtask test`) and the client ([`crate::matrix_user`]).
 
 use std::{

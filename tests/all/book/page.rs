@@ -1,6 +1,6 @@
-//! A page of Markdown, cut into its code blocks.
+//! A Markdown page with its code blocks.
 //!
-//! Not here: anything else of Markdown. A block begins and ends with a fence of three backticks, at any indentation.
+//! Not here: the rest of Markdown. A block begins and ends with a fence of three backticks, at any indentation.
 
 use std::{
     fmt, fs,
@@ -13,37 +13,33 @@ use crate::test_host::repository;
 
 const FENCE: &str = "```";
 
-/// A page.
 pub(super) struct Page {
-    /// Its file.
     pub(super) file: PathBuf,
-    /// All of it.
+    /// The whole text.
     pub(super) text: String,
-    /// Its code blocks, from the top.
+    /// The code blocks in their order on the page.
     pub(super) blocks: Vec<Block>,
 }
 
-/// A code block.
 pub(super) struct Block {
-    /// What stands behind its fence, at the commas.
+    /// The words after the opening fence, split at commas.
     info: Vec<String>,
-    /// Its text as the page has it.
+    /// The text as it is on the page.
     pub(super) raw: String,
-    /// Its text, without the indentation of its fence.
+    /// The text without the indentation of the fence.
     pub(super) text: String,
-    /// The line of its fence.
+    /// The line number of the opening fence.
     pub(super) line: usize,
 }
 
 impl Block {
-    /// Whether its info string has this word.
+    /// Returns true if the info string contains the word.
     pub(super) fn is(&self, word: &str) -> bool {
         self.info.iter().any(|known| known == word)
     }
 }
 
 impl Page {
-    /// Reads a file.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let mut blocks = Vec::new();

@@ -1,4 +1,4 @@
-//! What can be typed is documented: each command of the host, each subcommand, each flag and each key of `plugins.toml`.
+//! Checks that the book documents each command of the host, each subcommand, each flag and each key of `plugins.toml`.
 
 use std::{
     collections::BTreeSet,
@@ -42,14 +42,14 @@ fn every_subcommand_and_flag_is_documented() -> Result<()> {
     Ok(())
 }
 
-/// The page of all keys, and the line below which it is generated.
+/// The page of all keys. The part below the line [`GENERATED`] is generated.
 const KEYS: &str = "docs/src/reference/plugins-toml.md";
 const GENERATED: &str = "<!-- generated from here on: WARDROOM_BLESS=1 cargo xtask test book -->";
 
 /// The attribute of the example capability in the chapter on adapters.
 const EXAMPLE_ATTRIBUTE: &str = "ticket";
 
-/// The keys of all adapters.
+/// Returns the keys of the host and of all adapters.
 fn reference() -> Result<Reference> {
     let nowhere = PathBuf::from("/nowhere");
     let builder = Engine::builder()
@@ -88,16 +88,16 @@ fn every_key_that_is_shown_or_tested_is_in_the_reference() -> Result<()> {
     let mut unknown = Vec::new();
     let mut seen = 0;
     let mut check = |place: String, text: &str, refused: &str| {
-        // Not all are TOML: what a story or a page shows as broken is tested elsewhere.
+        // Skip invalid TOML: stories and pages with broken configurations are tested elsewhere.
         let Ok(table) = text.parse::<toml::Table>() else { return };
-        // A manifest of a Rust package.
+        // Skip the manifest of a Rust package.
         if table.contains_key("package") {
             return;
         }
         seen += 1;
         let mut found = Vec::new();
         walk(&reference, "", &table, &mut found);
-        // A story of a wrong key has its message.
+        // Skip wrong keys whose message is in the story's output.
         found.retain(|key| !refused.contains(&format!("takes no key `{key}`")) && key != EXAMPLE_ATTRIBUTE);
         unknown.extend(found.into_iter().map(|key| format!("{place}: {key}")));
     };
@@ -128,7 +128,7 @@ fn every_key_that_is_shown_or_tested_is_in_the_reference() -> Result<()> {
     Ok(())
 }
 
-/// The folders of stories.
+/// Returns the folders of stories.
 fn folders(below: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(below).with_context(|| format!("there is no {}", below.display()))? {
@@ -141,7 +141,7 @@ fn folders(below: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Collects the keys of a table that the reference does not have. `path` is that of the table in the reference.
+/// Collects the keys of a table that the reference does not contain. `path` is the table's path in the reference.
 fn walk(reference: &Reference, path: &str, table: &toml::Table, unknown: &mut Vec<String>) {
     for (name, value) in table {
         let Some(key) = reference.find(path, name) else {
@@ -149,7 +149,7 @@ fn walk(reference: &Reference, path: &str, table: &toml::Table, unknown: &mut Ve
             continue;
         };
         match (key.kind, value) {
-            // The other keys belong to the kind, which a story may name wrongly.
+            // Skip the other keys, which depend on the kind: a story may name a wrong kind.
             (KeyKind::Tables(below), _) if below.path == "pipelines.NAME" => {}
             (KeyKind::Table(below), toml::Value::Table(table)) => walk(reference, below.path, table, unknown),
             (KeyKind::Tables(below), toml::Value::Table(tables)) => {
@@ -167,7 +167,7 @@ fn walk(reference: &Reference, path: &str, table: &toml::Table, unknown: &mut Ve
     }
 }
 
-/// The subcommands below one, and the flags of all of them, as `--help` shows them.
+/// Collects the subcommands of a command and the flags of all of them from the output of `--help`.
 fn collect(test_host: &TestHost, path: &mut Vec<String>, found: &mut BTreeSet<String>) -> Result<()> {
     let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     arguments.push("--help");

@@ -1,7 +1,7 @@
 //! Runs the sessions of a page.
 //!
-//! A host is given a mark after each typed line. It repeats the mark when all that the line caused is printed, so that each answer
-//! is known to belong to its line and a session can be written anew from what came.
+//! After each typed line, the test types a mark. The host prints the mark after the output of the line, so that each
+//! output is assigned to its line and a session can be rewritten.
 
 use std::{env, fs};
 
@@ -13,18 +13,18 @@ use crate::{
     test_host::{self, TestHost},
 };
 
-/// What begins a command line, and what begins a line that is typed into a host.
+/// The prefixes of a command line and of a line that is typed into a host.
 const COMMAND: &str = "$ ";
 const TYPED: &str = "> ";
 /// Commands that start a host on the folder's `plugins.toml`.
 const STARTS: [&str; 2] = ["cargo xtask start", "wardroom run"];
-/// No console knows this command, and says so with its name.
+/// An unknown command of the console, whose reply contains its name.
 const MARK: &str = "/mark-";
 
-/// Runs all sessions of a page; gives the folder in which they ran, if there is one.
+/// Runs all sessions of a page. Returns their folder, if the page has a session.
 ///
 /// # Errors
-/// What came back otherwise.
+/// The output of a session differs; the error shows the difference.
 pub(super) fn run(page: &Page) -> Result<Option<TestHost>> {
     let mut test_host = None;
     let mut text = page.text.clone();
@@ -57,7 +57,7 @@ pub(super) fn run(page: &Page) -> Result<Option<TestHost>> {
     Ok(test_host)
 }
 
-/// A session as it goes today.
+/// Runs a session. Returns it with its actual output.
 fn play(session: &str, test_host: &TestHost) -> Result<String> {
     let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in session.lines() {
@@ -75,7 +75,7 @@ fn play(session: &str, test_host: &TestHost) -> Result<String> {
     Ok(parts.collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
-/// A host, from its start to the end of what is typed.
+/// Starts a host, types lines and ends the host. Returns the commands with their output.
 fn hosted(command: &str, typed: &[&str], test_host: &TestHost) -> Result<String> {
     let input: String = typed.iter().enumerate().map(|(at, line)| format!("{line}\n{MARK}{at}\n")).collect();
     let ran = test_host.wardroom(&["run"], input)?;
@@ -92,7 +92,7 @@ fn hosted(command: &str, typed: &[&str], test_host: &TestHost) -> Result<String>
     Ok(came)
 }
 
-/// Any other command line.
+/// Runs any other command line.
 fn shell(command: &str, test_host: &TestHost) -> Result<String> {
     let mut shell = test_host.command("sh");
     shell.args(["-c", command]);
@@ -105,7 +105,7 @@ fn shell(command: &str, test_host: &TestHost) -> Result<String> {
     Ok(came)
 }
 
-/// Without empty lines, which are for the eye.
+/// Removes empty lines, which sessions use only for readability.
 fn squeezed(session: &str) -> String {
     session.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect()
 }

@@ -39,7 +39,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 "#;
 
 const TYPED: &str = "deploy it held 1.0\n/as bob\napprove\n";
-/// Typed again, because the first session may have crashed before it received the line.
+/// Typed in the second session, because the first one may have crashed before it received the line.
 const AFTER: &str = "/as bob\napprove\n";
 
 fn test_host() -> Result<TestHost> {

@@ -1,5 +1,5 @@
-//! Starts on state that changed while the host was down: an edited entry, the database of another machine or of a newer
-//! version; and a disk that is full when a job resumes.
+//! Starts a host on state that changed while it was down: an edited entry, the database of another machine or of a
+//! newer version, and a full disk.
 
 use std::{fs, time::Duration};
 
@@ -45,7 +45,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 
 pub(super) const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >>started\n";
 
-/// Waits for a time, then acts.
+/// A command whose job waits for a time and then triggers a pipeline.
 pub(super) const PARKS: &str = "script-app it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
 const PARKS_TOO: &str = "script-app it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
 
@@ -56,7 +56,7 @@ pub(super) fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// A host that was stopped with jobs that wait for a time.
+/// Runs and stops a host whose jobs wait for a time.
 pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     let session = run_session(test_host, typed, None)?;
     session.ended_cleanly()?;
@@ -65,7 +65,7 @@ pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// The outcome of each job; `None` while it is open.
+/// Returns the outcome of each job; `None` for an open job.
 fn outcomes(state: &StoredState) -> Vec<Option<JobOutcome>> {
     state.jobs.iter().map(|job| job.end.as_ref().map(|end| end.outcome)).collect()
 }
@@ -168,7 +168,7 @@ fn a_full_disk_delays_a_resuming_job_until_there_is_space() -> Result<()> {
     host.wait_for("waits until")?;
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
-    // The time arrives, and the store cannot write that.
+    // The job's time comes, but the store cannot write.
     host.wait_for("waits: the database is unavailable")?;
     ensure!(started(&test_host).is_empty(), "nothing is started that is not written down");
     std::thread::sleep(Duration::from_millis(500));
@@ -187,7 +187,7 @@ fn the_end_of_a_run_is_recorded_after_the_disk_was_full() -> Result<()> {
     let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
     host.say("script-app it quick 1.0 trigger:it/quick:1.0 wait &")?;
     eventually("the run's start", || Ok(started(&test_host) == ["1.0"]))?;
-    // The job waits for the run, or at least its intent is stored. The database is in another mount namespace.
+    // Wait until the intent is stored. The test cannot read the database, because it is in another mount namespace.
     std::thread::sleep(Duration::from_millis(300));
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");

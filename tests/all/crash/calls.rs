@@ -49,14 +49,15 @@ echo \"$1\" >>started
 sleep \"$2\"
 ";
 
-/// Every call of the contract. Of the two jobs for later one is cancelled, the other acts in another environment.
+/// A script with every call of the contract. It schedules two jobs: one is cancelled, the other acts in another
+/// environment.
 const CALLS: &str = "script-app it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
                      now big:60000 get:big later:50000:script:script=say:never list later:80:script-app:app=it,environment=other,\
                      version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps";
 const ANSWER: &str = "ok ok ok ok ok 1 succeeded reached now ok bytes:60000 left 1 left ok none 1 1";
 const LEFT: &str = "ok ok succeeded";
 
-/// The run of the second command keeps the host busy until the time of the job for later has come.
+/// Returns the typed lines. The run of the second command keeps the host running until the scheduled job starts.
 fn typed() -> String {
     format!("{CALLS} &\nscript-app it slow 2.0 trigger:it/slow:2.0 wait\n")
 }
@@ -74,7 +75,7 @@ fn starts(test_host: &TestHost) -> Vec<String> {
     versions
 }
 
-/// Whether all jobs are finished except the one whose time is far away.
+/// Returns true if all jobs are finished except the one that is scheduled far in the future.
 fn is_over(state: &StoredState) -> bool {
     state.jobs.iter().all(|job| job.end.is_some() || is_never(job))
 }
@@ -83,7 +84,7 @@ fn is_never(job: &JobRow) -> bool {
     job.parent.is_some() && job.line.contains("say:never")
 }
 
-/// Runs until all other jobs are finished, then cancels that one.
+/// Runs until the other jobs are finished, then cancels the job in the far future.
 fn run_to_end(test_host: &TestHost, first: Session) -> Result<Vec<Session>> {
     let mut sessions = vec![first];
     run_until(test_host, &mut sessions, is_over)?;

@@ -1,4 +1,5 @@
-//! Changes of an operator while a job waits: the plugin's bytes, its grants, the caller's role, the pipeline.
+//! An operator changes the configuration while a job waits: the plugin's bytes, its grants, the caller's role, the
+//! pipeline.
 //!
 //! Invariant: the recorded part of a journal stays valid; every call after it is decided by the current configuration.
 
@@ -73,9 +74,9 @@ fn calls_of_a_removed_plugin_are_denied() -> Result<()> {
 #[test]
 fn calls_without_their_grant_are_denied() -> Result<()> {
     let less = [
-        // The plugin is loaded, and no rule matches.
+        // The plugin is loaded, but no grant matches the call.
         r#"allow  = [{ call = ["pipelines.trigger"], environment = ["other"] }, { call = ["pipelines.wait", "catalog.*", "store.*", "jobs.*"] }]"#,
-        // The plugin is not loaded, and the job runs its own stored bytes.
+        // The plugin is not loaded. The job runs its stored bytes.
         r#"allow  = [{ call = ["pipelines.wait", "catalog.*"] }]"#,
     ];
     for less in less {
@@ -109,7 +110,7 @@ fn calls_are_denied_after_the_caller_loses_the_role() -> Result<()> {
     Ok(())
 }
 
-/// The block of one pipeline.
+/// The configuration of one pipeline.
 const PIPELINE: &str =
     "[app.it.deploy.quick]\nrun        = [\"./count.sh\", \"{version}\"]\nparameters = { version = '[0-9.]+' }\n";
 
@@ -124,7 +125,7 @@ fn a_removed_pipeline_starts_no_run() -> Result<()> {
     Ok(())
 }
 
-/// A host that crashed at a crash point of a command.
+/// Runs a command until the host crashes at a crash point.
 fn crashed(place: &str, script: &str) -> Result<(TestHost, Vec<Session>)> {
     let test_host = test_host()?;
     test_host.script("count.sh", script)?;
@@ -174,7 +175,7 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     let places = Journal::open(&test_host.path("state"))?.count("select count(*) from place")?;
     ensure!(places == 1, "it holds its place meanwhile");
 
-    // When its pipeline is configured again, the system answers, unless a person has answered before.
+    // After the pipeline is configured again, its system answers, unless a person has already answered.
     let said = run_session(&test_host, says, None)?;
     said.ended_cleanly()?;
     sessions.push(said);
@@ -199,7 +200,7 @@ fn an_effect_in_doubt_is_asked_about_once_and_resolved_when_its_pipeline_returns
 
 #[test]
 fn a_person_can_resolve_an_effect_in_doubt() -> Result<()> {
-    // The pipeline is gone: `again` starts nothing, and the run of `assume done` cannot be followed.
+    // Without the pipeline, `again` starts nothing, and the run of `assume done` cannot be followed.
     asked("after commit enter:intent+take#1", "job again\n", 0, JobOutcome::Succeeded)?;
     asked("after start#1", "job assume done\n", 1, JobOutcome::Unknown)?;
     asked("after start#1", "cancel\n", 1, JobOutcome::Unknown)

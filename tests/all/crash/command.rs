@@ -47,14 +47,14 @@ module = "{guests}/rollback.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"], beyond = ["version"] }]
 "#;
 
-/// Counts its starts. It runs long enough to be killed midway, except for the version that is typed last.
+/// A script that logs its starts. It runs long enough to be killed midway, except for the version that is typed last.
 pub(super) const SCRIPT: &str = "#!/bin/sh
 echo \"$1\" >>started
 echo 'step: install'
 [ \"$1\" = 2.0 ] || sleep 0.1
 ";
 
-/// Runs until the file `go` exists, or it is cancelled.
+/// A script that runs until the file `go` exists or it is cancelled.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >>started
 until [ -e go ]; do sleep 0.02; done
@@ -64,12 +64,12 @@ const TYPED: &str = "release record it quick 0.9\ndeploy it quick 1.0\nrollback 
 /// Typed after a crash, to check that the lock is free and commands work.
 const AFTER: &str = "deploy it quick 2.0\n";
 
-/// The processes that are killed.
+/// The processes that a test kills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Killed {
-    /// The host alone; its supervisors continue.
+    /// Only the host. Its supervisors continue.
     Host,
-    /// All processes of the test's folder.
+    /// The host, its supervisors and their programs.
     All,
 }
 
@@ -80,18 +80,19 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// The number of starts of the script for a version.
+/// Returns the number of starts of the script for a version.
 pub(super) fn starts(test_host: &TestHost, version: &str) -> usize {
     let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
     started.lines().filter(|line| *line == version).count()
 }
 
-/// The version of a job.
+/// Returns the version that a job deploys.
 fn version_of(job: &JobRow) -> &str {
     if job.command == "rollback" { "0.9" } else { job.line.rsplit(' ').next().unwrap_or_default() }
 }
 
-/// The checks after any crash, with the outcomes that a job may have. Returns the number of jobs for each outcome.
+/// Checks the state after a crash. `ways` are the allowed outcomes of jobs. Returns the number of jobs for each
+/// outcome.
 fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: &[Session]) -> Result<[usize; N]> {
     let state = stored_state(test_host)?;
     state.all_finished()?;
@@ -113,7 +114,7 @@ fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: 
     Ok(counts)
 }
 
-/// The effects of a job happened once and match its outcome.
+/// Checks that the effects of a job happened once and match its outcome. Returns the outcome.
 pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow) -> Result<JobOutcome> {
     let outcome = job.end.as_ref().context("the job is finished")?.outcome;
     let started = starts(test_host, version_of(job));
@@ -141,7 +142,7 @@ pub(super) fn run_to_end(test_host: &TestHost, typed: &str, mut sessions: Vec<Se
     Ok(sessions)
 }
 
-/// The crash points of a session without a crash.
+/// Returns the crash points of a session without a crash.
 fn points(types: impl FnOnce(&mut ConsoleInput) -> Result<()>) -> Result<Vec<String>> {
     let test_host = test_host()?;
     let session = run_session_with(&test_host, None, types)?;
@@ -176,7 +177,7 @@ fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
 fn a_command_survives_a_crash_at_each_point() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
     ensure!(points.len() > 60, "too few points: {points:#?}");
-    // Every point kills the host alone, and a sample of them all processes.
+    // At every point, kill only the host. At a sample of the points, kill all processes.
     let host = points.iter().map(|point| (point.clone(), Killed::Host));
     let all = one_of_each_name(&points).into_iter().map(|point| (point, Killed::All));
     let all: Vec<(String, Killed)> = host.chain(all).collect();
@@ -193,7 +194,7 @@ fn a_command_survives_a_crash_at_each_point() -> Result<()> {
 fn a_command_survives_a_second_crash_during_recovery() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
     let mut random = Random::new();
-    // A session after a crash reaches between a few and about as many points as the first.
+    // A session after a crash reaches at most about as many points as the first one.
     let all: Vec<(String, u64)> =
         (0..60).map(|_| (points[random.below(points.len())].clone(), 1 + random.below(50) as u64)).collect();
     let name = |(point, nth): &(String, u64)| format!("{point}, then {nth} of the next session");

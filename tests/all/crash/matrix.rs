@@ -13,10 +13,10 @@ use wardroom_tests::{
 use super::{points::around_reading_and_sending, random::one_of_each_name};
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
-/// Rooms in parallel, each for one crash point after the other.
+/// The number of rooms that are used in parallel, each for one crash point after the other.
 const ROOMS: usize = 3;
 
-/// A command with a version of its own.
+/// Returns a command with a unique version.
 fn command(number: usize) -> String {
     format!("!deploy cms staging 1.0.{number}")
 }
@@ -25,7 +25,7 @@ fn deployed(number: usize) -> String {
     format!("deployed version 1.0.{number} to staging")
 }
 
-/// The messages of one command.
+/// Checks that each message of a command was sent once.
 async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     let events = scene.alice.events(&scene.room).await?;
     for emoji in ["👀", "✅"] {
@@ -48,7 +48,7 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// The crash points around reading and sending of a deployment without a crash.
+/// Returns the crash points around reading and sending in a deployment without a crash.
 async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.host.kill();
@@ -65,7 +65,7 @@ async fn points() -> Result<Vec<String>> {
 async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
     scene.host.start_with_crash_at(Some(point))?;
     let event = scene.alice.say(&scene.room, &command(number)).await?;
-    // Where the point is not reached, the host is killed after the answer.
+    // If the point is not reached, kill the host after the answer.
     let crashed = scene.crashed(&event, &deployed(number)).await?;
     scene.host.kill();
     scene.host.start()?;
@@ -83,7 +83,7 @@ async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()
     let began = Instant::now();
     let points = points().await?;
     ensure!(points.len() >= 16, "too few points: {points:#?}");
-    // Mattermost has every point, and Matrix a sample.
+    // Test a sample of the points. The test for Mattermost covers all of them.
     let points = one_of_each_name(&points);
     let mut rooms = JoinSet::new();
     for room in 0..ROOMS {
@@ -115,7 +115,7 @@ async fn a_cancel_before_a_crash_cancels_no_other_job_after_it() -> Result<()> {
     scene.host.set_duration(6)?;
     let first = scene.alice.say(&scene.room, &command(1)).await?;
     scene.host.wait_for_a_run().await?;
-    // The job is cancelled and ends, and no message about that reaches the homeserver.
+    // The job is cancelled and ends, but no message about it reaches the homeserver.
     proxy.withhold(Withheld::Sends);
     let cancel = scene.alice.say(&scene.room, "!cancel").await?;
     scene.host.wait_for_end("cancelled").await?;

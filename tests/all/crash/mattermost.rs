@@ -1,4 +1,4 @@
-//! The same on Mattermost: a crash at each point around reading and sending, and people see each message once.
+//! A deployment on Mattermost with a crash at each point around reading and sending: people see each message once.
 
 use std::{
     fs,
@@ -14,9 +14,9 @@ use wardroom_fake_mattermost::{Person, Post, Server};
 use super::points::around_reading_and_sending;
 use crate::test_host::{TestHost, failpoints};
 
-/// Channels in parallel, each for one crash point after the other.
+/// The number of channels that are used in parallel, each for one crash point after the other.
 const CHANNELS: usize = 3;
-/// Timeout for the bot on a busy machine.
+/// Timeout for an action of the bot, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = r#"
@@ -65,7 +65,7 @@ impl Scene {
         server.put(&channel, &alice);
         server.put(&channel, &bot);
         let test_host = TestHost::new(&CONFIG.replace("URL", &server.url()).replace("ALICE", alice.id()))?;
-        // One line per run, so that a second run is visible.
+        // The script logs one line per run, so that the test detects a second run.
         test_host.script("deploy.sh", "#!/bin/sh\necho \"$1\" >> runs.txt\necho 'step: install'\nsleep 1\n")?;
         let mut scene = Self { server, alice, bot, token, channel, test_host, host: None };
         // Messages from before the bot's first connection are not handled.
@@ -104,7 +104,7 @@ impl Scene {
         fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
 
-    /// The bot's messages in the thread of a command.
+    /// Returns the bot's messages in the thread of a command.
     fn answers(&self, command: &str) -> Vec<Post> {
         let posts = self.server.posts(&self.channel);
         posts.into_iter().filter(|post| post.user == self.bot.id() && post.root == command).collect()
@@ -114,7 +114,7 @@ impl Scene {
         self.answers(command).iter().any(|post| post.message.contains(words))
     }
 
-    /// The bot's reactions to a command.
+    /// Returns the bot's reactions to a command.
     fn emoji(&self, command: &str) -> Vec<String> {
         let post = self.server.posts(&self.channel).into_iter().find(|post| post.id == command);
         let reactions = post.map(|post| post.reactions).unwrap_or_default();
@@ -136,7 +136,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Waits for the end of the host, which may follow an answer. Returns whether it has ended.
+    /// Waits up to `most` for the end of the host. Returns true if it has ended.
     async fn ends_within(&mut self, most: Duration) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < most && !self.has_ended()? {
@@ -145,7 +145,8 @@ impl Scene {
         self.has_ended()
     }
 
-    /// Posts a deployment, and waits for the crash or the answer. Returns the command and whether the host crashed.
+    /// Posts a deployment, and waits for the crash or the answer. Returns the command's id, and true if the host
+    /// crashed.
     async fn deploys(&mut self, number: usize) -> Result<(String, bool)> {
         let command = self.alice.post(&self.channel, &format!("!deploy cms staging 1.0.{number}"));
         let begun = Instant::now();
@@ -162,13 +163,13 @@ impl Scene {
         }
     }
 
-    /// The messages of one command.
+    /// Checks that each message of a command was sent once.
     async fn seen_once(&self, command: &str, number: usize) -> Result<()> {
         let deployed = format!("deployed version 1.0.{number} to staging");
         self.answer(command, &deployed).await?;
         let done = |scene: &Self| scene.emoji(command).iter().any(|emoji| emoji == "white_check_mark");
         self.until("white_check_mark", done).await?;
-        // All earlier messages are handled when this one is answered.
+        // The answer to this message shows that all earlier messages are handled.
         let barrier = self.alice.post(&self.channel, "!whoami");
         self.answer(&barrier, "You are ").await?;
         let answers = self.answers(command);
@@ -190,7 +191,7 @@ impl Drop for Scene {
     }
 }
 
-/// The crash points around reading and sending of a deployment without a crash.
+/// Returns the crash points around reading and sending in a deployment without a crash.
 async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open().await?;
     scene.start(None)?;
@@ -204,7 +205,7 @@ async fn points() -> Result<Vec<String>> {
 /// Crashes at a point of a deployment and starts again. Returns whether the point was reached.
 async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
     scene.start(Some(point))?;
-    // Where the point is not reached, the host is killed after the answer.
+    // If the point is not reached, kill the host after the answer.
     let (command, crashed) = scene.deploys(number).await?;
     scene.kill();
     scene.start(None)?;

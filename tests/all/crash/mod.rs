@@ -1,8 +1,8 @@
-//! A SIGKILL at every point where the host reads, writes, sends or starts something. After the next start nothing is
-//! lost, no effect happened twice, and every person got each message once.
+//! Kills the host at every point where it reads, writes, sends or starts something. After the next start nothing is
+//! lost, no effect happened twice, and each message was sent once.
 //!
 //! The binary `failpoints` is the host with crash points: it logs them and kills itself at one of them.
-//! Not here: crashes in one process with in-memory stores, which are far more (`durable`).
+//! Not here: the larger number of crashes in one process with in-memory stores (`durable`).
 
 mod approval;
 mod broken;

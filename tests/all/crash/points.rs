@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-/// More than there are cores, because a run mostly waits for a disk or a script.
+/// The number of parallel runs. It may exceed the number of cores, because a run mostly waits for a disk or a script.
 const AT_ONCE: usize = 4;
 
-/// The points at which a message is read or sent, each with the number of its pass: every sending one, and the first pass
-/// of every reading one. A pass is the crash point of a run; `passed` are all points of a run in their order.
+/// Returns the crash points at which a message is read or sent, each with its count: all sending points, and the first
+/// occurrence of each reading point. `passed` are all points of a run in their order.
 pub(super) fn around_reading_and_sending(passed: &[String]) -> Vec<String> {
     let mut counts = BTreeMap::<&str, usize>::new();
     let mut points = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn around_reading_and_sending(passed: &[String]) -> Vec<String> {
     points
 }
 
-/// Calls `run` for each item; returns the results in the same order, or all errors with the names of their items.
+/// Calls `run` for each item. Returns the results in the same order, or all errors with the names of their items.
 pub(super) fn for_each_point<T: Sync, R: Send>(
     what: &str,
     all: &[T],
@@ -59,7 +59,7 @@ pub(super) fn for_each_point<T: Sync, R: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
     let (good, bad): (Vec<_>, Vec<_>) = done.into_iter().partition(|(_, ran)| ran.is_ok());
-    // Not `eprintln!`, whose output is shown only for a failed test.
+    // Do not use `eprintln!`, whose output is shown only for a failed test.
     let took = began.elapsed().as_secs_f32();
     let _ = writeln!(std::io::stderr(), "{what}: {} points in {took:.0} s", all.len());
     if bad.is_empty() {

@@ -1,13 +1,13 @@
-//! Reproducible randomness: the seed is printed, and `WARDROOM_SEED` sets it.
+//! Reproducible random numbers: the seed is printed, and `WARDROOM_SEED` sets it.
 
 use std::{collections::BTreeMap, io::Write as _, time::SystemTime};
 
-/// Whether suites that are a product run as a whole, and not one random part of it.
+/// Returns true if tests run all combinations instead of a random sample.
 pub(super) fn runs_all() -> bool {
     std::env::var_os("WARDROOM_TEST_ALL").is_some()
 }
 
-/// One random crash point of each name. All points where [`runs_all`].
+/// Returns one random crash point of each name, or all points if [`runs_all`] is true.
 pub(super) fn one_of_each_name(points: &[String]) -> Vec<String> {
     if runs_all() {
         return points.to_vec();
@@ -24,19 +24,19 @@ pub(super) fn one_of_each_name(points: &[String]) -> Vec<String> {
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Takes the seed from `WARDROOM_SEED`, else from the clock.
+    /// Takes the seed from `WARDROOM_SEED`, or from the clock if the variable is not set.
     pub(super) fn new() -> Self {
         let given = std::env::var("WARDROOM_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64);
         let seed = given.unwrap_or_else(now);
-        // Not `eprintln!`, whose output is shown only for a failed test.
+        // Do not use `eprintln!`, whose output is shown only for a failed test.
         let _ = writeln!(std::io::stderr(), "WARDROOM_SEED={seed}");
         Self(seed)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(super) fn below(&mut self, end: usize) -> usize {
-        // SplitMix64.
+        // The algorithm is SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

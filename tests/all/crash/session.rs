@@ -1,6 +1,6 @@
-//! One session of a host: from its start to its exit, or to the crash point where it kills itself.
+//! One session of a host: from its start to its exit or to the crash point at which it is killed.
 //!
-//! Invariant: each session has its own input, so a session never reads lines that were typed to another.
+//! Invariant: each session has its own input, so a session never reads lines that were typed in another session.
 
 use std::{
     collections::BTreeMap,
@@ -21,11 +21,11 @@ use crate::{
 /// A finished session.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Standard output.
+    /// The lines of standard output.
     pub(super) said: Vec<String>,
-    /// The crash points that were reached; the last one is that of the crash, if there was one.
+    /// The crash points that were reached. If the host crashed, the last one is the point of the crash.
     pub(super) points: Vec<String>,
-    /// The log.
+    /// The log: standard error.
     pub(super) log: String,
     status: ExitStatus,
 }
@@ -42,7 +42,7 @@ pub(super) fn run_session(test_host: &TestHost, typed: &str, crash_at: Option<&s
     run_session_with(test_host, crash_at, |input| input.say(typed))
 }
 
-/// The same with a function that types.
+/// Runs a session in which a function types the lines.
 pub(super) fn run_session_with(
     test_host: &TestHost,
     crash_at: Option<&str>,
@@ -72,7 +72,7 @@ pub(super) fn run_session_with(
 }
 
 impl ConsoleInput {
-    /// Types. A crashed host does not read the text.
+    /// Types text. Succeeds even if the host has crashed and does not read the text.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
         match self.input.write_all(text.as_bytes()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -124,24 +124,24 @@ impl ConsoleInput {
 }
 
 impl Session {
-    /// Whether SIGKILL ended it.
+    /// Returns true if SIGKILL ended the session.
     pub(super) fn crashed(&self) -> bool {
         self.status.signal() == Some(9)
     }
 
-    /// It ended by itself with exit code 0.
+    /// Checks that the host exited with code 0.
     pub(super) fn ended_cleanly(&self) -> Result<()> {
         ensure!(self.status.success(), "it ended with {}:\n{}", self.status, self.log);
         self.has_no_internal_error()
     }
 
-    /// The log has no internal error, however the session ended.
+    /// Checks that the log has no internal error.
     pub(super) fn has_no_internal_error(&self) -> Result<()> {
         ensure!(!self.log.contains("panicked") && !self.log.contains("a mistake of the host"), "{}", self.log);
         Ok(())
     }
 
-    /// The crash points, each as its name and its count so far.
+    /// Returns the crash points, each as its name and its count so far.
     pub(super) fn crash_points(&self) -> Vec<String> {
         let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
         let mut names = Vec::with_capacity(self.points.len());
@@ -154,7 +154,7 @@ impl Session {
     }
 }
 
-/// Kills all processes of the test's folder, as the end of a container would. Returns their number.
+/// Kills all processes of the test's folder, as the end of a container would. Returns the number of processes.
 pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
     use rustix::process::{Signal, kill_process};
     let mut killed = 0;
@@ -164,7 +164,7 @@ pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
         if found.is_empty() {
             return Ok(killed);
         }
-        // All are stopped first, so that none sees the exit of another.
+        // Stop all processes first, so that none reacts to the exit of another.
         for signal in [Signal::STOP, Signal::KILL] {
             for process in &found {
                 match kill_process(*process, signal) {

@@ -1,7 +1,7 @@
-//! Two hundred jobs at once, and a host that is killed repeatedly while they run.
+//! Runs two hundred jobs at once on a host that is killed repeatedly.
 //!
-//! Invariant: one printed seed decides everything. Half of the runs end one by one, a few in each session and the rest
-//! after the last kill, so every kill meets open jobs.
+//! Invariant: a printed seed determines all random choices. Half of the runs end one by one, a few in each session and
+//! the rest after the last kill, so that jobs are open at every kill.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,19 +20,19 @@ use super::{
 };
 use crate::{journal::Journal, test_host::TestHost};
 
-/// Apps, each with all environments.
+/// The number of apps, each with all environments.
 const APPS: usize = 18;
 const ENVIRONMENTS: usize = 10;
 /// The number of further jobs that queue for the first deployment locks.
 const IN_LINE: usize = 20;
 const KILLS: usize = 30;
-/// The longest session in milliseconds. The shortest sessions end before a job resumes.
+/// Maximum duration of a session in milliseconds. The shortest sessions end before a job resumes.
 const LONGEST: usize = 900;
 
-/// The most runs that end at the gate in one session.
+/// Maximum number of runs that are let through the gate in one session.
 const MOST_THROUGH: usize = 4;
 
-/// Writes its arguments to `started`, and waits at the gate if told to.
+/// A script that appends its arguments to `started`, and waits at the gate for some versions.
 const SCRIPT: &str = "#!/bin/sh
 echo \"$1 $2\" >>started
 case $3 in
@@ -49,7 +49,7 @@ fn config(random: &mut Random) -> String {
     for app in 0..APPS {
         text.push_str(&format!("\n[app.a{app}]\n"));
         for environment in 0..ENVIRONMENTS {
-            // Runs with a queue behind them are quick.
+            // A run for whose lock other jobs wait is quick.
             let first = app * ENVIRONMENTS + environment < IN_LINE;
             let how = match random.below(2) {
                 0 if !first => "gate".to_owned(),
@@ -67,7 +67,7 @@ fn config(random: &mut Random) -> String {
     text
 }
 
-/// All commands, each with the line that its run writes.
+/// Returns all commands, each with the line that its run writes.
 fn commands() -> Vec<(String, String)> {
     let places = || (0..APPS * ENVIRONMENTS).map(|place| (place / ENVIRONMENTS, place % ENVIRONMENTS));
     let mut all = Vec::new();
@@ -80,17 +80,17 @@ fn commands() -> Vec<(String, String)> {
     all
 }
 
-/// The number of commands in the inbox.
+/// Returns the number of commands in the inbox.
 fn taken(test_host: &TestHost) -> Result<usize> {
     let journal = Journal::open(&test_host.path("state"));
     Ok(journal.and_then(|mut journal| journal.count("select count(*) from inbox")).unwrap_or_default().try_into()?)
 }
 
-/// A named pipe at which runs wait for a line.
+/// Opens a named pipe from which each waiting run reads a line.
 fn gate(test_host: &TestHost) -> Result<File> {
     let path = test_host.path("gate");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU)?;
-    // Opened for reading and writing, so that opening does not block. A run continues when it reads a line.
+    // Open the pipe for reading and writing, so that opening does not block. A run continues when it reads a line.
     Ok(OpenOptions::new().read(true).write(true).open(path)?)
 }
 
@@ -109,7 +109,7 @@ fn two_hundred_jobs_survive_thirty_kills() -> Result<()> {
         let through = vec![b'\n'; random.below(MOST_THROUGH + 1)];
         let session = run_session_with(&test_host, None, |input| {
             if first {
-                // A host with open jobs resumes them before it reads, so the first session receives all commands.
+                // Type all commands in the first session: a later host resumes open jobs before it reads its input.
                 input.say(&commands().into_iter().map(|(command, _)| format!("{command} &\n")).collect::<String>())?;
                 input.wait_for("all commands in the inbox", || Ok(taken(&test_host)? == commands().len()))?;
             }

@@ -1,4 +1,4 @@
-//! The stored state of a host after crashes, and the checks that hold whatever was typed.
+//! The stored state of a host after crashes, and checks that apply to any input.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::{running_host::eventually, test_host::TestHost};
 
 /// The content of the database.
 pub(super) struct StoredState {
-    /// All jobs, the oldest first.
+    /// All jobs, oldest first.
     pub(super) jobs: Vec<JobRow>,
-    /// All releases, the newest first.
+    /// All releases, newest first.
     pub(super) releases: Vec<Release>,
-    // The result of verifying the chain; `None` where it is broken.
+    // The result of verifying the chain; `None` if the chain is broken.
     verified: Option<Verified>,
     left: Vec<String>,
 }
 
-/// Reads the database, and fails where its chain is broken.
+/// Reads the database. Fails if its chain is broken.
 pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
     let (state, fault) = read_state(test_host)?;
     match fault {
@@ -32,7 +32,7 @@ pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
     }
 }
 
-/// Reads the database. Also returns the error of its chain.
+/// Reads the database. Also returns the error of its chain, if the chain is broken.
 pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -52,7 +52,7 @@ pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<St
 }
 
 impl StoredState {
-    /// All jobs are finished, inbox and outbox are empty, and no deployment lock is held.
+    /// Checks that all jobs are finished, inbox and outbox are empty, and no deployment lock is held.
     pub(super) fn all_finished(&self) -> Result<()> {
         let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
         ensure!(open.is_empty(), "open: {open:?}");
@@ -62,8 +62,8 @@ impl StoredState {
         Ok(())
     }
 
-    /// Each closing line was printed once. A console cannot look back for a sent line, so the last line before a crash
-    /// may be printed again by the next session; no other line may.
+    /// Checks that each closing line was printed once. A console cannot look up sent lines, so the last line before a
+    /// crash may be printed again by the next session.
     pub(super) fn announced_once(&self, sessions: &[Session]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
         for line in sessions.iter().flat_map(|session| &session.said) {
@@ -88,7 +88,7 @@ impl StoredState {
         Ok(())
     }
 
-    /// The releases of a job.
+    /// Returns the releases of a job.
     pub(super) fn releases_of(&self, job: &str) -> Vec<&Release> {
         self.releases.iter().filter(|release| release.job == job).collect()
     }

@@ -1,5 +1,5 @@
-//! Random sequences of request, approval, withdrawal, denial and crash: no effect without the people that the rules
-//! require, and no answer is lost.
+//! Tests random sequences of request, approval, withdrawal, denial and crash: no effect happens without the required
+//! approvals, and no answer is lost.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +12,7 @@ use wardroom::{
 
 use super::harness::Harness;
 
-/// Three people can approve; `bob` asks.
+/// Returns a configuration in which three people can approve and `bob` deploys.
 fn config(count: u32, within: &str) -> String {
     format!(
         r#"
@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The expected result of the steps: the approvals that count, and the decision.
+/// The expected state after some steps: the approvals that count, and the decision.
 #[derive(Debug, Default)]
 struct Model {
     given: BTreeSet<&'static str>,
@@ -91,7 +91,7 @@ impl Model {
             "approve" | "👍" => {
                 match (self.given.insert(who), what) {
                     (true, "👍") => drop(self.by_reaction.insert(who)),
-                    // A typed approval counts, whatever happens to a reaction.
+                    // A typed approval counts even if the person's reaction is withdrawn.
                     (_, "approve") => drop(self.by_reaction.remove(who)),
                     _ => {}
                 }
@@ -119,7 +119,7 @@ fn check_approvals(harness: &Harness, count: usize) -> Result<()> {
                 (EntryKind::Event, Some("approval-given")) => {
                     let who = body["by"]["id"].as_str().unwrap_or_default().to_owned();
                     ensure!(["carol", "dave"].contains(&who.as_str()), "{who} counted");
-                    // A typed approval after a reaction is the same person's.
+                    // A typed approval and a reaction of the same person count once.
                     ensure!(given.insert(who.clone()) || body["by"]["reaction"].is_null(), "{who} counted twice");
                 }
                 (EntryKind::Event, Some("approval-withdrawn")) => {
@@ -164,7 +164,7 @@ proptest! {
                 Step::Crashes(calls) => Some(*calls),
             };
             let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
-            // A host that crashes may not have received the lines, so the expected result is unknown.
+            // A host that crashed may not have received the lines, so the expected state is unknown.
             sure &= harness.run(&config, &lines, calls).map_err(failure)? || lines.is_empty();
             typed.clear();
         }
@@ -205,7 +205,7 @@ fn an_approval_expires_during_downtime() -> Result<()> {
 fn setting_the_wall_clock_does_not_expire_an_approval() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(1, "10m");
-    // The clock is set one hour ahead while the job waits, and the answer follows.
+    // Set the clock one hour ahead while the job waits, then answer.
     let clock = harness.clock.clone();
     let jump = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(1200));
@@ -219,7 +219,7 @@ fn setting_the_wall_clock_does_not_expire_an_approval() -> Result<()> {
 
 #[test]
 fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
-    // The run does not end.
+    // The runs of this harness do not end by themselves.
     let harness = Harness::new(None)?;
     let config = config(1, "10m");
     ensure!(harness.run(&config, &[ASKS], None)?);
@@ -237,7 +237,7 @@ fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
 fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(1, "10m"), &[ASKS], None)?);
-    // The operator requires two people now, and the rule moves to another line.
+    // The operator now requires two people, and the rule moves to another line.
     let stricter = format!("# a line more\n{}", config(2, "10m"));
     ensure!(harness.run(&stricter, &["carol> 👍"], None)?);
     ensure!(harness.pipelines.runs().is_empty(), "one is not enough any more");

@@ -1,4 +1,4 @@
-//! The capability of `examples/capability`: its calls pass the same gate as those of the contract.
+//! Tests the capability of `examples/capability`: its calls pass the same checks as the calls of the contract.
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::store::{EntryKind, JobOutcome, JobPhase, Store};
@@ -36,7 +36,7 @@ allow  = [
 "#;
 
 const CLOSE: &str = "bob> close-ticket cms staging OPS-17";
-/// More calls of adapters and store than a job of this command needs.
+/// A number of calls of adapters and store that is larger than a job of this command needs.
 const MOST: u32 = 60;
 
 fn harness() -> Result<Harness> {
@@ -95,7 +95,7 @@ fn an_effect_of_a_capability_waits_for_its_approval() -> Result<()> {
     ensure!(phase == JobPhase::Approval, "{phase:?}");
     let said = harness.chat.words().join("\n");
     ensure!(said.contains("tickets.close cms/production"), "{said}");
-    // The person who asks cannot approve.
+    // The person who typed the command cannot approve.
     ensure!(harness.run(CONFIG, &["bob> approve"], None)?);
     ensure!(closed(&harness).is_empty());
     ensure!(harness.run(CONFIG, &["carol> approve"], None)?);
@@ -114,7 +114,8 @@ fn a_dry_run_shows_the_effect_of_a_capability_and_has_none() -> Result<()> {
     harness.verify()
 }
 
-/// A crash at each call of adapters and store. A crash after the intent leaves the effect in doubt, before or after it happened.
+/// Crashes at each call of adapters and store. A crash after the intent leaves the effect in doubt, before or after it
+/// happened.
 #[test]
 fn an_effect_of_a_capability_happens_once_through_a_crash_at_every_call() -> Result<()> {
     let (mut before, mut after) = (0, 0);
@@ -150,7 +151,7 @@ fn reports_know_the_calls_of_a_capability() -> Result<()> {
         let folder = std::path::Path::new(".");
         let review = builder().review(builder().read_text(&config(CONFIG), folder)?).await?;
         ensure!(review.problems().is_empty(), "{:?}", review.problems());
-        // The audit.
+        // Check the audit report.
         let audit = review.audit(Some(&*harness.store as &dyn Store)).await?;
         let row = |call: &str| {
             let calls = audit.plugins.iter().flat_map(|plugin| &plugin.calls);
@@ -161,7 +162,7 @@ fn reports_know_the_calls_of_a_capability() -> Result<()> {
             "{audit}"
         );
         ensure!(audit.to_string().contains("ticket [\"OPS-*\"]"), "{audit}");
-        // The lock, a question about rights, and the description of the file.
+        // Check the lock file, a question about rights, and the description of the plugin's file.
         ensure!(review.lock().text().contains("\"tickets.close\""), "{}", review.lock().text());
         let (_, explained) =
             review.can("bob", "close-ticket cms production OPS-17", None).map_err(anyhow::Error::msg)?;
@@ -173,7 +174,7 @@ fn reports_know_the_calls_of_a_capability() -> Result<()> {
         let file = crate::test_host::guests().join("tickets.wasm");
         let inspected = builder().inspect(&file).await.map_err(anyhow::Error::msg)?.to_string();
         ensure!(inspected.contains("tickets.close        acts   closes a ticket"), "{inspected}");
-        // Rules that name a call or an attribute wrongly.
+        // Grants with a wrong call or attribute are problems.
         let error = builder().read_text(&config(&CONFIG.replace("tickets.close", "tickets.clsoe")), folder).err();
         let error = error.context("an unknown call is a problem")?;
         ensure!(error.0[0].fix.as_ref().is_some_and(|fix| fix.contains("tickets.close")), "{error:?}");

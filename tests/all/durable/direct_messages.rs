@@ -1,4 +1,5 @@
-//! A job of a direct message is announced in the app's room at its start and at its end, whatever crashes between.
+//! A job from a direct message is announced in the app's room at its start and at its end, even if the host crashes
+//! between.
 
 use anyhow::{Result, ensure};
 use wardroom::{adapter::Body, model::Outcome};
@@ -8,12 +9,12 @@ use super::{
     replay,
 };
 
-/// The configuration of the guest `scripted`, with this room for the app.
+/// Returns the configuration of the guest `scripted`, with this room for the app.
 fn config(room: &str) -> String {
     replay::config(replay::ALL).replacen("[app.cms]", &format!("[app.cms]\nroom = \"{room}\""), 1)
 }
 
-/// The messages in a room, without edits.
+/// Returns the messages in a room, without edits.
 fn said_in(harness: &Harness, room: &str) -> Vec<String> {
     let here = harness.chat.sent().into_iter().filter(|message| message.room == room);
     here.filter_map(|message| match message.body {

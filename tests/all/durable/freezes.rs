@@ -1,11 +1,11 @@
-//! A `[[freeze]]` window holds from its start to its end by the wall clock, over restarts.
+//! A `[[freeze]]` window applies from its start to its end by the wall clock, even after restarts.
 
 use anyhow::{Result, ensure};
 use wardroom::{Timestamp, model::Outcome, store::JobOutcome};
 
 use super::{harness::Harness, replay};
 
-/// Deploys at a moment; returns the outcome.
+/// Deploys at a time. Returns the outcome.
 fn deployed(harness: &Harness, config: &str, moment: &str) -> Result<JobOutcome> {
     let moment: Timestamp = moment.parse()?;
     harness.clock.set(moment.as_second() - Timestamp::now().as_second());
@@ -58,7 +58,7 @@ fn a_freeze_from_chat_expires_over_restarts() -> Result<()> {
     ensure!(harness.chat.words().iter().any(|said| said.contains("until 2026-12-04 14:00 UTC by operator: lunch.")));
     ensure!(deployed(&harness, &config, "2026-12-04T13:59:30Z")? == JobOutcome::Warnings);
     ensure!(deployed(&harness, &config, "2026-12-04T14:00:00Z")? == JobOutcome::Succeeded);
-    // The wall clock is set back.
+    // Set the wall clock back.
     ensure!(deployed(&harness, &config, "2026-12-04T13:00:00Z")? == JobOutcome::Warnings);
     Ok(())
 }

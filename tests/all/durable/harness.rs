@@ -1,7 +1,7 @@
-//! An engine with in-memory adapters and store that crashes at a chosen call, and restarts over the same state.
+//! An engine with in-memory adapters and store that crashes at a chosen call and restarts with the same state.
 //!
-//! Invariant: a crashed engine changes nothing more, because every further call of an adapter or the store blocks for
-//! ever.
+//! Invariant: a crashed engine changes nothing more, because every further call of an adapter or the store blocks
+//! forever.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use wardroom::{
 };
 use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, HookedStore, PipelinesHooks, StoreHooks};
 
-/// Timeout of one run. Far more than it takes.
+/// Timeout of one run. It is much longer than a run.
 const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) const ROOM: &str = "room";
 
@@ -62,11 +62,11 @@ pub(super) struct Harness {
     pub(super) clock: Arc<OffsetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
-    // The event id of each person's last reaction.
+    // The event id of the last reaction of each person.
     given: std::cell::RefCell<BTreeMap<String, String>>,
 }
 
-/// A wall clock with an offset.
+/// A wall clock with an offset to the real time.
 #[derive(Debug, Default)]
 pub(super) struct OffsetClock(AtomicI64);
 
@@ -85,7 +85,7 @@ impl Clock for OffsetClock {
 }
 
 impl Harness {
-    /// New state. Runs end at once with `at_once`, or only when the test ends them.
+    /// Creates new state. Runs end at once with the outcome `at_once`; if it is `None`, the test ends them.
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
@@ -105,7 +105,7 @@ impl Harness {
         self.run_for(config, typed, calls, PATIENCE * 2)
     }
 
-    /// The same, with a crash after `most` at the latest.
+    /// Runs an engine like [`Harness::run`], with a crash after the time `most` at the latest.
     pub(super) fn run_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
         let budget = CallBudget::new(calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -118,12 +118,12 @@ impl Harness {
                 }
             }
         });
-        // Tasks of a crashed engine block for ever.
+        // Tasks of a crashed engine block forever, so do not wait for them.
         runtime.shutdown_background();
         finished
     }
 
-    /// An engine with the same adapters that crashes nowhere.
+    /// Returns a builder of an engine with the same adapters that does not crash.
     pub(super) fn builder(&self) -> EngineBuilder {
         Engine::builder()
             .chat(self.chat.clone())
@@ -221,18 +221,18 @@ impl Harness {
         }
     }
 
-    /// All open jobs.
+    /// Returns all open jobs.
     pub(super) async fn open(&self) -> Result<Vec<JobRow>> {
         Ok(self.store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await?)
     }
 
-    /// Whether the typed line reached the inbox.
+    /// Returns true if the typed line reached the inbox.
     pub(super) fn has_received(&self) -> Result<bool> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.unhandled())?.is_empty())
     }
 
-    /// All jobs, the oldest first.
+    /// Returns all jobs, oldest first.
     pub(super) fn jobs(&self) -> Vec<JobRow> {
         self.store.all_jobs()
     }
@@ -246,15 +246,15 @@ impl Harness {
         }
     }
 
-    /// The entries of a job.
+    /// Returns the entries of a job.
     pub(super) fn entries(&self, job: &str) -> Result<Vec<HashedEntry>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(self.store.entries(job))?)
     }
 }
 
-/// The hooks of one run: every call spends from the budget. A note cannot block, so it is lost when the budget is
-/// spent.
+/// The hooks of one run: every call uses up one unit of the budget. A note cannot block, so it is lost if the budget is
+/// used up.
 #[derive(Clone)]
 struct CrashHooks {
     budget: Arc<CallBudget>,

@@ -1,4 +1,4 @@
-//! Effects in doubt: the question, and who may answer it. And changes while a job waits for a time.
+//! Tests effects in doubt (the question and the people who may answer it) and changes while a job waits for a time.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::{
 };
 
 const SCRIPT: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
-/// More calls of adapters and store than a job of this script needs.
+/// A number of calls of adapters and store that is larger than a job of this script needs.
 const MOST: u32 = 60;
 
-/// A harness that crashed between the intent and the result of an effect, with this many runs started.
+/// Returns a harness that crashed between the intent and the result of an effect, with `runs` started runs.
 fn in_doubt(runs: usize) -> Result<Harness> {
-    // Messages are sent concurrently, so the moment is not always at the same call.
+    // Messages are sent concurrently, so the number of the call varies. Try until a crash hits it.
     for calls in (1..MOST).cycle().take(10 * MOST as usize) {
         let harness = Harness::new(Some(Outcome::Succeeded))?;
         harness.run(&config(ALL), &[SCRIPT], Some(calls))?;
@@ -93,7 +93,7 @@ fn a_job_in_doubt_can_be_cancelled() -> Result<()> {
     harness.verify()
 }
 
-/// A harness with a job that waits for a time and then triggers.
+/// Returns a harness with a job that waits for a time and then triggers a pipeline.
 fn asleep(script: &str) -> Result<Harness> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run_for(&config(ALL), &[script], None, Duration::from_millis(150))?;
@@ -156,7 +156,7 @@ fn setting_the_wall_clock_neither_fires_nor_delays_a_timer() -> Result<()> {
 #[test]
 fn a_timer_uses_the_wall_clock_across_a_restart() -> Result<()> {
     let harness = asleep("script after:3600000 sleep")?;
-    // The wall clock says two hours later, so the timer has fired.
+    // Set the wall clock two hours ahead, so that the timer has expired.
     harness.clock.set(7200);
     ensure!(harness.run(&config(ALL), &[], None)?);
     ensure!(only(&harness)?.end.context("the job is finished")?.summary == "ok reached");
@@ -185,7 +185,7 @@ fn old_jobs_are_removed_and_the_chain_stays_valid() -> Result<()> {
     ensure!(harness.run(&config(ALL), &[SCRIPT, "whoami", "nonsense"], None)?);
     harness.run_for(&config(ALL), &["script after:9000000000 sleep"], None, Duration::from_millis(150))?;
     ensure!(harness.jobs().len() == 2);
-    // A hundred days later. An open job stays.
+    // Set the clock a hundred days ahead. An open job is not removed.
     harness.clock.set(100 * 86_400);
     harness.run_for(&config(ALL), &[], None, Duration::from_millis(500))?;
     let left = harness.jobs();

@@ -1,4 +1,5 @@
-//! Many jobs for few deployment locks, with crashes: no two hold a lock at once, and every queued job gets it.
+//! Runs many jobs for few deployment locks, with crashes: no two jobs hold a lock at once, and every queued job gets
+//! it.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::{
     replay::{ALL, config},
 };
 
-/// The time during which a job held a lock: from its first effect there to its last entry.
+/// The time during which a job held a lock: from its first effect under the lock to its last entry.
 struct Held {
     lock: DeploymentLock,
     job: String,
@@ -64,7 +65,7 @@ fn failure(error: anyhow::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:#}"))
 }
 
-/// A job for one lock, which may queue for it.
+/// Generates the command of a job that needs one lock and may queue for it.
 fn command() -> impl Strategy<Value = String> {
     ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
         let wait = if wait { "--wait " } else { "" };
@@ -72,7 +73,7 @@ fn command() -> impl Strategy<Value = String> {
     })
 }
 
-/// The queued jobs in the order in which they got the lock.
+/// Returns the queued jobs in the order in which they got the lock.
 fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
     let mut turns = Vec::new();
     for id in since {
@@ -84,14 +85,14 @@ fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
     Ok(turns.into_iter().map(|(_, id)| id).collect())
 }
 
-/// One job holds the lock, four are queued, and the host is down. Returns the queue.
+/// Creates a state in which one job holds the lock, four are queued, and the host is down. Returns the queue.
 fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
     let standing = |phase: JobPhase| harness.jobs().into_iter().filter(move |job| job.status.phase == phase);
     for (typed, phase) in [(&[holder][..], JobPhase::Time), (&[waiter; 4][..], JobPhase::Queued)] {
         let before = harness.jobs().len();
-        // A busy machine needs more time.
+        // Retry with more time, which a busy machine needs.
         for life in [400, 800, 1600] {
             let received = (harness.jobs().len() - before).min(typed.len());
             harness.run_for(config, &typed[received..], None, Duration::from_millis(life))?;
@@ -106,7 +107,7 @@ fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     Ok(line.into_iter().map(|job| job.id).collect())
 }
 
-/// The host crashes again after this many calls.
+/// Crashes the host with a queue again after this many calls.
 fn killed_in_line(calls: u32) -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(ALL);
@@ -120,7 +121,7 @@ fn killed_in_line(calls: u32) -> Result<()> {
 
 #[test]
 fn the_queue_keeps_its_order_over_restarts() -> Result<()> {
-    // Compiles the plugin once, for the cache of all that follow.
+    // Compile the plugin once into the cache for all later runs.
     Harness::new(Some(Outcome::Succeeded))?.run(&config(ALL), &["script now"], None)?;
     std::thread::scope(|scope| {
         let killed: Vec<_> = (2..42).step_by(4).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
@@ -150,7 +151,7 @@ proptest! {
         for job in harness.jobs() {
             let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.status) };
             prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
-            // A job with `--wait` gets the lock. One without may be refused because it is held.
+            // A job with `--wait` gets the lock. A job without `--wait` may fail because another job holds the lock.
             let turned = end.summary.contains("error:busy");
             prop_assert!(!turned || !job.line.contains("--wait"), "{}: {}", job.line, end.summary);
         }

@@ -1,5 +1,5 @@
-//! Jobs under a crash at every call, in one process with in-memory adapters and store. The speed allows far more
-//! crashes than processes on disk would.
+//! Runs jobs with a crash at every call, in one process with in-memory adapters and store. This is much faster than
+//! processes on disk, so that more crashes can be tested.
 //!
 //! Not here: real processes and disks (`crash`), the text that people read (`stories`).
 
@@ -10,5 +10,4 @@ mod freezes;
 mod in_doubt;
 mod locks;
 mod replay;
-// Used by the tests above.
 mod harness;

@@ -1,4 +1,4 @@
-//! Random scripts, random crashes, changed grants: a job has the same result as without crashes.
+//! Runs random scripts with random crashes and changed grants: a job has the same result as without crashes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use wardroom::{
 
 use super::harness::Harness;
 
-/// The configuration of the guest `scripted`, with the calls of one grant.
+/// Returns the configuration of the guest `scripted`, with a grant for these calls.
 pub(super) fn config(calls: &str) -> String {
     format!(
         r#"
@@ -40,10 +40,10 @@ allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "param
 
 /// All calls that the scripts use.
 pub(super) const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
-/// The same without triggers.
+/// The calls that the scripts use, without triggers.
 const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
 
-/// One step of a script.
+/// Generates one step of a script.
 fn step() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => Just("trigger:cms/staging:1.0".to_owned()),
@@ -68,7 +68,7 @@ fn script() -> impl Strategy<Value = String> {
     prop::collection::vec(step(), 1..12).prop_map(|steps| format!("script {}", steps.join(" ")))
 }
 
-/// The result of a job, without values that depend on the moment.
+/// The results of all jobs, without values that depend on the time.
 #[derive(Debug, PartialEq)]
 struct Outcomes {
     outcome: Option<JobOutcome>,
@@ -90,7 +90,7 @@ fn outcomes(harness: &Harness) -> Result<Outcomes> {
     })
 }
 
-/// The checks after any number of crashes.
+/// Checks the state after any number of crashes.
 fn check(harness: &Harness) -> Result<()> {
     harness.verify()?;
     // Each run has an intent, and each successful trigger has a run.
@@ -145,7 +145,7 @@ proptest! {
         let mut typed = vec![script.as_str()];
         for calls in &crashes {
             broken.run(&config(ALL), &typed, Some(*calls)).map_err(failure)?;
-            // A line that did not reach the inbox is typed again, as a network would deliver it again.
+            // Type a line again that did not reach the inbox, as a network would deliver it again.
             if broken.has_received().map_err(failure)? {
                 typed.clear();
             }
@@ -179,7 +179,7 @@ proptest! {
         harness.run_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(failure)?;
         if let Some(job) = harness.jobs().first() {
             let cancel = format!("cancel {}", job.id);
-            // A run that starts after the cancellation is cleanup and is not stopped: it ends by itself.
+            // End the run that starts after the cancellation. It is cleanup, so the host does not cancel it.
             let pipelines = harness.pipelines.clone();
             let ending = std::thread::spawn(move || {
                 for _ in 0..20 {
@@ -194,7 +194,7 @@ proptest! {
     }
 }
 
-/// The checks for cancelled jobs.
+/// Checks the state of cancelled jobs.
 fn check_cancelled(harness: &Harness) -> Result<()> {
     harness.verify()?;
     for job in harness.jobs().iter().filter(|job| job.parent.is_none()) {

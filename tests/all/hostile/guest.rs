@@ -1,7 +1,7 @@
-//! Guests from the texts in `tests/hostile`: a core module with the contract's types, or a complete component.
+//! Builds guests from the texts in `tests/hostile`: a core module with the contract's types, or a complete component.
 //!
-//! A text that begins with `(component` is used unchanged. Every other text holds the fields of a module: `common.wat`
-//! is appended, and missing functions (`describe`, `$attack`, `$peek`) get harmless definitions.
+//! A text that begins with `(component` is used unchanged. Every other text contains the fields of a module:
+//! `common.wat` is appended, and missing functions (`describe`, `$attack`, `$peek`) get harmless definitions.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ const MEMORY: &str = r#"(memory (export "memory")"#;
 const ATTACK: &str = "(func $attack (result i32) (call $fine))";
 const PEEK: &str = "(func $peek (result i32) (call $fine))";
 
-/// The names of all texts.
+/// Returns the names of all texts.
 pub(crate) fn names() -> Result<Vec<String>> {
     let entries = fs::read_dir(folder())?.collect::<Result<Vec<_>, _>>()?;
     let names = entries.iter().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wat").map(str::to_owned));
@@ -25,7 +25,7 @@ pub(crate) fn names() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The bytes of a guest.
+/// Returns the bytes of a guest.
 pub(crate) fn build(name: &str) -> Result<Vec<u8>> {
     let text = read(name)?;
     if is_component(&text) {
@@ -34,17 +34,17 @@ pub(crate) fn build(name: &str) -> Result<Vec<u8>> {
     from_fields(&text, |contract| contract).with_context(|| format!("{name}.wat"))
 }
 
-/// The bytes of a harmless guest.
+/// Returns the bytes of a harmless guest.
 pub(crate) fn harmless() -> Result<Vec<u8>> {
     from_fields("", |contract| contract)
 }
 
-/// The same, built for another version of the contract.
+/// Returns the bytes of a harmless guest for another version of the contract.
 pub(crate) fn harmless_of(version: &str) -> Result<Vec<u8>> {
     from_fields("", |text| text.replace("0.1.0", version))
 }
 
-/// The component that other tools would make from a module.
+/// Returns the component that other tools would make from a module.
 pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
@@ -69,7 +69,7 @@ fn from_fields(fields: &str, version: impl Fn(String) -> String) -> Result<Vec<u
     let mut whole = String::new();
     for file in files {
         let text = version(fs::read_to_string(file.path())?);
-        // The package has several files; here they are one text.
+        // Join the files of the package to one text.
         let (header, rest) = text.split_once('\n').context("a file of the contract has lines")?;
         if package.is_none() {
             package = Some(header.to_owned());

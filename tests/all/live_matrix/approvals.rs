@@ -1,4 +1,4 @@
-//! Approvals in a real room: by reaction, over restarts, withdrawn, denied and expired.
+//! Tests approvals in a real room: by reaction, after restarts, withdrawn, denied and expired.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{
     scene::{Scene, body, replaces, thread_of},
 };
 
-/// A scene with a started host whose configuration has people who can approve.
+/// Starts a scene with people who can approve.
 async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUser>)> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
@@ -30,7 +30,7 @@ async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUse
     Ok((scene, people))
 }
 
-/// The approval request, which is in the room and in no thread.
+/// Waits for the approval request, which is in the room and not in a thread. Returns its event id.
 async fn asked(scene: &Scene) -> Result<String> {
     let asks =
         |event: &Value| event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("The plan:");
@@ -38,7 +38,7 @@ async fn asked(scene: &Scene) -> Result<String> {
     Ok(message["event_id"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until the approval request was edited to contain `words`.
+/// Waits until an edit of the approval request contains `words`.
 async fn changed(scene: &Scene, asked: &str, words: &str) -> Result<Value> {
     let fits = |event: &Value| replaces(event, asked) && body(event).contains(words);
     scene.alice.wait(&scene.room, &format!("change of what asks to `{words}`"), fits).await
@@ -57,19 +57,19 @@ async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
     let asked = asked(&scene).await?;
     let events = scene.alice.events(&scene.room).await?;
     let message = events.iter().find(|event| event["event_id"] == asked.as_str()).expect("the message");
-    // The request mentions the people who can approve, which a notice would not do.
+    // The request is a normal text, because a notice would not notify the mentioned people.
     assert_eq!(message["content"]["msgtype"], "m.text");
     assert_eq!(message["content"]["m.mentions"], json!({ "user_ids": [people[0].id] }));
     assert!(body(message).contains("1. pipelines.trigger cms/staging version 1.0.2"), "{message}");
 
-    // The person who asked and a person without the right are refused with a reason.
+    // The person who typed the command and a person without the right are refused with a reason.
     scene.alice.react(&scene.room, &asked, "👍").await?;
     scene.answer(&asked, "You started job").await?;
     let mallory = MatrixUser::new(&Synapse::shared().await?.url(), &fresh("mallory")).await?;
     mallory.join(&scene.room).await?;
     mallory.react(&scene.room, &asked, "👍").await?;
     scene.answer(&asked, "You may not approve job").await?;
-    // An emoji without a meaning is no answer.
+    // Other emoji are not an answer.
     people[0].react(&scene.room, &asked, "🎉").await?;
     people[0].react(&scene.room, &command, "👍").await?;
     scene.barrier().await?;
@@ -80,7 +80,7 @@ async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
     changed(&scene, &asked, "was approved").await?;
-    // After the deadline an answer changes nothing.
+    // An answer after the deadline changes nothing.
     people[0].react(&scene.room, &asked, "👎").await?;
     scene.answer(&asked, "does not wait for approval").await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
@@ -142,7 +142,7 @@ async fn a_redacted_command_is_cancelled() -> Result<()> {
     let (scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
-    // An edit is no new command and changes none.
+    // An edit is neither a new command nor a change of one.
     let edited = json!({
         "msgtype": "m.text", "body": "* !deploy cms staging 6.6.6",
         "m.new_content": { "msgtype": "m.text", "body": "!deploy cms staging 6.6.6" },

@@ -1,6 +1,6 @@
-//! The bot in an encrypted room with people whose clients encrypt.
+//! Tests the bot in an encrypted room with people whose clients encrypt.
 //!
-//! Invariant: as in the other tests of this folder. A second login without keys sees what the homeserver sees.
+//! Invariant: the same as in `live_matrix`. A second login without keys reads the same data as the homeserver.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -18,12 +18,12 @@ use super::{
 
 const ENCRYPTED: &str = "m.room.encrypted";
 
-/// A scene with an encrypted room in addition.
+/// A scene with an additional encrypted room.
 pub(crate) struct EncryptedScene {
     pub(crate) scene: Scene,
     /// Alice's verified device.
     pub(crate) alice: EncryptedUser,
-    /// The encrypted room with Alice, the bot and Carol.
+    /// The encrypted room, with Alice, the bot and Carol.
     pub(crate) room: String,
     pub(crate) carol: EncryptedUser,
 }
@@ -34,7 +34,7 @@ impl EncryptedScene {
         Self::open_at(&url).await
     }
 
-    /// The same, where Alice's client reaches the homeserver at another address.
+    /// Opens a scene in which Alice's client connects to the homeserver at another address.
     async fn open_at(alices: &str) -> Result<Self> {
         let synapse = Synapse::shared().await?;
         let scene = Scene::open(synapse).await?;
@@ -59,7 +59,7 @@ impl EncryptedScene {
         answer.with_context(|| self.scene.host.log())
     }
 
-    /// The number of answers to a command that contain `words`.
+    /// Returns the number of answers to a command that contain `words`.
     pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
         let events = self.alice.events(&self.room).await?;
         let fits = |event: &&Value| {
@@ -70,8 +70,8 @@ impl EncryptedScene {
         Ok(events.iter().filter(fits).count())
     }
 
-    /// Sends a message, and sends it again if the bot asks for that: Alice's client may not have the bot's new device
-    /// yet.
+    /// Sends a message until it is answered. The bot may ask to send it again, because Alice's client may not have the
+    /// bot's new device yet.
     pub(crate) async fn send_until_answered(&self, words: &str, answer: &str) -> Result<()> {
         for _ in 0..5 {
             let command = self.alice.say(&self.room, words).await?;
@@ -90,7 +90,7 @@ impl EncryptedScene {
     }
 }
 
-/// Creates an encrypted room of Alice with these people.
+/// Creates an encrypted room with Alice and these people.
 pub(crate) async fn new_room(scene: &Scene, people: &[&str]) -> Result<String> {
     let encryption =
         json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }]);
@@ -99,7 +99,7 @@ pub(crate) async fn new_room(scene: &Scene, people: &[&str]) -> Result<String> {
     Ok(room)
 }
 
-/// The password of a person that a scene created: the name.
+/// Returns the password of a person of a scene: the name.
 pub(crate) fn password(id: &str) -> &str {
     id.trim_start_matches('@').split(':').next().unwrap_or_default()
 }
@@ -129,7 +129,7 @@ async fn a_command_in_an_encrypted_room_is_answered_over_a_restart() -> Result<(
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);
     assert_eq!(encrypted.alice.verified_devices(&bot).await?.len(), 1, "the same device");
 
-    // The homeserver saw none of these texts.
+    // The homeserver stores none of these texts unencrypted.
     let events = encrypted.scene.alice.events(&encrypted.room).await?;
     let words: Vec<&Value> =
         events.iter().filter(|event| event["sender"] == bot.as_str() && event["type"] != "m.room.member").collect();
@@ -171,7 +171,7 @@ async fn a_message_with_a_late_key_is_reported_and_runs_when_the_key_arrives() -
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&command, "could not decrypt your message").await?;
     assert!(encrypted.scene.host.runs().is_empty());
-    // Other messages in the room are handled in the meantime.
+    // The bot handles other messages in the room meanwhile.
     let bob = encrypted.carol.say(&encrypted.room, "!whoami").await?;
     encrypted.answer(&bob, "").await?;
     proxy.withhold(Withheld::Nothing);
@@ -216,11 +216,11 @@ async fn an_unverified_device_can_query_but_not_act() -> Result<()> {
     encrypted.scene.alice.wait(&encrypted.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     let question = other.say(&encrypted.room, "!where cms").await?;
     encrypted.answer(&question, "").await?;
-    // An unencrypted message, which the homeserver could have forged, does not act either.
+    // An unencrypted message cannot start an action either, because the homeserver could have forged it.
     let clear = encrypted.scene.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&clear, "unencrypted").await?;
     assert!(encrypted.scene.host.runs().is_empty());
-    // The bot encrypts for verified devices only, and the other client reports that.
+    // The bot encrypts only for verified devices, so the other client cannot decrypt.
     let readable = other.events(&encrypted.room).await?;
     assert!(
         !readable
@@ -241,7 +241,7 @@ async fn an_unverified_device_can_query_but_not_act() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_exceeds_a_message_is_sent_as_a_file() -> Result<()> {
     let encrypted = EncryptedScene::open().await?;
-    // In an event each of these is eight bytes, and with encryption a third more.
+    // Each character takes eight bytes in an event, and a third more with encryption.
     let long = "\"".repeat(7_500);
     encrypted.scene.host.set_output(&long)?;
     let deploy = encrypted.alice.say(&encrypted.room, DEPLOY).await?;

@@ -1,6 +1,7 @@
-//! Attacks of a homeserver on an encrypted room: replayed ciphertexts, replaced keys, forged reactions and threads.
+//! Tests attacks of a homeserver on an encrypted room: replayed ciphertexts, replaced keys, forged reactions and
+//! threads.
 //!
-//! Invariant: as in the other tests of this folder. A second login without keys does what a homeserver could do.
+//! Invariant: the same as in `live_matrix`. A second login without keys acts as a malicious homeserver could.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -31,7 +32,7 @@ async fn a_replayed_ciphertext_does_not_run_again() -> Result<()> {
     for replayed in [&first, &second] {
         assert_eq!(encrypted.answers(replayed, "").await?, 0);
     }
-    // The same text in a new message is another command.
+    // The same text in a new message is a new command.
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&command, DEPLOYED).await?;
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2", "1.0.2"]);
@@ -43,7 +44,7 @@ async fn a_person_with_reset_keys_cannot_act_until_an_operator_accepts_the_new_k
     let mut encrypted = EncryptedScene::open().await?;
     encrypted.barrier().await?;
     let key = encrypted.alice.reset_keys(password(&encrypted.scene.alice.id)).await?;
-    // A later sync brings the new key, and queries are still answered.
+    // After a later sync the bot has the new key, and it still answers queries.
     for _ in 0..20 {
         encrypted.barrier().await?;
         if encrypted.scene.host.log().contains("master key changed") {
@@ -55,7 +56,7 @@ async fn a_person_with_reset_keys_cannot_act_until_an_operator_accepts_the_new_k
     encrypted.answer(&command, "keys have changed since your earlier messages").await?;
     encrypted.scene.alice.wait(&encrypted.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     assert!(encrypted.scene.host.runs().is_empty());
-    // Neither a restart nor a lost key store accepts the new key.
+    // The bot rejects the new key even after a restart or after its key store is lost.
     encrypted.scene.host.kill();
     std::fs::remove_dir_all(encrypted.scene.host.path("state/matrix/marvin/store"))?;
     encrypted.scene.host.start()?;

@@ -1,6 +1,6 @@
-//! Recovery of a bot that has lost its keys, its folder or its session.
+//! Tests the recovery of a bot that has lost its keys, its folder or its session.
 //!
-//! Invariant: as in the other tests of this folder. No recovery ends in a loop: each test ends with an answer.
+//! Invariant: the same as in `live_matrix`. No recovery loops: each test ends with an answer.
 
 use std::fs;
 
@@ -26,21 +26,21 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     assert!(encrypted.scene.host.log().contains("recovery-key") && !encrypted.scene.host.log().contains(key.trim()));
     let before = encrypted.alice.verified_devices(&bot).await?;
 
-    // The keys are gone, and the homeserver still has the device.
+    // The bot's keys are deleted, but the homeserver still has its device.
     encrypted.scene.host.kill();
     fs::remove_dir_all(encrypted.scene.host.path("state/matrix/marvin/store"))?;
     let unread = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.scene.host.start()?;
     encrypted.scene.host.wait_for_log("logging in as a new device").await?;
     encrypted.scene.host.wait_for_log("restored the account's encryption keys with the recovery key").await?;
-    // The message's key is in the backup, which does not prove its sender.
+    // The message's key is in the backup, but a key from the backup does not prove the sender.
     encrypted.answer(&unread, "Send the message again").await?;
     assert!(encrypted.scene.host.runs().is_empty());
     encrypted.send_until_answered(DEPLOY, DEPLOYED).await?;
     let after = encrypted.alice.verified_devices(&bot).await?;
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
 
-    // Everything is gone except the recovery key, also the inviters of the rooms.
+    // All files except the recovery key are deleted, including the list of inviters.
     encrypted.scene.host.kill();
     encrypted.scene.host.use_rooms(&format!("{:?}", encrypted.room))?;
     fs::write(encrypted.scene.host.path("safe"), key)?;
@@ -91,7 +91,7 @@ async fn a_damaged_store_is_replaced() -> Result<()> {
 async fn a_revoked_session_keeps_its_keys() -> Result<()> {
     let encrypted = EncryptedScene::open().await?;
     encrypted.barrier().await?;
-    // The recovery key was moved and is not configured, so only the store has the keys.
+    // The recovery key is deleted, so only the store has the keys.
     fs::remove_file(encrypted.scene.host.path(KEY))?;
     let url = Synapse::shared().await?.url();
     let account = MatrixUser::login(&url, &encrypted.scene.bot, encrypted.scene.host.password()).await?;
@@ -128,7 +128,7 @@ async fn a_token_login_without_its_keys_is_explained() -> Result<()> {
     fs::remove_dir_all(scene.host.path("state/matrix/marvin"))?;
     scene.host.start()?;
     scene.host.wait_for_log("with another client, put the new access token in").await?;
-    // The bot reported the problem and stopped, and sent nothing in clear.
+    // The bot reported the problem and stopped. It sent no unencrypted message.
     let events = scene.alice.events(&room).await?;
     let said = |event: &&Value| event["sender"] == bot.as_str() && !body(event).is_empty();
     assert_eq!(events.iter().filter(said).count(), 0);

@@ -1,6 +1,6 @@
-//! Which rooms the bot handles, how it follows upgrades, and its behaviour in a room that it cannot read.
+//! Tests the rooms that the bot handles, upgrades of rooms, and a room that the bot cannot read.
 //!
-//! Invariant: as in the other tests of this folder.
+//! Invariant: the same as in `live_matrix`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn only_an_admin_invites_the_bot() -> Result<()> {
     let pending = scene.alice.create_room(&[&scene.bot], json!([])).await?;
     scene.host.start()?;
     scene.alice.wait_for_member(&pending, &scene.bot).await?;
-    // In a room with one person no prefix is needed.
+    // A command needs no prefix in a room with only one person and the bot.
     let command = scene.alice.say(&pending, "deploy cms staging 1.0.2").await?;
     scene.answer_in(&pending, &command, DEPLOYED).await?;
     assert!(!mallory.members(&theirs).await?.contains(&scene.bot));
@@ -49,7 +49,7 @@ async fn a_room_that_was_joined_by_hand_is_ignored() -> Result<()> {
     assert_eq!(scene.words_in(&theirs).await?, 0);
     assert!(scene.host.runs().is_empty());
 
-    // The remedy from the log: leave, and join again by an admin's invitation.
+    // Follow the hint in the log: the bot leaves, and joins again when an admin invites it.
     account.leave(&theirs).await?;
     scene.alice.invite(&theirs, &scene.bot).await?;
     scene.alice.wait_for_member(&theirs, &scene.bot).await?;
@@ -71,7 +71,7 @@ async fn a_room_that_was_removed_from_the_configuration_is_ignored() -> Result<(
     scene.host.start()?;
     scene.host.wait_for_log("ignoring a room").await?;
     let live = scene.alice.say(&scene.room, DEPLOY).await?;
-    // A direct chat that an admin opened continues, over restarts too.
+    // A direct chat that an admin opened continues to work, even after restarts.
     let question = scene.alice.say(&chat, "whoami").await?;
     scene.answer_in(&chat, &question, "").await?;
 
@@ -94,7 +94,7 @@ async fn a_failed_backfill_loses_no_command() -> Result<()> {
     scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
-    // More than one sync returns.
+    // Send more messages than one sync returns.
     for _ in 0..120 {
         scene.alice.say(&scene.room, "chatter").await?;
     }
@@ -102,7 +102,7 @@ async fn a_failed_backfill_loses_no_command() -> Result<()> {
     scene.host.start()?;
     scene.host.wait_for_log("the backfill of the room failed").await?;
     let question = scene.alice.say(&scene.room, "!where cms").await?;
-    // Long enough for a sync.
+    // Wait long enough for a sync.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(scene.answers(&question, "").await?, 0, "nothing newer is handled before what is missing");
     assert_eq!(scene.host.log().matches("the backfill of the room failed").count(), 1, "reported once");
@@ -124,7 +124,7 @@ async fn a_room_with_unknown_encryption_is_not_handled() -> Result<()> {
     scene.alice.wait_for_member(&chat, &scene.bot).await?;
     let command = scene.alice.say(&chat, DEPLOY).await?;
     scene.host.wait_for_log("the backfill of the room failed").await?;
-    // The other rooms are handled.
+    // The bot still handles the other rooms.
     scene.barrier().await?;
     assert_eq!(scene.words_in(&chat).await?, 0);
     proxy.withhold(Withheld::Nothing);
@@ -138,7 +138,7 @@ async fn the_bot_follows_a_room_upgrade() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.barrier().await?;
     scene.host.kill();
-    // Configured by its id, which does not move like an alias.
+    // Configure the room by its id, which does not change to the new room as an alias does.
     scene.host.use_rooms(&format!("{:?}", scene.room))?;
     scene.host.start()?;
     scene.barrier().await?;
@@ -147,7 +147,7 @@ async fn the_bot_follows_a_room_upgrade() -> Result<()> {
     let command = scene.alice.say(&next, DEPLOY).await?;
     scene.answer_in(&next, &command, DEPLOYED).await?;
 
-    // After a restart, and for a second upgrade.
+    // Test again after a restart, with a second upgrade.
     scene.host.kill();
     let last = scene.alice.upgrade(&next).await?;
     scene.host.start()?;
@@ -181,7 +181,7 @@ async fn a_closing_line_goes_to_the_upgraded_room() -> Result<()> {
     scene.host.set_duration(5)?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     scene.host.wait_for_a_run().await?;
-    // After the upgrade only the owner can post in the old room.
+    // After the upgrade, only the owner can post in the old room.
     let next = scene.alice.upgrade(&scene.room).await?;
     let is_closing = |event: &serde_json::Value| {
         event["sender"] == scene.bot.as_str() && super::scene::body(event).contains(DEPLOYED)

@@ -1,4 +1,4 @@
-//! The start of each test: a room with Alice (an admin), Bob (a member without rights), the bot and its host.
+//! The setup of each test: a room with Alice (an admin), Bob (a member without rights), the bot and its host.
 //!
 //! Invariant: dropping a scene kills the host.
 
@@ -23,9 +23,8 @@ use crate::{
     test_host::{binary, failpoints},
 };
 
-/// A room with people and the bot.
 pub(crate) struct Scene {
-    /// An admin.
+    /// The client of Alice, who is an admin.
     pub(crate) alice: MatrixUser,
     /// The bot's full id.
     pub(crate) bot: String,
@@ -36,17 +35,17 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A new room with new people and a new host.
+    /// Creates a new room with new people and a new host.
     pub(crate) async fn open(synapse: &Synapse) -> Result<Self> {
         Self::open_at(synapse, &synapse.url()).await
     }
 
-    /// The same, where the bot reaches the homeserver at another address.
+    /// Creates a scene in which the bot connects to the homeserver at another address.
     pub(crate) async fn open_at(synapse: &Synapse, homeserver: &str) -> Result<Self> {
         Self::open_with(synapse, homeserver, async |_, _| Ok(())).await
     }
 
-    /// The same, with actions in the room before the bot joins.
+    /// Creates a scene, and calls a function before the bot joins the room.
     pub(crate) async fn open_with(
         synapse: &Synapse,
         homeserver: &str,
@@ -56,7 +55,7 @@ impl Scene {
         let password = fresh("marvin");
         let bot = register(&synapse.url(), &password).await?;
         let (room, alias) = alice.create_public_room().await?;
-        // In a room of two every message is addressed to the other, so this room has three members.
+        // The room has three members, because in a room of two every message is addressed to the bot.
         MatrixUser::new(&synapse.url(), &fresh("bob")).await?.join(&room).await?;
         before(&alice, &room).await?;
         let mut host = Host::new(homeserver, &bot, password, &alias, &alice.id)?;
@@ -77,13 +76,13 @@ impl Scene {
         self.alice.wait(&self.room, &what, |event| self.is_answer(event, command, words)).await
     }
 
-    /// The number of the bot's messages in a command's thread that contain `words`.
+    /// Returns the number of the bot's messages in a command's thread that contain `words`.
     pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
         let events = self.alice.events(&self.room).await?;
         Ok(events.iter().filter(|event| self.is_answer(event, command, words)).count())
     }
 
-    /// Waits until the host has crashed or a command was answered. Returns whether it has crashed.
+    /// Waits until the host has crashed or a command was answered. Returns true if the host has crashed.
     pub(crate) async fn crashed(&mut self, command: &str, words: &str) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
@@ -98,13 +97,13 @@ impl Scene {
         bail!("neither a crash nor an answer; the log:\n{}", self.host.log());
     }
 
-    /// Sends a command and waits for the answer. All earlier messages are handled then.
+    /// Sends a command and waits for the answer. Then the bot has handled all earlier messages.
     pub(crate) async fn barrier(&self) -> Result<()> {
         let question = self.alice.say(&self.room, "!whoami").await?;
         self.answer(&question, "").await.map(drop)
     }
 
-    /// All messages of the bot, with edits.
+    /// Returns all messages of the bot, including edits.
     pub(crate) async fn said_by_bot(&self) -> Result<Vec<Value>> {
         let events = self.alice.events(&self.room).await?;
         Ok(events
@@ -119,7 +118,7 @@ impl Scene {
         self.alice.wait(room, &what, |event| self.is_answer(event, command, words)).await
     }
 
-    /// The number of the bot's visible events in a room.
+    /// Returns the number of the bot's visible events in a room.
     pub(crate) async fn words_in(&self, room: &str) -> Result<usize> {
         let events = self.alice.events(room).await?;
         Ok(events.iter().filter(|event| event["sender"] == self.bot && event["type"] != "m.room.member").count())
@@ -130,22 +129,22 @@ impl Scene {
     }
 }
 
-/// The plain text of a message.
+/// Returns the plain text of a message.
 pub(crate) fn body(event: &Value) -> &str {
     event["content"]["body"].as_str().unwrap_or_default()
 }
 
-/// The root of an event's thread.
+/// Returns the event id of the root of an event's thread.
 pub(crate) fn thread_of(event: &Value) -> Option<&str> {
     related(event, "m.thread")
 }
 
-/// Whether an event is an edit of another.
+/// Returns true if an event is an edit of another.
 pub(crate) fn replaces(event: &Value, other: &str) -> bool {
     related(event, "m.replace") == Some(other)
 }
 
-/// Whether an event is this reaction to another.
+/// Returns true if an event is this reaction to another.
 pub(crate) fn is_reaction(event: &Value, other: &str, emoji: &str) -> bool {
     related(event, "m.annotation") == Some(other) && event["content"]["m.relates_to"]["key"] == emoji
 }
@@ -155,7 +154,7 @@ fn related<'e>(event: &'e Value, how: &str) -> Option<&'e str> {
     if relation["rel_type"] == how { relation["event_id"].as_str() } else { None }
 }
 
-/// The real host in a folder of its own.
+/// The real host with its own folder.
 pub(crate) struct Host {
     folder: TempDir,
     password: String,
@@ -166,7 +165,7 @@ impl Host {
     fn new(homeserver: &str, bot: &str, password: String, room: &str, admin: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pipeline = folder.path().join("deploy.sh");
-        // One line per run, so that a second run is visible.
+        // The script logs one line per run, so that the test detects a second run.
         fs::write(
             &pipeline,
             "#!/bin/sh\necho \"$3\" >> \"${0%/*}/runs.txt\"\necho 'step: install'\nsleep 1\necho done\n",
@@ -206,13 +205,13 @@ impl Host {
         Ok(())
     }
 
-    /// The crash points of all its starts.
+    /// Returns the crash points that all starts of the host reached.
     pub(crate) fn crash_points(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("points")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
-    /// Waits for the end of the host, which may follow an answer. Returns whether it has ended.
+    /// Waits up to `most` for the end of the host. Returns true if it has ended.
     async fn ends_within(&mut self, most: Duration) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < most && !self.has_ended()? {
@@ -221,7 +220,7 @@ impl Host {
         self.has_ended()
     }
 
-    /// Whether the host has ended.
+    /// Returns true if the host has ended.
     fn has_ended(&mut self) -> Result<bool> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?.is_some()),
@@ -256,13 +255,13 @@ impl Host {
         }
     }
 
-    /// The deployed versions, one for each run.
+    /// Returns the deployed version of each run.
     pub(crate) fn runs(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("runs.txt")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
-    /// A path below the configuration's folder.
+    /// Returns a path in the folder of the configuration.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -281,7 +280,7 @@ impl Host {
         Ok(fs::write(&pipeline, text.replace("echo done\n", &format!("echo '{words}'\n")))?)
     }
 
-    /// The account's password.
+    /// Returns the password of the bot's account.
     pub(crate) fn password(&self) -> &str {
         &self.password
     }
@@ -324,19 +323,19 @@ impl Host {
         Ok(fs::write(file, format!("{head}rooms      = [{rooms}]{tail}"))?)
     }
 
-    /// Whether `wardroom check --connect` succeeds, and its output.
+    /// Runs `wardroom check --connect`. Returns true if it succeeds, and its output.
     pub(crate) fn check_connect(&self) -> Result<(bool, String)> {
         let output = self.command(&["check", "--connect"])?.output()?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
     }
 
-    /// The permissions of a file or folder below the configuration's.
+    /// Returns the permissions of a file or folder in the folder of the configuration.
     pub(crate) fn mode(&self, path: &str) -> Result<u32> {
         Ok(fs::metadata(self.folder.path().join(path))?.permissions().mode() & 0o777)
     }
 
-    /// Whether any file of the account's session contains `words`.
+    /// Returns true if any file of the account's session contains `words`.
     pub(crate) fn state_holds(&self, words: &str) -> Result<bool> {
         let mut folders = vec![self.folder.path().join("state/matrix")];
         while let Some(folder) = folders.pop() {
@@ -403,7 +402,7 @@ impl Host {
         Ok(())
     }
 
-    /// The log of all its starts.
+    /// Returns the log of all starts of the host.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -412,7 +411,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.kill();
-        // Shown for a failed test only.
+        // The output is shown only for a failed test.
         eprintln!("the host's log:\n{}", self.log());
     }
 }

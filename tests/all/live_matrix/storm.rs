@@ -1,4 +1,4 @@
-//! Five hundred commands over a connection that breaks more than a hundred times: each is answered once.
+//! Sends five hundred commands over a connection that breaks more than a hundred times: each is answered once.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use super::scene::{Scene, thread_of};
 const COMMANDS: usize = 500;
 const CUTS: u64 = 100;
 
-/// The number of the bot's answers to each command.
+/// Returns the number of the bot's answers to each command.
 async fn answers(scene: &Scene) -> Result<BTreeMap<String, usize>> {
     let mut count = BTreeMap::new();
     for event in scene.said_by_bot().await? {
@@ -39,7 +39,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     while asked.len() < COMMANDS || proxy.cuts() < CUTS {
         if asked.len() < COMMANDS {
             asked.push(scene.alice.say(&scene.room, "!whoami").await?);
-            // A sync returns a limited number of events.
+            // Pause regularly, because a sync returns a limited number of events.
             if asked.len() % 20 == 0 {
                 scene.alice.events(&scene.room).await?;
             }

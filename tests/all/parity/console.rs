@@ -1,4 +1,4 @@
-//! A console as a room: its people take turns.
+//! A console as a room. `/as` switches between its people.
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -29,7 +29,7 @@ impl Room for Console {
         Ok(format!("line-{}", self.count))
     }
 
-    /// No other person is ever present.
+    /// Everything that is typed at a console is a direct message.
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
         self.say(person, words).await
     }

@@ -22,12 +22,12 @@ pub(super) struct Encrypted {
     people: BTreeMap<&'static str, EncryptedUser>,
     bot: String,
     room: String,
-    /// The rooms of one person and the bot.
+    /// The direct rooms with the bot, by person.
     direct: BTreeMap<String, String>,
-    /// Reactions: person, message, emoji.
+    /// The event ids of reactions, by person, message and emoji.
     put: BTreeMap<(String, String, String), String>,
     host: ServedHost,
-    /// Alice's second login, which creates rooms and has no keys.
+    /// Alice's second login without keys, which creates rooms.
     plain: MatrixUser,
 }
 
@@ -74,8 +74,8 @@ impl Encrypted {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// Waits until the bot's device is verified and known to every client. The bot cannot decrypt messages from before
-    /// that.
+    /// Waits until the bot's device is verified and every client has received it. The bot cannot decrypt earlier
+    /// messages.
     async fn is_known(&self) -> Result<()> {
         let begun = std::time::Instant::now();
         for person in self.people.values() {
@@ -87,7 +87,7 @@ impl Encrypted {
         Ok(())
     }
 
-    /// The room of a person and the bot.
+    /// Returns the room of a person and the bot. Creates it at the first call.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());

@@ -1,4 +1,4 @@
-//! A Matrix room without encryption on a real homeserver, with people whose client is not the bot's library.
+//! A Matrix room without encryption on a real homeserver. The people's client does not use the bot's library.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub(super) struct Matrix {
     people: BTreeMap<&'static str, MatrixUser>,
     bot: String,
     room: String,
-    /// The rooms of one person and the bot.
+    /// The direct rooms with the bot, by person.
     direct: BTreeMap<String, String>,
-    /// Reactions: person, message, emoji.
+    /// The event ids of reactions, by person, message and emoji.
     put: BTreeMap<(String, String, String), String>,
     host: ServedHost,
 }
@@ -58,7 +58,7 @@ impl Matrix {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// The room of a person and the bot.
+    /// Returns the room of a person and the bot. Creates it at the first call.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());
@@ -120,13 +120,13 @@ impl Room for Matrix {
     }
 }
 
-/// The content of a message in a thread.
+/// Returns the content of a message in a thread.
 pub(super) fn in_thread(root: &str, words: &str) -> Value {
     let relation = json!({ "rel_type": "m.thread", "event_id": root });
     json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation })
 }
 
-/// The content of an edit.
+/// Returns the content of an edit.
 pub(super) fn edited(message: &str, words: &str) -> Value {
     json!({
         "msgtype": "m.text", "body": format!("* {words}"),
@@ -135,7 +135,7 @@ pub(super) fn edited(message: &str, words: &str) -> Value {
     })
 }
 
-/// What people see of an event.
+/// Returns the action that people see of an event; `None` for an invisible event.
 pub(super) fn shown(event: &Value) -> Option<BotAction> {
     let (id, content) = (event["event_id"].as_str()?.to_owned(), &event["content"]);
     let relation = &content["m.relates_to"];

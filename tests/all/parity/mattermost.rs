@@ -12,7 +12,7 @@ use super::{
     served::{SECRET, ServedHost},
 };
 
-/// The emoji of the stories, and their names on Mattermost.
+/// The emoji of the stories with their names on Mattermost.
 const EMOJI: [(&str, &str); 9] = [
     ("👍", "+1"),
     ("👎", "-1"),
@@ -30,7 +30,7 @@ pub(super) struct Mattermost {
     people: BTreeMap<&'static str, Person>,
     bot: Person,
     channel: String,
-    /// The channels of one person and the bot.
+    /// The direct channels with the bot, by person.
     direct: BTreeMap<String, String>,
     host: ServedHost,
 }
@@ -51,7 +51,7 @@ pub(super) async fn open() -> Result<Mattermost> {
     let host = ServedHost::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id())), token)?;
     let mut room = Mattermost { server, people, bot, channel, direct: BTreeMap::new(), host };
     room.host(HostChange::Start).await?;
-    // Messages from before the bot's first connection are not handled.
+    // Wait for the bot's first connection, because the bot ignores earlier messages.
     let begun = std::time::Instant::now();
     while !room.host.log().contains("connected") {
         ensure!(begun.elapsed() < PATIENCE, "the bot does not come; {}", room.log());
@@ -144,7 +144,7 @@ fn name(emoji: &str) -> Result<&'static str> {
     known.map(|(_, name)| *name).with_context(|| format!("there is no name for {emoji}"))
 }
 
-/// The text of a message without its escapes.
+/// Returns the text of a message without Markdown escapes.
 fn as_read(message: &str) -> String {
     let mut read = String::new();
     let mut code = false;

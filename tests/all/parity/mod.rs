@@ -1,10 +1,10 @@
-//! The same stories in every kind of room: a console, Matrix with and without encryption, Mattermost.
+//! Runs the same stories in every kind of room: a console, Matrix with and without encryption, Mattermost.
 //!
 //! Each file of `tests/rooms` is one story, and every kind of room runs the same lines (`script` has their syntax).
-//! `tests/rooms/missing.txt` lists the features that a kind of room lacks, with the reason. A story that needs such a
-//! feature is skipped for that kind, and for no other reason.
+//! `tests/rooms/missing.txt` lists the features that a kind of room does not have, with the reason. A story that needs
+//! such a feature is skipped for that kind, and for no other reason.
 //!
-//! Invariant: a behaviour is tested in every kind of room, or is listed as missing.
+//! Invariant: a behaviour is tested in every kind of room, or listed as missing.
 
 mod console;
 mod encrypted;
@@ -26,9 +26,9 @@ use crate::test_host::repository;
 use room::{BotAction, Room, Shown};
 use script::{Line, Script};
 
-/// Timeout for the bot on a busy machine.
+/// Timeout for an action of the bot, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The interval between two looks at the room.
+/// Interval between two reads of the room.
 const LOOK: Duration = Duration::from_millis(100);
 
 macro_rules! stories {
@@ -44,7 +44,6 @@ macro_rules! stories {
         }
     };
     ($($name:ident)*) => {
-        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
         mod rooms {
             stories!(in console $($name)*);
@@ -55,7 +54,6 @@ macro_rules! stories {
     };
 }
 
-/// All kinds of rooms.
 const KINDS: &[&str] = &["console", "matrix", "encrypted", "mattermost"];
 
 stories! {
@@ -88,7 +86,7 @@ async fn run_story<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> 
     story.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
 }
 
-/// The missing features: the kind, and the feature.
+/// Reads the missing features: pairs of kind and feature.
 fn missing() -> Result<Vec<(String, String)>> {
     let text = fs::read_to_string(repository().join("tests/rooms/missing.txt"))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
@@ -124,11 +122,11 @@ fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
 struct StoryRun<R> {
     room: R,
     actions: Vec<BotAction>,
-    /// The ids that lines have matched already.
+    /// The ids of actions that earlier lines have matched.
     used: BTreeSet<String>,
-    /// The last command, to which threads and edits refer.
+    /// The id of the last post, to which threads and edits refer.
     it: Option<String>,
-    /// The last message of the bot that a line has matched.
+    /// The id of the bot's last message that a line has matched.
     that: Option<String>,
 }
 
@@ -178,13 +176,13 @@ impl<R: Room> StoryRun<R> {
                 let fits = |action: &BotAction| matches!(&action.shown, Shown::Reaction { on, emoji: put } if *on == event && put == emoji);
                 self.wait(fits).await?;
             }
-            // Checked at the end.
+            // `never` checks the line at the end.
             Line::Never(_) => {}
         }
         Ok(())
     }
 
-    /// Waits for something that no line has matched yet; returns its id.
+    /// Waits for an action of the bot that matches and that no line has matched before. Returns its id.
     async fn wait(&mut self, fits: impl Fn(&BotAction) -> bool) -> Result<String> {
         let begun = Instant::now();
         loop {
@@ -201,7 +199,7 @@ impl<R: Room> StoryRun<R> {
         }
     }
 
-    /// Checks that the forbidden words never appear, also not before the answer to a last question.
+    /// Checks that the forbidden words never appear, not even before the answer to a last query.
     async fn never(&mut self, script: &Script) -> Result<()> {
         self.line(&Line::Says { person: "alice".to_owned(), words: "!whoami".to_owned() }).await?;
         self.line(&Line::Message { words: "You are ".to_owned(), in_thread: true }).await?;

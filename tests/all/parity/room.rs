@@ -1,23 +1,22 @@
-//! The interface of a room of any kind for a story: actions of people, and what the bot shows.
+//! The interface between a story and a room of any kind: the actions of people and of the bot.
 
 use anyhow::Result;
 use async_trait::async_trait;
 
-/// Something that the bot did in a room.
+/// An action of the bot in a room.
 #[derive(Debug, Clone)]
 pub(super) struct BotAction {
-    /// The id.
+    /// The id of the message or reaction.
     pub(super) id: String,
-    /// What it shows.
+    /// The visible part of the action.
     pub(super) shown: Shown,
 }
 
-/// What people see.
+/// The part of an action that people see.
 #[derive(Debug, Clone)]
 pub(super) enum Shown {
-    /// A message.
     Message {
-        /// The message at the root of its thread.
+        /// The id of the message at the root of the thread.
         thread: Option<String>,
         /// The text without markup.
         words: String,
@@ -27,57 +26,51 @@ pub(super) enum Shown {
         /// The new text.
         words: String,
     },
-    /// A reaction to a message.
     Reaction {
-        /// The message.
+        /// The id of the message.
         on: String,
-        /// The emoji.
         emoji: String,
     },
 }
 
-/// A change of the host's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostChange {
-    /// Starts the host.
     Start,
-    /// Kills the host.
     Kill,
 }
 
 /// A room with alice (an admin), bob (a deployer), dave (a visitor) and the bot.
 #[async_trait]
 pub(super) trait Room: Send {
-    /// A person posts in the room; returns the id.
+    /// Posts in the room as a person. Returns the message's id.
     async fn say(&mut self, person: &str, words: &str) -> Result<String>;
 
-    /// The same in a direct message.
+    /// Posts a direct message to the bot as a person. Returns the message's id.
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String>;
 
-    /// A person posts in the thread of a message.
+    /// Posts in the thread of a message as a person. Returns the message's id.
     async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String>;
 
-    /// A person edits their message.
+    /// Edits a message of a person.
     async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()>;
 
-    /// A person reacts to a message.
+    /// Reacts to a message as a person.
     async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
-    /// A person removes the reaction.
+    /// Removes a reaction of a person.
     async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
-    /// All actions of the bot so far, in every room.
+    /// Returns all actions of the bot so far, in every room.
     async fn actions(&mut self) -> Result<Vec<BotAction>>;
 
-    /// Kills or starts the host.
     async fn host(&mut self, running: HostChange) -> Result<()>;
 
-    /// Whether answers are in threads here.
+    /// Returns true if the bot answers in threads.
     fn has_threads(&self) -> bool {
         true
     }
 
-    /// The host's log.
+    /// Returns the host's log.
     fn log(&self) -> String;
 }
 
@@ -151,7 +144,7 @@ pattern = '(?i)what runs of (?P<app>[a-z]+)'
 command = "where {app}"
 "#;
 
-/// The configuration with an account and the ids of people.
+/// Returns the configuration with an account and the ids of people.
 pub(super) fn config(table: &str, [alice, bob, dave]: [&str; 3]) -> String {
     CONFIG.replace("TABLE", table).replace("ALICE", alice).replace("BOB", bob).replace("DAVE", dave)
 }

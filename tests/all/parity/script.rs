@@ -1,18 +1,18 @@
 //! The syntax of a story: one line for each action or expectation.
 //!
 //! ```text
-//! # what it shows
+//! # a comment
 //! needs: reactions
 //! alice> !deploy cms staging 1.0.2     alice posts in the room
-//! alice directly> whoami               the same in a direct message
-//! alice in thread> !job                the same in the thread of the last post
+//! alice directly> whoami               alice posts a direct message to the bot
+//! alice in thread> !job                alice posts in the thread of the last post
 //! alice edits> !where                  alice edits her last post
 //! bob puts 👍                          bob reacts to the last message of the bot that a line has matched
-//! bob takes back 👍
+//! bob takes back 👍                    bob removes the reaction
 //! host is killed
 //! host starts
-//! < words                              the bot posts these words, in the thread where there are threads
-//! <room words                          the same anywhere
+//! < words                              the bot posts these words, in the thread if the room has threads
+//! <room words                          the bot posts these words in the room or in a thread
 //! < puts 👀                            the bot reacts to the last post
 //! < edits words                        the bot edits one of its messages to have these words
 //! ! words                              the bot never posts these words, to the end of the story
@@ -25,16 +25,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::room::HostChange;
 use crate::test_host::repository;
 
-/// A story.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// The features that it needs.
+    /// The features that the story needs.
     pub(super) needs: Vec<String>,
-    /// Its lines.
     pub(super) lines: Vec<Line>,
 }
 
-/// One line.
+/// One line of a story.
 #[derive(Debug)]
 pub(super) enum Line {
     Says { person: String, words: String },

@@ -1,6 +1,6 @@
-//! A host that serves a network, with its folder.
+//! A host that serves a network.
 //!
-//! Invariant: dropping it kills the process.
+//! Invariant: dropping the value kills the process.
 
 use std::{
     process::{Child, Stdio},
@@ -22,12 +22,12 @@ pub(super) struct ServedHost {
 }
 
 impl ServedHost {
-    /// A stopped host with this configuration. [`SECRET`] holds the account's secret.
+    /// Creates a stopped host with this configuration. [`SECRET`] holds the account's secret.
     pub(super) fn new(config: &str, secret: String) -> Result<Self> {
         Ok(Self { test_host: TestHost::new(config)?, secret, child: Mutex::new(None) })
     }
 
-    /// Kills or starts it.
+    /// Kills or starts the host.
     pub(super) fn set(&self, running: HostChange) -> Result<()> {
         let mut child = self.child.lock().expect("no holder panics");
         if let Some(mut child) = child.take() {
@@ -36,7 +36,7 @@ impl ServedHost {
         }
         if running == HostChange::Start {
             let log = std::fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
-            // The build with all networks.
+            // Use the build with all networks.
             let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
             let mut command = self.test_host.command(program);
             command.arg("run").env(SECRET, &self.secret).stdin(Stdio::null());
@@ -45,7 +45,7 @@ impl ServedHost {
         Ok(())
     }
 
-    /// The log of all its starts.
+    /// Returns the log of all starts of the host.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }

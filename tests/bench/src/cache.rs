@@ -1,7 +1,7 @@
 //! `100 plugins from the cache`: the time of a start that compiles nothing.
 //!
-//! The bench measures the loading of plugins as a whole: files, digests, compiled code, descriptions and linkers. It creates
-//! the wasmtime engine before, because a host creates it once for any number of plugins.
+//! The bench measures the loading of plugins as a whole: files, digests, compiled code, descriptions and linkers. It
+//! creates the wasmtime engine before, because a host creates it once for any number of plugins.
 
 use std::{path::Path, time::Instant};
 

@@ -1,4 +1,5 @@
-//! Creates a database with many jobs that wait for a time. An engine parks one job; its writes are repeated with other ids.
+//! Creates a database with many jobs that wait for a time. An engine parks one job; its writes are repeated with other
+//! ids.
 //!
 //! Invariant: only ids differ. The store computes the hashes of the copies, so each has a valid journal and can be
 //! replayed.

@@ -31,12 +31,12 @@ impl Host {
         let output = child.stdout.take().context("the host has no standard output")?;
         let (send_ready, ready) = mpsc::channel();
         let (send_said, said) = mpsc::channel();
-        // Both pipes are read to the end, so that the host never blocks on them.
+        // Read both pipes to their ends, so that the host never blocks on a full pipe.
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if line.split_whitespace().any(|word| word == "ready") {
-                    // A host that loads no plugins would need less memory.
+                    // Fail if a plugin is missing: a host without plugins needs less memory.
                     let missing = lines.iter().find(|line: &&String| line.contains("not loaded")).cloned();
                     let _ = send_ready.send(missing.map_or(Ok(()), |line| Err(vec![line])));
                 }
@@ -67,7 +67,7 @@ impl Host {
         writeln!(input, "{line}").and_then(|()| input.flush()).context("the host does not read")
     }
 
-    /// Waits for a line of output that contains `words`.
+    /// Waits for a line of output that contains `words`. Returns the line.
     pub(crate) fn says(&self, words: &str) -> Result<String> {
         let until = Instant::now() + ANSWERS_WITHIN;
         let mut others = Vec::new();
@@ -80,7 +80,7 @@ impl Host {
         }
     }
 
-    /// The resident memory, in MiB.
+    /// Returns the resident memory in MiB.
     pub(crate) fn resident(&self) -> Result<f64> {
         let file = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(&file).with_context(|| format!("`{file}` cannot be read"))?;
@@ -92,7 +92,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // The host has no work that it would have to finish.
+        // The host can be killed because it has no work in progress.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

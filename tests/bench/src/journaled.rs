@@ -1,7 +1,7 @@
-//! `journaled calls`: the overhead of the engine over storing the journal of effects. `journaled calls that keep`: the
-//! same for calls that store a plugin's values.
+//! `journaled calls`: the time of effects in the engine, compared with only storing their journal. `journaled calls
+//! that keep`: the same for calls that store a plugin's values.
 //!
-//! One side runs 64 jobs of the guest `bench` at once, each for an app of its own, on an engine with a [`SqliteStore`].
+//! One side runs 64 jobs of the guest `bench` at once, each for a separate app, on an engine with a [`SqliteStore`].
 //! Each job has a fresh sandbox, the checks, in-memory pipelines and the entries. An effect is two commits: the intent
 //! with its deployment lock, and the result. A value is one commit with its entry. The other side runs 64 tasks that
 //! commit the same lists of writes in order to a store of the same kind. Lists that wait at the same moment share a
@@ -31,24 +31,24 @@ use crate::{
 pub(crate) const NAME: &str = "journaled calls";
 const NAME_KEEPS: &str = "journaled calls that keep";
 
-/// The highest allowed multiple of the bare store's time.
+/// The maximum ratio to the time of the bare store.
 const TIMES: f64 = 2.0;
-/// Concurrent jobs.
+/// The number of concurrent jobs.
 const JOBS: usize = 64;
-/// Calls of each job.
+/// The number of calls of each job.
 const CALLS: u32 = 50;
-/// Measured rounds.
+/// The number of measured rounds.
 const ROUNDS: usize = 21;
 
 /// One kind of call.
 #[derive(Clone, Copy)]
 struct Kind {
     name: &'static str,
-    /// Entries of a call.
+    /// The number of journal entries of a call.
     entries: u32,
-    /// The last of these entries.
+    /// The kind of the last of these entries.
     last: EntryKind,
-    /// The command line of a job.
+    /// Returns the command line of a job by its number.
     line: fn(usize) -> String,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     [EFFECTS, KEEPS].into_iter().map(|kind| tokio.block_on(compare(folder.path(), &text, kind))).collect()
 }
 
-/// Each job has an app of its own, because an effect takes the deployment lock of its app.
+/// Returns the configuration. Each job has a separate app, because an effect takes the deployment lock of its app.
 fn text(module: &Path) -> String {
     let mut text = format!("[bot.bench]\nenvironments = [\"staging\"]\n[bot.bench.memory]\n\n{}", scene::role());
     text.push_str("\n[environment.staging]\n");
@@ -89,7 +89,7 @@ async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
     Ok(Figure { name: kind.name, measured: each(with), unit: Unit::Microseconds, against })
 }
 
-/// Runs the engine's side; returns the seconds, and all writes if `keep` is set.
+/// Runs the engine's side. Returns the seconds, and all writes if `keep` is set.
 async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
@@ -114,10 +114,10 @@ async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Resul
     Ok((took.as_secs_f64(), hooked.hooks().written()))
 }
 
-/// The lists of each job, in their order.
+/// The lists of writes of each job, in their order.
 type Lists = Vec<Vec<Vec<Write>>>;
 
-/// Splits the writes into those that open the jobs, and those of the calls of each job.
+/// Splits the writes into those that open the jobs and those of each job's calls.
 fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     let mut openings = Vec::new();
     let mut calls: HashMap<String, Vec<Vec<Write>>> = HashMap::new();
@@ -139,7 +139,7 @@ fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     Ok((openings, calls.into_values().collect()))
 }
 
-/// Runs the store's side; returns the seconds.
+/// Runs the store's side. Returns the seconds.
 async fn store_side(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);

@@ -41,7 +41,8 @@ const NAME_ALL: &str = "query on all cores";
 
 /// The maximum ratio to the time of the bare sandbox.
 const TIMES: f64 = 1.5;
-/// The number of queries of one thread in one round. It is so small that most rounds end before the scheduler preempts the thread.
+/// The number of queries of one thread in one round. It is so small that most rounds end before the scheduler preempts
+/// the thread.
 const BATCH: usize = 50;
 /// The number of measured rounds.
 const ROUNDS: usize = 600;

@@ -1,9 +1,9 @@
 //! `first reaction`: the time from a person's message until another person's client receives the bot's first reaction.
 //!
-//! The bench uses a real Synapse without rate limits and a release build of the host. First a client without a bot sends
-//! messages one after the other, which gives the bare send time and rate. Then commands are sent at a quarter of
-//! that rate, each for a separate job. The median and the 99th percentile of the round trip are compared with those
-//! of the bare send.
+//! The bench uses a real Synapse without rate limits and a release build of the host. First a client without a bot
+//! sends messages one after the other, which gives the bare send time and rate. Then commands are sent at a quarter of
+//! that rate, each for a separate job. The median and the 99th percentile of the round trip are compared with those of
+//! the bare send.
 //! Invariant: each command gets one reaction; otherwise the bench fails.
 
 use std::{

@@ -1,9 +1,9 @@
 //! `replay of 50 calls`: the cost of waking a job with 50 calls in its journal.
 //!
 //! The bench measures the processor time of its process, from the time when some jobs are parked until each has
-//! finished, divided by the number of jobs. This time covers everything from wake-up to end: finding the job, reading and
-//! checking its journal for each step, a fresh sandbox, 50 answers from the journal, the wait's result, the end, the
-//! closing line and its delivery. Store and chat are in memory, so disk and network take no time.
+//! finished, divided by the number of jobs. This time covers everything from wake-up to end: finding the job, reading
+//! and checking its journal for each step, a fresh sandbox, 50 answers from the journal, the wait's result, the end,
+//! the closing line and its delivery. Store and chat are in memory, so disk and network take no time.
 //! Invariant: no job wakes before the clock is read, and each succeeds with all of its calls in its journal.
 
 use std::{path::Path, sync::Arc, time::Duration};

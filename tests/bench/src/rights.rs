@@ -54,7 +54,8 @@ fn person(number: usize) -> String {
     format!("@person{number}:example.org")
 }
 
-/// Returns the configuration. Each person has one role by name, one by a group of all people, and one by a grant in chat.
+/// Returns the configuration. Each person has one role by name, one by a group of all people, and one by a grant in
+/// chat.
 fn text() -> String {
     let mut text = "[bot.bench.memory]\n[environment.staging]\n[environment.production]\n".to_owned();
     for app in 0..10 {

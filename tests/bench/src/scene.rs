@@ -21,7 +21,8 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Reads the environment variables that `cargo xtask bench` sets. The default for the guests is the repository's folder.
+    /// Reads the environment variables that `cargo xtask bench` sets. The default for the guests is the repository's
+    /// folder.
     pub(crate) fn of_environment() -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let guests = set("WARDROOM_GUESTS").unwrap_or_else(|| root().join("guests"));

@@ -1,6 +1,7 @@
 //! An engine in the process of the bench that serves an in-memory chat.
 //!
-//! Invariant: each figure checks the engine's work in its store; it checks messages only if its description mentions them.
+//! Invariant: each figure checks the engine's work in its store; it checks messages only if its description mentions
+//! them.
 
 use std::{
     path::Path,

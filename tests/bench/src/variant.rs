@@ -32,8 +32,8 @@ pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Replaces the name of a command by a name of the same length. The compiler stores the first four letters as text, as a number in the
-/// code, or both.
+/// Replaces the name of a command by a name of the same length. The compiler stores the first four letters as text, as
+/// a number in the code, or both.
 fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
     let mut replaced = replace(bytes, command.as_bytes(), name.as_bytes());
     if let (Some(from), Some(to)) = (command.as_bytes().first_chunk(), name.as_bytes().first_chunk()) {

@@ -86,7 +86,8 @@ impl Points {
             tracing::error!(%error, "WARDROOM_CRASH_LOG cannot be written");
         }
         if here {
-            // The kernel ends the process before the call returns. The lock stops all other threads at their next crash point.
+            // The kernel ends the process before the call returns. The lock stops all other threads at their next crash
+            // point.
             let _ = kill_process(getpid(), Signal::KILL);
         }
     }

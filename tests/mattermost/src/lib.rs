@@ -1,8 +1,8 @@
-//! A Mattermost server in the process of the test: users, bots, teams, channels, posts, threads, reactions and files over
-//! REST v4, and the WebSocket with its sequence numbers, its queue for resumed connections, and its faults.
+//! A Mattermost server in the process of the test: users, bots, teams, channels, posts, threads, reactions and files
+//! over REST v4, and the WebSocket with its sequence numbers, its queue for resumed connections, and its faults.
 //!
-//! The code follows the documented API and shares none with a client. [`Server`] is the server, [`Person`] a user with a
-//! client, [`Faults`] the faults, [`proxy::Proxy`] a connection that breaks at random.
+//! The code follows the documented API and shares none with a client. [`Server`] is the server, [`Person`] a user with
+//! a client, [`Faults`] the faults, [`proxy::Proxy`] a connection that breaks at random.
 //!
 //! Invariant: only a test switches a fault on. Without faults the server behaves like a real one of its
 //! [`ServerVersion`].
@@ -85,7 +85,7 @@ impl Server {
     /// Starts a server of a current version.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub async fn start() -> Result<Self> {
         Self::of(ServerVersion::Current).await
     }
@@ -93,7 +93,7 @@ impl Server {
     /// Starts a server that behaves like `version`.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub async fn of(version: ServerVersion) -> Result<Self> {
         let shared = Arc::new(Shared {
             data: Mutex::new(ServerData::new(version)),

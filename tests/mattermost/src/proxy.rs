@@ -58,7 +58,7 @@ impl Proxy {
     /// Starts a proxy without faults to a port of this machine.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub async fn new(target: u16, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -147,7 +147,8 @@ async fn forward_connection(
     Ok(())
 }
 
-/// Waits until the random end of a connection. Returns the kind of the end and the time that the connection stays blocked.
+/// Waits until the random end of a connection. Returns the kind of the end and the time that the connection stays
+/// blocked.
 async fn random_end(random: &mut Random, updates: &mut watch::Receiver<Option<FaultLimits>>) -> (End, Duration) {
     loop {
         let limits = *updates.borrow_and_update();

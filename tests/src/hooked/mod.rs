@@ -1,4 +1,5 @@
-//! A store, chats and pipeline systems that call hooks around the methods of others, for crash points and simulated crashes.
+//! A store, chats and pipeline systems that call hooks around the methods of others, for crash points and simulated
+//! crashes.
 //!
 //! Invariant: the wrappers change no argument, no result and no order.
 

@@ -12,10 +12,10 @@ use wardroom::store::{
     PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Usage, Write,
 };
 
-/// What a [`HookedStore`] calls. Each method does nothing by default, except those that make a [`StoreHooks::Pending`].
+/// The hooks of a [`HookedStore`]. Each does nothing by default, except those that return a [`StoreHooks::Pending`].
 #[async_trait]
 pub trait StoreHooks: Send + Sync + 'static {
-    /// What the hook before a list of writes hands to the hook after it, because the list itself is consumed.
+    /// The value that the hook before a list of writes passes to the hook after it, because the store consumes the list.
     type Pending: Send;
 
     /// Called before every method except [`Store::commit`] and [`Store::note`], with the method's name.
@@ -32,7 +32,7 @@ pub trait StoreHooks: Send + Sync + 'static {
     /// `commit` returns this error, and the inner store is not called.
     async fn before_commit(&self, writes: &[Write]) -> Result<Self::Pending, StoreError>;
 
-    /// Called after [`Store::commit`], also after a failed one.
+    /// Called after [`Store::commit`], even if it failed.
     async fn after_commit(&self, _pending: Self::Pending) {}
 
     /// Called before [`Store::note`].
@@ -45,19 +45,19 @@ pub trait StoreHooks: Send + Sync + 'static {
     fn after_note(&self, _pending: Self::Pending) {}
 }
 
-/// A store with hooks around it.
+/// A store that calls hooks around the methods of another store.
 pub struct HookedStore<S: ?Sized, H> {
     store: Arc<S>,
     hooks: H,
 }
 
 impl<S: Store + ?Sized, H: StoreHooks> HookedStore<S, H> {
-    /// Puts hooks around a store.
+    /// Wraps a store.
     pub fn new(store: Arc<S>, hooks: H) -> Self {
         Self { store, hooks }
     }
 
-    /// The hooks.
+    /// Returns the hooks.
     pub fn hooks(&self) -> &H {
         &self.hooks
     }
@@ -80,12 +80,12 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     }
 
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
-        self.hooks.before_read("waiting").await?;
+        self.hooks.before_read("unhandled").await?;
         self.store.unhandled().await
     }
 
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
-        self.hooks.before_read("mark").await?;
+        self.hooks.before_read("cursor").await?;
         self.store.cursor(bot, network, room).await
     }
 
@@ -95,12 +95,12 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     }
 
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
-        self.hooks.before_read("sent_as").await?;
+        self.hooks.before_read("key_of_event").await?;
         self.store.key_of_event(network, event).await
     }
 
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.hooks.before_read("sent_event").await?;
+        self.hooks.before_read("event_of_key").await?;
         self.store.event_of_key(key).await
     }
 
@@ -130,7 +130,7 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     }
 
     async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-        self.hooks.before_read("places").await?;
+        self.hooks.before_read("locks").await?;
         self.store.locks().await
     }
 
@@ -140,17 +140,17 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     }
 
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
-        self.hooks.before_read("tip").await?;
+        self.hooks.before_read("journal_head").await?;
         self.store.journal_head(job).await
     }
 
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.hooks.before_read("newest").await?;
+        self.hooks.before_read("newest_time").await?;
         self.store.newest_time().await
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.hooks.before_read("beside").await?;
+        self.hooks.before_read("blob").await?;
         self.store.blob(digest).await
     }
 
@@ -160,7 +160,7 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     }
 
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
-        self.hooks.before_read("lines").await?;
+        self.hooks.before_read("audit_records").await?;
         self.store.audit_records(link).await
     }
 

@@ -142,10 +142,11 @@ impl Invocation {
                 let (app, environment) = (app.as_deref(), environment.as_deref());
                 rule = rights.rule(app, environment);
                 if rule.is_none() {
-                    let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
+                    let target = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
+                    let on = if target.is_empty() { String::new() } else { format!(" on {target}") };
                     let name = &command.spec().name;
                     let help = access.help();
-                    let text = format!("no role lets {} run `{name}` on {on}: {help}", self.request().caller().id);
+                    let text = format!("no role lets {} run `{name}`{on}: {help}", self.request().caller().id);
                     reasons.push(Reason { kind: "role".to_owned(), text, add: None });
                 }
             }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
 use crate::{
     base::Text,
-    job::{ApprovalRequest, Claim, Effect, Job, PipelineRun, Replay},
+    job::{ApprovalRequest, Claim, Effect, ActiveJob, PipelineRun, Replay},
     metrics::Decision,
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
@@ -103,7 +103,7 @@ impl DryRun {
 
 /// One run of a job's guest.
 pub(crate) struct JobRun {
-    pub(crate) job: Arc<Job>,
+    pub(crate) job: Arc<ActiveJob>,
     pub(crate) replay: ReplayState,
     /// The job's last approval request with its approvals and its decision. `None` if the job has not requested any.
     pub(crate) ask: Option<ApprovalRequest>,
@@ -125,7 +125,7 @@ pub(crate) struct Timer {
 
 impl JobRun {
     pub(crate) fn new(
-        job: Arc<Job>,
+        job: Arc<ActiveJob>,
         replay: ReplayState,
         ask: Option<ApprovalRequest>,
         cancel_delivered: bool,
@@ -270,7 +270,7 @@ impl Invocation {
     }
 
     /// Returns the job that the guest runs for. `None` for a query and a dry run.
-    pub(crate) fn job(&self) -> Option<&Arc<Job>> {
+    pub(crate) fn job(&self) -> Option<&Arc<ActiveJob>> {
         match &self.mode {
             RunMode::Query | RunMode::DryRun(_) => None,
             RunMode::Job(job_run) => Some(&job_run.job),

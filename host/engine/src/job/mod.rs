@@ -2,6 +2,7 @@
 //!
 //! Not here: the code that runs a job step by step (`runner`).
 
+mod active_job;
 mod approval_request;
 pub(crate) mod approval_text;
 mod cancel;
@@ -20,6 +21,7 @@ mod shown_in;
 pub(crate) mod status;
 mod thread_message;
 
+pub(crate) use active_job::ActiveJob;
 pub(crate) use approval_request::{ApprovalRequest, Counted, Decision, Event};
 pub(crate) use approval_text::Thumb;
 pub(crate) use approval_text::{approval_line, plan_lines, thumb};
@@ -35,7 +37,7 @@ pub(crate) use entry::entry;
 pub(crate) use history::{CANCEL, HistoryError, JobHistory, ReplayPosition, StartEntry, run_of, title};
 pub(crate) use invocation::{GuestArgument, GuestInvocation, GuestValue};
 pub(crate) use lock_table::LockTable;
-pub(crate) use pipeline_run::{Job, PipelineRun};
+pub(crate) use pipeline_run::PipelineRun;
 pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use replay::{NoReplay, Replay, ReplayStep};
 pub(crate) use shown_in::ShownIn;

@@ -42,8 +42,8 @@ impl Status {
         }
     }
 
-    /// Returns the status in several lines, the first of which is [`JobRow::status_line`]. `stage` is the stage that the job's
-    /// card shows; only the process that runs the job has it.
+    /// Returns the status in several lines, the first of which is [`JobRow::status_line`]. `stage` is the stage that
+    /// the job's card shows; only the process that runs the job has it.
     pub fn text(&self, job: &JobRow, stage: Option<&str>) -> String {
         let mut lines = vec![job.status_line(stage)];
         let taken =
@@ -75,7 +75,8 @@ impl Status {
 
 impl JobRow {
     /// Returns the job's status in one line: `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since
-    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's card shows; only the process that runs the job has it.
+    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's card shows; only the process that runs the job has
+    /// it.
     pub fn status_line(&self, stage: Option<&str>) -> String {
         format!("{}: {}, by {}: {}", self.id, self.line, clean(&self.caller.name), status_text(self, stage))
     }

@@ -12,7 +12,7 @@ pub struct JobJournal {
     pub(super) job: JobRow,
     pub(super) entries: Vec<HashedEntry>,
     /// The number of entries and the last hash, from [`Store::journal_head`].
-    head: (u32, String),
+    pub(super) head: (u32, String),
 }
 
 impl JobJournal {

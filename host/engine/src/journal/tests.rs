@@ -64,7 +64,7 @@ fn entry(number: u32, kind: EntryKind, body: Value) -> Entry {
 
 fn sealed(entries: Vec<Entry>) -> Vec<HashedEntry> {
     let mut before = String::new();
-    let seal = |entry| {
+    let seal = |entry: Entry| {
         before = entry.hash(&before);
         HashedEntry { entry, hash: before.clone() }
     };
@@ -271,6 +271,10 @@ fn life() -> Vec<HashedEntry> {
         Entry { at: at(86_400_001), ..entry(9, EntryKind::End, json!({ "end": "reply", "text": "x".repeat(999) })) },
         Entry { at: at(86_400_002), ..entry(10, EntryKind::Closed, json!({ "strange": [1, null] })) },
     ])
+}
+
+fn show(job: JobRow, entries: Vec<HashedEntry>) -> String {
+    JobJournal { job, entries, head: (0, String::new()) }.to_string().trim_end().to_owned()
 }
 
 #[test]

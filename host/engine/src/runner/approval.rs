@@ -14,8 +14,8 @@ use crate::{
     command::Asker,
     hostcall::{DryRun, GuestStop, Invocation, Plugin, ReplayState, RunMode, Unapproved, running_status},
     job::{
-        ApprovalRequest, Decision, Effect, Event, GuestInvocation, Job, JobHistory, Plan, PlanEnd, Replay, StartEntry,
-        approval_text, entry,
+        ActiveJob, ApprovalRequest, Decision, Effect, Event, GuestInvocation, JobHistory, Plan, PlanEnd, Replay,
+        StartEntry, approval_text, entry,
     },
     messaging::Destination,
     model::Limits,
@@ -32,7 +32,7 @@ impl Jobs {
     /// the approval.
     pub(crate) async fn request_approval(
         &self,
-        job: &Arc<Job>,
+        job: &Arc<ActiveJob>,
         plugin: &Arc<Plugin>,
         request: &Arc<Request>,
         start: &StartEntry,
@@ -124,7 +124,11 @@ impl Jobs {
 
     /// Handles a job that waits for approval: closes the request after its deadline, or updates the remaining time in
     /// the message of the request.
-    pub(crate) async fn wait_for_approval(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
+    pub(crate) async fn wait_for_approval(
+        &self,
+        job: &Arc<ActiveJob>,
+        history: &JobHistory,
+    ) -> Result<Step, DriveError> {
         let Some(ask) = history.ask() else { return Ok(Step::Continue) };
         let (row, now) = (job.row(), self.context.clock.now());
         if self.context.monotonic.now() >= ask.until {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::Text,
     hostcall::{InDoubt, Recovered, running_status},
-    job::{GuestOutcome, Job, JobHistory, ReplayPosition, about, entry, thread_message, title},
+    job::{ActiveJob, GuestOutcome, JobHistory, ReplayPosition, about, entry, thread_message, title},
     model::Person,
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
@@ -37,7 +37,7 @@ pub(crate) enum DoubtAnswer {
 
 impl Jobs {
     /// Queries the backend whether an effect happened, and retries until the backend answers.
-    pub(crate) async fn recover(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
+    pub(crate) async fn recover(&self, job: &Arc<ActiveJob>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut backoff = backend_backoff();
         let body = loop {
@@ -71,7 +71,7 @@ impl Jobs {
     }
 
     /// Asks the room whether an effect happened, and parks the job until somebody answers.
-    async fn ask_room(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
+    async fn ask_room(&self, job: &Arc<ActiveJob>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
         let what = about(intent);
@@ -105,7 +105,7 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    async fn store_result(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
+    async fn store_result(&self, job: &ActiveJob, intent: &Entry, body: Value) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let result = entry::result(job.row(), intent, body, now);
         job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await

@@ -13,7 +13,7 @@ use crate::{
     base::{Backoff, Text},
     command::{Command, Value},
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
-    job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
+    job::{ActiveJob, GuestValue, HistoryError, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
     policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
@@ -58,7 +58,7 @@ impl From<HistoryError> for DriveError {
 
 impl Jobs {
     /// Runs steps until the job waits or ends. Retries a step after a store error.
-    pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<Job>) {
+    pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<ActiveJob>) {
         let mut backoff = STORE_BACKOFF;
         loop {
             match self.step(job).await {
@@ -83,7 +83,7 @@ impl Jobs {
         }
     }
 
-    async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, DriveError> {
+    async fn step(self: &Arc<Self>, job: &Arc<ActiveJob>) -> Result<Step, DriveError> {
         // The slots bound the memory for journals when many jobs wake at the same time.
         let Ok(slot) = self.run_slots.acquire().await else { unreachable!("the semaphore is never closed") };
         let history = job.read(&*self.context.store).await?;
@@ -116,7 +116,7 @@ impl Jobs {
     }
 
     /// Runs the plugin from its start. Recorded calls are answered from the journal; later calls are performed.
-    async fn run(self: &Arc<Self>, job: &Arc<Job>, history: JobHistory) -> Result<Step, DriveError> {
+    async fn run(self: &Arc<Self>, job: &Arc<ActiveJob>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
         }
@@ -169,7 +169,7 @@ impl Jobs {
     }
 
     /// Handles the end of a guest that the host stopped.
-    async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: GuestStop) -> Result<Step, DriveError> {
+    async fn stopped(self: &Arc<Self>, job: &Arc<ActiveJob>, stop: GuestStop) -> Result<Step, DriveError> {
         // A job that waits or queues keeps only the locks of its effects, because reserved locks could cause a
         // deadlock.
         if matches!(stop, GuestStop::Parked | GuestStop::QueuedForLock(_)) {
@@ -191,13 +191,13 @@ impl Jobs {
     }
 
     /// Releases the locks that are reserved for a job but not acquired.
-    async fn release_reservations(self: &Arc<Self>, job: &Job) {
+    async fn release_reservations(self: &Arc<Self>, job: &ActiveJob) {
         let next = self.context.locks.release_reserved(&job.row().id);
         self.dispatch_next(next).await;
     }
 
     /// Queues a job for a lock. Returns [`Step::Continue`] if the lock is free.
-    async fn enqueue(&self, job: &Arc<Job>, lock: &DeploymentLock) -> Result<Step, DriveError> {
+    async fn enqueue(&self, job: &Arc<ActiveJob>, lock: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
         let since = if row.status.phase == JobPhase::Queued { row.status.since } else { now };
@@ -238,7 +238,7 @@ impl Jobs {
 
     /// Holds a job that cannot continue without a person: stores the status and reports it in the room and in the log.
     /// `intact` is false if the journal is broken.
-    pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, intact: bool) {
+    pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<ActiveJob>, reason: &str, intact: bool) {
         let row = job.row();
         tracing::error!(
             job = row.id,
@@ -278,7 +278,7 @@ impl Jobs {
 
     /// Reports in the room that the store is unavailable. The message is sent directly, because the outbox is in the
     /// store.
-    async fn report_store_outage(self: Arc<Self>, job: Arc<Job>) {
+    async fn report_store_outage(self: Arc<Self>, job: Arc<ActiveJob>) {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(

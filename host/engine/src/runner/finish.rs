@@ -15,7 +15,8 @@ use crate::{
     base::{Text, elapsed_text},
     hostcall::{GuestStop, Tally, shown_in_room_of},
     job::{
-        ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, Job, JobHistory, ShownIn, close, run_of, title,
+        ActiveJob, ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, JobHistory, ShownIn, close, run_of,
+        title,
     },
     metrics::job_ended,
     model::{Outcome, Person},
@@ -28,7 +29,7 @@ impl Jobs {
     /// the closing message and the reaction in one transaction.
     pub(crate) async fn finish(
         self: &Arc<Self>,
-        job: &Arc<Job>,
+        job: &Arc<ActiveJob>,
         history: &JobHistory,
         at: usize,
     ) -> Result<Step, DriveError> {

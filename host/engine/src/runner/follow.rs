@@ -9,7 +9,7 @@ use crate::{
     adapter::{PipelineError, RunEnd, RunState},
     base::{Text, elapsed_text},
     hostcall::{Context, run_end_writes},
-    job::{Job, JobHistory, PipelineRun, entry, thread_message},
+    job::{ActiveJob, JobHistory, PipelineRun, entry, thread_message},
     model::{Outcome, RunKey},
     store::{Entry, EntryKind, JobRow, StoreError, Write},
 };
@@ -40,7 +40,7 @@ impl RunResult {
 /// A store error. Nothing was written.
 pub(crate) async fn follow(
     jobs: &Jobs,
-    job: &Arc<Job>,
+    job: &Arc<ActiveJob>,
     run: &PipelineRun,
     meanwhile: &str,
     is_cleanup_run: bool,
@@ -90,7 +90,7 @@ pub(crate) async fn follow(
 /// Waits for the end of a run. If the job is cancelled, cancels the run, unless it is a cleanup run.
 async fn end(
     context: &Context,
-    job: &Arc<Job>,
+    job: &Arc<ActiveJob>,
     run: &PipelineRun,
     is_cleanup_run: bool,
 ) -> Option<Result<RunEnd, PipelineError>> {
@@ -114,7 +114,7 @@ async fn end(
 /// Stores the end of a run together with its release. Returns the run's result.
 async fn ended(
     context: &Arc<Context>,
-    job: &Arc<Job>,
+    job: &Arc<ActiveJob>,
     run: &PipelineRun,
     end: RunEnd,
 ) -> Result<RunResult, StoreError> {

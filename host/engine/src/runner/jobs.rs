@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     base::{Activity, Backoff},
     hostcall::{Context, Plugins},
-    job::{Claim, HistoryError, Job, JobCard, JobHistory},
+    job::{ActiveJob, Claim, HistoryError, JobCard, JobHistory},
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct Jobs {
 }
 
 struct RunningJob {
-    job: Arc<Job>,
+    job: Arc<ActiveJob>,
     // Whether the task must drive the job again before it exits.
     rerun: bool,
 }
@@ -112,7 +112,7 @@ impl Jobs {
         let row = Arc::new(row);
         let outbox = self.context.outbox.clone();
         let card = JobCard::start(row.clone(), self.context.store.clone(), move || outbox.wake());
-        let job = Arc::new(Job::new(row.clone(), card));
+        let job = Arc::new(ActiveJob::new(row.clone(), card));
         running.insert(row.id.clone(), RunningJob { job: job.clone(), rerun: false });
         drop(running);
         let guard = self.activity.begin();
@@ -125,7 +125,7 @@ impl Jobs {
     }
 
     /// Drives a job until it waits or ends. Each job runs this function in its own task.
-    async fn run_task(self: &Arc<Self>, job: &Arc<Job>, claim: Claim) {
+    async fn run_task(self: &Arc<Self>, job: &Arc<ActiveJob>, claim: Claim) {
         loop {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
                 tracing::error!(
@@ -168,7 +168,7 @@ impl Jobs {
     }
 
     /// Returns the job with this id if it has a running task.
-    pub(crate) fn running(&self, id: &str) -> Option<Arc<Job>> {
+    pub(crate) fn running(&self, id: &str) -> Option<Arc<ActiveJob>> {
         self.running_jobs().get(id).map(|running_job| running_job.job.clone())
     }
 

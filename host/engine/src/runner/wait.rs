@@ -12,7 +12,7 @@ use super::{
 use crate::{
     adapter::{Backends, PipelineError, RunEnd},
     hostcall::{RUN, Timer, Timers, run_answer, run_end_writes, running_status, timer_answer, waiting_until},
-    job::{Job, JobHistory, PipelineRun, entry},
+    job::{ActiveJob, JobHistory, PipelineRun, entry},
     model::RunKey,
     plugin::bindings::{
         pipelines::{Ready, WaitError, Waitable},
@@ -41,7 +41,7 @@ pub(crate) struct PendingWait {
 impl Jobs {
     /// Waits for runs in this task. For a wait for timers alone, returns at once: [`Jobs::run_wakeups`] dispatches the
     /// job when the earliest timer is due.
-    pub(crate) async fn wait(&self, job: &Arc<Job>, waits: PendingWait) -> Result<Step, DriveError> {
+    pub(crate) async fn wait(&self, job: &Arc<ActiveJob>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
                 let message = format!("the pipeline of run `{id}` is no longer configured");
@@ -99,7 +99,7 @@ impl Jobs {
     }
 
     /// Returns the answer of a wait for timers alone. `None` if no timer is due and the job is not cancelled.
-    fn timer_result(&self, job: &Job, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
+    fn timer_result(&self, job: &ActiveJob, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
         }
@@ -110,7 +110,7 @@ impl Jobs {
     /// Waits until one of the runs ends or the timer is due. Returns `None` if the host is shutting down.
     async fn first_result(
         &self,
-        job: &Arc<Job>,
+        job: &Arc<ActiveJob>,
         waits: &PendingWait,
     ) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
         let ended = first_end(&self.context.backends, job, &waits.runs);
@@ -178,7 +178,11 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
 
 /// Waits until one of the runs ends. Returns this run with its result, or with the reason of a backend that refuses the
 /// query. Retries an unavailable backend without limit.
-async fn first_end(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
+async fn first_end(
+    backends: &Backends,
+    job: &ActiveJob,
+    runs: &[PipelineRun],
+) -> (PipelineRun, Result<RunEnd, String>) {
     let waits = runs.iter().map(|run| {
         async move {
             loop {

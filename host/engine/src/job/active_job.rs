@@ -1,0 +1,156 @@
+//! A job that this process runs, with its card and the number of its next journal entry.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    card::JobCard,
+    history::{HistoryError, JobHistory},
+};
+use crate::store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write};
+
+/// A job that this process runs.
+pub(crate) struct ActiveJob {
+    row: Arc<JobRow>,
+    card: JobCard,
+    // The number of the next entry; `None` before the journal is read. Writing holds the lock, so that the store
+    // receives the entries in order. Reading the journal holds the lock too, so that no entry is added in between.
+    next: Mutex<Option<u32>>,
+    // The number of entries whose hashes were checked, and the hash of the last of them.
+    checked: Mutex<Option<(u32, String)>>,
+    phase: parking_lot::Mutex<JobPhase>,
+    cancelled: CancellationToken,
+}
+
+impl ActiveJob {
+    pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
+        let phase = parking_lot::Mutex::new(row.status.phase);
+        Self {
+            row,
+            card,
+            next: Mutex::new(None),
+            checked: Mutex::new(None),
+            phase,
+            cancelled: CancellationToken::new(),
+        }
+    }
+
+    /// Returns the job's row. It does not contain changes since the job was loaded.
+    pub(crate) fn row(&self) -> &JobRow {
+        &self.row
+    }
+
+    pub(crate) fn card(&self) -> &JobCard {
+        &self.card
+    }
+
+    /// Returns the phase that was stored last.
+    pub(crate) fn phase(&self) -> JobPhase {
+        *self.phase.lock()
+    }
+
+    /// Signals the cancellation to every task that works on this job.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.cancel();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// Completes when the job is cancelled.
+    pub(crate) async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Reads the job's journal. Sets the number of the next entry, and cancels the job if the journal has a
+    /// cancellation.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub(crate) async fn read(&self, store: &dyn Store) -> Result<JobHistory, HistoryError> {
+        let mut next = self.next.lock().await;
+        let history = JobHistory::read_incremental(store, &self.row.id, &mut *self.checked.lock().await).await?;
+        *next = Some(history.next());
+        if history.cancelled() {
+            self.cancelled.cancel();
+        }
+        Ok(history)
+    }
+
+    /// Commits entries, and the writes of `more`, in one transaction. Returns the number of the first entry.
+    ///
+    /// # Errors
+    /// The error of the store. Nothing was written.
+    pub(crate) async fn enter(
+        &self,
+        store: &dyn Store,
+        entries: Vec<Entry>,
+        more: Vec<Write>,
+    ) -> Result<u32, StoreError> {
+        let mut next = self.next.lock().await;
+        let first = match *next {
+            Some(first) => first,
+            None => store.journal_head(&self.row.id).await?.map_or(0, |(next, _)| next),
+        };
+        let mut number = first;
+        let mut writes = Vec::with_capacity(entries.len() + more.len());
+        for entry in entries {
+            writes.extend(numbered(entry, number));
+            number += 1;
+        }
+        writes.extend(more);
+        store.commit(writes).await?;
+        *next = Some(number);
+        Ok(first)
+    }
+
+    /// Queues an entry for writing, and returns before the entry is stored. A crash may lose the entry.
+    pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
+        let mut next = self.next.lock().await;
+        // Always set, because a plugin runs only after its journal was read.
+        let Some(next) = &mut *next else { return };
+        store.note(numbered(entry, *next));
+        *next += 1;
+    }
+
+    /// Commits entries and the job's new status in one transaction, together with the card if the job now waits.
+    ///
+    /// # Errors
+    /// The error of the store. Nothing was written, and the status is unchanged.
+    pub(crate) async fn enter_with_status(
+        &self,
+        store: &dyn Store,
+        entries: Vec<Entry>,
+        status: JobStatus,
+        mut more: Vec<Write>,
+    ) -> Result<(), StoreError> {
+        let phase = status.phase;
+        more.extend(self.status_writes(status).await);
+        match self.enter(store, entries, more).await {
+            Ok(_) => {
+                *self.phase.lock() = phase;
+                Ok(())
+            }
+            Err(error) => {
+                self.card.discard_last().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns the writes of a new status: the job's row, and the card if the job now waits.
+    async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
+        let card = self.card.waiting_row(&status).await.map(Write::Send);
+        [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
+    }
+}
+
+/// Sets the number of an entry and returns its writes: first a blob if its body is large, then the entry.
+fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
+    entry.number = number;
+    let blob = entry.pack();
+    blob.into_iter().chain([Write::Append(entry)]).collect()
+}
