@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     people::{check_names, patterns},
-    rules::{self, ATTRIBUTES},
+    rules,
 };
 use crate::{
     base::{At, Key, Located, Table, TableKeys, nearest},
@@ -66,14 +66,6 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
             "call",
             "Patterns for the host calls that the rule holds. Without it, all host calls that have effects.",
         ),
-        ATTRIBUTES[0],
-        ATTRIBUTES[1],
-        ATTRIBUTES[2],
-        ATTRIBUTES[3],
-        ATTRIBUTES[4],
-        ATTRIBUTES[5],
-        ATTRIBUTES[6],
-        ATTRIBUTES[7],
         COUNT,
         FROM,
         WITHIN,
@@ -188,7 +180,7 @@ pub(crate) fn read(
         }
     }
     for mut table in root.array("approval") {
-        table.add_keys(&rules::named_attributes(calls));
+        table.add_keys(&rules::attribute_keys(calls));
         let terms = Terms::read(&mut table, networks);
         let matched = matched(&mut table, calls, catalog);
         approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
@@ -199,17 +191,18 @@ pub(crate) fn read(
 
 /// Reads the host calls and attributes to which a rule applies.
 fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
-    let acts = || all.iter().filter(|row| row.kind == CallKind::Acts);
+    // An effect that only revokes rights is never held.
+    let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
-        if !acts().any(|row| pattern.matches(row.name)) {
-            let fix = nearest(&text.value, acts().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
-            table.problem(&text.at, format!("`{}` does not match any host call that has effects", text.value), fix);
+        if !held().any(|row| pattern.matches(row.name)) {
+            let fix = nearest(&text.value, held().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
+            table.problem(&text.at, format!("`{}` does not match any host call that needs approval", text.value), fix);
         }
     }
     let mut limits = Scope::default();
-    let known_attributes: BTreeSet<Attribute> = acts()
+    let known_attributes: BTreeSet<Attribute> = held()
         .filter(|row| calls.is_empty() || calls.iter().any(|pattern| pattern.matches(row.name)))
         .flat_map(|row| row.attributes.iter().copied())
         .collect();

@@ -105,8 +105,13 @@ impl Registry {
     /// Returns the host calls of the contract and of all capabilities.
     ///
     /// # Errors
-    /// Two calls have the same name, or a name is not `interface.function`.
+    /// Two calls have the same name, a name is not `interface.function`, or a capability's top-level key exists already.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
+        let mut names: BTreeSet<&str> = FILE_KEYS.keys.iter().map(|key| key.name).collect();
+        let mut added = self.capabilities.iter().flat_map(|capability| capability.keys());
+        if let Some(key) = added.find(|key| !names.insert(key.name)) {
+            return Err(format!("the top-level key `{}` of a capability exists already", key.name));
+        }
         HostCalls::new(
             [&Contract as &dyn Capability].into_iter().chain(self.capabilities.iter().map(|capability| &**capability)),
         )
@@ -282,11 +287,6 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     };
     for capability in &registry.capabilities {
         let keys = capability.keys();
-        if let Some(key) = keys.iter().find(|key| FILE_KEYS.find(key.name).is_some()) {
-            let message = format!("a capability adds the key `{}`, which the engine already has", key.name);
-            root.problem(&root.at().clone(), message, None);
-            return Err(problems.sorted());
-        }
         let mut part = root.split(keys);
         capability.read(&mut part);
         part.finish();

@@ -27,7 +27,7 @@ struct Section {
 /// The keys that adapters and capabilities add.
 struct Added<'r> {
     registry: &'r Registry,
-    /// The attributes of host calls that are not in the contract.
+    /// The keys for the attributes of host calls.
     attributes: Vec<Key>,
 }
 
@@ -43,7 +43,7 @@ impl Reference {
     /// # Errors
     /// Same as [`Registry::calls`].
     pub(crate) fn new(registry: &Registry) -> Result<Self, String> {
-        let attributes = rules::named_attributes(registry.calls()?.table());
+        let attributes = rules::attribute_keys(registry.calls()?.table());
         let mut reference = Self { sections: Vec::new() };
         reference.add("The file".to_owned(), &FILE_KEYS, &Added { registry, attributes });
         Ok(reference)
@@ -148,7 +148,33 @@ fn default(key: &Key) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::hostcall::{CallRow, Capability};
+
+    struct WithKeys(&'static [Key]);
+
+    impl Capability for WithKeys {
+        fn calls(&self) -> Vec<CallRow> {
+            Vec::new()
+        }
+        fn keys(&self) -> &'static [Key] {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_top_level_key_of_two_capabilities_or_of_the_engine_is_rejected() {
+        const TRACKER: [Key; 1] = [Key::string("tracker", "The URL of the tracker.")];
+        const STORE: [Key; 1] = [Key::string("store", "A key of the engine.")];
+        for (keys, name) in [([&TRACKER, &TRACKER], "tracker"), ([&TRACKER, &STORE], "store")] {
+            let mut registry = Registry::default();
+            registry.capabilities = keys.map(|keys| Arc::new(WithKeys(keys)) as Arc<dyn Capability>).to_vec();
+            let error = Reference::new(&registry).unwrap_err();
+            assert_eq!(error, format!("the top-level key `{name}` of a capability exists already"));
+        }
+    }
 
     #[test]
     fn every_key_has_a_meaning_and_every_default_fits() {

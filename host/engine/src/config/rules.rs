@@ -9,8 +9,8 @@ use crate::{
     policy::{Allow, Scope},
 };
 
-/// The keys for attributes of the contract's host calls. Grants and approval rules have them.
-pub(crate) const ATTRIBUTES: [Key; 8] = [
+/// The keys for attributes of the contract's host calls.
+const ATTRIBUTES: [Key; 8] = [
     Key::strings("app", "Patterns for the app. Without it, any app."),
     Key::strings("environment", "Patterns for the environment. Without it, any environment."),
     Key::strings("version", "Patterns for the version. Without it, any version."),
@@ -35,14 +35,6 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings("call", "Patterns for the granted host calls, for example `pipelines.trigger` or `catalog.*`.")
             .required(),
-        ATTRIBUTES[0],
-        ATTRIBUTES[1],
-        ATTRIBUTES[2],
-        ATTRIBUTES[3],
-        ATTRIBUTES[4],
-        ATTRIBUTES[5],
-        ATTRIBUTES[6],
-        ATTRIBUTES[7],
         Key::strings("command", "Patterns for the plugin's commands that can use the grant. Without it, all commands."),
         Key::strings(
             "beyond",
@@ -52,11 +44,12 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Returns the keys for attributes of host calls that are not in the contract.
-pub(crate) fn named_attributes(calls: &CallTable) -> Vec<Key> {
+/// Returns the keys for the attributes of all host calls. Grants and approval rules have them.
+pub(crate) fn attribute_keys(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
     let about = "Patterns for an attribute that a capability defines. Without it, any value.";
-    named.map(|attribute| Key::strings(attribute.as_str(), about)).collect()
+    let named = named.map(|attribute| Key::strings(attribute.as_str(), about));
+    ATTRIBUTES.into_iter().chain(named).collect()
 }
 
 /// Reads one grant. Returns `None` if its `call` has no valid pattern.
@@ -68,7 +61,7 @@ pub(crate) fn allow(
     roles: &[&str],
 ) -> Option<Allow> {
     let at = table.at().clone();
-    table.add_keys(&named_attributes(all));
+    table.add_keys(&attribute_keys(all));
     if !table.has("call") {
         table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
     }
