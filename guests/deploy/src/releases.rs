@@ -207,17 +207,17 @@ mod tests {
 
     #[test]
     fn history_marks_each_rollback_version_once_per_environment() {
-        let there = |version: &str, environment: &str| Release {
+        let release_in = |version: &str, environment: &str| Release {
             environment: environment.into(),
             ..release(version, "succeeded", 4)
         };
         let releases = [
-            there("1.0.3", "staging"),
-            there("1.0.2", "production"),
-            there("1.0.2", "staging"),
-            there("1.0.1", "production"),
-            there("1.0.2", "staging"),
-            there("1.0.3", "staging"),
+            release_in("1.0.3", "staging"),
+            release_in("1.0.2", "production"),
+            release_in("1.0.2", "staging"),
+            release_in("1.0.1", "production"),
+            release_in("1.0.2", "staging"),
+            release_in("1.0.3", "staging"),
         ];
         let text = listing(&cms(), None, &releases);
         let marked = text.lines().skip(1).map(|line| line.ends_with("; can be rolled back to"));

@@ -29,7 +29,7 @@ pub(crate) fn line(target: &Target, to: &Release, past: &History<'_>, ended: &En
     let failed = from.filter(|_| past.current().is_none()).map(outcome);
     let recorded = from.into_iter().chain([to]).filter(|release| release.recorded);
     let recorded =
-        recorded.map(|release| format!("{} was {}, deployed by others", release.version, attribution(release)));
+        recorded.map(|release| format!("{} was deployed by others and {}", release.version, attribution(release)));
     let closing = Closing {
         target,
         done,
@@ -128,7 +128,7 @@ pub(crate) mod tests {
 
     #[test]
     fn recorded_versions_are_labelled() {
-        let one = "was recorded by @bob:example.org, deployed by others";
+        let one = "was deployed by others and recorded by @bob:example.org";
         let from = "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s";
         let undo = "Undo: rollback cms staging";
         assert_eq!(done(&[recorded("1.0.3"), release("1.0.2", "succeeded")]), format!("{from} (1.0.3 {one}). {undo}"));

@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use anyhow::Context as _;
 use axum::http::HeaderMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use wardroom::{

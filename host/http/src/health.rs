@@ -38,7 +38,8 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body>
     json_response(status, &json!({ "ready": ready, "accounts": accounts }))
 }
 
-/// Omits the reason for an outage, because it may name machines. The log and the command `status` show the reason.
+/// Formats an account without the reason for an outage, because the reason may name machines. The log and the command
+/// `status` show the reason.
 fn account_json(account: &AccountHealth) -> Value {
     let since = match &account.link {
         None => None,

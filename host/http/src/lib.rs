@@ -38,7 +38,8 @@ pub use metrics::Metrics;
 const FAILURES_PER_MINUTE: u32 = 60;
 /// Backlog of the listening socket. A client beyond the backlog retries only after seconds.
 const BACKLOG: u32 = 4096;
-/// Interval at which measured values move into their histograms. It bounds their memory if `/metrics` is never scraped.
+/// Interval at which measured values move into their histograms, so that memory is bounded even if nobody reads
+/// `/metrics`.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bound socket. It accepts requests after [`Listener::open`] and [`Server::serve`].

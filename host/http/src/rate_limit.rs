@@ -1,8 +1,6 @@
 //! A rate limit: a token bucket.
 
-use std::{
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 

@@ -19,10 +19,10 @@ async fn a_delivery_with_the_token_runs_once_and_is_announced_in_its_room() {
     assert_eq!((first.status, first.body.as_str()), (202, r#"{"status":"taken"}"#));
     let again = server.deliver_with_token("build", "1", r#"{"topic": "jobs"}"#).await;
     assert_eq!((again.status, again.body.as_str()), (200, r#"{"status":"again"}"#));
-    let said = server.until_idle().await;
-    assert!(said[0].contains("(hook build): help whoami"), "{said:?}");
-    assert!(said[1].starts_with("whoami"), "{said:?}");
-    assert_eq!((said.len(), server.handled("help")), (2, 1));
+    let messages = server.until_idle().await;
+    assert!(messages[0].contains("(hook build): help whoami"), "{messages:?}");
+    assert!(messages[1].starts_with("whoami"), "{messages:?}");
+    assert_eq!((messages.len(), server.handled("help")), (2, 1));
     assert_eq!(server.deliver_with_token("build", "2", r#"{"topic": "jobs"}"#).await.status, 202);
     // The same id twice at the same moment: one is accepted.
     let body = r#"{"topic": "plugins"}"#;
@@ -42,8 +42,8 @@ async fn a_duplicate_is_recognized_after_the_room_has_a_new_id() {
     assert_eq!(server.deliver_with_token("build", "1", body).await.status, 202);
     server.chat.moved.store(true, Ordering::SeqCst);
     assert_eq!(server.deliver_with_token("build", "1", body).await.status, 200);
-    let said = server.until_idle().await;
-    assert_eq!((said.len(), server.handled("help")), (2, 1), "the duplicate is not announced: {said:?}");
+    let messages = server.until_idle().await;
+    assert_eq!((messages.len(), server.handled("help")), (2, 1), "the duplicate is not announced: {messages:?}");
     // Ids are scoped to one hook.
     assert_eq!(server.deliver_with_token("other", "1", body).await.status, 202);
 }
@@ -61,8 +61,8 @@ async fn a_body_is_not_read_before_the_headers_are_authenticated() {
         let began = std::time::Instant::now();
         // The body is never sent.
         let head = format!("POST /hooks/{hook} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}");
-        let said = server.raw(&format!("{head}content-length: 100\r\n\r\n")).await;
-        assert_eq!(said.status, 401, "{hook} {headers}: {said:?}");
+        let response = server.raw(&format!("{head}content-length: 100\r\n\r\n")).await;
+        assert_eq!(response.status, 401, "{hook} {headers}: {response:?}");
         assert!(began.elapsed() < crate::hooks::BODY_TIMEOUT, "the server waited for the body");
     }
 }

@@ -81,8 +81,8 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
-    let said = "wardroom_outbound_requests_total{target=\"memory\",method=\"say\",status=\"ok\",success=\"true\"} ";
-    assert!(text.contains(said), "{text}");
+    let requests = "wardroom_outbound_requests_total{target=\"memory\",method=\"say\",status=\"ok\",success=\"true\"} ";
+    assert!(text.contains(requests), "{text}");
 }
 
 #[tokio::test]

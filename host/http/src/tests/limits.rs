@@ -23,7 +23,7 @@ async fn a_burst_of_deliveries_runs_each_once_and_does_not_block_the_room() {
     // A person types a command meanwhile.
     server.say("typed", "whoami").await;
     let began = std::time::Instant::now();
-    while !server.chat.memory.words().iter().any(|said| said.starts_with("You are zaphod")) {
+    while !server.chat.memory.words().iter().any(|message| message.starts_with("You are zaphod")) {
         assert!(began.elapsed() < Duration::from_secs(30), "the room is blocked");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -84,8 +84,8 @@ async fn a_body_or_head_beyond_its_limit_is_rejected() {
     let head =
         format!("POST /hooks/build HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {SECRET}\r\nidempotency-key: 1\r\n");
     // The content length alone is enough to reject it.
-    let said = server.raw(&format!("{head}content-length: 101\r\n\r\n")).await;
-    assert_eq!(said.status, 413, "{said:?}");
+    let response = server.raw(&format!("{head}content-length: 101\r\n\r\n")).await;
+    assert_eq!(response.status, 413, "{response:?}");
     let flood = format!("{:x}\r\n{}\r\n", 4096, "x".repeat(4096)).repeat(64);
     let chunked = server.raw(&format!("{head}transfer-encoding: chunked\r\n\r\n{flood}")).await;
     assert!([413, 0].contains(&chunked.status), "{chunked:?}");

@@ -122,7 +122,7 @@ impl RunFolder {
     /// Creates the folder with the file `name` and returns its lock. Returns `None` if the folder exists.
     fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
-            return Err(io::Error::other("the folder has no name"));
+            return Err(io::Error::other("the path of the run's folder is not valid"));
         };
         create_private_folder(runs)?;
         let temporary = format!(

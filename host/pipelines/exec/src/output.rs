@@ -24,7 +24,7 @@ pub(crate) struct OutputWriter {
     folder: PathBuf,
     length: u64,
     file: Option<File>,
-    /// Bytes that could not be written.
+    /// Number of bytes that could not be written.
     pub(crate) lost: u64,
 }
 

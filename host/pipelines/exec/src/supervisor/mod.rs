@@ -49,7 +49,7 @@ fn serve() -> ExitCode {
     let request: StartRequest = match io::stdin().read_to_end(&mut request).map_err(serde_json::Error::io) {
         Ok(_) => match serde_json::from_slice(&request) {
             Ok(request) => request,
-            Err(_) => return usage_error("standard input holds no request"),
+            Err(_) => return usage_error("standard input does not contain a start request"),
         },
         Err(error) => return usage_error(&error.to_string()),
     };

@@ -2,10 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use wardroom::{
-    adapter::PipelinesFactory,
-    base::Table,
-};
+use wardroom::{adapter::PipelinesFactory, base::Table};
 use wardroom_exec::ExecFactory;
 
 use crate::harness::TestHost;

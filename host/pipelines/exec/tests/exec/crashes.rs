@@ -24,13 +24,13 @@ async fn a_run_outlives_its_host() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = BufReader::new(first.stdout.take().unwrap()).lines();
-    assert_eq!(said.next().unwrap().unwrap(), "started");
-    assert_eq!(said.next().unwrap().unwrap(), "one");
+    let mut printed = BufReader::new(first.stdout.take().unwrap()).lines();
+    assert_eq!(printed.next().unwrap().unwrap(), "started");
+    assert_eq!(printed.next().unwrap().unwrap(), "one");
     first.kill().unwrap();
     first.wait().unwrap();
     // The run holds no file descriptor of the host.
-    assert!(said.next().is_none());
+    assert!(printed.next().is_none());
     assert!(is_alive(&host.wait_for_file("pid")));
     assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Running);
 

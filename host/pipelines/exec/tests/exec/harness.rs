@@ -51,8 +51,7 @@ impl TestHost {
         supervisor: Vec<String>,
     ) -> Result<Arc<dyn Pipelines>, Vec<String>> {
         let factory = ExecFactory::new(self.runs(), supervisor);
-        let (mut table, problems) =
-            Table::parse("app.cms.deploy.staging", keys, factory.keys(), self.folder.path());
+        let (mut table, problems) = Table::parse("app.cms.deploy.staging", keys, factory.keys(), self.folder.path());
         let mut system = factory.system(None).unwrap();
         let parameters: Vec<String> = parameters.iter().map(|name| (*name).to_owned()).collect();
         system.pipeline(PIPELINE, None, &parameters, &mut table);

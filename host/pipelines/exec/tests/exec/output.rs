@@ -46,7 +46,7 @@ async fn following_fast_output_takes_bounded_memory_and_time() {
     // A separate process, because other tests use the memory of this one.
     let mut waiting = Command::new(program("start"))
         .args([host.path("config.toml"), host.runs(), program("supervisor"), "a-1".into()])
-        .stdout(File::create(host.path("said")).unwrap())
+        .stdout(File::create(host.path("printed")).unwrap())
         .spawn()
         .unwrap();
     let (began, mut most) = (Instant::now(), 0);
@@ -70,8 +70,8 @@ async fn following_fast_output_takes_bounded_memory_and_time() {
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 3 s"));
     assert!(seen.duration_since(end.ended).as_millis() < 2000, "seen at {seen}, ended at {}", end.ended);
 
-    let said = fs::read_to_string(host.path("said")).unwrap();
-    let lines: Vec<&str> = said.lines().collect();
+    let printed = fs::read_to_string(host.path("printed")).unwrap();
+    let lines: Vec<&str> = printed.lines().collect();
     let [first, middle @ .., before_last, last] = lines.as_slice() else { panic!("there is no output") };
     assert_eq!((*first, *last), ("started", "failed timed out after 3 s"));
     // The last line is incomplete where the program was killed while it wrote; so is a line before skipped output.

@@ -33,8 +33,8 @@ pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dy
     assert_eq!(commit(store, vec![once("a", 4)]).await, []);
     let waiting: Vec<InboxKey> = store.unhandled().await.expect("rows").into_iter().map(|row| row.key).collect();
     assert_eq!(waiting, [key(1), key(3)]);
-    let said: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
-    assert_eq!(said, ["of 1", "of 3"], "a duplicate is not announced");
+    let keys: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
+    assert_eq!(keys, ["of 1", "of 3"], "a duplicate is not announced");
     // The name is kept for a year, much longer than the message.
     commit(
         store,
@@ -147,18 +147,18 @@ pub(crate) async fn hostile_text_and_extreme_times_are_stored_unchanged(store: &
     received.key.event = hostile.into();
     // A network may send any time.
     received.at = wardroom::Timestamp::MAX;
-    let mut said = words(hostile, "a line");
-    said.text.push_code("some\ncode");
+    let mut message = words(hostile, "a line");
+    message.text.push_code("some\ncode");
     let early = RoomCursor { at: wardroom::Timestamp::MIN, event: Some(hostile.into()), ..cursor(0, None) };
     let writes = vec![
         Write::Receive(received.clone()),
-        Write::Send(said.clone()),
+        Write::Send(message.clone()),
         Write::SetCursor(early.clone()),
         set(hostile, hostile, hostile.as_bytes()),
     ];
     commit(store, writes).await;
     assert_eq!(store.unhandled().await.expect("rows"), [received]);
-    assert_eq!(store.outbox().await.expect("rows"), [pending(said, None, 1)]);
+    assert_eq!(store.outbox().await.expect("rows"), [pending(message, None, 1)]);
     assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), Some(early));
     assert_eq!(store.value(hostile, hostile).await.expect("a value"), Some(hostile.as_bytes().to_vec()));
     commit(store, vec![Write::SetCursor(RoomCursor { at: at(0), ..cursor(0, None) })]).await;

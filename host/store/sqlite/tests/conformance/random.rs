@@ -163,16 +163,16 @@ fn name(job: u8) -> String {
 async fn everything(store: &dyn Store) -> String {
     store.commit(Vec::new()).await.expect("writes what was noted");
     let jobs = store.jobs(&JobQuery::default()).await.expect("jobs");
-    let mut said = format!("{jobs:#?}");
+    let mut content = format!("{jobs:#?}");
     for job in &jobs {
         let entries = store.entries(&job.id).await.expect("entries");
-        said += &format!("{entries:#?}{:?}", store.journal_head(&job.id).await.expect("a tip"));
+        content += &format!("{entries:#?}{:?}", store.journal_head(&job.id).await.expect("a tip"));
     }
     for number in 0..5 {
-        said += &format!("{:?}", store.blob(&digest(&[number])).await.expect("bytes"));
+        content += &format!("{:?}", store.blob(&digest(&[number])).await.expect("bytes"));
     }
     let whole = wardroom::journal::verify(store, None).await.expect("a readable store").expect("a valid chain");
-    said += &format!(
+    content += &format!(
         "{:#?}",
         (
             store.jobs(&JobQuery { open: Some(true), limit: Some(3), ..JobQuery::default() }).await.expect("jobs"),
@@ -185,7 +185,7 @@ async fn everything(store: &dyn Store) -> String {
             (whole.jobs, whole.entries, whole.lines, whole.removed),
         )
     );
-    said
+    content
 }
 
 async fn reopened(file: &Path) -> SqliteStore {

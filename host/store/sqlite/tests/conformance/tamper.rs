@@ -238,7 +238,10 @@ async fn a_truncated_chain_is_found_with_a_head() {
     let cut = "delete from line where link = 9; delete from link where number = 9";
     assert_eq!(test.verify(cut, None).await, Ok(()), "only the head reveals it");
     let fault = test.fault_with(cut, Some(&test.head)).await;
-    assert_eq!(fault, "the chain ends at link 8, before the given head, link 9: links were removed from the end of the chain");
+    assert_eq!(
+        fault,
+        "the chain ends at link 8, before the given head, link 9: links were removed from the end of the chain"
+    );
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
     assert_eq!(fault, "job 0b was added: no link of the chain opens it");
@@ -267,7 +270,8 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
         let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;
         assert_eq!(fault, what, "{change}");
     }
-    let fault = test.fault("update job set ended = opened, outcome = 'failed', summary = 'gone' where id = '0b'").await;
+    let fault =
+        test.fault("update job set ended = opened, outcome = 'failed', summary = 'removal' where id = '0b'").await;
     assert_eq!(fault, "job 0b is closed in its row, but the chain has no closing link");
 }
 
@@ -275,8 +279,8 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
 async fn a_deleted_or_added_job_is_named() {
     let test = TamperTest::new().await;
     for job in ["7f3a", "0b"] {
-        let gone = format!("delete from entry where job = '{job}'; delete from job where id = '{job}'");
-        assert_eq!(test.fault(&gone).await, format!("job {job} is missing"));
+        let removal = format!("delete from entry where job = '{job}'; delete from job where id = '{job}'");
+        assert_eq!(test.fault(&removal).await, format!("job {job} is missing"));
         let row = format!("delete from job where id = '{job}'");
         assert_eq!(test.fault(&row).await, format!("job {job} is missing"));
     }

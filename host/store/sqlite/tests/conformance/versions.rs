@@ -78,7 +78,7 @@ async fn a_database_of_version_1_is_migrated() {
     assert_eq!(store.jobs(&JobQuery::default()).await.expect("jobs"), []);
     assert_eq!(store.usage().await.expect("usage"), []);
     let rows = store.outbox().await.expect("rows");
-    let said: Vec<_> = rows.iter().map(|row| (row.row.key.as_str(), row.row.text.plain())).collect();
+    let messages: Vec<_> = rows.iter().map(|row| (row.row.key.as_str(), row.row.text.plain())).collect();
     let expected = [
         ("0b/card", "[0b] deploy cms staging 1.0.3: unknown, it broke off".to_owned()),
         ("m", "unsent".to_owned()),
@@ -89,7 +89,7 @@ async fn a_database_of_version_1_is_migrated() {
                 .to_owned(),
         ),
     ];
-    assert_eq!(said, expected);
+    assert_eq!(messages, expected);
     assert_eq!((rows[0].version, rows[0].event.as_deref()), (3, Some("$card0b")), "the card is edited");
     assert_eq!((&rows[0].row.purpose, &rows[2].row.purpose), (&OutboxKind::Card { rest: true }, &OutboxKind::Message));
     assert_eq!(rows[2].row.thread.as_deref(), Some("$root"));
