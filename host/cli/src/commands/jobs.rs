@@ -4,7 +4,6 @@
 
 use serde_json::{Value, json};
 use wardroom::{
-    job,
     store::{JobQuery, Store as _},
 };
 

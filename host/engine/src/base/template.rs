@@ -80,12 +80,12 @@ impl Template {
     ///
     /// # Errors
     /// The name of the first placeholder without a value.
-    pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, &str> {
+    pub fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
         let mut filled = String::new();
         for part in &self.0 {
             filled.push_str(match part {
                 TemplatePart::Text(text) => text,
-                TemplatePart::Placeholder(name) => values.get(name).ok_or_else(|| name.as_str())?,
+                TemplatePart::Placeholder(name) => values.get(name).ok_or_else(|| name.clone())?,
             });
         }
         Ok(filled)
@@ -120,6 +120,6 @@ mod tests {
     fn a_placeholder_without_a_value_is_an_error() {
         let template = Template::parse("{version}").unwrap();
         assert_eq!(template.placeholders().collect::<Vec<_>>(), ["version"]);
-        assert_eq!(template.fill(&BTreeMap::new()), Err("version"));
+        assert_eq!(template.fill(&BTreeMap::new()), Err("version".to_owned()));
     }
 }

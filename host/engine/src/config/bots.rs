@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::{
     freezes, people,
-    read::{Registry, SHORTEST_KEEP},
+    read::Registry,
+    store::MIN_KEEP,
 };
 use crate::{
     adapter::Chat,
@@ -38,7 +39,7 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
             "The maximum age of a command that arrives late, for example after downtime. The bot refuses older \
              commands.",
         )
-        .between(Duration::ZERO, SHORTEST_KEEP)
+        .between(Duration::ZERO, MIN_KEEP)
         .default("15m"),
         Key::string("time_zone", "The time zone of times in commands and messages, for example `Europe/Berlin`.")
             .default("UTC"),

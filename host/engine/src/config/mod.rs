@@ -20,6 +20,7 @@ mod plugins;
 mod read;
 mod reference;
 mod rules;
+mod store;
 mod triggers;
 
 pub(crate) use bots::BotConfig;

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::tz::TimeZone;
@@ -18,7 +17,9 @@ use super::{
     http::{self, HttpConfig},
     include,
     members::{self, Members},
-    notices, people, plugins, triggers,
+    notices, people, plugins,
+    store::{self, StoreConfig},
+    triggers,
 };
 use crate::{
     adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
@@ -42,7 +43,7 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
              plugins and other tables, but cannot extend a table of another file. `*` is allowed in the file name. \
              The key is allowed only in the main file.",
         ),
-        Key::table("store", &STORE_KEYS, "The database, and how long finished jobs are kept."),
+        Key::table("store", &store::STORE_KEYS, "The database, and how long finished jobs are kept."),
         Key::tables("bot", &bots::BOT_KEYS, "The bots of the host.").required(),
         Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that gets reports of changed rights."),
         Key::tables("person", &members::PERSON_KEYS, "People with several ids."),
@@ -67,22 +68,6 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
         Key::array("hook", &hooks::HOOK_KEYS, "Commands that an HTTP request starts."),
         Key::array("notify", &notices::NOTIFY_KEYS, "Notifications to rooms."),
         Key::table("http", &http::HTTP_KEYS, "The HTTP listener for webhooks, health and metrics."),
-    ],
-};
-
-static STORE_KEYS: TableKeys = TableKeys {
-    path: "store",
-    about: "The database. The table is allowed only in the main file.",
-    keys: &[
-        Key::string(
-            "url",
-            "The SQLite database, as `sqlite:PATH`. The path is relative to the main file. The folder of the database \
-             is the state folder.",
-        )
-        .default(Config::DEFAULT_STORE),
-        Key::duration("keep", "How long finished jobs and their journals are kept. Releases are kept for ever.")
-            .between(SHORTEST_KEEP, Duration::MAX)
-            .default("90d"),
     ],
 };
 
@@ -131,12 +116,11 @@ impl Registry {
 /// ```
 pub struct Config {
     pub(crate) folder: PathBuf,
-    /// `[store] url`, for example `sqlite:state/wardroom.db`.
-    pub(crate) store: Located<String>,
-    /// `[store] keep`: the retention period of finished jobs.
-    pub(crate) keep: Duration,
+    pub(crate) store: StoreConfig,
     /// The bots that run in this process, in the order of the file; at least one.
     pub(crate) bots: Vec<BotConfig>,
+    /// The time zone of the first bot in the file: for times that the configuration or a command gives without a zone.
+    pub(crate) time_zone: TimeZone,
     /// The accounts of the bots that [`Config::only`] excluded from this process.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     pub(crate) catalog: Catalog,
@@ -163,7 +147,7 @@ impl Config {
 
     /// The value of `[store] url`, for example `sqlite:state/wardroom.db`, with its position in the file.
     pub fn store(&self) -> &Located<String> {
-        &self.store
+        &self.store.url
     }
 
     /// The settings of `[http]`; `None` if the host has no HTTP listener.
@@ -293,7 +277,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         root.add_keys(keys);
     }
     // 3. Read the tables, each after the tables whose names it uses.
-    let (store, keep) = store(&mut root);
+    let store = store::read(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
@@ -303,12 +287,12 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let owners = people::owners(&root, &catalog, &members);
     let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
     let approvals = approvals::read(&mut root, calls.table(), &catalog, &terms, &roles, &networks);
-    let zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
-    let freezes = freezes::read(&mut root, &catalog, &zone);
+    let time_zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+    let freezes = freezes::read(&mut root, &catalog, &time_zone);
     let plugins = plugins::read(&mut root, calls.table(), &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
-    let triggers = triggers::read(&mut root, &members, &bots, &zone);
+    let triggers = triggers::read(&mut root, &members, &bots, &time_zone);
     let http = http::read(&mut root, &triggers, registry.no_http);
     // 4. Report unknown keys, and fail if any table has a problem.
     let groups = members.take_groups();
@@ -334,9 +318,9 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     Ok(Config {
         folder,
         store,
-        keep,
         policy,
         bots,
+        time_zone,
         absent: Vec::new(),
         catalog,
         backends,
@@ -349,17 +333,4 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         http,
         notices,
     })
-}
-
-/// The minimum of `[store] keep` and the maximum of `max_age`. Stored messages deduplicate redeliveries, so they must
-/// be kept for longer than late messages are accepted.
-pub(crate) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
-
-fn store(root: &mut Table) -> (Located<String>, Duration) {
-    let at = root.at_key("store");
-    let mut table = root.table_or_empty("store");
-    let url = table.string("url").unwrap_or(Located { value: Config::DEFAULT_STORE.to_owned(), at });
-    let keep = table.duration_or_default("keep");
-    table.finish();
-    (url, keep)
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -243,9 +242,8 @@ impl EngineBuilder {
         for warning in access.restore(store.grants().await?) {
             tracing::warn!(reason = warning, "a grant that was made in chat has no effect");
         }
-        let time_zone = config.bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
         let environments = config.catalog.environments().map(str::to_owned).collect();
-        let freezes = Freezes::new(config.freezes, environments, time_zone, store.freezes().await?);
+        let freezes = Freezes::new(config.freezes, environments, config.time_zone, store.freezes().await?);
         // 3. Register the metrics of each schedule and hook.
         let schedules = config.triggers.schedules.iter().map(|schedule| schedule.name.as_str());
         crate::metrics::create_rare_counters(schedules, config.triggers.hooks.iter().map(|hook| hook.name.as_str()));
@@ -312,7 +310,7 @@ impl EngineBuilder {
             ended_adapters: EndedAdapters::default(),
             query_turns: Semaphore::new(half),
         });
-        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.keep })
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.store.keep })
     }
 
     /// Loads the plugins for reports on a configuration. Does not connect to a network, and writes only to the code

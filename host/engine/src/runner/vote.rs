@@ -185,7 +185,12 @@ impl Jobs {
             let Some(given) = given else {
                 return Err(VoteError::NotOpen(format!("The removed reaction was not an approval of job {}.", row.id)));
             };
-            let about = format!("{} withdraws the approval", name_and_id(&given.id, &given.name));
+            let approver = name_and_id(&given.id, &given.name);
+            // On some networks a moderator can remove another person's reaction.
+            let about = match access.same_person(&given.id, &by.id) {
+                true => format!("{approver} withdraws the approval"),
+                false => format!("{name} removes the approval of {approver}"),
+            };
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }

@@ -2,7 +2,7 @@
 //!
 //! Usage: `start CONFIG RUNS SUPERVISOR KEY`, where CONFIG is a file with the keys of one `[app.A.deploy.E]`.
 
-use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use wardroom::{
     adapter::PipelinesFactory,

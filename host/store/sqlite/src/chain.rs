@@ -160,7 +160,7 @@ impl<'w> ChainDraft<'w> {
         records: &[&AuditRecord],
     ) -> Result<(), StoreError> {
         let Some(at) = records.iter().map(|record| record.at).max() else { return Ok(()) };
-        let digest = AuditRecord::group_digest(records);
+        let digest = AuditRecord::group_digest(records.iter().copied());
         let link = self.write_link(connection, chain, kind, "", &digest, at).await?;
         for record in records {
             write::insert_audit_record(connection, record, link).await?;

@@ -1,6 +1,6 @@
 //! Problems of a table are reported when it is read.
 
-use std::{fs, path::Path, sync::Arc};
+use std::fs;
 
 use wardroom::{adapter::PipelinesFactory, base::Table};
 use wardroom_exec::ExecFactory;
