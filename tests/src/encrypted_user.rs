@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 /// Timeout for an action of the bot, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A person with one encrypting device.
 #[derive(Debug)]
 pub struct EncryptedUser {
     client: Client,
