@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use wardroom::{
-    engine::{Delivered, Undelivered},
+    engine::{Delivered, DeliveryError},
     store::Store as _,
 };
 
@@ -123,8 +123,8 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
     let body = json!({ "version": "1.0.3" });
-    assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Taken));
-    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Again));
+    assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Accepted));
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Duplicate));
     open.settle().await?;
     assert_eq!(announced(&workspace, "hook build"), 1);
     assert!(has(&workspace, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", workspace.said("marvin"));
@@ -141,18 +141,18 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
             "the value at /version in the body is empty, too long or contains invisible characters",
         ),
     ] {
-        assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(Undelivered::Wrong(wrong.to_owned())));
+        assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(DeliveryError::Invalid(wrong.to_owned())));
     }
     // The captured text is one argument, and not a version.
     let body = json!({ "version": "1.0.4 --wait" });
-    assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
+    assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Accepted));
     open.settle().await?;
     assert!(has(&workspace, "`1.0.4 --wait` is not a valid version") || workspace.pipelines.runs().len() == 2);
     open.close().await?;
     // The delivery is deduplicated over a restart.
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
-    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Again));
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Duplicate));
     open.close().await
 }
 
@@ -162,9 +162,9 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("ship").context("it is configured")?;
     let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
-    assert_eq!(left, Ok(Delivered::Left("the value at `/result` in the body is not `good` or `fine`".to_owned())));
+    assert_eq!(left, Ok(Delivered::Ignored("the value at `/result` in the body is not `good` or `fine`".to_owned())));
     let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
-    assert_eq!(taken, Ok(Delivered::Taken));
+    assert_eq!(taken, Ok(Delivered::Accepted));
     open.settle().await?;
     assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
     // The host ignores messages of an unlisted bot, and handles those of a listed one.

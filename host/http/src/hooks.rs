@@ -14,7 +14,7 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use wardroom::{
-    engine::{Delivered, Engine, Undelivered},
+    engine::{Delivered, DeliveryError, Engine},
     metrics,
 };
 
@@ -109,11 +109,11 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     };
     // 3. The engine deduplicates the delivery by its id and stores its command.
     match engine.deliver(&endpoint.hook, &id, &body).await {
-        Ok(Delivered::Taken) => DeliveryResult::Accepted,
-        Ok(Delivered::Again) => DeliveryResult::Duplicate,
-        Ok(Delivered::Left(reason)) => DeliveryResult::Ignored(reason),
-        Err(Undelivered::Wrong(reason)) => DeliveryResult::Malformed(reason),
-        Err(Undelivered::Later(reason)) => DeliveryResult::Unavailable(reason),
+        Ok(Delivered::Accepted) => DeliveryResult::Accepted,
+        Ok(Delivered::Duplicate) => DeliveryResult::Duplicate,
+        Ok(Delivered::Ignored(reason)) => DeliveryResult::Ignored(reason),
+        Err(DeliveryError::Invalid(reason)) => DeliveryResult::Malformed(reason),
+        Err(DeliveryError::Unavailable(reason)) => DeliveryResult::Unavailable(reason),
     }
 }
 

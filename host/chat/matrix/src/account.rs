@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::RwLock;
 use async_trait::async_trait;
 use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
+use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     adapter::Inbox,

@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use matrix_sdk::{
     Client,
     deserialized_responses::{AlgorithmInfo, EncryptionInfo},
     ruma::{OwnedUserId, UserId},
 };
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Config, folder};
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use async_trait::async_trait;
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{

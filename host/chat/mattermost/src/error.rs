@@ -12,7 +12,7 @@ use reqwest::{
 use serde_json::Value;
 use wardroom::{
     adapter::SendError,
-    base::{clean},
+    base::{Backoff, clean},
 };
 use wardroom_account::error_chain;
 

@@ -4,12 +4,10 @@
 //! half a minute. After an attempt without a response, the channel is searched for the key before the message is sent
 //! again. Retries with a delay are left to the outbox.
 
-use std::{
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest as _, Sha256};
 use parking_lot::MutexGuard;
+use sha2::{Digest as _, Sha256};
 use wardroom::{
     adapter::{Body, Outgoing, SendError},
     base::{Block, Text},

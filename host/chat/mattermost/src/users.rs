@@ -2,9 +2,7 @@
 //!
 //! Architecture Invariant: an account that was not looked up counts neither as a person nor as a bot.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-};
+use std::collections::{BTreeSet, HashMap};
 
 use parking_lot::{Mutex, MutexGuard};
 use wardroom::model::Person;

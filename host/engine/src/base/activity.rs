@@ -1,14 +1,15 @@
-//! Tracks whether the host is idle. An idle host handles no message, runs no job and sends nothing.
+//! Counts the activities of the host: messages that it handles, jobs that it runs and messages that it sends. The host
+//! is idle if the count is zero.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The number of running activities, such as messages that the host handles. All clones share the number.
+/// The number of current activities, for example of messages that the host is handling. All clones share the number.
 #[derive(Debug, Clone)]
 pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 
-/// A guard that counts as one running activity until its last clone is dropped.
+/// A guard for one activity. The activity ends when the last clone of the guard is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct ActivityGuard {
     _token: Arc<Token>,

@@ -1,13 +1,15 @@
-//! Exponential backoff with jitter.
+//! Exponential backoff with jitter, for retries of failed requests and connections.
 
 use std::time::Duration;
 
 const DEFAULT_BASE: Duration = Duration::from_millis(250);
 const DEFAULT_CAP: Duration = Duration::from_secs(30);
-/// The random change of each delay: 0.25 is up to ±25 %. It prevents many clients from retrying at the same instant.
+/// The maximum random change of a delay, as a fraction of the delay: 0.25 is ±25 %. Jitter prevents many clients from
+/// retrying at the same instant.
 const JITTER: f64 = 0.25;
 
-/// An exponential backoff: the delay starts at a base, doubles with each retry up to a cap, and has 25 % jitter.
+/// An exponential backoff: the delay before a retry starts at a base and doubles with each retry up to a cap. Each
+/// delay is then changed at random by up to 25 %.
 #[derive(Debug)]
 pub struct Backoff {
     base: Duration,
@@ -16,8 +18,8 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// Creates a backoff from 250 ms to 30 s. The first delay is short, so that a client reconnects soon after a
-    /// server's restart.
+    /// Creates a backoff whose delays grow from 250 ms to 30 s. The first delay is short, so that a client reconnects
+    /// soon after a server's restart.
     fn default() -> Self {
         Self::new(DEFAULT_BASE, DEFAULT_CAP)
     }
@@ -27,7 +29,7 @@ impl Backoff {
     /// The upper limit for a retry delay that a server requests, for example with `Retry-After`.
     pub const MAX_REQUESTED: Duration = Duration::from_secs(300);
 
-    /// Creates a backoff whose delays start at `base` and never exceed `cap` plus jitter.
+    /// Creates a backoff whose delays grow from `base` to `cap`. The jitter can extend a delay beyond `cap` by 25 %.
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self { base, cap, retries: 0 }
     }
@@ -39,25 +41,25 @@ impl Backoff {
         delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * random_share())
     }
 
-    /// Returns the next delay, or the delay that the server `requested` if that one is longer. A requested delay is
-    /// limited to [`Self::MAX_REQUESTED`].
+    /// Returns the delay before the next retry, or the delay that the server `requested` if the requested delay is
+    /// longer, and counts one retry. Limits a requested delay to [`Self::MAX_REQUESTED`].
     pub fn next_delay_or(&mut self, requested: Option<Duration>) -> Duration {
         let delay = self.next_delay();
         requested.map_or(delay, |requested| delay.max(requested.min(Backoff::MAX_REQUESTED)))
     }
 
-    /// Sleeps for the delay that [`Backoff::next_delay_or`] returns.
+    /// Sleeps for the delay that [`Backoff::next_delay_or`] returns for `requested`.
     pub async fn wait(&mut self, requested: Option<Duration>) {
         let delay = self.next_delay_or(requested);
         tokio::time::sleep(delay).await;
     }
 
-    /// Returns the number of delays since the start or the last [`Backoff::reset`].
+    /// Returns the number of retries since the backoff was created or last reset.
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// Sets the next delay back to the base delay. Call this after a success.
+    /// Sets the next delay back to the base delay, and the number of retries to zero. Call this method after a success.
     pub fn reset(&mut self) {
         self.retries = 0;
     }

@@ -1,8 +1,8 @@
 //! Cron expressions with five fields (minute, hour, day of the month, month, day of the week), evaluated in a time
 //! zone.
 //!
-//! Invariant: a clock change, such as the start of summer time, loses no match. A repeated minute matches twice. A
-//! skipped minute matches at the instant of the clock change.
+//! Invariant: a change between winter and summer time loses no match. A minute that the local clock shows twice matches
+//! twice. A minute that the local clock skips matches at the instant of the clock change.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Cron {
     /// # Errors
-    /// [`CronError`] if the expression is invalid or never matches, such as `0 0 30 2 *`.
+    /// [`CronError`] if the expression is invalid or never matches, such as `0 0 30 2 *` (30 February).
     pub(crate) fn new(text: &str, zone: &TimeZone) -> Result<Self, CronError> {
         let text = text.trim();
         let invalid = |reason: &str| CronError { text: crate::base::text::clean(text), reason: reason.to_owned() };
@@ -63,7 +63,7 @@ impl Cron {
         format!("{} {}", self.text, self.zone.iana_name().unwrap_or("fixed"))
     }
 
-    /// Returns the first match after the time `after`, or `None` if the next four years have no match.
+    /// Returns the first time after `after` that the expression matches; `None` if the next four years have no match.
     pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
         let mut changes = self.zone.following(after);
@@ -87,7 +87,8 @@ impl Cron {
         }
     }
 
-    /// Returns the last match at or before the time `upto`, or `None` if the span `within` before `upto` has no match.
+    /// Returns the last time at or before `upto` that the expression matches. Searches only the span `within` before
+    /// `upto`, and returns `None` if the span has no match.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);

@@ -1,4 +1,4 @@
-//! Durations as text: the form that people type (`90s`, `1d12h`), and the form in messages (`6 min 1 s`).
+//! Parses durations that people type, such as `90s` or `1d12h`, and formats durations for files and messages.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     duration.subsec_nanos().is_multiple_of(1_000_000).then_some(duration)
 }
 
-/// Formats a duration in the form that [`parse_duration`] reads: `1d12h`. Drops fractions of a millisecond.
+/// Formats a duration in the form that [`parse_duration`] reads, for example `1d12h`. Drops fractions of a millisecond.
 pub(crate) fn written_duration(duration: Duration) -> String {
     let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let duration = SignedDuration::from_millis(milliseconds);

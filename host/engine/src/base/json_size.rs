@@ -1,8 +1,8 @@
-//! Computes the size of a value's JSON without storing the JSON in memory.
+//! Computes the size of a value's JSON form without storing the JSON in memory.
 
 use serde::Serialize;
 
-/// Returns the size of a value as JSON, in bytes.
+/// Returns the size of a value's JSON form in bytes.
 pub(crate) fn size(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {

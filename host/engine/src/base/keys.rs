@@ -1,18 +1,19 @@
-//! The keys of configuration tables as plain data. [`Table`](super::Table) checks a table against its keys, and the
-//! reference page is generated from the keys.
+//! Descriptions of the keys that configuration tables can have. [`Table`](super::Table) checks a table against these
+//! descriptions, and the configuration reference is generated from them.
 
 use std::time::Duration;
 
 use super::duration::written_duration;
 
-/// The keys that one table of the configuration can have.
+/// The description of one configuration table: its path and the keys that it can have.
 #[derive(Debug)]
 pub struct TableKeys {
-    /// The dotted path with placeholders in capitals: `bot.NAME.matrix`. Empty for the top level of the file.
+    /// The dotted path of the table, with placeholders in capitals: `bot.NAME.matrix`. Empty for the top level of the
+    /// file.
     pub path: &'static str,
     /// One or two sentences for operators: the purpose of the table, and the effect of leaving out the table.
     pub about: &'static str,
-    /// The keys, in the order of the reference page.
+    /// The descriptions of the keys, in the order in which the configuration reference lists the keys.
     pub keys: &'static [Key],
 }
 
@@ -20,13 +21,15 @@ impl TableKeys {
     /// The description of a table that accepts no keys.
     pub const NONE: Self = Self { path: "", about: "", keys: &[] };
 
-    /// Returns the key with this name, or else the key that accepts any name ([`Key::any_name`]).
+    /// Returns the description of the key `name`. If the table does not list this name, returns the key that accepts
+    /// any name ([`Key::any_name`]), or `None` if the table has no such key.
     pub fn find(&self, name: &str) -> Option<Key> {
         find(self.keys, name)
     }
 }
 
-/// Returns the key with this name in a list, or else the key that accepts any name ([`Key::any_name`]).
+/// Returns the key `name` from a list. If the list does not have this name, returns the key that accepts any name
+/// ([`Key::any_name`]), or `None` if the list has no such key.
 pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> Option<Key> {
     let mut any = None;
     for key in keys {
@@ -39,24 +42,24 @@ pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> O
     any
 }
 
-/// A key that a table of the configuration can have.
+/// The description of a key that a configuration table can have.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// The name of the key, or a placeholder in capitals if the table accepts any name.
     pub name: &'static str,
-    /// Whether the table accepts any name for this key; `name` is then a placeholder.
+    /// Whether the description applies to keys with any name. If so, `name` is a placeholder for the reference.
     pub any_name: bool,
-    /// The type and the bounds of the value.
+    /// The type of the value and its bounds.
     pub kind: KeyKind,
-    /// The default value as text. The text of a string has no quotes.
+    /// The default value as text, for example `10m`; `None` if the key has no default. A string has no quotation marks.
     pub default: Option<&'static str>,
-    /// Whether the key is required.
+    /// Whether the table must have the key.
     pub presence: Presence,
     /// One or two sentences for operators: the meaning, the unit, and the effect of leaving out the key.
     pub about: &'static str,
 }
 
-/// Whether a key is required.
+/// Whether a configuration table must have a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// The key can be left out.
@@ -67,7 +70,7 @@ pub enum Presence {
     RequiredUnless(&'static str),
 }
 
-/// The type of a key's value.
+/// The type of a key's value, with the bounds of the value.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyKind {
     /// Any string.
@@ -105,7 +108,8 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Returns the keys of the nested table or tables; `None` if the value is not a table.
+    /// Returns the keys that the nested table or tables can have; `None` if the value is not a table, a set of tables
+    /// or a list of tables.
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
             Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),
@@ -113,7 +117,8 @@ impl KeyKind {
         }
     }
 
-    /// Describes the type and its bounds for the reference page, without the keys of a nested table.
+    /// Returns the type and its bounds as text for the configuration reference, for example `integer from 1 to 10`.
+    /// Omits the keys of a nested table.
     pub fn describe(self) -> String {
         match self {
             Self::String => "string".to_owned(),
@@ -134,7 +139,8 @@ impl KeyKind {
     }
 }
 
-/// Describes the bounds of a duration: `of at least 1m`. Returns `None` if the duration is not bounded.
+/// Returns the bounds of a duration as text: `of at least 1m`. Returns `None` if the duration has no bounds: `least` is
+/// zero and `most` is [`Duration::MAX`].
 pub(super) fn bounds(least: Duration, most: Duration) -> Option<String> {
     match (least.is_zero(), most == Duration::MAX) {
         (true, true) => None,
@@ -144,7 +150,7 @@ pub(super) fn bounds(least: Duration, most: Duration) -> Option<String> {
     }
 }
 
-/// Joins words as alternatives: `a`, `a or b`, `a, b or c`.
+/// Joins words as alternatives: `a`, `a or b`, `a, b or c`. `show` formats each word.
 pub(super) fn alternatives(words: &[&str], show: impl Fn(&str) -> String) -> String {
     let shown: Vec<String> = words.iter().map(|word| show(word)).collect();
     match shown.split_last() {
@@ -155,13 +161,13 @@ pub(super) fn alternatives(words: &[&str], show: impl Fn(&str) -> String) -> Str
 }
 
 impl Key {
-    /// Creates an optional key of any kind. `about` is the text for the reference page.
+    /// Creates an optional key of any kind. `about` describes the key in the configuration reference.
     pub const fn new(name: &'static str, kind: KeyKind, about: &'static str) -> Self {
         Self { name, any_name: false, kind, default: None, presence: Presence::Optional, about }
     }
 
-    /// Creates an entry for any number of keys with any names. The reference page shows `placeholder` instead of the
-    /// names.
+    /// Describes any number of optional keys with any names. The configuration reference shows `placeholder` instead of
+    /// the names.
     pub const fn any(placeholder: &'static str, kind: KeyKind, about: &'static str) -> Self {
         Self { any_name: true, ..Self::new(placeholder, kind, about) }
     }
@@ -222,7 +228,7 @@ impl Key {
         Self { kind: KeyKind::Duration { least, most }, ..self }
     }
 
-    /// Sets the default value as text. The text of a string has no quotes.
+    /// Sets the default value as text, for example `10m`. A string has no quotation marks.
     #[must_use]
     pub const fn default(self, value: &'static str) -> Self {
         Self { default: Some(value), ..self }
@@ -234,8 +240,8 @@ impl Key {
         Self { presence: Presence::Required, ..self }
     }
 
-    /// Makes the key required except in one case. `exception` completes the words "required, except" on the reference
-    /// page, for example "with `token`".
+    /// Makes the key required except in one case. `exception` describes the case after the words "required, except" in
+    /// the configuration reference, for example "with `token`".
     #[must_use]
     pub const fn required_unless(self, exception: &'static str) -> Self {
         Self { presence: Presence::RequiredUnless(exception), ..self }

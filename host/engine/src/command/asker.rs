@@ -1,11 +1,11 @@
 //! The sender of a command: the person, and the bot and the room of the message.
 //!
 //! Invariant: a role that is limited to some rooms does not count for an [`Asker`] without a room.
-//! Not here: display names; no right depends on them.
+//! Not here: the sender's display name ([`Person`]), because no right depends on it.
 
 use crate::{model::Person, store::InboxRow};
 
-/// A person, with the bot and the room of their message.
+/// The sender of a command, with the bot and the room of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker<'a> {
     /// The person's id on the network: `@bob:example.org`.
@@ -17,7 +17,7 @@ pub(crate) struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// Replaces the person and keeps the bot and the room.
+    /// Returns an asker with another person's id, and with the same bot and room.
     #[must_use]
     pub(crate) fn named(self, id: &'a str) -> Self {
         Self { id, ..self }

@@ -1,9 +1,8 @@
-//! The built-in commands of the host. Everybody may run most of them; their answers contain only what the sender may
-//! see. The commands that change something require a right.
+//! The built-in commands of the host. Everybody may run most of these commands; an answer contains only what the sender
+//! may see. A built-in command that changes something requires a right.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
-/// A built-in command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Builtin {
     Help,
@@ -12,13 +11,13 @@ pub(crate) enum Builtin {
     Status,
     Stats,
     Jobs,
-    /// Shows a job's status, or answers the question about an effect in doubt.
+    /// Shows a job's status, or stores a person's answer to the question whether an effect in doubt happened.
     Job,
     Logs,
     Cancel,
     Approve,
     Deny,
-    /// Records a deployment that was made without Wardroom.
+    /// Stores a release for a deployment that was made without Wardroom.
     Release,
     Can,
     /// Lists the freezes, or freezes an environment.
@@ -66,7 +65,7 @@ impl Builtin {
         }
     }
 
-    /// Returns whether the command changes something with the given arguments.
+    /// Returns whether the built-in command changes something with the arguments of `command`.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
@@ -89,7 +88,7 @@ impl Builtin {
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
-        let job = || text("id", "the id of the job; optional in the job's thread, and if only one job matches");
+        let job = || text("id", "the id of the job; not needed in the job's thread, or if only one job can be meant");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
             Self::Help => (
                 "Lists the commands that you may run, or explains one command.",
@@ -98,14 +97,14 @@ impl Builtin {
             ),
             Self::Whoami => ("Shows your id, your roles and the commands that you may run.", &[], vec![]),
             Self::Can => (
-                "Checks whether a person may run a command, and by which rule.",
+                "Shows whether a person may run a command, and the rule that decides.",
                 &["can @bob deploy cms production 1.0.2"],
                 vec![
                     needed(parameter("user", "the person", ParameterType::Person)),
                     needed(parameter("command", "the command that the person would type", ParameterType::Rest)),
                 ],
             ),
-            Self::Plugins => ("Lists the loaded plugins, and those that could not be loaded.", &[], vec![]),
+            Self::Plugins => ("Lists the loaded plugins, and the plugins that failed to load.", &[], vec![]),
             Self::Status => ("Shows the health of connections and backends, and overdue jobs.", &[], vec![]),
             Self::Stats => (
                 "Shows deployment statistics: frequency, duration, success rate.",
@@ -116,26 +115,26 @@ impl Builtin {
                         named: true,
                         ..parameter(
                             "since",
-                            "the length of the period before now, 7d by default",
+                            "the length of the period that ends now, 7d by default",
                             ParameterType::Duration,
                         )
                     },
                 ],
             ),
-            Self::Jobs => ("Lists the open and scheduled jobs.", &[], vec![]),
+            Self::Jobs => ("Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
             Self::Job => (
-                "Shows a job's status, or answers the job's question with `assume done` or `again`.",
+                "Shows a job's status. `assume done` and `again` answer a job that waits for an answer.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
-                vec![job(), parameter("say", "`assume done` or `again`", ParameterType::Rest)],
+                vec![job(), parameter("say", "the answer to the job: `assume done` or `again`", ParameterType::Rest)],
             ),
             Self::Logs => (
-                "Shows the last output of a job's runs.",
+                "Shows the last output lines of a job's pipeline runs.",
                 &["logs 7f3ak", "logs 7f3ak --tail 100"],
                 vec![
                     job(),
                     Parameter {
                         named: true,
-                        ..parameter("tail", "the number of lines per run, 20 by default", ParameterType::Integer)
+                        ..parameter("tail", "the number of lines per pipeline run, 20 by default", ParameterType::Integer)
                     },
                 ],
             ),
@@ -150,14 +149,14 @@ impl Builtin {
                 "Records a version that was deployed without Wardroom.",
                 &["release record cms staging 1.0.2"],
                 vec![
-                    needed(Parameter { choices: vec!["record".to_owned()], ..text("what", "always `record`") }),
+                    needed(Parameter { choices: vec!["record".to_owned()], ..text("what", "the word `record`") }),
                     needed(parameter("app", "the app", ParameterType::App)),
                     needed(parameter("environment", "the environment", ParameterType::Environment)),
                     needed(parameter("version", "the version", ParameterType::Version)),
                 ],
             ),
             Self::Freeze => (
-                "Lists the freezes, or freezes an environment. Only admins and roles with this command may freeze.",
+                "Lists the freezes, or freezes an environment. Only admins and roles with the command `freeze` may freeze.",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
                     parameter(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::store::GivenArgument;
 
-/// The first placeholder, a private-use character of Unicode. Such a character has no other meaning.
+/// The first placeholder character. Placeholders are private-use characters of Unicode, which have no standard meaning.
 const FIRST_PLACEHOLDER: u32 = 0xF_0000;
 const MAX_WORDS: usize = 64;
 
@@ -38,7 +38,7 @@ impl<'w> Placeholders<'w> {
                     let placeholder = u32::try_from(placeholders.given.len())
                         .ok()
                         .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
-                    let placeholder = placeholder.ok_or_else(|| ParseError::new("The command has too many words."))?;
+                    let placeholder = placeholder.ok_or_else(|| ParseError::new("The command has too many inserted values."))?;
                     placeholders.given.push(text);
                     placeholders.words.push(format!("{before}{placeholder}"));
                 }
@@ -83,7 +83,7 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
-    /// Inserts options of the host (`--wait`) directly after the command's name, because a parameter for the rest of
+    /// Inserts options of the host, such as `--wait`, directly after the command's name. A parameter for the rest of
     /// the line would take later options as text.
     pub(crate) fn with_options(
         &self,
@@ -115,7 +115,7 @@ impl CommandTable {
         command.map(Parsed::Command).map_err(|error| placeholders.restore_error(error))
     }
 
-    /// Checks the command line of a trigger. The inserted values are not available yet.
+    /// Checks the command line of a trigger before the inserted values are available.
     ///
     /// # Errors
     /// [`ParseError`].
@@ -132,7 +132,7 @@ impl CommandTable {
 
     fn begin<'a>(&self, placeholders: &'a Placeholders<'_>) -> Result<(&Arc<Spec>, &'a [String]), ParseError> {
         let words = &placeholders.words;
-        let first = words.first().ok_or_else(|| ParseError::new("The line has no command."))?;
+        let first = words.first().ok_or_else(|| ParseError::new("The message has no command."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
         let (spec, length) = found.ok_or_else(|| {
             placeholders.restore_error(crate::command::hint::unknown_command(first, &words[1..], self))

@@ -1,10 +1,11 @@
-//! The texts of `help`: the list of all commands, and the explanation of one command.
+//! The texts that the built-in command `help` shows: the list of commands, and the explanation of one command.
 
 use std::fmt::Write as _;
 
 use super::spec::{CommandKind, ParameterType, Spec, Target};
 
-/// Returns one line per command, grouped by plugin.
+/// Returns the answer to `help`: one line per command, grouped by plugin. `prefix` is the bot's command prefix, such as
+/// `!`.
 pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
     let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
@@ -25,7 +26,8 @@ pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &s
     text
 }
 
-/// Returns the explanation of one command. `who` is a sentence that says who may run the command.
+/// Returns the answer to `help COMMAND`: usage, parameters, other names and examples. `who` is a sentence about the
+/// people who may run the command, and becomes the end of the answer.
 pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
     let mut text = format!("{}\n{}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {
@@ -50,9 +52,9 @@ pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
     let does = match (&spec.target, spec.kind) {
         // The summary of a built-in command already says what the command changes.
         (Target::Host(_), _) => "",
-        (_, CommandKind::Query) => "This command only reads. ",
+        (_, CommandKind::Query) => "This command changes nothing. ",
         (_, CommandKind::Action) => {
-            "This command starts a job. With `--wait`, the job queues for a deployment lock that another job holds. "
+            "This command starts a job. If another job holds a deployment lock, `--wait` queues this job. "
         }
     };
     let _ = write!(text, "\n{does}{who}");

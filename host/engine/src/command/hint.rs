@@ -10,9 +10,9 @@ use super::{
 };
 use crate::base::nearest;
 
-/// Words between arguments that a suggestion leaves out: `deploy cms to staging 1.0.2`.
+/// The filler words that a suggestion leaves out, such as `to` in `deploy cms to staging 1.0.2`.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
-/// The maximum number of words that are tried in all orders: n words have n! orders.
+/// The maximum number of arguments whose orders are all tried, because n arguments have n! orders.
 const MAX_WORDS: usize = 5;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
@@ -37,13 +37,13 @@ pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
             if known.is_empty() {
                 return ParseError::new(format!("Unknown {what} `{shown}`."));
             }
-            ParseError::new(format!("Unknown {what} `{shown}`. Known: {}.", known.join(", ")))
+            ParseError::new(format!("Unknown {what} `{shown}`. Use one of: {}.", known.join(", ")))
         }
     }
 }
 
-/// Adds a suggestion to a parse error: the same words in the right order, the line with corrected names, or the usage
-/// of the command.
+/// Adds a suggestion to a parse error: the same arguments in the right order, the line with corrected names, or the
+/// usage of the command. `words` are the words after the command's name.
 pub(crate) fn improve(
     error: ParseError,
     spec: &Arc<Spec>,
@@ -67,8 +67,8 @@ pub(crate) fn improve(
     }
 }
 
-/// Returns the line in the only order of its words that is a valid command, without fillers. Returns `None` if
-/// several orders are valid.
+/// Leaves out the filler words and tries all orders of the other arguments. Returns the valid command line, or `None`
+/// if no order or more than one order gives a valid command.
 fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
@@ -101,7 +101,8 @@ fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[S
     }
 }
 
-/// Returns the line with corrected names of apps and environments.
+/// Returns the command line with the misspelled names of apps and environments corrected. Returns `None` if no name is
+/// misspelled, or if the corrected line is not valid either.
 fn corrected(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let names: Vec<&str> =
         vocabulary.apps().map(|app| app.name.as_str()).chain(vocabulary.seen_environments()).collect();

@@ -1,6 +1,6 @@
-//! Commands: their descriptions, and the parser that turns a typed line into a command.
+//! Descriptions of commands, and the parser that turns a typed line into a command.
 //!
-//! Not here: who may run a command ([`crate::policy`]).
+//! Not here: the check whether a person may run a command ([`crate::policy`]).
 
 mod asker;
 mod builtin;

@@ -1,5 +1,5 @@
-//! Parses the words after a command's name into typed arguments: clap separates the flags, then each value is parsed
-//! by its type.
+//! Parses the words after a command's name into typed arguments: clap separates the flags, then each value is parsed by
+//! the type of its parameter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,9 @@ use crate::{
     model::Attribute,
 };
 
-/// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Text, a name, a version or a person.
+    /// A text, or the name of an app, an environment or a role, a version, or a person.
     Text(String),
     /// An integer, or a duration in milliseconds.
     Integer(i64),
@@ -35,7 +34,7 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// A command with valid arguments.
+/// A parsed command line with valid arguments.
 #[derive(Debug, Clone)]
 pub(crate) struct Command {
     spec: Arc<Spec>,
@@ -48,7 +47,7 @@ pub(crate) struct Command {
 /// The options of the host that every action accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// Whether the job queues for a deployment lock that another job holds.
+    /// Whether the job queues if another job holds a deployment lock that it needs.
     #[serde(default)]
     pub(crate) wait: bool,
     /// Whether the host only shows the plan and changes nothing.
@@ -64,7 +63,7 @@ impl Command {
         &self.spec
     }
 
-    /// Returns the given arguments with their parameters.
+    /// Returns each argument that was given, with its parameter.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
@@ -74,7 +73,7 @@ impl Command {
         &self.line
     }
 
-    /// Returns whether the job queues for a lock that another job holds, instead of failing at once.
+    /// Returns whether the job queues if another job holds a deployment lock, instead of failing at once.
     pub(crate) fn wait(&self) -> bool {
         self.options.wait
     }
@@ -87,7 +86,7 @@ impl Command {
         self.options.override_reason.as_deref()
     }
 
-    /// Returns whether the command changes something. A dry run changes nothing.
+    /// Returns whether the command changes something. The result for a dry run of an action is `false`.
     pub(crate) fn acts(&self) -> bool {
         match &self.spec.target {
             Target::Host(builtin) => builtin.changes(self),
@@ -99,7 +98,7 @@ impl Command {
         &self.options
     }
 
-    /// Returns the arguments that are people, each with the index of its parameter.
+    /// Returns the person arguments, each with the index of its parameter.
     pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
         self.arguments.iter().filter_map(|(index, value)| match value {
             Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
@@ -109,7 +108,7 @@ impl Command {
         })
     }
 
-    /// Replaces the person in the argument of the parameter with index `place`.
+    /// Returns the command with `id` as the argument of the person parameter with the index `place`.
     pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
         for (index, value) in &mut self.arguments {
             if *index == place {
@@ -120,18 +119,18 @@ impl Command {
         self
     }
 
-    /// Returns the first app argument.
+    /// Returns the first app argument; `None` if the command has none.
     pub(crate) fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
     }
 
-    /// Returns the first environment argument.
+    /// Returns the first environment argument; `None` if the command has none.
     pub(crate) fn environment(&self) -> Option<&str> {
         self.typed(Attribute::Environment).next()
     }
 
-    /// Returns the command line for another environment. Returns `None` for a command without an app, an environment
-    /// or a version, because such a command may not be a deployment.
+    /// Returns this command line with another environment, and without the host's options. Returns `None` if the
+    /// command has no app, no environment or no version, because the command may then not be a deployment.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -144,8 +143,8 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Returns whether a value was typed as this attribute. The value of a pipeline parameter can be typed in any
-    /// argument.
+    /// Returns whether an argument has this value of an attribute, for example `staging` for the attribute
+    /// `environment`. The value of a pipeline parameter can be typed in any argument.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
@@ -153,7 +152,8 @@ impl Command {
         }
     }
 
-    /// Returns the values that were typed as this attribute.
+    /// Returns the arguments whose parameter type corresponds to an attribute. Empty for attributes without a parameter
+    /// type, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -170,10 +170,10 @@ impl Command {
     }
 }
 
-/// The reason why a line is not a valid command, and a suggestion.
+/// The reason why a typed line is not a valid command, and a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ParseError {
-    /// The problem, as complete sentences.
+    /// The reason, as complete sentences.
     pub message: String,
     /// A line that the person can type instead.
     pub hint: Option<String>,
@@ -200,7 +200,8 @@ impl std::fmt::Display for ParseError {
 }
 
 impl Command {
-    /// Restores a command from a job's journal.
+    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. An
+    /// argument is left out if the command no longer has the parameter.
     pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
         let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
@@ -217,8 +218,8 @@ pub(crate) fn arguments(
     arguments_with(spec, words, vocabulary, &|text| text)
 }
 
-/// Checks the words after a command's name, some of which contain placeholders. A word with a placeholder can have
-/// any value.
+/// Checks the words after a command's name, some of which contain placeholders. An argument with a placeholder is not
+/// checked, because its value is not available yet.
 pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
@@ -242,7 +243,7 @@ fn missing(spec: &Spec, parameter: &Parameter) -> ParseError {
     ParseError::new(message).with_hint(spec.usage())
 }
 
-/// Parses the words after a command's name. `restore` replaces the placeholders in each value.
+/// Parses the words after a command's name. `restore` replaces the placeholders in a text by the inserted values.
 pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
     words: &[String],
@@ -266,7 +267,8 @@ pub(crate) fn arguments_with(
     Ok(command)
 }
 
-/// Assigns the words to the parameters. Returns the text of each parameter, in order, and the host's options.
+/// Assigns the words to the parameters. Returns the host's options, and a text for each parameter in order; `None` for
+/// a parameter without an argument.
 fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), ParseError> {
     if words.is_empty() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
@@ -430,7 +432,7 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
 /// Returns the normalized command line. It can be typed again, unless a value begins with a dash.
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
-    // A parameter for the rest of the line would take options after it as text.
+    // Options come first, because a parameter for the rest of the line would take later options as text.
     words.extend(options.wait.then(|| format!("--{WAIT}")));
     words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
     words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE} {}", shell_words::quote(reason))));

@@ -1,4 +1,5 @@
-//! The description of a command: its names, parameters and owner. It is validated once, when the host creates it.
+//! The description of a command: its names, parameters and owner. The host validates each description once, when it
+//! creates the description.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use super::builtin::Builtin;
 use crate::base::clean;
 
-/// The owner of a command.
+/// The owner of a command: the host or a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The host, for a built-in command.
@@ -20,9 +21,10 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Returns whether everybody may run the command. Such a command shows only what its sender may see.
+    /// Returns whether everybody may run the command. An open command shows only what its sender may see.
     pub(crate) fn is_open(&self) -> bool {
-        // `freeze` is open because it lists the freezes; with an argument it checks a right itself.
+        // `freeze` is open because without arguments it lists the freezes. With arguments, the host checks the sender's
+        // right when it runs `freeze`.
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
@@ -41,10 +43,9 @@ pub(crate) enum CommandKind {
     Action,
 }
 
-/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParameterType {
-    /// A word, or several words in quotes.
+    /// One word, or several words in quotes.
     Text,
     Integer,
     /// `true` or `false`.
@@ -57,9 +58,9 @@ pub(crate) enum ParameterType {
     Environment,
     /// A version, for example `1.0.2`.
     Version,
-    /// A person, by id, handle or display name, or `me`.
+    /// A person: an id, a handle, a display name, or `me` for the sender.
     Person,
-    /// The rest of the line, as one text.
+    /// All words up to the end of the line, as one text.
     Rest,
     /// The name of a role that can be granted in chat.
     Role,
@@ -75,24 +76,24 @@ impl ParameterType {
 #[derive(Debug, Clone)]
 pub(crate) struct Parameter {
     pub name: String,
-    /// The description in `help`, in one line.
+    /// The one-line description of the parameter in `help`.
     pub summary: String,
     pub kind: ParameterType,
     pub required: bool,
-    /// Whether a value can be given only as a flag (`--tail 100`).
+    /// Whether the value can be given only as a flag (`--tail 100`), and not by its position.
     pub named: bool,
-    /// The allowed values. If empty, every value of the type is allowed.
+    /// The allowed values. If the list is empty, every value of the type is allowed.
     pub choices: Vec<String>,
 }
 
-/// The description of a command.
+/// The validated description of a command.
 #[derive(Debug)]
 pub(crate) struct Spec {
     /// The full name, for example `auth revoke`.
     pub name: String,
     /// The other names of the command.
     pub aliases: Vec<String>,
-    /// The description in `help`, in one line.
+    /// The one-line description of the command in `help`.
     pub summary: String,
     /// Example command lines for `help`.
     pub examples: Vec<String>,
@@ -100,35 +101,35 @@ pub(crate) struct Spec {
     /// The parameters, in the order in which their values are typed.
     pub parameters: Vec<Parameter>,
     pub target: Target,
-    // The parser of the flags. It is built once; the mutex is needed because clap parses with `&mut self`.
+    // The clap parser of the command's flags, built once. The mutex is needed because clap parses with `&mut self`.
     pub(crate) flags: Mutex<clap::Command>,
 }
 
-/// The reason why a description is not valid.
+/// The reason why the description of a command is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command `{command}`: {message}")]
 pub(crate) struct SpecError {
-    /// The command's name in the description.
+    /// The name in the description, which can be invalid itself.
     pub command: String,
     pub message: String,
 }
 
 const MAX_LINE_BYTES: usize = 300;
-/// The flag of all actions with which the job queues for a deployment lock.
+/// The flag `--wait` of every action: the job queues if another job holds a deployment lock that it needs.
 pub(crate) const WAIT: &str = "wait";
-/// The flag of all actions with which the host only shows the plan.
+/// The flag `--dry-run` of every action: the host shows the plan and changes nothing.
 pub(crate) const DRY_RUN: &str = "dry-run";
-/// The flag of all actions with which the sender overrides a required approval. Its value is the reason.
+/// The flag `--override REASON` of every action: the sender overrides a required approval.
 pub(crate) const OVERRIDE: &str = "override";
 const MAX_NAME_BYTES: usize = 32;
 const MAX_PARAMETERS: usize = 32;
 const MAX_CHOICES: usize = 64;
 
 impl Spec {
-    /// Validates a description and builds its parser.
+    /// Validates the description of a command, and builds the parser of the command's flags.
     ///
     /// # Errors
-    /// [`SpecError`] with the first problem.
+    /// [`SpecError`] with the first fault in the description.
     pub(crate) fn new(
         name: &str,
         aliases: Vec<String>,
@@ -140,18 +141,18 @@ impl Spec {
     ) -> Result<Self, SpecError> {
         let invalid = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            // A name of two words is a subcommand (`auth revoke`). Its plugin must also have a command with the first
-            // word as its name.
+            // A name of two words is a subcommand (`auth revoke`). The plugin must also have a command whose name is
+            // the first word.
             if !word.split(' ').all(is_name) || word.len() > MAX_NAME_BYTES || word.matches(' ').count() > 1 {
                 return invalid(format!(
-                    "`{}` is not a valid name: begin with a lower case letter, and use at most 32 lower case letters, \
+                    "`{}` is not a valid name of a command: begin with a lower case letter, and use at most 32 lower case letters, \
                      digits and dashes",
                     line(word)
                 ));
             }
         }
         if parameters.len() > MAX_PARAMETERS {
-            return invalid(format!("it has {} parameters; the maximum is {MAX_PARAMETERS}", parameters.len()));
+            return invalid(format!("the command has {} parameters; the maximum is {MAX_PARAMETERS}", parameters.len()));
         }
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
@@ -159,29 +160,30 @@ impl Spec {
             let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
             if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
                 return invalid(format!(
-                    "`{}` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+                    "`{}` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a \
+                     flag of the host, such as `wait` or `help`",
                     line(&parameter.name)
                 ));
             }
             if !seen.insert(parameter.name.as_str()) {
-                return invalid(format!("it has two parameters with the name `{}`", parameter.name));
+                return invalid(format!("the command has two parameters with the name `{}`", parameter.name));
             }
             if !parameter.choices.is_empty() && !matches!(parameter.kind, ParameterType::Text | ParameterType::Version)
             {
                 return invalid(format!(
-                    "`{}` has choices, but only texts and versions can have choices",
+                    "the parameter `{}` has choices, but only parameters of type text or version can have choices",
                     parameter.name
                 ));
             }
             if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
                 return invalid(format!(
-                    "`{}` takes the rest of the line, so it must be the last parameter",
+                    "the parameter `{}` takes the rest of the line, so it must be the last parameter, and not named",
                     parameter.name
                 ));
             }
             if !parameter.named {
                 if parameter.required && optional_before {
-                    return invalid(format!("`{}` is required, but follows an optional parameter", parameter.name));
+                    return invalid(format!("the required parameter `{}` follows an optional parameter", parameter.name));
                 }
                 optional_before |= !parameter.required;
             }
@@ -207,7 +209,7 @@ impl Spec {
         })
     }
 
-    /// Returns the usage line: `deploy APP ENVIRONMENT VERSION`.
+    /// Returns the usage line of the command, for example `deploy APP ENVIRONMENT VERSION`.
     pub(crate) fn usage(&self) -> String {
         let mut words = vec![self.name.clone()];
         for parameter in &self.parameters {
@@ -237,8 +239,8 @@ fn is_name(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Builds the parser of the flags. Every parameter can be given as a flag. Words without a flag are assigned to the
-/// other parameters later, so `deploy --environment staging cms 1.0.2` is valid.
+/// Builds the parser of a command's flags. Every parameter can be given as a flag. Words without a flag are assigned to
+/// the other parameters later, so `deploy --environment staging cms 1.0.2` is valid.
 fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)

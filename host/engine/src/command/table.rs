@@ -20,7 +20,7 @@ pub(crate) struct CommandTable {
     by_word: HashMap<String, usize>,
 }
 
-/// A parsed line.
+/// The result of parsing a typed line.
 #[derive(Debug)]
 pub(crate) enum Parsed {
     Command(Command),
@@ -29,7 +29,7 @@ pub(crate) enum Parsed {
 }
 
 impl CommandTable {
-    /// Creates a table with the built-in commands.
+    /// Creates a table that contains only the built-in commands.
     pub(crate) fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
         for builtin in Builtin::ALL {
@@ -45,21 +45,21 @@ impl CommandTable {
         self.specs.push(spec);
     }
 
-    /// Returns the first name or alias of `spec` that a command in the table already has, and that command.
+    /// Returns the first name or alias of `spec` that the table already contains, and the command with this name.
     pub(crate) fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
         std::iter::once(&spec.name)
             .chain(&spec.aliases)
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
-    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that their names are free.
+    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that no other command has their names.
     pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
             self.insert(spec);
         }
     }
 
-    /// Returns the command with this name or alias, regardless of case.
+    /// Returns the command with this name or alias, regardless of upper and lower case.
     pub(crate) fn get(&self, word: &str) -> Option<&Arc<Spec>> {
         let index = match self.by_word.get(word) {
             Some(index) => index,
@@ -68,15 +68,15 @@ impl CommandTable {
         Some(&self.specs[*index])
     }
 
-    /// Returns the command that a line begins with.
+    /// Returns the command whose name is at the start of a line; `None` if the line starts with another word.
     pub(crate) fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
         let mut words = text.split_whitespace();
         let first = words.next()?;
         self.longest(first, words.next()).map(|(spec, _)| spec)
     }
 
-    /// Returns the command that is named by one or two words, and the number of words in its name. A name of two
-    /// words has priority.
+    /// Returns the command whose name is `first second` or `first`, and the number of words in the name. The name of
+    /// two words has priority.
     pub(crate) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
@@ -96,18 +96,18 @@ impl CommandTable {
     /// Parses a typed line.
     ///
     /// # Errors
-    /// [`ParseError`], with a suggestion.
+    /// [`ParseError`], with a line that the person can type instead.
     pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, ParseError> {
         if text.len() > MAX_LINE_BYTES {
             return Err(ParseError::new(format!(
-                "The line has {} bytes; the maximum is {MAX_LINE_BYTES}.",
+                "The message has {} bytes; a command can have at most {MAX_LINE_BYTES} bytes.",
                 text.len()
             )));
         }
         let words = tokens::words(text)
             .ok_or_else(|| ParseError::new("A quote is not closed. Close the quote, or put a backslash before it."))?;
         let Some((first, rest)) = words.split_first() else {
-            return Err(ParseError::new("The line has no command.").with_hint("help"));
+            return Err(ParseError::new("The message has no command.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));

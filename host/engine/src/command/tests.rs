@@ -164,7 +164,7 @@ fn valid_lines_are_parsed_and_normalized() {
 fn invalid_lines_give_an_error_and_a_suggestion() {
     let (table, catalog) = (table(), catalog());
     let cases = [
-        ("", "The line has no command. Try: help"),
+        ("", "The message has no command. Try: help"),
         ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
         ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
         ("frobnicate", "Unknown command `frobnicate`. Try: help"),
@@ -178,7 +178,7 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         (
             "deploy cms nowhere 1.0.2",
-            "Unknown environment `nowhere`. Known: staging, production. Try: deploy APP ENVIRONMENT VERSION",
+            "Unknown environment `nowhere`. Use one of: staging, production. Try: deploy APP ENVIRONMENT VERSION",
         ),
         (
             "deploy Shop staging 1",
@@ -195,7 +195,7 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ("where --app", "`--app` needs a value. Try: where [APP]"),
         ("where --app cms --app cms", "`--app` is given twice. Try: where [APP]"),
         ("where 'cms", "A quote is not closed. Close the quote, or put a backslash before it."),
-        ("where ''", "Unknown app ``. Known: Shop, cms, shop. Try: where [APP]"),
+        ("where ''", "Unknown app ``. Use one of: Shop, cms, shop. Try: where [APP]"),
         (
             "scale cms many",
             "TO must be an integer, but is `many`. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
@@ -271,35 +271,38 @@ fn invalid_descriptions_are_rejected() {
         "rm\n",
     ] {
         let error = described(name, &[], vec![]).unwrap_err();
-        assert!(error.message.contains("is not a valid name"), "{error}");
+        assert!(error.message.contains("is not a valid name of a command"), "{error}");
         assert!(described("good", &[name], vec![]).is_err(), "{name}");
     }
     let wrong = [
-        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "it has two parameters with the name `app`"),
+        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "the command has two parameters with the name `app`"),
         (
             vec![parameter("App", Is::App)],
-            "`App` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+            "`App` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a flag of \
+             the host, such as `wait` or `help`",
         ),
         (
             vec![named("help", Is::Boolean)],
-            "`help` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+            "`help` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a flag of \
+             the host, such as `wait` or `help`",
         ),
         (
             vec![named("no-force", Is::Boolean)],
-            "`no-force` is not a valid name of a parameter: it is malformed or reserved for a flag of the host",
+            "`no-force` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a \
+             flag of the host, such as `wait` or `help`",
         ),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
-            "`rest` takes the rest of the line, so it must be the last parameter",
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named",
         ),
-        (vec![named("rest", Is::Rest)], "`rest` takes the rest of the line, so it must be the last parameter"),
+        (vec![named("rest", Is::Rest)], "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named"),
         (
             vec![optional("app", Is::App), parameter("version", Is::Version)],
-            "`version` is required, but follows an optional parameter",
+            "the required parameter `version` follows an optional parameter",
         ),
         (
             (0..33).map(|number| named(&format!("p{number}"), Is::Text)).collect(),
-            "it has 33 parameters; the maximum is 32",
+            "the command has 33 parameters; the maximum is 32",
         ),
     ];
     for (parameters, message) in wrong {

@@ -1,4 +1,5 @@
-//! Splits a typed line into words. Normalizes the typographic characters of chat clients, and respects quotes.
+//! Splits a typed line into words. Replaces the typographic characters of chat clients, and keeps quoted words
+//! together.
 
 /// Replaces typographic characters that chat clients insert (smart quotes, dashes, special spaces) by ASCII
 /// characters.
@@ -27,7 +28,7 @@ pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     shell_words::split(&fold(text)).ok()
 }
 
-/// Returns a word, in quotes if the parser needs them to read it as one word.
+/// Returns a word for a command line, in quotes if the parser would otherwise not read the word as one argument.
 pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
     shell_words::quote(word)
 }

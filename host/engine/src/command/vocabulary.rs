@@ -1,4 +1,4 @@
-//! The apps, environments and roles that the parser accepts from a person, and those that suggestions may name.
+//! The apps, environments and roles that the parser accepts from a person, and the names that suggestions may contain.
 
 use super::asker::Asker;
 use crate::model::{App, Catalog, Deployment};
@@ -8,16 +8,16 @@ pub(crate) trait Visibility: Sync {
     /// Returns whether a person has any right on an app and an environment. `None` stands for any app or environment.
     fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
 
-    /// Returns the roles that can be granted in chat. Everybody may see their names.
+    /// Returns the names of the roles that can be granted in chat. Everybody may see these names.
     fn roles_given_in_chat(&self) -> Vec<&str>;
 }
 
-/// The part of the configuration that one person may see.
+/// The apps, environments and roles of the configuration, limited to the part that one person may see.
 #[derive(Clone, Copy)]
 pub(crate) struct Vocabulary<'a> {
     catalog: &'a Catalog,
     policy: Option<&'a dyn Visibility>,
-    // `None` for the operator's own tools, which may see everything.
+    // `None` for the operator's command-line tools, which may see the whole configuration.
     person: Option<Asker<'a>>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Vocabulary<'a> {
         Self { catalog, policy: None, person: None }
     }
 
-    /// Creates a vocabulary of the whole configuration, with the roles that can be granted in chat.
+    /// Creates a vocabulary of the whole configuration, including the roles that can be granted in chat.
     pub(crate) fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
         Self { catalog, policy: Some(policy), person: None }
     }
@@ -53,18 +53,18 @@ impl<'a> Vocabulary<'a> {
         self.apps().find(|app| app.name == name)
     }
 
-    /// Returns all environments; their names are public. For an environment without a right, the person gets a
-    /// refusal that names the missing right.
+    /// Returns the names of all environments, which everybody may see. A command on an environment without a right is
+    /// refused later, with a message that names the missing right.
     pub(crate) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
     }
 
-    /// Returns the roles that can be granted in chat.
+    /// Returns the names of the roles that can be granted in chat.
     pub(crate) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.policy.map(|policy| policy.roles_given_in_chat()).unwrap_or_default().into_iter()
     }
 
-    /// Returns the environments that the person may see, for suggestions.
+    /// Returns the environments on which the person has a right, for suggestions.
     pub(crate) fn seen_environments(self) -> impl Iterator<Item = &'a str> + Clone {
         self.catalog.environments().filter(move |environment| self.sees(None, Some(environment)))
     }

@@ -15,22 +15,22 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// The command is stored, and will run.
-    Taken,
+    Accepted,
     /// A delivery with the same idempotency key was accepted before. Nothing was done.
-    Again,
+    Duplicate,
     /// The body does not match the hook's `when`; the text is the reason. Nothing was done.
-    Left(String),
+    Ignored(String),
 }
 
 /// The error of a rejected delivery. Returned by [`Engine::deliver`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Undelivered {
+pub enum DeliveryError {
     /// The body is invalid. A retry with the same body fails too.
     #[error("{0}")]
-    Wrong(String),
+    Invalid(String),
     /// The room or the store is unavailable. The sender should retry.
     #[error("{0}")]
-    Later(String),
+    Unavailable(String),
 }
 
 impl Engine {
@@ -45,20 +45,20 @@ impl Engine {
     }
 
     /// Accepts a delivery to a hook. `delivery` is the idempotency key: a hook accepts each key once, even after a
-    /// change of its room. [`Delivered::Taken`] is returned after the command is stored.
+    /// change of its room. [`Delivered::Accepted`] is returned after the command is stored.
     ///
     /// # Errors
-    /// [`Undelivered`]; nothing was stored.
-    pub async fn deliver(&self, hook: &Hook, delivery: &str, body: &Value) -> Result<Delivered, Undelivered> {
+    /// [`DeliveryError`]; nothing was stored.
+    pub async fn deliver(&self, hook: &Hook, delivery: &str, body: &Value) -> Result<Delivered, DeliveryError> {
         let values = match hook.values(body) {
             Ok(values) => values,
-            Err(HookRejection::NotMatched(why)) => return Ok(Delivered::Left(why)),
-            Err(HookRejection::Invalid(why)) => return Err(Undelivered::Wrong(why)),
+            Err(HookRejection::NotMatched(why)) => return Ok(Delivered::Ignored(why)),
+            Err(HookRejection::Invalid(why)) => return Err(DeliveryError::Invalid(why)),
         };
         let host = &self.host;
         let trigger_room = host.trigger_room(hook.bot.as_deref(), &hook.room).await;
         let trigger_room = trigger_room.ok_or_else(|| {
-            Undelivered::Later(format!("the room of the hook `{}` cannot be reached; retry later", hook.name))
+            DeliveryError::Unavailable(format!("the room of the hook `{}` cannot be reached; retry later", hook.name))
         })?;
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
         let command = TriggeredCommand {
@@ -70,10 +70,10 @@ impl Engine {
             note: None,
         };
         match host.start_triggered(&trigger_room, command, Vec::new()).await {
-            Ok(true) => Ok(Delivered::Taken),
-            Ok(false) => Ok(Delivered::Again),
+            Ok(true) => Ok(Delivered::Accepted),
+            Ok(false) => Ok(Delivered::Duplicate),
             Err(StoreError::Unavailable(_) | StoreError::Failed(_)) => {
-                Err(Undelivered::Later("the database is unavailable; retry later".to_owned()))
+                Err(DeliveryError::Unavailable("the database is unavailable; retry later".to_owned()))
             }
         }
     }

@@ -24,6 +24,6 @@ mod verdict;
 pub use ask::NoAnswer;
 pub use builder::{BuildError, ConfigError, EngineBuilder};
 pub use health::{AccountHealth, Health};
-pub use hooks::{Delivered, Undelivered};
+pub use hooks::{Delivered, DeliveryError};
 pub use review::{Explained, Report, Review};
 pub use serve::{Engine, RunError};

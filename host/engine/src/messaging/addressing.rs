@@ -1,19 +1,20 @@
-//! Addressing: recognizes a command for the bot by its prefix, by the bot's name, or in a direct message.
+//! Recognizes whether a message is a command for a bot: by the bot's prefix or name, or in a direct message.
 
 use crate::adapter::Incoming;
 
-/// The prefix and the names that address a bot: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`. A
-/// direct message needs neither.
+/// The prefix and the names that address a bot, as in `!deploy`, `marvin deploy`, `marvin: deploy` and
+/// `@marvin, deploy`. A command in a direct message needs neither prefix nor name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addressing {
     /// The text directly before a command, such as `!`; empty if the bot has no prefix.
     pub prefix: String,
-    /// The bot's names, without `@`.
+    /// The names by which people address the bot, without `@`. Upper and lower case are equal.
     pub names: Vec<String>,
 }
 
 impl Addressing {
-    /// Returns the command in a message without the address, or `None` if the message does not address the bot.
+    /// Returns the text of a message without the prefix or name that addresses the bot. Returns `None` if the message
+    /// does not address the bot or has no further text.
     pub(crate) fn command(&self, message: &Incoming) -> Option<String> {
         let text = message.text.trim();
         let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
@@ -26,8 +27,8 @@ impl Addressing {
         (!command.is_empty()).then(|| command.to_owned())
     }
 
-    /// Removes the prefix of a command such as `!deploy`. Returns `None` for other text, such as `!`, `!!!` and `!
-    /// well`.
+    /// Returns the text after the prefix: `deploy` for `!deploy`. Returns `None` if no letter or digit directly follows
+    /// the prefix, as in `!`, `!!!` and `! well`.
     fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
         let command = text.strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
         command.starts_with(|first: char| first.is_alphanumeric()).then_some(command)

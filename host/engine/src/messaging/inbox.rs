@@ -1,4 +1,5 @@
-//! Incoming messages. The inbox stores each message for the bot once, as a row, before the message is handled.
+//! The inbox of incoming messages. The inbox stores each message for a bot once, as a row, before the message is
+//! handled.
 
 use std::sync::Arc;
 
@@ -19,25 +20,25 @@ use crate::{
     },
 };
 
-/// A received message, before it is stored.
+/// A received message, before the inbox stores it.
 pub(crate) struct Arrival {
     pub(crate) row: InboxRow,
     /// Whether backfill received the message after a connection gap.
     pub(crate) late: bool,
-    /// The key that deduplicates redeliveries; `None` if the event id is enough.
+    /// The key by which redeliveries of the message are recognized; `None` if a redelivery has the same event id.
     pub(crate) deduplication_key: Option<String>,
-    /// The messages that announce a triggered command.
+    /// The outgoing messages that announce the command in a room, if a trigger started the command.
     pub(crate) announcements: Vec<OutboxRow>,
 }
 
-/// Matches messages that do not address the bot, for `[[listen]]` triggers.
+/// The `[[listen]]` triggers, which start commands for messages that do not address the bot.
 pub(crate) trait Listener: Send + Sync {
-    /// Returns the trigger that a message matches, if any. `is_in` returns whether the message was sent in a given
-    /// room.
+    /// Returns the trigger that a message's text matches, with the command to start. `is_in` returns whether the
+    /// message was sent in a given room.
     fn matched(&self, text: &str, is_in: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
 }
 
-/// The inbox of one account, to which the account's chat adapter passes received messages.
+/// The inbox of one bot account. The account's chat adapter passes received messages to it.
 pub(crate) struct AccountInbox {
     pub(crate) bot: String,
     pub(crate) network: &'static str,
@@ -46,7 +47,7 @@ pub(crate) struct AccountInbox {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) addressing: Addressing,
-    // The addressing of the other bots on this network.
+    // The prefixes and names of the other bots on this network.
     pub(crate) others: Vec<Addressing>,
     pub(crate) admins: Vec<String>,
     pub(crate) access: Arc<Access>,
@@ -69,7 +70,7 @@ impl Inbox for AccountInbox {
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError> {
         let own = self.store.cursor(&self.bot, self.network, room).await?;
         let cursor = match own {
-            // Old cursors are stored with an empty bot name.
+            // Cursors of an earlier version are stored with an empty bot name.
             None if self.first => self.store.cursor("", self.network, room).await?,
             own => own,
         };
@@ -153,8 +154,9 @@ impl AccountInbox {
         RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
-    /// Returns the command text of a message, and the trigger if the message does not address the bot but matches a
-    /// trigger. Returns `None` for a message to ignore. The command text of a reaction is empty.
+    /// Returns the command text of a message. If the message does not address the bot but matches a trigger, returns the
+    /// trigger's command text and the trigger. Returns `None` if the bot ignores the message. The command text of a
+    /// reaction is empty.
     fn command_or_trigger(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
@@ -167,16 +169,17 @@ impl AccountInbox {
         }
     }
 
-    /// Returns the trigger that a message matches. Only the trigger's command is stored, not the message.
+    /// Returns the `[[listen]]` trigger that a message matches. The inbox stores the trigger's command instead of the
+    /// message.
     fn trigger(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
         self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Stores messages and other writes in one transaction, and queues the new messages for handling. Returns the
-    /// number of new messages.
+    /// Stores received messages and the writes `more` in one transaction, and queues the new messages for handling.
+    /// Returns the number of new messages, which excludes redeliveries.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was stored.
+    /// [`StoreError`] if the transaction failed. Nothing is then stored.
     pub(crate) async fn take(&self, arrivals: Vec<Arrival>, more: Vec<Write>) -> Result<usize, StoreError> {
         if arrivals.is_empty() && more.is_empty() {
             return Ok(0);
@@ -212,8 +215,9 @@ impl AccountInbox {
         Ok(count)
     }
 
-    /// Returns whether the bot handles a message: a text, a 👍 or 👎 on an approval message, or a removed reaction.
-    /// Returns `false` for messages of the configured bots and of unknown machines.
+    /// Returns whether the bot handles a message. The bot handles texts, removed reactions, and the reactions 👍 and 👎
+    /// on a message that requests approval. Returns `false` for messages from a configured bot, and from a machine
+    /// (another bot) that is not configured.
     async fn is_relevant(&self, message: &Incoming) -> Result<bool, StoreError> {
         if self.outbox.is_own(self.network, &message.sender.id) {
             return Ok(false);
@@ -236,8 +240,8 @@ impl AccountInbox {
     }
 }
 
-/// Returns whether an approval message may be in a room although its event id is not stored yet. A reaction on an
-/// unknown event can then be a vote.
+/// Returns whether a message that requests approval may be in a room of `network` although its event id is not stored
+/// yet. A reaction on an unknown event can then be a vote.
 pub(crate) async fn may_have_unsent_request(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()

@@ -1,7 +1,8 @@
-//! Notifications about jobs to other rooms, with texts of the operator (`[[notify]]`).
+//! Notifications about jobs in other rooms, with the texts that `[[notify]]` tables configure.
 //!
-//! Invariant: the transaction of a change also writes its notifications, under keys that are derived from the change.
-//! A notification is therefore neither lost nor sent twice. A room that cannot be reached delays no other room.
+//! Invariant: the transaction that changes a job also stores the notifications about the change, with idempotency keys
+//! that are derived from the change. A notification is therefore neither lost nor sent twice. An unreachable room does
+//! not delay the notifications to other rooms.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::{
     store::{JobOutcome, JobRow, Write},
 };
 
-/// The events that a notification can report.
+/// An event of a job that a notification can report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoticeEvent {
     /// A job succeeded, with or without warnings.
@@ -25,18 +26,18 @@ pub(crate) enum NoticeEvent {
     Cancelled,
     /// A job was not approved.
     NotApproved,
-    /// A job waits for approval.
+    /// A job started to wait for approval.
     Approval,
     /// A role was granted or revoked in chat.
     Rights,
 }
 
 impl NoticeEvent {
-    /// All events, in the order in which the documentation lists them.
+    /// All events, in the order of the documentation.
     pub(crate) const ALL: [Self; 6] =
         [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
 
-    /// Returns the value of `on` in the configuration, such as `not-approved`.
+    /// Returns the event's name for the key `on` of `[[notify]]`, such as `not-approved`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -48,7 +49,7 @@ impl NoticeEvent {
         }
     }
 
-    /// Parses a value of `on` in the configuration.
+    /// Parses an event's name from the key `on` of `[[notify]]`. Returns `None` for an unknown name.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.as_str() == text)
     }
@@ -63,14 +64,14 @@ impl NoticeEvent {
     }
 }
 
-/// The placeholders that the text of a notification can contain in braces, such as `{summary}`.
+/// The names of the placeholders that a notification's text can contain in braces, such as `{summary}`.
 pub(crate) const PLACEHOLDERS: [&str; 9] =
     ["summary", "command", "app", "title", "environment", "person", "outcome", "job", "took"];
 
-/// One `[[notify]]` table.
+/// A `[[notify]]` table of the configuration: a rule for notifications to one room.
 #[derive(Debug, Clone)]
 pub(crate) struct Notice {
-    /// The position of the table in the configuration.
+    /// The file and line of the table, for configuration problems.
     pub at: At,
     /// The events that the notification reports.
     pub on: Vec<NoticeEvent>,
@@ -78,7 +79,7 @@ pub(crate) struct Notice {
     pub apps: Option<Vec<Pattern>>,
     /// The environments whose jobs are reported; `None` for all jobs, including jobs without an environment.
     pub environments: Option<Vec<Pattern>>,
-    /// The commands whose jobs are reported; `None` for all.
+    /// The commands whose jobs are reported; `None` for all commands.
     pub commands: Option<Vec<Pattern>>,
     /// The room that receives the notification.
     pub room: RoomName,
@@ -101,7 +102,7 @@ impl Notice {
     }
 }
 
-/// The notifications of a configuration.
+/// The `[[notify]]` rules of a configuration, in its order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notices(Vec<Notice>);
 
@@ -110,12 +111,11 @@ impl Notices {
         Self(notices)
     }
 
-    /// Iterates over the notifications in the order of the configuration.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Notice> {
         self.0.iter()
     }
 
-    /// Returns the notifications about a job's end, or none if `writes` do not close the job.
+    /// Returns the messages that notify about a job's end. Empty if `writes` do not close the job.
     pub(crate) fn closing(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, writes: &[Write]) -> Vec<Write> {
         let end = writes.iter().find_map(|write| match write {
             Write::Close { job, end } if *job == row.id => Some(end),
@@ -127,15 +127,15 @@ impl Notices {
         self.tell(outbox, catalog, row, NoticeEvent::of(end.outcome), "closed", &facts)
     }
 
-    /// Returns the notifications about a job that starts to wait for approval.
+    /// Returns the messages that notify about a new approval request of a job.
     pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &ApprovalRequest) -> Vec<Write> {
         let summary = format!("{}: {}", row.line, crate::job::approval_line(ask));
         let facts = Facts { summary: &summary, outcome: "waits for approval", took: String::new() };
         self.tell(outbox, catalog, row, NoticeEvent::Approval, &format!("asked-{}", ask.number), &facts)
     }
 
-    /// Returns the notifications about roles that a job grants or revokes. `name` makes their outbox keys unique within
-    /// the job.
+    /// Returns the messages that notify about roles that a job grants or revokes. `name` makes the messages' idempotency
+    /// keys unique within the job. `summary` describes the change in one line.
     pub(crate) fn rights(
         &self,
         outbox: &Outbox,
@@ -162,7 +162,7 @@ impl Notices {
             let Some(destination) = outbox.destination(&row.bot, &notice.room) else {
                 tracing::error!(
                     room = %notice.room,
-                    "a notification was dropped, because no bot has an account on the network of `room`; add an \
+                    "a notification was dropped, because no bot has an account on the network of its room; hint: add an \
                      account or change `room` in `[[notify]]`"
                 );
                 continue;
@@ -174,8 +174,8 @@ impl Notices {
                     tracing::error!(
                         room = %notice.room,
                         %error,
-                        "a notification was dropped, because its text has an invalid placeholder; change `text` in \
-                         `[[notify]]`"
+                        "a notification was dropped, because its text has an invalid placeholder; hint: change `text` \
+                         in `[[notify]]`"
                     );
                     continue;
                 }
@@ -187,14 +187,14 @@ impl Notices {
     }
 }
 
-/// The placeholder values that depend on the event.
+/// The values of the placeholders `summary`, `outcome` and `took`, which depend on the event.
 struct Facts<'f> {
     summary: &'f str,
     outcome: &'f str,
     took: String,
 }
 
-/// Returns the value of each placeholder.
+/// Returns the value of each placeholder of [`PLACEHOLDERS`] by the placeholder's name.
 fn values(catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> BTreeMap<String, String> {
     let app = row.app.as_deref().unwrap_or_default();
     let values = [

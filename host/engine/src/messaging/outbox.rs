@@ -1,7 +1,7 @@
-//! Sends the rows of the outbox.
+//! Sends the outgoing messages, which are rows of the outbox in the store.
 //!
-//! Invariant: the messages of a room are sent in order, except the reaction that acknowledges a command. Rooms do not
-//! wait for each other. A message is not sent twice if the network can find messages by their keys.
+//! Invariant: the messages to one room are sent in order, except the reaction that acknowledges a command. Rooms do not
+//! wait for each other. A message is not sent twice if the network can find messages by their idempotency keys.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,51 +21,52 @@ use crate::{
     store::{OutboxKind, PendingRow, Store, Write, is_trigger_event},
 };
 
-/// The delay before the first retry, if the network does not request another delay.
+/// The delay before the first retry of a failed message, if the network does not request another delay.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The maximum delay between two retries.
+/// The maximum delay between two retries, if the network does not request another delay.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The maximum length of a message, in bytes of plain text.
+/// The maximum length of a message on a network that does not send long texts as files, in bytes of plain text.
 pub(crate) const LONGEST_MESSAGE: usize = 20_000;
-/// The maximum length of a message on a network where a long text is sent as a file, in bytes of plain text.
+/// The maximum length of a message on a network that sends long texts as files, in bytes of plain text.
 const LONGEST_FILE: usize = 1 << 20;
 
-/// The maximum length of a plugin's text, in bytes. It is greater than [`LONGEST_MESSAGE`], because some networks send
-/// a long text as a file.
+/// The maximum length of a plugin's text on any network, in bytes. Greater than [`LONGEST_MESSAGE`], because some
+/// networks send long texts as files.
 pub(crate) const LONGEST_PLUGIN_TEXT: usize = 64 << 10;
 
-/// The number of extra lanes per room for the reactions that acknowledge commands.
+/// The number of separate send queues per room for the reactions that acknowledge commands.
 const ACKNOWLEDGEMENT_LANES: u64 = 4;
-/// The reaction that acknowledges a command.
+/// The reaction that the bot adds to a command as its acknowledgement.
 pub(crate) const ACKNOWLEDGED: &str = "👀";
 
-/// The outgoing messages of a host.
+/// The outgoing messages of a host, and the accounts that send them.
 pub(crate) struct Outbox {
     store: Arc<dyn Store>,
     // The accounts of this host's bots, in the order of the configuration.
     pub(crate) accounts: Vec<Account>,
     // The names of all bots in the configuration, including the bots of other hosts.
     pub(crate) identities: Vec<String>,
-    // The network of rooms whose configuration names no network.
+    // The default network, for configured rooms without a network.
     pub(crate) network: String,
     // The accounts of bots that run on another host.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     activity: Activity,
-    /// The commands without an answer, for the metric of the time to the first answer.
+    /// The commands that have not been answered, for the metric of the time to a command's first answer.
     pub(crate) waiting: FirstAnswers,
     wake: mpsc::UnboundedSender<ActivityGuard>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<ActivityGuard>>>,
 }
 
-/// The bot, network and room whose rows a lane sends. An acknowledgement lane also has a number.
+/// The bot, network and room whose messages a lane (a send queue) sends. The lanes for acknowledgements also have a
+/// number.
 type LaneName = (String, String, String, Option<u64>);
-/// The queue of a lane. One task sends the rows of the queue in order.
+/// A send queue. One task sends the rows of a lane in order. The flag is true for rows that an earlier process left.
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
-/// The key and version of a row.
+/// The idempotency key and the version of an outbox row.
 type RowVersion = (String, u64);
 
-/// The rows that are in a lane or were sent. They are not queued again if the outbox is read before they are marked as
-/// sent.
+/// The rows that are in a lane, and the rows that were sent since the last read of the outbox. Neither are queued again
+/// if a read of the outbox still returns them as unsent.
 #[derive(Debug, Default)]
 struct InFlight {
     queued: HashSet<RowVersion>,
@@ -73,7 +74,9 @@ struct InFlight {
 }
 
 impl Outbox {
-    /// Creates an outbox for the accounts of this host's bots. Nothing is sent before [`Outbox::run`] is called.
+    /// Creates an outbox that sends through `accounts`. `identities` are the names of all configured bots, `network` is
+    /// the default network, and `absent` are the accounts of bots on other hosts. Nothing is sent before [`Outbox::run`]
+    /// is called.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
@@ -87,14 +90,14 @@ impl Outbox {
         Self { store, accounts, identities, network, absent, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
-    /// Signals that the outbox has new rows. Called after the commit of the rows.
+    /// Signals that the outbox has new rows. Call it after the rows are committed to the store.
     pub(crate) fn wake(&self) {
         // The receiver is closed only during shutdown. The next start sends the stored rows.
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// Sends rows until the process ends. Before it sends a row of an earlier process, it searches the room for the
-    /// message.
+    /// Sends the rows of the outbox until the process ends. An earlier process may already have sent the rows of the
+    /// first read, so their messages are searched in the room before they are sent.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().take() else { return };
         let in_flight: Arc<Mutex<InFlight>> = Arc::default();
@@ -108,7 +111,7 @@ impl Outbox {
             let rows = match self.store.outbox().await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    tracing::error!(%error, "the outbox could not be read from the store; retrying");
+                    tracing::error!(%error, "cannot read the outbox from the store; retrying");
                     let again = self.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(FIRST_WAIT).await;
@@ -139,7 +142,7 @@ impl Outbox {
         }
     }
 
-    /// Starts the worker of one lane.
+    /// Starts the task that sends the rows of one lane, and returns the lane.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
         tokio::spawn(async move {
@@ -164,7 +167,7 @@ impl Outbox {
                         }
                     }
                     // Mark the row as sent before the next row is sent.
-                    self.mark_sent(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
+                    self.mark_sent(&row, event).await;
                 }
                 let mut locked = in_flight.lock();
                 locked.queued.remove(&name);
@@ -176,16 +179,24 @@ impl Outbox {
         lane
     }
 
-    /// Marks a row as sent in the store. Retries until this succeeds, because a restart would send the row again.
-    async fn mark_sent(&self, sent: Write) {
+    /// Marks a row as sent in the store, with the event id of its message. Retries without limit, because a restarted
+    /// host would send an unmarked row again.
+    async fn mark_sent(&self, row: &PendingRow, event: Option<String>) {
+        let sent = Write::Sent { key: row.row.key.clone(), version: row.version, event };
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
-            tracing::error!(%error, "the store could not mark a sent message as sent; retrying");
+            tracing::error!(
+                room = row.row.room,
+                key = row.row.key,
+                %error,
+                "cannot mark a sent message as sent in the store; retrying"
+            );
             backoff.wait(None).await;
         }
     }
 
-    /// Sends one row. Returns the event id of its message, or `None` if the row cannot be sent.
+    /// Sends the message of one row. Returns the event id of the message, or `None` if the network refused the message
+    /// or does not support it. `left_over` is true if an earlier process may have sent the message.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
@@ -207,8 +218,9 @@ impl Outbox {
         self.send(chat, &message, left_over && matches!(message.body, Body::Say { .. })).await
     }
 
-    /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches for a
-    /// message with the same key. Returns the event id, or `None` after a permanent error.
+    /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the room
+    /// for a message with the same idempotency key. Returns the event id of the message, or `None` after a permanent
+    /// error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut searched = !search;
@@ -235,9 +247,10 @@ impl Outbox {
                 Err(SendError::Never { reason }) => {
                     tracing::error!(
                         network = chat.network(),
+                        room = message.room,
                         key = message.key,
                         reason,
-                        "the network refused a message; the message was dropped"
+                        "a message was dropped, because the network refused it"
                     );
                     return None;
                 }
@@ -249,10 +262,11 @@ impl Outbox {
                     }
                     tracing::info!(
                         network = chat.network(),
+                        room = message.room,
                         key = message.key,
                         reason,
                         ?pause,
-                        "a message could not be sent; retrying after `pause`"
+                        "cannot send a message; retrying after `pause`"
                     );
                     tokio::time::sleep(pause).await;
                 }
@@ -270,8 +284,8 @@ fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     }
 }
 
-/// Returns the extra lane of a reaction that acknowledges a command, or `None` for other rows. In its own lane the
-/// reaction does not wait for the queued messages of the room.
+/// Returns the number of the acknowledgement lane for a reaction that acknowledges a command, so that the reaction does
+/// not wait for the room's queued messages. Returns `None` for other rows.
 fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
@@ -279,13 +293,13 @@ fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     (emoji == ACKNOWLEDGED).then(|| hasher.finish() % ACKNOWLEDGEMENT_LANES)
 }
 
-/// Returns the maximum length of a text on a network, in bytes of plain text.
+/// Returns the maximum length of a message on a network, in bytes of plain text.
 pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
-/// Orders rows for sending. If a job ended before its card was sent, the card is moved directly before the closing
-/// message. At its old position the card would announce the end before the job's other messages.
+/// Orders rows for sending. If a job ended before its status card was sent, the card is moved directly before the job's
+/// closing message. Otherwise the card would show the job's end before the job's other messages.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
     let closings: HashMap<String, usize> =

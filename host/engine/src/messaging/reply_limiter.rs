@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The maximum number of refusals within [`WINDOW`].
+/// The maximum number of refusals that one person receives in one room within [`WINDOW`].
 const MAX_REPLIES: u32 = 8;
-/// The length of the window, in milliseconds.
+/// The time window in which refusals are counted, in milliseconds.
 const WINDOW: i64 = 60_000;
-/// The number of counters above which expired counters are removed.
+/// The number of counters above which counters with an expired [`WINDOW`] are removed.
 const MAX_COUNTERS: usize = 10_000;
 
 /// The counters of refusals, by person and room.
@@ -24,8 +24,8 @@ struct Count {
 }
 
 impl ReplyLimiter {
-    /// Counts a refusal. Returns `None` if the refusal is to be suppressed, else the number of refusals that were
-    /// suppressed since the last one that was sent.
+    /// Counts a refusal to `person` in `room`. Returns `None` if the refusal must be suppressed. Otherwise returns the
+    /// number of refusals that were suppressed since the last refusal that was sent.
     pub(crate) fn answer(&self, person: &str, room: &str, now: Timestamp) -> Option<u64> {
         let mut counts = self.0.lock();
         if counts.len() > MAX_COUNTERS {

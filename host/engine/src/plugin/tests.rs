@@ -77,7 +77,7 @@ fn an_invalid_description_is_rejected() {
         (
             vec![command("De ploy")],
             vec![],
-            "command `De ploy`: `De ploy` is not a valid name: begin with a lower case letter, and use at most 32 \
+            "command `De ploy`: `De ploy` is not a valid name of a command: begin with a lower case letter, and use at most 32 \
              lower case letters, digits and dashes",
         ),
         (

@@ -1,6 +1,8 @@
-//! Approval requests of jobs: sends a request and waits for the answers.
+//! Approval requests of jobs: stores a request, shows it in a room and waits for the decision or the deadline.
 //!
-//! Invariant: the journal entry of a request and the message that shows it are stored in one transaction.
+//! Invariant: the journal entry of an approval request and the message that shows the request are stored in one
+//! transaction.
+//! Not here: votes on a request, which are in `vote.rs`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,12 +26,12 @@ use crate::{
     store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
 };
 
-/// The maximum number of people that the message of a request mentions.
+/// The maximum number of people that the message of an approval request mentions.
 const MOST_MENTIONED: usize = 20;
 
 impl Jobs {
-    /// Computes the job's plan with a dry run, stores an approval request and shows it. `held` is the effect that needs
-    /// the approval.
+    /// Computes a job's plan with a dry run, stores an approval request for the plan and shows the request in a room.
+    /// `held` is the effect that needs the approval. Returns [`Step::Continue`] if the effect no longer needs one.
     pub(crate) async fn request_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -49,7 +51,7 @@ impl Jobs {
         });
         if !same {
             let why =
-                format!("a dry run of its plugin has another plan, which does not contain {}", held.effect.about());
+                format!("its plugin is not deterministic: a dry run did not plan the effect {}", held.effect.about());
             return Err(DriveError::Hold(why, true));
         }
         // Step 2: collect the approvals that the pending effects need. A job that deviated from its approved plan also
@@ -65,7 +67,7 @@ impl Jobs {
         }
         // Step 3: refuse a plan that is too long for one message.
         if !approval_text::can_be_shown(&plan) {
-            let why = "its plan is too long for one message, so it cannot be approved".to_owned();
+            let why = "its plan is too long for one message, so people cannot approve the plan".to_owned();
             return Err(DriveError::Hold(why, true));
         }
         // Step 4: store the request, the job's status and the messages in one transaction.
@@ -93,10 +95,11 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Runs a plugin without performing its effects. Returns the plan, and the guest's invocation after the run.
+    /// Runs a plugin without performing its effects. Returns the plan, and the state of the guest after the dry run.
+    /// `replay` answers the calls that the job already made.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store is unavailable.
     pub(crate) async fn dry_run(
         &self,
         plugin: &Arc<Plugin>,
@@ -122,8 +125,8 @@ impl Jobs {
         Ok((Plan { effects, end }, ran.invocation))
     }
 
-    /// Handles a job that waits for approval: closes the request after its deadline, or updates the remaining time in
-    /// the message of the request.
+    /// Handles a job that waits for approval. After the request's deadline, stores that the job was not approved. Before
+    /// the deadline, updates the remaining time in the message of the request.
     pub(crate) async fn wait_for_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -133,7 +136,7 @@ impl Jobs {
         let (row, now) = (job.row(), self.context.clock.now());
         if self.context.monotonic.now() >= ask.until {
             let names: Vec<String> = ask.needs.iter().map(|need| need.from.join(" or ")).collect();
-            let about = format!("the deadline passed without the approval of {}", names.join(" and "));
+            let about = format!("the deadline passed without the approval of the role {}", names.join(" and "));
             let event = Event::NotApproved { ask: ask.number, by: None, about };
             let say = Write::Send(self.approval_message(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
@@ -151,8 +154,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the status of a job that waits for approval. The job's wake time is the deadline, or an earlier update
-    /// of the remaining time if the network supports edits.
+    /// Returns the status of a job that waits for approval. The job's wake time is the request's deadline. On a network
+    /// that supports edits, the wake time is the next update of the remaining time in the message.
     pub(crate) fn approval_status(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
         let since = if row.status.phase == JobPhase::Approval { row.status.since } else { now };
         let destination = self.approval_room(row, ask);
@@ -166,7 +169,7 @@ impl Jobs {
         JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
-    /// Returns the room of a request: the app's room, or the room of the command if the app has none.
+    /// Returns the room that shows an approval request: the app's room, or the room of the command if the app has none.
     fn approval_room(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
         let apps = ask.needs.iter().flat_map(|need| &need.targets).find_map(|(app, _)| app.clone());
         let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
@@ -175,7 +178,7 @@ impl Jobs {
         configured.unwrap_or(Destination { bot, network, room })
     }
 
-    /// Returns the message that shows the current state of a request.
+    /// Returns the message that shows the current state of an approval request.
     pub(crate) fn approval_message(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
         let destination = self.approval_room(row, ask);
         let thumbs = self.context.outbox.trusts_relations(&destination.bot, &destination.network, &destination.room);
@@ -184,15 +187,16 @@ impl Jobs {
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
-    /// Returns the final message of an open request whose job has ended. `None` if the request was decided.
+    /// Returns the final message of an undecided approval request whose job has ended. Returns `None` if the request was
+    /// decided.
     pub(crate) fn closed_approval_message(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
         Some(Write::Send(self.approval_message(row, &over, self.context.clock.now())))
     }
 
-    /// Returns the ids of the people in the roles of the request who can approve, except for the requester. At most
-    /// [`MOST_MENTIONED`].
+    /// Returns the ids of at most [`MOST_MENTIONED`] people who can approve a request: the members of the required roles,
+    /// except for the person who started the job.
     pub(crate) fn people_to_mention(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
         let mut ids = Vec::new();
@@ -214,7 +218,8 @@ impl Jobs {
         ids
     }
 
-    /// Returns whether a person holds a role of `need` for all apps and environments of `need`.
+    /// Returns whether a person's approval counts for `need`: the person holds a required role for all apps and
+    /// environments of `need`.
     pub(crate) fn counts_for(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.context.access;
         let in_role = |role: &String| {
@@ -226,13 +231,13 @@ impl Jobs {
     }
 }
 
-/// Removes characters that are not allowed in a failure's code, and truncates the code to 40 characters.
+/// Cleans the failure code of a plugin: keeps ASCII letters, digits and `-`, and truncates the code to 40 characters.
 fn code(code: &str) -> String {
     code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
 }
 
-/// Returns the next time at which the message shows another remaining time: every minute in the last 10 minutes, every
-/// 10 minutes in the last 2 hours, else every hour.
+/// Returns the time of the next update of the remaining time in an approval message. `until` is the deadline. Updates
+/// are made every minute in the last 10 minutes, every 10 minutes in the last 2 hours, and every hour before.
 fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {

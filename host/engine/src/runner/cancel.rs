@@ -1,4 +1,5 @@
-//! Cancels jobs: cancels their pipeline runs, and delivers the cancellation to their plugin so that it can clean up.
+//! Cancels jobs. The host cancels the job's pipeline runs and delivers the cancellation to the plugin, so that the
+//! plugin can clean up.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use crate::{
 };
 
 impl Jobs {
-    /// Cancels a job. Returns the reply for the person, in one line. The writes that `with` returns for this reply are
-    /// part of the transaction.
+    /// Cancels a job. Returns the reply to the person `by`, in one line. The writes that `with` returns for the reply are
+    /// part of the transaction that stores the cancellation.
     ///
     /// # Errors
-    /// The reason why the job cannot be cancelled, in one line.
+    /// The reason why the job cannot be cancelled now, in one line for the person.
     pub(crate) async fn cancel(
         self: &Arc<Self>,
         row: JobRow,
@@ -92,7 +93,8 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Ends a job whose plugin cannot run again. Its pipeline runs are cancelled and followed to their end.
+    /// Ends a held job or a job in doubt, whose plugin cannot run again. The job's pipeline runs are cancelled and
+    /// followed to their end.
     async fn end_without_cleanup(
         self: &Arc<Self>,
         row: JobRow,
@@ -106,7 +108,7 @@ impl Jobs {
         let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
         if !matches!(history.position(), ReplayPosition::PluginEnded(_) | ReplayPosition::Closed) {
             let who = crate::base::clean(&by.name);
-            let text = format!("`{}` (job {}) was cancelled by {who}. Its plugin did not clean up.", row.line, row.id);
+            let text = format!("`{}` (job {}) was cancelled by {who}. The plugin did not clean up.", row.line, row.id);
             entries.push(entry(&row, EntryKind::End, json!(GuestOutcome::cancelled(text)), now));
         }
         let reply = format!("job {} is cancelled", row.id);
@@ -123,7 +125,8 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Closes a job without a running task, and dispatches the next jobs in the queues of its locks.
+    /// Closes a job that has no running task, with the writes `closing`. Dispatches the jobs that queued for the locks of
+    /// this job.
     async fn close_idle(
         self: &Arc<Self>,
         row: &JobRow,

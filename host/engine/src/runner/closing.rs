@@ -1,4 +1,4 @@
-//! The closing message of a job, which contains the plugin's text and the host's list of denied calls.
+//! The closing message of a job: the text that the plugin returned, and the host's list of denied calls.
 
 use crate::{
     base::Text,
@@ -6,10 +6,10 @@ use crate::{
     store::{JobOutcome, JobRow},
 };
 
-/// The maximum length of the plugin's text, and of the list of denied calls, in bytes.
+/// The maximum length in bytes of each part of the closing message: the plugin's text and the list of denied calls.
 const LONGEST: usize = 8_000;
 
-/// Returns the outcome of a job and its closing message.
+/// Returns the outcome of a job and its closing message. `ended` is the end of the job's plugin.
 pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;

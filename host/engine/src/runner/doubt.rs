@@ -1,5 +1,5 @@
-//! Effects in doubt, which have an intent but no result. The host queries the backend. If the backend cannot determine
-//! the result, the host asks people in the room.
+//! Settles effects in doubt: effects with a stored intent but no stored result. The host queries the backend whether the
+//! effect happened. If the backend cannot determine this, the host asks people in the room.
 //!
 //! Invariant: an effect is performed again only after the backend or a person confirmed that it did not happen.
 
@@ -20,10 +20,11 @@ use crate::{
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The timeout of a query to a backend.
+/// The timeout of a query to a backend whether an effect happened.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Returns the writes that are committed together with a change. The argument is the reply to the person's command.
+/// A function that returns the writes to commit together with a change that a person requested by command. The argument
+/// is the reply to the command.
 pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// A person's answer about an effect in doubt.
@@ -31,12 +32,13 @@ pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 pub(crate) enum DoubtAnswer {
     /// The effect happened.
     AssumeDone,
-    /// The effect did not happen, so the job performs it again.
+    /// The effect did not happen, so the job performs the effect again. For a held job: the job is retried.
     Again,
 }
 
 impl Jobs {
-    /// Queries the backend whether an effect happened, and retries until the backend answers.
+    /// Queries the backend whether an effect in doubt happened, and retries until the backend answers. `intent` is the
+    /// journal entry of the effect. Asks the room if the backend cannot determine the answer.
     pub(crate) async fn recover(&self, job: &Arc<ActiveJob>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut backoff = backend_backoff();
@@ -55,8 +57,9 @@ impl Jobs {
                 Recovered::Unavailable(reason) => {
                     tracing::warn!(
                         job = job.row().id,
+                        call = intent.call,
                         reason,
-                        "a backend did not answer whether an effect happened; retrying"
+                        "cannot query whether an effect happened, because the backend is unavailable; retrying"
                     );
                     job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {
@@ -70,7 +73,8 @@ impl Jobs {
         Ok(Step::Continue)
     }
 
-    /// Asks the room whether an effect happened, and parks the job until somebody answers.
+    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody answers. `reason` is
+    /// the backend's reason why it cannot determine the answer.
     async fn ask_room(&self, job: &Arc<ActiveJob>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -93,8 +97,8 @@ impl Jobs {
             wake: None,
         };
         let text = format!(
-            "{}: it is unknown whether {what} happened: {reason}. Check this, then run `job {} assume done` if it \
-             happened, or `job {} again` if it did not happen. The job waits until then.",
+            "{}: it is unknown whether {what} happened: {reason}. Check whether it happened, then run `job {} assume \
+             done` if it did, or `job {} again` if it did not. The job waits until then.",
             title(row),
             row.id,
             row.id
@@ -111,11 +115,11 @@ impl Jobs {
         job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await
     }
 
-    /// Settles an effect in doubt by a person's answer, or retries a held job. Returns the reply for the person, in one
-    /// line.
+    /// Settles an effect in doubt by the answer `given` of the person `by`, or retries a held job. Returns the reply to
+    /// the person, in one line. The writes that `with` returns for the reply are part of the transaction.
     ///
     /// # Errors
-    /// The reason why the answer changes nothing, in one line.
+    /// The reason why the answer changes nothing, in one line for the person.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         row: JobRow,
@@ -142,7 +146,8 @@ impl Jobs {
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!(
-                                "the result of `{call}` cannot be assumed: run `job {} again` to repeat the call",
+                                "the host cannot derive the result of `{call}`, so `assume done` does not work for this job: run \
+                                 `job {} again` to repeat the call",
                                 row.id
                             ));
                         };
@@ -169,13 +174,13 @@ impl Jobs {
             }
             (JobPhase::Held, _, DoubtAnswer::AssumeDone) => {
                 return Err(format!(
-                    "job {} is held and does not wait for an answer: run `job {} again` to retry it",
+                    "job {} is held, so `assume done` does not apply: run `job {} again` to retry the job",
                     row.id, row.id
                 ));
             }
             _ => {
                 return Err(format!(
-                    "job {} does not wait for an answer: its status is `{}`",
+                    "job {} does not wait for an answer about an effect: its status is `{}`",
                     row.id,
                     row.status.phase.as_str()
                 ));

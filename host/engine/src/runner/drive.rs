@@ -1,4 +1,4 @@
-//! Drives a job from its position in the journal until it waits or ends, one step at a time.
+//! Drives a job, one step at a time, from the job's position in its journal until the job waits or ends.
 //!
 //! Invariant: each step reads the journal, performs one operation and writes the result. Therefore the same code
 //! resumes a job after a crash and after a wait.
@@ -19,24 +19,24 @@ use crate::{
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The delays before a step is retried after a store error.
+/// The delays between the retries of a step that failed with a store error.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// The number of retries after [`StoreError::Failed`]. The job is held after the last one.
+/// The maximum number of retries of a step that fails with [`StoreError::Failed`]. The job is held after the last retry.
 const MOST_RETRIES: u32 = 6;
 
-/// The result of a step.
+/// The result of a step: whether the job has a next step now.
 pub(crate) enum Step {
-    /// Run the next step.
+    /// The job continues with its next step.
     Continue,
-    /// Stop, because the job waits or has ended, or because the host is shutting down.
+    /// The job has no next step now, because it waits or has ended, or because the host is shutting down.
     Yield,
 }
 
-/// The reason why a step failed.
+/// The reason why a step of a job failed.
 pub(crate) enum DriveError {
-    /// A store error. The step wrote nothing and is retried.
+    /// The store failed or is unavailable. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job cannot continue without a person. The values are the reason, and whether the job's journal is intact.
+    /// The job cannot continue until a person decides. The values are the reason, and whether the job's journal is intact.
     Hold(String, bool),
 }
 
@@ -57,7 +57,7 @@ impl From<HistoryError> for DriveError {
 }
 
 impl Jobs {
-    /// Runs steps until the job waits or ends. Retries a step after a store error.
+    /// Runs the steps of a job until the job waits or ends. Retries a step after a store error.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<ActiveJob>) {
         let mut backoff = STORE_BACKOFF;
         loop {
@@ -115,7 +115,8 @@ impl Jobs {
         }
     }
 
-    /// Runs the plugin from its start. Recorded calls are answered from the journal; later calls are performed.
+    /// Runs the job's plugin from its start. Answers the calls that the journal contains from the journal, and performs
+    /// the later calls.
     async fn run(self: &Arc<Self>, job: &Arc<ActiveJob>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
@@ -168,7 +169,7 @@ impl Jobs {
         }
     }
 
-    /// Handles the end of a guest that the host stopped.
+    /// Handles the end of a guest that the host stopped for the reason `stop`.
     async fn stopped(self: &Arc<Self>, job: &Arc<ActiveJob>, stop: GuestStop) -> Result<Step, DriveError> {
         // A job that waits or queues keeps only the locks of its effects, because reserved locks could cause a
         // deadlock.
@@ -180,7 +181,7 @@ impl Jobs {
             GuestStop::ShuttingDown => Ok(Step::Yield),
             GuestStop::StoreFailed(error) => Err(error.into()),
             GuestStop::Diverged(why) => {
-                Err(DriveError::Hold(format!("its plugin did not repeat the calls in its journal: {why}"), true))
+                Err(DriveError::Hold(format!("its plugin did not repeat the calls in the job's journal: {why}"), true))
             }
             GuestStop::QueuedForLock(lock) => self.enqueue(job, &lock).await,
             // Unreachable: `run` handles `NeedsApproval`, and only dry runs end with `Unpredictable`.
@@ -190,13 +191,14 @@ impl Jobs {
         }
     }
 
-    /// Releases the locks that are reserved for a job but not acquired.
+    /// Releases the deployment locks that are reserved for a job but that the job has not acquired. Dispatches the jobs
+    /// that queued for these locks.
     async fn release_reservations(self: &Arc<Self>, job: &ActiveJob) {
         let next = self.context.locks.release_reserved(&job.row().id);
         self.dispatch_next(next).await;
     }
 
-    /// Queues a job for a lock. Returns [`Step::Continue`] if the lock is free.
+    /// Queues a job for a deployment lock. Returns [`Step::Continue`] if the lock is free, else [`Step::Yield`].
     async fn enqueue(&self, job: &Arc<ActiveJob>, lock: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -208,7 +210,7 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the job's command with the caller's current rights.
+    /// Returns the job's command with the caller's current rights. `start` is the job's first journal entry.
     fn request(
         &self,
         row: &JobRow,
@@ -218,7 +220,7 @@ impl Jobs {
         let invocation = &start.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == invocation.command);
         let Some(spec) = spec else {
-            return Err(DriveError::Hold(format!("its plugin does not have the command `{}`", row.command), true));
+            return Err(DriveError::Hold(format!("its plugin no longer has the command `{}`", row.command), true));
         };
         let given: Vec<(String, Value)> = invocation
             .arguments
@@ -236,15 +238,16 @@ impl Jobs {
         Ok(self.context.access.resume(command, message(row, start.direct)))
     }
 
-    /// Holds a job that cannot continue without a person: stores the status and reports it in the room and in the log.
-    /// `intact` is false if the journal is broken.
+    /// Holds a job that cannot continue until a person decides: stores the job's status and reports the reason in the
+    /// room and in the log. `intact` is false if the job's journal is broken; nothing is then appended to the journal.
     pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<ActiveJob>, reason: &str, intact: bool) {
         let row = job.row();
         tracing::error!(
             job = row.id,
             line = row.line,
             reason,
-            "a job is held; run `job ID again` to retry it or `cancel ID` to end it"
+            "a job is held; hint: send `job {0} again` to retry it or `cancel {0}` to end it",
+            row.id
         );
         let now = self.context.clock.now();
         let status = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
@@ -265,7 +268,7 @@ impl Jobs {
         while let Err(error) =
             job.enter_with_status(&*self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
         {
-            tracing::error!(job = row.id, %error, "the status `held` of a job could not be stored; retrying");
+            tracing::error!(job = row.id, %error, "cannot store that a job is held; retrying");
             tokio::select! {
                 () = backoff.wait(None) => {}
                 () = self.context.stopping.cancelled() => return,
@@ -276,7 +279,7 @@ impl Jobs {
         self.dispatch_next(next).await;
     }
 
-    /// Reports in the room that the store is unavailable. The message is sent directly, because the outbox is in the
+    /// Reports in the job's room that the store is unavailable. Sends the message directly, because the outbox is in the
     /// store.
     async fn report_store_outage(self: Arc<Self>, job: Arc<ActiveJob>) {
         let row = job.row();
@@ -295,7 +298,8 @@ impl Jobs {
     }
 }
 
-/// Returns the message that started a job, restored from the job's row.
+/// Returns the message that started a job, restored from the job's row. `direct` is true if the message was a direct
+/// message.
 pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     InboxRow {
         key: row.inbox.clone(),
@@ -311,10 +315,11 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     }
 }
 
-/// Returns the error for a guest that ended before all recorded calls were replayed. `left` is the next recorded call.
+/// Returns the error for a guest that ended before it repeated all calls in the journal. `how` describes the end, and
+/// `left` is the next call in the journal.
 fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(
-        format!("its plugin did not repeat the calls in its journal: {how}, but the journal has {left}"),
+        format!("its plugin did not repeat the calls in the job's journal: {how} before the call of {left}"),
         true,
     )
 }

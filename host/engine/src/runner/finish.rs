@@ -1,5 +1,5 @@
-//! The end of a job. After the plugin ended, the host follows the job's open runs to their end, then writes the closing
-//! message.
+//! The end of a job. After the plugin ended, the host follows the job's unfinished pipeline runs to their end, then
+//! closes the job and sends the closing message.
 
 use std::sync::Arc;
 
@@ -25,8 +25,9 @@ use crate::{
 };
 
 impl Jobs {
-    /// Follows the runs that the plugin did not wait for, then closes the job. Writes the last entry, the last card,
-    /// the closing message and the reaction in one transaction.
+    /// Follows the pipeline runs that the plugin did not wait for to their end, then closes the job. One transaction
+    /// stores the last journal entry, the last status card, the closing message and the reaction on the command. `at` is
+    /// the index of the journal entry for the plugin's end. Returns [`Step::Yield`].
     pub(crate) async fn finish(
         self: &Arc<Self>,
         job: &Arc<ActiveJob>,
@@ -35,7 +36,7 @@ impl Jobs {
     ) -> Result<Step, DriveError> {
         let row = job.row();
         let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
-            .map_err(|error| DriveError::Hold(format!("journal entry {at} cannot be read: {error}"), true))?;
+            .map_err(|error| DriveError::Hold(format!("journal entry {at} of the job cannot be read: {error}"), true))?;
         // Step 1: the outcome and text of the guest.
         let (mut outcome, mut text) = closing(row, &ended);
         // Step 2: follow runs that have not ended. If one of them fails, the job fails.
@@ -79,8 +80,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the other rooms that show a job: the room of the command's app, and the rooms of the apps that the job
-    /// changed.
+    /// Returns the other rooms in which a job from a direct message is announced: the room of the command's app, and the
+    /// rooms of the other apps that the job changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let start = history.start_entry()?;
         let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();
@@ -95,7 +96,8 @@ impl Jobs {
     }
 }
 
-/// Returns one line about the approved effects that the job did not perform. `None` if the job performed all of them.
+/// Returns a line that lists the approved effects that the job did not perform. Returns `None` if the job performed all
+/// approved effects, or if the request `ask` was not approved.
 fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
@@ -110,16 +112,18 @@ fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     (!left.is_empty()).then(|| format!("These approved effects were not performed: {}.", left.join("; ")))
 }
 
-/// Returns the writes that close a job whose journal is broken. They do not append to the journal.
+/// Returns the writes that close a job whose journal is broken, without an entry in the journal. `by` is the person who
+/// cancelled the job; `shown` is the other room in which the job was announced.
 pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
-    text.push_lines("Its journal is broken, so its progress is unknown. Its effects were not undone.");
-    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed, because its journal is broken");
+    text.push_lines("The job's journal is broken, so it is unknown which effects happened. No effect was undone.");
+    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed, because the job's journal is broken");
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
-/// Returns the worse of the job's outcome and the outcome of a run that the plugin did not wait for.
+/// Returns the worse of the job's outcome and the outcome of a pipeline run that the plugin did not wait for. `run` is
+/// `None` if the run's outcome is unknown or the run never started.
 fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
@@ -131,7 +135,7 @@ fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     }
 }
 
-/// Converts the end of a guest into the form that the journal stores.
+/// Converts the end of a guest into the form that the journal stores. `tally` has the guest's denied calls.
 pub(crate) fn guest_ended(end: GuestEnd<GuestStop>, tally: Tally) -> GuestOutcome {
     let (end, text, code, warnings) = match end {
         GuestEnd::Reply(reply) => (GuestEndKind::Reply, reply.text, String::new(), reply.warnings),

@@ -1,4 +1,5 @@
-//! Follows a pipeline run to its end after the plugin ended, records the release and reports the result in the room.
+//! Follows a pipeline run to its end after the job's plugin ended, records the release, and reports the result in the
+//! room.
 
 use std::sync::Arc;
 
@@ -14,30 +15,31 @@ use crate::{
     store::{Entry, EntryKind, JobRow, StoreError, Write},
 };
 
-/// The name of the event that records the end of a followed run.
+/// The name of the journal event that records the end of a followed pipeline run.
 const RUN_ENDED: &str = "run ended";
 
-/// The result of a followed run.
+/// The result of a followed pipeline run.
 pub(crate) struct RunResult {
-    /// One sentence for the closing message.
+    /// A sentence about the pipeline run for the job's closing message.
     pub(crate) line: String,
-    /// The run's outcome. `None` if the run never started or its state is unknown.
+    /// The pipeline run's outcome. `None` if the run never started or its state is unknown.
     pub(crate) outcome: Option<Outcome>,
 }
 
 impl RunResult {
-    /// Returns the result of a run whose pipeline is no longer configured.
+    /// Returns the result of a run whose pipeline is no longer configured, so that the host cannot query its state.
     pub(crate) fn not_configured() -> Self {
-        let line = "The job started a run of a pipeline that is no longer configured, so the run's state is unknown.";
+        let line = "The job started a pipeline that is no longer configured, so the state of the pipeline run is unknown.";
         Self { line: line.to_owned(), outcome: None }
     }
 }
 
-/// Follows a run to its end. Retries while the backend is unavailable. Returns `None` if the host is shutting down. If
-/// the run has not ended yet, sends `meanwhile` to the room, once per job.
+/// Follows a pipeline run to its end. Retries while the backend is unavailable. Returns `None` if the host is shutting
+/// down. If the run has not ended yet, posts a progress report that begins with `meanwhile`, once per job. A cancelled
+/// job's run is cancelled, unless `is_cleanup_run` is true.
 ///
 /// # Errors
-/// A store error. Nothing was written.
+/// The store is unavailable. The end of the run is then not stored.
 pub(crate) async fn follow(
     jobs: &Jobs,
     job: &Arc<ActiveJob>,
@@ -50,16 +52,20 @@ pub(crate) async fn follow(
     let mut backoff = backend_backoff();
     loop {
         let error = match context.backends.get(run.backend).state(&run.key, pipeline).await {
-            Ok(RunState::Absent) => return nothing(format!("The job's run of `{pipeline}` was never started.")),
+            Ok(RunState::Absent) => return nothing(format!("The job's run of the pipeline `{pipeline}` was never started.")),
             Ok(RunState::Unknowable(reason)) => {
-                return nothing(format!("It is unknown whether the job's run of `{pipeline}` started: {reason}."));
+                let line = format!("It is unknown whether the job's run of the pipeline `{pipeline}` started: {reason}.");
+                return nothing(line);
             }
             Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
                 report_progress(
                     context,
                     row,
-                    format!("{meanwhile} The run of `{pipeline}` continues; its result is reported here."),
+                    format!(
+                        "{meanwhile} The run of the pipeline `{pipeline}` continues; a message in this room reports its \
+                         result."
+                    ),
                 )
                 .await;
                 match end(context, job, run, is_cleanup_run).await {
@@ -72,11 +78,15 @@ pub(crate) async fn follow(
         };
         match error {
             PipelineError::Refused { message } => {
-                return nothing(format!("The state of the job's run of `{pipeline}` is unknown: {message}."));
+                let line = format!("The state of the job's run of the pipeline `{pipeline}` is unknown: {message}.");
+                return nothing(line);
             }
             PipelineError::Unavailable { message } => {
                 let text =
-                    format!("{meanwhile} The state of the run of `{pipeline}` is not yet known: {message}. Retrying.");
+                    format!(
+                        "{meanwhile} The state of the run of the pipeline `{pipeline}` is not yet known: {message}. \
+                         Retrying."
+                    );
                 report_progress(context, row, text).await;
                 tokio::select! {
                     () = backoff.wait(None) => {}
@@ -87,7 +97,8 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for the end of a run. If the job is cancelled, cancels the run, unless it is a cleanup run.
+/// Waits for the end of a pipeline run. If the job is cancelled, cancels the run, unless `is_cleanup_run` is true.
+/// Returns `None` if the host is shutting down.
 async fn end(
     context: &Context,
     job: &Arc<ActiveJob>,
@@ -111,7 +122,7 @@ async fn end(
     }
 }
 
-/// Stores the end of a run together with its release. Returns the run's result.
+/// Stores the end of a pipeline run together with the release that the run deployed. Returns the run's result.
 async fn ended(
     context: &Arc<Context>,
     job: &Arc<ActiveJob>,
@@ -122,8 +133,8 @@ async fn ended(
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = elapsed_text(end.started, end.ended);
     let line = match end.outcome {
-        Outcome::Unknown => format!("The job's run of `{}` ended with an unknown result{why}.", run.pipeline),
-        outcome => format!("The job's run of `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
+        Outcome::Unknown => format!("The job's run of the pipeline `{}` ended with an unknown result{why}.", run.pipeline),
+        outcome => format!("The job's run of the pipeline `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
     let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
@@ -133,7 +144,8 @@ async fn ended(
 }
 
 impl JobHistory {
-    /// Returns the recorded result of a run whose end is already in the journal.
+    /// Returns the recorded result of the pipeline run that `intent` started. Returns `None` if the journal does not
+    /// contain the run's end.
     pub(crate) fn recorded_result(&self, intent: &Entry) -> Option<RunResult> {
         let key = RunKey::new(&intent.job, intent.number);
         let is_end = |entry: &&Entry| {
@@ -156,7 +168,7 @@ async fn report_progress(context: &Context, row: &JobRow, text: String) {
             tracing::error!(
                 job = row.id,
                 %error,
-                "a progress report could not be stored; the closing message will contain the result"
+                "cannot store a job's progress report; the job's closing message will contain the result"
             )
         }
     }

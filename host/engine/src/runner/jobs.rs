@@ -1,4 +1,4 @@
-//! The jobs of a host: dispatches jobs and keeps those with a running task.
+//! The jobs of a host. Dispatches jobs: starts one task per job that can continue, and keeps the running tasks.
 //!
 //! Invariant: a job has at most one task. [`Jobs::dispatch`] starts the task, or makes the running task drive the job
 //! again before the task exits.
@@ -16,7 +16,7 @@ use crate::{
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
-/// The first delay before a job that another task has claimed is dispatched again.
+/// The first delay before a job is dispatched again, if another task has claimed the job.
 const REDISPATCH_DELAY: Duration = Duration::from_millis(50);
 /// The maximum delay between two attempts to dispatch a job again.
 const MAX_REDISPATCH_DELAY: Duration = Duration::from_secs(10);
@@ -41,8 +41,9 @@ impl Jobs {
         Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
-    /// Dispatches the open jobs of an earlier process, except for held jobs, jobs that wait for a time and jobs that
-    /// wait for approval. For a job in doubt, the host queries the backend again.
+    /// Restores the deployment locks and dispatches the open jobs of an earlier process when the host starts. Held jobs,
+    /// jobs that wait for a time and jobs that wait for approval are not dispatched. For a job in doubt, the host queries
+    /// the backend again.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -78,8 +79,8 @@ impl Jobs {
         Ok(())
     }
 
-    /// Returns the lock that a job queues for before its plugin's first call. `None` for a job that already made a
-    /// call, because this job may queue for another lock.
+    /// Returns the deployment lock that a job with `--wait` queues for before its plugin's first call. Returns `None` for
+    /// a job whose plugin already made a call, because such a job may queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {
@@ -93,7 +94,8 @@ impl Jobs {
         }
     }
 
-    /// Starts a task for a job, or makes the job's running task drive the job again.
+    /// Starts a task for a job, or makes the job's running task drive the job again. Ignores a job whose bot runs on
+    /// another host. If another task has claimed the job, retries later.
     pub(crate) fn dispatch(self: &Arc<Self>, row: JobRow) {
         // Jobs of a bot that does not run here belong to the host that runs it.
         if !self.context.outbox.runs(&row.bot) {
@@ -124,13 +126,14 @@ impl Jobs {
         });
     }
 
-    /// Drives a job until it waits or ends. Each job runs this function in its own task.
+    /// Drives a job until the job waits or ends. Each job runs this function in its own task. `claim` is released at the
+    /// end.
     async fn run_task(self: &Arc<Self>, job: &Arc<ActiveJob>, claim: Claim) {
         loop {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
                 tracing::error!(
                     job = job.row().id,
-                    "the task of a job panicked; this is a bug in the host, please report it with the log"
+                    "the task of a job panicked; the job is held; hint: this is a bug in the host, report it with the log"
                 );
                 self.hold(job, "internal error; the host's log has the details", true).await;
             }
@@ -147,7 +150,7 @@ impl Jobs {
         }
     }
 
-    /// Dispatches a job after a delay. Retries while the store cannot be read.
+    /// Dispatches a job after a delay. Retries while the store is unavailable.
     fn dispatch_later(self: &Arc<Self>, id: String) {
         let (jobs, stopping) = (self.clone(), self.context.stopping.clone());
         let retry = async move {
@@ -160,14 +163,14 @@ impl Jobs {
                         let next = jobs.context.locks.release(&id);
                         return jobs.dispatch_next(next).await;
                     }
-                    Err(error) => tracing::error!(job = id, %error, "a job cannot be read from the store; retrying"),
+                    Err(error) => tracing::error!(job = id, %error, "cannot read a job from the store; retrying"),
                 }
             }
         };
         tokio::spawn(async move { stopping.run_until_cancelled(retry).await });
     }
 
-    /// Returns the job with this id if it has a running task.
+    /// Returns the job with this id. Returns `None` if the job has no running task.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<ActiveJob>> {
         self.running_jobs().get(id).map(|running_job| running_job.job.clone())
     }
@@ -177,7 +180,8 @@ impl Jobs {
         self.running_jobs().len()
     }
 
-    /// Dispatches jobs whose locks were released by another job.
+    /// Dispatches the jobs that queued for a deployment lock, after another job released the lock. `ids` are their job
+    /// ids.
     pub(crate) async fn dispatch_next(self: &Arc<Self>, ids: Vec<String>) {
         for id in ids {
             match self.context.store.job(&id).await {
@@ -188,7 +192,7 @@ impl Jobs {
                     Box::pin(self.dispatch_next(next)).await;
                 }
                 Err(error) => {
-                    tracing::error!(job = id, %error, "a queued job cannot be read from the store; retrying");
+                    tracing::error!(job = id, %error, "cannot read a queued job from the store; retrying");
                     self.dispatch_later(id);
                 }
             }

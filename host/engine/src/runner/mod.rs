@@ -1,5 +1,5 @@
-//! Runs jobs from their journals until they wait or end, and handles their waits, approvals, votes, effects in doubt,
-//! cancellations and ends.
+//! Runs jobs by replay of their journals until they wait or end. Handles waits, approval requests, votes, effects in
+//! doubt, cancellations and the ends of jobs.
 
 mod approval;
 mod cancel;
@@ -22,7 +22,7 @@ pub(crate) use doubt::DoubtAnswer;
 pub(crate) use jobs::Jobs;
 pub(crate) use vote::{Vote, VoteError};
 
-/// Returns the delays between two requests to an unavailable backend.
+/// Returns the delays between two requests to an unavailable pipeline backend.
 const fn backend_backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
 }

@@ -1,7 +1,7 @@
-//! Votes on approval requests: approve, deny, withdraw.
+//! Votes on approval requests: a person approves, denies, or withdraws an approval.
 //!
-//! Invariant: the right to vote is checked at the time of the vote, for the person and not for the account. One
-//! transaction stores the vote, the updated message of the request and the writes that complete the command.
+//! Invariant: the right to vote is checked at the time of the vote, and for the person: two accounts of one person count
+//! once. One transaction stores the vote, the updated message of the request and the reply to the command.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -26,27 +26,27 @@ const LONGEST_REASON: usize = 500;
 /// A vote on an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vote {
-    /// Approves. The value is the event id of the reaction; `None` for a typed command.
+    /// Approves the request. The value is the event id of the reaction; `None` if the person typed `approve`.
     Approve(Option<String>),
-    /// Denies. The value is the reason; empty if the person gave none.
+    /// Denies the request. The value is the reason; empty if the person gave none.
     Deny(String),
-    /// Withdraws the approval by the reaction with this event id, because the reaction was removed.
+    /// Withdraws an approval, because its reaction was removed. The value is the event id of the reaction.
     Withdraw(String),
 }
 
-/// The reason why a vote changes nothing, with the reply for the person.
+/// The reason why a vote changes nothing. The value of each variant is the reply to the person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum VoteError {
     /// The person may not vote on this request.
     Denied(String),
-    /// The job has no open request, or another request is open.
+    /// The job has no open approval request, or the vote is for an older request.
     NotOpen(String),
     /// The store is unavailable or the job is busy. The vote can be retried.
     Unavailable(String),
 }
 
 impl Jobs {
-    /// Returns whether a person may vote on the open request of a job.
+    /// Returns whether a person may vote on the open approval request of a job. The person who started the job may not.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
         if row.status.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
@@ -60,11 +60,12 @@ impl Jobs {
         }
     }
 
-    /// Handles a vote. `number` is the number of the request, if the vote names it. Returns the reply for the person,
-    /// in one line. The writes that `with` returns for this reply are part of the transaction.
+    /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the vote names only
+    /// the job. Returns the reply to the person, in one line. The writes that `with` returns for the reply are part of
+    /// the transaction that stores the vote.
     ///
     /// # Errors
-    /// [`VoteError`]. Nothing was changed.
+    /// [`VoteError`] if the vote does not count. Nothing is then changed.
     pub(crate) async fn vote(
         self: &Arc<Self>,
         row: JobRow,
@@ -116,11 +117,12 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Returns a job with its history and its open request.
+    /// Returns a job with its history and its open approval request.
     ///
     /// # Errors
-    /// [`VoteError::NotOpen`] if the job has no open request, `number` is that of another request, or the deadline has
-    /// passed.
+    /// [`VoteError::NotOpen`] if the job has no open request, if `number` is the number of another request, if the vote
+    /// approves a repeated request without naming its number, or if the request's deadline has passed.
+    /// [`VoteError::Unavailable`] if the store is unavailable.
     async fn open_request(
         &self,
         id: &str,
@@ -150,14 +152,15 @@ impl Jobs {
         match number {
             Some(number) if number != ask.number => {
                 return Err(VoteError::NotOpen(format!(
-                    "Job {id} has asked again since, so this vote is out of date. Vote on the newest message."
+                    "Job {id} has requested approval again, so this vote is out of date. Vote on the newest request."
                 )));
             }
             // A person who typed only the job's id may not have read the newest request.
             None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
                 let handle = approval_text::argument(id, ask.number);
                 return Err(VoteError::NotOpen(format!(
-                    "Job {id} has asked again with another plan. Read the new plan, then run `approve {handle}`."
+                    "Job {id} has requested approval again with another plan. Read the new plan, then run `approve \
+                     {handle}`."
                 )));
             }
             _ => {}
@@ -168,7 +171,11 @@ impl Jobs {
         Ok((row, history, ask))
     }
 
-    /// Returns the events that a vote adds to the journal, and the reply for the person.
+    /// Returns the events that a vote adds to the job's journal, and the reply to the person. `ask` is the open request;
+    /// `message` is the command or the reaction.
+    ///
+    /// # Errors
+    /// [`VoteError::Denied`] if the person may not vote, [`VoteError::NotOpen`] if no approval has the removed reaction.
     fn evaluate(
         &self,
         row: &JobRow,
@@ -241,7 +248,7 @@ impl Jobs {
         }
     }
 
-    /// Describes who can approve a request: `the role deployer: @bob:example.org`.
+    /// Describes who can approve an approval request: `the role deployer: @bob:example.org`.
     fn who_can(&self, row: &JobRow, ask: &ApprovalRequest) -> String {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();

@@ -1,4 +1,5 @@
-//! Handles the wait of a parked job: waits until one of its runs ends, a timer is due or the job is cancelled.
+//! Handles the wait of a parked job: waits until one of the job's pipeline runs ends, a timer is due or the job is
+//! cancelled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,28 +24,29 @@ use crate::{
 
 /// Delay between two attempts to reach an unavailable backend.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// The timeout of a request to a backend to cancel a run.
+/// The timeout of the request to a backend to cancel a pipeline run.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A wait, read from its journal entry.
+/// The pipeline runs and the timer that a parked job waits for, read from the journal entry of the wait.
 pub(crate) struct PendingWait {
     wait: Entry,
     runs: Vec<PipelineRun>,
-    /// The runs that were started after the cancellation. They clean up, so they are not cancelled.
+    /// The pipeline runs that the plugin started after the job was cancelled. These runs clean up, so the host does not
+    /// cancel them.
     cleanup_runs: Vec<RunKey>,
-    /// The earliest timer, with its id.
+    /// The earliest timer, with its id. `None` if the job waits only for pipeline runs.
     timer: Option<(String, Timer)>,
-    /// The id of a run whose pipeline is no longer configured.
+    /// The id of a pipeline run whose pipeline is no longer configured, if there is such a run.
     unconfigured: Option<String>,
 }
 
 impl Jobs {
-    /// Waits for runs in this task. For a wait for timers alone, returns at once: [`Jobs::run_wakeups`] dispatches the
-    /// job when the earliest timer is due.
+    /// Waits for the pipeline runs of a parked job and stores the answer of the wait. If the job waits only for timers,
+    /// does not wait: [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
     pub(crate) async fn wait(&self, job: &Arc<ActiveJob>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
-                let message = format!("the pipeline of run `{id}` is no longer configured");
+                let message = format!("the pipeline of the pipeline run `{id}` is no longer configured");
                 Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
             }
             (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
@@ -69,11 +71,14 @@ impl Jobs {
         Ok(Step::Continue)
     }
 
-    /// Reads the wait from the entry at this index.
+    /// Reads a wait from the journal entry at the index `at`.
+    ///
+    /// # Errors
+    /// [`DriveError::Hold`] if the entry cannot be read.
     pub(crate) fn pending_wait(&self, history: &JobHistory, at: usize) -> Result<PendingWait, DriveError> {
         let wait = &history.entries()[at];
         let broken = |error: serde_json::Error| {
-            DriveError::Hold(format!("journal entry {} cannot be read: {error}", wait.number), true)
+            DriveError::Hold(format!("journal entry {} of the job cannot be read: {error}", wait.number), true)
         };
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
@@ -98,7 +103,7 @@ impl Jobs {
         Ok(waits)
     }
 
-    /// Returns the answer of a wait for timers alone. `None` if no timer is due and the job is not cancelled.
+    /// Returns the answer of a wait that has only timers. Returns `None` if no timer is due and the job is not cancelled.
     fn timer_result(&self, job: &ActiveJob, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
@@ -107,7 +112,9 @@ impl Jobs {
         (timer.at <= self.context.monotonic.now()).then(|| timer_answer(id, *timer))
     }
 
-    /// Waits until one of the runs ends or the timer is due. Returns `None` if the host is shutting down.
+    /// Waits until one of the pipeline runs ends or the timer is due. Returns the answer of the wait and the writes to
+    /// store with it, or `None` if the host is shutting down. If the job is cancelled, cancels the pipeline runs except
+    /// for cleanup runs, and continues to wait for their end.
     async fn first_result(
         &self,
         job: &Arc<ActiveJob>,
@@ -154,8 +161,8 @@ impl Jobs {
     }
 }
 
-/// Requests that the backend cancels a run. Logs an error and does not return it: the caller waits for the end of the
-/// run.
+/// Requests that the backend cancels a pipeline run. Logs an error instead of returning it, because the caller waits for
+/// the end of the run in any case.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     match tokio::time::timeout(CANCEL_TIMEOUT, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
@@ -164,20 +171,21 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
                 run = run.key.as_str(),
                 pipeline = run.pipeline,
                 %error,
-                "a pipeline run could not be cancelled; the job waits for its end"
+                "cannot cancel a pipeline run; the job waits for the run to end"
             );
         }
         Err(_) => {
             tracing::warn!(
                 run = run.key.as_str(),
-                "a pipeline run could not be cancelled: its backend does not answer; the job waits for its end"
+                pipeline = run.pipeline,
+                "cannot cancel a pipeline run, because its backend does not answer; the job waits for the run to end"
             )
         }
     }
 }
 
-/// Waits until one of the runs ends. Returns this run with its result, or with the reason of a backend that refuses the
-/// query. Retries an unavailable backend without limit.
+/// Waits until one of `runs` ends. Returns that pipeline run with its result, or with the backend's reason if the backend
+/// refuses to report on the run. Retries without limit while a backend is unavailable.
 async fn first_end(
     backends: &Backends,
     job: &ActiveJob,
@@ -191,7 +199,7 @@ async fn first_end(
                     Ok(end) => return (run.clone(), Ok(end)),
                     Err(PipelineError::Refused { message }) => return (run.clone(), Err(message)),
                     Err(PipelineError::Unavailable { message }) => {
-                        job.card().line(&format!("the backend of `{}` does not answer: {message}", run.pipeline));
+                        job.card().line(&format!("the backend of the pipeline `{}` does not answer: {message}", run.pipeline));
                         tokio::time::sleep(RETRY_DELAY).await;
                     }
                 }

@@ -1,23 +1,23 @@
-//! Wakes jobs at the wake times in their rows.
+//! Wakes waiting jobs at the wake times that their rows in the store contain.
 //!
-//! Invariant: wake times are compared with [`crate::adapter::MonotonicClock`], so a change of the system clock does not
-//! fire or delay a timer while the process runs. A timer fires once, because the woken job stores the result of its
-//! wait before it continues.
+//! Invariant: wake times are compared with [`crate::adapter::MonotonicClock`]. While the process runs, a change of the
+//! system clock therefore neither fires nor delays a timer. A timer fires once, because the woken job stores the result
+//! of its wait before the job continues.
 
 use std::{sync::Arc, time::Duration};
 
 use super::jobs::Jobs;
 use crate::metrics::woken;
 
-/// The maximum number of due jobs per query.
+/// The maximum number of due jobs that one query reads from the store.
 const BATCH: u32 = 256;
-/// Jobs are not woken while this many jobs have a running task. Their rows stay due.
+/// The number of jobs with a running task at which no further jobs are woken. Due jobs are woken later.
 const MAX_RUNNING: usize = 1_000;
 /// The delay between two batches of due jobs.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
-/// The delay after a store error, and while all due jobs belong to other hosts.
+/// The delay before the next query after a store error, and while all due jobs belong to other hosts.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The maximum delay between two queries.
+/// The maximum delay between two queries for due jobs.
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 impl Jobs {
@@ -31,7 +31,7 @@ impl Jobs {
                 },
                 Ok(None) => MAX_DELAY,
                 Err(error) => {
-                    tracing::error!(%error, "the wake times of jobs could not be read from the store; retrying");
+                    tracing::error!(%error, "cannot read the wake times of jobs from the store; retrying");
                     RETRY_DELAY
                 }
             };
@@ -43,7 +43,7 @@ impl Jobs {
         }
     }
 
-    /// Dispatches one batch of due jobs. Returns the delay until the next query.
+    /// Dispatches one batch of due jobs. Returns the delay until the next query for due jobs.
     pub(crate) async fn wake_due(self: &Arc<Self>) -> Duration {
         if self.count() >= MAX_RUNNING {
             return BATCH_DELAY;
@@ -63,7 +63,7 @@ impl Jobs {
                 BATCH_DELAY
             }
             Err(error) => {
-                tracing::error!(%error, "the due jobs could not be read from the store; retrying");
+                tracing::error!(%error, "cannot read the due jobs from the store; retrying");
                 RETRY_DELAY
             }
         }

@@ -1,8 +1,5 @@
 //! Tests of `[bot.NAME.matrix]`: values and reported problems.
 
-use std::sync::Arc;
-
-
 use super::*;
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {

@@ -1,8 +1,5 @@
 //! Tests of `[bot.NAME.mattermost]`: values and reported problems.
 
-use std::sync::Arc;
-
-
 use super::*;
 
 const ID: &str = "abcdefghijklmnopqrstuvwxy1";

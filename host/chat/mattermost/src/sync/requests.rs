@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use wardroom::base::{Backoff};
+use wardroom::base::Backoff;
 use wardroom_account::RoomMembership;
 
 use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time};

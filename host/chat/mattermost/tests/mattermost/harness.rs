@@ -12,11 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
-    CancellationToken, EngineBuilder,
-    adapter::{MemoryPipelines},
-    engine::Engine,
-    model::Outcome,
-    store::MemoryStore,
+    CancellationToken, EngineBuilder, adapter::MemoryPipelines, engine::Engine, model::Outcome, store::MemoryStore,
 };
 use wardroom_fake_mattermost::{Person, Post, Server, ServerVersion};
 use wardroom_mattermost::MattermostFactory;
