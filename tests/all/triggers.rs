@@ -134,8 +134,8 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
     assert!(job.thread.is_some(), "its words hang on what announced it");
     for (body, wrong) in [
-        (json!({ "version": ["1"] }), "the body has no text or number at `/version`"),
-        (json!({}), "the body has no text or number at `/version`"),
+        (json!({ "version": ["1"] }), "the body has no string, number or boolean at `/version`"),
+        (json!({}), "the body has no string, number or boolean at `/version`"),
         (
             json!({ "version": "1\n2" }),
             "the value at /version in the body is empty, too long or contains invisible characters",

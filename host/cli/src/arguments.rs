@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `wardroom`: its subcommands, options and help.
 //!
 //! Invariant: the help of each subcommand states its purpose, its output, its exit codes and an example. A test checks
 //! the help.
@@ -12,7 +12,7 @@ use wardroom::journal::Head;
 #[derive(Debug, Parser)]
 #[command(name = "wardroom", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
 pub(crate) struct Arguments {
-    /// The configuration file
+    /// The path of the configuration file
     #[arg(long, global = true, default_value = "plugins.toml", value_name = "FILE")]
     pub(crate) config: PathBuf,
     #[command(subcommand)]
@@ -38,13 +38,13 @@ Example:
   echo 'where cms' | wardroom run"
     )]
     Run {
-        /// Refuse to start if a plugin is not in plugins.lock, or has other bytes than in plugins.lock
+        /// Refuse to start if a plugin file is not pinned in plugins.lock, or differs from plugins.lock
         #[arg(long)]
         locked: bool,
-        /// Take over the database of a host on another machine, which must not run again
+        /// Take over a database that a host on another machine used; that host must not run again
         #[arg(long)]
         adopt: bool,
-        /// Run only one bot; each process needs its own store and HTTP listener
+        /// Run only the bot NAME; each host process needs its own store and HTTP listener
         #[arg(long, value_name = "NAME")]
         bot: Option<String>,
     },
@@ -64,7 +64,7 @@ Example:
   wardroom check --connect"
     )]
     Check {
-        /// Also log in and look up rooms and people, without changing anything
+        /// Also log in to the chat networks and look up the configured rooms and people; changes nothing
         #[arg(long)]
         connect: bool,
         #[command(flatten)]
@@ -113,7 +113,7 @@ Example:
         /// The command, without the prefix
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
-        /// The room of the command, with its name in the configuration
+        /// The room in which the command would be typed, with its name in the configuration
         #[arg(long)]
         room: Option<String>,
         #[command(flatten)]
@@ -137,7 +137,7 @@ Example:
         /// Also list closed jobs, newest first
         #[arg(long)]
         all: bool,
-        /// The maximum number of jobs
+        /// The maximum number of listed jobs
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
@@ -159,7 +159,7 @@ Example:
   wardroom job 7f3ak"
     )]
     Job {
-        /// The job's id
+        /// The job's id, for example 7f3ak
         id: String,
         #[command(flatten)]
         output: Output,
@@ -167,7 +167,7 @@ Example:
     /// Show or verify the journal
     #[command(subcommand)]
     Journal(JournalCommand),
-    /// Inspect a plugin file, or pin the bytes of plugins
+    /// Inspect a plugin file, or pin plugin files in plugins.lock
     #[command(subcommand)]
     Plugin(PluginCommand),
 }
@@ -213,7 +213,7 @@ Example:
   wardroom journal show 7f3ak"
     )]
     Show {
-        /// The job's id
+        /// The job's id, for example 7f3ak
         job: String,
         #[command(flatten)]
         output: Output,
@@ -235,7 +235,7 @@ Example:
   wardroom journal verify --head \"$(cat head)\""
     )]
     Verify {
-        /// The head that an earlier check printed; the check fails if the chain does not contain it
+        /// The head that an earlier `journal verify` printed; fail if the hash chain does not contain this head
         #[arg(long, value_name = "NUMBER:HASH", value_parser = parse_head)]
         head: Option<Head>,
         #[command(flatten)]
@@ -266,9 +266,9 @@ Example:
         #[command(flatten)]
         output: Output,
     },
-    /// Write plugins.lock, which pins the bytes of every plugin
+    /// Write plugins.lock, which pins every plugin file
     ///
-    /// Prints the changes. The file is in the folder of the configuration. Commit it.
+    /// Prints the changes of plugins.lock, which is in the folder of the configuration file. Commit plugins.lock.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -281,7 +281,7 @@ Example:
   wardroom plugin lock --check"
     )]
     Lock {
-        /// Do not write the file; fail if it would change
+        /// Do not write plugins.lock; fail if it would change
         #[arg(long)]
         check: bool,
     },

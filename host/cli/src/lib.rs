@@ -5,7 +5,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard output, the log to
 //! standard error.
-//! Not here: decisions about permissions (the engine).
+//! Not here: decisions about permissions (`host/engine`).
 
 mod arguments;
 mod commands;
@@ -28,10 +28,11 @@ use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand}
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
-/// Changes the host of a program: adds parts, or replaces parts with wrappers.
+/// Customizes the host in another program: adds capabilities, or wraps the adapters and the store.
 pub trait Instrument: Sync {
-    /// Returns the engine builder with the program's changes. Called by each subcommand that reads the configuration,
-    /// with the adapters of this build. Reports include the capabilities that it adds.
+    /// Returns the engine builder with the program's additions. Each subcommand that reads the configuration or a
+    /// plugin file calls this function with a builder that has the adapters of this build. Reports include the added
+    /// capabilities.
     fn builder(&self, builder: EngineBuilder) -> EngineBuilder {
         builder
     }

@@ -8,8 +8,8 @@ use wardroom::base::Problem;
 
 use crate::arguments::{Arguments, Command, Format};
 
-/// Starts the log. `RUST_LOG` overrides the default filter. If standard input is a terminal, the default shows only
-/// warnings and errors.
+/// Starts the log. `RUST_LOG` overrides the default filter. The default shows warnings and errors; for `wardroom run`
+/// without a terminal as standard input, it also shows the information lines of the host.
 pub(crate) fn log(arguments: &Arguments) {
     let default = match arguments.command {
         // The Matrix library logs each failed request, and the adapter logs an outage once.

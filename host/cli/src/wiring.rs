@@ -16,7 +16,7 @@ use crate::{Instrument, report};
 /// The networks of all chat adapters, with or without support in this build.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
-/// The inputs of a subcommand for reading the configuration.
+/// The inputs with which a subcommand reads the configuration.
 pub(crate) struct Wiring<'a> {
     /// The path of `plugins.toml`.
     pub(crate) path: &'a Path,
@@ -42,7 +42,7 @@ impl Wiring<'_> {
     /// Reads the configuration and the lock file.
     ///
     /// # Errors
-    /// All problems of both files.
+    /// All configuration problems of both files.
     pub(crate) fn read(&self) -> Result<Wired, Vec<Problem>> {
         let path = self.path;
         let peek = Peek::read(path);
@@ -67,13 +67,14 @@ impl Wiring<'_> {
         }
     }
 
-    /// Reads like [`read`](Self::read). Prints problems and then returns `None`.
+    /// Reads the configuration and the lock file like [`read`](Self::read). If they have problems, prints the problems
+    /// and returns `None`.
     pub(crate) fn read_or_report(&self) -> Option<Wired> {
         self.read().inspect_err(|problems| report::problems(problems)).ok()
     }
 
-    /// Opens the database for reading, also while a host runs. Prints problems of the configuration and then returns
-    /// `None`.
+    /// Opens the database for reading, also while a host runs. If the configuration has problems, prints the problems
+    /// and returns `None`.
     ///
     /// # Errors
     /// The database does not exist or cannot be opened.
@@ -133,7 +134,7 @@ fn state(path: &Path, peek: &Peek) -> Result<State, String> {
 }
 
 impl State {
-    /// The folder of compiled plugins.
+    /// Returns the folder of compiled plugins.
     pub(crate) fn cache(&self) -> PathBuf {
         self.folder.join("code")
     }

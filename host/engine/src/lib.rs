@@ -1,15 +1,15 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
-//! A message becomes a typed `command`. The module `policy` authorizes the command. An action becomes a durable
-//! [`job`], which runs a sandboxed [`plugin`]. Each host call of the plugin is checked in [`hostcall`]. The result goes
-//! back to the room through `messaging`. The module [`engine`] joins these stages in one function.
+//! A chat message is parsed into a typed `command`. The module `policy` authorizes the command. An action becomes a
+//! durable [`job`], which runs a sandboxed [`plugin`]. Each host call of the plugin is checked in [`hostcall`]. The
+//! module `messaging` sends the result to the room. The module [`engine`] calls these stages in order.
 //!
 //! The modules are layers. Each one imports only modules before it in this list: [`base`], [`model`], [`store`],
 //! [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`], [`hostcall`],
 //! `runner`, [`trigger`], [`config`], [`engine`].
 //!
 //! Architecture Invariant: this crate does not depend on a chat network, a cloud or a database driver.
-//! Architecture Invariant: each stage takes a type that only the previous stage can create.
+//! Architecture Invariant: each stage takes a value of a type that only the previous stage can create.
 
 pub mod adapter;
 pub mod base;

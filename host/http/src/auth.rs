@@ -44,7 +44,7 @@ struct CachedKey {
 pub(crate) enum AuthError {
     /// The token or the signature is missing, malformed, expired or wrong.
     Unauthenticated,
-    /// The delivery is authenticated, but the header with this name holds no usable id.
+    /// The delivery is authenticated, but the header with this name does not contain a valid delivery id.
     NoId(String),
 }
 
@@ -118,10 +118,10 @@ impl HookAuth {
             cache.read_at = Instant::now();
             match read_key(&self.secret, &self.scheme) {
                 Ok(key) => cache.key = key,
-                // The file is incomplete while a rotation writes it.
+                // The file can be incomplete while a secret rotation writes it.
                 Err(error) => {
                     let hook = &self.hook;
-                    tracing::warn!(hook, %error, "the hook's secret cannot be read again; the old secret stays valid");
+                    tracing::warn!(hook, %error, "cannot read the hook's secret again; the old secret stays valid");
                 }
             }
         }
@@ -163,7 +163,8 @@ struct StandardHeaders<'h> {
 }
 
 impl<'h> StandardHeaders<'h> {
-    /// Fails if a header is missing or malformed, or if the timestamp differs from the clock by more than `tolerance`.
+    /// Parses the headers. Fails if a header is missing or malformed, or if the timestamp differs from the clock by
+    /// more than `tolerance`.
     fn parse(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, AuthError> {
         let get = |name| single_header(headers, name).filter(|text| text.len() <= 4 * MAX_ID_BYTES);
         // The signed text is `id.timestamp.body`: a dot in the id would make the split ambiguous.
@@ -184,7 +185,7 @@ impl<'h> StandardHeaders<'h> {
     }
 }
 
-/// Returns the value of a header; `None` if the header occurs twice.
+/// Returns the value of a header; `None` if the header is missing, occurs twice or is not ASCII text.
 fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! Accepts and serves connections, with limits that axum's own server does not have.
+//! Accepts and serves HTTP connections, with limits that axum's own server does not have.
 //!
 //! Invariant: an idle or slow connection ends by a timeout, and the number of connections is bounded.
 
@@ -48,7 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "an HTTP connection could not be accepted; retrying");
+                tracing::warn!(%error, "cannot accept an HTTP connection; retrying");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }

@@ -8,10 +8,10 @@ use wardroom::trigger::Hook;
 
 use crate::{auth::HookAuth, rate_limit::TokenBucket};
 
-/// Maximum number of bodies that one hook reads at the same time.
+/// Maximum number of request bodies that one hook reads at the same time.
 const CONCURRENT_BODIES: usize = 16;
 
-/// All endpoints by hook name.
+/// The endpoints of all hooks, by hook name.
 pub(crate) struct Endpoints(HashMap<String, Endpoint>);
 
 pub(crate) struct Endpoint {
@@ -19,12 +19,12 @@ pub(crate) struct Endpoint {
     pub(crate) auth: HookAuth,
     /// Limits authenticated deliveries to this hook.
     pub(crate) rate: TokenBucket,
-    /// Limits the memory of bodies that are being read.
+    /// Limits the number of request bodies in memory.
     pub(crate) bodies: Semaphore,
 }
 
 impl Endpoints {
-    /// Reads the secret of every hook.
+    /// Creates an endpoint for each hook, and reads the hook's secret.
     ///
     /// # Errors
     /// A secret cannot be read or decoded. The error names the first such hook.

@@ -52,7 +52,7 @@ fn account_json(account: &AccountHealth) -> Value {
     json
 }
 
-/// The last result of the store's health query, with the time of the query.
+/// The time and the result of the last read of the host's health. The result is `None` if the read failed.
 #[derive(Default)]
 pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 

@@ -25,9 +25,9 @@ use crate::{
     health::json_response,
 };
 
-/// Timeout for reading a body, and for waiting until the hook may read another body.
+/// Timeout for reading a request body, and for waiting until the hook may read another request body.
 pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
-/// `Retry-After` for a delivery that the host cannot accept now.
+/// Value of the header `Retry-After` for a delivery that the host cannot accept now.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a delivery; each variant is one HTTP response.
@@ -141,7 +141,7 @@ fn authenticate_and_parse(
     Ok((id, body))
 }
 
-/// Returns true for a JSON content type, and for a missing one.
+/// Returns true for a JSON content type, and for a missing content type.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -206,7 +206,7 @@ impl DeliveryResult {
     }
 }
 
-/// Adds `Retry-After` in whole seconds, at least one.
+/// Adds the header `Retry-After`: `wait` in whole seconds, rounded up, at least 1.
 fn retry_after(mut response: Response<Body>, wait: Duration) -> Response<Body> {
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     response.headers_mut().insert(header::RETRY_AFTER, (seconds as u64).into());

@@ -9,7 +9,7 @@
 //!
 //! Invariant: an unauthenticated client costs little. Connections, headers, bodies and deliveries are limited in
 //! number, size and time, and no received text reaches a log line or a metric's label.
-//! Not here: the command that a delivery runs (`wardroom::engine`), and TLS (a reverse proxy).
+//! Not here: running the hook's command (`host/engine`), and TLS (use a reverse proxy).
 
 mod auth;
 mod connections;
@@ -34,15 +34,16 @@ use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
 
-/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further ones get 429 and no log line.
+/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further ones get the status 429 and no log
+/// line.
 const FAILURES_PER_MINUTE: u32 = 60;
-/// Backlog of the listening socket. A client beyond the backlog retries only after seconds.
+/// Backlog of the listening socket. A client whose connection does not fit in the backlog retries only after seconds.
 const BACKLOG: u32 = 4096;
 /// Interval at which measured values move into their histograms, so that memory is bounded even if nobody reads
 /// `/metrics`.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A bound socket. It accepts requests after [`Listener::open`] and [`Server::serve`].
+/// A bound socket. Requests wait until [`Listener::open`] and [`Server::serve`] are called.
 pub struct Listener(TcpListener);
 
 /// State shared by all routes.
@@ -70,7 +71,7 @@ impl Listener {
         listener.map(Self).with_context(|| format!("cannot listen at {} ([http] in {})", config.listen, config.at))
     }
 
-    /// Reads the secret of every hook.
+    /// Reads the secret of every hook of `engine` and returns the server.
     ///
     /// # Errors
     /// A secret cannot be read or decoded; the error names its hook and its reference.
@@ -83,7 +84,7 @@ impl Listener {
     }
 }
 
-/// A listener whose hooks have their secrets. [`Server::serve`] accepts its requests.
+/// An HTTP listener with the secrets of its hooks. [`Server::serve`] answers the requests.
 pub struct Server {
     listener: TcpListener,
     state: Arc<AppState>,
@@ -94,7 +95,7 @@ impl Server {
     pub async fn serve(self, stop: CancellationToken) {
         match self.listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening for HTTP requests"),
-            Err(error) => tracing::warn!(%error, "listening for HTTP requests; the address is unknown"),
+            Err(error) => tracing::warn!(%error, "cannot read the address of the HTTP listener; requests are served"),
         }
         let metrics = self.state.metrics.clone();
         let upkeep = async move {

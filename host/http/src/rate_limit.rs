@@ -1,4 +1,4 @@
-//! A rate limit: a token bucket.
+//! A token bucket that limits the rate of requests.
 
 use std::time::{Duration, Instant};
 

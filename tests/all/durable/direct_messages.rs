@@ -63,7 +63,7 @@ fn an_app_that_was_not_typed_is_announced_at_its_first_effect() -> Result<()> {
     let said = said_in(&harness, "#ops:example.org");
     let job = &harness.jobs()[0];
     let touched = format!(
-        "`{}` (job {}, requested by operator) was started in a direct message. It now changes cms.",
+        "`{}` (job {}, requested by operator) was started in a direct message. The job now changes cms.",
         job.line, job.id
     );
     let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `wardroom can`: answers whether a person may run a command, with the rule that decides it.
 //!
-//! Not here: rights through the membership of a room, because only its chat network has the members. The answer ignores
-//! them.
+//! The answer ignores rights through the membership of a room, because only the chat network has the room's members.
 
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! `wardroom job`: shows the status or the outcome of one job, like the command `job` in a room.
 //!
-//! All jobs are shown without a check of rights, because the user can read the database.
+//! All jobs are shown without a check of rights, because the user of the command line can read the database file.
 
 use serde_json::{Value, json};
 use wardroom::{

@@ -1,11 +1,9 @@
 //! `wardroom jobs`: lists jobs, like the command `jobs` in a room.
 //!
-//! All jobs are shown without a check of rights, because the user can read the database.
+//! All jobs are shown without a check of rights, because the user of the command line can read the database file.
 
 use serde_json::{Value, json};
-use wardroom::{
-    store::{JobQuery, Store as _},
-};
+use wardroom::store::{JobQuery, Store as _};
 
 use super::job::job_json;
 use crate::{Exit, arguments::Format, report, wiring::Wiring};

@@ -1,4 +1,4 @@
-//! `wardroom plugin lock`: writes `plugins.lock`, which pins the bytes of each plugin.
+//! `wardroom plugin lock`: writes `plugins.lock`, which pins each plugin file.
 
 use wardroom::plugin::Lock;
 
@@ -6,7 +6,7 @@ use crate::{Exit, report, wiring::Wiring};
 
 pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exit> {
     let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
-    // Load the plugins without the current lock, which would refuse changed bytes.
+    // Load the plugins without the current lock, which would refuse changed plugin files.
     let old = wired.lock.take();
     let (review, _) = wired.review().await?;
     let problems = review.problems();

@@ -9,8 +9,8 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Exit, report, wiring::Wiring};
 
-/// The time limit from the first signal to the end of the process. Running plugins can use 8 seconds of it. A service
-/// manager must wait longer before it kills the process.
+/// The maximum time from the first signal to the end of the process. Running plugins can use 8 seconds of this time. A
+/// service manager must wait longer before it kills the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
 pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
@@ -22,13 +22,14 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
                 for room in rooms {
                     tracing::warn!(
                         %room, bot,
-                        "messages to a room will fail, because only a bot of another process is configured for the room"
+                        "cannot send messages to the room, because only a bot of another process is configured for \
+                         the room"
                     );
                 }
             }
             Err(meant) => {
                 let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-                report::error(&format!("there is no [bot.{bot}]{meant}"));
+                report::error(&format!("there is no table [bot.{bot}] in the configuration{meant}"));
                 return Ok(Exit::Invalid);
             }
         }
@@ -53,7 +54,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
     let builder = wired.builder.cache(wired.state.cache()).lock(wired.lock);
     let engine = Arc::new(builder.build(wired.config, used).await?);
     if !has_lock {
-        tracing::warn!(reason = wardroom::plugin::Lock::MISSING, "the bytes of plugins are not pinned");
+        tracing::warn!("plugin files are not pinned by a lock file; hint: write one with `wardroom plugin lock`");
     }
     let not_loaded = engine.not_loaded();
     if locked && !not_loaded.is_empty() {
@@ -121,7 +122,7 @@ async fn signals(stop: CancellationToken, end: CancellationToken) {
         (Err(error), _) | (_, Err(error)) => {
             tracing::error!(
                 %error,
-                "the signal handlers cannot be installed; a signal ends the host without a shutdown"
+                "cannot install the signal handlers; a signal ends the host without a graceful shutdown"
             );
             return;
         }

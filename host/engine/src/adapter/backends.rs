@@ -1,4 +1,4 @@
-//! The pipeline backends of a configuration. Their factories create them without connecting.
+//! The pipeline backends of a configuration. The creation of a backend opens no connection.
 //!
 //! A deployment in the catalog stores only the [`BackendId`] of its backend, so that the catalog stays plain data.
 
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{health::ObservedBackend, pipelines::Pipelines};
 use crate::model::BackendId;
 
-/// All backends: first those of `[pipelines.NAME]`, by name, then one per kind for inline pipelines.
+/// All pipeline backends: first the backends of the `[pipelines.NAME]` tables, sorted by name, then one backend for
+/// each kind that has inline pipelines, which are pipelines without such a table.
 #[derive(Default)]
 pub(crate) struct Backends(Vec<Arc<ObservedBackend>>);
 
@@ -17,7 +18,8 @@ impl Backends {
         BackendId(self.0.len() - 1)
     }
 
-    /// Returns a backend. The id must come from the same configuration; otherwise this function can panic.
+    /// Returns the backend with this id. The id must come from the same configuration; otherwise this function can
+    /// panic.
     pub(crate) fn get(&self, id: BackendId) -> Arc<dyn Pipelines> {
         self.0[id.0].clone()
     }

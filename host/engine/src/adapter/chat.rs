@@ -1,4 +1,4 @@
-//! The trait that a chat adapter implements, and the types of the messages that it sends.
+//! The trait that a chat adapter implements, and the types of the messages that the engine sends through the adapter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     model::{BotIdentity, Person},
 };
 
-/// The optional features of a chat network. Every text must also be readable on a network without any of them.
+/// The optional features of a chat network. Every text must also be readable on a network without these features.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -22,20 +22,20 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChatFeatures {
-    /// Whether an answer can be placed in a thread below a message.
+    /// Whether the bot can send a message to the thread of another message.
     pub threads: bool,
-    /// Whether the bot can change a message that it sent. Without edits, the engine sends a job's status card only
-    /// once: when the job waits or has ended.
+    /// Whether the bot can edit a message that it sent. Without edits, the engine sends a job's status card only once:
+    /// when the job waits or has ended.
     pub edits: bool,
     /// Whether the bot can put an emoji on a message.
     pub reactions: bool,
-    /// Whether the adapter attaches a text as a file if it is too long for one message. If so, the engine passes
+    /// Whether the adapter attaches a text as a file if the text is too long for one message. If so, the engine passes
     /// texts of up to 1 MiB.
     pub files: bool,
 }
 
 impl ChatFeatures {
-    /// Plain messages only, without any optional feature.
+    /// The features of a network that has only plain messages.
     pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
 
@@ -50,12 +50,12 @@ impl ChatFeatures {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The idempotency key. If the network can detect a repeated key, a second send with it must not create a second
-    /// message. The adapter stores the key in a hidden field of the message, where [`Chat::find`] searches for it.
+    /// The idempotency key. If the network can detect a repeated key, a second send with the same key must not create a
+    /// second message. The adapter stores the key in a hidden field of the message, so that [`Chat::find`] can find it.
     pub key: String,
-    /// The id of the room on its network, or a name that [`Chat::room`] accepts: `#ops:example.org`.
+    /// The id of the room on the network, or a name that [`Chat::room`] accepts: `#ops:example.org`.
     pub room: String,
-    /// The content: a new message, an edit or a reaction.
+    /// The content of the message: a new text, an edit or a reaction.
     pub body: Body,
 }
 
@@ -73,14 +73,14 @@ pub enum Body {
     Say {
         /// The text of the message.
         text: Text,
-        /// The id of the thread's first message; `None` outside a thread.
+        /// The id of the first message of the thread; `None` outside of a thread.
         thread: Option<String>,
     },
     /// An edit of a message that the bot sent.
     Edit {
-        /// The event id that [`Chat::send`] returned for the message.
+        /// The event id that [`Chat::send`] returned for the edited message.
         event: String,
-        /// The new text. It replaces the whole old text.
+        /// The new text, which replaces the whole old text.
         text: Text,
     },
     /// An emoji that the bot puts on a message.
@@ -106,20 +106,20 @@ pub enum SendError {
     /// later.
     #[error("temporary error: {reason}")]
     Later {
-        /// The delay before the next attempt, if the network requires one.
+        /// The delay before the next attempt; `None` if the network requires no delay.
         after: Option<Duration>,
-        /// The cause, for the log.
+        /// The cause of the error, for the log.
         reason: String,
     },
     /// A permanent error, for example an unknown room. The engine logs the error and drops the message.
     #[error("permanent error: {reason}")]
     Never {
-        /// The cause, for the log.
+        /// The cause of the error, for the log.
         reason: String,
     },
 }
 
-/// An account on a chat network. An adapter for a network implements this trait.
+/// An account of a bot on a chat network. The adapter for the network implements this trait.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -152,15 +152,15 @@ pub enum SendError {
 /// ```
 #[async_trait]
 pub trait Chat: Send + Sync + 'static {
-    /// Returns the name of the network in keys, rules and logs: `console`, `matrix`.
+    /// Returns the name of the network in keys, rules and logs, for example `matrix`.
     fn network(&self) -> &'static str;
 
-    /// Returns the supported features. The default is [`ChatFeatures::PLAIN`].
+    /// Returns the optional features of the network. The default is [`ChatFeatures::PLAIN`].
     fn features(&self) -> ChatFeatures {
         ChatFeatures::PLAIN
     }
 
-    /// Returns the connection state; `None` for a network that is always connected.
+    /// Returns the state of the account's connection; `None` for a network that is always connected.
     fn link(&self) -> Option<&Link> {
         None
     }
@@ -170,38 +170,40 @@ pub trait Chat: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns the account's id on the network: `@marvin:example.org`. Returns `None` before the login.
+    /// Returns the account's id on the network: `@marvin:example.org`. Returns `None` before the account is logged in.
     fn account_id(&self) -> Option<String> {
         None
     }
 
-    /// Returns whether the engine can trust the relations of messages in a room: the thread of a message and the
-    /// target of a reaction. Return `false` if a third party can alter relations, as in some encrypted rooms. In such
-    /// a room reactions do not count as approvals, and an approval must name its job.
+    /// Returns whether the engine can trust the relations of messages in a room: the thread of a message and the target
+    /// of a reaction. An adapter returns `false` if a third party can alter relations, as in some encrypted rooms. In a
+    /// room without trusted relations, reactions do not count as approvals, and an approval must name its job.
     fn trusts_relations(&self, _room: &str) -> bool {
         true
     }
 
-    /// Shows a typing indicator. The default does nothing. Errors are ignored.
+    /// Shows a typing indicator in a room. The default does nothing. An implementation ignores errors.
     async fn typing(&self, _room: &str) {}
 
-    /// Delivers messages to the inbox until `stop` is cancelled, and recovers from network errors. Returns early only
-    /// after a permanent error, for example a revoked login, or at the end of the console's input.
+    /// Passes the messages that the account receives to `inbox` until `stop` is cancelled, and recovers from network
+    /// errors. Returns early only after a permanent error, for example a revoked login, or at the end of the console's
+    /// input.
     ///
     /// # Errors
     /// Returns the permanent error.
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
 
-    /// Sends a message and returns its event id. The engine can call this before [`Chat::serve`] has connected; the
-    /// result is then [`SendError::Later`].
+    /// Sends a message and returns its event id. The engine can call this method before [`Chat::serve`] has connected;
+    /// the result is then [`SendError::Later`].
     ///
     /// # Errors
     /// [`SendError`].
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
-    /// Searches a room for a message that the bot sent with a key, and returns its event id. The engine calls this
-    /// after a crash, if it does not have the result of [`Chat::send`]. The default returns `None`, for networks that
-    /// cannot search: on them a crash can cause a message to be sent twice.
+    /// Searches a room for the message that the bot sent with the idempotency key `key`, and returns the event id of
+    /// the message. The engine calls this method after a crash, if it does not have the result of [`Chat::send`]. The
+    /// default returns `None`, for networks that cannot search messages. On these networks a crash can cause a message
+    /// to be sent twice.
     ///
     /// # Errors
     /// [`SendError`].
@@ -209,8 +211,8 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Returns the id of a room, given its id or a name of it on the network. Returns `None` if the bot is not in the
-    /// room.
+    /// Returns the id of a room. `name` is the id of the room or a name of the room on the network. Returns `None` if
+    /// the bot is not in the room.
     ///
     /// # Errors
     /// [`SendError::Later`] if the network cannot answer now.
@@ -226,8 +228,8 @@ pub trait Chat: Send + Sync + 'static {
         Err(SendError::Never { reason: format!("the network `{}` cannot list the members of a room", self.network()) })
     }
 
-    /// Runs the checks of `wardroom check --connect`: logs in, and looks up the configured rooms and those of
-    /// `people` whose ids belong to this network. Changes nothing. Returns one line per passed check.
+    /// Runs the checks of `wardroom check --connect`: logs in, and looks up the configured rooms and the people whose
+    /// ids are in `people` and belong to this network. Changes nothing. Returns one line per passed check.
     ///
     /// # Errors
     /// One line per failed check.
@@ -236,7 +238,7 @@ pub trait Chat: Send + Sync + 'static {
     }
 }
 
-/// Creates the [`Chat`] of one network from its table, for example `[bot.NAME.matrix]`.
+/// Creates the [`Chat`] of one network from its configuration table, for example `[bot.NAME.matrix]`.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -245,20 +247,20 @@ pub trait Chat: Send + Sync + 'static {
 /// assert_eq!(factory.network(), MemoryChat::NETWORK);
 /// ```
 pub trait ChatFactory: Send + Sync + 'static {
-    /// Returns the name of the network and of its table: `matrix`.
+    /// Returns the name of the network, which is also the name of its configuration table: `matrix`.
     fn network(&self) -> &'static str;
 
-    /// Returns the keys of the table, with the path `bot.NAME.NETWORK`. The configuration reference lists these keys;
-    /// any other key in the table is a problem.
+    /// Returns the keys of the network's table, whose path is `bot.NAME.NETWORK`. The configuration reference lists
+    /// these keys; any other key in the table is a configuration problem.
     fn keys(&self) -> &'static TableKeys;
 
-    /// Reads every key of the table. If a value is not valid, adds a problem to the table's list and returns `None`.
-    /// Must not connect or resolve secrets.
+    /// Reads every key of the network's table. If a value is not valid, adds a configuration problem to the table's
+    /// list and returns `None`. Must not connect or resolve secrets.
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
 }
 
-/// Makes an existing chat the factory of its network, for embedders that create the chat themselves. The network's
-/// table must be empty.
+/// Makes an existing chat adapter the factory of its network, for embedders that create the adapter themselves. The
+/// table `[bot.NAME.NETWORK]` must be empty.
 impl<C: Chat> ChatFactory for Arc<C> {
     fn network(&self) -> &'static str {
         Chat::network(&**self)

@@ -1,8 +1,8 @@
-//! The wall clock, as a trait, so that tests can replace it.
+//! The trait of the wall clock, which tests can replace, and the clock of the operating system.
 
 use jiff::Timestamp;
 
-/// A source of the current wall-clock time. Tests and embedders can implement their own.
+/// A source of the current wall-clock time. Tests and embedders can implement their own clock.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 /// assert_eq!(Stopped.now().as_second(), 0);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// Returns the current time.
+    /// Returns the current wall-clock time.
     fn now(&self) -> Timestamp;
 }
 

@@ -1,15 +1,15 @@
-//! The trait of a directory of groups, for example an identity provider.
+//! The trait of a directory of groups of people, for example of an identity provider.
 
 use std::{collections::HashSet, sync::Arc};
 
-/// The reason why a group counts as empty, in one line for the log and for people.
+/// The error if the members of a group are unavailable: the reason, in one line for the log and for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GroupUnavailable(pub String);
 
-/// A directory of groups. The engine queries it in each check of a person's rights, so it must answer from memory. A
-/// directory that reads from a server must cache the members, and must return [`GroupUnavailable`] when the cache is
-/// too old.
+/// A directory of groups of people. The engine queries the directory in each check of a person's rights, so the
+/// directory must answer from memory. A directory that reads from a server must cache the members, and must return
+/// [`GroupUnavailable`] when the cache is too old.
 ///
 /// ```
 /// use wardroom::prelude::*;

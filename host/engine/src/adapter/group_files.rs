@@ -1,8 +1,9 @@
-//! Groups from files that other programs write: `[group.NAME] file = "groups/oncall.txt"`, one id per line.
+//! Groups of people from files that other programs write: `[group.NAME] file = "groups/oncall.txt"`, with one id of a
+//! person per line.
 //!
-//! Invariant: a group whose file is missing, unreadable, malformed or too old counts as empty, and the error is
-//! logged once.
-//! Not here: other sources of groups; implement [`Directory`] for them.
+//! Invariant: a group whose file is missing, unreadable, malformed or too old counts as empty, and the host logs the
+//! error once.
+//! Not here: other sources of groups, which implement [`Directory`] outside of this crate.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -18,18 +19,18 @@ use parking_lot::Mutex;
 use super::directory::{Directory, GroupUnavailable};
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
-/// The maximum time by which a modification time can be in the future, because the clock of a file server can differ
-/// from the clock of the host.
+/// The maximum time by which the modification time of a file can be in the future, because the clock of a file server
+/// can differ from the clock of the host.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// Two writes within this time can leave the same modification time.
+/// The time within which two writes of a file can leave the same modification time.
 const MTIME_RESOLUTION: Duration = Duration::from_millis(100);
 
 /// A `[group.NAME]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupFile {
     pub path: PathBuf,
-    /// The maximum time since the last write; `None` for no limit.
+    /// The maximum time since the last write of the file; `None` for no limit.
     pub max_age: Option<Duration>,
 }
 
@@ -43,17 +44,17 @@ struct Group {
     read: Mutex<CachedRead>,
 }
 
-/// The cached result of the last read.
+/// The cached result of the last read of a group's file.
 #[derive(Debug)]
 struct CachedRead {
-    // The metadata at that read; `None` if the next query must read the file again.
+    // The metadata of the file at the last read; `None` if the next query must read the file again.
     stamp: Option<Stamp>,
     members: Result<Arc<HashSet<String>>, GroupUnavailable>,
-    // Whether the last query failed, and so its error was logged.
+    // Whether the last query failed, so that the host has already logged the error.
     logged: bool,
 }
 
-/// The metadata that changes when a file is written.
+/// The part of a file's metadata that changes when the file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: SystemTime,
@@ -70,7 +71,7 @@ impl Stamp {
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
-    /// Returns whether the last write is old enough that another write changes the modification time.
+    /// Returns whether the last write of the file is so old that another write changes the modification time.
     fn is_settled(&self) -> bool {
         SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > MTIME_RESOLUTION)
     }
@@ -113,7 +114,7 @@ impl Directory for GroupFiles {
 }
 
 impl GroupFile {
-    /// Returns the current members. Reads the file only if its metadata changed.
+    /// Returns the current members of the group. Reads the file only if the file's metadata changed.
     fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let metadata = std::fs::metadata(&self.path)
             .map_err(|error| GroupUnavailable(format!("its file cannot be read: {error}")))?;
@@ -124,7 +125,8 @@ impl GroupFile {
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
             (read.stamp, read.members) = match self.read() {
-                // A second write within [`MTIME_RESOLUTION`] would not change the stamp, so such a stamp is not cached.
+                // A second write within [`MTIME_RESOLUTION`] would not change the stamp, so a stamp that is not settled
+                // is not cached.
                 Ok((stamp, members)) => (stamp.is_settled().then_some(stamp), members.map(Arc::new)),
                 // The file changed during the read or is unreadable: the next query reads the file again.
                 Err(error) => (None, Err(error)),
@@ -136,8 +138,8 @@ impl GroupFile {
         read.members.clone()
     }
 
-    /// Reads the file. An outer error (an unreadable file, a concurrent write) is not cached. An inner error (invalid
-    /// content) is cached until the file changes.
+    /// Reads the file of the group. An outer error (an unreadable file, a write during the read) is not cached. An
+    /// inner error (invalid content) is cached until the file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
         let unread = |error: std::io::Error| GroupUnavailable(format!("its file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
@@ -156,12 +158,12 @@ impl GroupFile {
     }
 }
 
-/// Checks that a file was written at most `max_age` before `now`.
+/// Checks that a file was last written at most `max_age` before `now`.
 fn check_age(modified: SystemTime, now: SystemTime, max_age: Duration) -> Result<(), GroupUnavailable> {
     let age = match now.duration_since(modified) {
         Ok(age) => age,
         Err(ahead) if ahead.duration() <= MAX_CLOCK_SKEW => Duration::ZERO,
-        // The age limit would never apply to a file with a time in the future.
+        // The age limit would never apply to a file whose modification time is in the future.
         Err(_) => return Err(GroupUnavailable("the modification time of its file is in the future".to_owned())),
     };
     if age > max_age {
@@ -178,7 +180,7 @@ fn hours(span: Duration) -> String {
     format!("{:.1}", span.as_secs_f64() / 3600.0)
 }
 
-/// Parses the content of a group file: one id per line.
+/// Parses the content of a group's file: one id of a person per line.
 fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| GroupUnavailable("its file is not valid UTF-8 text".to_owned()))?;
@@ -190,7 +192,7 @@ fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
     }
     let mut ids = HashSet::new();
     for (number, line) in text.lines().enumerate() {
-        // `#` starts a comment at the start of a line or after a space; elsewhere it is part of an id.
+        // `#` starts a comment at the start of a line or after a space; elsewhere `#` is part of an id.
         let begins = |(at, sign): &(usize, char)| *sign == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t']));
         let end = line.char_indices().find(begins).map_or(line.len(), |(at, _)| at);
         let line = line[..end].trim();
@@ -205,7 +207,7 @@ fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
     Ok(ids)
 }
 
-/// Returns whether a word has the form of a person's id on some network.
+/// Returns whether a word can be the id of a person on any network.
 pub(crate) fn is_id(word: &str) -> bool {
     let group = word == "everyone" || word.starts_with("group:") || word.starts_with("room:");
     !word.is_empty()

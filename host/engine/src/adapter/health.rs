@@ -1,4 +1,4 @@
-//! Wraps a pipeline backend, and records when it last answered.
+//! A wrapper around a pipeline backend that records when the backend last answered.
 //!
 //! Invariant: the wrapper sends no request of its own and changes no result.
 
@@ -14,24 +14,25 @@ use crate::{
     model::RunKey,
 };
 
-/// A pipeline backend with a health record.
+/// A pipeline backend with a record of its last answer and its current outage.
 pub(crate) struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
     health: Mutex<BackendHealth>,
 }
 
-/// The last answer of a backend, and its current outage.
+/// The last answer of a pipeline backend, and the backend's current outage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BackendHealth {
-    /// The time of the last answer. A refusal counts as an answer.
+    /// The time of the backend's last answer; `None` before the first answer. A refusal counts as an answer.
     pub answered: Option<Timestamp>,
-    /// The time and reason of the last failed request; `None` if the backend has answered since.
+    /// The time and the reason of the last request that the backend did not answer; `None` if the backend has answered
+    /// since.
     pub unavailable: Option<(Timestamp, String)>,
 }
 
 impl ObservedBackend {
-    /// Wraps a backend. `name` is the name of its `[pipelines.NAME]` table, or its kind if it has no table.
+    /// Wraps a backend. `name` is the name of the backend's `[pipelines.NAME]` table, or its kind if it has no table.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
         Self { name, system, health: Mutex::default() }
     }
@@ -41,7 +42,7 @@ impl ObservedBackend {
         &self.name
     }
 
-    /// Returns the health record. It is empty before the first request.
+    /// Returns the health record, which is empty before the first request.
     pub(crate) fn health(&self) -> BackendHealth {
         self.health.lock().clone()
     }
@@ -100,7 +101,7 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        // The metrics do not count this call, because it lasts as long as the run.
+        // The metrics do not count this call, because it lasts as long as the pipeline run.
         let result = self.system.ended(key, pipeline, line).await;
         self.update(&result);
         result

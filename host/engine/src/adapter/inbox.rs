@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use super::incoming::{Incoming, Position};
 use crate::{base::Text, store::StoreError};
 
-/// The inbox of one account. The engine implements it and passes it to [`Chat::serve`](super::Chat::serve).
+/// The inbox of one account on a chat network. The engine implements this trait and passes the inbox to
+/// [`Chat::serve`](super::Chat::serve).
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -20,41 +21,44 @@ use crate::{base::Text, store::StoreError};
 /// ```
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Returns the cursor of a room. Creates the cursor at the time `now` if the room has none; messages from before
-    /// that time are never handled. The adapter calls this for each room that the bot is in.
+    /// Returns the account's read cursor in a room. If the room has no cursor, creates a cursor at the time `now`; the
+    /// engine never handles messages from before this time. The adapter calls this method for each room that the bot is
+    /// in.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError>;
 
-    /// Returns the cursor of a room; `None` if the bot was never in the room.
+    /// Returns the account's read cursor in a room; `None` if the bot was never in the room.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
-    /// Stores messages of one room, the oldest first, and moves the room's cursor in the same transaction. Ignores
-    /// known messages and messages that do not concern the bot. Returns the number of new messages. The messages are
-    /// on disk when this returns, so the adapter may then advance its own sync position.
+    /// Stores messages of one room, the oldest first, and sets the room's read cursor to `cursor` in the same
+    /// transaction; `None` keeps the cursor. Ignores messages that are already stored and messages that the bot does
+    /// not handle. Returns the number of messages that were stored. The messages are on disk when this method returns,
+    /// so the adapter may then advance its own sync position.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was stored. Deliver the same messages again.
+    /// [`StoreError`]; nothing was stored. The adapter must deliver the same messages again.
     async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>)
     -> Result<usize, StoreError>;
 
-    /// Returns whether the engine would handle a message: a command for the bot, or a message that matches a trigger.
+    /// Returns whether the engine would handle a message: a reaction, a command for the bot, or a message that matches
+    /// a trigger.
     fn handles(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Sends a message that is not the answer to a command, at most once per room and key. `thread` is the id of the
-    /// thread's first message, if any.
+    /// Sends a message of the adapter itself, such as a notice, at most once for each room and `key`. `thread` is the
+    /// id of the first message of the thread; `None` outside of a thread.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError>;
 
-    /// Returns whether a person is an admin. Only an admin may invite the bot.
+    /// Returns whether the person with this id is an admin. Only an admin may invite the bot to a room.
     fn is_admin(&self, person: &str) -> bool;
 
-    /// Waits until no message is being handled, no job is running and every message was sent.
+    /// Waits until the host handles no message, runs no job and has sent every message.
     async fn until_idle(&self);
 }

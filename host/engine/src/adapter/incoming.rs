@@ -1,10 +1,10 @@
-//! The messages that a chat adapter receives, and the position up to which it has read a room.
+//! The messages that a chat adapter receives, and the position up to which the adapter has read a room.
 
 use jiff::Timestamp;
 
 use crate::{model::Person, store::Reaction};
 
-/// A new message or reaction. An adapter does not deliver edits or the messages of the bot itself.
+/// A new message or reaction. An adapter does not deliver edits or the bot's own messages.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -18,32 +18,33 @@ use crate::{model::Person, store::Reaction};
 pub struct Incoming {
     /// The event id of the message.
     pub event: String,
-    /// The id of the thread's first message; `None` outside a thread.
+    /// The id of the first message of the thread; `None` outside of a thread.
     pub thread: Option<String>,
     /// The person or machine that sent the message.
     pub sender: Person,
-    /// The text without quoted lines and code blocks; empty for a reaction.
+    /// The text of the message without quoted lines and code blocks; empty for a reaction.
     pub text: String,
-    /// The reaction; `None` for a text.
+    /// The reaction; `None` for a text message.
     pub reaction: Option<Reaction>,
     /// The time at which the message was sent, by the network's clock.
     pub at: Timestamp,
-    /// Whether the room is a direct conversation with the bot. Commands need no prefix in it.
+    /// Whether the room is a direct conversation with the bot. In a direct conversation, commands need no prefix.
     pub direct: bool,
     /// Whether the adapter received the message by backfill. Only backfilled messages can be too old to be handled.
     pub late: bool,
-    /// Whether a program sent the message (a bot account, a notice). The engine ignores such a message unless the
-    /// configuration lists its sender as a machine.
+    /// Whether a program sent the message, for example another bot. The engine ignores the message of a program unless
+    /// the configuration lists the sender as a machine.
     pub machine: bool,
-    /// The deduplication key, for a network that can deliver one message under several event ids; otherwise `None`.
+    /// The deduplication key, for a network that can deliver the same message under several event ids; otherwise
+    /// `None`.
     pub deduplication_key: Option<String>,
-    /// The reason why the sending device is not verified, as text for the sender; `None` if it is verified. The
-    /// engine refuses the actions of an unverified device.
+    /// The reason why the sender's device is not verified, as text for the sender; `None` if the device is verified.
+    /// The engine refuses the actions of an unverified device.
     pub unproven: Option<String>,
 }
 
 impl Incoming {
-    /// Creates a text message outside a thread. The flags `direct`, `late` and `machine` are `false`.
+    /// Creates a text message outside of a thread. The flags `direct`, `late` and `machine` are `false`.
     pub fn new(event: impl Into<String>, sender: Person, text: impl Into<String>, at: Timestamp) -> Self {
         Self {
             event: event.into(),
@@ -61,12 +62,12 @@ impl Incoming {
     }
 }
 
-/// The position up to which a room was read: the cursor of the room.
+/// A read cursor: the position up to which an adapter has read a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The id of the newest event up to which all messages are in the inbox; `None` before the first event.
+    /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
     pub event: Option<String>,
-    /// The time of that event; before the first event, the time at which the bot joined the room. Older messages are
-    /// never handled.
+    /// The time of `event`; before the first event, the time at which the bot joined the room. The engine never handles
+    /// older messages.
     pub at: Timestamp,
 }

@@ -1,12 +1,12 @@
-//! The state of an account's connection to its network.
+//! The state of an account's connection to its chat network.
 //!
-//! Invariant: only the adapter changes the state. The engine does not derive it from missing messages.
-//! Not here: the status and metrics of connections (`engine::health`).
+//! Invariant: only the adapter changes the state. The engine does not derive the state from missing messages.
+//! Not here: the status messages and metrics about connections (`engine::health`).
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The connection state of an account, as its adapter reports it. A new link is disconnected.
+/// The state of an account's connection, as the adapter reports it. A new link is disconnected.
 #[derive(Debug)]
 pub struct Link(Mutex<Inner>);
 
@@ -18,7 +18,7 @@ struct Inner {
     was_up: bool,
 }
 
-/// The state of a connection.
+/// The state of an account's connection to its chat network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
     /// The account is connected.
@@ -28,9 +28,11 @@ pub enum LinkState {
     },
     /// The account is not connected.
     Down {
-        /// The time at which the connection was lost. If there was none yet, the time at which the link was created.
+        /// The time at which the connection was lost; for an account that was never connected, the time at which the
+        /// link was created.
         since: Timestamp,
-        /// The reason, shown in the answer to `status`. It must not contain secrets.
+        /// The reason why the account is not connected, shown in the answer to `status`. The reason must not contain
+        /// secrets.
         reason: String,
     },
 }
@@ -50,7 +52,7 @@ impl Default for Link {
 }
 
 impl Link {
-    /// Reports the connection as established. Further calls change nothing.
+    /// Reports that the account is connected. Does nothing if the account was already connected.
     pub fn up(&self) {
         let mut inner = self.0.lock();
         if !inner.state.is_up() {
@@ -60,7 +62,7 @@ impl Link {
         }
     }
 
-    /// Reports the connection as lost. Further calls keep the first time and replace the reason.
+    /// Reports that the account is not connected. If the account was already disconnected, only replaces the reason.
     pub fn down(&self, reason: impl Into<String>) {
         let mut inner = self.0.lock();
         let since = match &inner.state {
@@ -70,12 +72,12 @@ impl Link {
         inner.state = LinkState::Down { since, reason: reason.into() };
     }
 
-    /// Returns the current state.
+    /// Returns the current state of the connection.
     pub fn state(&self) -> LinkState {
         self.0.lock().state.clone()
     }
 
-    /// Returns how often the connection was re-established after a loss.
+    /// Returns how often the connection was re-established after a loss of the connection.
     pub fn reconnects(&self) -> u64 {
         self.0.lock().reconnects
     }

@@ -1,7 +1,7 @@
-//! The traits that adapters implement, in-memory implementations of them, and wrappers that the engine puts around
-//! adapters.
+//! The traits that adapters implement, in-memory implementations of these traits, and wrappers that the engine puts
+//! around adapters.
 //!
-//! Not here: the database ([`crate::store`]).
+//! Not here: the interface to the database ([`crate::store`]).
 
 mod accounts;
 mod backends;

@@ -1,7 +1,7 @@
-//! The clock for timers: the wall-clock time at the start of the process plus the elapsed time of a monotonic clock.
+//! The clock for timers: the wall-clock time when the process started, plus the elapsed time of a monotonic clock.
 //!
-//! Invariant: a change of the system clock does not move timers while the process runs. A restart reads the system
-//! clock again.
+//! Invariant: a change of the system clock does not move timers while the process runs. After a restart, the process
+//! reads the system clock again.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ impl MonotonicClock {
         self.wall.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns the time from now until a moment; zero if the moment has passed.
+    /// Returns the time from now until `at`; zero if `at` has passed.
     pub(crate) fn until(&self, at: Timestamp) -> Duration {
         at.duration_since(self.now()).try_into().unwrap_or(Duration::ZERO)
     }

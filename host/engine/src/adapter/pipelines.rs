@@ -11,33 +11,35 @@ use crate::{
     model::{Outcome, RunKey},
 };
 
-/// The result of a run that has ended.
+/// The result of a pipeline run that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// Whether the run succeeded, failed, was cancelled, or has an unknown result.
+    /// Whether the pipeline run succeeded, failed, was cancelled, or has an unknown result.
     pub outcome: Outcome,
-    /// The reason why the run did not succeed, as text for people: `exit code 3`, `timed out after 10 min`.
+    /// The reason why the pipeline run did not succeed, as text for people: `exit code 3`, `timed out after 10 min`.
     pub message: String,
-    /// The time at which the run started.
+    /// The time at which the pipeline run started.
     pub started: Timestamp,
-    /// The time at which the run ended. If the backend does not report it, the time at which the end was detected.
+    /// The time at which the pipeline run ended. If the backend does not report this time, the time at which the host
+    /// detected the end.
     pub ended: Timestamp,
-    /// Additional facts by name: `exit-code`, `step`.
+    /// Additional facts about the pipeline run by name: `exit-code`, `step`.
     pub details: BTreeMap<String, String>,
 }
 
-/// The state of a run. After a crash it resolves an effect in doubt: with [`RunState::Absent`] the effect did not
-/// happen; with [`RunState::Running`] and [`RunState::Ended`] it did.
+/// The state of a pipeline run. After a crash, the engine uses the state to resolve an effect in doubt: with
+/// [`RunState::Absent`] the effect did not happen; with [`RunState::Running`] and [`RunState::Ended`] the effect
+/// happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// No run was started with the key, and none ever will be. This answer is final.
+    /// No pipeline run was started with the key, and no pipeline run will ever start with it. This state is final.
     Absent,
-    /// The run has not ended yet.
+    /// The pipeline run has not ended yet.
     Running,
-    /// The run has ended.
+    /// The pipeline run has ended.
     Ended(RunEnd),
-    /// The backend cannot determine whether a run was started, for the given reason. The engine then asks people in
-    /// the room.
+    /// The backend cannot determine whether a pipeline run was started. The text is the reason. The engine then asks
+    /// people in the room.
     Unknowable(String),
 }
 
@@ -50,8 +52,8 @@ pub enum PipelineError {
         /// The reason, shown in the room.
         message: String,
     },
-    /// The backend did not answer, so it is unknown whether a run was started. [`Pipelines::state`] determines it
-    /// later.
+    /// The backend did not answer, so it is unknown whether a pipeline run was started. The engine calls
+    /// [`Pipelines::state`] later.
     #[error("{message}")]
     Unavailable {
         /// The reason, shown in the room.
@@ -59,7 +61,7 @@ pub enum PipelineError {
     },
 }
 
-/// A pipeline backend. It starts runs under idempotency keys, and reports their state and result.
+/// A pipeline backend. The backend starts pipeline runs under idempotency keys, and reports their states and results.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -69,10 +71,10 @@ pub enum PipelineError {
 /// ```
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
-    /// Starts a run under an idempotency key. A second call with the same key must not start a second run, and
-    /// returns the result of the first call. After [`Pipelines::state`] returned [`RunState::Absent`] for a key, this
-    /// method must refuse the key. The engine has already checked the parameters against their patterns. Returns a
-    /// link to the run, if the backend has one.
+    /// Starts a pipeline run under the idempotency key `key`. A second call with the same key must not start a second
+    /// pipeline run, and returns the result of the first call. After [`Pipelines::state`] returned [`RunState::Absent`]
+    /// for a key, this method must refuse the key. The engine has already checked the parameters against their
+    /// patterns. Returns a link to the pipeline run; `None` if the backend has no links.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -83,20 +85,21 @@ pub trait Pipelines: Send + Sync + 'static {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError>;
 
-    /// Returns the state of the run with this key.
+    /// Returns the state of the pipeline run with this key.
     ///
-    /// [`RunState::Absent`] is final: no run may start with the key afterwards, even by a call of [`Pipelines::start`]
-    /// that is still in progress or was made by a crashed host. So never call this for a key that is about to be used.
+    /// [`RunState::Absent`] is final: no pipeline run may start with the key afterwards, even by a call of
+    /// [`Pipelines::start`] that is still in progress or was made by a crashed host. Never call this method for a key
+    /// with which a pipeline run is still to be started.
     ///
     /// # Errors
     /// [`PipelineError::Unavailable`] while the backend is unavailable.
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
-    /// Waits until a run has ended. Passes new lines of its output to `line`, best effort. The caller can drop the
-    /// future and call the method again, also after the run has ended.
+    /// Waits until the pipeline run with this key has ended. Passes new lines of its output to `line`; lines can be
+    /// missing. The caller can drop the future and call the method again, even after the pipeline run has ended.
     ///
     /// # Errors
-    /// [`PipelineError::Refused`] if no run has this key. If the backend is unavailable, the method retries.
+    /// [`PipelineError::Refused`] if no pipeline run has this key. If the backend is unavailable, the method retries.
     async fn ended(
         &self,
         key: &RunKey,
@@ -104,15 +107,15 @@ pub trait Pipelines: Send + Sync + 'static {
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError>;
 
-    /// Returns the last lines of a run's output, at most `bytes` bytes.
+    /// Returns the last lines of a pipeline run's output, at most `bytes` bytes.
     ///
     /// # Errors
     /// [`PipelineError`].
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
-    /// Deletes the host's own data about a run, for example its output file. The engine calls this once, after it
-    /// deleted the run's job; the call is lost if the host is killed in between. Must not stop a run. The default
-    /// does nothing.
+    /// Deletes the host's own data about a pipeline run, for example its output file. The engine calls this method
+    /// once, after it deleted the job of the pipeline run. If the host is killed before the call, the data stays. Must
+    /// not stop a pipeline run. The default does nothing.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -120,14 +123,14 @@ pub trait Pipelines: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Requests the cancellation of a run. The run has ended only when [`Pipelines::ended`] returns.
+    /// Requests the cancellation of a pipeline run. The pipeline run has ended only when [`Pipelines::ended`] returns.
     ///
     /// # Errors
     /// [`PipelineError`].
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError>;
 }
 
-/// Creates backends of one kind from the configuration.
+/// Creates the pipeline backends of one kind from the configuration.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -136,32 +139,34 @@ pub trait Pipelines: Send + Sync + 'static {
 /// assert_eq!(factory.kind(), "memory");
 /// ```
 pub trait PipelinesFactory: Send + Sync + 'static {
-    /// Returns the value of `kind` in `[pipelines.NAME]`: `jenkins`.
+    /// Returns the value of the key `kind` in `[pipelines.NAME]` that selects these backends: `jenkins`.
     fn kind(&self) -> &'static str;
 
-    /// Returns the key in `[app.A.deploy.E]` that selects this kind without a `[pipelines.NAME]` table, for example
-    /// `run` for local commands. Returns `None` if the kind requires such a table.
+    /// Returns the key in `[app.A.deploy.E]` that selects this kind of backend without a `[pipelines.NAME]` table, for
+    /// example `run` for local commands. Returns `None` if this kind requires a `[pipelines.NAME]` table.
     fn inline_key(&self) -> Option<&'static str>;
 
-    /// Returns the keys of a pipeline of this kind in `[app.NAME.deploy.ENVIRONMENT]`, in addition to `pipeline` and
-    /// `parameters`.
+    /// Returns the keys that a pipeline on this kind of backend has in `[app.NAME.deploy.ENVIRONMENT]`, in addition to
+    /// `pipeline` and `parameters`.
     fn keys(&self) -> &'static TableKeys;
 
-    /// Returns the keys of a `[pipelines.NAME]` table of this kind, in addition to `kind`. The default has no keys.
+    /// Returns the keys that this kind of backend has in `[pipelines.NAME]`, in addition to `kind`. The default has no
+    /// keys.
     fn system_keys(&self) -> &'static TableKeys {
         &TableKeys::NONE
     }
 
-    /// Reads a `[pipelines.NAME]` table. Without a table, creates the backend that all inline pipelines of this kind
-    /// share. If a value is not valid, adds a problem to the table's list and returns `None`.
+    /// Reads a `[pipelines.NAME]` table and returns the builder of its backend. With `None`, returns the builder of the
+    /// backend that all inline pipelines of this kind share. If a value is not valid, adds a configuration problem to
+    /// the table's list and returns `None`.
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>>;
 }
 
-/// Collects the pipelines of one backend from the configuration, then creates the backend.
+/// Collects the pipelines of one backend from the configuration, and then creates the backend.
 pub trait PipelinesBuilder: Send {
-    /// Reads one `[app.A.deploy.E]` table. `name` is `A/E`. `path` is the text after the colon of `pipeline =
-    /// "ci:path"`; `None` for an inline pipeline. The caller has already read the keys `pipeline` and `parameters`,
-    /// and passes the names of the parameters. Adds problems to the table's list.
+    /// Reads one `[app.A.deploy.E]` table. `name` is the name of the pipeline, `A/E`. `path` is the text after the
+    /// colon of `pipeline = "ci:path"`; `None` for an inline pipeline. The caller has already read the keys `pipeline`
+    /// and `parameters`, and passes the names of the parameters. Adds configuration problems to the table's list.
     fn pipeline(&mut self, name: &str, path: Option<&str>, parameters: &[String], table: &mut Table);
 
     /// Creates the backend after all its pipelines were read. Must not connect.

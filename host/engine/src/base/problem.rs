@@ -1,8 +1,9 @@
-//! Errors in configuration files: the position, the description, and the line to write instead.
+//! Configuration problems: the errors in configuration files, each with its position, its description and the line to
+//! write instead.
 
 use std::{fmt, sync::Arc};
 
-/// A line of a configuration file.
+/// The position of a line: a configuration file and a line number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
     /// The path of the file, as the user wrote it.
@@ -17,7 +18,7 @@ impl fmt::Display for At {
     }
 }
 
-/// An error in a configuration file.
+/// A configuration problem: an error in a configuration file.
 ///
 /// ```
 /// use std::path::Path;
@@ -34,7 +35,7 @@ pub struct Problem {
     pub at: At,
     /// The description of the error, in one line.
     pub message: String,
-    /// The line to write instead, or another instruction. Printed after `write:`.
+    /// The line to write instead, or another instruction. Printed after `write:`. `None` if the host has no suggestion.
     pub fix: Option<String>,
 }
 
@@ -48,22 +49,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A list of configuration errors. All clones share one list.
+/// A list of configuration problems. All clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(Arc<parking_lot::Mutex<Vec<Problem>>>);
 
 impl Problems {
-    /// Adds a problem at the line `at`. `fix` is the line to write instead, if one can be suggested.
+    /// Adds a configuration problem at the line `at`. `fix` is the line to write instead; `None` if the caller has no
+    /// suggestion.
     pub fn add(&self, at: &At, message: impl Into<String>, fix: Option<String>) {
         self.lock().push(Problem { at: at.clone(), message: message.into(), fix });
     }
 
-    /// Returns the number of problems, including duplicates.
+    /// Returns the number of configuration problems, including duplicates.
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// Returns all problems, sorted by file and line and without duplicates.
+    /// Returns all configuration problems, sorted by file and line and without duplicates.
     pub fn sorted(&self) -> Vec<Problem> {
         let mut all = self.lock().clone();
         all.sort();
@@ -76,5 +78,5 @@ impl Problems {
     }
 }
 
-/// The maximum length in bytes of a word for which `nearest` suggests a correction.
+/// The maximum length in bytes of a mistyped word for which `nearest` suggests a correction.
 pub(crate) const LONGEST_WORD: usize = 64;

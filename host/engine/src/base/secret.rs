@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-/// The location of a secret. The configuration contains only such references and never the value.
+/// A reference to a secret. The configuration contains only such references and never the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
     /// The name of an environment variable of the host, for example `MATRIX_TOKEN`.

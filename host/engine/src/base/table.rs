@@ -1,7 +1,8 @@
-//! Reads one table of the configuration and checks it against its [`TableKeys`]. An unlisted key is a problem.
+//! Reads one configuration table and checks the table against its [`TableKeys`]. A key that the [`TableKeys`] do not
+//! list is a configuration problem.
 //!
-//! Invariant: the code reads only listed keys, and each key as its listed kind. Bounds and defaults come from the
-//! listed key. A debug build panics if the code reads another key or kind.
+//! Invariant: the code reads only listed keys, and each key as its listed kind. The listed key also has the bounds and
+//! the default. A debug build panics if the code reads another key or kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,10 +20,10 @@ use super::{
     tree::{Field, Node, Value, parse},
 };
 
-/// A value with its line in the configuration.
+/// A value with its line in the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value, without its position.
+    /// The value without its line.
     pub value: T,
     /// The line of the value.
     pub at: At,
@@ -38,7 +39,8 @@ static SECRET: TableKeys = TableKeys {
     ],
 };
 
-/// A table of the configuration while the code reads it. Call [`Table::finish`] at the end to report unknown keys.
+/// A configuration table whose keys the code reads one after the other. Call [`Table::finish`] after the last key to
+/// report unknown keys.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -63,8 +65,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Parses TOML text as one table, for the tests of an adapter. Also returns the list that collects the problems,
-    /// which name the file `plugins.toml`. Paths in the table are relative to `folder`.
+    /// Parses TOML text as one table, for the tests of an adapter. `path` is the dotted name of the table, for example
+    /// `bot.marvin.matrix`. Paths in the table are relative to `folder`. Also returns the list that collects the
+    /// configuration problems; each problem names the file `plugins.toml`.
     pub fn parse(
         path: impl Into<String>,
         text: &str,
@@ -76,8 +79,9 @@ impl Table {
         (Self::new(path, node, keys, &problems, Arc::new(folder.into())), problems)
     }
 
-    /// Creates a table from a node of a parsed file. `keys` are the keys that the table can have; paths in the table
-    /// are relative to `folder`. If the node is not a table, adds a problem and creates an empty table.
+    /// Creates a table from a node of a parsed file. `path` is the dotted name of the table, and `keys` are the keys
+    /// that the table can have. Paths in the table are relative to `folder`. If the node is not a table, adds a
+    /// configuration problem and creates an empty table.
     pub(crate) fn new(
         path: impl Into<String>,
         node: Node,
@@ -100,12 +104,13 @@ impl Table {
         Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder }
     }
 
-    /// Adds keys that the table can have, for example the keys of an adapter.
+    /// Adds keys to the list of keys that the table can have, for example the keys of an adapter.
     pub fn add_keys<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
         self.more.extend(keys);
     }
 
-    /// Moves the fields of `keys` from this table to a new table, which can have only `keys`.
+    /// Moves the values of `keys` from this table to a new table with the same name. The new table can have only these
+    /// keys.
     pub fn split(&mut self, keys: &[Key]) -> Table {
         let listed = |name: &String| keys::find(keys, name).is_some();
         let names: Vec<String> = self.fields.keys().filter(|name| listed(name)).cloned().collect();
@@ -131,7 +136,7 @@ impl Table {
         &self.at
     }
 
-    /// Returns the list that collects the problems of this table.
+    /// Returns the list to which the table adds configuration problems.
     pub fn problems(&self) -> &Problems {
         &self.problems
     }
@@ -141,27 +146,29 @@ impl Table {
         &self.folder
     }
 
-    /// Adds a problem at the line `at`. `fix` is the line to write instead, if one can be suggested.
+    /// Adds a configuration problem at the line `at`. `fix` is the line to write instead; `None` if the caller has no
+    /// suggestion.
     pub fn problem(&self, at: &At, message: impl Into<String>, fix: impl Into<Option<String>>) {
         self.problems.add(at, message, fix.into());
     }
 
-    /// Returns whether a key is present. Does not mark the key as read.
+    /// Returns whether the table has the key. Does not count as reading the key. Returns `false` after the key was
+    /// read.
     pub fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)
     }
 
-    /// Returns whether the value of a key is a list. Does not mark the key as read.
+    /// Returns whether the value of a key is a list. Does not count as reading the key.
     pub fn is_list(&self, key: &str) -> bool {
         matches!(self.fields.get(key), Some(Field { node: Node { value: Value::Array(_), .. }, .. }))
     }
 
-    /// Returns whether the value of a key is a table. Does not mark the key as read.
+    /// Returns whether the value of a key is a table. Does not count as reading the key.
     pub fn is_table(&self, key: &str) -> bool {
         self.fields.get(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))
     }
 
-    /// Returns the line of a key, or the line of the table if the key is missing.
+    /// Returns the line of a key. Returns the line of the table if the key is missing or was already read.
     pub fn at_key(&self, key: &str) -> At {
         self.fields.get(key).map_or_else(|| self.at.clone(), |field| field.at.clone())
     }
@@ -172,7 +179,8 @@ impl Table {
         key
     }
 
-    /// Removes and returns the field of a key. `fits` tests that the key has the kind that the caller reads.
+    /// Removes a key from the unread keys, and returns its field. `fits` tests that the key has the kind that the
+    /// caller reads.
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
@@ -180,7 +188,7 @@ impl Table {
         self.fields.remove(name)
     }
 
-    /// Returns the default of a listed key. A debug build panics if the key has no valid default.
+    /// Returns the default of a listed key, converted by `parse`. A debug build panics if the key has no valid default.
     fn default_of<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = self.key(name).and_then(|key| key.default).and_then(parse);
         debug_assert!(value.is_some(), "the keys of [{}] list no default for `{name}`, or an invalid one", self.path);
@@ -192,13 +200,14 @@ impl Table {
         self.problems.add(&node.at, message, Some(format!("{key} = {example}")));
     }
 
-    /// Reads the string of a key. `None` if the key is missing or invalid.
+    /// Reads the string of `key`. Returns `None` if the key is missing. If the value is not a string, adds a
+    /// configuration problem and returns `None`.
     pub fn string(&mut self, key: &str) -> Option<Located<String>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret))?.node;
         self.text(key, node)
     }
 
-    /// Reads the string of a key, or returns the listed default.
+    /// Reads the string of `key`. Returns the listed default if the key is missing or invalid.
     pub fn string_or_default(&mut self, key: &str) -> String {
         let default = self.default_of(key, |text| Some(text.to_owned()));
         self.string(key).map(|text| text.value).or(default).unwrap_or_default()
@@ -214,8 +223,8 @@ impl Table {
         }
     }
 
-    /// Reads the string of a required key. If the key is missing, adds a problem that suggests the TOML value
-    /// `example`.
+    /// Reads the string of a required key. If the key is missing, adds a configuration problem that suggests the TOML
+    /// value `example`, and returns `None`.
     pub fn required_string(&mut self, key: &str, example: &str) -> Option<Located<String>> {
         if !self.has(key) {
             self.missing(key, example);
@@ -223,7 +232,8 @@ impl Table {
         self.string(key)
     }
 
-    /// Reads a string that must be one of the listed words. Any other string is a problem.
+    /// Reads the string of `key`, which must be one of the words that the key lists. Returns `None` if the key is
+    /// missing. For any other value, adds a configuration problem and returns `None`.
     pub fn choice(&mut self, key: &str) -> Option<Located<&'static str>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Choice(_)))?.node;
         let listed = self.key(key)?;
@@ -239,7 +249,8 @@ impl Table {
         None
     }
 
-    /// Adds the problem that a required key is missing. `example` is the TOML value to suggest.
+    /// Adds the configuration problem that a required key is missing. `example` is the TOML value that the problem
+    /// suggests.
     pub fn missing(&mut self, key: &str, example: &str) {
         if let Some(listed) = self.key(key) {
             debug_assert!(listed.presence != Presence::Optional, "`{key}` of [{}] is listed as optional", self.path);
@@ -248,7 +259,8 @@ impl Table {
         self.problems.add(&self.at, message, Some(format!("{key} = {example}")));
     }
 
-    /// Reads the `true` or `false` of a key. `None` if the key is missing or invalid.
+    /// Reads the `true` or `false` of `key`. Returns `None` if the key is missing. For any other value, adds a
+    /// configuration problem and returns `None`.
     pub fn boolean(&mut self, key: &str) -> Option<Located<bool>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Boolean))?.node;
         match node.value {
@@ -260,13 +272,14 @@ impl Table {
         }
     }
 
-    /// Reads the `true` or `false` of a key, or returns the listed default.
+    /// Reads the `true` or `false` of `key`. Returns the listed default if the key is missing or invalid.
     pub fn boolean_or_default(&mut self, key: &str) -> bool {
         let default = self.default_of(key, |text| text.parse().ok());
         self.boolean(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// Reads the whole number of a key. A number outside of the listed bounds is a problem.
+    /// Reads the whole number of `key`. Returns `None` if the key is missing. For another type, or a number outside of
+    /// the listed bounds, adds a configuration problem and returns `None`.
     pub fn integer(&mut self, key: &str) -> Option<Located<i64>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Integer { .. }))?.node;
         let KeyKind::Integer { least, most } = self.key(key)?.kind else { return None };
@@ -284,13 +297,14 @@ impl Table {
         }
     }
 
-    /// Reads the whole number of a key, or returns the listed default.
+    /// Reads the whole number of `key`. Returns the listed default if the key is missing or invalid.
     pub fn integer_or_default(&mut self, key: &str) -> i64 {
         let default = self.default_of(key, |text| text.parse().ok());
         self.integer(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// Reads a duration such as `"90s"`, `"10m"` or `"1d12h"`. A duration outside of the listed bounds is a problem.
+    /// Reads the duration of `key`, such as `"90s"`, `"10m"` or `"1d12h"`. Returns `None` if the key is missing. For
+    /// other text, or a duration outside of the listed bounds, adds a configuration problem and returns `None`.
     pub fn duration(&mut self, key: &str) -> Option<Located<Duration>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Duration { .. }))?.node;
         let KeyKind::Duration { least, most } = self.key(key)?.kind else { return None };
@@ -311,13 +325,14 @@ impl Table {
         Some(Located { value, at: text.at })
     }
 
-    /// Reads the duration of a key, or returns the listed default.
+    /// Reads the duration of `key`. Returns the listed default if the key is missing or invalid.
     pub fn duration_or_default(&mut self, key: &str) -> Duration {
         let default = self.default_of(key, parse_duration);
         self.duration(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
-    /// Reads a list of strings. A single string is read as a list with one string.
+    /// Reads the list of strings of `key`. A single string is read as a list with one string. Returns `None` if the key
+    /// is missing. A value of another type adds a configuration problem; other items of the list are left out.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
@@ -341,13 +356,14 @@ impl Table {
         Some(Located { value: items, at })
     }
 
-    /// Reads the nested table of a key.
+    /// Reads the nested table of `key`. Returns `None` if the key is missing. If the value is not a table, adds a
+    /// configuration problem and returns an empty table.
     pub fn table(&mut self, key: &str) -> Option<Table> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_)))?;
         Some(self.below(key, field, self.keys_below(key)))
     }
 
-    /// Reads the nested table of a key, or returns an empty table if the key is missing.
+    /// Reads the nested table of `key`, like [`Table::table`]. Returns an empty table if the key is missing.
     pub fn table_or_empty(&mut self, key: &str) -> Table {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_))).unwrap_or_else(|| Field {
             at: self.at.clone(),
@@ -356,7 +372,8 @@ impl Table {
         self.below(key, field, self.keys_below(key))
     }
 
-    /// Reads a set of tables by name, such as all `[app.NAME]`, in the order of the file.
+    /// Reads the named tables of `key`, such as all `[app.NAME]` tables. Returns each name with its table, in the order
+    /// of the file.
     pub fn tables(&mut self, key: &str) -> Vec<(Located<String>, Table)> {
         let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Tables(_))) else { return Vec::new() };
         let keys = self.keys_below(key);
@@ -373,7 +390,7 @@ impl Table {
             .collect()
     }
 
-    /// Returns the keys of the table or tables that are nested in a listed key.
+    /// Returns the keys that the nested table or tables of a listed key can have.
     fn keys_below(&self, key: &str) -> &'static TableKeys {
         self.key(key).and_then(|key| key.kind.below()).unwrap_or(&TableKeys::NONE)
     }
@@ -390,7 +407,7 @@ impl Table {
         )
     }
 
-    /// Reads a list of tables, such as all `[[plugin.x.allow]]`, in the order of the file.
+    /// Reads the list of tables of `key`, such as all `[[plugin.x.allow]]` tables, in the order of the file.
     pub fn array(&mut self, key: &str) -> Vec<Table> {
         let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Array(_))) else { return Vec::new() };
         let keys = self.keys_below(key);
@@ -408,8 +425,9 @@ impl Table {
         }
     }
 
-    /// Reads a reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. A string is a problem, and the
-    /// problem's message does not repeat the string.
+    /// Reads the reference to a secret of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key
+    /// is missing. For a string, adds a configuration problem whose message does not repeat the string, because the
+    /// string can be the secret itself.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
@@ -436,13 +454,13 @@ impl Table {
         secret.map(|value| Located { value, at })
     }
 
-    /// Returns the names of the unread keys whose values are tables.
+    /// Returns the names of the keys that have not been read and whose values are tables.
     pub fn table_keys(&self) -> Vec<String> {
         let tables = self.fields.iter().filter(|(_, field)| matches!(field.node.value, Value::Table(_)));
         tables.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Returns the names of the unread keys, sorted by line.
+    /// Returns the names of the keys that have not been read, sorted by line.
     pub fn keys(&self) -> Vec<Located<String>> {
         let mut keys: Vec<_> =
             self.fields.iter().map(|(name, field)| Located { value: name.clone(), at: field.at.clone() }).collect();
@@ -450,7 +468,8 @@ impl Table {
         keys
     }
 
-    /// Adds a problem for every key that the table cannot have. A debug build panics if a listed key was not read.
+    /// Adds a configuration problem for every key that the table cannot have. A debug build panics if a listed key was
+    /// not read.
     pub fn finish(self) {
         let listed = self.keys.keys.iter().chain(&self.more);
         let known: BTreeSet<&str> = listed.filter(|key| !key.any_name).map(|key| key.name).collect();

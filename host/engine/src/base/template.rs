@@ -1,4 +1,4 @@
-//! Text with placeholders such as `{version}`. Literal braces are doubled: `{{` and `}}`.
+//! Templates: texts with placeholders such as `{version}`. A literal brace is doubled: `{{` or `}}`.
 //!
 //! Invariant: [`Template::fill`] inserts values unchanged. Values are not split, quoted or parsed again.
 
@@ -27,7 +27,7 @@ impl Template {
     /// Parses a text with placeholders.
     ///
     /// # Errors
-    /// A message of one line if a brace neither encloses a name nor is doubled.
+    /// A message of one line, if the text has a brace that is not doubled and does not enclose a placeholder's name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let unmatched = || format!("`{text}` has an unmatched brace");
         let mut parts = Vec::new();
@@ -63,12 +63,12 @@ impl Template {
         text.replace('{', "{{").replace('}', "}}")
     }
 
-    /// Returns the parts in the order of the text.
+    /// Returns the parts of the template in the order of the text.
     pub(crate) fn parts(&self) -> &[TemplatePart] {
         &self.0
     }
 
-    /// Returns the names of the placeholders in the order of the text, once per use.
+    /// Returns the names of the placeholders in the order of the text, once for each use.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             TemplatePart::Text(_) => None,
@@ -76,7 +76,7 @@ impl Template {
         })
     }
 
-    /// Replaces each placeholder by its value.
+    /// Returns the text with each placeholder replaced by its value. `values` maps the names of placeholders to values.
     ///
     /// # Errors
     /// The name of the first placeholder without a value.

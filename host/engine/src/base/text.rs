@@ -1,8 +1,8 @@
-//! Text for a room: lines, code blocks and mentions, without markup. Each chat adapter formats the text for its
+//! Text for a room: lines, code blocks and mentions, without markup. Each chat adapter formats the text for its chat
 //! network.
 //!
-//! Invariant: a [`Text`] contains no markup. Text from outside cannot become a link, a mention or a heading. Only the
-//! host can mention people ([`Text::push_people`]).
+//! Invariant: a [`Text`] contains no markup. Text that people, plugins or other programs wrote cannot become a link, a
+//! mention or a heading. Only the host can mention people ([`Text::push_people`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum Block {
     Line(String),
     /// Preformatted lines, separated by line feeds and shown in a monospaced font.
     Code(String),
-    /// A line that mentions people, given as the ids of the people.
+    /// A line that mentions the people with these ids, for example `@bob:example.org`.
     People(Vec<String>),
 }
 
@@ -49,7 +49,7 @@ impl Text {
         self.0.push(Block::Code(lines.join("\n")));
     }
 
-    /// Appends a line that mentions people. Does nothing if `ids` is empty.
+    /// Appends a line that mentions the people with these ids. Does nothing if `ids` is empty.
     pub(crate) fn push_people(&mut self, ids: &[String]) {
         if !ids.is_empty() {
             self.0.push(Block::People(ids.iter().map(|id| clean(id)).collect()));
@@ -71,7 +71,7 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// Returns the text as plain text: code is indented by four spaces, and the last line has no line feed.
+    /// Returns the text as plain text. Code is indented by four spaces. The last line has no line feed.
     pub fn plain(&self) -> String {
         let parts: Vec<String> = self
             .0
@@ -85,8 +85,9 @@ impl Text {
         parts.join("\n")
     }
 
-    /// Shortens a text of more than `most` characters: returns its start and its end with a note between them, and the
-    /// whole text, which the caller attaches as a file. Returns a shorter text unchanged and without a file.
+    /// Shortens a text of more than `most` characters. Returns the start and the end of the text with a note between
+    /// them, and the whole text, which the caller attaches as a file. Returns a text of at most `most` characters
+    /// unchanged, with `None` instead of the file.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
@@ -108,13 +109,14 @@ impl Text {
     }
 
     /// Truncates a text to `most` bytes, including line feeds, and appends a line with the number of removed bytes.
+    /// Keeps all mentions.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
         for mut block in self.0 {
             let text = match &mut block {
                 Block::Line(text) | Block::Code(text) => text,
-                // Keep all mentions: the host adds only a few of them.
+                // Keep all mentions, because the host adds only a few mentions.
                 Block::People(ids) => {
                     left = left.saturating_sub(ids.iter().map(|id| id.len() + 1).sum());
                     kept.push(block);
@@ -141,8 +143,8 @@ impl Text {
     }
 }
 
-/// Removes invisible characters and characters that change the reading order: control characters, format characters
-/// such as bidirectional overrides and zero-width spaces, and line separators. Replaces a tab by four spaces.
+/// Returns a line without control characters, invisible characters such as zero-width spaces, and characters that
+/// change the reading order such as bidirectional overrides. Replaces a tab by four spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for letter in line.chars() {
@@ -158,10 +160,10 @@ pub fn clean(line: &str) -> String {
     clean
 }
 
-/// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Used to suggest a
-/// correction of a typo.
+/// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Suggests corrections of
+/// typing errors.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A very long word is not a typo of a name, and its edit distance is expensive to compute.
+    // A very long word is not a mistyped name, and its edit distance is expensive to compute.
     if word.len() > LONGEST_WORD {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Times and durations as text for people.
+//! Formats times in UTC, and elapsed times, for people.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) fn utc_text(at: Timestamp) -> String {
     at.strftime(shape).to_string()
 }
 
-/// Formats the time between two points in whole seconds: `less than a second`, `2 s`, `6 min 1 s`, `3 h 20 min`.
+/// Formats the time from `from` to `to` in whole seconds: `less than a second`, `2 s`, `6 min 1 s`, `3 h 20 min`.
 pub(crate) fn elapsed_text(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.as_second().saturating_sub(from.as_second()).max(0);
     let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);

@@ -1,13 +1,13 @@
-//! Time zones by name, and times in a time zone as text for people.
+//! Finds time zones by name, and formats times in a time zone for people.
 
 use jiff::{Timestamp, tz::TimeZone};
 
 /// Returns the time zone with this name in the IANA database, for example `Europe/Berlin`.
 ///
 /// # Errors
-/// The most similar name in the database, or `None` if no name is similar.
+/// The most similar name in the database, or `None` if the database has no similar name.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
-    // Accept only names from the database, because `TimeZone::get` could read another file of the system.
+    // Accept only names from the database, because `TimeZone::get` can read other files of the system.
     let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
@@ -19,7 +19,7 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
     })
 }
 
-/// Formats a time with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Omits seconds that
+/// Formats a time in a time zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Omits seconds that
 /// are zero.
 pub(crate) fn zoned_text(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {

@@ -1,4 +1,4 @@
-//! Parses a TOML file into a tree. Every key and value in the tree has its position in the file.
+//! Parses a TOML file into a tree of values. Every key and value in the tree has its position in the file.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -24,15 +24,15 @@ pub(crate) enum Value {
     /// A whole number, written in any radix.
     Integer(i64),
     Boolean(bool),
-    /// A value of a type that the configuration does not use. The text describes the type: `a date`.
+    /// A value that no configuration key accepts, for example a date. The text describes the type: `a date`.
     Other(&'static str),
-    /// A list of values, for example `["a", "b"]` or several `[[name]]`.
+    /// A list of values, for example `["a", "b"]` or several `[[name]]` tables.
     Array(Vec<Node>),
-    /// A table: its keys by name.
+    /// A table. The map contains each key and its value by the key's name.
     Table(BTreeMap<String, Field>),
 }
 
-/// A key of a table with its position and its value.
+/// A key of a table, with its position and its value.
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     /// The line on which the key starts.
@@ -42,7 +42,7 @@ pub(crate) struct Field {
 }
 
 impl Value {
-    /// Describes the type of the value for messages, for example `a whole number`.
+    /// Returns the type of the value as text for messages, for example `a whole number`.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -71,7 +71,8 @@ impl Lines {
     }
 }
 
-/// Parses the text of a file. Adds every syntax error to `problems` and returns the valid part as a table.
+/// Parses the text of the file `file`. Adds every syntax error to `problems` and returns the valid part of the file as
+/// a table.
 pub(crate) fn parse(file: &Path, text: &str, problems: &Problems) -> Node {
     let lines = Lines::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -1,8 +1,8 @@
-//! Parses an end time that a person typed: `until 14:00`, `until 2026-12-01T08:00` or `for 2h`, each with an optional
-//! `reason TEXT`.
+//! Parses the end time and the reason that a person typed: `until 14:00`, `until 2026-12-01T08:00` or `for 2h`, each
+//! with an optional `reason TEXT`.
 //!
-//! Invariant: the result depends only on the arguments. A local time that occurs twice because of a clock change means
-//! the later instant. A time in the past is rejected.
+//! Invariant: the result depends only on the arguments. If the local clock shows a typed time twice because of a clock
+//! change, the result is the later instant. A time in the past is rejected.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
@@ -10,21 +10,22 @@ use super::duration::parse_duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct EndAndReason {
-    /// The end time; `None` if the text has neither `until` nor `for`.
+    /// The end time; `None` if the person typed neither `until` nor `for`.
     pub until: Option<Timestamp>,
-    /// The text after `reason`; empty if the text has no `reason`.
+    /// The text after the word `reason`; empty if the person typed no reason.
     pub reason: String,
 }
 
-/// The error for an invalid text: one line for the person who typed the text.
+/// The error for a text that is not an end time: one line for the person who typed the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct InvalidEnd(String);
 
-/// Parses `[until TIME | for DURATION] [reason TEXT]`. A time of day means its next occurrence after `now`.
+/// Parses `[until TIME | for DURATION] [reason TEXT]`. Times without a zone are in the time zone `zone`. A time of day
+/// such as `14:00` is its next occurrence after `now`.
 ///
 /// # Errors
-/// [`InvalidEnd`] if the text has another form, or if the end is not after `now`.
+/// [`InvalidEnd`] if the text has another form, or if the end time is not after `now`.
 pub(crate) fn parse_end(text: &str, now: Timestamp, zone: &TimeZone) -> Result<EndAndReason, InvalidEnd> {
     let (first, rest) = split(text);
     let (until, rest) = match first.to_lowercase().as_str() {
@@ -64,7 +65,7 @@ fn split(text: &str) -> (&str, &str) {
     text.trim_start().split_once(' ').unwrap_or((text.trim_start(), ""))
 }
 
-/// Parses the time at the start of a text. Returns the time and the rest of the text.
+/// Parses the time at the start of a text. Returns the time and the text after the time.
 fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'t str), InvalidEnd> {
     let (first, rest) = split(text);
     if first.is_empty() {

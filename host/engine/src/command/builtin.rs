@@ -134,7 +134,11 @@ impl Builtin {
                     job(),
                     Parameter {
                         named: true,
-                        ..parameter("tail", "the number of lines per pipeline run, 20 by default", ParameterType::Integer)
+                        ..parameter(
+                            "tail",
+                            "the number of lines per pipeline run, 20 by default",
+                            ParameterType::Integer,
+                        )
                     },
                 ],
             ),

@@ -38,7 +38,8 @@ impl<'w> Placeholders<'w> {
                     let placeholder = u32::try_from(placeholders.given.len())
                         .ok()
                         .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
-                    let placeholder = placeholder.ok_or_else(|| ParseError::new("The command has too many inserted values."))?;
+                    let placeholder =
+                        placeholder.ok_or_else(|| ParseError::new("The command has too many inserted values."))?;
                     placeholders.given.push(text);
                     placeholders.words.push(format!("{before}{placeholder}"));
                 }
@@ -132,7 +133,7 @@ impl CommandTable {
 
     fn begin<'a>(&self, placeholders: &'a Placeholders<'_>) -> Result<(&Arc<Spec>, &'a [String]), ParseError> {
         let words = &placeholders.words;
-        let first = words.first().ok_or_else(|| ParseError::new("The message has no command."))?;
+        let first = words.first().ok_or_else(|| ParseError::new("The command line is empty."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
         let (spec, length) = found.ok_or_else(|| {
             placeholders.restore_error(crate::command::hint::unknown_command(first, &words[1..], self))

@@ -1,10 +1,7 @@
 //! The description of a command: its names, parameters and owner. The host validates each description once, when it
 //! creates the description.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -152,7 +149,10 @@ impl Spec {
             }
         }
         if parameters.len() > MAX_PARAMETERS {
-            return invalid(format!("the command has {} parameters; the maximum is {MAX_PARAMETERS}", parameters.len()));
+            return invalid(format!(
+                "the command has {} parameters; the maximum is {MAX_PARAMETERS}",
+                parameters.len()
+            ));
         }
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
@@ -160,8 +160,8 @@ impl Spec {
             let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
             if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
                 return invalid(format!(
-                    "`{}` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a \
-                     flag of the host, such as `wait` or `help`",
+                    "`{}` is not a valid name of a parameter: use at most 32 lower case letters, digits and \
+                     dashes; `help`, `no-...` and the host's flags are reserved",
                     line(&parameter.name)
                 ));
             }
@@ -183,7 +183,10 @@ impl Spec {
             }
             if !parameter.named {
                 if parameter.required && optional_before {
-                    return invalid(format!("the required parameter `{}` follows an optional parameter", parameter.name));
+                    return invalid(format!(
+                        "the required parameter `{}` follows an optional parameter",
+                        parameter.name
+                    ));
                 }
                 optional_before |= !parameter.required;
             }

@@ -100,14 +100,14 @@ impl CommandTable {
     pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, ParseError> {
         if text.len() > MAX_LINE_BYTES {
             return Err(ParseError::new(format!(
-                "The message has {} bytes; a command can have at most {MAX_LINE_BYTES} bytes.",
+                "The command line has {} bytes; the maximum is {MAX_LINE_BYTES} bytes.",
                 text.len()
             )));
         }
         let words = tokens::words(text)
             .ok_or_else(|| ParseError::new("A quote is not closed. Close the quote, or put a backslash before it."))?;
         let Some((first, rest)) = words.split_first() else {
-            return Err(ParseError::new("The message has no command.").with_hint("help"));
+            return Err(ParseError::new("The command line is empty.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));

@@ -164,7 +164,7 @@ fn valid_lines_are_parsed_and_normalized() {
 fn invalid_lines_give_an_error_and_a_suggestion() {
     let (table, catalog) = (table(), catalog());
     let cases = [
-        ("", "The message has no command. Try: help"),
+        ("", "The command line is empty. Try: help"),
         ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
         ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
         ("frobnicate", "Unknown command `frobnicate`. Try: help"),
@@ -275,27 +275,33 @@ fn invalid_descriptions_are_rejected() {
         assert!(described("good", &[name], vec![]).is_err(), "{name}");
     }
     let wrong = [
-        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "the command has two parameters with the name `app`"),
+        (
+            vec![parameter("app", Is::App), parameter("app", Is::Text)],
+            "the command has two parameters with the name `app`",
+        ),
         (
             vec![parameter("App", Is::App)],
-            "`App` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a flag of \
-             the host, such as `wait` or `help`",
+            "`App` is not a valid name of a parameter: use at most 32 lower case letters, digits and \
+             dashes; `help`, `no-...` and the host's flags are reserved",
         ),
         (
             vec![named("help", Is::Boolean)],
-            "`help` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a flag of \
-             the host, such as `wait` or `help`",
+            "`help` is not a valid name of a parameter: use at most 32 lower case letters, digits and \
+             dashes; `help`, `no-...` and the host's flags are reserved",
         ),
         (
             vec![named("no-force", Is::Boolean)],
-            "`no-force` is not a valid name of a parameter: use lower case letters, digits and dashes, and no name of a \
-             flag of the host, such as `wait` or `help`",
+            "`no-force` is not a valid name of a parameter: use at most 32 lower case letters, digits and \
+             dashes; `help`, `no-...` and the host's flags are reserved",
         ),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
             "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named",
         ),
-        (vec![named("rest", Is::Rest)], "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named"),
+        (
+            vec![named("rest", Is::Rest)],
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named",
+        ),
         (
             vec![optional("app", Is::App), parameter("version", Is::Version)],
             "the required parameter `version` follows an optional parameter",

@@ -6,11 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{
-    freezes, people,
-    read::Registry,
-    store::MIN_KEEP,
-};
+use super::{freezes, people, read::Registry, store::MIN_KEEP};
 use crate::{
     adapter::Chat,
     base::{At, Key, Located, Table, TableKeys},

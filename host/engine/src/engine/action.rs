@@ -1,4 +1,4 @@
-//! Opens the job of an action.
+//! Opens a job for an action and starts the job.
 
 use std::sync::Arc;
 
@@ -11,11 +11,13 @@ use crate::{
     store::{JobPhase, JobStatus, StoreError, Write},
 };
 
-/// The maximum number of retries with a new random job id. A write fails if the id is already in use.
+/// The maximum number of retries with a new random job id. The transaction that opens a job fails if another job
+/// already has the id.
 const MAX_ID_DRAWS: u32 = 8;
 
 impl Host {
-    /// Opens a job and starts it. The same transaction marks the message as handled.
+    /// Opens the job of an action and starts it. The transaction that opens the job also marks the message of the
+    /// command as handled.
     pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<Plugin>,

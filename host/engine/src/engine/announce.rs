@@ -16,11 +16,12 @@ use crate::{
     store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_trigger_event},
 };
 
-/// The longest wait for an announcement to be sent. After it, the answers go to the room outside of a thread.
+/// The longest wait until an announcement is sent. After this time, the answers to the command go to the room outside
+/// of a thread.
 const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval between two checks whether the announcement is sent.
 const ANNOUNCEMENT_POLL: Duration = Duration::from_millis(50);
-/// The timeout of the request that resolves a room name.
+/// The timeout of the request to a chat network that resolves a room name to the room's id.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The room in which a triggered command is announced and answered.
@@ -45,21 +46,23 @@ pub(crate) struct TriggeredCommand {
     /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates the id; it is not an
     /// event of the network.
     pub(crate) event: String,
-    /// The key by which the inbox deduplicates the command. `None` if the room and the event id are enough.
+    /// The key by which the inbox deduplicates the command. `None` if the room and the event id already identify the
+    /// command.
     pub(crate) deduplication_key: Option<String>,
-    /// The machine with whose rights the command runs.
+    /// The machine account whose rights apply to the command.
     pub(crate) machine: Person,
-    /// The trigger, and the command as words.
+    /// The schedule or hook that starts the command, and the words of the command.
     pub(crate) started: TriggerSource,
-    /// The time from which the age of the command is counted.
+    /// The time from which the age of the command is counted, for the bot's `max_age`.
     pub(crate) at: Timestamp,
-    /// An extra line of the announcement, for example about missed runs.
+    /// An extra line of the announcement, for example about missed scheduled runs.
     pub(crate) note: Option<String>,
 }
 
 impl Host {
-    /// Resolves the room of a schedule or hook. Returns `None` if the bot is not in the room, or if the network does
-    /// not answer within [`ROOM_TIMEOUT`].
+    /// Resolves the room of a schedule or hook. `bot` is the key `bot` of the trigger; if it is `None`, the bot whose
+    /// account table names the room is used. Returns `None` if the bot is not in the room, or if the network does not
+    /// answer within [`ROOM_TIMEOUT`].
     pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
         // The key `bot` takes precedence over the bot whose account table names the room.
@@ -76,8 +79,8 @@ impl Host {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 
-    /// Stores a triggered command in the inbox, in one transaction with `more`. Returns `false` if the command is a
-    /// duplicate.
+    /// Stores a triggered command in the inbox, in one transaction with the writes `more`. Returns `false` if the
+    /// command is a duplicate.
     pub(crate) async fn start_triggered(
         &self,
         trigger_room: &TriggerRoom,
@@ -110,8 +113,8 @@ impl Host {
         Ok(new > 0)
     }
 
-    /// Queues a message to the room of a trigger, in one transaction with `more`. A message with a known `key` is not
-    /// sent again.
+    /// Queues a message to the room of a trigger, in one transaction with the writes `more`. `key` is the message's
+    /// outbox key: a message whose key is already in the outbox is not sent again.
     pub(crate) async fn send_once(
         &self,
         trigger_room: &TriggerRoom,
@@ -125,9 +128,9 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns the row
-    /// with the announcement as its thread, so that the answers appear below it. On a network without threads, the row
-    /// is unchanged.
+    /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns the inbox
+    /// row with the announcement as its thread, so that the answers appear below the announcement. Returns the row
+    /// unchanged for a message that a person sent, on a network without threads, and after the timeout.
     pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
         if !is_trigger_event(&row.key.event) || row.thread.is_some() {
             return row;
@@ -147,7 +150,7 @@ impl Host {
     }
 }
 
-/// Returns the outbox key of a command's announcement.
+/// Returns the outbox key of the announcement of a triggered command.
 fn announcement(key: &InboxKey) -> String {
     format!("{}/{}/announced", key.room, key.event)
 }

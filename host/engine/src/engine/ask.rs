@@ -1,7 +1,8 @@
 //! Answers a message without a chat network, for programs that embed the engine.
 //!
 //! Invariant: the message passes the same checks as a message from a room, and leaves the same audit record.
-//! Not here: actions. A job needs a room for its messages, so its command must come through [`Engine::inbox`].
+//! Not here: actions (`action.rs`). A job needs a room for its messages, so an action must come through
+//! [`Engine::inbox`].
 
 use super::{
     serve::Engine,
@@ -12,10 +13,11 @@ use crate::{
     store::{InboxRow, Write},
 };
 
-/// The error of [`Engine::ask`]. Nothing was changed.
+/// The error of [`Engine::ask`]. The message changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// The line is not a valid command, is not permitted, or cannot run now. The text is the message for the person.
+    /// The message is not a valid command, the sender may not run the command, or the command cannot run now. The text
+    /// is the reply for the sender.
     #[error("{0}")]
     Refused(String),
     /// The command with this name is an action.
@@ -26,14 +28,14 @@ pub enum NoAnswer {
 impl Engine {
     /// Answers a query or a host command, with the same parser, rights and limits as for a message from a chat network.
     /// Host commands that change something, such as `cancel`, `job ID again` and `release record`, are carried out. The
-    /// message is not stored in the inbox, and nothing is sent. The audit record is stored with the store's next group
-    /// commit.
+    /// message is not stored in the inbox, and nothing is sent to a chat network. The audit record is stored with the
+    /// store's next group commit.
     ///
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
         let verdict = self.host.decide(&message).await;
-        // An action is not started, so it is not counted.
+        // An action is not started here, so the metrics do not count it.
         if !matches!(verdict, Verdict::Action(..)) {
             self.host.commands.count(verdict.outcome());
         }
@@ -114,7 +116,10 @@ mod tests {
         let Err(NoAnswer::Refused(why)) = engine.ask(say("alice", "can alice whoami")).await else {
             panic!("a display name is taken for a handle")
         };
-        assert_eq!(why, "`alice` matches several people: @alice:example.org, @eve:example.org (alice). Write the id.");
+        assert_eq!(
+            why,
+            "`alice` matches several people: @alice:example.org, @eve:example.org (alice). Write the person's id."
+        );
         // An app that the person may not see is reported as unknown, even in a question about another person.
         let Err(NoAnswer::Refused(why)) =
             engine.ask(say("x", "can @alice:example.org release record cms staging 1")).await

@@ -33,7 +33,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// The parts of an engine: chat networks, pipeline systems, capabilities, clock and caches.
+/// Collects the parts of an engine: adapters for chat networks and pipeline systems, capabilities, the clock, the code
+/// cache, the lock file and the directory of groups.
 ///
 /// ```
 /// use std::{path::Path, sync::Arc};
@@ -71,7 +72,7 @@ impl Engine {
     }
 }
 
-/// The problems of a configuration, in the order of files and lines.
+/// The configuration problems, ordered by file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -97,14 +98,16 @@ pub enum BuildError {
 }
 
 impl EngineBuilder {
-    /// Adds a chat network. The table `[bot.NAME.NETWORK]` configures a bot's account on it.
+    /// Adds an adapter for a chat network. The table `[bot.NAME.NETWORK]` in `plugins.toml` configures a bot's account
+    /// on this network.
     #[must_use]
     pub fn chat(mut self, factory: impl ChatFactory) -> Self {
         self.registry.chats.push(Arc::new(factory));
         self
     }
 
-    /// Adds a kind of pipeline system. The table `[pipelines.NAME]` configures a system of this kind.
+    /// Adds an adapter for a kind of pipeline system. The table `[pipelines.NAME]` in `plugins.toml` configures one
+    /// system of this kind.
     #[must_use]
     pub fn pipelines(mut self, factory: impl PipelinesFactory) -> Self {
         self.registry.pipelines.push(Arc::new(factory));
@@ -118,22 +121,23 @@ impl EngineBuilder {
         self
     }
 
-    /// Replaces each chat network that is already added with the result of `wrap`.
+    /// Replaces each chat adapter that was added before with the result of `wrap`.
     #[must_use]
     pub fn map_chats(mut self, wrap: impl Fn(Arc<dyn ChatFactory>) -> Arc<dyn ChatFactory>) -> Self {
         self.registry.chats = self.registry.chats.into_iter().map(wrap).collect();
         self
     }
 
-    /// Replaces each kind of pipeline system that is already added with the result of `wrap`.
+    /// Replaces each pipeline adapter that was added before with the result of `wrap`.
     #[must_use]
     pub fn map_pipelines(mut self, wrap: impl Fn(Arc<dyn PipelinesFactory>) -> Arc<dyn PipelinesFactory>) -> Self {
         self.registry.pipelines = self.registry.pipelines.into_iter().map(wrap).collect();
         self
     }
 
-    /// Declares a chat network that another build has. If [`EngineBuilder::chat`] has not already added the network, a
-    /// configuration with its table has a problem whose text names the cargo feature.
+    /// Declares a chat network that needs a build with another cargo feature. If a configuration has a table for this
+    /// network, reading the configuration reports a problem that names the cargo feature. Does nothing if
+    /// [`EngineBuilder::chat`] has already added the network.
     #[must_use]
     pub fn left_out(mut self, network: &'static str) -> Self {
         if self.registry.chats.iter().all(|chat| chat.network() != network) {
@@ -142,34 +146,35 @@ impl EngineBuilder {
         self
     }
 
-    /// Declares that this build has no HTTP listener. A configuration with `[http]` has a problem whose text names the
-    /// cargo feature.
+    /// Declares that this build has no HTTP listener. If a configuration has the table `[http]`, reading the
+    /// configuration reports a problem that names the cargo feature.
     #[must_use]
     pub fn without_http(mut self) -> Self {
         self.registry.no_http = true;
         self
     }
 
-    /// Sets the clock. The default is [`SystemClock`].
+    /// Sets the source of the current time. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// Sets the folder for the compiled code of plugins. The folder must belong to the host's user, and is created with
-    /// mode 0700. Without it, plugins are compiled at each start.
+    /// Sets the folder for the compiled code of plugins. The folder must belong to the host's user; a missing folder is
+    /// created with mode 0700. Without a folder, the plugins are compiled at each start.
     #[must_use]
     pub fn cache(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// Sets the lock file that pins the bytes of plugins. Without it, plugins can have any bytes.
+    /// Sets the content of the lock file. A plugin whose file is not in the lock file, or differs from it, is not
+    /// loaded. With `None`, plugin files are not pinned.
     #[must_use]
     pub fn lock(self, lock: Option<Lock>) -> Self {
         Self { lock, ..self }
     }
 
-    /// Sets the source of group members. The default is the files of `[group.*]`.
+    /// Sets the source of the members of groups. The default is the files that the tables `[group.*]` name.
     #[must_use]
     pub fn directory(self, directory: Arc<dyn Directory>) -> Self {
         Self { directory: Some(directory), ..self }
@@ -180,24 +185,24 @@ impl EngineBuilder {
     /// Reads `plugins.toml` and its included files. Does not connect to a network or resolve a secret.
     ///
     /// # Errors
-    /// All problems, each with its file and line.
+    /// [`ConfigError`]: all configuration problems, each with its file and line.
     pub fn read(&self, path: &Path) -> Result<Config, ConfigError> {
         crate::config::read(path, &self.registry).map_err(ConfigError)
     }
 
-    /// Reads a configuration from its text. Relative paths in the text start from `folder`.
+    /// Reads a configuration from the text of a `plugins.toml`. Relative paths in the text are relative to `folder`.
     ///
     /// # Errors
-    /// Same as [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn read_text(&self, text: &str, folder: &Path) -> Result<Config, ConfigError> {
         crate::config::read_text(text, &folder.join("plugins.toml"), &self.registry).map_err(ConfigError)
     }
 
-    /// Reads a configuration from a value that serializes to the tables of `plugins.toml`. The lines of problems refer
-    /// to the value's TOML form. Relative paths start from `folder`.
+    /// Reads a configuration from a value that serializes to the tables of `plugins.toml`. The line of a configuration
+    /// problem is a line of the value's TOML form. Relative paths are relative to `folder`.
     ///
     /// # Errors
-    /// Same as [`read`](Self::read), and a value that has no TOML form.
+    /// The errors of [`read`](Self::read), and an error for a value that cannot be serialized as TOML.
     pub fn read_value(&self, value: &impl Serialize, folder: &Path) -> Result<Config, ConfigError> {
         let path = folder.join("plugins.toml");
         let text = toml::to_string(value).map_err(|error| {
@@ -216,14 +221,14 @@ impl EngineBuilder {
     /// Returns every key of `plugins.toml`, including the keys of the added adapters and capabilities.
     ///
     /// # Errors
-    /// Two host calls have the same name, or a name is not `interface.function`.
+    /// Two host calls have the same name, or the name of a host call does not have the form `interface.function`.
     pub fn reference(&self) -> Result<Reference, String> {
         Reference::new(&self.registry)
     }
 }
 
 impl EngineBuilder {
-    /// Loads the plugins and builds the engine. Does not open a connection.
+    /// Loads the plugins and builds the engine. Does not connect to a network.
     ///
     /// # Errors
     /// [`BuildError`]. A plugin that fails to load is not an error: [`Engine::not_loaded`] lists it.
@@ -232,7 +237,8 @@ impl EngineBuilder {
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, config.calls.clone().into());
         let plugins = Arc::new(Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await);
-        // 2. Collect the rights and freezes: from the file, from the directory, and from the commands in chat.
+        // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
+        //    chat.
         let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
         if let Some(directory) = self.directory {
             access.use_directory(directory);
@@ -293,7 +299,7 @@ impl EngineBuilder {
             stop: CancellationToken::new(),
             alarm: Notify::new(),
         });
-        // Half of the guest pool is for jobs and half for queries. So a query never waits for a job.
+        // Half of the pool of plugin instances is for jobs and half for queries, so that a query never waits for a job.
         let half = MOST_GUESTS as usize / 2;
         let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
@@ -322,10 +328,11 @@ impl EngineBuilder {
         Ok(Review::load(runtime()?, config, self.cache, self.lock.as_ref()).await)
     }
 
-    /// Returns every host call that a plugin of this program can import, in the order of names.
+    /// Returns every host call that a plugin of this program can import, ordered by name.
     ///
     /// # Errors
-    /// Two capabilities have a host call with the same name, or a name is not `interface.function`.
+    /// Two capabilities have a host call with the same name, or the name of a host call does not have the form
+    /// `interface.function`.
     pub fn calls(&self) -> Result<CallTable, String> {
         Ok(self.registry.calls()?.table().clone())
     }
@@ -333,7 +340,7 @@ impl EngineBuilder {
     /// Describes a plugin file without running one of its commands: its commands, settings and host calls.
     ///
     /// # Errors
-    /// The file is not a plugin for this program, or its description fails. The error is one line.
+    /// The file is not a plugin for this program, or the plugin fails to describe its commands. The error is one line.
     pub async fn inspect(&self, file: &Path) -> Result<Report, String> {
         let runtime = runtime().map_err(|error| error.to_string())?;
         Ok(Report::new(&InspectedPlugin::read(&runtime, &self.calls()?, file).await?))
@@ -348,7 +355,7 @@ fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
     (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
 }
 
-/// Creates the inboxes of all accounts. All inboxes send their rows to one channel.
+/// Creates the inboxes of all accounts. All inboxes send their new rows to one channel.
 struct Inboxes<'a> {
     bots: &'a [BotConfig],
     send: mpsc::UnboundedSender<Arrival>,
@@ -363,8 +370,9 @@ impl Inboxes<'_> {
         self.bots.iter().flat_map(of)
     }
 
-    /// Creates an inbox for each account with `make`. Its arguments are the account, the bot's prefix, the addresses of
-    /// the other bots, whether the account is the first of its network, and the sender of the channel.
+    /// Creates an inbox for each account by a call of `make`. The arguments of `make` are the account, the bot's
+    /// prefix, the addresses of the other bots, whether the account is the first account on its network, and the sender
+    /// of the channel.
     fn open(
         &self,
         make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,

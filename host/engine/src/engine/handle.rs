@@ -1,4 +1,4 @@
-//! Handles a row of the inbox: parses the command, checks the rights, runs the command and answers.
+//! Handles a message from the inbox: parses the command, checks the rights, runs the command and answers.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,10 +17,11 @@ use crate::{
     store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_trigger_event},
 };
 
-/// The time after which the room gets a typing notification.
+/// The time after which the room of an unanswered message gets a typing notification.
 const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// Returns the refusal of an action if a listen rule started it, or if the sender of the message is not verified.
+/// Returns the refusal of an action that a listen rule started or whose sender is not verified; `None` for other
+/// messages.
 fn untrusted_source(row: &InboxRow) -> Option<String> {
     if Host::is_from_listen_rule(row) {
         return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
@@ -35,8 +36,8 @@ const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Host {
-    /// Handles a message in a task of its own, with retries. `late` means that the message was stored by an earlier
-    /// process.
+    /// Handles a message in a separate task, with retries. `guard` keeps the engine from ending until the message is
+    /// handled. `late` is true if an earlier process stored the message.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
@@ -56,7 +57,7 @@ impl Host {
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(
                     room = row.key.room, event_id = row.key.event, %error,
-                    "the handling of a message failed; the message stays in the inbox"
+                    "cannot handle the message; the message stays in the inbox"
                 );
                 // Later votes must not wait for the retry.
                 drop(turn.take());
@@ -77,7 +78,7 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Returns the refusal of a message that is older than the bot's `max_age`.
+    /// Returns the refusal of a message that is older than the bot's `max_age`; `None` for a newer message.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
         // A reaction is limited by the deadline of the approval request, and a schedule or hook has already checked the
         // age of its command.
@@ -101,8 +102,8 @@ impl Host {
         self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
-    /// Handles a message, or refuses it with `old` if it is too old. After a panic, dispatches the job that the message
-    /// opened, or else refuses the message, because every command must be answered.
+    /// Handles a message. `old` is the refusal of a message that is too old; `None` for other messages. After a panic,
+    /// dispatches the job that the message opened, or else refuses the message, because every command must be answered.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -118,7 +119,7 @@ impl Host {
                 tracing::error!(
                     room = row.key.room,
                     event_id = row.key.event,
-                    "the handling of a message panicked; the sender gets an error, or the opened job continues"
+                    "the handling of the message panicked; its job continues, or else the sender gets an error"
                 );
                 let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
                 if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
@@ -148,7 +149,7 @@ impl Host {
         self.context.outbox.send(&chat, &message, false).await;
     }
 
-    /// Decides a message, and stores or sends the result.
+    /// Evaluates a message, then stores or sends the result.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         if let Some(reaction) = &row.reaction {
             return self.handle_reaction(&row, reaction).await;
@@ -166,7 +167,7 @@ impl Host {
         Ok(())
     }
 
-    /// Decides a message, and sends a typing notification after [`TYPING_DELAY`].
+    /// Evaluates a message, and sends a typing notification after [`TYPING_DELAY`].
     async fn decide_with_typing(&self, row: &InboxRow) -> Verdict {
         let mut decided = std::pin::pin!(self.decide(row));
         let typing = async {
@@ -185,14 +186,14 @@ impl Host {
         decided.await
     }
 
-    /// Decides a message: finds its command, checks the rights of its sender, and runs a query or host command. The
-    /// caller stores the result. Only a host command that changes something stores its result itself, in the
+    /// Evaluates a message: finds its command, checks the rights of its sender, and runs a query or host command. The
+    /// caller stores the result. A host command that changes something is the exception: its result is stored in the
     /// transaction of the change.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
         self.context.access.refresh(&*self.context.outbox).await;
-        // 2. Return the fixed answer of a `[[say]]`. Everybody may get it.
+        // 2. Return the fixed answer of a `[[say]]` table. Everybody may get this answer.
         if row.started.is_none()
             && let Some(answer) = self.triggers.fixed_answer(&row.text)
         {
@@ -271,7 +272,7 @@ impl Host {
                     None => Verdict::Action(plugin.clone(), authorized),
                 },
                 (None, _) => Verdict::Refused(Refusal::Denied(format!(
-                    "Plugin `{name}` is not loaded. Ask an admin to run `plugins`."
+                    "Plugin `{name}` is not loaded. Ask an admin to run `plugins`, which shows the reason."
                 ))),
             },
         }
@@ -281,7 +282,7 @@ impl Host {
     /// full.
     ///
     /// # Errors
-    /// The line begins like an alias and does not match it. The error is the usage of the alias.
+    /// The message begins like an alias, but does not match it. The error is the usage of the alias.
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
@@ -292,7 +293,8 @@ impl Host {
         }
     }
 
-    /// Returns the command with which a message begins. The arguments are not checked.
+    /// Returns the command with which a message begins, without a check of its arguments; `None` if the message does
+    /// not begin with a command.
     pub(crate) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
         let table = self.plugins.table();
         let spec = match self.words_of(row).ok()? {
@@ -302,7 +304,8 @@ impl Host {
         spec.cloned()
     }
 
-    /// Returns the refusal of an action in a direct message, if `direct` of its app forbids the action.
+    /// Returns the refusal of an action in a direct message, if the key `direct` of the action's app forbids the
+    /// action.
     async fn direct_message_refusal(&self, authorized: &Authorized) -> Option<String> {
         refuses(&self.context, authorized.message(), authorized.command().app()?).await
     }
@@ -312,7 +315,8 @@ impl Host {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
-    /// Returns the refusal of a command whose plugin is not loaded; `None` if no plugin has the command.
+    /// Returns the refusal of a command whose plugin is not loaded; `None` if the command does not belong to such a
+    /// plugin.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
@@ -324,12 +328,13 @@ impl Host {
         ))
     }
 
-    /// Whether a listen rule started the command. Such a message is not addressed to the bot.
+    /// Returns whether a listen rule started the command of a message. Such a message is not addressed to the bot.
     fn is_from_listen_rule(row: &InboxRow) -> bool {
         row.started.is_some() && !is_trigger_event(&row.key.event)
     }
 
-    /// Refuses a message. One transaction stores the answer and the audit record, and marks the message as handled.
+    /// Refuses a message. A message from a listen rule, or from a sender beyond the reply limit, gets no answer. One
+    /// transaction stores the answer and the audit record, and marks the message as handled.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
         let outcome = refusal.outcome();
         let (emoji, message, counted) = match refusal {
@@ -369,8 +374,9 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the answer of a query, then queues the writes of its audit record and of the message's handled status.
-    /// After a crash in between, the query runs again.
+    /// Sends the answer of a query or host command, then queues the writes of its audit record and of the mark that the
+    /// message is handled. After a crash in between, the command runs again. If `late` is true, first checks whether
+    /// the room already has the answer.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();

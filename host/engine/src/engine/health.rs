@@ -1,6 +1,6 @@
 //! Collects the health of the host: connections of the accounts, open jobs, overdue jobs and plugins.
 //!
-//! Not here: the HTTP endpoints and the command `status`, which show the health.
+//! Not here: the HTTP endpoints (`host/http`) and the command `status` (`builtin/status.rs`), which show the health.
 
 use std::time::Duration;
 
@@ -40,14 +40,14 @@ pub struct AccountHealth {
     pub bot: String,
     /// The chat network, for example `matrix`.
     pub network: &'static str,
-    /// The state of the connection. `None` if the adapter does not report one; the account then counts as up.
+    /// The state of the connection. `None` if the adapter does not report the state; the connection then counts as up.
     pub link: Option<LinkState>,
-    /// How often the connection was restored after an outage, since the start of the host.
+    /// The number of times that the connection was restored after an outage, since the host started.
     pub reconnects: u64,
 }
 
 impl Health {
-    /// Sets the metrics of open jobs, overdue jobs and plugins to these values.
+    /// Sets the metrics of open jobs, overdue jobs and plugins.
     pub fn record(&self) {
         for phase in JobPhase::ALL {
             let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
@@ -59,22 +59,22 @@ impl Health {
 }
 
 impl AccountHealth {
-    /// Sets the metrics of this account to these values.
+    /// Sets the connection metrics of this account.
     pub fn record(&self) {
         metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
     }
 
-    /// Whether the connection is up. An account without a reported state counts as up.
+    /// Returns whether the connection is up. A connection without a reported state counts as up.
     pub fn is_up(&self) -> bool {
         self.link.as_ref().is_none_or(LinkState::is_up)
     }
 }
 
-/// An open job whose wake time has passed and that does not run.
+/// An open job whose wake time has passed and that is not running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
     pub job: JobRow,
-    /// The time since the wake time.
+    /// The time that has passed since the job's wake time.
     pub late: Duration,
 }
 

@@ -1,6 +1,6 @@
 //! Accepts webhook deliveries. Each delivery starts at most one command.
 //!
-//! Not here: the authentication and the rate limits of senders, which the HTTP listener checks first.
+//! Not here: the authentication and the rate limits of senders, which the HTTP listener (`host/http`) checks first.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +14,7 @@ use crate::{
 /// The result of an accepted delivery. Returned by [`Engine::deliver`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
-    /// The command is stored, and will run.
+    /// The hook's command is stored and will run.
     Accepted,
     /// A delivery with the same idempotency key was accepted before. Nothing was done.
     Duplicate,
@@ -25,7 +25,7 @@ pub enum Delivered {
 /// The error of a rejected delivery. Returned by [`Engine::deliver`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// The body is invalid. A retry with the same body fails too.
+    /// The body of the delivery is invalid. A retry with the same body fails too.
     #[error("{0}")]
     Invalid(String),
     /// The room or the store is unavailable. The sender should retry.
@@ -44,8 +44,9 @@ impl Engine {
         &self.host.triggers.hooks
     }
 
-    /// Accepts a delivery to a hook. `delivery` is the idempotency key: a hook accepts each key once, even after a
-    /// change of its room. [`Delivered::Accepted`] is returned after the command is stored.
+    /// Accepts a delivery to a hook. `delivery` is the idempotency key of the delivery, and `body` its JSON body. A
+    /// hook accepts each key once, even after a change of its room. [`Delivered::Accepted`] is returned after the
+    /// command is stored.
     ///
     /// # Errors
     /// [`DeliveryError`]; nothing was stored.
@@ -72,9 +73,9 @@ impl Engine {
         match host.start_triggered(&trigger_room, command, Vec::new()).await {
             Ok(true) => Ok(Delivered::Accepted),
             Ok(false) => Ok(Delivered::Duplicate),
-            Err(StoreError::Unavailable(_) | StoreError::Failed(_)) => {
-                Err(DeliveryError::Unavailable("the database is unavailable; retry later".to_owned()))
-            }
+            Err(StoreError::Unavailable(_) | StoreError::Failed(_)) => Err(DeliveryError::Unavailable(
+                "the delivery was not stored, because the database is unavailable; retry later".to_owned(),
+            )),
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) struct Host {
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
     pub(crate) ended_adapters: EndedAdapters,
-    // Queries use at most half of the guest pool, and jobs the other half. So a query never waits for a job.
+    // Queries use at most half of the pool of plugin instances, and jobs the other half, so that a query never waits
+    // for a job.
     pub(crate) query_turns: Semaphore,
 }
 

@@ -34,8 +34,8 @@ impl Rights {
         }
     }
 
-    /// Whether a person may run a plugin's command in a room, on an app in an environment. `room` is the network and
-    /// the room's id.
+    /// Returns whether a person may run a plugin's command in a room, on an app in an environment. `room` is the
+    /// network and the room's id.
     pub fn may(&self, person: &str, room: (&str, &str), command: &str, app: &str, environment: &str) -> bool {
         let asker = Asker { room: Some(room), ..Asker::from(person) };
         let rights = self.0.rights(asker, command, Target::Plugin(command.into()));
@@ -43,7 +43,7 @@ impl Rights {
     }
 }
 
-/// The memory limiter of one run of a guest.
+/// The memory limiter of one run of a plugin.
 pub type Limiter = Box<dyn ResourceLimiter + Send>;
 
 /// The sandbox of the engine: wasmtime with the engine's settings, clock and limits.
@@ -63,7 +63,7 @@ impl Sandbox {
         self.0.engine()
     }
 
-    /// Compiles a guest. Imports that `linker` does not define become traps.
+    /// Compiles a guest from the bytes of its plugin file. Imports that `linker` does not define become traps.
     ///
     /// # Errors
     /// The bytes are not a plugin, or Wasmtime fails.

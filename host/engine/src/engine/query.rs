@@ -1,5 +1,5 @@
-//! Runs the queries of plugins, and dry runs of actions. Neither is replayed after a restart. Each one leaves an audit
-//! record.
+//! Runs the queries of plugins, and dry runs of actions. Queries and dry runs are not replayed after a restart. Each of
+//! them leaves an audit record.
 
 use std::sync::Arc;
 
@@ -80,7 +80,8 @@ impl Host {
         (text, self.line_of(plugin, authorized, &ran.invocation.tally))
     }
 
-    /// Returns the audit record of a plugin's run, with its host calls and denials.
+    /// Returns the audit record of one run of a plugin, with the host calls that the plugin made and the reasons of
+    /// refused calls.
     fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> AuditRecord {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::host::Host;
 use crate::store::StoreError;
 
-/// The time between two clean-ups.
+/// The time between two removals of expired jobs and messages.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// The time between two batches of a clean-up, in which other writes can run.
+/// The time between two batches of one removal, so that other writes can run.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Host {
@@ -15,7 +15,7 @@ impl Host {
     pub(crate) async fn expire(self: Arc<Self>, keep: Duration) {
         loop {
             if let Err(error) = self.remove(keep).await {
-                tracing::error!(%error, "expired jobs and messages cannot be removed; retrying in an hour");
+                tracing::error!(%error, "cannot remove expired jobs and messages; retrying in an hour");
             }
             tokio::time::sleep(INTERVAL).await;
         }
@@ -34,7 +34,7 @@ impl Host {
                 if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {
                     tracing::warn!(
                         run = key.as_str(), %error,
-                        "the files of an expired pipeline run cannot be removed; remove them by hand"
+                        "cannot remove the files of an expired pipeline run; hint: remove the files by hand"
                     );
                 }
             }

@@ -1,4 +1,4 @@
-//! Creates the rows that the handling of a message writes: audit records, reactions and answers.
+//! Creates the database rows that the handling of a message writes: audit records, reactions and answers.
 
 use super::host::Host;
 use crate::{
@@ -10,12 +10,13 @@ use crate::{
 const MAX_COMMAND: usize = 500;
 
 impl Host {
-    /// Returns the audit record of a refused command. `why` is stored as its denial.
+    /// Returns the audit record of a refused command. `why` is the reason of the refusal.
     pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> AuditRecord {
         AuditRecord { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
     }
 
-    /// Returns the audit record of a message that was not refused.
+    /// Returns the audit record of a message that was not refused. `plugin` is the plugin that ran, `calls` are the
+    /// counts of its host calls, and `denials` the reasons of refused calls.
     pub(crate) fn line(
         &self,
         row: &InboxRow,
@@ -37,7 +38,7 @@ impl Host {
         }
     }
 
-    /// Returns a reaction of the bot to a message.
+    /// Returns the outbox row of the bot's reaction to a message.
     pub(crate) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
@@ -50,8 +51,8 @@ impl Host {
         }
     }
 
-    /// Returns an answer to a message. The outbox key contains `purpose`, so a message gets at most one answer per
-    /// purpose.
+    /// Returns the outbox row of an answer to a message. `purpose`, for example `refusal`, is a part of the outbox key,
+    /// so a message gets at most one answer for each purpose.
     pub(crate) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),

@@ -1,7 +1,8 @@
 //! Starts the commands of schedules: once for each due time, also after restarts and changes of the clock.
 //!
 //! Invariant: the store has a cursor for each schedule, with its last due time. One transaction moves the cursor and
-//! stores the command in the inbox. The event id of the command contains the due time, so the inbox deduplicates it.
+//! stores the command in the inbox. The event id of the command contains the due time, so the inbox deduplicates the
+//! command.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +27,7 @@ const CLOCK_POLL: Duration = Duration::from_secs(1);
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The longest delay before a retry while the room cannot be reached.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// The maximum number of missed times that are counted.
+/// The maximum number of missed scheduled runs that are counted.
 const MAX_COUNTED: usize = 1_000;
 
 enum NextStep {
@@ -50,7 +51,7 @@ impl Host {
                     if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
-                            "the room of a schedule cannot be reached; retrying; check that the bot is in the room"
+                            "cannot reach the room of the schedule; retrying; hint: check that the bot is in the room"
                         );
                     }
                     without_room.next_delay()
@@ -58,7 +59,7 @@ impl Host {
                 Err(error) => {
                     tracing::error!(
                         schedule = schedule.name, %error,
-                        "a schedule cannot read or write the database; retrying"
+                        "cannot read or write the database for the schedule; retrying"
                     );
                     RETRY_DELAY
                 }
@@ -153,7 +154,7 @@ impl Host {
         tracing::warn!(
             schedule = schedule.name,
             times,
-            "a schedule skipped missed runs; set `missed = \"last\"` to run the latest one"
+            "the schedule skipped missed runs; hint: set `missed = \"last\"` in [[schedule]] to run the latest one"
         );
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
         self.send_once(trigger_room, key, Text::lines(text), vec![cursor_at(schedule, due)]).await?;
@@ -162,8 +163,8 @@ impl Host {
     }
 }
 
-/// Returns the latest due time up to `now`, and the number of earlier due times from `first`. Counts up to
-/// [`MAX_COUNTED`].
+/// Returns the latest due time of a schedule up to `now`, and the number of due times before it. `first` is the
+/// earliest due time that counts. The number is at most [`MAX_COUNTED`].
 fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
     let (mut due, mut before) = (first, 0);
     while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {

@@ -17,7 +17,8 @@ use crate::{
 /// The time in which running plugins must end after the engine is stopped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A row of an inbox, whether it was stored by an earlier process, and the guard that keeps the engine from ending.
+/// A new inbox row, whether an earlier process stored it, and a guard that keeps the engine from ending until the row
+/// is handled.
 pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 
 /// An engine with loaded plugins. [`Engine::run`] serves its chats.
@@ -44,7 +45,7 @@ pub struct Engine {
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The store failed at the start.
+    /// The store failed when the engine started.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A chat adapter failed with a permanent error.
@@ -72,8 +73,8 @@ impl Engine {
         failed.map(|plugin| (plugin.name.clone(), plugin.error.to_string())).collect()
     }
 
-    /// Returns the inbox of an account, for a program that delivers messages itself. `None` if the account is not
-    /// configured.
+    /// Returns the inbox of a bot's account on a network such as `matrix`, for a program that delivers messages itself.
+    /// Returns `None` if the account is not configured.
     pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
         let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
         let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
@@ -104,7 +105,8 @@ impl Engine {
         self.host.jobs.wake_due().await;
         tasks.spawn(self.host.jobs.clone().run_wakeups());
         tasks.spawn(self.host.clone().expire(self.retention));
-        // 2. Handle the stored messages. A message that arrived before this point is also in the channel.
+        // 2. Handle the stored messages. A message that arrived before this step is also in the channel, so its key is
+        //    stored in `taken`.
         let mut taken = HashSet::new();
         for row in context.store.unhandled().await? {
             taken.insert(row.key.clone());
@@ -142,7 +144,7 @@ impl Engine {
         match context.store.newest_time().await? {
             Some(newest) if newest > now => tracing::error!(
                 %now, %newest,
-                "the clock is behind the newest journal entry; timers fire late; set the clock"
+                "the clock is behind the newest journal entry; timers fire late; hint: set the clock"
             ),
             _ => {}
         }
@@ -169,7 +171,7 @@ impl Engine {
                 Err(RunError::Chat { network: "an unknown network", reason: error.to_string() })
             });
             if let Err(error) = ended {
-                tracing::error!(%error, "a chat adapter has stopped; the others continue");
+                tracing::error!(%error, "a chat adapter has stopped; the other adapters continue");
                 failed = Some(error);
             }
         }

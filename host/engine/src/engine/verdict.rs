@@ -1,4 +1,4 @@
-//! The decision about a message, before it is stored or sent.
+//! The verdict on a message: an answer, a permitted action or a refusal, before anything of it is stored or sent.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Autho
 pub(crate) enum Verdict {
     /// The answer of a query, or of a host command that changed nothing, with its audit record.
     Answered(Text, Box<AuditRecord>),
-    /// The answer of a host command that changed something. The transaction of the change has already stored the answer
-    /// and the audit record, and has marked the message as handled.
+    /// The answer of a host command that changed something. The transaction of the change has stored the answer and the
+    /// audit record, and has marked the message as handled.
     CarriedOut(Text),
     /// An action that its caller may run. The job is not open yet.
     Action(Arc<Plugin>, Authorized),

@@ -1,8 +1,9 @@
-//! Checks whether an effect needs an approval, and whether it has one.
+//! Checks whether an effect needs an approval, and whether the effect is approved.
 //!
-//! Invariant: an approval covers a plan, which is an ordered list of effects. After the approval, the nth effect must
-//! equal the nth effect of the plan. Otherwise the job requests a new approval, even if no rule matches the effect.
-//! Not here: requesting, counting and waiting for approvals, which `runner::approval` does while no guest runs.
+//! Invariant: an approval covers a plan, which is an ordered list of effects. After the approval, the job's nth effect
+//! must equal the nth effect of the plan. Otherwise the job requests a new approval, even if no approval rule matches the
+//! effect.
+//! Not here: requesting approvals (`runner/approval.rs`) and counting votes (`runner/vote.rs`), while no guest runs.
 
 use std::collections::BTreeSet;
 
@@ -20,18 +21,19 @@ use crate::{
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// The maximum number of approval requests of one job. If the plan changes again, the effect is refused.
+/// The maximum number of approval requests of one job. If the job's plan changes after the last request, the effect is
+/// refused.
 const MOST_REQUESTS: u32 = 5;
 
-/// An effect that is held until its approval is given.
+/// An effect that the host holds until people approve it.
 #[derive(Debug, Clone)]
 pub(crate) struct Unapproved {
-    /// The number of effects before this one.
+    /// The number of the job's effects before this effect.
     pub(crate) index: usize,
     pub(crate) effect: Effect,
-    /// The reason for another request. `None` for the first request.
+    /// The reason why the job requests approval again. `None` for the job's first request.
     pub(crate) repeat_reason: Option<String>,
-    /// The number of the approval request, from 1.
+    /// The number of the approval request within the job, from 1.
     pub(crate) number: u32,
 }
 
@@ -39,19 +41,19 @@ pub(crate) struct Unapproved {
 #[derive(Debug, Default)]
 struct RequiredApprovals {
     needs: Vec<Need>,
-    /// The reasons why matching rules require no approval: an override, or a version that succeeded before.
+    /// For each matching rule that requires no approval, the reason: an override, or a version that succeeded before.
     waived: Vec<String>,
-    /// The rooms that get a message about an override, each with its text.
+    /// The messages about an override: for each, a room and its text.
     notify: Vec<(RoomName, String)>,
 }
 
 impl Invocation {
-    /// Checks the approval of an effect. Returns the rule if the effect needs no approval or has it, else the reasons
-    /// to refuse the effect. In a dry run, adds the effect to the plan.
+    /// Checks whether an effect needs an approval and is approved. Returns `rule` with the approvers if the effect may be
+    /// performed, else the reasons to refuse the effect. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
-    /// [`GuestStop::NeedsApproval`] if an approval must be requested; [`GuestStop::StoreFailed`] if the releases cannot
-    /// be read.
+    /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases cannot
+    /// be read from the store.
     pub(crate) async fn approved(
         &mut self,
         row: &CallSpec,
@@ -85,11 +87,10 @@ impl Invocation {
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
         // 4. A cancelled job requests no approval.
-        let no_more =
-            |why: &str| refused(format!("the job was cancelled, so no approval is requested for this effect: {why}"));
+        let no_more = |why: &str| refused(format!("no approval is requested, because the job was cancelled: {why}"));
         let cancelled = job_run.job.is_cancelled();
         if cancelled && job_run.ask.is_none() && !effect.needs.is_empty() {
-            return no_more("the effect needs an approval that was not requested before");
+            return no_more("the effect needs an approval, and the job has not requested one");
         }
         // 5. Without an earlier request: the effect passes if it needs no approval, else the job requests one.
         let Some(ask) = &job_run.ask else {
@@ -106,7 +107,9 @@ impl Invocation {
                         let by = (!effect.needs.is_empty()).then(|| format!("approved by {}", names.join(", ")));
                         return Ok(Ok(Rule { approval: by.or(rule.approval), ..rule }));
                     }
-                    Ok(()) => "the effect needs an approval that the last request did not include".to_owned(),
+                    Ok(()) => {
+                        "the effect needs an approval that the job's last approval request did not include".to_owned()
+                    }
                     Err(mismatch) => mismatch.why,
                 };
                 if cancelled {
@@ -134,7 +137,7 @@ impl Invocation {
         self.context().approvals.iter().filter(|rule| rule.applies_to(row, attributes))
     }
 
-    /// Returns the approvals that the rules require for an effect, and the waived ones.
+    /// Returns the approvals that the approval rules require for an effect, and the reasons why rules are waived.
     async fn required_approvals(
         &self,
         row: &CallSpec,
@@ -190,7 +193,7 @@ impl Invocation {
         Ok(required)
     }
 
-    /// Returns the reasons why `--override` does not lift the matching rules: one for each rule.
+    /// Returns the reasons why `--override` does not lift the approval rules that match an effect: one for each rule.
     fn override_refusals(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.request().caller().id;
         let reason = |rule: &Approval| {
@@ -214,9 +217,9 @@ impl Invocation {
         self.approval_rules(row, attributes).map(reason).collect()
     }
 
-    /// Returns whether a run of this host deployed this version to this environment successfully before. Releases that
-    /// a person recorded by hand do not count, because the host did not observe them. A deployment with other
-    /// parameters never counts, because other parameters can deploy something else.
+    /// Returns whether a pipeline run of this host deployed the effect's version of its app to its environment
+    /// successfully before. A release that a person recorded by hand does not count, because the host did not observe it.
+    /// Returns `false` for an effect with further parameters, because these can change what the pipeline deploys.
     async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
@@ -240,14 +243,15 @@ impl Invocation {
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
-    /// Returns the placeholder id of an effect or a wait in a dry run: `plan-1`. `None` for other calls and outside of
-    /// a dry run.
+    /// Returns the placeholder id for the answer of an effect or a wait in a dry run: `plan-1`. Returns `None` for other
+    /// calls and outside of a dry run.
     pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
         let earlier = self.dry_run_state()?.replay.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(earlier + 1))
     }
 
-    /// Adds a performed effect to the job's progress, with the id from its answer. Includes failed effects.
+    /// Adds a performed effect to the job's progress, with the id from the effect's answer. Failed effects count. Ignores
+    /// calls that are not effects.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
@@ -256,7 +260,8 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Adds a replayed effect to the job's progress. In a dry run, also adds it to the plan and marks it as done.
+    /// Adds a replayed effect to the job's progress. In a dry run, also adds the effect to the plan and marks it as done.
+    /// `recorded` is the effect's journal entry.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, recorded: &Entry, answer: &impl Serialize) {
         let environments = recorded.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
@@ -267,8 +272,8 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Returns all combinations of an effect's apps and environments. An unknown app or environment matches every one,
-    /// so an approver needs the role for all of them.
+    /// Returns all combinations of an effect's apps and environments, for which an approver needs the role. An effect with
+    /// an unknown app has every app, and an effect with an unknown environment has every environment of the bot.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());
@@ -286,7 +291,8 @@ impl Invocation {
     }
 }
 
-/// Returns the values of an attribute. If the attribute has no value, returns `all`, or `[None]` if `all` is empty.
+/// Returns the values of an attribute. If the attribute has no value, returns the values `all`, or `[None]` if `all` is
+/// empty.
 fn values(attributes: &Attributes, attribute: Attribute, all: impl Iterator<Item = String>) -> Vec<Option<String>> {
     let known = attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let mut values: Vec<Option<String>> = known.iter().cloned().map(Some).collect();

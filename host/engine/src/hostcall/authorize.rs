@@ -1,4 +1,4 @@
-//! Authorizes one call: checks the plugin's grants, the caller's roles and the arguments of the typed command.
+//! Authorizes a host call: checks the plugin's grants, the caller's roles and the arguments of the typed command.
 //!
 //! A refusal contains all reasons, not only the first, so that a reviewer sees every missing rule.
 
@@ -11,16 +11,16 @@ use crate::{
     policy::Allow,
 };
 
-/// The rules that allow a call. The journal records them as [`Rule::text`].
+/// The rules that allow a host call. The journal entry of the call contains them as [`Rule::text`].
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
-    /// The text of the plugin's `allow` rule.
+    /// The plugin's `allow` rule, as the text that the journal shows.
     pub(crate) grant: Arc<str>,
-    /// The caller's role, if the call needs one.
+    /// The name of the caller's role, if the call needs a role.
     pub(crate) role: Option<String>,
-    /// The approvers, or the reason why an approval rule was waived.
+    /// The approvers, or the reason why an approval rule was waived. `None` if no approval rule matches the call.
     pub(crate) approval: Option<String>,
-    /// The messages that are stored with the intent: for each, a room and its text.
+    /// The messages about an override that are stored with the intent: for each, a room and its text.
     pub(crate) notify: Vec<(RoomName, String)>,
 }
 
@@ -37,8 +37,8 @@ thread_local! {
 }
 
 impl Invocation {
-    /// Checks a call against grants, roles and the arguments of the typed command. Returns the rules that allow the
-    /// call, or all reasons to refuse it.
+    /// Checks a host call against grants, roles and the arguments of the typed command. Returns the rules that allow the
+    /// call, or all reasons to refuse the call.
     pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
@@ -58,8 +58,8 @@ impl Invocation {
         }
     }
 
-    /// Returns the `allow` rule that permits a call. For an effect, the rule's `beyond` must list every attribute whose
-    /// value the typed command does not contain. Adds the reasons to `reasons` if no rule permits the call.
+    /// Returns the text of the `allow` rule that permits a call. For an effect, the rule's `beyond` must list every
+    /// attribute whose value the typed command does not contain. If no rule permits the call, adds the reasons to `reasons`.
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
         // 1. The values that the typed command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
@@ -114,9 +114,9 @@ impl Invocation {
         }
     }
 
-    /// Returns the role that allows the caller this call. Checks it for every app and environment of the call's target,
-    /// or for those of the command if the call's row has [`EnvironmentFrom::Command`]. Also checks that the bot serves
-    /// the environment. Adds the reasons to `reasons` if a check fails.
+    /// Returns the name of the role that allows the caller a call. The caller needs a role for every app and environment
+    /// of the call's target, or for those of the command if the call's row has [`EnvironmentFrom::Command`]. Also checks
+    /// that the bot serves the environment. If a check fails, adds the reasons to `reasons`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
@@ -154,7 +154,8 @@ impl Invocation {
         rule
     }
 
-    /// Returns the apps, environments, versions and parameters of an effect that the typed command does not contain.
+    /// Returns the values of an effect's apps, environments, versions and parameters that the typed command does not
+    /// contain.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
@@ -166,7 +167,8 @@ impl Invocation {
             .collect()
     }
 
-    /// Returns the reason for values that the typed command does not contain, with the `beyond` that would allow them.
+    /// Returns the reason to refuse an effect whose values the typed command does not contain. The reason suggests the
+    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule; empty if it is unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
@@ -187,7 +189,7 @@ fn beyond(untyped: &[(Attribute, String)]) -> String {
     format!("beyond = [{}]", names.join(", "))
 }
 
-/// Returns the lines of an `allow` rule that would permit a call, for the report of the refusal.
+/// Returns an `allow` rule as TOML that would permit a refused call.
 fn suggest(plugin: &str, row: &CallSpec, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
     let mut lines = vec![format!("[[plugin.{plugin}.allow]]"), format!("call = \"{}\"", row.name)];
     for (attribute, values) in attributes {

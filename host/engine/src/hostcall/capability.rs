@@ -1,12 +1,12 @@
-//! A capability: a WIT package whose functions plugins can import, in addition to the contract.
+//! A capability: a WIT package whose functions plugins can import in addition to the contract.
 //!
 //! The calls of a capability pass the same gate as the calls of the contract. Grants, roles, approvals, dry runs, the
-//! journal, replay and the audit therefore apply to them without a change to the engine.
+//! journal, replay and the audit therefore apply to the capability's calls without a change to the engine.
 
 use super::table::CallRow;
 use crate::base::{Key, Table};
 
-/// A WIT package of host calls. An embedder passes it to the engine's builder.
+/// A WIT package of host calls. A program that embeds the engine passes it to the engine's builder.
 ///
 /// ```
 /// use wardroom::{
@@ -44,13 +44,13 @@ pub trait Capability: Send + Sync + 'static {
     /// Returns the capability's rows of the call table. Each row names its WIT package: `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
-    /// Returns the keys that the capability adds to `plugins.toml`, usually one table. They must differ from the
-    /// engine's keys.
+    /// Returns the top-level keys that the capability adds to `plugins.toml`, usually one table. They must differ from the
+    /// keys of the engine and of other capabilities. By default, none.
     fn keys(&self) -> &'static [Key] {
         &[]
     }
 
-    /// Reads the capability's keys of `plugins.toml`; `root` contains no other keys. Report problems through the table.
-    /// This function must not connect to a system and must not resolve secrets.
+    /// Reads the capability's keys of `plugins.toml`; `root` contains no other keys. The implementation reports
+    /// configuration problems through `root`, and must not connect to a system or resolve secrets.
     fn read(&self, _root: &mut Table) {}
 }

@@ -28,14 +28,14 @@ pub(crate) struct Context {
     pub(crate) locks: LockTable,
     pub(crate) claims: Claims,
     pub(crate) approvals: Arc<Vec<Approval>>,
-    /// The rules for notifications in other rooms.
+    /// The `[[notify]]` rules.
     pub(crate) notices: Arc<Notices>,
-    /// Cancelled when a shutdown begins. The guest of a job then ends at its next call; the job continues after the
-    /// next start.
+    /// Cancelled when a shutdown of the host begins. A job's guest then ends at its next host call, and the job continues
+    /// after the next start of the host.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled at the deadline of a shutdown. Running tasks are then aborted.
+    /// Cancelled at the deadline of a shutdown of the host. Tasks that still run are then aborted.
     pub(crate) stop: CancellationToken,
-    /// Notified when a job may be due before the wake time that the wake-up loop waits for. The loop then queries the
-    /// store again.
+    /// Notifies the loop that wakes due jobs ([`Jobs::run_wakeups`](crate::runner::Jobs::run_wakeups)) that a job may be
+    /// due earlier than the loop expects. The loop then queries the store again.
     pub(crate) alarm: tokio::sync::Notify,
 }

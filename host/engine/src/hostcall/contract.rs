@@ -1,10 +1,10 @@
-//! The contract's own interfaces as a capability: the package `wardroom:plugin`.
+//! The contract's WIT package `wardroom:plugin`, implemented as a capability.
 
 use super::{
     access, capability::Capability, catalog, chat, clock, jobs, log, pipelines, settings, store, table::CallRow,
 };
 
-/// The package `wardroom:plugin`, which every program contains.
+/// The capability for the package `wardroom:plugin`, which every engine contains.
 pub(crate) struct Contract;
 
 impl Capability for Contract {

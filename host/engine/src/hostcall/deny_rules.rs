@@ -1,10 +1,11 @@
-//! Rules that forbid an effect although grants and roles permit it: freezes, the promotion order, and apps that do
-//! not accept actions from direct messages.
+//! Rules that forbid an effect that grants and roles permit: freezes, the promotion order, and apps that do not accept
+//! actions from direct messages.
 //!
-//! Invariant: a freeze is checked at a job's first effect in an environment. A job continues if it already performed an
-//! effect or holds a deployment lock in the environment, so that no deployment is left incomplete. No freeze can begin
-//! between this check and the storing of the intent.
-//! Not here: starting and ending freezes (`builtin::freeze`), and grants and roles (`authorize`).
+//! Invariant: a freeze is checked at a job's first effect in an environment. A job that already performed an effect or
+//! holds a deployment lock in the environment is exempt, so that no deployment is left incomplete. No freeze can begin
+//! between this check and the time when the effect's intent is stored.
+//! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked in
+//! `authorize.rs`.
 
 use super::{
     direct_message::{refuses, shown_in_room_of},
@@ -18,11 +19,11 @@ use crate::{
 };
 
 impl Invocation {
-    /// Returns the reasons to forbid an effect. Empty for other calls. A call that only revokes is exempt from freezes
-    /// and from the promotion order.
+    /// Returns the reasons to forbid an effect. Empty for calls that are not effects. A call that only revokes rights is
+    /// exempt from freezes and from the promotion order.
     ///
     /// # Errors
-    /// The releases cannot be read.
+    /// The releases cannot be read from the store.
     pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
         if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
@@ -40,8 +41,8 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Returns a reason for each frozen environment of an effect, except for environments in which this job already
-    /// performed an effect or holds a lock.
+    /// Returns a reason for each freeze of an effect's environments, except for environments in which this job already
+    /// performed an effect or holds a deployment lock. An effect with an unknown environment matches every freeze.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();
@@ -66,8 +67,9 @@ impl Invocation {
         .collect()
     }
 
-    /// Returns a reason for each version that did not succeed in the environment that the promotion order requires
-    /// first. A version that already succeeded in the target environment is allowed, so that a rollback is possible.
+    /// Returns a reason for each version of an effect that violates the promotion order: the version has not succeeded in
+    /// the environment that the order requires first. A version that already succeeded in the target environment is
+    /// allowed, so that a rollback is possible.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;
@@ -94,7 +96,7 @@ impl Invocation {
     }
 
     /// Returns a reason for each app of an effect that does not accept actions from direct messages, if the command was
-    /// sent in one. Includes apps that the command does not name.
+    /// sent in a direct message. Includes apps that the command does not name.
     async fn refused_by_apps(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
@@ -104,8 +106,8 @@ impl Invocation {
         reasons
     }
 
-    /// Returns the messages to the rooms of apps that the effect changes and the command does not name. Empty unless
-    /// the command was sent in a direct message. The messages are stored together with the intent.
+    /// Returns announcements for the rooms of those apps that the effect changes but that the command does not name. Empty
+    /// unless the command was sent in a direct message. The announcements are stored together with the effect's intent.
     pub(crate) async fn app_room_messages(&self, attributes: &Attributes) -> Vec<Write> {
         let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
@@ -118,8 +120,8 @@ impl Invocation {
         writes
     }
 
-    /// Returns the version of the last successful release of an app in an environment. If `version` is set, only
-    /// releases of this version count.
+    /// Returns the version of the last successful release of an app in an environment, if there is one. If `version` is
+    /// set, only releases of this version count.
     async fn succeeded(
         &self,
         app: &str,

@@ -1,9 +1,9 @@
-//! Announces actions from direct messages in the room of their app: one message when the job starts and one when it
-//! ends.
+//! Announces an action that a person sent in a direct message in the room of its app: one message when the job starts
+//! and one when the job ends.
 //!
-//! Invariant: entry 0 of the job stores the room, so that both messages go to the same room even if the configuration
-//! changes. Each message is stored in the transaction that opens or closes the job. A command from the app's own room
-//! is not announced.
+//! Invariant: the job's first journal entry contains the room, so that both messages go to the same room even if the
+//! configuration changes. Each message is stored in the transaction that opens or closes the job. A command from the
+//! app's own room is not announced.
 
 use super::context::Context;
 use crate::{
@@ -14,19 +14,20 @@ use crate::{
     store::InboxRow,
 };
 
-/// The timeout of the request that resolves a room's name. It is short because an effect may wait for this request, and
-/// a freeze command for the effect.
+/// The timeout of the request to the chat network that resolves a room's name. The timeout is short, because an effect
+/// may wait for this request, and a `freeze` command may wait for the effect.
 const ROOM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Returns the room in which an action is announced: the room of its app. `None` if the command was not sent in a
-/// direct message, or if this direct message is the app's own room.
+/// Returns the room in which an action from a direct message is announced: the room of the command's app. Returns `None`
+/// if the command was not sent in a direct message, if the direct message is the app's own room, or if the app has no
+/// room.
 pub(crate) async fn shown_in(context: &Context, request: &Request) -> Option<ShownIn> {
     let app = context.catalog.app(request.command().app()?)?;
     shown_in_room_of(context, request.message(), app).await
 }
 
-/// Returns the room in which an action on `app` is announced: the room of this app. `None` in the cases of
-/// [`shown_in`], and if the bot has no account on the room's network.
+/// Returns the room in which an action on `app` from a direct message is announced: the room of `app`. Returns `None` in
+/// the cases of [`shown_in`], and if no bot has an account on the room's network.
 pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app: &App) -> Option<ShownIn> {
     if !message.direct || is_in_app_room(context, message, app).await {
         return None;
@@ -35,8 +36,8 @@ pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app:
     Some(ShownIn { bot, network, room })
 }
 
-/// Returns the error message if an app does not accept an action from this message. An app with `direct = "refuse"`
-/// accepts direct messages only in its own room.
+/// Returns an error message if `app` does not accept an action from this message. An app with `direct = "refuse"` accepts
+/// an action from a direct message only if the direct message is the app's own room.
 pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) -> Option<String> {
     let app = context.catalog.app(app)?;
     if app.direct != DirectPolicy::Refuse || !message.direct || is_in_app_room(context, message, app).await {
@@ -44,11 +45,11 @@ pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) ->
     }
     let place =
         app.room.as_ref().map_or_else(|| "a shared room".to_owned(), |room| crate::base::clean(&room.to_string()));
-    Some(format!("`{}` does not accept actions from direct messages: send the command in {place}", app.name))
+    Some(format!("the app `{}` does not accept actions from direct messages: send the command in {place}", app.name))
 }
 
-/// Returns whether a message was posted in the app's own room. Resolves a room name or alias with a request to the
-/// network.
+/// Returns whether a message was posted in the room of `app`. If the configuration has a name or an alias of the room,
+/// resolves it with a request to the chat network. Returns `false` if this request fails.
 async fn is_in_app_room(context: &Context, message: &InboxRow, app: &App) -> bool {
     let Some(destination) = app.room.as_ref().and_then(|room| context.outbox.destination(&message.bot, room)) else {
         return false;

@@ -1,4 +1,4 @@
-//! The gate: the one function that every host call of every guest passes.
+//! The gate: the function that checks, performs and records every host call of every guest.
 //!
 //! Invariant: [`execute`] is the only way from a guest to an effect.
 
@@ -11,10 +11,11 @@ use crate::{
     model::{Attributes, CallKind, CallSpec},
 };
 
-/// Answers a call from the journal, or checks, performs and records it.
+/// Executes a host call. During replay, returns the answer from the journal. Otherwise checks the call against all rules,
+/// performs it and records its answer. In a dry run, predicts the answer of an effect instead.
 ///
 /// # Errors
-/// An error ends the guest: the guest exceeded a limit, or the host stops it with a [`GuestStop`].
+/// An error ends the guest: the guest exceeded a limit, or the host stops the guest with a [`GuestStop`].
 pub(crate) async fn execute<C: HostCall>(
     call: &C,
     row: &CallSpec,
@@ -101,7 +102,6 @@ pub(crate) async fn execute<C: HostCall>(
     Ok(answer)
 }
 
-/// Refuses a call and records the refusal.
 async fn deny<C: HostCall>(
     invocation: &mut Invocation,
     row: &CallSpec,

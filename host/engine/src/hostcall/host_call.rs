@@ -1,4 +1,4 @@
-//! The trait [`HostCall`], which implements one function that guests import.
+//! The trait [`HostCall`]: the implementation of a function that plugins import.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::{
     store::{Entry, JobRow},
 };
 
-/// An error type of the contract: a denial by the rules, or a problem with a code.
+/// An error type of the contract, which contains either a denial by the rules or a problem with an error code.
 pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Creates the error of a call that the rules refuse.
     fn denied(denial: types::Denial) -> Self;
@@ -30,8 +30,8 @@ impl GuestError for types::Error {
 }
 
 impl types::Error {
-    /// Creates an error that is not a denial. `code` is one of the codes that the WIT function documents, for example
-    /// `not-found`; `message` is one line for people.
+    /// Creates an error that is not a denial. `code` is one of the error codes that the WIT function documents, such as
+    /// `not-found`; `message` is one line that people read.
     pub fn new(code: &str, message: &str) -> Self {
         problem(code, message)
     }
@@ -46,39 +46,40 @@ impl GuestError for WaitError {
     }
 }
 
-/// A host call. The engine checks each call against the rules before [`HostCall::perform`], and writes the call to the
-/// journal.
+/// The implementation of a host call. The engine checks each call against the rules before [`HostCall::perform`], and
+/// writes the call with its answer to the journal.
 pub trait HostCall: Send + Sync + 'static {
-    /// The arguments of the WIT function, as a tuple.
+    /// The arguments of the WIT function, as a tuple: `(Request,)`, or `()` without arguments.
     type Params: ComponentNamedList + Lift + Serialize + Send + Sync + 'static;
-    /// The answer of a call that succeeds.
+    /// The answer of a call that succeeds, which the guest receives.
     type Answer: Lower + Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The error of a call that is denied or fails.
+    /// The error of a call that is denied or fails, which the guest receives.
     type Error: GuestError;
 
-    /// Returns the attributes that rules match: app, environment, version. Omits an attribute that the host cannot
-    /// determine.
+    /// Returns the attributes of a call against which rules are matched, such as app, environment and version. Omit an
+    /// attribute that the host cannot determine. By default, a call has no attributes.
     fn attributes(&self, _invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
         std::future::ready(Attributes::new())
     }
 
-    /// Returns the reasons to refuse the call for rules that are specific to this call. For example, `jobs.later`
-    /// checks whether the caller may run the scheduled command. Empty if the call is not refused.
+    /// Returns the reasons to refuse a call by rules of this host call alone. For example, `jobs.later` checks whether the
+    /// caller may run the scheduled command. Empty if no such rule refuses the call, which is the default.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
         Vec::new()
     }
 
-    /// Performs the call, after the rules allowed it and the intent of an effect was stored. Derive names that must be
-    /// the same on every replay from [`Invocation::key`]. The journal stores the answer unchanged, so the answer must
-    /// not contain a secret.
+    /// Performs a call, after the rules allowed the call and the engine stored the intent of an effect. Derive names that
+    /// must be the same on every replay from [`Invocation::key`]. The answer must not contain a secret, because the journal
+    /// stores it unchanged.
     fn perform(
         &self,
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// Returns the answer of the call in a dry run, which performs no effect: the answer of a successful effect, with
-    /// `name` as its id. `None` if the answer cannot be predicted; the plan then ends at this call.
+    /// Predicts the answer of an effect or a wait in a dry run, which performs no effects. Returns the answer of a success,
+    /// with `name` as the id in the answer. Returns `None` if the answer cannot be predicted; the plan then ends at this
+    /// call.
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -88,8 +89,9 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// Restores the state that later calls of this run need. The engine calls this function when it answers a call from
-    /// the journal. The function must not change anything outside of the invocation.
+    /// Restores the state that later calls of the same guest run need. The engine calls this function when it answers a
+    /// call from the journal. `recorded` is the journal entry of the call. The function must change nothing outside of the
+    /// invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
@@ -99,21 +101,21 @@ pub trait HostCall: Send + Sync + 'static {
     ) {
     }
 
-    /// Queries the external system whether an effect in doubt happened. The engine can call this function repeatedly,
-    /// so it must not change anything. [`Recovered::NotHappened`] is final. With the default implementation, people in
-    /// the room decide.
+    /// Queries the external system whether an effect in doubt happened. The engine can call this function repeatedly, so
+    /// the function must change nothing. After [`Recovered::NotHappened`], the engine performs the effect again. By
+    /// default, returns [`Recovered::Unknowable`], so that people in the room decide.
     fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
-        std::future::ready(Recovered::Unknowable("the host cannot check the result of this call".to_owned()))
+        std::future::ready(Recovered::Unknowable("the host cannot query the result of this call".to_owned()))
     }
 
-    /// Returns the answer of an effect in doubt after a person confirmed that the effect happened. `None` if the answer
-    /// cannot be derived from the arguments.
+    /// Returns the answer of an effect in doubt, after a person confirmed that the effect happened. Returns `None` if the
+    /// answer cannot be derived from the call's arguments, which is the default.
     fn assumed(&self, _doubt: &InDoubt<'_>) -> Option<Self::Answer> {
         None
     }
 }
 
-/// Whether an effect in doubt happened.
+/// The result of the query whether an effect in doubt happened.
 #[derive(Debug)]
 pub enum Recovered<A> {
     /// The effect happened, with this answer.
@@ -146,14 +148,15 @@ impl InDoubt<'_> {
     }
 }
 
-/// The data that is stored for a waiting job before its guest ends.
+/// The data that the host stores for a waiting job before the host ends the job's guest.
 pub(crate) struct Parking {
-    /// The fields of the journal entry in addition to the arguments.
+    /// The fields of the wait's journal entry in addition to the call's arguments.
     pub(crate) body: serde_json::Map<String, Value>,
     pub(crate) status: crate::store::JobStatus,
 }
 
-/// Creates an error that is not a denial, with a stable code.
+/// Creates an error that is not a denial. `code` is a stable error code such as `not-found`; `message` is one line that
+/// people read.
 pub(crate) fn problem<E: GuestError>(code: &str, message: impl Into<String>) -> E {
     E::other(types::Problem { code: code.to_owned(), message: message.into() })
 }

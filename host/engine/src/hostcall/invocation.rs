@@ -1,8 +1,8 @@
-//! The host's state of one guest run: the request, the plugin with its grants, the usage counters and the pending
+//! The state of one guest run in the host: the request, the plugin with its grants, the usage counters and the pending
 //! writes.
 //!
-//! An [`Invocation`] is the data of the guest's wasmtime store and is dropped with it.
-//! Not here: writing and replaying the journal (`journaling`), and the rules (`authorize`).
+//! An [`Invocation`] is the data of the guest's wasmtime store.
+//! Not here: writing and replaying the journal, which is in `journaling.rs`; the rules, which are in `authorize.rs`.
 
 use std::{
     borrow::Cow,
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
 use crate::{
     base::Text,
-    job::{ApprovalRequest, Claim, Effect, ActiveJob, PipelineRun, Replay},
+    job::{ActiveJob, ApprovalRequest, Claim, Effect, PipelineRun, Replay},
     metrics::Decision,
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
@@ -23,55 +23,58 @@ use crate::{
     store::{DeploymentLock, StoreError, Write},
 };
 
-/// The maximum number of messages that one guest run may post in addition to its answer.
+/// The maximum number of messages that the guest of one command may post in addition to its answer.
 pub(crate) const MOST_MESSAGES: u32 = 20;
 
-/// The reason why the host ends a guest that made no error. A job continues later, by replay of its journal.
+/// The reason why the host ends a guest that made no error. The guest's job continues later, by replay of its journal.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum GuestStop {
     /// The guest called `pipelines.wait`, so the job is parked.
     #[error("the job waits")]
     Parked,
-    /// The job waits in the queue of a deployment lock.
+    /// Another job holds this deployment lock, so the job waits in the queue of the lock.
     #[error("the job is queued for {0}")]
     QueuedForLock(DeploymentLock),
-    /// The journal cannot be read or written at the moment.
+    /// The store is unavailable, so the journal cannot be read or written now.
     #[error("{0}")]
     StoreFailed(StoreError),
     #[error("the host is shutting down")]
     ShuttingDown,
-    /// During replay, the guest made a call that differs from its journal entry, or an entry cannot be read.
+    /// During replay, the guest made a call that differs from the call in the journal, or a journal entry cannot be read.
+    /// The value is the reason, in one line.
     #[error("{0}")]
     Diverged(String),
-    /// The next effect needs an approval.
+    /// The guest's next effect needs an approval that the job must request.
     #[error("the job waits for approval")]
     NeedsApproval(Box<Unapproved>),
-    /// A dry run cannot predict the answer of a call, and the next calls depend on this answer.
+    /// The host cannot predict the answer of a call in a dry run, so the dry run ends at this call.
     #[error("a dry run cannot predict the answer of the next call")]
     Unpredictable,
 }
 
 /// The purpose of a guest run: a query, a job or a dry run.
 pub(crate) enum RunMode {
-    /// A query. Calls that change something are refused.
+    /// The guest runs for a query. Calls that change something are refused.
     Query,
-    /// A job. Calls are written to the journal. Calls that the journal already contains are answered from it.
+    /// The guest runs for a job. Calls are written to the job's journal. Calls that the journal already contains are
+    /// answered from the journal.
     Job(Box<JobRun>),
-    /// A dry run: effects are listed and not performed.
+    /// The guest runs for a dry run. Effects are added to the plan and not performed.
     DryRun(Box<DryRun>),
 }
 
-/// The progress of a job: the effects of this run of its guest, and of earlier runs before a crash or a wait.
+/// The progress of a job or of a dry run: its effects, pipeline runs and timers so far, including those of earlier guest
+/// runs before a crash or a wait.
 pub(crate) struct ReplayState {
     pub(crate) replay: Replay,
-    /// The plugin's settings at the start of the job.
+    /// The plugin's settings at the time when the job started, as names and values.
     pub(crate) settings: Vec<(String, String)>,
-    /// The pipeline runs that the guest has started. `None` if the pipeline is no longer configured.
+    /// The pipeline runs that the guest has started, by key. `None` for a run whose pipeline is no longer configured.
     pub(crate) runs: BTreeMap<RunKey, Option<PipelineRun>>,
     pub(crate) timers: BTreeMap<String, Timer>,
-    /// The id that each effect so far returned, in order. `None` for an effect without an id.
+    /// The ids in the answers of the effects so far, in order. `None` for an effect whose answer has no id.
     pub(crate) effects: Vec<Option<String>>,
-    /// The environments of the effects so far.
+    /// The environments that the effects so far have changed.
     pub(crate) changed_environments: BTreeSet<String>,
 }
 
@@ -85,39 +88,40 @@ impl ReplayState {
 /// The state of a dry run.
 pub(crate) struct DryRun {
     pub(crate) replay: ReplayState,
-    /// The job's id, with which generated names such as timer ids start.
+    /// The job's id, which is the beginning of generated names such as timer ids.
     job: String,
-    /// The effects that the job would perform, in order.
+    /// The plan so far: the effects that the job would perform, in order.
     pub(crate) effects: Vec<Effect>,
-    /// The values that this dry run would write to the plugin's store, visible only to this run. `None` marks a
-    /// deletion.
+    /// The values that the dry run would write to the plugin's store, by key. `None` for a value that it would delete.
+    /// Only this dry run reads them.
     pub(crate) stored_values: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl DryRun {
-    /// Creates the state of a dry run. `job` is the id of an open job, or a new id if no job exists yet.
+    /// Creates the state of a dry run. `replay` is the progress of the job so far. `job` is the job's id, or a new id if
+    /// no job exists yet.
     pub(crate) fn new(replay: ReplayState, job: String) -> Self {
         Self { replay, job, effects: Vec::new(), stored_values: BTreeMap::new() }
     }
 }
 
-/// One run of a job's guest.
+/// The state of a guest run for a job.
 pub(crate) struct JobRun {
     pub(crate) job: Arc<ActiveJob>,
     pub(crate) replay: ReplayState,
-    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested any.
+    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested approval.
     pub(crate) ask: Option<ApprovalRequest>,
-    /// Whether the guest has received the error that its job was cancelled.
+    /// Whether the guest has already received the error `cancelled`.
     pub(crate) cancel_delivered: bool,
-    /// The deployment locks that the current call acquired. They are stored together with its intent.
+    /// The deployment locks that the current effect acquired. The locks are stored together with the effect's intent.
     pub(crate) new_locks: Vec<DeploymentLock>,
     pub(crate) parking: Option<Parking>,
 }
 
-/// A timer of `clock.after`, for which a guest can wait.
+/// A timer that the guest set with `clock.after`. The guest can wait for it with `pipelines.wait`.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Timer {
-    /// The time at which the timer was set.
+    /// The time at which the guest set the timer, by [`crate::adapter::MonotonicClock`].
     pub(crate) set: jiff::Timestamp,
     /// The time at which the timer is due, by [`crate::adapter::MonotonicClock`].
     pub(crate) at: jiff::Timestamp,
@@ -134,7 +138,7 @@ impl JobRun {
     }
 }
 
-/// A loaded plugin of this host.
+/// A loaded plugin whose host calls use an [`Invocation`].
 pub(crate) type Plugin = LoadedPlugin<Invocation>;
 
 impl GuestData for Invocation {
@@ -145,14 +149,14 @@ impl GuestData for Invocation {
     }
 }
 
-/// One run of a guest. Every function of [`HostCall`](super::HostCall) receives it.
+/// The state of one guest run. The functions of [`HostCall`](super::HostCall) receive it.
 pub struct Invocation {
     context: Arc<Context>,
     request: Arc<Request>,
     pub(crate) mode: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The journal number of the current effect's intent. 0 outside of an effect.
+    /// The number of the journal entry with the current effect's intent. 0 outside of an effect.
     pub(crate) intent: u32,
     pub(crate) writes: Vec<Write>,
     messages: Vec<Text>,
@@ -164,7 +168,8 @@ pub struct Invocation {
     pub(crate) tally: Tally,
 }
 
-/// A call that the rules allow and that is being performed.
+/// A host call that the rules allow and that the host is performing. `number` is the number of the journal entry with the
+/// effect's intent; 0 for other calls.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
@@ -208,7 +213,7 @@ impl Invocation {
         &self.plugin.name
     }
 
-    /// Adds a decision about a call to the plugin's metrics.
+    /// Adds the decision about a host call to the plugin's metrics.
     pub(crate) fn count_decision(&self, call: &CallSpec, decision: Decision) {
         self.plugin.counted.count(call.name, decision);
     }
@@ -244,7 +249,7 @@ impl Invocation {
         }
     }
 
-    /// Returns the progress of the job or of the dry run. `None` for a query.
+    /// Returns the progress of the job or of the dry run. Returns `None` for a query.
     pub(crate) fn replay_state(&self) -> Option<&ReplayState> {
         match &self.mode {
             RunMode::Query => None,
@@ -264,12 +269,12 @@ impl Invocation {
         matches!(self.mode, RunMode::DryRun(_))
     }
 
-    /// Takes the effects of a dry run. Empty for a query and a job.
+    /// Takes the planned effects out of the state of a dry run. Empty for a query and for a job.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
         self.dry_run_state().map(|dry_run_state| std::mem::take(&mut dry_run_state.effects)).unwrap_or_default()
     }
 
-    /// Returns the job that the guest runs for. `None` for a query and a dry run.
+    /// Returns the job for which the guest runs. Returns `None` for a query and for a dry run.
     pub(crate) fn job(&self) -> Option<&Arc<ActiveJob>> {
         match &self.mode {
             RunMode::Query | RunMode::DryRun(_) => None,
@@ -285,19 +290,20 @@ impl Invocation {
         }
     }
 
-    /// Returns the next call in the journal, for messages. `None` if the replay is finished, and for a query.
+    /// Returns a description of the next call in the journal, for messages. Returns `None` if the replay is finished, and
+    /// for a query.
     pub(crate) fn expected_call(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
     }
 
-    /// Returns the number of the current call within this run, from 1. The number is the same on every replay.
+    /// Returns the number of the current host call within the guest run, from 1. The number is the same on every replay.
     pub(crate) fn call_number(&self) -> u32 {
         self.meter.calls()
     }
 
-    /// Returns the idempotency key of the current effect: `7f3ak-4`. The key is unique and stays the same after a
-    /// crash.
+    /// Returns the idempotency key of the current effect, such as `7f3ak-4`: the job's id and the number of the journal
+    /// entry with the effect's intent. The key is unique and is the same after a crash.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(self.job_id(), self.intent).as_str().to_owned()
     }
@@ -311,8 +317,8 @@ impl Invocation {
         self.intent
     }
 
-    /// Returns the roles that allow the caller to run this command. A job reads the roles again for each call, so that
-    /// a revocation takes effect at once. A query uses the roles from its start, because it takes only a short time.
+    /// Returns the caller's rights to run this command. For a job, reads the caller's roles again at each host call, so
+    /// that a revocation takes effect at once. For a query and a dry run, returns the rights from the start of the command.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
             return Cow::Borrowed(self.request.rights());
@@ -326,23 +332,24 @@ impl Invocation {
         &self.request.message().bot
     }
 
-    /// Returns whether the caller may see an app's deployments in an environment.
+    /// Returns whether the caller may see an app's deployments and releases in an environment.
     pub(crate) fn may_see(&self, app: &str, environment: &str) -> bool {
         self.context.access.bots.may_change(self.bot(), environment)
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
-    /// Adds a write to the transaction that stores this call's answer.
+    /// Adds a write to the transaction that stores the answer of the current host call.
     pub(crate) fn also_write(&mut self, write: Write) {
         self.writes.push(write);
     }
 
-    /// Keeps the claim on a job until the result of this call is stored.
+    /// Holds the claim on another job until the answer of the current host call is stored, so that no other task starts or
+    /// changes that job.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
 
-    /// Requests that the gate stores the wait and ends the guest.
+    /// Requests that the gate stores the current call as a wait and then ends the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
             job_run.parking = Some(parking);
@@ -353,14 +360,14 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns false after [`MOST_MESSAGES`] messages, so that a plugin cannot flood a
-    /// room.
+    /// Counts a message of the guest. Returns `false` if the guest has already posted [`MOST_MESSAGES`] messages, so that a
+    /// plugin cannot flood a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;
         self.message_count <= MOST_MESSAGES
     }
 
-    /// Adds a message that the host posts before the answer of a query.
+    /// Adds a message of a query's guest. The host posts the message before the query's answer.
     pub(crate) fn post_before_answer(&mut self, text: Text) {
         self.messages.push(text);
     }
@@ -369,10 +376,10 @@ impl Invocation {
         std::mem::take(&mut self.messages)
     }
 
-    /// Counts a call and the bytes of its arguments.
+    /// Counts a host call and the bytes of its arguments.
     ///
     /// # Errors
-    /// The guest exceeded a limit.
+    /// The guest exceeded the limit on host calls or on bytes.
     pub(crate) fn count_call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.meter.call(params)
     }

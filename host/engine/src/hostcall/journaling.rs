@@ -1,8 +1,8 @@
-//! Writes the calls of a guest to the journal, and answers calls from the journal on replay.
+//! Writes the host calls of a guest to the journal, and answers host calls from the journal during replay.
 //!
-//! Invariant: an intent is stored before its effect begins. An answer is stored at the latest together with the next
-//! intent, wait or end, so no effect depends on an answer that a crash could lose. A failed write ends the guest; the
-//! job continues later, by replay of the stored entries.
+//! Invariant: the intent of an effect is stored before the effect begins. The answer of a call is stored at the latest
+//! together with the next intent, wait or end, so no effect depends on an answer that a crash could lose. A failed write
+//! to the journal ends the guest; the job continues later, by replay of the stored entries.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -24,11 +24,12 @@ use crate::{
 type GuestAnswer<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
-    /// Returns the recorded answer of a call. `None` if the replay is finished, so the call is new.
+    /// Returns the answer of a host call from the journal. Returns `None` if the journal does not contain the call, because
+    /// the replay is finished.
     ///
     /// # Errors
     /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded; [`GuestStop::StoreFailed`] if
-    /// the store is unavailable; [`GuestStop::ShuttingDown`] if the call is new and the host is shutting down.
+    /// the store is unavailable; [`GuestStop::ShuttingDown`] if the replay is finished and the host is shutting down.
     pub(crate) async fn answer_from_journal<C: HostCall>(
         &mut self,
         call: &C,
@@ -73,7 +74,7 @@ impl Invocation {
         Ok(Some(answer))
     }
 
-    /// Returns the denial for the guest: the kind of the first reason, and the texts of all reasons in one line.
+    /// Returns the denial that the guest receives: the kind of the first reason, and the texts of all reasons in one line.
     pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
@@ -82,7 +83,8 @@ impl Invocation {
         }
     }
 
-    /// Records a refused call in the journal, the log, the metrics and the job's closing message.
+    /// Records a refused host call in the journal, the log, the metrics and the job's closing message. `answer` is the
+    /// error that the guest receives.
     pub(crate) async fn deny<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
@@ -106,7 +108,7 @@ impl Invocation {
             person = self.request().caller().id,
             why,
             add,
-            "a plugin's call was refused; the field `add` suggests a rule that would allow it"
+            "a host call of a plugin was refused; hint: the field `add` suggests a rule that would allow the call"
         );
         if self.job().is_some() {
             let body = json!({ "arguments": params, "answer": answer, "denied": denied });
@@ -117,7 +119,8 @@ impl Invocation {
         Ok(())
     }
 
-    /// Records an effect that was not performed because another job holds its lock or its job was cancelled.
+    /// Records an effect that the host did not perform, because another job holds a deployment lock of the effect or
+    /// because the job was cancelled.
     pub(crate) async fn record_not_tried<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
@@ -133,15 +136,15 @@ impl Invocation {
         self.note(entry).await
     }
 
-    /// Returns the reason to refuse an effect that exceeds the limit `acts`.
+    /// Returns the reason to refuse an effect that exceeds the plugin's limit `acts`.
     pub(crate) fn too_many_effects(&self) -> Reason {
         let text = format!("the command has reached its limit of {} effects", self.meter.limits().acts);
         let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
         Reason { kind: "limit".to_owned(), text, add }
     }
 
-    /// Returns the error for the first effect after the job was cancelled. `None` for later effects, so that the plugin
-    /// can clean up.
+    /// Returns the error `cancelled` for the first effect after the job was cancelled. Returns `None` for later effects, so
+    /// that the plugin can clean up.
     pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<NotTried> {
         let job_run = self
             .job_run()
@@ -150,11 +153,12 @@ impl Invocation {
         Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
-    /// Acquires the deployment locks of an effect. Returns the error for the guest if another job holds one of them.
+    /// Acquires the deployment locks of an effect. Returns the error `busy` for the guest if another job holds one of the
+    /// locks.
     ///
     /// # Errors
-    /// [`GuestStop::QueuedForLock`] if the command has `--wait` and the job holds no other lock: the job then waits in
-    /// the queue.
+    /// [`GuestStop::QueuedForLock`] if another job holds one of the locks, the command has `--wait`, and this job holds no
+    /// other lock. The job then waits in the queue of the lock.
     pub(crate) fn take_locks(
         &mut self,
         row: &CallSpec,
@@ -172,8 +176,8 @@ impl Invocation {
         Ok(Ok(()))
     }
 
-    /// Stores the intent of an effect, its deployment locks and its messages to other rooms in one transaction.
-    /// For a call that is not an effect, only counts the call.
+    /// Stores the intent of an effect, the effect's deployment locks and the announcements to other rooms in one
+    /// transaction. For a call that is not an effect, stores nothing and only counts the call.
     ///
     /// # Errors
     /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
@@ -212,7 +216,8 @@ impl Invocation {
         Ok(CallInProgress { row: *row, number, rule, attributes })
     }
 
-    /// Returns the message about an overridden approval. `None` if the bot has no account on the room's network.
+    /// Returns the message to `room` about an overridden approval. Returns `None` if no bot has an account on the room's
+    /// network. `nth` makes the message's idempotency key unique within the effect.
     fn override_notice(&self, nth: usize, room: &RoomName, text: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
         let destination = self.context().outbox.destination(&job.row().bot, room)?;
@@ -220,7 +225,8 @@ impl Invocation {
         Some(Write::Send(destination.say(key, Text::lines(text))))
     }
 
-    /// Stores the answer of a call and the call's pending writes in one transaction.
+    /// Stores the answer of a host call and the pending writes of the call in one transaction. In a dry run, keeps the
+    /// written values in memory instead.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
         call: CallInProgress,
@@ -262,7 +268,7 @@ impl Invocation {
         self.commit(entry, writes).await
     }
 
-    /// Stores the wait and the job's status in one transaction. The gate then ends the guest.
+    /// Stores the journal entry of a wait and the job's status in one transaction. The gate then ends the guest.
     pub(crate) async fn wait(
         &mut self,
         call: CallInProgress,
@@ -331,7 +337,7 @@ impl Invocation {
     }
 }
 
-/// The error of an effect that the rules allow but the host does not perform.
+/// The error of an effect that the rules allow but that the host does not perform.
 pub(crate) struct NotTried {
     code: &'static str,
     message: String,
@@ -343,7 +349,7 @@ impl NotTried {
     }
 }
 
-/// Returns the deployment locks of an effect: one for every combination of its apps and environments.
+/// Returns the deployment locks that an effect needs: one for every combination of its apps and environments.
 fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let environments = values(Attribute::Environment);
@@ -354,7 +360,7 @@ fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     values(Attribute::App).iter().flat_map(of).collect()
 }
 
-/// Describes a call's attributes in one line: `cms/production version 1.0.2`.
+/// Describes the attributes of a host call in one line: `cms/production version 1.0.2`.
 fn about(attributes: &Attributes) -> String {
     let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
     let target = match (one(Attribute::App), one(Attribute::Environment)) {

@@ -1,4 +1,4 @@
-//! Creates a job: its id, its row and its first journal entry.
+//! Creates a job: the job's id, its row in the store and its first journal entry.
 
 use serde_json::json;
 
@@ -11,8 +11,9 @@ use crate::{
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
 
-/// Creates the row and the first entry (number 0) of a new job. The job's caller is the sender of the message. `parent`
-/// is the job that schedules the new job; `shown` is a second room in which the new job is announced.
+/// Creates the row and the first journal entry (number 0) of a new job. The job's caller is the sender of the request's
+/// message. The settings and limits are those of the plugin for this job. `parent` is the job that schedules the new job,
+/// if any; `shown` is the other room in which the new job is announced, if any.
 pub(crate) fn new_job(
     context: &Context,
     plugin: &Plugin,
@@ -58,7 +59,7 @@ pub(crate) fn new_job(
     (row, entry)
 }
 
-/// Returns the command as the guest receives it.
+/// Returns a request's command as the guest receives it. `job` is the job's id.
 pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation {
     let value = |value: &Value| match value {
         Value::Text(text) => GuestValue::Text(text.clone()),
@@ -76,7 +77,7 @@ pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation 
     }
 }
 
-/// The characters of job ids. Does not contain `0`, `1`, `i`, `l` and `o`, which people confuse easily.
+/// The characters of job ids. The characters `0`, `1`, `i`, `l` and `o` are missing, because people confuse them easily.
 const ID_CHARACTERS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
 const ID_LENGTH: usize = 5;
 

@@ -1,6 +1,6 @@
 //! The call table: all host calls of the contract and of the capabilities.
 //!
-//! Invariant: a row registers only its own function. A guest cannot import a function of a package that has no row.
+//! Invariant: a row registers only its own function. A guest cannot import a function that has no row.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,19 +19,21 @@ use crate::{
     plugin::HostFunctions,
 };
 
-/// Returns the specification of a call of the contract.
+/// Returns the specification of a host call of the contract. `name` has the form `interface.function`; `summary` is a
+/// phrase such as `starts a pipeline`.
 pub(super) const fn contract_call(name: &'static str, kind: CallKind, summary: &'static str) -> CallSpec {
     CallSpec::new(CONTRACT, name, kind, summary)
 }
 
-/// A row of the call table: the specification of a call and its implementation.
+/// A row of the call table: the specification of a host call and its implementation.
 pub struct CallRow {
     spec: CallSpec,
     call: Arc<dyn AnyCall>,
 }
 
 impl CallRow {
-    /// Creates a row. The attributes, the risk and the kind of `spec` decide which rules apply to `call`.
+    /// Creates a row from the specification and the implementation of a host call. The attributes, the risk and the kind
+    /// in `spec` decide which rules apply to the call.
     pub fn new<C: HostCall>(spec: CallSpec, call: C) -> Self
     where
         Result<C::Answer, C::Error>: Lower,
@@ -41,7 +43,7 @@ impl CallRow {
     }
 }
 
-/// A [`HostCall`] with its types erased, so that the table can store calls of different types.
+/// A [`HostCall`] without its associated types, so that one table can contain all host calls.
 trait AnyCall: Send + Sync {
     fn register(&self, spec: CallSpec, linker: &mut Linker<Invocation>) -> wasmtime::Result<()>;
     fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>>;
@@ -81,7 +83,7 @@ where
     }
 }
 
-/// Converts a successful answer into the form in the journal: `{"Ok": …}`.
+/// Converts the answer of a successful call into the form that the journal stores: `{"Ok": …}`.
 fn journaled_answer(answer: &impl serde::Serialize) -> Value {
     serde_json::json!({ "Ok": answer })
 }
@@ -93,16 +95,20 @@ pub(crate) struct HostCalls {
 }
 
 impl HostCalls {
-    /// Creates the table of the calls of all capabilities.
+    /// Creates the table with the calls of all capabilities.
     ///
     /// # Errors
-    /// One line: two calls have the same name, or a name does not have the form `interface.function`.
+    /// The problem in one line: two calls have the same name, or the name of a call does not have the form
+    /// `interface.function`.
     pub(crate) fn new<'a>(capabilities: impl IntoIterator<Item = &'a dyn Capability>) -> Result<Self, String> {
         let mut calls = BTreeMap::new();
         for row in capabilities.into_iter().flat_map(Capability::calls) {
             let name = row.spec.name;
             if row.spec.function().is_empty() {
-                return Err(format!("the call `{name}` of {} is not named `interface.function`", row.spec.package));
+                return Err(format!(
+                    "the name of the call `{name}` of {} does not have the form `interface.function`",
+                    row.spec.package
+                ));
             }
             if calls.insert(name, row).is_some() {
                 return Err(format!("two capabilities define the call `{name}`"));
@@ -116,20 +122,24 @@ impl HostCalls {
         &self.table
     }
 
-    /// Defines the function of the call `name`, and no other, in a plugin's linker.
+    /// Defines the function of the call `name` in a plugin's linker.
+    ///
+    /// # Errors
+    /// The table does not contain the call.
     pub(crate) fn register(&self, name: &str, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
         let row = self.calls.get(name).ok_or_else(|| wasmtime::format_err!("the call `{name}` does not exist"))?;
         row.call.register(row.spec, linker)
     }
 
-    /// Queries the external system whether an effect in doubt happened. `None` if the table does not contain the call.
+    /// Queries the external system whether an effect in doubt happened. Returns `None` if the table does not contain the
+    /// effect's call.
     pub(crate) async fn recover(&self, doubt: InDoubt<'_>) -> Option<Recovered<Value>> {
         let row = self.calls.get(doubt.intent.call.as_str())?;
         Some(row.call.recover(doubt).await)
     }
 
-    /// Returns the answer for the journal after a person confirmed that an effect in doubt happened. `None` if
-    /// [`HostCall::assumed`] returns no answer.
+    /// Returns the answer to store in the journal after a person confirmed that an effect in doubt happened. Returns `None`
+    /// if [`HostCall::assumed`] returns no answer, or if the table does not contain the effect's call.
     pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }

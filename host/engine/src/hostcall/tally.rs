@@ -1,4 +1,4 @@
-//! Counts the calls of an invocation and collects its refusals, for the audit record and the closing message.
+//! Counts the host calls of a guest and collects the refused ones, for the audit record and the closing message.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,22 @@ use crate::{
     store::CallCount,
 };
 
-/// The calls of one invocation.
+/// The allowed and refused host calls of one guest run.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     // The numbers of allowed and of refused calls, by call name.
     counts: BTreeMap<&'static str, (u64, u64)>,
     acted: bool,
-    /// The first [`Tally::MOST_DENIED`] refused calls, in order. Later refused calls are only counted.
+    /// The first [`Tally::MOST_DENIED`] refused host calls, in order. Later refused calls are only counted.
     pub denied: Vec<Denied>,
 }
 
 impl Tally {
-    /// Bounds the memory use if a guest repeats refused calls.
+    /// The maximum number of refused calls that [`Tally::denied`] contains. Bounds the memory if a guest repeats refused
+    /// calls.
     pub(crate) const MOST_DENIED: usize = 20;
 
-    /// Adds a refused call for the closing message.
+    /// Adds a refused host call for the closing message, unless there are already [`Tally::MOST_DENIED`].
     pub(crate) fn denied(&mut self, denied: Denied) {
         if self.denied.len() < Self::MOST_DENIED {
             self.denied.push(denied);
@@ -38,7 +39,7 @@ impl Tally {
         self.counts.entry(call.name).or_default().1 += 1;
     }
 
-    /// Returns whether a call that changes something was allowed, even if the call failed.
+    /// Returns whether a host call that changes something was allowed, even if that call failed.
     pub(crate) fn acted(&self) -> bool {
         self.acted
     }

@@ -249,7 +249,7 @@ async fn a_denial_names_every_rule_that_refuses_the_call() {
             "the command `ask staging` does not contain app `cms`, environment `production`, version `1.0.2`;",
         ),
         ("bob", "ask staging", everything, "role: "),
-        ("bob", "ask production", everything, ": no role allows it; ask alice"),
+        ("bob", "ask production", everything, ": no role allows the command; ask alice"),
         ("carol", "ask staging", everything, "the command needs the role `asker`; ask alice"),
     ];
     for (person, typed, rule, expected) in cases {

@@ -15,10 +15,11 @@ use crate::store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write}
 pub(crate) struct ActiveJob {
     row: Arc<JobRow>,
     card: JobCard,
-    // The number of the next entry; `None` before the journal is read. Writing holds the lock, so that the store
-    // receives the entries in order. Reading the journal holds the lock too, so that no entry is added in between.
+    // The number of the next journal entry; `None` before the journal is read. Each write holds this lock, so that the
+    // store receives the entries in order. Each read of the journal holds the lock too, so that no entry is added
+    // meanwhile.
     next: Mutex<Option<u32>>,
-    // The number of entries whose hashes were checked, and the hash of the last of them.
+    // The number of journal entries whose hashes were checked, and the hash of the last of them.
     checked: Mutex<Option<(u32, String)>>,
     phase: parking_lot::Mutex<JobPhase>,
     cancelled: CancellationToken,
@@ -37,7 +38,7 @@ impl ActiveJob {
         }
     }
 
-    /// Returns the job's row. It does not contain changes since the job was loaded.
+    /// Returns the job's row as it was when the process loaded the job, without later changes.
     pub(crate) fn row(&self) -> &JobRow {
         &self.row
     }
@@ -46,7 +47,7 @@ impl ActiveJob {
         &self.card
     }
 
-    /// Returns the phase that was stored last.
+    /// Returns the job's phase that was stored last.
     pub(crate) fn phase(&self) -> JobPhase {
         *self.phase.lock()
     }
@@ -65,8 +66,8 @@ impl ActiveJob {
         self.cancelled.cancelled().await;
     }
 
-    /// Reads the job's journal. Sets the number of the next entry, and cancels the job if the journal has a
-    /// cancellation.
+    /// Reads the job's journal. Sets the number of the next journal entry, and signals the cancellation if the journal
+    /// contains one.
     ///
     /// # Errors
     /// [`HistoryError`].
@@ -80,7 +81,8 @@ impl ActiveJob {
         Ok(history)
     }
 
-    /// Commits entries, and the writes of `more`, in one transaction. Returns the number of the first entry.
+    /// Commits journal entries, and the writes in `more`, in one transaction. Returns the number of the first of these
+    /// entries.
     ///
     /// # Errors
     /// The error of the store. Nothing was written.
@@ -107,7 +109,7 @@ impl ActiveJob {
         Ok(first)
     }
 
-    /// Queues an entry for writing, and returns before the entry is stored. A crash may lose the entry.
+    /// Queues a journal entry for writing, and returns before the entry is stored. A crash may lose the entry.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
         // Always set, because a plugin runs only after its journal was read.
@@ -116,7 +118,8 @@ impl ActiveJob {
         *next += 1;
     }
 
-    /// Commits entries and the job's new status in one transaction, together with the card if the job now waits.
+    /// Commits journal entries, the job's new status and the writes in `more` in one transaction, together with the
+    /// status card if the job now waits.
     ///
     /// # Errors
     /// The error of the store. Nothing was written, and the status is unchanged.
@@ -141,14 +144,15 @@ impl ActiveJob {
         }
     }
 
-    /// Returns the writes of a new status: the job's row, and the card if the job now waits.
+    /// Returns the writes of a new status: the status in the job's row, and the status card if the job now waits.
     async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
         let card = self.card.waiting_row(&status).await.map(Write::Send);
         [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
     }
 }
 
-/// Sets the number of an entry and returns its writes: first a blob if its body is large, then the entry.
+/// Sets the number of a journal entry and returns its writes: first a blob if the entry's body is large, then the
+/// entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
     let blob = entry.pack();

@@ -1,8 +1,8 @@
-//! Approval requests of a job, computed from the events in its journal.
+//! Approval requests of a job, computed from the events in the job's journal.
 //!
-//! Invariant: the result depends only on the events and their order. A person counts at most once per request. Events
-//! after a decision change nothing.
-//! Not here: the check that a person may approve (`runner`).
+//! Invariant: an approval request depends only on the events and their order. A person counts at most once per request.
+//! Events after the decision change nothing.
+//! Not here: the check whether a person may approve (`runner`).
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) enum Event {
     /// The job requests approval and waits for it.
     ApprovalAsked {
-        /// The number of the request within the job, from 1.
+        /// The number of the approval request within the job, from 1.
         ask: u32,
         /// The approvals that the rules require.
         needs: Vec<Need>,
@@ -30,10 +30,10 @@ pub(crate) enum Event {
         until: Timestamp,
         /// The effects to approve.
         plan: Plan,
-        /// A description in one line, which listings of the journal show.
+        /// A description of the event in one line, which listings of the journal show.
         about: String,
     },
-    /// A person approves the request.
+    /// A person approves the approval request.
     ApprovalGiven { ask: u32, by: Counted, about: String },
     /// A person withdraws an approval.
     ApprovalWithdrawn {
@@ -42,12 +42,12 @@ pub(crate) enum Event {
         by: String,
         about: String,
     },
-    /// The request has all approvals that it needs.
+    /// The approval request has all approvals that it needs.
     Approved { ask: u32, about: String },
-    /// The request was denied by a person, or it expired.
+    /// A person denied the approval request, or the request expired.
     NotApproved {
         ask: u32,
-        /// The id of the person who denied the request; `None` if it expired.
+        /// The id of the person who denied the request; `None` if the request expired.
         by: Option<String>,
         /// The reason in one line.
         about: String,
@@ -62,7 +62,7 @@ pub(crate) struct Counted {
     pub(crate) name: String,
     /// The indexes of the request's `needs` for which the approval counts.
     pub(crate) counts: BTreeSet<usize>,
-    /// The event id of the reaction; `None` if the person typed `approve`.
+    /// The event id of the reaction with which the person approved; `None` if the person typed `approve`.
     pub(crate) reaction: Option<String>,
 }
 
@@ -87,12 +87,12 @@ pub(crate) struct ApprovalRequest {
     pub(crate) plan: Plan,
     /// The approvals in the order in which they were given, without those that were withdrawn.
     pub(crate) given: Vec<Counted>,
-    /// `None` while the request is open.
+    /// The final result; `None` while the request is open.
     pub(crate) decision: Option<Decision>,
 }
 
 impl ApprovalRequest {
-    /// Returns the number of approvals that count for the need at this index.
+    /// Returns the number of approvals that count for the need at the index `need` of `needs`.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
         u32::try_from(counts).unwrap_or(u32::MAX)
@@ -103,7 +103,7 @@ impl ApprovalRequest {
         !self.needs.is_empty() && self.needs.iter().enumerate().all(|(at, need)| self.count(at) >= need.count)
     }
 
-    /// Returns this request after one more event.
+    /// Returns this approval request with one more event applied.
     pub(crate) fn with(mut self, event: &Event) -> Self {
         self.apply(event);
         self
@@ -151,7 +151,7 @@ pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
 
 fn read(body: &Value) -> Option<Event> {
     let name = body["event"].as_str()?;
-    // Most events are of other kinds. The check of the name avoids parsing them.
+    // Most events are not about approvals. The check of the name avoids parsing these events.
     if !name.starts_with("approv") && name != "not-approved" {
         return None;
     }

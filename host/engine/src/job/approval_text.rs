@@ -1,4 +1,4 @@
-//! The text of approval messages. The host writes the text; a plugin contributes only the values in its plan.
+//! The text of approval messages. The host writes the text; the plugin provides only the values in the plan.
 
 use jiff::Timestamp;
 
@@ -13,31 +13,32 @@ use crate::{
     store::JobRow,
 };
 
-/// The maximum number of pending effects in a plan that can be approved.
+/// The maximum number of pending effects in a plan that people can approve.
 const MOST_SHOWN: usize = 40;
-/// The maximum length of the pending effects in a plan that can be approved, in bytes of text.
+/// The maximum length of the text of the pending effects in a plan that people can approve, in bytes.
 const LONGEST_PLAN: usize = 12_000;
 /// The maximum number of completed effects that the text of a plan lists.
 const MOST_DONE: usize = 5;
 
-/// Returns the outbox key of an approval message, such as `7f3ak/approval-1`.
+/// Returns the outbox key of the message about a job's approval request number `ask`, such as `7f3ak/approval-1`.
 pub(crate) fn key(job: &str, ask: u32) -> String {
     format!("{job}/approval-{ask}")
 }
 
-/// Parses the outbox key of an approval message into the job id and the number of the request.
+/// Parses the outbox key of an approval message into the job id and the number of the approval request.
 pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
     let (job, ask) = key.split_once("/approval-")?;
     Some((job, ask.parse().ok()?))
 }
 
-/// Returns the argument of `approve` and `deny` for a request: `7f3ak` for the first request of a job, `7f3ak-2` for
-/// the second. The number prevents the approval of a newer request that the person has not read.
+/// Returns the argument of `approve` and `deny` for an approval request: `7f3ak` for the first request of a job,
+/// `7f3ak-2` for the second. The number prevents that a person approves a newer request without having read it.
 pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
 
-/// Parses an argument of `approve` into the job id and the number of the request, which is `None` for `7f3ak`.
+/// Parses an argument of `approve` or `deny` into the job id and the number of the approval request. The number is
+/// `None` for an argument such as `7f3ak`.
 pub(crate) fn parse_argument(text: &str) -> (&str, Option<u32>) {
     match text.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
         Some((job, Ok(ask))) => (job, Some(ask)),
@@ -56,14 +57,15 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     format!("waits for approval, {}", needs.join(" and "))
 }
 
-/// Returns whether one message can list all pending effects of a plan. A larger plan cannot be approved.
+/// Returns whether a plan is small enough that one message lists all its pending effects. People cannot approve a
+/// larger plan.
 pub(crate) fn can_be_shown(plan: &Plan) -> bool {
     let lengths: Vec<usize> =
         plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
     lengths.len() <= MOST_SHOWN && lengths.iter().sum::<usize>() <= LONGEST_PLAN
 }
 
-/// Returns the effects of a plan, one per line: all pending effects, and the last [`MOST_DONE`] completed effects.
+/// Returns the effects of a plan, one per line: the last [`MOST_DONE`] completed effects, then all pending effects.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let done = plan.effects.iter().filter(|effect| effect.done).count();
@@ -83,7 +85,7 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     lines
 }
 
-/// Returns the remaining time, rounded up: `4 min`, `2 h`.
+/// Returns the remaining time until `until`, rounded up: `4 min`, `2 h`.
 fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(now.as_second()).max(0);
     let up = |unit: i64| seconds.div_euclid(unit) + i64::from(seconds % unit > 0);
@@ -95,8 +97,8 @@ fn left(until: Timestamp, now: Timestamp) -> String {
 }
 
 /// Returns the text of an approval message: the plan, the rules, the approvals so far, and, until the decision, the
-/// deadline and the commands to type. `asked` contains the ids of the people to mention. `thumbs` is `true` if
-/// reactions count as answers in the room.
+/// deadline and the commands to type. `asked` contains the ids of the people to mention. `thumbs` is `true` if 👍 and 👎
+/// count as answers in the room.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = name_and_id(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
@@ -134,7 +136,8 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     text
 }
 
-/// Returns the vote that an emoji stands for, or `None`. Skin tones and variation selectors are ignored.
+/// Returns the vote that an emoji stands for; `None` for an emoji that is not a vote. Skin tones and variation
+/// selectors are ignored.
 pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     let bare: String =
         emoji.chars().filter(|letter| !matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).collect();

@@ -1,4 +1,4 @@
-//! The writes that cancel a job before its first effect.
+//! The store writes that cancel a job before the job's first effect.
 
 use serde_json::json;
 
@@ -9,7 +9,8 @@ use crate::{
     store::{EntryKind, JobOutcome, JobRow, Write},
 };
 
-/// Returns the writes that close a job before its first effect. `next` is the number of the job's next journal entry.
+/// Returns the writes that cancel and close a job before its first effect. `next` is the number of the job's next
+/// journal entry, and `shown` is the second room that shows the job, if any.
 pub(crate) fn cancel_before_start(
     row: &JobRow,
     next: u32,

@@ -15,7 +15,7 @@ use crate::{
 
 /// The minimum interval between two edits of a card, because chat networks limit the rate of edits.
 const EDIT_INTERVAL: Duration = Duration::from_secs(2);
-/// The maximum length of an output line on the card, in bytes.
+/// The maximum length of a pipeline's output line on the card, in bytes.
 const LONGEST_LINE: usize = 120;
 
 /// The variable parts of a running job's card.
@@ -24,7 +24,7 @@ struct State {
     stage: String,
     run: String,
     line: String,
-    /// The status text while the job waits; `None` while it runs.
+    /// The status text while the job waits; `None` while the job runs.
     waiting: Option<String>,
 }
 
@@ -33,16 +33,17 @@ pub(crate) struct JobCard {
     row: Arc<JobRow>,
     state: watch::Sender<State>,
     task: Mutex<Option<JoinHandle<()>>>,
-    // The text that was written last. Each write holds the lock, so an older text cannot overwrite a newer one.
+    // The card text that was written last. Each write holds this lock, so an older text cannot overwrite a newer text.
     shown: Arc<tokio::sync::Mutex<Option<Text>>>,
 }
 
 impl JobCard {
-    /// Starts the task that writes the card. The task calls `stored` after each write to the outbox.
+    /// Starts the task that writes the card to the outbox. The task calls `stored` after each successful write.
     pub(crate) fn start(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
-        // The transaction that stored a waiting status also stored this text, so the task does not write it again.
+        // The transaction that stored a waiting status also stored the card's text, so the task does not write this
+        // text again.
         let about = is_waiting(&row.status).then(|| row.status.about.clone());
         let text = about.map(|about| card_text(&row, &State { waiting: Some(about), ..State::default() }));
         let shown = Arc::new(tokio::sync::Mutex::new(text));
@@ -55,7 +56,7 @@ impl JobCard {
                     let text = card_text(&of, &state);
                     if shown.as_ref() != Some(&text) {
                         // A failed write is not retried: the next change writes the card again, and the closing message
-                        // does not depend on it.
+                        // does not depend on the card.
                         let row = card_row(&of, text.clone(), state.waiting.is_some());
                         if store.commit(vec![Write::Send(row)]).await.is_ok() {
                             stored();
@@ -74,7 +75,7 @@ impl JobCard {
         self.change(|state| state.stage = stage);
     }
 
-    /// Sets the text about the pipeline run that the job waits for: its name and link.
+    /// Sets the text about the pipeline run that the job waits for: the run's name and link.
     pub(crate) fn run(&self, run: String) {
         self.change(|state| state.run = run);
     }
@@ -94,15 +95,15 @@ impl JobCard {
         });
     }
 
-    /// Returns the stage and the pipeline run, for the job's status line; `None` if neither is set.
+    /// Returns the stage and the text about the pipeline run, for the job's status line; `None` if neither is set.
     pub(crate) fn shown(&self) -> Option<String> {
         let state = self.state.borrow();
         let parts = progress(&state);
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Applies a new status. Returns the card's row, which the caller commits together with the status; `None` if the
-    /// plugin or a pipeline runs, or if the text did not change.
+    /// Applies a new status of the job. Returns the card's outbox row, which the caller commits together with the
+    /// status. Returns `None` if the plugin or a pipeline runs, or if the card's text did not change.
     pub(crate) async fn waiting_row(&self, status: &JobStatus) -> Option<OutboxRow> {
         let about = is_waiting(status).then(|| status.about.clone());
         let mut shown = self.shown.lock().await;
@@ -122,12 +123,13 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
-    /// Clears the last text after its transaction failed, so that a retry writes the text again.
+    /// Forgets the last text after the transaction that writes it failed, so that a retry writes the text again.
     pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }
 
-    /// Stops the task. Returns the card's last row, which the caller commits in the transaction that closes the job.
+    /// Stops the task that writes the card. Returns the card's last outbox row, which the caller commits in the
+    /// transaction that closes the job.
     pub(crate) async fn end(&self, outcome: JobOutcome, took: &str) -> OutboxRow {
         // Abort the task first, so that it cannot write an older text after the last one.
         let task = self.task.lock().take();
@@ -147,7 +149,7 @@ impl Drop for JobCard {
     }
 }
 
-/// Returns the first row of a card, for the transaction that opens the job.
+/// Returns the first outbox row of a job's card, for the transaction that opens the job.
 pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
     let waiting = (row.status.phase != JobPhase::Running).then(|| row.status.about.clone());
     let rest = waiting.is_some();
@@ -178,7 +180,7 @@ fn card_text(row: &JobRow, state: &State) -> Text {
     text
 }
 
-/// Returns the stage and the pipeline run. Omits the run if the stage already contains its text.
+/// Returns the stage and the text about the pipeline run. Leaves out the second text if the stage already contains it.
 fn progress(state: &State) -> Vec<&str> {
     let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
     [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()

@@ -6,14 +6,14 @@ use parking_lot::Mutex;
 
 /// The maximum number of attempts to claim a job.
 const TRIES: u32 = 40;
-/// The delay between two attempts.
+/// The delay between two attempts to claim a job.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// The ids of all claimed jobs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashSet<String>>>);
 
-/// A claim on one job, which is released on drop.
+/// A claim on one job. The claim is released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Claims,
@@ -21,13 +21,13 @@ pub(crate) struct Claim {
 }
 
 impl Claims {
-    /// Claims a job. Returns `None` if another task has claimed it.
+    /// Claims a job. Returns `None` if another task has claimed the job.
     pub(crate) fn claim(&self, job: &str) -> Option<Claim> {
         let new = self.0.lock().insert(job.to_owned());
         new.then(|| Claim { claims: self.clone(), job: job.to_owned() })
     }
 
-    /// Claims a job. Retries for up to a second while another task has claimed it, then returns `None`.
+    /// Claims a job. While another task has claimed the job, retries for up to a second, then returns `None`.
     pub(crate) async fn claim_with_retry(&self, job: &str) -> Option<Claim> {
         for _ in 0..TRIES {
             if let Some(claim) = self.claim(job) {

@@ -1,4 +1,4 @@
-//! The writes that end a job.
+//! The store writes that close a job.
 
 use serde_json::json;
 
@@ -8,8 +8,8 @@ use crate::{
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// Returns the closing entry of a job, and the other writes of the same transaction: the end in the job's row, the last
-/// card, the closing message in each room, and the reaction.
+/// Returns the closing journal entry of a job, and the other writes of the same transaction: the outcome in the job's
+/// row, the last status card, the closing message in each room of `shown` and in the job's thread, and the reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
@@ -35,7 +35,7 @@ pub(crate) fn close(
     (closed, writes)
 }
 
-/// Returns the row of a reaction on the message that started the job.
+/// Returns the outbox row of a reaction to the message that started the job.
 pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
     let key = &row.inbox;
     OutboxRow {

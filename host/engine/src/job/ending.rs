@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The result of a guest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GuestOutcome {
     pub(crate) end: GuestEndKind,
@@ -12,14 +11,15 @@ pub(crate) struct GuestOutcome {
     pub(crate) code: String,
     /// Whether the guest reported a success with warnings.
     pub(crate) warnings: bool,
-    /// The calls that the rules denied.
+    /// The host calls that the rules denied.
     pub(crate) denied: Vec<Denied>,
-    /// Whether the guest made at least one allowed call that changes something.
+    /// Whether the guest made at least one allowed host call that changes something.
     pub(crate) acted: bool,
 }
 
 impl GuestOutcome {
-    /// Returns the result of a guest that the host does not run again, because its job was cancelled.
+    /// Returns the result of a guest that the host does not run again, because the job was cancelled. `text` is the
+    /// failure message.
     pub(crate) fn cancelled(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
@@ -40,11 +40,11 @@ pub(crate) enum GuestEndKind {
 /// A denied host call, with the texts that messages show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Denied {
-    /// The name of the call, such as `pipelines.trigger`.
+    /// The name of the host call, such as `pipelines.trigger`.
     pub call: String,
-    /// The target of the call, such as `cms/production version 1.0.2`.
+    /// The target of the host call, such as `cms/production version 1.0.2`.
     pub about: String,
-    /// One reason for each rule that denies the call.
+    /// One reason for each rule that denies the host call.
     pub reasons: Vec<Reason>,
 }
 
@@ -59,11 +59,11 @@ impl Denied {
 /// The reason why one rule denies a host call.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
-    /// An identifier that does not change between versions: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`,
-    /// `freeze`, `order`, `direct`, `approval`, `override`.
+    /// The kind of the rule, as an identifier that does not change between versions of Wardroom: `query`, `grant`,
+    /// `typed`, `role`, `bot`, `owner`, `limit`, `freeze`, `order`, `direct`, `approval`, `override`.
     pub kind: String,
-    /// The reason in one line. It names the rule.
+    /// The reason in one line, with the name of the rule.
     pub text: String,
-    /// The lines to add to `plugins.toml` to allow the call; `None` if no added line allows it.
+    /// The lines to add to `plugins.toml` to allow the host call; `None` if no added line would allow the host call.
     pub add: Option<String>,
 }

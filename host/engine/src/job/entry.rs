@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::store::{Entry, EntryKind, JobRow};
 
-/// Creates an entry of a job's journal. The entry gets its number when it is written.
+/// Creates an entry for a job's journal. The entry gets its number when it is written.
 pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timestamp) -> Entry {
     Entry {
         job: row.id.clone(),
@@ -21,12 +21,12 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
     }
 }
 
-/// Creates the result entry of an intent or a wait.
+/// Creates the result entry of `of`, which is an intent or a wait.
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }
 
-/// Returns a short description of an intent: `pipelines.trigger cms/staging 1.0.2`.
+/// Returns a short description of an intent, for messages: `pipelines.trigger cms/staging 1.0.2`.
 pub(crate) fn about(intent: &Entry) -> String {
     let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
     let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));

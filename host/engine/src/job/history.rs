@@ -1,5 +1,4 @@
-//! The entries of a job's journal after the check of their hashes: the job's position, its cancellation and its
-//! pipeline runs.
+//! The checked entries of a job's journal. The job's position, cancellation and pipeline runs are derived from them.
 
 use serde::Deserialize;
 
@@ -23,26 +22,26 @@ pub(crate) const WAIT: &str = "pipelines.wait";
 /// The value of `event` in the journal entry of a cancellation.
 pub(crate) const CANCEL: &str = "cancel";
 
-/// The body of entry 0 of a journal: the plugin's invocation, and everything that a replay needs.
+/// The body of the first entry of a job's journal: the plugin's invocation, and all data that a replay needs.
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 pub(crate) struct StartEntry {
     /// The command and its arguments, as the plugin receives them.
     pub(crate) invocation: GuestInvocation,
     /// The command line, such as `deploy cms staging 1.0.2`.
     pub(crate) line: String,
-    /// The digest of the plugin's file, `sha256:…`. A replay runs the plugin with this digest.
+    /// The digest of the plugin's file, `sha256:…`. A replay runs the plugin file with this digest.
     pub(crate) digest: String,
     /// The plugin's settings at the time of the command.
     pub(crate) settings: Vec<(String, String)>,
     /// The resource limits of one run of the plugin.
     pub(crate) limits: Limits,
-    /// The options that every action has, such as `--wait`.
+    /// The options of the host that were given with the action, such as `--wait`.
     #[serde(flatten)]
     pub(crate) options: Options,
     /// Whether the command was typed in a direct message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
-    /// The second room that shows the job, for a command of a direct message.
+    /// The second room that shows the job, for a command that was typed in a direct message; `None` for other jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shown: Option<ShownIn>,
 }
@@ -50,11 +49,12 @@ pub(crate) struct StartEntry {
 /// The position of a job in its journal, which determines the runner's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
-    /// The plugin runs from its start. The host answers recorded calls from the journal.
+    /// The plugin runs from its start. The host answers the recorded host calls from the journal.
     Running,
     /// The job waits for a pipeline run or a timer. Holds the index of the `Wait` entry.
     Waiting(usize),
-    /// It is unknown whether an effect happened, because its intent has no result. Holds the index of the intent.
+    /// It is unknown whether an effect happened, because its intent has no result. Holds the index of the `Intent`
+    /// entry.
     InDoubt(usize),
     /// The job waits for the approval of its next effect.
     AwaitingApproval,
@@ -69,16 +69,16 @@ pub(crate) struct JobHistory {
     entries: Vec<Entry>,
 }
 
-/// The error of reading a job's journal or loading its plugin.
+/// The error of reading a job's journal or loading the job's plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HistoryError {
     /// The store failed. The caller can retry.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The entries do not match their hashes, or cannot be parsed.
+    /// The journal entries do not match their hashes, or cannot be parsed.
     #[error("the job's journal is broken: {0}")]
     Broken(String),
-    /// The job's plugin cannot be loaded. Holds the reason.
+    /// The job's plugin cannot be loaded. Holds the complete message.
     #[error("{0}")]
     Plugin(String),
 }
@@ -89,8 +89,8 @@ impl JobHistory {
         Self::read_incremental(store, job, &mut None).await
     }
 
-    /// Reads a job's journal like [`Self::read`], but skips the check of entries that were checked before. `checked`
-    /// holds their number and the hash of the last one, and is updated.
+    /// Reads a job's journal like [`Self::read`], but skips the hash check of entries that were checked before.
+    /// `checked` holds the number of checked entries and the hash of the last of them, and is updated.
     pub(crate) async fn read_incremental(
         store: &dyn Store,
         job: &str,
@@ -122,11 +122,12 @@ impl JobHistory {
         u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 
-    /// Parses the body of entry 0.
+    /// Parses the body of the journal's first entry.
     pub(crate) fn start_entry(&self) -> Result<StartEntry, HistoryError> {
-        let first = self.entries.first().ok_or_else(|| HistoryError::Broken("it has no entries".to_owned()))?;
+        let first =
+            self.entries.first().ok_or_else(|| HistoryError::Broken("the journal has no entries".to_owned()))?;
         StartEntry::deserialize(&first.body)
-            .map_err(|error| HistoryError::Broken(format!("entry 0 cannot be read: {error}")))
+            .map_err(|error| HistoryError::Broken(format!("the first journal entry cannot be parsed: {error}")))
     }
 
     /// Returns whether the plugin has made no host call yet.
@@ -134,13 +135,13 @@ impl JobHistory {
         self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
     }
 
-    /// Returns the newest approval request with its answers.
+    /// Returns the newest approval request with its answers; `None` if the job has not requested approval.
     pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
     }
 
-    /// Returns the job's position. The newest open entry determines it: an intent or a wait without a result, or the
-    /// end of the plugin.
+    /// Returns the job's position. The newest open entry determines the position: an intent or a wait without a result,
+    /// or the end of the plugin.
     pub(crate) fn position(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
@@ -168,8 +169,8 @@ impl JobHistory {
         self.events().any(|entry| entry.body["event"] == CANCEL)
     }
 
-    /// Returns whether the job started a pipeline run after its cancellation. Such a run cleans up, so the host does
-    /// not cancel it.
+    /// Returns whether the job started a pipeline run after the job was cancelled. Such a pipeline run cleans up, so
+    /// the host does not cancel it.
     pub(crate) fn is_cleanup_run(&self, run: &RunKey) -> bool {
         let cancelled = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
         let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
@@ -191,7 +192,7 @@ impl JobHistory {
         cancelled.is_some_and(|cancelled| self.entries[cancelled..].iter().any(delivers))
     }
 
-    /// Returns the apps of all intents, whether or not their effects happened.
+    /// Returns the apps in the intents of the job, whether or not the effects happened.
     pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
         let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
         intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
@@ -206,16 +207,15 @@ impl JobHistory {
         self.entries.iter().find(|entry| entry.kind == EntryKind::Result && entry.of == Some(number))
     }
 
-    /// Returns the pipeline run with this id: `None` if the job did not start it, `Some(None)` if its pipeline is no
-    /// longer configured.
+    /// Returns the pipeline run with this id: `None` if the job did not start the pipeline run, `Some(None)` if the
+    /// pipeline is no longer configured.
     pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<PipelineRun>> {
         let key = RunKey::parse(id)?;
         let started = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == key)?;
         Some(run_of(catalog, started.0))
     }
 
-    /// Returns the intents whose pipeline run started or may have started, except for runs whose end the plugin has
-    /// received.
+    /// Returns the intents that started, or may have started, a pipeline run whose end the plugin has not received.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
         let end_received = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);
@@ -245,7 +245,7 @@ fn may_run(result: Option<&Entry>) -> bool {
     !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
 }
 
-/// Returns the pipeline run that an intent starts, or `None` if its pipeline is no longer configured.
+/// Returns the pipeline run that an intent starts, or `None` if the pipeline is no longer configured.
 pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     let one = |name: &str| intent.attributes.get(name).and_then(|values| values.first()).cloned();
     let deployment = catalog.pipeline(&one("pipeline")?)?;

@@ -1,6 +1,6 @@
-//! The input of a job's guest, in the form that entry 0 of the journal stores.
+//! The input of a guest, in the form that the first entry of a job's journal stores.
 //!
-//! The serialized form equals `commands.invocation` of the contract. Stored journals depend on this form.
+//! The serialized form equals the record `commands.invocation` of the contract. Stored journals depend on this form.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::model::Person;
 /// A command with its arguments and its caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuestInvocation {
-    /// The job's id; in a dry run a random id, in a query the text `query`.
+    /// The job's id. For a dry run it is a random id, and for a query the text `query`.
     pub(crate) job: String,
     /// The name of the command, not an alias.
     pub(crate) command: String,
@@ -25,7 +25,7 @@ pub(crate) struct GuestArgument {
     pub(crate) value: GuestValue,
 }
 
-/// A typed argument value.
+/// The value of an argument, with its type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum GuestValue {
     Text(String),

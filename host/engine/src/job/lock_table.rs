@@ -1,7 +1,8 @@
 //! Deployment locks and their queues.
 //!
-//! Invariant: at most one job holds the lock of an app and environment. It holds the lock from its first effect on them
-//! until it is closed. The transaction of that effect's intent stores the lock as a row, so a restart restores it.
+//! Invariant: at most one job holds the lock of an app and environment. The job holds the lock from its first effect on
+//! this app and environment until the job is closed. The transaction that stores the intent of the effect also stores
+//! the lock's row, so a restart restores the lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::store::{DeploymentLock, JobRow};
 
-/// The locks that are held or reserved, and the queue of each.
+/// The deployment locks that are held or reserved, each with its queue of jobs.
 #[derive(Debug, Default)]
 pub(crate) struct LockTable(Mutex<State>);
 
@@ -29,7 +30,7 @@ struct Holder {
     job: String,
     line: String,
     caller: String,
-    // Whether the lock's row is stored. Until then the lock is only reserved for the job.
+    // Whether the lock's row is stored. Until the row is stored, the lock is only reserved for the job.
     stored: bool,
 }
 
@@ -44,8 +45,8 @@ impl Holder {
 pub(crate) struct Busy {
     /// The lock that another job holds.
     pub(crate) lock: DeploymentLock,
-    /// Whether the requesting job holds another lock. It must not queue then, because two jobs could wait for each
-    /// other.
+    /// Whether the requesting job holds another lock. A job that holds a lock must not queue for another lock, because
+    /// two jobs could wait for each other.
     pub(crate) holds_another: bool,
     holder: Holder,
 }
@@ -55,7 +56,7 @@ impl fmt::Display for Busy {
         let Holder { job, line, caller, .. } = &self.holder;
         let caller = crate::base::clean(caller);
         match line.is_empty() {
-            true => write!(f, "the deployment lock of {} is reserved for job {job}, the next in its queue", self.lock)?,
+            true => write!(f, "the deployment lock of {} is reserved for job {job}, the next in the queue", self.lock)?,
             false => write!(f, "the deployment lock of {} is held by job {job} (`{line}`, by {caller})", self.lock)?,
         }
         if self.holds_another { Ok(()) } else { write!(f, "; add `--wait` to queue the command") }
@@ -63,8 +64,8 @@ impl fmt::Display for Busy {
 }
 
 impl LockTable {
-    /// Reserves all of these locks for a job, or none if another job holds one of them. Returns the locks that
-    /// have no stored row yet. The caller stores these rows.
+    /// Reserves all of these locks for a job, or no lock if another job holds one of them. Returns the locks that have
+    /// no stored row yet. The caller stores these rows.
     pub(crate) fn take(&self, locks: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
         if locks.is_empty() {
             return Ok(Vec::new());
@@ -85,7 +86,7 @@ impl LockTable {
         Ok(new)
     }
 
-    /// Marks locks as stored. Called after the transaction that wrote their rows.
+    /// Marks locks as stored. Called after the transaction that stored the rows of the locks.
     pub(crate) fn mark_stored(&self, locks: &[DeploymentLock]) {
         let mut state = self.0.lock();
         for lock in locks {
@@ -95,7 +96,8 @@ impl LockTable {
         }
     }
 
-    /// Releases the locks that are only reserved for a job. Returns the next job of each lock's queue.
+    /// Releases the locks that are only reserved for a job. Returns the id of the next job in the queue of each
+    /// released lock.
     pub(crate) fn release_reserved(&self, job: &str) -> Vec<String> {
         self.free(job, |holder| !holder.stored)
     }
@@ -105,7 +107,7 @@ impl LockTable {
         self.0.lock().held.insert(lock, Holder::of(job, true));
     }
 
-    /// Adds a job to the queue of a lock, which is ordered by `since`, and returns the job's status text. Returns
+    /// Adds a job to the queue of a lock and returns the job's status text. The queue is ordered by `since`. Returns
     /// `None` if no other job holds the lock; the lock is then reserved for the job.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.0.lock();
@@ -124,8 +126,8 @@ impl LockTable {
         }
     }
 
-    /// Releases all locks of a job, and removes the job from all queues. Returns the next job of each lock's queue. The
-    /// lock is reserved for this job.
+    /// Releases all locks of a job, and removes the job from all queues. Returns the id of the next job in the queue of
+    /// each released lock. The lock is now reserved for that next job.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
         self.leave_queues(job);
         self.free(job, |_| true)
@@ -139,7 +141,7 @@ impl LockTable {
         for lock in free {
             state.held.remove(&lock);
             let Some((_, id)) = state.queues.get_mut(&lock).and_then(BTreeSet::pop_first) else { continue };
-            // Only the id of the next job is set. The job takes the lock, and stores the lock's row, when it runs.
+            // Only the id of the next job is set. When the next job runs, it takes the lock and stores the lock's row.
             let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), stored: false };
             state.held.insert(lock, holder);
             next.push(id);

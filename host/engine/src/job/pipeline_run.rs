@@ -5,16 +5,16 @@ use crate::model::{BackendId, RunKey};
 /// A pipeline run that a job started.
 #[derive(Clone)]
 pub(crate) struct PipelineRun {
-    /// The idempotency key, which the host passed to the backend.
+    /// The idempotency key of the pipeline run, which the host passed to the backend.
     pub key: RunKey,
     /// The name of the pipeline, such as `cms/staging`.
     pub pipeline: String,
-    /// The app that the run deploys.
+    /// The app that the pipeline run deploys.
     pub app: String,
-    /// The environment that the run deploys to.
+    /// The environment to which the pipeline run deploys.
     pub environment: String,
-    /// The version that the run deploys; `None` if the pipeline takes no version.
+    /// The version that the pipeline run deploys; `None` if the pipeline has no version parameter.
     pub version: Option<String>,
-    /// The backend that executes the run.
+    /// The backend that executes the pipeline run.
     pub backend: BackendId,
 }

@@ -1,7 +1,7 @@
-//! A job's plan: its effects in order, computed by a dry run of its plugin.
+//! A job's plan: the job's effects in order, computed by a dry run of the plugin.
 //!
-//! Invariant: an effect equals a planned effect only if call, attributes and arguments are all equal. Placeholders
-//! stand for the ids that earlier effects return, because a dry run does not produce these ids.
+//! Invariant: an effect equals a planned effect only if the name of the host call, the attributes and the arguments are
+//! all equal. Placeholders stand for the ids that earlier effects return, because a dry run does not produce these ids.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use crate::policy::Need;
 
-/// One effect: a call that changes something outside of the host.
+/// An effect: a host call that changes something outside of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
-    /// The name of the call, such as `pipelines.trigger`.
+    /// The name of the host call, such as `pipelines.trigger`.
     pub(crate) call: String,
     /// The attributes that rules match, such as `app` and `version`.
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
-    /// The arguments that the plugin passed.
+    /// The arguments that the plugin passed to the host call, as JSON.
     pub(crate) arguments: Value,
     /// Whether the effect already happened in this job.
     #[serde(default)]
@@ -35,14 +35,14 @@ pub(crate) enum PlanEnd {
     Ended,
     /// The next effects depend on a result that a dry run cannot predict.
     Depends,
-    /// The plugin failed. Holds the reason in one line.
+    /// The plugin failed during the dry run. Holds the reason in one line.
     Broke(String),
 }
 
 /// The effects that a command would have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// The effects in order; those that already happened come first.
+    /// The effects in order; the effects that already happened come first.
     pub(crate) effects: Vec<Effect>,
     pub(crate) end: PlanEnd,
 }
@@ -50,18 +50,18 @@ pub(crate) struct Plan {
 /// The difference between an effect and the approved effect at the same index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlanMismatch {
-    /// A description of the difference in one line.
+    /// A description of the difference in one line, for messages.
     pub(crate) why: String,
 }
 
 impl Effect {
-    /// Returns the placeholder for the id that an effect returns: `plan-1` for the first effect.
+    /// Returns the placeholder for the id that effect `number` returns: `plan-1` for the first effect.
     pub(crate) fn placeholder(number: usize) -> String {
         format!("plan-{number}")
     }
 
-    /// Creates an effect, and replaces each id that an earlier effect returned by a placeholder. `ids` contains the ids
-    /// in the order of the effects.
+    /// Creates an effect, and replaces each id that an earlier effect returned by a placeholder. `ids` contains the
+    /// returned id of each earlier effect, in order; `None` for an effect that returned no id.
     pub(crate) fn new(
         call: &str,
         mut attributes: BTreeMap<String, Vec<String>>,
@@ -77,7 +77,7 @@ impl Effect {
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
     }
 
-    /// Returns a short description: `pipelines.trigger cms/production version 1.0.2`.
+    /// Returns a short description of the effect: `pipelines.trigger cms/production version 1.0.2`.
     pub(crate) fn about(&self) -> String {
         let one =
             |name: &str| self.attributes.get(name).map(|values| values.join(", ")).filter(|text| !text.is_empty());
@@ -90,7 +90,8 @@ impl Effect {
         crate::base::clean(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// Returns the whole effect in one line: its description, and each argument that the description does not contain.
+    /// Returns the whole effect in one line: the short description, and each argument that the description does not
+    /// contain.
     pub(crate) fn shown(&self) -> String {
         let mut listed: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
         // A parameter's value does not name its parameter, so parameters are always listed as `name=value`.
@@ -104,7 +105,7 @@ impl Effect {
 }
 
 impl Plan {
-    /// Checks that an effect equals the planned effect at this index.
+    /// Checks that an effect equals the planned effect at this index, counted from 0.
     ///
     /// # Errors
     /// [`PlanMismatch`].
@@ -134,7 +135,7 @@ impl Plan {
     }
 }
 
-/// Appends each value to `more` as `name=value`, except for the values in `listed`.
+/// Appends each argument in `value` to `more` as `name=value`, except for values in `listed`.
 fn arguments(name: &str, value: &Value, listed: &[&str], more: &mut Vec<String>) {
     match value {
         Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {

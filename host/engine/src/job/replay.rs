@@ -1,7 +1,8 @@
 //! Replay: answers the host calls of a plugin from the job's journal when the plugin runs again.
 //!
-//! Invariant: a call is answered only from its own entry. If the plugin's call differs from the entry, the job is held.
-//! Not here: reading the journal (`history`), and calls that the journal does not contain (`hostcall`).
+//! Invariant: a host call is answered only from its own journal entry. If the plugin's call differs from the entry, the
+//! job is held.
+//! Not here: reading the journal (`history`), and host calls that the journal does not contain (`hostcall`).
 
 use std::sync::Arc;
 
@@ -10,10 +11,10 @@ use serde_json::Value;
 use super::history::JobHistory;
 use crate::store::{Entry, EntryKind, Store, StoreError};
 
-/// The error of answering a call from the journal.
+/// The error of answering a host call from the journal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReplay {
-    /// The journal has another call at this position. Holds a description of both calls in one line.
+    /// The journal has another host call at this position. Holds a description of both calls in one line.
     #[error("{0}")]
     Differs(String),
     /// The blob with the entry's body cannot be read.
@@ -21,14 +22,14 @@ pub(crate) enum NoReplay {
     Store(#[from] StoreError),
 }
 
-/// The recorded calls of a job, and the index of the next one.
+/// The recorded host calls of a job, and the position of the next recorded call.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     history: Arc<JobHistory>,
     at: usize,
 }
 
-/// A recorded call and its answer.
+/// A recorded host call and its answer.
 #[derive(Debug)]
 pub(crate) struct ReplayStep {
     pub(crate) answer: Value,
@@ -48,13 +49,14 @@ impl Replay {
         self.at >= self.history.entries().len()
     }
 
-    /// Returns a description of the next recorded call, for messages: `entry 4, store.get ["k"]`.
+    /// Returns a description of the next recorded host call, for messages: `entry 4, store.get ["k"]`. Returns `None`
+    /// after the last recorded call.
     pub(crate) fn expected(&self) -> Option<String> {
         let entry = self.history.entries().get(self.at)?;
         Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
     }
 
-    /// Returns the recorded answer of a call, or `None` after the last recorded call.
+    /// Returns the recorded answer of a host call, or `None` after the last recorded call.
     ///
     /// # Errors
     /// [`NoReplay`].
@@ -84,11 +86,11 @@ impl Replay {
                 _ => Some(entry),
             };
             let Some(holder) = holder else {
-                return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
+                return Err(NoReplay::Differs(format!("journal entry {} has no result", entry.number)));
             };
             let mut body = if holder.number == entry.number { body } else { holder.unpack(store).await? };
-            // A result without an answer: a person answered that this effect did not happen. The call is then answered
-            // from the next entry, or it is new.
+            // A result without an answer means that a person said that the effect did not happen. The host call is then
+            // answered from the next entry, or it is a new call.
             if !body["answer"].is_null() {
                 return Ok(Some(ReplayStep { answer: body["answer"].take(), begun: entry.clone() }));
             }
@@ -96,7 +98,7 @@ impl Replay {
         Ok(None)
     }
 
-    /// Skips the entries that do not record a call of the plugin.
+    /// Skips the journal entries that do not record a host call of the plugin.
     fn skip(&mut self) {
         let own = |entry: &Entry| {
             matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)

@@ -21,34 +21,34 @@ pub(crate) struct ShownIn {
 }
 
 impl ShownIn {
-    /// Reads the second room of a job from entry 0. Returns `None` if the job has no second room, or if the journal
-    /// cannot be read.
+    /// Reads the second room of a job from the first entry of the job's journal. Returns `None` if the job has no
+    /// second room, or if the journal cannot be read.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Option<Self> {
         let first = store.entries(job).await.ok()?.into_iter().next()?.entry;
         let start: StartEntry = serde_json::from_value(first.unpack(store).await.ok()?).ok()?;
         start.shown
     }
 
-    /// Returns the write of the message that announces the job's start.
+    /// Returns the write of the message that announces the job's start in this room.
     pub(crate) fn opened(&self, row: &JobRow) -> Write {
         Write::Send(self.message(row, "shown", Text::lines(format!("{} was started in a direct message.", title(row)))))
     }
 
-    /// Returns the write of the message about an app that the job changes and its command does not name. The message is
-    /// sent once per app.
+    /// Returns the write of the message about an app that the job changes although the job's command does not name the
+    /// app. The message is sent once per app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
-        let text = format!("{} was started in a direct message. It now changes {app}.", title(row));
+        let text = format!("{} was started in a direct message. The job now changes {app}.", title(row));
         Write::Send(self.message(row, &format!("shown-{app}"), Text::lines(text)))
     }
 
-    /// Returns the write of the closing message for this room.
+    /// Returns the write of the job's closing message for this room.
     pub(crate) fn closed(&self, row: &JobRow, text: Text) -> Write {
         // A job can be shown in several rooms. The key contains the room, so that each room receives the message.
         Write::Send(self.message(row, &format!("shown-end-{}-{}", self.network, self.room), text))
     }
 
     fn message(&self, row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
-        // Old journals contain no bot name. The message is then sent by the job's own bot.
+        // Old journals contain no bot name. The job's own bot then sends the message.
         let bot = if self.bot.is_empty() { row.bot.clone() } else { self.bot.clone() };
         let (network, room) = (self.network.clone(), self.room.clone());
         OutboxRow { bot, network, room, thread: None, ..thread_message(row, purpose, text) }

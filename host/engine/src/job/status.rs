@@ -15,9 +15,10 @@ use crate::{
 /// A job's status, from its journal and its locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The deployment locks that the job holds.
+    /// The deployment locks that the job holds, each for an app and an environment.
     pub locks: Vec<DeploymentLock>,
-    /// The effect whose outcome is unknown, such as `pipelines.trigger cms/staging 1.0.2`.
+    /// The effect whose outcome is unknown, such as `pipelines.trigger cms/staging 1.0.2`; `None` if no effect is in
+    /// doubt.
     pub in_doubt: Option<String>,
     /// Whether the job was cancelled and has not ended yet.
     pub cancelled: bool,
@@ -26,7 +27,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// Reads a job's status. If its journal cannot be read, [`Self::entries`] holds the error.
+    /// Reads a job's status. `locks` are the deployment locks that the job holds. If the job's journal cannot be read,
+    /// [`Self::entries`] holds the error.
     pub async fn read(store: &dyn Store, job: &JobRow, locks: Vec<DeploymentLock>) -> Self {
         match JobHistory::read(store, &job.id).await {
             Ok(history) => Self {
@@ -42,8 +44,8 @@ impl Status {
         }
     }
 
-    /// Returns the status in several lines, the first of which is [`JobRow::status_line`]. `stage` is the stage that
-    /// the job's card shows; only the process that runs the job has it.
+    /// Returns the job's status as several lines of text. The first line is [`JobRow::status_line`]. `stage` is the
+    /// stage that the job's status card shows; pass `None` outside of the process that runs the job.
     pub fn text(&self, job: &JobRow, stage: Option<&str>) -> String {
         let mut lines = vec![job.status_line(stage)];
         let taken =
@@ -75,8 +77,8 @@ impl Status {
 
 impl JobRow {
     /// Returns the job's status in one line: `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since
-    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's card shows; only the process that runs the job has
-    /// it.
+    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's status card shows; pass `None` outside of the process
+    /// that runs the job.
     pub fn status_line(&self, stage: Option<&str>) -> String {
         format!("{}: {}, by {}: {}", self.id, self.line, clean(&self.caller.name), status_text(self, stage))
     }

@@ -5,7 +5,8 @@ use crate::{
     store::{JobRow, OutboxKind, OutboxRow},
 };
 
-/// Creates a message in a job's thread. `purpose` makes the message's outbox key unique within the job.
+/// Creates a message in a job's thread. `purpose`, such as `closing`, makes the message's outbox key unique within the
+/// job.
 pub(crate) fn thread_message(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),

@@ -1,15 +1,15 @@
-//! Blobs: the store keeps a large body of a journal entry separately, under the digest of the body.
+//! Blobs: large bodies of journal entries that the store keeps outside of the entries, each under its digest.
 
 use serde_json::{Value, json};
 
 use crate::store::{Entry, Store, StoreError, Write, digest};
 
-/// The maximum size in bytes of a body that is stored in its entry.
+/// The maximum size in bytes of a body that is stored inside of its journal entry.
 const MAX_INLINE_BODY: usize = 16 << 10;
 
 impl Entry {
-    /// Replaces a body of more than 16 KiB by the size of the body, and sets `blob` to the digest of the body. Returns
-    /// the write that stores the body as a blob; `None` for a smaller body.
+    /// Replaces a body of more than 16 KiB by the body's size, and sets `blob` to the body's digest. Returns the write
+    /// that stores the body as a blob; `None` for a smaller body, which stays in the entry.
     pub fn pack(&mut self) -> Option<Write> {
         if crate::base::size(&self.body) <= MAX_INLINE_BODY {
             return None;
@@ -22,10 +22,11 @@ impl Entry {
         Some(Write::StoreBlob { digest, bytes })
     }
 
-    /// Returns the body of the entry. Reads the body from `store` if it is stored as a blob.
+    /// Returns the body of the entry. Reads the body from `store` if the body is stored as a blob.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] if the blob is missing or was changed, or another [`StoreError`] if it cannot be read.
+    /// [`StoreError::Failed`] if the blob is missing or was changed, or another [`StoreError`] if the blob cannot be
+    /// read.
     pub async fn unpack(&self, store: &dyn Store) -> Result<Value, StoreError> {
         let Some(name) = &self.blob else { return Ok(self.body.clone()) };
         let broken =

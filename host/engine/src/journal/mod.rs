@@ -1,4 +1,4 @@
-//! Reads, shows and verifies the journals of jobs and the chain over all of them.
+//! Reads, shows and verifies the journals of jobs and the hash chain over all journals.
 
 mod blob;
 mod read;

@@ -1,17 +1,18 @@
-//! Reads a consistent snapshot of one job's journal, also while a host appends entries.
+//! Reads a consistent snapshot of one job's journal, even while a host appends entries.
 
 use super::{check_entries, verify::Fault};
 use crate::store::{HashedEntry, JobRow, Store, StoreError};
 
-/// The maximum number of attempts to read all entries that the store counted.
+/// The maximum number of attempts to read as many entries as the store has counted.
 const MAX_READS: usize = 5;
 
-/// The journal of one job. `Display` formats it for people with one line per entry, as `wardroom journal show` does.
+/// The journal of one job. `Display` formats the journal for people with one line per entry, as `wardroom journal show`
+/// does.
 #[derive(Debug)]
 pub struct JobJournal {
     pub(super) job: JobRow,
     pub(super) entries: Vec<HashedEntry>,
-    /// The number of entries and the last hash, from [`Store::journal_head`].
+    /// The number of entries and the hash of the last entry, from [`Store::journal_head`].
     pub(super) head: (u32, String),
 }
 
@@ -26,7 +27,7 @@ impl JobJournal {
         Ok(head.map(|head| Self { job: row, entries, head }))
     }
 
-    /// Returns the row of the job.
+    /// Returns the row of the job, with its command, caller and status.
     pub fn job(&self) -> &JobRow {
         &self.job
     }
@@ -40,19 +41,19 @@ impl JobJournal {
     /// Verifies the hashes and the number of the entries. Does not read blobs.
     ///
     /// # Errors
-    /// A description of the first entry that was changed, removed, moved or added.
+    /// The description of the first entry that was changed, removed, moved or added.
     pub fn check(&self) -> Result<(), Fault> {
         check_entries(&self.job.id, &self.entries, &self.head, None)
     }
 }
 
-/// The entries of a job, and the result of [`Store::journal_head`]: the stored count and last hash; `None` for an
-/// unknown job.
+/// The entries of a job, and the result of [`Store::journal_head`]: the stored number of entries and the hash of the
+/// last entry; `None` for an unknown job.
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
-/// Reads the entries of a job and their stored count. Retries while the count is greater than the number of entries,
-/// because a host may append entries at the same time. After [`MAX_READS`] attempts, returns the entries anyway;
-/// verification then reports the missing ones.
+/// Reads the entries of a job and their stored number. Retries while the stored number is greater than the number of
+/// entries that were read, because a host may append entries at the same time. After [`MAX_READS`] attempts, returns
+/// the entries anyway; verification then reports the missing entries.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.

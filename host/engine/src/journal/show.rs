@@ -1,7 +1,7 @@
 //! Formats a job's journal as text for people.
 //!
 //! Invariant: each entry is one line of limited length without invisible characters.
-//! Not here: verification (`verify`).
+//! Not here: the verification of journals (`verify`).
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ use crate::{
     store::{Entry, EntryKind, HashedEntry, JobRow},
 };
 
-/// The maximum length of a line, in characters.
+/// The maximum length of the line of an entry, in characters.
 const MAX_LINE: usize = 240;
-/// The maximum length of an answer or argument, in characters.
+/// The maximum length of an argument or a result of a host call, in characters.
 const MAX_VALUE: usize = 100;
 
 impl fmt::Display for JobJournal {
@@ -58,7 +58,7 @@ fn status_text(job: &JobRow) -> String {
     format!("{about}, since {}", status.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
-/// Describes an entry in one line, without its number and time.
+/// Describes a journal entry in one line, without its number and time.
 fn line(entry: &Entry) -> String {
     let body = &entry.body;
     match entry.kind {
@@ -91,7 +91,7 @@ fn line(entry: &Entry) -> String {
     }
 }
 
-/// Formats the command of entry 0: `invocation deploy {app: cms, version: 1.0.2} by @bob:example.org`.
+/// Formats the first journal entry: `invocation deploy {app: cms, version: 1.0.2} by @bob:example.org`.
 fn invocation(entry: &Entry) -> String {
     let invocation = &entry.body["invocation"];
     let Some(command) = text(&invocation["command"]) else { return format!("invocation {}", body_or_size(entry)) };
@@ -102,7 +102,7 @@ fn invocation(entry: &Entry) -> String {
     format!("invocation {command} {{{}}} by {}", arguments.unwrap_or_default(), bare(&caller["id"]))
 }
 
-/// Formats a call with its attributes: `pipelines.trigger {pipeline: cms/staging}`.
+/// Formats a host call with its attributes: `pipelines.trigger {pipeline: cms/staging}`.
 fn call(entry: &Entry) -> String {
     let attributes: Vec<String> = entry
         .attributes
@@ -115,13 +115,13 @@ fn call(entry: &Entry) -> String {
 
 fn rule(how: &str, entry: &Entry) -> String {
     match entry.rule.as_str() {
-        // Show no rule for a call that needs no rule.
+        // Show no rule for a host call that needs no rule.
         "" | NO_RULE => String::new(),
         rule => format!(" {how} {rule}"),
     }
 }
 
-/// Formats the answer of a call, truncated.
+/// Formats the result of a host call. Truncates a long result.
 fn answer(entry: &Entry) -> String {
     let answer = &entry.body["answer"];
     match answer.as_object().and_then(|object| object.iter().next()) {
@@ -132,7 +132,7 @@ fn answer(entry: &Entry) -> String {
     }
 }
 
-/// Formats an error of the contract: its kind, and its message or fields.
+/// Formats an error that a host call returned: the kind of the error, and its message or fields.
 fn problem(error: &Value) -> String {
     let (kind, about) = match error.as_object().and_then(|object| object.iter().next()) {
         Some((kind, about)) => (kind.to_lowercase(), about),
@@ -144,8 +144,8 @@ fn problem(error: &Value) -> String {
     }
 }
 
-/// Formats one of the last two entries of a job: `closed: succeeded: Deployed.`. Uses the whole body if it has
-/// no kind.
+/// Formats an entry for the end of the plugin or of the job: `closed: succeeded: Deployed.`. Uses the whole body if
+/// `kind` is not a string.
 fn end_line(event: &str, kind: &Value, message: &Value, body: &Value) -> String {
     match (text(kind), text(message)) {
         (Some(kind), Some(message)) => format!("{event}: {kind}: {message}"),
@@ -154,7 +154,7 @@ fn end_line(event: &str, kind: &Value, message: &Value, body: &Value) -> String 
     }
 }
 
-/// Formats a body of unknown shape, or the size of a body that is stored as a blob.
+/// Formats a body of unknown form, or the size of a body that is stored as a blob.
 fn body_or_size(entry: &Entry) -> String {
     match (&entry.blob, entry.body["bytes"].as_u64()) {
         (Some(_), Some(bytes)) => format!("{bytes} bytes, stored as a blob"),
@@ -162,7 +162,7 @@ fn body_or_size(entry: &Entry) -> String {
     }
 }
 
-/// Formats an argument's value without its type: `cms` for `{"Text": "cms"}`.
+/// Formats the value of an argument without its type: `cms` for `{"Text": "cms"}`.
 fn value(value: &Value) -> String {
     match value.as_object().and_then(|object| object.values().next()) {
         Some(inner) => brief(inner),

@@ -1,6 +1,6 @@
-//! Counters of commands and host calls. Each counter is registered once, because counting is frequent.
+//! Counters of commands and host calls. The host counts often, so each counter is registered only once.
 //!
-//! Invariant: the counters belong to one engine and are created after the process installed a recorder.
+//! Invariant: the counters belong to one engine and are created after the process installed a metrics recorder.
 
 use std::{
     collections::HashMap,
@@ -36,9 +36,10 @@ impl Commands {
 pub(crate) enum Decision {
     /// The rules allowed the call.
     Allowed,
-    /// A rule denied the call, or no rule allowed it.
+    /// A rule denied the call, or no rule allowed the call.
     Denied,
-    /// The host rejected an allowed call, because another job holds the deployment lock or the job was cancelled.
+    /// The host rejected a call that the rules allowed, because another job holds the deployment lock or the job was
+    /// cancelled.
     TurnedAway,
 }
 
@@ -54,7 +55,7 @@ impl Decision {
     }
 }
 
-/// The counters of the host calls of one plugin. Each counter is registered at its first use.
+/// The counters of the host calls of one plugin. Each counter is registered when it is first used.
 pub(crate) struct Calls {
     plugin: Arc<str>,
     // The keys are names of host calls, such as `pipelines.trigger`.
@@ -66,7 +67,7 @@ impl Calls {
         Self { plugin, counters: calls.map(|call| (call, Default::default())).collect() }
     }
 
-    /// Counts one decision about a host call.
+    /// Counts one decision about the host call `call`, for example `pipelines.trigger`. Ignores an unknown host call.
     pub(crate) fn count(&self, call: &str, decision: Decision) {
         let Some((name, counters)) = self.counters.get_key_value(call) else { return };
         let Some(at) = Decision::ALL.iter().position(|known| *known == decision) else { return };
@@ -86,7 +87,7 @@ impl Calls {
 pub(crate) enum CommandOutcome {
     /// The host answered a query or one of its own commands.
     Answered,
-    /// A command of the host, such as `cancel`, made a change.
+    /// A command of the host itself, such as `cancel`, made a change.
     CarriedOut,
     /// The command opened a job.
     Started,
@@ -94,9 +95,9 @@ pub(crate) enum CommandOutcome {
     Malformed,
     /// The sender may not run the command.
     Denied,
-    /// The host received the command too late.
+    /// The command reached the host so late that the host did not run it.
     Late,
-    /// The host could not handle the command, for example because the database was unavailable.
+    /// The host could not handle the command because of an error, for example an unavailable database.
     Unable,
 }
 

@@ -1,6 +1,6 @@
-//! Measures the time from the arrival of a command to the first answer in its room.
+//! Measures the time from the arrival of a command to the first answer in the room of the command.
 //!
-//! Invariant: the number of waiting commands is limited, so that unanswered commands do not fill the memory.
+//! Invariant: the number of waiting commands is limited, so that commands without an answer do not fill the memory.
 
 use std::{
     collections::HashMap,
@@ -12,23 +12,25 @@ use parking_lot::{Mutex, MutexGuard};
 use super::metric::Label;
 use crate::store::InboxKey;
 
-/// The number of waiting keys from which new commands are not measured. A command has one or two keys.
+/// The maximum number of keys of waiting commands. While the map has this many keys, new commands are not measured. A
+/// command has one key, or two keys after it opened a job.
 const MAX_WAITING: usize = 4_096;
-/// The age from which a waiting command is removed if the map is full.
+/// The age from which a waiting command is removed when the map is full.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The commands that have no answer yet, by message key and by job id.
+/// The commands that have no answer yet, by message key and, if the command opened a job, also by job id.
 #[derive(Default)]
 pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 
 struct Waiting {
     since: Instant,
-    // The job id if the map's key is the message key, and the message key if it is the job id.
+    // The command's other key in the map: the job id in the entry under the message key, and the message key in the
+    // entry under the job id.
     other_key: Option<String>,
 }
 
 impl FirstAnswers {
-    /// Starts the measurement for a command that arrived.
+    /// Starts the measurement for the command in the message with this inbox key.
     pub(crate) fn arrived(&self, key: &InboxKey) {
         let mut waiting = self.waiting();
         if waiting.len() >= MAX_WAITING {
@@ -39,7 +41,7 @@ impl FirstAnswers {
         }
     }
 
-    /// Links a command to its job, because a message of the job is an answer to the command.
+    /// Links a command to the job that it opened, so that a message of the job counts as an answer to the command.
     pub(crate) fn link_job(&self, key: &InboxKey, job: &str) {
         let mut waiting = self.waiting();
         let name = name(key);
@@ -54,7 +56,7 @@ impl FirstAnswers {
         self.waiting().remove(&name(key));
     }
 
-    /// Ends the measurement if the sent message with this outbox key is the first answer to a command.
+    /// Ends the measurement of a command if the message with the outbox key `key` is the first answer to this command.
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
         // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
@@ -74,7 +76,7 @@ impl FirstAnswers {
     }
 }
 
-/// Returns the prefix that the outbox keys of all answers to a message have.
+/// Returns the prefix of the outbox keys of all answers to a message.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }

@@ -1,11 +1,11 @@
-//! The types of metrics and labels, and their registration.
+//! The types of metrics and labels, and the registration of metrics.
 //!
 //! Metrics go to the recorder of the crate `metrics`, which the process installs before it builds an [`crate::Engine`].
 //! Without a recorder, metrics are dropped at almost no cost. `METRICS.md` is generated from [`TABLE`].
 //!
 //! Invariant: every metric is a row of [`TABLE`]. The value of a label comes from the host, the contract or the
 //! configuration, and never from text that somebody typed or sent.
-//! Not here: the export of metrics.
+//! Not here: the export of metrics to Prometheus (`host/http`).
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};
 
@@ -14,12 +14,12 @@ use super::table::TABLE;
 /// A metric: one row of [`TABLE`].
 #[derive(Debug)]
 pub struct Metric {
-    /// The name in a scrape, for example `wardroom_jobs`.
+    /// The name of the metric in Prometheus, for example `wardroom_jobs`.
     pub name: &'static str,
     pub(crate) kind: MetricKind,
-    /// The labels, in the order in which code must give their values.
+    /// The labels, in the order in which the code must pass their values.
     pub(crate) labels: &'static [Label],
-    /// The description for `METRICS.md` and for the scrape.
+    /// The description of the metric for `METRICS.md` and for Prometheus.
     pub(crate) help: &'static str,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum Label {
     Call,
     /// The host's decision about a host call.
     Decision,
-    /// The receiver of a request: a chat network or a pipeline backend.
+    /// The system that receives a request: a chat network or a pipeline backend.
     Target,
     /// The HTTP method of a request, or the adapter method that the engine called.
     Method,
@@ -61,7 +61,7 @@ pub(crate) enum Label {
     Success,
     /// The name of a hook in the configuration.
     Hook,
-    /// The answer to the delivery of a webhook.
+    /// The host's answer to the delivery of a webhook, in one word such as `taken`.
     Answer,
     /// The name of a schedule in the configuration.
     Schedule,
@@ -70,7 +70,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    /// Returns the name of the label in a scrape.
+    /// Returns the name of the label in Prometheus.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Outcome => "outcome",
@@ -95,7 +95,7 @@ impl Label {
 const METADATA: Metadata<'static> = Metadata::new("wardroom", Level::INFO, None);
 
 impl Metric {
-    /// Returns the upper bounds of the buckets, in seconds; `None` if the metric is not a histogram.
+    /// Returns the upper bounds of the histogram buckets, in seconds; `None` if the metric is not a histogram.
     pub fn buckets(&self) -> Option<&'static [f64]> {
         match self.kind {
             MetricKind::Seconds(bounds) => Some(bounds),
@@ -103,13 +103,13 @@ impl Metric {
         }
     }
 
-    /// Returns the names of the labels in a scrape.
+    /// Returns the names of the metric's labels in Prometheus.
     pub fn label_names(&self) -> impl Iterator<Item = &'static str> {
         self.labels.iter().map(|label| label.as_str())
     }
 
-    /// Returns the key of the metric with these label values. A debug build panics if the labels differ from
-    /// [`Metric::labels`] or have another order.
+    /// Returns the key under which the recorder registers the metric with these label values. A debug build panics if
+    /// the labels differ from [`Metric::labels`] or have another order.
     fn key<const N: usize>(&self, labels: [(Label, SharedString); N]) -> Key {
         debug_assert!(
             labels.iter().map(|(label, _)| *label).eq(self.labels.iter().copied()),
@@ -140,8 +140,8 @@ impl Metric {
     }
 }
 
-/// Registers the descriptions of all metrics with the installed recorder. The host calls this function once, before the
-/// first scrape.
+/// Registers the descriptions of all metrics with the installed recorder. The host calls this function once, before
+/// Prometheus reads the metrics for the first time.
 pub fn describe() {
     for metric in TABLE {
         let (name, help) = (metric.name.into(), metric.help.into());

@@ -63,7 +63,7 @@ impl Label {
         Self::State,
     ];
 
-    /// Describes the values of the label as Markdown.
+    /// Returns a description of the label's values as Markdown.
     pub(crate) fn values(self) -> &'static str {
         match self {
             Self::Outcome => "the outcome, one value of a fixed list",

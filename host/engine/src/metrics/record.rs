@@ -1,16 +1,16 @@
-//! One function for each event that changes a metric.
+//! Functions that record events in the metrics, one function for each event.
 
 use std::time::{Duration, Instant};
 
 use super::metric::Label;
 use crate::store::{JobOutcome, JobPhase, Write};
 
-/// The result of a request to a chat network or pipeline backend.
+/// The result of a request to a chat network or to a pipeline backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
     /// The server answered with this HTTP status.
     Status(u16),
-    /// The request succeeded; it has no HTTP status.
+    /// The request succeeded and has no HTTP status.
     Done,
     /// The server rejected the request because of its rate limit.
     Limited,
@@ -40,9 +40,9 @@ impl RequestOutcome {
     }
 }
 
-/// Records a request that began at `began` and just ended. `target` is the name of the network or of the pipeline
-/// backend in the configuration. The engine records its calls of adapters by their names, such as `say` or `start`. An
-/// adapter records its HTTP requests by their HTTP methods.
+/// Records a request that began at `began` and just ended. `target` is the name of the chat network, or the name of the
+/// pipeline backend in the configuration. `method` is the name of the adapter method that the engine called, such as
+/// `say` or `start`, or the HTTP method of a request that an adapter sent.
 pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
@@ -59,7 +59,7 @@ pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, bega
 }
 
 /// Counts the answer to the delivery of a webhook. `hook` is the name of the configured hook; `None` if the URL has an
-/// unknown name.
+/// unknown name. `answer` is the answer in one word, for example `taken`.
 pub fn hook(hook: Option<&str>, answer: &'static str) {
     hooks_counter(hook.unwrap_or_default(), answer).increment(1);
 }
@@ -68,7 +68,7 @@ fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
     super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
 }
 
-/// Sets the state of a bot's connection to a network, and the total number of its reconnects.
+/// Sets the state of a bot's connection to a chat network, and the total number of reconnects of the bot.
 pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u64) {
     let labels = || [(Label::Bot, metrics::SharedString::from(bot.to_owned())), (Label::Network, network.into())];
     super::table::LINK_UP.gauge(labels()).set(if up { 1.0 } else { 0.0 });
@@ -79,7 +79,7 @@ pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
     super::table::JOBS.gauge([(Label::JobPhase, phase_label(phase).into())]).set(count as f64);
 }
 
-/// Sets the delay of the open job whose wake time is longest ago; zero if no job is overdue.
+/// Sets the delay of the most overdue job, which is the time since its wake time; zero if no job is overdue.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
@@ -90,8 +90,8 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     }
 }
 
-/// Creates the counters of rare events with the value 0. Without this value, `increase()` of PromQL would miss the
-/// first event.
+/// Creates the counters of rare events with the value 0, for schedules and hooks with these names. Without this value,
+/// `increase()` of PromQL would miss the first event.
 pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);
@@ -108,7 +108,7 @@ pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>,
     }
 }
 
-/// Returns the outcomes of the jobs that `writes` closes. The caller counts the outcomes after the commit.
+/// Returns the outcomes of the jobs that `writes` closes. The caller counts the outcomes after the commit of `writes`.
 pub(crate) fn closed_outcomes(writes: &[Write]) -> Vec<JobOutcome> {
     let end = |write: &Write| match write {
         Write::Close { end, .. } => Some(end.outcome),
@@ -117,7 +117,7 @@ pub(crate) fn closed_outcomes(writes: &[Write]) -> Vec<JobOutcome> {
     writes.iter().filter_map(end).collect()
 }
 
-/// Counts a job that ended. The caller calls this after the commit of the end.
+/// Counts a job that ended with this outcome. The caller calls this function after it committed the end of the job.
 pub(crate) fn job_ended(outcome: JobOutcome) {
     ended(outcome, 1);
 }
@@ -135,21 +135,21 @@ fn ended(outcome: JobOutcome, count: u64) {
     super::table::JOBS_ENDED.counter([(Label::Outcome, label.into())]).increment(count);
 }
 
-/// Records the delay between a job's wake time and its wake-up.
+/// Records the delay between a job's wake time and the time at which the host woke the job.
 pub(crate) fn woken(late: Duration) {
     super::table::WAKE_LAG.seconds([]).record(late.as_secs_f64());
 }
 
-/// The outcome of one time of a schedule.
+/// The outcome of one scheduled time of a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScheduleOutcome {
-    /// The host started the command.
+    /// The host started the scheduled command.
     Fired,
-    /// The host was down at the time and did not start the command later.
+    /// The host was down at the scheduled time and did not start the command later.
     Skipped,
 }
 
-/// Counts `times` times of a schedule that had this outcome.
+/// Counts `times` scheduled times of a schedule that had this outcome.
 pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) {
     let label = match outcome {
         ScheduleOutcome::Fired => "fired",
@@ -159,7 +159,7 @@ pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) 
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
 }
 
-/// Records the delay that the rate limit of a network requires.
+/// Records the delay that the rate limit of a chat network requires before the next request.
 pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
     super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
 }

@@ -2,11 +2,11 @@
 
 use super::metric::{Label, Metric, MetricKind};
 
-/// The buckets for the time in which people get the first answer. The target is below one second.
+/// The buckets, in seconds, for the time from a command to its first answer. The target is below one second.
 const ANSWERS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// The buckets for the durations of requests to other systems.
+/// The buckets, in seconds, for the durations of requests to chat networks and pipeline backends.
 const REQUESTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// The buckets for the delays of jobs and the pauses of rate limits.
+/// The buckets, in seconds, for the delays of jobs and the pauses that rate limits require.
 const WAITS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0];
 
 /// All metrics of a host, in the order of `METRICS.md`.

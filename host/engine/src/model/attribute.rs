@@ -1,4 +1,5 @@
-//! The attributes of a host call, which the rules of grants, approvals and freezes match.
+//! The attributes of a host call, such as its app and its environment. Grants, approval rules and freezes match these
+//! attributes.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ impl Attribute {
         Self::Role,
     ];
 
-    /// Returns the name in rules, journals and reports, for example `environment`.
+    /// Returns the attribute's name in rules, journals and reports, for example `environment`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
@@ -53,12 +54,13 @@ impl Attribute {
         }
     }
 
-    /// Returns the attribute of the contract with this name; `None` for an embedder's attribute.
+    /// Returns the attribute of Wardroom's contract with this name; `None` for any other name, including the names of
+    /// attributes that an embedder defines.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|attribute| attribute.as_str() == word)
     }
 }
 
-/// The values of each attribute of one call. They come from the host's own data where possible, and otherwise from the
-/// plugin's arguments.
+/// The values of each attribute of one host call. The host takes the values from its own data where possible, and
+/// otherwise from the arguments that the plugin passed.
 pub type Attributes = BTreeMap<Attribute, Vec<String>>;

@@ -1,6 +1,6 @@
 //! The identity of a bot: its name and command prefix.
 
-/// The name and command prefix of a bot. The engine passes them to each chat adapter of the bot.
+/// The name and command prefix of a bot. The engine passes this identity to each chat adapter of the bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BotIdentity {
     /// The bot's name in `[bot.NAME]`, for example `marvin`.

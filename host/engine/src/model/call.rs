@@ -1,6 +1,6 @@
-//! The descriptions of host calls, for rules, journals, reports and metrics.
+//! Descriptions of host calls, for rules, journals, reports and metrics.
 //!
-//! Not here: the implementation of a call (`hostcall`).
+//! Not here: the implementation of each host call (`hostcall`).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,7 +9,7 @@ use super::attribute::Attribute;
 /// The kind of a host call, which decides how the host checks and records the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
-    /// Reads data. A job's journal stores the answer; the audit record of a query stores only the number of calls.
+    /// Reads data. The journal of a job stores the result; the audit record of a query stores only the number of calls.
     Reads,
     /// Writes a log line, a message in the job's own thread, or the job's status card. Needs no grant.
     Notes,
@@ -19,12 +19,12 @@ pub enum CallKind {
     Keeps,
     /// Waits for a time or for the end of a pipeline run. Denied in a query.
     Waits,
-    /// Changes something outside of the plugin. Denied in a query. The journal stores the intent before the effect.
+    /// Has an effect outside of the plugin. Denied in a query. The journal stores the intent before the effect.
     Acts,
 }
 
 impl CallKind {
-    /// Returns the name of the kind in reports.
+    /// Returns the name of the kind in reports, for example `reads`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
@@ -47,10 +47,10 @@ impl CallKind {
     }
 }
 
-/// The source from which the host takes the environment of a call.
+/// The source from which the host takes the environment of a host call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentFrom {
-    /// The host's configuration of the call's target, for example of a pipeline.
+    /// The configuration of the call's target. A pipeline, for example, has its environment in the configuration.
     Target,
     /// The environment in the typed command.
     Command,
@@ -58,10 +58,10 @@ pub enum EnvironmentFrom {
     Nothing,
 }
 
-/// The text that the journal stores as the rule of a call that needs no rule.
+/// The text in the field `rule` of a journal entry whose host call needs no grant.
 pub(crate) const NO_RULE: &str = "no rule needed";
 
-/// The potential harm of a call. Shown in reports.
+/// The potential harm of a host call. Shown in reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
     /// The call changes nothing outside of the plugin.
@@ -73,7 +73,7 @@ pub enum Risk {
 }
 
 impl Risk {
-    /// Returns the name of the risk in reports.
+    /// Returns the name of the risk in reports, for example `low`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
@@ -90,30 +90,30 @@ pub(crate) const CONTRACT: &str = "wardroom:plugin@0.1.0";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallSpec {
-    /// The name in rules, journals and reports, for example `pipelines.trigger`.
+    /// The name of the call in rules, journals and reports, for example `pipelines.trigger`.
     pub name: &'static str,
-    /// The WIT package with its version, for example `wardroom:plugin@0.1.0`.
+    /// The WIT package that defines the call, with its version, for example `wardroom:plugin@0.1.0`.
     pub package: &'static str,
-    /// The kind, which decides how the host checks and records the call.
+    /// The kind of the call, which decides how the host checks and records the call.
     pub kind: CallKind,
     /// The attributes that a rule can limit to certain values.
     pub attributes: &'static [Attribute],
     /// The source from which the host takes the call's environment.
     pub environment: EnvironmentFrom,
-    /// The potential harm, for reports.
+    /// The potential harm of the call, for reports.
     pub risk: Risk,
     /// Whether the host takes the deployment locks of the call's apps and environments before the effect.
     pub locks: bool,
     /// Whether the call only revokes rights. Approval rules, freezes and promotion orders do not hold an effect that
     /// only revokes rights.
     pub only_revokes: bool,
-    /// A description for reports, in one line without a full stop: `starts a pipeline`.
+    /// A description of the call for reports, in one line without a full stop: `starts a pipeline`.
     pub summary: &'static str,
 }
 
 impl CallSpec {
-    /// Creates a row without attributes and environment. A call of kind [`CallKind::Acts`] gets medium risk and takes
-    /// deployment locks; a call of another kind gets low risk and takes no locks.
+    /// Creates the row of a call without attributes and without an environment. A call of kind [`CallKind::Acts`] gets
+    /// medium risk and takes deployment locks; a call of another kind gets low risk and takes no locks.
     pub const fn new(package: &'static str, name: &'static str, kind: CallKind, summary: &'static str) -> Self {
         let acts = matches!(kind, CallKind::Acts);
         let risk = if acts { Risk::Medium } else { Risk::Low };
@@ -121,13 +121,13 @@ impl CallSpec {
         Self { name, package, kind, attributes: &[], environment, risk, locks: acts, only_revokes: false, summary }
     }
 
-    /// Sets the attributes that a rule can limit, and the source of the environment.
+    /// Sets the attributes that a rule can limit to certain values, and the source of the call's environment.
     #[must_use]
     pub const fn on(self, attributes: &'static [Attribute], environment: EnvironmentFrom) -> Self {
         Self { attributes, environment, ..self }
     }
 
-    /// Sets the potential harm, for reports.
+    /// Sets the potential harm of the call, for reports.
     #[must_use]
     pub const fn risk(self, risk: Risk) -> Self {
         Self { risk, ..self }
@@ -139,7 +139,8 @@ impl CallSpec {
         Self { locks: false, ..self }
     }
 
-    /// Declares that the call only revokes rights, so that approval rules, freezes and promotion orders do not hold it.
+    /// Declares that the call only revokes rights. Approval rules, freezes and promotion orders then do not hold its
+    /// effect.
     #[must_use]
     pub const fn only_revokes(self) -> Self {
         Self { only_revokes: true, ..self }
@@ -161,7 +162,7 @@ impl CallSpec {
 pub struct CallTable(Arc<[CallSpec]>);
 
 impl CallTable {
-    /// Creates a table from unsorted rows. The caller has rejected duplicate names.
+    /// Creates a call table from unsorted rows. The caller has already rejected duplicate names.
     pub(crate) fn new(mut rows: Vec<CallSpec>) -> Self {
         rows.sort_by_key(|row| row.name);
         rows.dedup_by_key(|row| row.name);
@@ -173,19 +174,20 @@ impl CallTable {
         self.0.iter()
     }
 
-    /// Returns the row with this name, for example `pipelines.trigger`.
+    /// Returns the row of the call `name`, for example `pipelines.trigger`; `None` if no call has this name.
     pub fn get(&self, name: &str) -> Option<&CallSpec> {
         let index = self.0.binary_search_by_key(&name, |row| row.name).ok()?;
         Some(&self.0[index])
     }
 
-    /// Returns the attribute with this key in rules, including attributes that an embedder defines.
+    /// Returns the attribute with this name in rules, including attributes that an embedder defines; `None` for an
+    /// unknown name.
     pub(crate) fn attribute(&self, name: &str) -> Option<Attribute> {
         let known = || self.iter().flat_map(|row| row.attributes).copied();
         Attribute::parse(name).or_else(|| known().find(|attribute| attribute.as_str() == name))
     }
 
-    /// Returns all attributes that rules can name, including those that an embedder defines.
+    /// Returns all attributes that rules can name, including attributes that an embedder defines.
     pub(crate) fn attributes(&self) -> BTreeSet<Attribute> {
         self.iter().flat_map(|row| row.attributes).copied().chain(Attribute::ALL).collect()
     }

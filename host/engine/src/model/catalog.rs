@@ -31,7 +31,8 @@ impl Catalog {
     }
 
     /// Returns the environment in which a version of `app` must have been deployed successfully before the version may
-    /// go to `environment`, with the position of the `after` key. Skips environments without a deployment of the app.
+    /// be deployed to `environment`, and the position of the key `after` of `environment`. Skips environments in which
+    /// the app has no deployment. Returns `None` if the version may be deployed to `environment` first.
     pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
@@ -43,7 +44,7 @@ impl Catalog {
         Some((&after.value, &rule.at))
     }
 
-    /// Returns the deployment with this pipeline name, for example `cms/staging`.
+    /// Returns the deployment whose pipeline has this name, for example `cms/staging`.
     pub(crate) fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
         self.apps.get(app)?.deployments.iter().find(|deployment| deployment.environment == environment)
@@ -54,8 +55,8 @@ impl Catalog {
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub name: String,
-    /// The environment in which a version must have been deployed successfully first (`after`), with the key's
-    /// position.
+    /// The environment in which a version must have been deployed successfully first, and the position of this key
+    /// `after`; `None` if the table has no key `after`.
     pub after: Option<Located<String>>,
 }
 
@@ -65,11 +66,11 @@ pub(crate) struct App {
     pub name: String,
     /// The display name, for example `Content Management System`.
     pub title: String,
-    /// The room in which the host requests approvals for this app.
+    /// The room in which the host requests approvals for this app; `None` if the configuration names no room.
     pub room: Option<RoomName>,
     /// The people who may grant roles on this app in chat, as written in the configuration.
     pub owners: Vec<Located<String>>,
-    /// The handling of an action on this app that a person types in a direct message.
+    /// Whether people can run actions on this app by direct message.
     pub direct: DirectPolicy,
     /// The deployments in the order of the configuration.
     pub deployments: Vec<Deployment>,
@@ -82,19 +83,19 @@ pub(crate) struct Deployment {
     pub environment: String,
     /// The name of the pipeline in rules and journals, for example `cms/staging`.
     pub pipeline: String,
-    /// The patterns of the parameters, by the name of the parameter.
+    /// The patterns for the values of the pipeline's parameters, by the name of the parameter.
     pub parameters: BTreeMap<String, ValuePattern>,
     pub backend: BackendId,
 }
 
-/// The index of a pipeline backend in the configuration that defines the deployment.
+/// The index of a pipeline backend in the list of all backends of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BackendId(pub(crate) usize);
 
-/// The handling of an action on an app that a person types in a direct message.
+/// Whether people can run actions on an app by direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum DirectPolicy {
-    /// The action runs. If the app has a room, the host announces the action in that room.
+    /// The action runs. If the app has a room, the host announces the action in the app's room.
     #[default]
     Show,
     Refuse,

@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The limits of one run of a plugin. A run ends at the next wait. It includes the replay of all earlier calls of the
-/// job.
+/// The resource limits of one run of a plugin. The run of the plugin starts with a replay of all earlier host calls of
+/// its job, which counts too, and ends at the next wait or with the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The linear memory in bytes, as the sum over all memories of the plugin.
+    /// The maximum linear memory in bytes, as the sum over all memories of the plugin.
     pub memory: usize,
-    /// The CPU time, which the runtime rounds up to its tick.
+    /// The maximum CPU time. The runtime rounds it up to a multiple of its tick.
     pub cpu: Duration,
-    /// The wall-clock time of the run.
+    /// The maximum wall-clock time of the run of the plugin.
     pub wall: Duration,
     /// The maximum number of host calls.
     pub calls: u32,
-    /// The maximum bytes of the arguments and results that the plugin passes to the host.
+    /// The maximum number of bytes that the plugin passes to the host: the arguments of its host calls and its results.
     pub bytes_out: usize,
-    /// The maximum bytes of the results that the plugin receives from the host, in their serialized form.
+    /// The maximum number of bytes that host calls return to the plugin, in serialized form.
     pub bytes_in: usize,
-    /// The maximum number of effects: allowed calls that change something outside.
+    /// The maximum number of effects: allowed host calls that change something outside of the plugin.
     pub acts: u32,
 }
 
 impl Limits {
-    /// The highest memory limit that the configuration accepts, in MiB. It is the size of a slot in the instance pool.
+    /// The highest memory limit that the configuration accepts, in MiB: the size of a slot in the pool of guests.
     pub const MOST_MEMORY_MIB: usize = 64;
 
-    /// The limits of the plugin's export `describe`, which may make no host calls.
+    /// The limits for the plugin's exported function `describe`, which may make no host calls.
     pub const DESCRIBE: Self = Self {
         memory: 16 << 20,
         cpu: Duration::from_millis(500),

@@ -1,4 +1,4 @@
-//! Plain data: people, rooms, apps, environments, attributes, runs, host calls.
+//! Plain data types: people, rooms, apps, environments, attributes, pipeline runs, host calls.
 
 mod attribute;
 mod bot;

@@ -1,4 +1,4 @@
-//! People on chat networks, and their names in messages.
+//! People on chat networks, and the form of their names in messages.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Person {
     /// The immutable id that the network assigns, for example `@bob:example.org`. Rights depend on the id only.
     pub id: String,
-    /// The display name. Not used for rights, because anybody can choose any name.
+    /// The display name. The host does not use it for rights, because anybody can choose any name.
     pub name: String,
 }
 
@@ -26,13 +26,13 @@ impl Person {
     }
 }
 
-/// Returns the local part of an id: `bob` of `@bob:example.org`.
+/// Returns the local part of a person's id: `bob` of `@bob:example.org`. Returns an id without `@` unchanged.
 pub(crate) fn local_part(id: &str) -> &str {
     id.strip_prefix('@').map_or(id, |rest| rest.split_once(':').map_or(rest, |(local, _)| local))
 }
 
-/// Formats a person's name and id for messages: `Bob (@bob:example.org)`. The id prevents impersonation by display
-/// name.
+/// Formats a person's name and id for messages: `Bob (@bob:example.org)`. The id reveals a person who uses the display
+/// name of another person.
 pub(crate) fn name_and_id(id: &str, name: &str) -> String {
     let (id, name) = (crate::base::clean(id), crate::base::clean(name));
     // Do not repeat the id if the name begins with it.

@@ -1,20 +1,20 @@
 //! Room names in the configuration: `#ops:example.org`, or with a network, `matrix:#ops:example.org`.
 //!
-//! Not here: the check that the room exists, which needs a request to the chat network.
+//! Not here: the check that the room exists on the chat network ([`Chat::room`](crate::adapter::Chat::room)).
 
 use crate::base::Table;
 
 /// The name of a room in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName {
-    /// The network before the colon, for example `matrix`. `None` means the default network.
+    /// The chat network before the first colon, for example `matrix`. `None` means the default network.
     pub network: Option<String>,
     /// The id or name of the room on the network, for example `#ops:example.org`.
     pub name: String,
 }
 
 impl RoomName {
-    /// Parses a name. A text before the first colon is a network only if `networks` contains it.
+    /// Parses the name of a room. The text before the first colon is a network only if `networks` contains this text.
     pub fn parse(text: &str, networks: &[&str]) -> Self {
         match text.split_once(':') {
             Some((network, name)) if networks.contains(&network) && !name.is_empty() => {
@@ -24,7 +24,8 @@ impl RoomName {
         }
     }
 
-    /// Reads a key of a table as a room name. An empty name is a problem.
+    /// Reads the room name of `key`. Returns `None` if the key is missing. For an empty name or a value that is not a
+    /// string, adds a configuration problem and returns `None`.
     pub(crate) fn read(table: &mut Table, key: &str, networks: &[&str]) -> Option<Self> {
         let text = table.string(key)?;
         if text.value.trim().is_empty() {

@@ -4,13 +4,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The idempotency key of a pipeline run: the job's id, a dash, and the number of the call's journal entry, for example
-/// `7f3ak-2`. After a crash, the host uses the same key to ask the backend whether the run was started.
+/// The idempotency key of a pipeline run: the job's id, a dash, and the number of the journal entry of the host call
+/// that starts the pipeline run, for example `7f3ak-2`. After a crash, the host uses the same key to ask the backend
+/// whether the pipeline run was started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey(String);
 
 impl RunKey {
-    /// Creates the key for the call with the journal entry number `call` of a job.
+    /// Creates the key of a pipeline run that the job with the id `job` starts. `call` is the number of the journal
+    /// entry of the host call that starts the pipeline run.
     pub fn new(job: &str, call: u32) -> Self {
         Self(format!("{job}-{call}"))
     }
@@ -47,18 +49,18 @@ impl fmt::Display for RunKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The run succeeded.
+    /// The pipeline run succeeded.
     Succeeded,
-    /// The run failed.
+    /// The pipeline run failed.
     Failed,
-    /// The run was cancelled.
+    /// The pipeline run was cancelled.
     Cancelled,
-    /// The run was interrupted, and its result is unknown.
+    /// The pipeline run was interrupted, and its result is unknown.
     Unknown,
 }
 
 impl Outcome {
-    /// Returns the name in the contract, the store and messages, for example `succeeded`.
+    /// Returns the outcome's name in the contract, the store and messages, for example `succeeded`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",

@@ -1,8 +1,8 @@
-//! Regular expressions for the values of parameters and settings.
+//! Regular expressions that the values of pipeline parameters and plugin settings must match.
 
 use regex::Regex;
 
-/// A regular expression that must match the whole value of a parameter or setting.
+/// A regular expression that must match the whole value of a pipeline parameter or plugin setting.
 #[derive(Debug, Clone)]
 pub(crate) struct ValuePattern {
     text: String,
@@ -27,12 +27,13 @@ impl ValuePattern {
         Ok(Self { text: text.to_owned(), whole, dash })
     }
 
-    /// Returns whether the whole value matches. A value with a zero byte never matches.
+    /// Returns whether the expression matches the whole value. A value with a zero byte never matches. A value that
+    /// begins with a dash matches only if the expression itself begins with a dash.
     pub(crate) fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
-    /// Describes the requirement that an invalid value does not meet, for messages.
+    /// Returns the requirement that an invalid value does not meet, as text for messages.
     pub(crate) fn requirement(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
             true => "the value must not begin with a dash".to_owned(),

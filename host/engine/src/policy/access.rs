@@ -39,7 +39,7 @@ pub(crate) struct Access {
     pub persons: People,
     /// The owners by app. An owner can grant roles on the app in chat.
     pub owners: BTreeMap<String, Vec<Member>>,
-    /// The room that is notified of each grant and revocation.
+    /// The room that is notified of each role that is granted or revoked in chat; `None` for no notification.
     pub tell: Option<RoomName>,
     apps: HashSet<String>,
     admin_ids: HashSet<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Access {
     clock: OnceLock<MonotonicClock>,
 }
 
-/// The part of the configuration that is about people and rights. [`Access::new`] consumes it.
+/// The people, roles and rights in the configuration. [`Access::new`] creates the [`Access`] from them.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     pub admins: Vec<String>,
@@ -93,7 +93,7 @@ impl Access {
         }
     }
 
-    /// Returns the rights of a person to run a command. Does not check the app and environment of the command.
+    /// Returns the rights of a person to run a command. The app and the environment of the command are not checked yet.
     pub(crate) fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
         let who = who.into();
         if target.is_open() {
@@ -107,12 +107,12 @@ impl Access {
         }
     }
 
-    /// Returns the roles that a person has in the room and through the bot of their message. With `everyone`, the
-    /// result includes the roles that have `everyone` as a member.
+    /// Returns the roles of a person, from the configuration and from grants in chat, that count for the room and the
+    /// bot of the message. If `everyone` is true, the result includes the roles that have `everyone` as a member.
     pub(crate) fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
         let who = who.into();
         let canonical_id = self.persons.canonical_id(who.id);
-        // `everyone` means every person, and no machine.
+        // The member `everyone` stands for every person, but for no machine.
         let everyone = everyone && !self.machines.has(who.id);
         let positions = self.index.of(
             canonical_id,
@@ -132,7 +132,8 @@ impl Access {
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
-    /// Returns the role of a grant. Returns `None` if the grant has expired or the configuration no longer allows it.
+    /// Returns the role of a grant in chat. Returns `None` if the grant has expired, or if the configuration no longer
+    /// allows the grant.
     fn in_force(&self, grant: Arc<Grant>, now: Timestamp) -> Option<HeldRole> {
         let role = self.role(&grant.role)?;
         let counts = grant.until.is_none_or(|until| now < until) && self.conflict(&grant, role).is_none();
@@ -140,14 +141,14 @@ impl Access {
         Some(HeldRole { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
-    /// Returns the reason why the configuration no longer allows a grant; `None` if the grant is allowed.
+    /// Returns the reason why the configuration no longer allows a grant in chat; `None` if the grant is allowed.
     fn conflict(&self, grant: &Grant, role: &Role) -> Option<String> {
         if !role.grant_in_chat {
             Some(format!("role `{}` has no `grant_in_chat = true`", role.name))
         } else if !self.apps.contains(&grant.app) {
             Some(format!("the configuration has no app `{}`", grant.app))
         } else if !role.covers(Some(&grant.app), grant.environment.as_deref()) {
-            Some(format!("role `{}` does not cover this app and environment", role.name))
+            Some(format!("role `{}` does not cover `{}`", role.name, target(grant)))
         } else if self.bots.get(&grant.bot).is_none() {
             Some(format!("the role was granted through bot `{}`, which is no longer in the configuration", grant.bot))
         } else {
@@ -155,13 +156,13 @@ impl Access {
         }
     }
 
-    /// Returns whether two names mean the same bot. An empty name means the first bot.
+    /// Returns whether two names mean the same bot. An empty name means the first bot in the configuration.
     fn same_bot(&self, one: &str, other: &str) -> bool {
         let name = |name| self.bots.get(name).map(|bot| &bot.name);
         name(one).is_some() && name(one) == name(other)
     }
 
-    /// Returns whether a role counts in the room of the asker.
+    /// Returns whether a role counts in the room of the asker's message.
     fn counts_in(&self, role: &Role, who: Asker<'_>) -> bool {
         let Some(rooms) = &role.rooms else { return true };
         who.room.is_some_and(|room| rooms.iter().any(|name| self.rooms.is(name, room)))
@@ -182,7 +183,7 @@ impl Access {
         self.rooms.network()
     }
 
-    /// Returns whether `room`, a network and a room id, is the room that the configuration calls `name`.
+    /// Returns whether `room`, a pair of network and room id, is the room that the configuration calls `name`.
     pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
         self.rooms.is(name, room)
     }
@@ -190,13 +191,13 @@ impl Access {
     /// Returns the current members of a group.
     ///
     /// # Errors
-    /// The reason why the group counts as empty.
+    /// The reason why the group's members are unknown. The group then counts as empty.
     pub(crate) fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
         let directory = self.directory.read().clone();
         directory.members(group)
     }
 
-    /// Returns whether a person is one of these members.
+    /// Returns whether a list of members includes a person: by an id, through a group or a room, or as `everyone`.
     pub(crate) fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();
         members.iter().any(|member| match member {
@@ -211,8 +212,8 @@ impl Access {
         self.owners.get(app).is_some_and(|owners| self.is_among(owners, who))
     }
 
-    /// Returns whether a person has any right on an app and an environment; `None` stands for any. Messages to a
-    /// person do not name an app or environment on which the person has no right.
+    /// Returns whether a person has any right on an app and an environment. `None` stands for any app or environment.
+    /// Messages to a person do not name an app or environment on which the person has no right.
     pub(crate) fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
         let who = who.into();
         self.is_admin(who.id) || self.roles_of(who, true).iter().any(|held| held.covers(app, environment))
@@ -226,8 +227,8 @@ impl Access {
         self.index.role(name).map(|position| &self.roles[position])
     }
 
-    /// Returns whether a person has a role on an app and an environment, and not only as `everyone`. Only such a role
-    /// counts for approvals. A machine never has one.
+    /// Returns whether a person has a role on an app and an environment without `everyone`. `None` stands for any app
+    /// or environment. Approvals use this check, so the result for a machine is `false`.
     pub(crate) fn holds_role<'a>(
         &self,
         role: &str,
@@ -240,14 +241,14 @@ impl Access {
             && self.roles_of(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
-    /// Returns whether the members of a room have the role. Such members are not listed by [`Self::known_members`].
+    /// Returns whether the role has a room as a member. [`Self::known_members`] does not include the members of rooms.
     pub(crate) fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
-    /// Returns the ids of a role's members, from the configuration, its groups and the grants. Does not include the
-    /// members of rooms. For a person with several ids, returns the first id.
+    /// Returns the ids of a role's members, from the configuration, its groups and the grants in chat, but without the
+    /// members of rooms. For a person with several ids, the result has only the first id.
     pub(crate) fn known_members(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
@@ -282,7 +283,7 @@ impl Access {
         }
     }
 
-    /// Returns all ids of all admins.
+    /// Returns the ids of all admins. For an admin with several ids, the result has each id.
     pub(crate) fn admin_ids(&self) -> Vec<String> {
         let all = self.admins.iter().flat_map(|admin| self.persons.ids(admin));
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
@@ -300,7 +301,7 @@ impl Access {
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Returns the ids of all people in the configuration, its groups and the grants.
+    /// Returns the ids of all people in the configuration, its groups and the grants in chat.
     pub(crate) fn known_people(&self) -> Vec<String> {
         let mut all: BTreeSet<String> = self.people().into_iter().collect();
         for group in self.groups() {
@@ -320,18 +321,19 @@ impl Access {
         groups.collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Returns the grants that are in force, the oldest first.
+    /// Returns the roles that were granted in chat and are in force, the oldest grant first.
     pub(crate) fn grants(&self) -> Vec<HeldRole> {
         let now = self.now();
         self.granted.all().into_iter().filter_map(|grant| self.in_force(grant, now)).collect()
     }
 
-    /// Returns all grants of a person, the oldest first, including those that are not in force.
+    /// Returns all grants in chat to a person, the oldest first, including grants that are not in force.
     pub(crate) fn all_grants_of(&self, person: &str) -> Vec<Arc<Grant>> {
         self.granted.of(self.persons.canonical_id(person))
     }
 
-    /// Loads the grants of the store. Returns one warning for each grant that the configuration no longer allows.
+    /// Adds the grants in chat that were read from the store. Returns one warning for each grant that the configuration
+    /// no longer allows.
     pub(crate) fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
         let mut warnings = Vec::new();
         for grant in grants {
@@ -340,13 +342,12 @@ impl Access {
                 Some(role) => self.conflict(&grant, role),
             };
             if let Some(why) = conflict {
-                let place = grant
-                    .environment
-                    .as_ref()
-                    .map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
                 warnings.push(format!(
-                    "the grant of role `{1}` on `{place}` to {0} by {2} is not in force: {why}",
-                    grant.person.id, grant.role, grant.by.id
+                    "the grant of role `{}` on `{}` to {} by {} is not in force: {why}",
+                    grant.role,
+                    target(&grant),
+                    grant.person.id,
+                    grant.by.id
                 ));
             }
             self.granted.add(self.persons.canonical_id(&grant.person.id), grant.clone());
@@ -354,7 +355,7 @@ impl Access {
         warnings
     }
 
-    /// Applies the grants and revocations of a committed transaction.
+    /// Applies the grants and revocations in the writes of a committed transaction.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -365,13 +366,13 @@ impl Access {
         }
     }
 
-    /// Requests the members of the rooms in the configuration from their networks, unless the last result is recent.
-    /// Takes at most a few seconds.
+    /// Requests the members of the rooms in the configuration from their networks, except for rooms whose cached
+    /// members are recent. Takes at most a few seconds.
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         self.rooms.refresh(accounts).await;
     }
 
-    /// Replaces the groups of the configuration by a directory.
+    /// Replaces the group files of the configuration by another source of group members.
     pub(crate) fn use_directory(&self, directory: Arc<dyn Directory>) {
         *self.directory.write() = directory;
     }
@@ -385,6 +386,11 @@ impl Access {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.get().map_or_else(Timestamp::now, MonotonicClock::now)
     }
+}
+
+/// Returns the app and the environment of a grant in chat: `cms/staging`, or `cms` for all environments.
+fn target(grant: &Grant) -> String {
+    grant.environment.as_ref().map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app))
 }
 
 impl std::fmt::Debug for Access {

@@ -1,7 +1,7 @@
-//! Rules that require an approval: `approval` of an environment, and `[[approval]]`.
+//! Rules that require an approval: `[environment.NAME.approval]` and `[[approval]]` in `plugins.toml`.
 //!
-//! Invariant: a rule matches an effect if any value of the effect matches. It also matches if the effect has no
-//! value, because an unknown value could be any value.
+//! Invariant: a rule matches an effect if, for each attribute that the rule limits, the effect has a matching value or
+//! no value. An unknown value counts as a match, because it could be any value.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::model::{Attributes, CallSpec, RoomName};
 /// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
 pub(crate) struct Approval {
-    /// The rule as text for the room and the journal: `environment production, plugins.toml line 34`.
+    /// The name and position of the rule, for the room and the journal: `environment production, plugins.toml line 34`.
     pub text: Arc<str>,
-    /// A stable id that does not depend on the rule's line in the file.
+    /// An id of the rule that does not depend on the rule's line in the file.
     pub id: Arc<str>,
     /// The host calls that need approval, as patterns. If empty, all calls with effects need approval.
     pub calls: Vec<Pattern>,
@@ -25,9 +25,9 @@ pub(crate) struct Approval {
     pub count: u32,
     /// The roles whose members can approve.
     pub from: Vec<String>,
-    /// The time after which a request for approval expires.
+    /// The time after which an approval request expires.
     pub within: Duration,
-    /// Whether a version that already succeeded in the environment needs no approval.
+    /// Whether a version that succeeded in the environment before needs no approval.
     pub known_good: bool,
     /// The rule for overriding the approval; `None` if nobody can override it.
     pub break_glass: Option<BreakGlass>,
@@ -43,7 +43,8 @@ pub(crate) struct BreakGlass {
 }
 
 impl Approval {
-    /// Returns whether an effect needs this approval. An effect that only revokes rights needs none.
+    /// Returns whether an effect needs this approval. An effect that only revokes rights never needs approval. `row`
+    /// describes the effect's host call.
     pub(crate) fn applies_to(&self, row: &CallSpec, attributes: &Attributes) -> bool {
         let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(row.name));
         named && !row.only_revokes && self.limits.matches_any(attributes)
@@ -53,15 +54,15 @@ impl Approval {
 /// An approval that one rule requires for one or more effects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Need {
-    /// The id of the rule. It does not depend on the rule's line in the file.
+    /// [`Approval::id`] of the rule.
     pub(crate) id: String,
-    /// The rule as text for the room and the journal.
+    /// [`Approval::text`] of the rule.
     pub(crate) rule: String,
     /// The number of people who must approve. The person who sent the command does not count.
     pub(crate) count: u32,
     /// The roles whose members can approve.
     pub(crate) from: Vec<String>,
-    /// The time after which the request expires, in milliseconds.
+    /// The time after which the approval request expires, in milliseconds.
     pub(crate) within: u64,
     /// The apps and environments of the effects. An approver must have a role on all of them.
     #[serde(rename = "places")]
@@ -69,13 +70,13 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Adds the needs of another effect. Needs of the same rule become one need.
+    /// Adds `more`, the required approvals of another effect, to `needs`. Two entries of the same rule become one.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
                 Some(known) => {
                     known.targets.extend(need.targets.iter().cloned());
-                    // The newer version of the rule applies, but the count never decreases.
+                    // If the rule has changed, its newer version applies, but the count never decreases.
                     known.count = known.count.max(need.count);
                     known.rule.clone_from(&need.rule);
                     known.from.clone_from(&need.from);
@@ -86,8 +87,8 @@ impl Need {
         }
     }
 
-    /// Returns whether one of the requested needs is of the same rule and at least as strict: it has the same or a
-    /// higher count, no additional roles, and all targets.
+    /// Returns whether an approval request for `requested` also covers this need. One of the requested needs must be of
+    /// the same rule, with the same or a higher count, no additional roles, and all targets of this need.
     pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
         let as_strict = |other: &&Self| {
             other.id == self.id

@@ -11,7 +11,7 @@ use crate::{command::Command, store::InboxRow};
 pub(crate) struct Authorized(Arc<Request>);
 
 impl Authorized {
-    /// Returns the request that a query or a job runs for.
+    /// Returns the request, which the query or the job of the command keeps.
     pub(crate) fn request(&self) -> &Arc<Request> {
         &self.0
     }
@@ -25,7 +25,7 @@ impl Deref for Authorized {
     }
 }
 
-/// The refusal of a command.
+/// The refusal of a command whose sender lacks a right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     /// The missing right and the people who can grant it, in one line.
@@ -52,15 +52,16 @@ impl Access {
         Ok(Authorized(Arc::new(Request::new(command, message, rights))))
     }
 
-    /// Returns the request of a job that continues, with the current rights of the sender. The request is not a proof
-    /// of a right: each host call of the job is checked against these rights. If the sender has lost them, the job
+    /// Returns the request of a job that continues, with the current rights of the sender. The request alone permits
+    /// nothing: each host call of the job is checked against these rights. If the sender has lost the rights, the job
     /// continues without effects.
     pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Arc<Request> {
         let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
         Arc::new(Request::new(command, message, rights))
     }
 
-    /// Returns the refusal of an environment that a bot may not change. The text names the bots that may change it.
+    /// Returns the message for a command whose bot may not change the environment. The message names the bots that may
+    /// change the environment.
     pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
         let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         let scope = match self.bots.environments(bot) {
@@ -75,15 +76,16 @@ impl Access {
         format!("bot `{name}` may not change environment `{environment}`, {scope}; {help}")
     }
 
-    /// Returns the last part of a refusal: the admins to ask.
+    /// Returns the last part of a refusal message: the admins to ask for the right.
     pub(crate) fn help(&self) -> String {
         match self.admins.as_slice() {
-            [] => "plugins.toml has no `admins` to ask".to_owned(),
+            [] => "no admin can be asked, because [people] in plugins.toml has no `admins`".to_owned(),
             admins => format!("ask {}", admins.join(" or ")),
         }
     }
 
-    /// Returns the refusal of a command. The text names the roles that allow the command, and the admins to ask.
+    /// Returns the message for a command whose sender lacks a right. The message names the roles that allow the
+    /// command, and the admins to ask.
     pub(crate) fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
         let on = [("app", app), ("environment", environment)]
             .into_iter()
@@ -91,7 +93,7 @@ impl Access {
             .collect::<Vec<_>>()
             .join(" and ");
         let on = if on.is_empty() { on } else { format!(" on {on}") };
-        // The text names roles, so that people can ask for one, but it does not disclose the members of a role.
+        // The message names roles, so that people can ask for a role, but it does not disclose the members of a role.
         let fitting: Vec<String> = self
             .roles
             .iter()
@@ -100,7 +102,7 @@ impl Access {
             .map(|role| format!("`{}`", role.name))
             .collect();
         let role = match fitting.as_slice() {
-            [] => "no role allows it".to_owned(),
+            [] => "no role allows the command".to_owned(),
             roles => format!("the command needs the role {}", roles.join(" or ")),
         };
         let help = self.help();

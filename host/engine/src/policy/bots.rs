@@ -24,7 +24,8 @@ impl Bots {
         self.0.iter()
     }
 
-    /// Returns the bot with this name. An empty name means the first bot: rows from before bots had names contain it.
+    /// Returns the bot with this name. An empty name means the first bot, because stored rows from before bots had
+    /// names contain an empty name.
     pub(crate) fn get(&self, name: &str) -> Option<&Bot> {
         if name.is_empty() { self.0.first() } else { self.0.iter().find(|bot| bot.name == name) }
     }
@@ -33,7 +34,7 @@ impl Bots {
         self.environments(name).iter().any(|known| known == environment)
     }
 
-    /// Returns the environments that a bot may change; none if the configuration has no such bot.
+    /// Returns the environments that a bot may change. Empty if the configuration has no bot with this name.
     pub(crate) fn environments(&self, name: &str) -> &[String] {
         self.get(name).map(|bot| bot.environments.as_slice()).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! The roles that were granted in chat: an in-memory copy of the store's rows, by person.
+//! The roles that were granted in chat: an in-memory copy of the grants in the store, by person.
 //!
-//! Invariant: the copy changes only after the transaction that changes the store.
-//! Not here: whether a grant is in force, which depends on the configuration and the clock.
+//! Invariant: the copy changes only after the transaction that changes the store is committed.
+//! Not here: the check whether a grant is in force (`access`), which depends on the configuration and the clock.
 
 use std::{
     collections::HashMap,
@@ -15,11 +15,11 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::store::Grant;
 
-/// The grants, by the first id of each person.
+/// The grants in chat, by the first id of the person who has the role.
 #[derive(Debug, Default)]
 pub(crate) struct Granted {
     people: RwLock<HashMap<String, Vec<Arc<Grant>>>>,
-    // Whether there are any grants. Most hosts have none, and then a check takes no lock.
+    // Whether the map has any grants. Most hosts have no grants, and a check then takes no lock.
     any: AtomicBool,
 }
 

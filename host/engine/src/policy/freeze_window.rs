@@ -1,6 +1,6 @@
 //! A `[[freeze]]` window: a recurring period in which no effect may start in some environments.
 //!
-//! Invariant: the functions read no clock. A window whose end cannot be computed does not end.
+//! Invariant: no function reads a clock. A window whose end cannot be computed does not end.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub(crate) struct Window {
 /// The end of a window.
 #[derive(Debug, Clone)]
 pub(crate) enum WindowEnd {
-    /// The window ends this time after its start, also across daylight saving changes.
+    /// The window has this length. A change to or from daylight saving time does not alter the length.
     After(Duration),
-    /// The window ends at the next time that matches the cron expression.
+    /// The window ends at the first time after its start that matches the cron expression.
     At(Cron),
 }
 
@@ -39,7 +39,8 @@ impl Window {
         self.environments.iter().any(|pattern| pattern.matches(environment))
     }
 
-    /// Returns the end of the window if the window contains the time `at`. The start is inclusive, the end exclusive.
+    /// Returns the end of the window if the window contains the time `at`, otherwise `None`. The start is inclusive,
+    /// the end exclusive.
     pub(crate) fn covers(&self, at: Timestamp) -> Option<Timestamp> {
         let within = match self.ends {
             WindowEnd::After(lasts) => lasts,
@@ -50,7 +51,8 @@ impl Window {
         Some(self.end(begin)).filter(|end| *end > at)
     }
 
-    /// Returns the start and end of the next window that begins after a time.
+    /// Returns the start and the end of the next window that begins after the time `after`; `None` if `from` has no
+    /// later match.
     pub(crate) fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let begin = self.from.next(after)?;
         Some((begin, self.end(begin)))

@@ -1,7 +1,8 @@
 //! The freezes of environments: set by a command in the room, or by a `[[freeze]]` window of `plugins.toml`.
 //!
-//! Invariant: a freeze by command is stored and applied while no effect is between its check and its stored intent.
-//! After the room was told that an environment is frozen, no effect starts in it.
+//! Invariant: a freeze by command is stored and applied only while no effect is between its freeze check and the
+//! storing of its intent. After the room was notified that an environment is frozen, no effect starts in the
+//! environment.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -14,7 +15,7 @@ use crate::{
     store::Freeze,
 };
 
-/// All freezes, and the lock that separates their changes from effects.
+/// All freezes, and the lock that prevents a change of the freezes while an effect starts.
 #[derive(Debug)]
 pub(crate) struct Freezes {
     windows: Vec<Window>,
@@ -25,7 +26,7 @@ pub(crate) struct Freezes {
     lock: Arc<tokio::sync::RwLock<()>>,
 }
 
-/// A read lock. While it is held, no freeze is set or lifted.
+/// A read lock on the freezes. No freeze is set or lifted while the lock is held.
 #[derive(Debug)]
 pub(crate) struct FreezeGuard {
     _held: tokio::sync::OwnedRwLockReadGuard<()>,
@@ -35,9 +36,9 @@ pub(crate) struct FreezeGuard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frozen {
     pub environment: String,
-    /// The end; `None` if the freeze lasts until a person lifts it.
+    /// The end of the freeze; `None` if the freeze lasts until a person lifts it.
     pub until: Option<Timestamp>,
-    /// The reason, as text for people; empty if there is none.
+    /// The reason of the freeze, as text for people; empty if no reason was given.
     pub reason: String,
     pub by: FrozenBy,
 }
@@ -72,8 +73,8 @@ impl fmt::Display for FrozenBy {
 }
 
 impl Freezes {
-    /// Creates the freezes from the windows of the configuration and the stored freezes. Messages show times in
-    /// `zone`.
+    /// Creates the freezes from the windows of the configuration, and from `by_command`, the stored freezes. Messages
+    /// show times in `zone`.
     pub(crate) fn new(
         windows: Vec<Window>,
         environments: Vec<String>,
@@ -84,12 +85,12 @@ impl Freezes {
         Self { windows, environments, zone, by_command: RwLock::new(by_command), lock: Arc::default() }
     }
 
-    /// Returns the time zone of typed and shown times.
+    /// Returns the time zone of the times that people type in `freeze` and that messages show.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
-    /// Returns the reasons why an environment is frozen at a time; empty if it is not frozen.
+    /// Returns the reasons why an environment is frozen at the time `at`; empty if the environment is not frozen.
     pub(crate) fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
         let by_command = self.by_command(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
@@ -103,12 +104,12 @@ impl Freezes {
         by_command.into_iter().chain(windows).collect()
     }
 
-    /// Returns the reasons why any environment is frozen at a time.
+    /// Returns the reasons why environments are frozen at the time `at`, in the order of the environments.
     pub(crate) fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
 
-    /// Returns the freeze that was set by command, if it is in force at a time.
+    /// Returns the freeze that was set by command, if the freeze is in force at the time `at`.
     pub(crate) fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
         let by_command = self.by_command.read();
         by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
@@ -119,7 +120,7 @@ impl Freezes {
         let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
         for environment in &self.environments {
             for window in self.windows.iter().filter(|window| window.is_for(environment)) {
-                // The lines above contain the current window, so add the one after it.
+                // The lines above contain the current window, so add the next window.
                 let Some((begin, end)) = window.next(window.covers(at).unwrap_or(at)) else { continue };
                 let (begin, end) = (zoned_text(begin, &self.zone), zoned_text(end, &self.zone));
                 let (by, why) = (FrozenBy::Window(window.at.clone()), because(&window.reason));
@@ -133,8 +134,8 @@ impl Freezes {
         }
     }
 
-    /// Returns one line for people: `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the
-    /// database moves`.
+    /// Returns a freeze as one line for messages: `production is frozen until 2026-11-21 14:00 UTC by
+    /// @alice:example.org: the database moves`.
     pub(crate) fn line(&self, frozen: &Frozen) -> String {
         let until = match frozen.until {
             Some(until) => format!(" until {}", zoned_text(until, &self.zone)),
@@ -143,23 +144,24 @@ impl Freezes {
         format!("`{}` is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
     }
 
-    /// Blocks changes of freezes until the guard is dropped.
+    /// Blocks changes of freezes until the guard is dropped. An effect holds the guard from its freeze check until its
+    /// intent is stored.
     pub(crate) async fn guard(&self) -> FreezeGuard {
         FreezeGuard { _held: self.lock.clone().read_owned().await }
     }
 
-    /// Waits until no effect is between its check and its stored intent, then blocks new effects until the guard is
-    /// dropped.
+    /// Waits until no effect is between its freeze check and the storing of its intent, then blocks new effects until
+    /// the guard is dropped.
     pub(crate) async fn exclusive(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.lock.clone().write_owned().await
     }
 
-    /// Applies a freeze. The caller has stored it.
+    /// Adds a freeze that the caller has stored.
     pub(crate) fn apply_freeze(&self, freeze: Freeze) {
         self.by_command.write().insert(freeze.environment.clone(), freeze);
     }
 
-    /// Removes the freeze of an environment. The caller has stored the change.
+    /// Removes the freeze of an environment, after the caller has removed it from the store.
     pub(crate) fn apply_unfreeze(&self, environment: &str) {
         self.by_command.write().remove(environment);
     }

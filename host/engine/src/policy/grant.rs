@@ -1,4 +1,4 @@
-//! The operator's grants to a plugin: its `allow` rules, indexed by call.
+//! The operator's grants to a plugin: the plugin's `allow` rules, indexed by host call.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,24 +14,24 @@ use crate::{
     model::{Attribute, CallTable},
 };
 
-/// A `[[plugin.NAME.allow]]` table.
+/// A `[[plugin.NAME.allow]]` table, which grants host calls to a plugin.
 #[derive(Debug)]
 pub(crate) struct Allow {
     pub at: At,
-    /// The host calls that the rule allows, as patterns over the names of the call table: `pipelines.*`.
+    /// Patterns for the names of the host calls that the rule allows, such as `pipelines.*`.
     pub calls: Vec<Pattern>,
-    /// The commands of the plugin that the rule applies to, as patterns; `None` for all commands.
+    /// Patterns for the commands of the plugin to which the rule applies; `None` for all commands.
     pub commands: Option<Vec<Pattern>>,
     /// The attribute values that the rule allows.
     pub limits: Scope,
-    /// The attributes in which an effect may differ from the typed command.
+    /// The attributes whose values in an effect may differ from the typed command.
     pub beyond: BTreeSet<Attribute>,
     /// The rule as text for the journal: `plugin.deploy, plugins.toml line 61`.
     pub text: Arc<str>,
 }
 
 impl Allow {
-    /// Returns whether the rule applies to a command. For other commands the rule is ignored.
+    /// Returns whether the rule applies to a command of the plugin. The rule is ignored for other commands.
     pub(crate) fn is_for(&self, command: &str) -> bool {
         self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
     }
@@ -41,7 +41,8 @@ impl Allow {
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     rules: Vec<Allow>,
-    // The indexes of the rules that name a call. The cost of a check must not grow with the size of the configuration.
+    // The indexes of the rules that name a host call. With this index, the cost of a check does not grow with the size
+    // of the configuration.
     by_call: HashMap<&'static str, Vec<usize>>,
 }
 
@@ -60,15 +61,15 @@ impl Grants {
         &self.rules
     }
 
-    /// Returns the rules that name a call.
+    /// Returns the rules that name a host call, regardless of commands and attributes.
     pub(crate) fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// Returns the rules that allow a call of a command.
+    /// Returns the rules that allow a host call with these attributes to a command of the plugin.
     ///
     /// # Errors
-    /// If no rule allows the call, the rules that name it, each with the attribute that does not match.
+    /// If no rule allows the host call: the rules that name the call, each with the attribute that does not match.
     pub(crate) fn permitting<'a>(
         &'a self,
         call: &str,

@@ -1,7 +1,7 @@
-//! Machines that may send commands: `[machine.NAME]`.
+//! Machine accounts that may send commands: `[machine.NAME]`.
 //!
-//! Invariant: a machine has only the rights that the configuration gives to it by name. It has no rights as
-//! `everyone`, and it cannot approve.
+//! Invariant: a machine has only the roles that name the machine. It does not have the roles of `everyone`, and it
+//! cannot approve.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(crate) struct Machines {
 }
 
 impl Machines {
-    /// Adds a machine with its ids on chat networks. Returns its own id.
+    /// Adds a machine with its ids on chat networks. Returns the machine's own id, such as `machine:ci`.
     pub(crate) fn add(&mut self, name: &str, ids: &[String]) -> String {
         let own = format!("{PREFIX}{name}");
         self.ids.insert(own.clone());
@@ -28,7 +28,8 @@ impl Machines {
         self.ids.contains(id)
     }
 
-    /// Returns a machine's own id: the sender of its commands from schedules and hooks.
+    /// Returns a machine's own id, such as `machine:ci`, which is the sender of the commands of schedules and hooks.
+    /// Returns `None` if the configuration has no machine with this name.
     pub(crate) fn own_id(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
     }

@@ -1,7 +1,7 @@
 //! Rights: roles, grants, approval rules, freezes, the promotion order, and the check of a command.
 //!
-//! Invariant: all rules that allow use one matcher ([`Scope::permit`]). [`Authorized`] has no public constructor, so
-//! such a value proves that the check passed.
+//! Invariant: all allow rules use the same matcher, [`Scope::permit`]. [`Authorized`] has no public constructor, so an
+//! [`Authorized`] value proves that the check of the command passed.
 //! Not here: the check of a host call ([`crate::hostcall`]).
 
 mod access;

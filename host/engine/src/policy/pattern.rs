@@ -1,4 +1,4 @@
-//! Patterns of rules: `*` matches any text without `/`, and `**` matches any text.
+//! Patterns in rules: `*` matches any text without `/`, and `**` matches any text.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -9,16 +9,16 @@ pub(crate) struct Pattern {
     shape: Shape,
 }
 
-/// The method of comparison. The first three are the most common, and much cheaper than a glob.
+/// The method of comparison. The first three methods are the most common, and much cheaper than a glob.
 #[derive(Debug, Clone)]
 enum Shape {
-    /// Only the text itself, for example `staging`.
+    /// Matches only the text itself, for example `staging`.
     Literal,
-    /// Any text without `/`: `*`.
+    /// Matches any text without `/`: the pattern `*`.
     Part,
-    /// Any text: `**`.
+    /// Matches any text: the pattern `**`.
     Anything,
-    /// Any other pattern: `cms/*`.
+    /// Any other pattern, for example `cms/*`.
     Glob(GlobMatcher),
 }
 
@@ -38,7 +38,7 @@ impl Pattern {
         let text = text.into();
         let invalid = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
         if text.is_empty() {
-            return Err(invalid(&text, "it is empty"));
+            return Err(invalid(&text, "a pattern cannot be empty"));
         }
         if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
             return Ok(Self { text, shape: Shape::Literal });
@@ -77,7 +77,7 @@ impl Pattern {
         &self.text
     }
 
-    /// Returns whether the pattern matches only one value.
+    /// Returns whether the pattern has no wildcards, and so matches only one value.
     pub(crate) fn is_literal(&self) -> bool {
         matches!(self.shape, Shape::Literal)
     }

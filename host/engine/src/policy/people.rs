@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-/// A `[person.NAME]` table.
+/// A `[person.NAME]` table, or a machine with its ids.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedPerson {
-    /// The person's name in the configuration. It is not an id.
+    /// The `NAME` of the table, which is not an id.
     pub name: String,
     /// The person's ids on all networks, at least one.
     pub ids: Vec<String>,
@@ -21,8 +21,8 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Indexes people by their ids. If two people have the same id, it belongs to the first of them; the
-    /// configuration reports the problem.
+    /// Indexes people by their ids. If two people have the same id, the id belongs to the first of them; reading the
+    /// configuration reports the second as a problem.
     pub(crate) fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {
@@ -43,7 +43,8 @@ impl People {
         self.of(id).and_then(|person| person.ids.first()).map_or(id, String::as_str)
     }
 
-    /// Returns all ids of the person with this id, this id first.
+    /// Returns all ids of the person who has the id `id`, starting with `id`. Returns only `id` if the configuration
+    /// has no such person.
     pub(crate) fn ids<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
         let others = self.of(id).map(|person| person.ids.as_slice()).unwrap_or_default();
         std::iter::once(id).chain(others.iter().map(String::as_str).filter(move |other| *other != id))

@@ -1,11 +1,11 @@
-//! The violation of a promotion order, and its message. The order requires that a version succeeds in one environment
-//! before it reaches the next.
+//! The violation of the promotion order, and its message. The promotion order requires that a version succeeds in one
+//! environment before the version is deployed to the next.
 //!
 //! Not here: the check of an effect against the order ([`crate::hostcall`]).
 
 use crate::base::At;
 
-/// A violation of the promotion order: the version has not succeeded in the environment that comes first.
+/// A violation of the promotion order: the version has not succeeded in the environment before `environment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutOfOrder<'a> {
     pub(crate) app: &'a str,
@@ -15,9 +15,11 @@ pub(crate) struct OutOfOrder<'a> {
     pub(crate) before: &'a str,
     /// The position of the rule in the configuration.
     pub(crate) rule: &'a At,
-    /// The last version that succeeded in `before`; `None` if there is none, or if the caller may not see it.
+    /// The last version that succeeded in `before`; `None` if no version succeeded, or if the caller may not see the
+    /// version.
     pub(crate) runs: Option<&'a str>,
-    /// The command line that deploys the version to `before`; `None` if it cannot be derived from the typed command.
+    /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the typed
+    /// command.
     pub(crate) line: Option<String>,
 }
 

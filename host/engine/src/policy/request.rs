@@ -1,4 +1,4 @@
-//! The request that a query or a job runs for: a command, its message, and the rights of the sender.
+//! The request behind a query or a job: a command, its message, and the rights of the sender.
 
 use super::role::Rights;
 use crate::{
@@ -8,8 +8,9 @@ use crate::{
 };
 
 /// A command, its message, and the rights of the sender. A request by itself permits nothing: each host call of the
-/// run is checked against [`Request::rights`]. A new run gets its request from an [`Authorized`](super::Authorized)
-/// command, and a job that continues gets it from [`Access::resume`](super::Access::resume).
+/// query or job is checked against [`Request::rights`]. A new query or job gets its request from an
+/// [`Authorized`](super::Authorized) command, and a job that continues gets its request from
+/// [`Access::resume`](super::Access::resume).
 #[derive(Debug)]
 pub(crate) struct Request {
     command: Command,

@@ -10,7 +10,7 @@ use crate::{base::At, model::RoomName, store::Grant};
 pub(crate) enum Member {
     /// Every person, but no machine. The membership does not count for approvals.
     Everyone,
-    /// A person, by an id that is compared exactly. The person's other ids count too.
+    /// A person, by one id, which is compared exactly. The person's other ids count too.
     Person(String),
     /// The members of a group of the directory: `group:oncall`.
     Group(String),
@@ -52,7 +52,8 @@ impl Role {
         self.commands.iter().any(|pattern| pattern.matches(command))
     }
 
-    /// Returns whether the role covers an app and an environment. `None` is always covered.
+    /// Returns whether the role covers an app and an environment. `None`, for any app or environment, is always
+    /// covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let covers = |patterns: &[Pattern], value: Option<&str>| {
             value.is_none_or(|value| patterns.iter().any(|pattern| pattern.matches(value)))
@@ -73,8 +74,8 @@ pub(crate) struct HeldRole {
 }
 
 impl HeldRole {
-    /// Returns whether the role, within the limits of its grant, covers an app and an environment. `None` is always
-    /// covered.
+    /// Returns whether the role, within the limits of its grant, covers an app and an environment. `None`, for any app
+    /// or environment, is always covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
@@ -86,7 +87,7 @@ impl HeldRole {
             && self.reach.as_ref().is_none_or(reached)
     }
 
-    /// Returns the rule as text for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org
+    /// Returns the role as text for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org
     /// in job 7f3ak`.
     pub(crate) fn rule(&self) -> String {
         match &self.grant {
@@ -109,8 +110,8 @@ pub(crate) fn granting_job(grant: &Grant) -> &str {
     grant.id.split_once('/').map_or(grant.id.as_str(), |(job, _)| job)
 }
 
-/// The rights of one person to run one command. They are checked again at each host call, for the app and environment
-/// of that call.
+/// The rights of one person to run one command. The rights are checked again at each host call, for the app and
+/// environment of the host call.
 #[derive(Debug, Clone)]
 pub(crate) enum Rights {
     /// The person is an admin and may run every command on every app and environment. Plugin grants, approvals and
@@ -118,12 +119,13 @@ pub(crate) enum Rights {
     Admin,
     /// Everybody may run the command.
     Open,
-    /// The person's roles that allow the command. If there are none, the person may not run it.
+    /// The person's roles that allow the command. Empty if the person may not run the command.
     Roles(Vec<HeldRole>),
 }
 
 impl Rights {
-    /// Returns the rule that allows the command on an app and an environment, as text; `None` if no rule allows it.
+    /// Returns the rule that allows the command on an app and an environment, as text; `None` if no rule allows the
+    /// command.
     pub(crate) fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
             Self::Admin => Some("admin".to_owned()),
@@ -132,8 +134,8 @@ impl Rights {
         }
     }
 
-    /// Returns the role that allows the command on an app and an environment; `None` if the right does not come from
-    /// a role.
+    /// Returns the role that allows the command on an app and an environment. Returns `None` if no role allows the
+    /// command, or if the right does not come from a role.
     pub(crate) fn role_for(&self, app: Option<&str>, environment: Option<&str>) -> Option<&HeldRole> {
         match self {
             Self::Admin | Self::Open => None,

@@ -1,7 +1,7 @@
 //! An index from people, groups and rooms to roles.
 //!
-//! Invariant: the cost of a check grows with the number of one person's roles, and of the groups and rooms that have
-//! roles. It does not grow with the number of all roles.
+//! Invariant: the cost of a lookup grows with the number of one person's roles, and of the groups and rooms that have
+//! roles. The cost does not grow with the number of all roles.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -46,8 +46,9 @@ impl Index {
         self.by_name.get(name).copied()
     }
 
-    /// Returns the positions of a person's roles, in ascending order. `person` is the first id of the person. With
-    /// `everyone`, the result includes the roles that have `everyone` as a member.
+    /// Returns the positions of a person's roles, in ascending order. `person` is the first id of the person. If
+    /// `everyone` is true, the result includes the roles that have `everyone` as a member. `in_group` and `in_room`
+    /// return whether the person is in a group or room.
     pub(crate) fn of(
         &self,
         person: &str,

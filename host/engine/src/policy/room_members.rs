@@ -18,15 +18,16 @@ use crate::{
 
 /// The minimum time between two requests for the members of a room.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
-/// The maximum age of a member list that grants rights. Calls of a job use such a list without a request to the
-/// network.
+/// The maximum age of a cached member list that grants rights. The host calls of a job use the cached list, without a
+/// request to the network.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// The timeout for the requests about one room. The sender of a command waits for them.
+/// The timeout of all requests about one room. The timeout is short, because the sender of a command waits for the
+/// requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
-    // The rooms whose members are needed.
+    // The rooms that are members of roles or owners of apps, so that their members are needed.
     with_members: HashSet<RoomName>,
     all: Vec<RoomName>,
     // The network of rooms that the configuration names without a network.
@@ -35,7 +36,7 @@ pub(crate) struct Rooms {
     refreshing: tokio::sync::Mutex<()>,
 }
 
-/// The result of the last request for a room.
+/// The result of the last requests about a room.
 #[derive(Debug, Clone)]
 struct CachedRoom {
     network: String,
@@ -45,8 +46,8 @@ struct CachedRoom {
 }
 
 impl Rooms {
-    /// Creates the list without any members. `with_members` are rooms whose members are needed; of the `named` rooms
-    /// only the ids are needed.
+    /// Creates the list of rooms, without any members yet. `with_members` are rooms whose members are needed; of the
+    /// `named` rooms only the ids are needed.
     pub(crate) fn new(
         with_members: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,
@@ -76,7 +77,8 @@ impl Rooms {
         itself || known.get(name).is_some_and(found)
     }
 
-    /// Returns whether one of these ids is a member of a room.
+    /// Returns whether one of these ids is a member of a room. Returns `false` if the cached member list is missing or
+    /// too old.
     pub(crate) fn has<'a>(&self, name: &RoomName, mut ids: impl Iterator<Item = &'a str>) -> bool {
         let known = self.known.read();
         let now = Instant::now();
@@ -84,7 +86,8 @@ impl Rooms {
         counts.is_some_and(|known| ids.any(|id| known.members.contains(id)))
     }
 
-    /// Requests the ids and members that are not cached, or not recent.
+    /// Requests the ids and members of all rooms whose cached result is missing, or older than
+    /// [`MIN_REFRESH_INTERVAL`].
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         if self.all.is_empty() {
             return;
@@ -96,7 +99,8 @@ impl Rooms {
         join_all(requests).await;
     }
 
-    /// Requests the id and members of a room through one account. Returns `None` if the account is not in the room.
+    /// Requests the id and members of a room through one account of a bot. Returns `None` if the account is not in the
+    /// room.
     async fn request(&self, chat: &dyn Chat, name: &RoomName) -> Result<Option<(String, HashSet<String>)>, SendError> {
         let Some(id) = chat.room(&name.name).await? else { return Ok(None) };
         if !self.with_members.contains(name) {
@@ -139,13 +143,14 @@ impl Rooms {
         let failed = match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+            Err(_) => Some(format!("the chat network did not answer within {} s", REQUEST_TIMEOUT.as_secs())),
         };
         if let Some(error) = failed {
             tracing::warn!(
                 error,
                 room = %name,
-                "the members of a room cannot be read, so the room grants no rights; check that the bot is a member"
+                "cannot read the members of a room; the room grants no rights until the next successful read; \
+                 hint: check that the bot is a member of the room"
             );
             // The id of a room remains valid while its network is unavailable.
             known.id = known.id.or(before.and_then(|before| before.id));

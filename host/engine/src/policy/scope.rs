@@ -9,14 +9,14 @@ use crate::model::Attribute;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
 
-/// The reason why a rule that allows does not match a call.
+/// The reason why an allow rule does not match a host call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mismatch {
     /// The first attribute that does not match.
     pub attribute: Attribute,
-    /// The value that does not match; `None` if the call has no value for the attribute.
+    /// The value that does not match; `None` if the host call has no value for the attribute.
     pub value: Option<String>,
-    /// The patterns of the rule for the attribute: `["staging", "test"]`.
+    /// The rule's patterns for the attribute, as text: `["staging", "test"]`.
     pub allowed: String,
 }
 
@@ -35,8 +35,8 @@ impl Scope {
         self.0.iter().map(|(attribute, patterns)| (*attribute, patterns.as_slice()))
     }
 
-    /// Checks whether a rule that allows matches a call: *all* values of each limited attribute must match. A limited
-    /// attribute without a value does not match.
+    /// Checks whether an allow rule matches a host call: *all* values of each limited attribute must match. A limited
+    /// attribute for which the host call has no value does not match.
     ///
     /// # Errors
     /// The first attribute that does not match.
@@ -60,8 +60,8 @@ impl Scope {
 }
 
 impl Scope {
-    /// Returns whether a rule that requires or forbids matches a call: *any* value of each limited attribute must
-    /// match. A limited attribute without a value matches, because an unknown value could be any value.
+    /// Returns whether an approval rule matches a host call: *any* value of each limited attribute must match. A
+    /// limited attribute for which the host call has no value matches, because an unknown value could be any value.
     pub(crate) fn matches_any(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
         self.0.iter().all(|(attribute, patterns)| {
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
@@ -70,7 +70,7 @@ impl Scope {
     }
 }
 
-/// Returns a list of patterns as the configuration shows it: `["staging", "test"]`.
+/// Returns a list of patterns in the notation of `plugins.toml`: `["staging", "test"]`.
 pub(crate) fn allowed(patterns: &[Pattern]) -> String {
     let texts: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
     format!("[{}]", texts.join(", "))
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_allows_must_match_all_values() {
+    fn an_allow_rule_must_match_all_values() {
         let rule = limits(Attribute::Environment, &["staging", "test"]);
         assert!(rule.permit(&call(Attribute::Environment, &["staging"])).is_ok());
         assert!(rule.permit(&call(Attribute::Environment, &["staging", "test"])).is_ok());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_requires_matches_any_value() {
+    fn an_approval_rule_matches_any_value() {
         let rule = limits(Attribute::Environment, &["production"]);
         assert!(rule.matches_any(&call(Attribute::Environment, &["staging", "production"])));
         assert!(rule.matches_any(&BTreeMap::new()), "an unknown value matches");

@@ -319,7 +319,9 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 /// `left` is the next call in the journal.
 fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(
-        format!("its plugin did not repeat the calls in the job's journal: {how} before the call of {left}"),
+        format!(
+            "its plugin did not repeat the calls in the job's journal: {how}, but the next call in the journal is {left}"
+        ),
         true,
     )
 }

@@ -35,8 +35,9 @@ impl Jobs {
         at: usize,
     ) -> Result<Step, DriveError> {
         let row = job.row();
-        let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
-            .map_err(|error| DriveError::Hold(format!("journal entry {at} of the job cannot be read: {error}"), true))?;
+        let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone()).map_err(|error| {
+            DriveError::Hold(format!("journal entry {at} of the job cannot be read: {error}"), true)
+        })?;
         // Step 1: the outcome and text of the guest.
         let (mut outcome, mut text) = closing(row, &ended);
         // Step 2: follow runs that have not ended. If one of them fails, the job fails.

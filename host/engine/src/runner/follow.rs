@@ -29,7 +29,8 @@ pub(crate) struct RunResult {
 impl RunResult {
     /// Returns the result of a run whose pipeline is no longer configured, so that the host cannot query its state.
     pub(crate) fn not_configured() -> Self {
-        let line = "The job started a pipeline that is no longer configured, so the state of the pipeline run is unknown.";
+        let line =
+            "The job started a pipeline that is no longer configured, so the state of the pipeline run is unknown.";
         Self { line: line.to_owned(), outcome: None }
     }
 }
@@ -52,9 +53,12 @@ pub(crate) async fn follow(
     let mut backoff = backend_backoff();
     loop {
         let error = match context.backends.get(run.backend).state(&run.key, pipeline).await {
-            Ok(RunState::Absent) => return nothing(format!("The job's run of the pipeline `{pipeline}` was never started.")),
+            Ok(RunState::Absent) => {
+                return nothing(format!("The job's run of the pipeline `{pipeline}` was never started."));
+            }
             Ok(RunState::Unknowable(reason)) => {
-                let line = format!("It is unknown whether the job's run of the pipeline `{pipeline}` started: {reason}.");
+                let line =
+                    format!("It is unknown whether the job's run of the pipeline `{pipeline}` started: {reason}.");
                 return nothing(line);
             }
             Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
@@ -82,11 +86,10 @@ pub(crate) async fn follow(
                 return nothing(line);
             }
             PipelineError::Unavailable { message } => {
-                let text =
-                    format!(
-                        "{meanwhile} The state of the run of the pipeline `{pipeline}` is not yet known: {message}. \
+                let text = format!(
+                    "{meanwhile} The state of the run of the pipeline `{pipeline}` is not yet known: {message}. \
                          Retrying."
-                    );
+                );
                 report_progress(context, row, text).await;
                 tokio::select! {
                     () = backoff.wait(None) => {}
@@ -133,7 +136,9 @@ async fn ended(
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = elapsed_text(end.started, end.ended);
     let line = match end.outcome {
-        Outcome::Unknown => format!("The job's run of the pipeline `{}` ended with an unknown result{why}.", run.pipeline),
+        Outcome::Unknown => {
+            format!("The job's run of the pipeline `{}` ended with an unknown result{why}.", run.pipeline)
+        }
         outcome => format!("The job's run of the pipeline `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });

@@ -199,7 +199,10 @@ async fn first_end(
                     Ok(end) => return (run.clone(), Ok(end)),
                     Err(PipelineError::Refused { message }) => return (run.clone(), Err(message)),
                     Err(PipelineError::Unavailable { message }) => {
-                        job.card().line(&format!("the backend of the pipeline `{}` does not answer: {message}", run.pipeline));
+                        job.card().line(&format!(
+                            "the backend of the pipeline `{}` does not answer: {message}",
+                            run.pipeline
+                        ));
                         tokio::time::sleep(RETRY_DELAY).await;
                     }
                 }

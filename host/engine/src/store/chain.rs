@@ -1,11 +1,11 @@
-//! The hashes of journal entries, audit records and chain links. All stores use these functions and compute the same
-//! hashes.
+//! Computes the hashes of journal entries, audit records and links of the hash chain. All stores use these functions
+//! and compute the same hashes.
 
 use sha2::{Digest as _, Sha256};
 
 use super::journal::{AuditRecord, Entry, Link};
 
-/// Returns the digest of bytes: `sha256:` and 64 hexadecimal digits.
+/// Returns the SHA-256 digest of bytes: `sha256:` and 64 hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
@@ -17,22 +17,23 @@ pub(crate) fn short_digest(digest: &str) -> &str {
 }
 
 impl Entry {
-    /// Returns the hash of the entry. `before` is the hash of the job's previous entry; empty for the first entry.
+    /// Returns the hash of the journal entry. `before` is the hash of the job's previous entry; empty for the first
+    /// entry.
     pub fn hash(&self, before: &str) -> String {
         hash(before, self)
     }
 }
 
 impl Link {
-    /// Returns the hash of the link. `before` is the hash of the previous link; empty for the first link. The field
-    /// `hash` is not hashed.
+    /// Returns the hash of the link. `before` is the hash of the previous link; empty for the first link. The link's
+    /// own field `hash` is not hashed.
     pub fn hash_after(&self, before: &str) -> String {
         hash(before, &(self.number, self.kind, &self.subject, &self.digest, self.at))
     }
 }
 
 impl AuditRecord {
-    /// Returns the digest of a group of records, in order: 64 hexadecimal digits.
+    /// Returns the digest of a group of audit records, in order: 64 hexadecimal digits.
     pub fn group_digest<'r>(records: impl IntoIterator<Item = &'r Self>) -> String {
         let mut hasher = Sha256::new();
         for record in records {

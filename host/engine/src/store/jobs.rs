@@ -1,6 +1,6 @@
-//! The rows of jobs, with their status, deployment locks and end.
+//! The rows of jobs: a job's command and caller, its status, its deployment lock and its end.
 //!
-//! Not here: the host calls of a job, which are in its journal (`journal`).
+//! Not here: the host calls of a job, which the job's journal records (`journal.rs`).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,12 +11,13 @@ use crate::model::Person;
 /// A job: one run of an action. A person typed the action, or a trigger or another job started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// The short lower-case id, for example `7f3ak`. The host never uses an id twice, because runs and releases refer
-    /// to it even after the removal of the job.
+    /// The short lower-case id, for example `7f3ak`. The host never uses an id twice, because pipeline runs and
+    /// releases refer to the id even after the removal of the job.
     pub id: String,
-    /// The key of the message that started the job.
+    /// The inbox key of the message or trigger that started the job.
     pub inbox: InboxKey,
-    /// The root event of the thread for the job's messages; `None` if the messages go to the room itself.
+    /// The id of the first message of the thread to which the job's messages go; `None` if the messages go to the room
+    /// itself.
     pub thread: Option<String>,
     /// The name of the bot that received the command.
     pub bot: String,
@@ -36,14 +37,14 @@ pub struct JobRow {
     pub line: String,
     /// The id of the job that scheduled this job; `None` if no job scheduled it.
     pub parent: Option<String>,
-    /// The caller's reason for overriding a required approval; `None` if the caller did not override.
+    /// The caller's reason for overriding a required approval; `None` if the caller did not override an approval.
     pub overrides: Option<String>,
     /// The time at which the host opened the job.
     pub opened: Timestamp,
     /// The current status; for an ended job, the last status before the end.
     #[serde(rename = "stand")]
     pub status: JobStatus,
-    /// The end; `None` while the job is open.
+    /// The outcome, the time and the closing message; `None` while the job is open.
     pub end: Option<JobEnd>,
 }
 
@@ -57,21 +58,21 @@ impl JobRow {
 /// The status of an open job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// The phase: the event that the job waits for.
+    /// The phase, which says what the job waits for.
     pub phase: JobPhase,
-    /// The description for people, for example `cms/staging is running`.
+    /// The description of the status for people, for example `cms/staging is running`.
     pub about: String,
     /// The time at which the current phase began.
     pub since: Timestamp,
-    /// The time at which the host wakes the job, for example the end of a timer; `None` if only an event wakes it.
+    /// The time at which the host wakes the job, for example the end of a timer; `None` if only an event wakes the job.
     pub wake: Option<Timestamp>,
 }
 
-/// The phase of an open job: the event that the job waits for.
+/// The phase of an open job, which says what the job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobPhase {
-    /// The job waits for nothing: its plugin runs, or the host writes the end of the job.
+    /// The job waits for nothing: its plugin runs, or the host stores the end of the job.
     #[serde(rename = "working")]
     Running,
     /// The job waits for the end of a pipeline run.
@@ -89,7 +90,7 @@ pub enum JobPhase {
     InDoubt,
     /// The job waits for the approval of its next effect.
     Approval,
-    /// The job was held and waits until a person decides how to continue.
+    /// The host cannot continue the job because of an error. The job waits until a person decides how to continue.
     Held,
 }
 
@@ -106,7 +107,7 @@ impl JobPhase {
         Self::Held,
     ];
 
-    /// Returns the description in messages, for example `waits for a run`.
+    /// Returns the description of the phase in messages, for example `waits for a pipeline run`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -121,8 +122,8 @@ impl JobPhase {
     }
 }
 
-/// The lock of an app in an environment. A job holds the lock from its first effect on that app and environment until
-/// the job is closed.
+/// The deployment lock of an app in an environment. A job holds the lock from its first effect on this app and
+/// environment until the job is closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeploymentLock {
     /// The name of the app, for example `cms`.
@@ -148,11 +149,12 @@ pub struct JobQuery {
     pub plugin: Option<String>,
     /// Only jobs of the caller with this id.
     pub caller: Option<String>,
-    /// Only jobs whose messages go to this thread, given as network, room and root event.
+    /// Only jobs whose messages go to this thread, given as the network, the room and the id of the thread's first
+    /// message.
     pub thread: Option<(String, String, String)>,
-    /// Only jobs that the message with this key started.
+    /// Only jobs that the message with this inbox key started.
     pub inbox: Option<InboxKey>,
-    /// If `true`, only jobs that override a required approval.
+    /// If `true`, only jobs whose caller overrode a required approval.
     pub overrides: bool,
     /// The maximum number of jobs; the newest jobs come first. Use `None` only with `phases` that few jobs have,
     /// because `None` returns all jobs.
@@ -186,12 +188,12 @@ pub enum JobOutcome {
     Refused,
     /// A person denied a required approval, or the approval came too late.
     NotApproved,
-    /// The job ended with an unknown result: it is not known which effects happened.
+    /// The result of the job is unknown: the host cannot determine which effects happened.
     Unknown,
 }
 
 impl JobOutcome {
-    /// Returns the name in messages, for example `succeeded with warnings`.
+    /// Returns the outcome's name in messages, for example `succeeded with warnings`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",

@@ -1,7 +1,7 @@
-//! The rows of the audit log: journal entries of jobs, audit records of queries and refusals, and the hash chain over
-//! all of them.
+//! The rows of the audit log: journal entries of jobs, audit records of queries and refused commands, and the links of
+//! the hash chain over all of them.
 //!
-//! Not here: reading and verifying the rows ([`crate::journal`]).
+//! Not here: the functions that read and verify these rows ([`crate::journal`]).
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use crate::model::{Person, RunKey};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
-    /// The command that started the job. Entry 0 of every job has this kind.
+    /// The command that started the job. The first entry of every job has this kind.
     Invocation,
-    /// A host call that changes nothing outside, with its answer.
+    /// A host call that changes nothing outside of the plugin, with its result.
     Call,
     /// A host call with an effect. The host writes this entry before the effect.
     Intent,
@@ -47,15 +47,16 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The name of the plugin in `[plugin.NAME]`.
     pub plugin: String,
-    /// The name of the host call, for example `pipelines.trigger`; empty for an entry that does not record a call.
+    /// The name of the host call, for example `pipelines.trigger`; empty for an entry that does not record a host call.
     pub call: String,
-    /// For a result, the number of the intent or wait that has this result.
+    /// For an entry of kind [`EntryKind::Result`], the number of the intent or wait that has this result; otherwise
+    /// `None`.
     pub of: Option<u32>,
     /// The rule that allowed or denied the call, with its position: `plugin.deploy line 61, role deployer`.
     pub rule: String,
-    /// The attributes of the call that rules can limit, by name: `environment`.
+    /// The attributes of the host call and their values, by the name of the attribute, for example `environment`.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// The arguments, the answer, or both. If the body is stored as a blob, only the size of the body in bytes.
+    /// The arguments of the host call, its result, or both. If the body is stored as a blob, only its size in bytes.
     pub body: serde_json::Value,
     /// The digest of the blob that contains the body; `None` for a small body. See [`Entry::pack`].
     #[serde(rename = "beside")]
@@ -69,7 +70,7 @@ pub struct Entry {
 pub struct HashedEntry {
     /// The entry as stored: a body in a blob is not loaded.
     pub entry: Entry,
-    /// The hash of the previous entry's hash and this entry; see [`Entry::hash`].
+    /// The hash over the previous entry's hash and this entry; see [`Entry::hash`].
     pub hash: String,
 }
 
@@ -88,11 +89,11 @@ pub struct Link {
     pub digest: String,
     /// The time of the recorded event.
     pub at: Timestamp,
-    /// The hash of the previous link's hash and the other fields; see [`Link::hash_after`].
+    /// The hash over the previous link's hash and the other fields of this link; see [`Link::hash_after`].
     pub hash: String,
 }
 
-/// The event that a link of the chain records.
+/// The event that a link of the hash chain records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
@@ -111,7 +112,7 @@ pub enum LinkKind {
 /// The audit record of a query or of a refused command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// The key of the message with the command.
+    /// The inbox key of the message with the command.
     pub inbox: InboxKey,
     /// The person who sent the message.
     pub caller: Person,
@@ -121,15 +122,15 @@ pub struct AuditRecord {
     pub command: String,
     /// The time at which the host answered or refused the command.
     pub at: Timestamp,
-    /// The host calls that the plugin made, each with its counts.
+    /// The host calls that the plugin made, each with the numbers of allowed and denied calls.
     pub calls: Vec<CallCount>,
-    /// The denied host calls, each as one line. For a refused command also the reason of the refusal.
+    /// The denied host calls, each as one line. For a refused command, also the reason for the refusal.
     pub denials: Vec<String>,
     /// Whether the host refused the command.
     pub refused: bool,
 }
 
-/// The number of times that a plugin made one host call.
+/// The number of times that a plugin made one kind of host call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCount {
     /// The name of the host call, for example `pipelines.trigger`.
@@ -140,7 +141,7 @@ pub struct CallCount {
     pub refused: u64,
 }
 
-/// The number of times that a plugin made one host call, over all stored jobs and queries.
+/// The number of times that a plugin made one kind of host call, over all stored jobs and queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// The name of the plugin in `[plugin.NAME]`.
@@ -149,13 +150,14 @@ pub struct Usage {
     pub count: CallCount,
 }
 
-/// The result of [`crate::store::Store::remove`].
+/// The data that one call of [`crate::store::Store::remove`] removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// The ids of the removed jobs, each with the keys and pipeline names of the runs that the job may have started.
+    /// The ids of the removed jobs, each with the pipeline runs that the job may have started: the idempotency key of
+    /// each pipeline run and the name of its pipeline.
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
-    /// The number of removed inbox rows, outbox rows and audit records.
+    /// The number of removed inbox rows, outbox rows, deduplication keys and audit records.
     pub rows: u64,
-    /// Whether more expired jobs are stored. One call removes only one batch of jobs.
+    /// Whether more expired data can be stored. One call removes only a limited number of jobs and rows.
     pub more: bool,
 }

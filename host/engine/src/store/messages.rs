@@ -1,6 +1,7 @@
-//! The rows of messages: inbox, read cursors, outbox.
+//! The rows of messages: received messages (inbox), read cursors, and messages to send (outbox).
 //!
-//! Not here: the changes of these rows ([`super::Write`]) and the queries ([`super::Store`]).
+//! Not here: the writes that change these rows ([`super::Write`]) and the functions that read the rows
+//! ([`super::Store`]).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,19 +19,19 @@ pub struct InboxKey {
     pub event: String,
 }
 
-/// A received message that addresses a bot, or a trigger that starts a command.
+/// A received message that addresses a bot, or a command that a trigger started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxRow {
-    /// The network, room and event id. The store deduplicates messages by this key.
+    /// The network, the room and the id of the message. The store ignores a second message with the same key.
     pub key: InboxKey,
     /// The name of the bot that received the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
     pub bot: String,
-    /// The root event of the thread that contains the message; `None` outside of threads.
+    /// The id of the first message of the thread that contains the message; `None` outside of threads.
     pub thread: Option<String>,
-    /// The person who sent the message.
+    /// The person who sent the message, or the identity under which a trigger's command runs.
     pub sender: Person,
-    /// The text without the bot's name or prefix; empty for a reaction.
+    /// The text of the message without the bot's name or prefix; empty for a reaction.
     pub text: String,
     /// The time of sending, by the clock of the chat network. For a schedule or hook, the time at which the host
     /// started the command.
@@ -39,7 +40,8 @@ pub struct InboxRow {
     pub direct: bool,
     /// The reaction; `None` for a message with text.
     pub reaction: Option<Reaction>,
-    /// The reason why the sender's device is not verified, as text for the sender; `None` for a verified device.
+    /// The reason why the sender's device is not verified, as text for the sender; `None` for a verified device or a
+    /// network without devices.
     #[serde(default)]
     pub unproven: Option<String>,
     /// The trigger that started the command; `None` if a person typed the command.
@@ -62,10 +64,10 @@ pub struct TriggerSource {
 pub enum GivenArgument {
     /// Text that the operator wrote in the configuration.
     Written(String),
-    /// Text from outside, for example from a webhook. The text is a single argument, also if it contains spaces or
-    /// quotes.
+    /// Text from outside, for example from a webhook. The text is a single argument, even if it contains spaces or
+    /// quotation marks.
     Given {
-        /// The operator's text in the same word, before the text from outside: `version=`.
+        /// The operator's text before the text from outside in the same word: `version=` in `version={version}`.
         before: String,
         /// The text from outside, as it was received.
         text: String,
@@ -85,22 +87,22 @@ pub enum Reaction {
     },
     /// The sender removed a reaction.
     Withdrawn {
-        /// The id of the removed reaction's event.
+        /// The event id of the removed reaction.
         given: String,
     },
 }
 
-/// A read cursor: the position up to which a bot has read a room.
+/// A read cursor: the position up to which a bot has read the messages of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomCursor {
-    /// The name of the bot in `[bot.NAME]`.
+    /// The name of the bot in `[bot.NAME]`. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
     pub bot: String,
     /// The name of the chat network, for example `matrix`.
     pub network: String,
     /// The id of the room on the network.
     pub room: String,
-    /// The newest event up to which the inbox has all messages; `None` before the first event.
+    /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
     pub event: Option<String>,
     /// The time of `event`, or the time at which the bot joined the room. The bot never handles older messages.
     pub at: Timestamp,
@@ -111,9 +113,11 @@ pub struct RoomCursor {
 pub enum OutboxKind {
     /// A message that is sent once and never edited.
     Message,
-    /// A status card: one message that the host edits when the text changes. The store keeps only the newest text.
+    /// A status card: one message of a job that the host edits when its text changes. The store keeps only the newest
+    /// text.
     Card {
-        /// Whether the job waits or has ended. A network without edits gets only the texts with `rest: true`.
+        /// `true` if the job waits or has ended. If a network has no edits, the host sends only texts with `rest:
+        /// true`.
         rest: bool,
     },
     /// A reaction of the bot on a message.
@@ -128,8 +132,8 @@ pub enum OutboxKind {
 /// A message in the outbox, which is sent or still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// The unique key, usually the job's id and the purpose: `7f3ak/card`. A second row with the same key replaces the
-    /// text of a status card; for another kind, the store ignores the second row.
+    /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. A second row with the same
+    /// key replaces the text of a status card; for other kinds, the store ignores the second row.
     pub key: String,
     /// The name of the bot that sends the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
@@ -138,9 +142,9 @@ pub struct OutboxRow {
     pub network: String,
     /// The id of the room on the network, or the room's name in the configuration.
     pub room: String,
-    /// The root event of the thread that gets the message; `None` for the room itself.
+    /// The id of the first message of the thread that gets the message; `None` if the message goes to the room itself.
     pub thread: Option<String>,
-    /// The kind: a message, a status card or a reaction.
+    /// The kind of the message: a plain message, a status card or a reaction.
     pub purpose: OutboxKind,
     /// The text of the message; empty for a reaction.
     pub text: Text,
@@ -151,14 +155,14 @@ pub struct OutboxRow {
 pub struct PendingRow {
     /// The row with its newest text.
     pub row: OutboxRow,
-    /// The event id of the sent message, if an earlier text of a status card was sent.
+    /// The event id of the sent status card; `None` if no earlier text of the row was sent.
     pub event: Option<String>,
-    /// The version of the text: 1 for the first text, plus 1 for each change.
+    /// The version of the text: 1 for the first text, plus 1 for each change of the text.
     pub version: u64,
 }
 
-/// Returns whether an event id belongs to a schedule or hook. A network does not have this event, so that the event
-/// has no thread and no reactions.
+/// Returns whether an event id belongs to a command that a schedule or hook started. No message on the network has this
+/// id, so the host cannot send a reply in its thread or a reaction to it.
 pub(crate) fn is_trigger_event(event: &str) -> bool {
     TRIGGER_EVENT_PREFIXES.iter().any(|prefix| event.starts_with(prefix))
 }

@@ -1,4 +1,5 @@
-//! The database: the [`Store`] trait, the types of its rows, the hashes of the rows, and an in-memory implementation.
+//! The interface to the database: the [`Store`] trait, the types of its rows, the hashes of the rows, and an in-memory
+//! store.
 //!
 //! Invariant: every change is a list of [`Write`]s, and a list is one transaction.
 

@@ -1,4 +1,4 @@
-//! The rows of releases: deployments with app, environment, version and outcome.
+//! The rows of releases: ended deployments, each with its app, environment, version and outcome.
 //!
 //! Only the host writes releases, in the same transaction as the result of the pipeline run.
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Outcome, Person, RunKey};
 
-/// A deployment of a version that ended.
+/// A release: a deployment of a version that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// The key of the pipeline run, or a generated key for a release that a person recorded. The store ignores a second
-    /// release with the same key.
+    /// The idempotency key of the pipeline run, or a generated key for a release that a person recorded. The store
+    /// ignores a second release with the same key.
     pub run: RunKey,
     /// The name of the app, for example `cms`.
     pub app: String,
@@ -23,17 +23,17 @@ pub struct Release {
     pub person: Person,
     /// The id of the job that deployed the version; empty for a recorded release.
     pub job: String,
-    /// The start time of the pipeline run.
+    /// The start time of the pipeline run; for a recorded release, the time of the record.
     pub started: Timestamp,
-    /// The end time of the pipeline run.
+    /// The end time of the pipeline run; for a recorded release, the time of the record.
     pub ended: Timestamp,
-    /// The outcome of the pipeline run.
+    /// The outcome of the pipeline run; for a recorded release, `succeeded`.
     pub outcome: Outcome,
     /// `true` if a person recorded the release with a command; `false` if a job of this host deployed the version.
     pub recorded: bool,
 }
 
-/// A filter for releases. A condition that is `None` matches every release.
+/// A filter for releases. A condition that is `None` or `false` matches every release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseQuery {
     /// Only releases of this app.
@@ -44,6 +44,6 @@ pub struct ReleaseQuery {
     pub version: Option<String>,
     /// Only releases with this outcome.
     pub outcome: Option<Outcome>,
-    /// Only the newest release of each app and environment, after the other conditions.
+    /// If `true`, only the newest release of each app and environment that meets the other conditions.
     pub latest: bool,
 }

@@ -1,16 +1,16 @@
-//! The rows for roles that people granted in chat, and for freezes.
+//! The rows of roles that people granted in chat, and the rows of freezes.
 //!
-//! The store does not contain the rules of `plugins.toml`, which limit the roles that people can grant in chat.
+//! Not here: the rules of `plugins.toml` that limit the roles that people can grant in chat (`crate::policy`).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Person;
 
-/// A role that somebody granted to a person on one app.
+/// A role on one app that a person granted to another person in chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// The unique id: the id of the job that granted the role, and the number of the journal entry.
+    /// The unique id: the id of the job that granted the role, and the number of the journal entry of the host call.
     pub id: String,
     /// The person who got the role.
     pub person: Person,
@@ -22,7 +22,7 @@ pub struct Grant {
     pub environment: Option<String>,
     /// The person who granted the role.
     pub by: Person,
-    /// The bot that received the command. The grant is limited to the environments of this bot.
+    /// The name of the bot that received the command. The grant is limited to the environments of this bot.
     pub bot: String,
     /// The time at which the role was granted.
     pub at: Timestamp,

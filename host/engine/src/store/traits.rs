@@ -19,36 +19,37 @@ use super::{
 /// A change of the store. A list of changes is one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Stores a received message as unhandled. Ignored if a message with the same key exists.
+    /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
-    /// Stores a received message with its announcements, unless the deduplication key exists. Used for webhooks,
-    /// because a redelivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
+    /// Stores a received message with its announcements, unless the store has the deduplication key. Used for webhooks,
+    /// because a redelivery of a webhook can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
-        /// The time of receipt by the host's clock, from which the retention of the key counts.
+        /// The time at which the host received the message. The retention of the deduplication key starts at this time.
         received: Timestamp,
         /// The received message.
         row: InboxRow,
         /// The messages that announce the trigger in rooms.
         announcements: Vec<OutboxRow>,
     },
-    /// Marks a received message as handled, given its key.
+    /// Marks the received message with this inbox key as handled.
     Handled(InboxKey),
-    /// Sets a bot's read cursor of a room. Ignored if the stored cursor has a later time.
+    /// Sets a bot's read cursor in a room. Ignored if the stored cursor has a later time.
     SetCursor(RoomCursor),
-    /// Queues a message in the outbox; see [`OutboxRow::key`] for a key that exists.
+    /// Queues a message in the outbox. [`OutboxRow::key`] describes the case that the key exists already.
     Send(OutboxRow),
-    /// Marks a version of an outbox row as sent, or gives up the row.
+    /// Marks a text of an outbox row as sent, or records that the row can never be sent.
     Sent {
         /// The key of the outbox row.
         key: String,
-        /// The version of the sent text.
+        /// The version of the sent text, from [`PendingRow::version`].
         version: u64,
         /// The event id of the sent message; `None` if the row can never be sent.
         event: Option<String>,
     },
-    /// Opens a job. The same list must append the job's entry 0, which adds the opening link to the chain.
+    /// Opens a job. The same list must append the job's first journal entry, which adds the opening link to the hash
+    /// chain.
     Open(JobRow),
     /// Sets the status of an open job.
     JobStatus {
@@ -64,28 +65,29 @@ pub enum Write {
         /// The id of the job that gets the lock.
         job: String,
     },
-    /// Closes a job, releases its locks, and adds the closing link to the chain.
+    /// Closes a job, releases its deployment locks, and adds the closing link to the hash chain.
     Close {
         /// The id of the job.
         job: String,
         /// The outcome, the time and the closing message.
         end: JobEnd,
     },
-    /// Appends an entry to the journal of an open job. The number of the entry must be the next number.
+    /// Appends an entry to the journal of an open job. The number of the entry must be the next number in the journal.
     Append(Entry),
-    /// Stores a blob: a large body or the bytes of a plugin. Ignored if a blob with the same digest exists.
+    /// Stores a blob: the large body of a journal entry, or a plugin file. Ignored if the store has a blob with this
+    /// digest.
     StoreBlob {
-        /// The digest of the bytes, from [`crate::store::digest`].
+        /// The digest of `bytes`, from [`crate::store::digest`].
         digest: String,
-        /// The bytes of the body or the plugin.
+        /// The JSON of the body, or the content of the plugin file.
         bytes: Vec<u8>,
     },
-    /// Stores the audit record of a query or a refusal. The queries of one transaction share a link of the chain; each
-    /// refusal gets a link of its own.
+    /// Stores the audit record of a query or of a refused command. All queries of one transaction share one link of the
+    /// hash chain; each refused command gets a link of its own.
     AuditRecord(AuditRecord),
-    /// Stores a release. Ignored if a release with the same run key exists.
+    /// Stores a release. Ignored if the store has a release with the same [`Release::run`].
     Release(Release),
-    /// Stores a role that somebody granted in chat. Ignored if a grant with the same id exists.
+    /// Stores a role that somebody granted in chat. Ignored if the store has a grant with the same id.
     Grant(Grant),
     /// Revokes the grant with this id.
     Revoke(String),
@@ -93,11 +95,11 @@ pub enum Write {
     Freeze(Freeze),
     /// Lifts the freeze of the environment with this name.
     Unfreeze(String),
-    /// Stores a value for a plugin. Replaces the value with the same key.
+    /// Stores a value for a plugin. Replaces the plugin's value with the same key.
     SetValue {
         /// The name of the plugin.
         plugin: String,
-        /// The key, which is unique within the plugin.
+        /// The key of the value, which is unique within the plugin.
         key: String,
         /// The value, in a format that the plugin defines.
         value: Vec<u8>,
@@ -106,14 +108,14 @@ pub enum Write {
     DeleteValue {
         /// The name of the plugin.
         plugin: String,
-        /// The key, which is unique within the plugin.
+        /// The key of the value, which is unique within the plugin.
         key: String,
     },
 }
 
 impl Write {
-    /// The time for which a store keeps deduplication keys ([`Write::ReceiveOnce`]) after the retention of messages:
-    /// 366 days.
+    /// The additional time for which a store keeps deduplication keys ([`Write::ReceiveOnce`]) when the retention of
+    /// messages is over: 366 days.
     pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 }
 
@@ -141,15 +143,15 @@ pub enum StoreError {
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes all of these changes or none, and returns after the changes are on disk. The result has the keys of the
-    /// received messages that were new.
+    /// Applies all of these writes or none, and returns after the changes are on disk. Returns the inbox keys of the
+    /// received messages that the store did not have yet.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError>;
 
-    /// Queues changes and returns at once. The store makes the changes before those of a later commit. A crash may lose
-    /// queued changes.
+    /// Queues writes and returns at once. The store applies queued writes before the writes of a later commit. A crash
+    /// may lose queued writes.
     fn note(&self, writes: Vec<Write>);
 
     /// Returns the received messages that are not handled yet, the oldest first.
@@ -158,7 +160,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// Returns a bot's read cursor of a room; `None` if the store has none.
+    /// Returns a bot's read cursor in a room; `None` if the store has no such cursor.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -170,19 +172,20 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
 
-    /// Returns the key of the outbox row that was sent as this event; `None` if the host did not send the event.
+    /// Returns the key of the outbox row that was sent as the message `event`; `None` if the host did not send this
+    /// message.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
-    /// Returns the event id of the outbox row with this key; `None` if the row was not sent.
+    /// Returns the event id of the message that was sent for the outbox row `key`; `None` if the row was not sent.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError>;
 
-    /// Returns the job with this id, open or ended.
+    /// Returns the job with this id, open or ended; `None` if the store has no such job.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -194,7 +197,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError>;
 
-    /// Returns the open jobs whose wake time is at or before `now`, the earliest first, at most `limit`.
+    /// Returns the open jobs whose wake time is at or before `now`, the earliest first, at most `limit` jobs.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -206,7 +209,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Returns the number of open jobs for each phase that has open jobs.
+    /// Returns each phase that has open jobs, with the number of its open jobs.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -224,45 +227,46 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// Returns the number of a job's entries and the hash of its last entry, as stored with the job; `None` for an
-    /// unknown job.
+    /// Returns the number of a job's journal entries and the hash of the last entry, as the store keeps them with the
+    /// job; `None` for an unknown job.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
-    /// Returns the time of the newest journal entry or link. At the start, the host uses this time to detect a clock
-    /// that was set back.
+    /// Returns the time of the newest journal entry or link; `None` if the store has neither. When the host starts, it
+    /// uses this time to detect a clock that was set back.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Returns the bytes of the blob with this digest. The caller checks that the bytes match the digest.
+    /// Returns the bytes of the blob with this digest; `None` if the store has no such blob. The caller checks that the
+    /// bytes match the digest.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Returns the links of the chain with a number greater than `after`, in order, at most `limit`.
+    /// Returns the links of the hash chain with a number greater than `after`, in order, at most `limit` links.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
-    /// Returns the audit records of the link with this number, in order.
+    /// Returns the audit records that the link with this number records, in order.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes one batch of expired rows and adds a link that records the removal.
+    /// Removes one batch of expired rows, and adds a link that records the removal to the hash chain.
     ///
     /// - Expired rows are older than `before`: closed jobs with their entries, audit records, handled messages and sent
     ///   messages. Deduplication keys expire [`Write::DEDUPLICATION_RETENTION`] later.
-    /// - Blobs without a reference are removed, except for the digests in `loaded`.
-    /// - A closed job with unsent messages is kept. The messages of a kept job are kept too.
-    /// - Links, releases, cursors and the values of plugins are never removed.
+    /// - Blobs to which no row refers are removed, except for the blobs with a digest in `loaded`: the loaded plugins.
+    /// - A closed job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too.
+    /// - Links, releases, read cursors and the values of plugins are never removed.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was removed.
@@ -286,14 +290,14 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError>;
 
-    /// Returns the value that a plugin stored under this key.
+    /// Returns the value that a plugin stored under this key; `None` if the plugin has no such value.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Returns the keys and values of a plugin whose keys begin with `prefix`, in the byte order of the keys, at most
-    /// `limit`.
+    /// `limit` values.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,4 +1,4 @@
-//! Triggers that a person types: `[[alias]]` and `[[say]]`.
+//! Triggers that a person types: `[[alias]]`, a short form of a command, and `[[say]]`, a fixed answer.
 
 use super::command_template::CommandTemplate;
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
     store::{GivenArgument, TriggerSource},
 };
 
-/// An `[[alias]]`: a short form of a longer command, for example `restart HOST`.
+/// An `[[alias]]` table: a short form of a longer command, for example `restart HOST`.
 #[derive(Debug, Clone)]
 pub(crate) struct Alias {
     pub at: At,
-    /// The words to type; words in capitals are placeholders.
+    /// The words that a person types; words in capitals are placeholders.
     pub typed: Vec<String>,
     /// The command that the alias runs, with the same placeholders.
     pub command: CommandTemplate,
@@ -21,10 +21,11 @@ pub(crate) struct Alias {
 pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
 /// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns.
 pub(crate) const MAX_MATCHED_BYTES: usize = 4_096;
-/// The maximum length of a captured text, in characters. A message with a longer capture triggers nothing.
+/// The maximum length, in characters, of a text that a `[[listen]]` pattern captures. A message with a longer capture
+/// triggers nothing.
 pub(crate) const MAX_CAPTURE_CHARS: usize = 256;
 
-/// The command that an alias runs, with the typed values.
+/// The command that a typed alias runs, with the typed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpandedAlias {
     pub(crate) words: Vec<GivenArgument>,
@@ -32,13 +33,13 @@ pub(crate) struct ExpandedAlias {
     pub(crate) options: Vec<GivenArgument>,
 }
 
-/// Returns the words of an alias before its first placeholder.
+/// Returns the words of an alias before the first placeholder.
 pub(crate) fn leading_words(alias: &Alias) -> impl Iterator<Item = &String> {
     alias.typed.iter().take_while(|word| !is_placeholder(word))
 }
 
-/// Returns whether a word of an alias is a placeholder, for example `HOST`: capitals, digits and `_`, the first a
-/// capital.
+/// Returns whether a word of an alias is a placeholder, for example `HOST`: a capital letter, followed by capitals,
+/// digits and `_`.
 pub(crate) fn is_placeholder(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
@@ -49,13 +50,12 @@ pub(crate) fn eq_ignoring_case(known: &str, word: &str) -> bool {
 }
 
 impl TriggerSource {
-    /// Returns the command as one line for people. The line is never parsed.
+    /// Returns the triggered command as one line for messages. The host never parses this line.
     pub(crate) fn line(&self) -> String {
         line(&self.words)
     }
 }
 
-/// Joins words to one line for people.
 fn line(words: &[GivenArgument]) -> String {
     let shown = |word: &GivenArgument| match word {
         GivenArgument::Written(word) => quoted(word).into_owned(),
@@ -64,11 +64,11 @@ fn line(words: &[GivenArgument]) -> String {
     words.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// A `[[say]]`: a fixed answer.
+/// A `[[say]]` table: a fixed answer to a fixed line.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedAnswer {
     pub at: At,
-    /// The words to type, without any others.
+    /// All words of the line that a person types.
     pub typed: Vec<String>,
     pub text: String,
 }

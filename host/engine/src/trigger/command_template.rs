@@ -1,7 +1,7 @@
-//! A command with placeholders, as the operator writes it in the configuration: `deploy cms staging {VERSION}`.
+//! Commands with placeholders, as the operator writes them in the configuration: `deploy cms staging {VERSION}`.
 //!
-//! Invariant: a placeholder is a whole argument (`{HOST}`, `version={VERSION}`, `--version={VERSION}`). Its value
-//! cannot become a flag, another argument or part of a word.
+//! Invariant: a placeholder stands for the value of a whole argument (`{HOST}`, `version={VERSION}`,
+//! `--version={VERSION}`). The value cannot become a flag, another argument or part of a word.
 
 use std::collections::BTreeMap;
 
@@ -31,15 +31,15 @@ pub enum CommandTemplateError {
     #[error("`{0}` is not a command: begin with the name of a command, and close every quote")]
     NoCommand(String),
     /// A placeholder is only part of a word: `a{X}`.
-    #[error("in `{0}` a placeholder is part of a word; write it as a whole argument, or after `name=` or `--name=`")]
+    #[error("the placeholder in `{0}` is only part of a word; write `{{NAME}}`, `name={{NAME}}` or `--name={{NAME}}`")]
     PartOfWord(String),
     /// A placeholder has no valid name, or a brace is not part of a placeholder: `{}`, `{a-b}`, `x}`.
-    #[error("in `{0}` a placeholder has no valid name; write `{{NAME}}`, with letters, digits and `_`")]
+    #[error("the placeholder in `{0}` has no valid name; write `{{NAME}}`, with letters, digits and `_`")]
     Name(String),
 }
 
 impl CommandTemplate {
-    /// Parses a command.
+    /// Parses a command with placeholders.
     ///
     /// # Errors
     /// [`CommandTemplateError`].
@@ -66,8 +66,8 @@ impl CommandTemplate {
         })
     }
 
-    /// Returns the words of the command, with values in place of the placeholders. A placeholder without a value
-    /// becomes an empty argument, which every command refuses.
+    /// Returns the words of the command, with `values`, by placeholder name, in place of the placeholders. A
+    /// placeholder without a value becomes an empty argument, which every command refuses.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Vec<GivenArgument> {
         let fill = |word: &Word| match word {
             Word::Written(word) => GivenArgument::Written(word.clone()),

@@ -1,7 +1,7 @@
 //! `[[hook]]`: commands that another system triggers with HTTP requests (deliveries).
 //!
 //! Invariant: each delivery is one event in the hook's room. The event id contains the hook's name and the delivery's
-//! id, and the inbox stores an event once, so a delivery is never handled twice.
+//! id. The inbox stores each event id once, so a delivery is never handled twice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,20 +22,21 @@ pub struct Hook {
     pub at: At,
     /// The command that a delivery starts.
     pub command: CommandTemplate,
-    /// The machine that sends the command. Its rights apply.
+    /// The machine that counts as the sender of the command. The command runs with the machine's rights.
     pub machine: Person,
-    /// The room in which the command and its answer are shown.
+    /// The room that shows the command and its answer.
     pub room: RoomName,
-    /// The bot that runs the command; `None` for the bot of the room.
+    /// The name of the bot that runs the command; `None` for the bot whose account table names the room.
     pub bot: Option<String>,
     /// The authentication of deliveries.
     pub auth: HookAuth,
-    /// The values of the placeholders: for each name, a JSON pointer into the body, such as `/build/version`.
+    /// For each placeholder of the command, the JSON pointer to its value in the delivery's body, such as
+    /// `/build/version`.
     pub capture: BTreeMap<String, String>,
-    /// The required values of the body, by JSON pointer. The hook accepts a delivery with other values, but starts
-    /// nothing.
+    /// The accepted values in the delivery's body, by JSON pointer. A delivery with other values is accepted, but does
+    /// not start the command.
     pub when: BTreeMap<String, Vec<String>>,
-    /// The maximum size of a body, in bytes.
+    /// The maximum size of a delivery's body, in bytes.
     pub most_bytes: usize,
     /// The maximum number of deliveries per minute.
     pub most_a_minute: u32,
@@ -50,31 +51,32 @@ pub enum HookAuth {
         token: SecretRef,
         /// The header with the token; `None` for `Authorization`.
         header: Option<String>,
-        /// The header with the delivery's id.
+        /// The header with the delivery's id, by which the host deduplicates deliveries.
         delivery: String,
     },
     /// HMAC-SHA-256 of the body in the header `X-Hub-Signature-256`, as code hosts send it. The signature contains no
-    /// time, so the host accepts an identical body only once, for as long as it keeps messages.
+    /// time, so the host accepts an identical body only once within the retention period of messages.
     Hub {
         /// The secret that the sender and the host share.
         secret: SecretRef,
     },
-    /// HMAC-SHA-256 of id, time and body, as defined by [Standard Webhooks](https://www.standardwebhooks.com).
+    /// HMAC-SHA-256 of the delivery's id, time and body, as defined by [Standard
+    /// Webhooks](https://www.standardwebhooks.com).
     Standard {
         /// The secret that the sender and the host share: bytes, or `whsec_` and base64.
         secret: SecretRef,
-        /// The maximum difference between the time in a delivery and the host's clock.
+        /// The maximum difference between the signed time of a delivery and the host's clock.
         tolerance: Duration,
     },
 }
 
-/// The reason why a delivery starts nothing.
+/// The reason why a delivery does not start the hook's command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HookRejection {
-    /// A value of the body is not one that `when` requires.
+    /// A value in the body is not among the values that the hook's `when` accepts.
     #[error("the delivery does not match the hook's `when`: {0}")]
     NotMatched(String),
-    /// A captured value is missing or not valid.
+    /// A value that `capture` names is missing from the body, or is not valid.
     #[error("{0}")]
     Invalid(String),
 }
@@ -82,7 +84,7 @@ pub(crate) enum HookRejection {
 const MAX_VALUE_CHARS: usize = 256;
 
 impl Hook {
-    /// Returns the values of the command's placeholders in the body of a delivery.
+    /// Reads the values of the command's placeholders from the body of a delivery, by placeholder name.
     ///
     /// # Errors
     /// [`HookRejection`].
@@ -98,8 +100,9 @@ impl Hook {
         }
         let mut values = BTreeMap::new();
         for (name, pointer) in &self.capture {
-            let found = text(body, pointer)
-                .ok_or_else(|| HookRejection::Invalid(format!("the body has no text or number at `{pointer}`")))?;
+            let found = text(body, pointer).ok_or_else(|| {
+                HookRejection::Invalid(format!("the body has no string, number or boolean at `{pointer}`"))
+            })?;
             let clean = crate::base::clean(&found);
             if found.is_empty() || clean != found || found.chars().count() > MAX_VALUE_CHARS {
                 let reason = format!(
@@ -114,7 +117,7 @@ impl Hook {
     }
 }
 
-/// Returns the string, number or boolean at a JSON pointer, as text.
+/// Returns the string, number or boolean at a JSON pointer, as text; `None` for other values.
 fn text(body: &Value, pointer: &str) -> Option<String> {
     match body.pointer(pointer)? {
         Value::String(text) => Some(text.clone()),

@@ -9,7 +9,8 @@ use crate::{base::At, model::RoomName};
 #[derive(Debug, Clone)]
 pub(crate) struct Listen {
     pub at: At,
-    /// The regular expression. Its named groups are the values of the placeholders.
+    /// The regular expression that matches a part of a message. Its named groups provide the values of the placeholders
+    /// in `command`.
     pub pattern: Regex,
     /// The query that a matching message starts.
     pub command: CommandTemplate,

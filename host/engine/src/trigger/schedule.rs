@@ -1,4 +1,4 @@
-//! `[[schedule]]`: commands that start at fixed times.
+//! `[[schedule]]`: commands that start at scheduled times.
 
 use super::command_template::CommandTemplate;
 use crate::{
@@ -13,21 +13,21 @@ pub(crate) struct Schedule {
     pub at: At,
     pub cron: Cron,
     pub command: CommandTemplate,
-    /// The machine that sends the command. Its rights apply.
+    /// The machine that counts as the sender of the command. The command runs with the machine's rights.
     pub machine: Person,
-    /// The room in which the command and its answer are shown.
+    /// The room that shows the command and its answer.
     pub room: RoomName,
-    /// The bot that runs the command; `None` for the bot of the room.
+    /// The name of the bot that runs the command; `None` for the bot whose account table names the room.
     pub bot: Option<String>,
     pub missed: MissedPolicy,
 }
 
-/// The handling of times that were missed while the host was down.
+/// The handling of scheduled times that were missed while the host was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissedPolicy {
-    /// After downtime, runs only the latest missed time, and only if it is younger than `max_age`. The room is
-    /// notified of the skipped times.
+    /// After downtime, only the latest missed time runs, and only if it is younger than the bot's `max_age`. The
+    /// schedule's room is notified of the skipped times.
     SkipOld,
-    /// After downtime, runs only the latest missed time, regardless of its age.
+    /// After downtime, only the latest missed time runs, regardless of its age.
     RunLatest,
 }

@@ -19,7 +19,6 @@ use crate::{
     store::{GivenArgument, TriggerSource},
 };
 
-/// All triggers of a configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Triggers {
     pub aliases: Vec<Alias>,
@@ -55,9 +54,9 @@ impl Listener for Triggers {
 }
 
 impl Triggers {
-    /// Returns the fixed answer to a line, if there is one.
+    /// Returns the fixed answer to a typed line; `None` if no `[[say]]` has this line.
     pub(crate) fn fixed_answer(&self, line: &str) -> Option<Text> {
-        // Most hosts have no fixed answers, so the line is not split into words for them.
+        // Most hosts have no fixed answers, and then need not split the line into words.
         if self.fixed_answers.is_empty() {
             return None;
         }
@@ -69,16 +68,18 @@ impl Triggers {
         Some(Text::lines(&answer.text))
     }
 
-    /// Returns the command that a line runs as an alias. Returns `None` if the line does not begin like an alias.
+    /// Returns the command that a typed line runs as an alias. Returns `None` if the line does not begin with the words
+    /// of an alias.
     ///
     /// # Errors
-    /// The line begins like an alias but does not fit it. The message shows the words to type.
+    /// The line begins with the words of an alias, but the rest of the line does not fit the alias. The error is a
+    /// message that shows the words to type.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<ExpandedAlias>, String> {
         if self.aliases.is_empty() {
             return Ok(None);
         }
         let Some(typed) = words(line) else { return Ok(None) };
-        // Of several matching aliases, the one with the most leading words is used.
+        // If several aliases match, the alias with the most leading words is used.
         let begins = |alias: &&Alias| {
             leading_words(alias).zip(&typed).all(|(known, word)| eq_ignoring_case(known, word))
                 && leading_words(alias).count() <= typed.len()
@@ -106,7 +107,7 @@ impl Triggers {
         Ok(Some(ExpandedAlias { words: alias.command.fill(&values), options }))
     }
 
-    /// Returns the aliases and fixed answers for `help`: the words to type, and a description.
+    /// Returns the aliases and fixed answers for `help`: for each, the words to type and a description.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let alias = |alias: &Alias| (alias.typed.join(" "), format!("Runs `{}`.", alias.command.as_str()));
         let answer = |answer: &FixedAnswer| (answer.typed.join(" "), "Gives a fixed answer.".to_owned());

@@ -1,14 +1,10 @@
-//! A minimal host: starts one run and waits for its end. The tests kill it while it waits.
+//! A minimal host: starts one pipeline run and waits for its end. The tests kill this host while it waits.
 //!
 //! Usage: `start CONFIG RUNS SUPERVISOR KEY`, where CONFIG is a file with the keys of one `[app.A.deploy.E]`.
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 
-use wardroom::{
-    adapter::PipelinesFactory,
-    base::Table,
-    model::RunKey,
-};
+use wardroom::{adapter::PipelinesFactory, base::Table, model::RunKey};
 use wardroom_exec::ExecFactory;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,6 +1,7 @@
-//! The host's side: sends requests to supervisors and reads the folders of runs.
+//! The host's side of exec pipelines: sends start requests to supervisors and reads the folders of pipeline runs.
 //!
-//! Invariant: no state of a run is kept in memory between two calls, so a restart of the host changes no result.
+//! Invariant: no state of a pipeline run is kept in memory between two calls, so a restart of the host changes no
+//! result.
 
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -24,11 +25,11 @@ use crate::{
     protocol::{StartRequest, StartResponse},
 };
 
-/// Interval at which a waiting call reads a run's folder.
+/// Interval at which a call that waits for a pipeline run reads the run's folder.
 const POLL_INTERVAL: Duration = Duration::from_millis(60);
-/// Delay after a run's folder could not be read.
+/// Delay before a retry if a pipeline run's folder cannot be read.
 const RETRY_INTERVAL: Duration = POLL_INTERVAL.saturating_mul(20);
-/// Timeout for a supervisor to start a program.
+/// Timeout for a supervisor to start the program of a pipeline run.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All exec pipelines of a host.
@@ -55,17 +56,18 @@ impl ExecPipelines {
         Ok((folder, status))
     }
 
-    /// Returns the run's folder, and its end if it has ended. Fails if the run does not exist.
+    /// Returns the folder of a pipeline run, and the run's end if the run has ended. Fails if the run does not exist.
     async fn existing_run(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
         match self.status(key).await? {
-            (_, RunStatus::Absent) => Err(refused(format!("there is no run `{key}`"))),
+            (_, RunStatus::Absent) => Err(refused(format!("there is no pipeline run `{key}`"))),
             (_, RunStatus::Finished(Verdict::Refused(message))) => Err(refused(message)),
             (folder, RunStatus::Running { .. }) => Ok((folder, None)),
             (folder, RunStatus::Finished(Verdict::Ended(end))) => Ok((folder, Some(end))),
         }
     }
 
-    /// Waits until the program of an earlier request has started. Returns false if the key has no run.
+    /// Waits until the program of an earlier start request with the same key has started. Returns false if the key has
+    /// no pipeline run.
     ///
     /// # Errors
     /// The earlier request was refused, or its program was not started within [`START_TIMEOUT`].
@@ -78,7 +80,7 @@ impl ExecPipelines {
                 RunStatus::Finished(Verdict::Refused(message)) => return Err(refused(message)),
                 RunStatus::Running { started: false } if Instant::now() > deadline => {
                     return Err(unavailable(format!(
-                        "the program of run `{key}` was not started within {START_TIMEOUT:?}"
+                        "the program of the pipeline run `{key}` was not started within {START_TIMEOUT:?}"
                     )));
                 }
                 RunStatus::Running { started: false } => sleep(POLL_INTERVAL).await,
@@ -86,12 +88,15 @@ impl ExecPipelines {
         }
     }
 
-    /// Removes old temporary folders, once per host process.
+    /// Removes old temporary folders of pipeline runs, once per host process.
     async fn remove_leftovers_once(&self) {
         let remove = || async {
             let runs = self.runs.clone();
             if let Err(error) = blocking(move || remove_leftovers(&runs)).await {
-                tracing::warn!(path = %self.runs.display(), %error, "old temporary folders of runs cannot be removed");
+                tracing::warn!(
+                    path = %self.runs.display(), %error,
+                    "cannot remove old temporary folders of pipeline runs"
+                );
             }
         };
         self.leftovers_removed.get_or_init(remove).await;
@@ -133,7 +138,9 @@ impl Pipelines for ExecPipelines {
             StartResponse::Failed(message) => Err(unavailable(message)),
             StartResponse::KeyInUse => match self.started_before(key).await? {
                 true => Ok(None),
-                false => Err(unavailable(format!("the folder of run `{key}` was removed while the run was starting"))),
+                false => Err(unavailable(format!(
+                    "the folder of the pipeline run `{key}` was removed while the run was starting"
+                ))),
             },
         }
     }
@@ -145,7 +152,7 @@ impl Pipelines for ExecPipelines {
         let status =
             blocking(move || read.status_reserving_key()).await.map_err(|error| folder_error(&folder, &error))?;
         Ok(match status {
-            // A program that could not be started has no run.
+            // A start request whose program could not be started has no pipeline run.
             RunStatus::Absent | RunStatus::Finished(Verdict::Refused(_)) => RunState::Absent,
             RunStatus::Running { .. } => RunState::Running,
             RunStatus::Finished(Verdict::Ended(end)) => RunState::Ended(end),
@@ -163,7 +170,7 @@ impl Pipelines for ExecPipelines {
             let (folder, end) = match self.existing_run(key).await {
                 // The run continues while the disk is unavailable.
                 Err(PipelineError::Unavailable { message }) => {
-                    tracing::warn!(%key, error = message, "the status of a run cannot be read; retrying");
+                    tracing::warn!(run = %key, error = message, "cannot read the status of the pipeline run; retrying");
                     sleep(RETRY_INTERVAL).await;
                     continue;
                 }
@@ -198,7 +205,9 @@ impl Pipelines for ExecPipelines {
         let (folder, status) = self.status(key).await?;
         match status {
             RunStatus::Absent => Ok(()),
-            RunStatus::Running { .. } => Err(refused(format!("run `{key}` cannot be removed: it has not ended"))),
+            RunStatus::Running { .. } => {
+                Err(refused(format!("the pipeline run `{key}` cannot be removed: the run has not ended")))
+            }
             RunStatus::Finished(_) => {
                 let path = folder.path().to_owned();
                 let removed = blocking(move || std::fs::remove_dir_all(path)).await;
@@ -217,7 +226,7 @@ impl Pipelines for ExecPipelines {
     }
 }
 
-/// Starts a supervisor, writes the request to its standard input and reads its response.
+/// Starts a supervisor, writes the start request to its standard input and reads the supervisor's response.
 async fn send_request(program: String, request: StartRequest) -> Result<StartResponse, PipelineError> {
     let mut supervisor = Command::new(&program)
         .args(&request.supervisor_arguments)
@@ -231,7 +240,7 @@ async fn send_request(program: String, request: StartRequest) -> Result<StartRes
     let (Some(mut input), Some(mut output)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
         return Err(unavailable(format!("the supervisor `{program}` was started without pipes")));
     };
-    // The supervisor exits with the run; its parent must then reap it.
+    // The supervisor exits when the pipeline run ends; its parent, the host, must then reap the supervisor.
     tokio::spawn(async move { supervisor.wait().await });
     let request =
         serde_json::to_vec(&request).map_err(|error| refused(format!("cannot encode the start request: {error}")))?;
@@ -271,5 +280,5 @@ fn unavailable(message: String) -> PipelineError {
 }
 
 fn folder_error(folder: &RunFolder, error: &io::Error) -> PipelineError {
-    unavailable(format!("cannot read or change the run's folder `{}`: {error}", folder.path().display()))
+    unavailable(format!("cannot read or change the folder `{}` of a pipeline run: {error}", folder.path().display()))
 }

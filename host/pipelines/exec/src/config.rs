@@ -1,6 +1,6 @@
-//! The configuration of one pipeline: an `[app.A.deploy.E]` table with the key `run`.
+//! Reads the configuration of one exec pipeline: an `[app.NAME.deploy.ENVIRONMENT]` table with the key `run`.
 //!
-//! A pipeline stores references to secrets; it reads the secrets when a run starts.
+//! The configuration stores references to secrets. The secrets are read when a pipeline run starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,40 +13,42 @@ use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Templat
 
 use crate::{protocol::ProgramSpec, template::parse_template};
 
-/// The default `PATH` of a run; the host also searches it for the program.
+/// The default `PATH` of a program. When the host reads the configuration, it searches the `PATH` for the program.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Lower bound of `timeout` and `grace`: with a timeout of 0, no run could succeed.
+/// Lower bound of `timeout` and `grace`: with a timeout of 0, no pipeline run could succeed.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
-/// The keys of a local command in `[app.NAME.deploy.ENVIRONMENT]`.
+/// The keys of an exec pipeline in `[app.NAME.deploy.ENVIRONMENT]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
-    about: "A local command. `{NAME}` in `run` and `env` is replaced by the value of a parameter; `{{` and `}}` are braces. Each \
-            parameter must be used.",
+    about: "A program on the host's machine. `{NAME}` in `run` and `env` is replaced by the value of the parameter \
+            `NAME`; `{{` and `}}` are literal braces. `run` or `env` must use each parameter.",
     keys: &[
         Key::strings(
             "run",
-            "The program and its arguments, never a shell line. The program is a path relative to the file that names it, or a \
-             name that is looked up in `PATH`.",
+            "The program and its arguments; no shell is involved. The program is a path relative to the configuration \
+             file that contains the table, or a name that is looked up in `PATH`.",
         )
         .required_unless("with `pipeline`"),
         Key::string(
             "dir",
-            "The working folder, relative to the file that names it. The default is the folder of that file.",
+            "The working folder of the program, relative to the configuration file that contains the table. The \
+             default is the folder of that file.",
         ),
         Key::table(
             "env",
             &VARIABLES,
-            "The environment variables of the run, besides `PATH`, `LANG` and `HOME`.",
+            "The environment variables of the program, in addition to `PATH`, `LANG` and `HOME`.",
         ),
         Key::string(
             "user",
-            "The user that runs the program; the host must run as root. The default is the host's user.",
+            "The user that runs the program. The default is the host's user; for another user, the host must run as \
+             root.",
         ),
-        Key::duration("timeout", "The time after which the run is stopped and fails.")
+        Key::duration("timeout", "The maximum duration of a pipeline run. A longer run is stopped and fails.")
             .between(MIN_DURATION, Duration::MAX)
             .default("1h"),
-        Key::duration("grace", "The time between SIGTERM and SIGKILL when a run is stopped.")
+        Key::duration("grace", "The time between SIGTERM and SIGKILL when a pipeline run is stopped.")
             .between(MIN_DURATION, Duration::MAX)
             .default("10s"),
     ],
@@ -54,12 +56,12 @@ pub(crate) static KEYS: TableKeys = TableKeys {
 
 static VARIABLES: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT.env",
-    about: "The environment variables of a local command. `PATH` and `LANG` have defaults that can be replaced.",
+    about: "The environment variables of the program. `PATH` and `LANG` have defaults that can be replaced.",
     keys: &[Key::any(
         "VARIABLE",
         KeyKind::StringOrSecret,
-        "The value: a text with parameters, or a secret that is read when the run starts. `PATH` is a text without \
-         parameters.",
+        "The value of the variable: a text that can contain parameters, or a secret that is read when the pipeline run \
+         starts. The value of `PATH` is a text without parameters.",
     )],
 };
 
@@ -85,7 +87,8 @@ enum Variable {
 }
 
 impl ExecPipeline {
-    /// Reads the keys of a table. Returns `None` after it added problems to the table's list.
+    /// Reads the keys of a pipeline's table. If the keys are invalid, adds configuration problems and returns `None`.
+    /// `parameters` are the names of the pipeline's parameters.
     pub(crate) fn read(parameters: &[String], table: &mut Table) -> Option<Self> {
         let before = table.problems().count();
         let folder = std::path::absolute(table.folder()).unwrap_or_else(|_| table.folder().to_owned());
@@ -125,11 +128,14 @@ impl ExecPipeline {
     /// Fills the templates with `parameters` and reads the secrets.
     ///
     /// # Errors
-    /// A parameter or a secret is missing. The message holds its name, never a value.
+    /// A parameter or a secret is missing. The message contains the name of the parameter or secret, never a value.
     pub(crate) fn program(&self, parameters: &BTreeMap<String, String>) -> Result<ProgramSpec, String> {
         let fill = |template: &Template| {
             let text = template.fill(parameters).map_err(|name| format!("the parameter `{name}` is missing"))?;
-            if text.contains('\0') { Err("a parameter's value contains a NUL byte".to_owned()) } else { Ok(text) }
+            if text.contains('\0') {
+                return Err("the value of a pipeline parameter contains a NUL byte".to_owned());
+            }
+            Ok(text)
         };
         let mut environment = BTreeMap::new();
         for (name, variable) in &self.environment {
@@ -137,7 +143,7 @@ impl ExecPipeline {
                 Variable::Text(template) => fill(template)?,
                 Variable::Secret(secret) => secret
                     .resolve()
-                    .map_err(|error| format!("cannot read the secret for `{name}`: {error}"))?
+                    .map_err(|error| format!("cannot read the secret for the environment variable `{name}`: {error}"))?
                     .expose()
                     .to_owned(),
             };
@@ -210,7 +216,7 @@ fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
     if !path.is_dir() {
         table.problem(
             &at,
-            format!("`{}` is not a folder", path.display()),
+            format!("the working folder `{}` is not a folder", path.display()),
             "dir = \"...\"   (an existing folder)".to_owned(),
         );
         return None;
@@ -229,7 +235,7 @@ fn find_program(
         Ok(Ok(name)) if !name.is_empty() => name,
         _ => {
             let message = format!(
-                "`{}` cannot be the program of `run`: it must be a name or a path without parameters",
+                "`{}` cannot be the program of `run`: the program must be a name or a path without parameters",
                 written.value
             );
             table.problem(&written.at, message, "run = [\"./program\", \"{version}\"]".to_owned());
@@ -280,8 +286,8 @@ fn as_text(path: &Path, at: &wardroom::base::At, table: &Table) -> Option<String
     path.to_str().map(str::to_owned)
 }
 
-/// Reports parameters that `run` and `env` do not use. The deployment would ignore the values that people type for
-/// them.
+/// Reports parameters that `run` and `env` do not use. The program would not receive the values that people type for
+/// these parameters.
 fn report_unused(
     parameters: &[String],
     arguments: &[Template],

@@ -1,4 +1,4 @@
-//! Converts the exit of a program to the engine's [`RunEnd`].
+//! Converts the exit status of a program to the engine's [`RunEnd`], the end of a pipeline run.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,11 +8,12 @@ use wardroom::{Timestamp, adapter::RunEnd, base::spoken_duration, model::Outcome
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     Cancelled,
-    /// The timeout that the run exceeded.
+    /// The timeout that the pipeline run exceeded.
     TimedOut(Duration),
 }
 
-/// Converts a program's exit status to the end of its run. `stop` is set if the supervisor stopped the program.
+/// Converts a program's exit status to the end of its pipeline run. `status` is `None` if the exit status is unknown.
+/// `stop` is set if the supervisor stopped the program. `step` is the last step that the program reported.
 pub(crate) fn ended(
     status: Option<WaitStatus>,
     stop: Option<StopReason>,
@@ -43,7 +44,8 @@ pub(crate) fn ended(
     RunEnd { outcome, message, started, ended, details }
 }
 
-/// Returns the end of a run whose supervisor died. The run's end time is the time of detection.
+/// Returns the end of a pipeline run whose supervisor died. The end time is the time at which the host detected the
+/// death.
 pub(crate) fn interrupted(started: Timestamp, detected: Timestamp) -> RunEnd {
     RunEnd {
         outcome: Outcome::Unknown,

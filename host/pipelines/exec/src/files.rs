@@ -1,7 +1,7 @@
-//! Files that only the host's user can read, and that are written atomically.
+//! Creates files and folders that only the host's user can read, and reads and writes JSON files.
 //!
-//! Invariant: a file is written under a temporary name, synced and renamed, so that a reader never reads an incomplete
-//! file.
+//! Invariant: a JSON file is written under a temporary name, synced and renamed, so that a reader never reads an
+//! incomplete file.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -45,7 +45,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> io::R
     }
 }
 
-/// Makes renames and new names in a folder durable.
+/// Writes the names of a folder's files to disk, so that new and renamed files survive a power failure.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

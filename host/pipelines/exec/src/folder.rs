@@ -1,4 +1,5 @@
-//! The folder of a run, shared by the host and the supervisor. Its existence reserves the run's key.
+//! The folder of a pipeline run, which the host and the run's supervisor share. An existing folder reserves the run's
+//! key.
 //!
 //! ```text
 //! KEY/lock            locked until the supervisor exits
@@ -9,7 +10,7 @@
 //!     verdict.json    the result of the run
 //! ```
 //!
-//! A key that the host reported to have no run has a folder with only a lock and a verdict.
+//! If the host has reported that a key has no pipeline run, the key's folder contains only `lock` and `verdict.json`.
 //!
 //! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. A folder
 //! with a key's name is therefore locked, finished or interrupted. If two processes create the folder of one key, the
@@ -42,11 +43,11 @@ const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
 /// The prefix of a temporary folder's name. A key never begins with a dot.
 const TEMPORARY_PREFIX: &str = ".new-";
-/// Age at which a temporary folder is removed. Normally it exists for milliseconds; an older one is from a process that
-/// died.
+/// Age at which a temporary folder is removed. A temporary folder normally exists for milliseconds; an old one was left
+/// by a process that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// Makes the temporary names of one process unique.
+/// The number of temporary folders that this process has created. It makes their names unique.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// The content of `plan.json`. The supervisor writes it before it starts the program.
@@ -56,7 +57,7 @@ struct Plan {
     program: String,
     arguments: Vec<String>,
     directory: String,
-    /// Names of variables without values, because a value may be a secret.
+    /// The names of the environment variables, without values, because a value may be a secret.
     environment: Vec<String>,
     user: Option<String>,
     timeout: Duration,
@@ -65,7 +66,7 @@ struct Plan {
     session: Session,
 }
 
-/// The content of `verdict.json`: the result of a run.
+/// The content of `verdict.json`: the result of a pipeline run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
@@ -76,21 +77,21 @@ pub(crate) enum Verdict {
 
 #[derive(Debug, Clone)]
 pub(crate) enum RunStatus {
-    /// The key has no folder.
+    /// The run key has no folder.
     Absent,
-    /// The supervisor runs. `started` is true after the supervisor has started the program.
+    /// The supervisor of the pipeline run is running. `started` is true after the supervisor has started the program.
     Running {
         started: bool,
     },
     Finished(Verdict),
 }
 
-/// The path of a run's folder. The folder may not exist.
+/// The path of a pipeline run's folder. The folder may not exist.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Returns the folder of a key; `None` if the key is not a valid folder name.
+    /// Returns the folder of a run key in the folder `runs`; `None` if the key is not a valid folder name.
     pub(crate) fn of(runs: &Path, key: &RunKey) -> Option<Self> {
         Some(Self(runs.join(RunKey::parse(key.as_str())?.as_str())))
     }
@@ -99,7 +100,7 @@ impl RunFolder {
         &self.0
     }
 
-    /// Creates the folder of a requested run and returns its lock. Returns `None` if the key is in use.
+    /// Creates the folder of a requested pipeline run and locks the folder. Returns `None` if the run's key is in use.
     pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
         let folder = Self::of(&request.runs, &request.key)
             .ok_or_else(|| io::Error::other(format!("`{}` is not a valid run key", request.key)))?;
@@ -119,10 +120,10 @@ impl RunFolder {
         Ok(lock.map(|lock| (folder, lock)))
     }
 
-    /// Creates the folder with the file `name` and returns its lock. Returns `None` if the folder exists.
+    /// Creates the folder with the file `name`, and returns the folder's lock. Returns `None` if the folder exists.
     fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
-            return Err(io::Error::other("the path of the run's folder is not valid"));
+            return Err(io::Error::other("the path of the pipeline run's folder is not valid"));
         };
         create_private_folder(runs)?;
         let temporary = format!(
@@ -161,10 +162,10 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status, and reserves the key if it has no folder; never returns [`RunStatus::Absent`]. A delayed
-    /// start request then fails because the key is in use.
+    /// Returns the status of the pipeline run. If the run's key has no folder, creates the folder to reserve the key;
+    /// never returns [`RunStatus::Absent`]. A delayed start request then fails because the key is in use.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
-        let never_started = Verdict::Refused("the run was never started".to_owned());
+        let never_started = Verdict::Refused("the pipeline run was never started".to_owned());
         loop {
             match self.status()? {
                 RunStatus::Absent if self.create_with(VERDICT, &never_started)?.is_some() => {
@@ -177,8 +178,8 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status of the run. If the supervisor died, kills the run's remaining processes and records the
-    /// verdict.
+    /// Returns the status of the pipeline run. If the supervisor died, kills the run's remaining processes and stores
+    /// the verdict.
     pub(crate) fn status(&self) -> io::Result<RunStatus> {
         if !self.0.try_exists()? {
             return Ok(RunStatus::Absent);
@@ -186,8 +187,8 @@ impl RunFolder {
         if let Some(verdict) = self.verdict()? {
             return Ok(RunStatus::Finished(verdict));
         }
-        // Another host that checks the status holds the lock for a moment. The run then counts as running until the
-        // next call.
+        // Another host that checks the status holds the lock for a moment. The pipeline run then counts as running
+        // until the next call.
         let lock = match self.try_lock()? {
             Some(lock) => lock,
             None => return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? }),
@@ -211,7 +212,7 @@ impl RunFolder {
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));
         if let Err(error) = write_json(&self.0, VERDICT, &verdict) {
             let path = self.0.display();
-            tracing::warn!(%path, %error, "the verdict of an interrupted run cannot be stored; retrying");
+            tracing::warn!(%path, %error, "cannot store the result of an interrupted pipeline run; retrying");
         }
         verdict
     }
@@ -227,7 +228,8 @@ impl RunFolder {
 
     fn verdict(&self) -> io::Result<Option<Verdict>> {
         match read_json(&self.0, VERDICT) {
-            // Somebody changed the file: supervisors write valid JSON. The run counts as interrupted.
+            // Another program changed the file, because supervisors write valid JSON. The pipeline run counts as
+            // interrupted.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
                 let now = Timestamp::now();
                 Ok(Some(Verdict::Ended(convert::interrupted(now, now))))
@@ -244,7 +246,7 @@ impl RunFolder {
         write_json(&self.0, VERDICT, verdict)
     }
 
-    /// Asks the supervisor to stop the run.
+    /// Creates the file `cancel`, which asks the supervisor to stop the pipeline run.
     pub(crate) fn set_cancelled(&self) -> io::Result<()> {
         private_file().create(true).truncate(false).open(self.0.join(CANCEL)).map(drop)
     }

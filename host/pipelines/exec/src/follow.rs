@@ -1,24 +1,24 @@
-//! Follows the output of a run while it grows.
+//! Follows the output of a pipeline run while the output grows.
 //!
 //! Architecture Invariant: one call takes bounded time and memory at any rate of output, so that output does not delay
 //! the detection of the run's end.
-//! Not here: reading the last bytes of the output (`output::tail`).
+//! Not here: reading the last bytes of the output (`output.rs`).
 
 use std::io;
 
 use crate::{folder::RunFolder, lines::LineSplitter, output};
 
-/// Number of bytes before the end at which the first call begins, and to which a call skips if more than [`MAX_BYTES`]
-/// are new.
+/// Number of bytes before the end of the output at which the first read begins. If more than [`MAX_BYTES`] bytes are
+/// new, a later read skips to this position too.
 const BACKLOG: u64 = 64 << 10;
-/// Maximum number of new bytes that one call reads. As lines, the bytes take up to fifty times as much memory.
+/// Maximum number of new bytes that one call reads. Split into lines, the bytes take up to fifty times as much memory.
 const MAX_BYTES: u64 = 256 << 10;
 
 pub(crate) struct OutputFollower {
     folder: RunFolder,
-    /// The offset of the next byte; `None` before the first call.
+    /// The offset of the next byte to read; `None` before the first read.
     next: Option<u64>,
-    /// Number of skipped bytes that are not reported in a line yet.
+    /// Number of skipped bytes of output that no returned line reports yet.
     skipped: u64,
     splitter: LineSplitter,
 }
@@ -28,8 +28,8 @@ impl OutputFollower {
         Self { folder, next: None, skipped: 0, splitter: LineSplitter::default() }
     }
 
-    /// Returns the new lines. If the run has `ended`, a last line needs no line end. Output that cannot be read is left
-    /// out.
+    /// Returns the new lines of the output. If the pipeline run has `ended`, also returns a last line without a line
+    /// end. Output that cannot be read is left out.
     pub(crate) fn read(&mut self, ended: bool) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(error) = self.read_new(&mut lines) {
@@ -41,7 +41,8 @@ impl OutputFollower {
         lines
     }
 
-    /// Reads up to the present length of the output. The next call reads the bytes that the program writes meanwhile.
+    /// Reads the output up to its present length, and adds its lines to `lines`. The next call reads the bytes that the
+    /// program writes meanwhile.
     fn read_new(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
         let folder = self.folder.path();
         let length = output::length(folder)?;

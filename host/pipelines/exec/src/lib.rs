@@ -20,11 +20,11 @@
 //! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
 //! - The first MiB and at least the last 4 MiB of output are kept; a line between them gives the number of missing
 //!   bytes. A waiting caller receives lines while the output grows. If the output grows too fast, the caller receives a
-//!   line with the number of skipped bytes instead.
+//!   line with the number of skipped bytes instead of the skipped output.
 //!
 //! # A run outlives the host
 //!
-//! Each run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
+//! Each pipeline run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
 //! [`RunKey`](wardroom::model::RunKey). A restarted host reads the run's status from the folder. If the supervisor is
 //! killed, the kernel kills the program; the next status check kills the rest of the session and records the outcome
 //! `unknown`. The run is never started again.
@@ -35,7 +35,7 @@
 //!
 //! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
 //! its response go through pipes, so that no secret is in a file or an argument.
-//! Not here: permissions (the engine), and redaction of secrets in a program's output.
+//! Not here: permissions (`host/engine`). Secrets in a program's output are not redacted.
 
 mod client;
 mod config;
@@ -61,7 +61,7 @@ pub use supervisor::supervise;
 
 use crate::{client::ExecPipelines, config::ExecPipeline};
 
-/// Builds pipelines from the `[app.A.deploy.E]` tables that have the key `run`.
+/// Builds pipelines from the `[app.NAME.deploy.ENVIRONMENT]` tables that have the key `run`.
 #[derive(Debug, Clone)]
 pub struct ExecFactory {
     runs: PathBuf,
@@ -69,11 +69,12 @@ pub struct ExecFactory {
 }
 
 impl ExecFactory {
-    /// Creates a factory.
+    /// Creates a factory for exec pipelines.
     ///
-    /// `runs_folder` holds one folder per run. The first run creates it with mode 0700. `supervisor` is a program with
-    /// its first arguments, for example `["/proc/self/exe", "supervise"]`; the program passes its remaining arguments
-    /// to [`supervise`]. `/proc/self/exe` is the running binary, even after an upgrade has replaced the file.
+    /// `runs_folder` is the folder for the folders of pipeline runs. The first pipeline run creates it with mode 0700.
+    /// `supervisor` is a program with its first arguments, for example `["/proc/self/exe", "supervise"]`; the program
+    /// passes its remaining arguments to [`supervise`]. `/proc/self/exe` is the running binary, even after an upgrade
+    /// has replaced the file.
     pub fn new(runs_folder: PathBuf, supervisor: Vec<String>) -> Self {
         Self { runs: std::path::absolute(&runs_folder).unwrap_or(runs_folder), supervisor }
     }

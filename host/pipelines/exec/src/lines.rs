@@ -1,9 +1,9 @@
-//! Splits a program's output into lines, and finds the lines `step: NAME`.
+//! Splits a program's output into lines, and finds the lines `step: NAME`, with which a program reports its steps.
 
 /// Maximum length of a step's name, in characters; a longer name is truncated.
 const MAX_STEP_NAME: usize = 80;
 
-/// Finds the last line `step: NAME` in a program's output.
+/// Finds the last line `step: NAME` in a program's output, with which the program reported its current step.
 #[derive(Debug, Default)]
 pub(crate) struct StepTracker {
     line: Vec<u8>,
@@ -32,7 +32,7 @@ impl StepTracker {
         }
     }
 
-    /// Returns the last step. A last line without a line end counts.
+    /// Returns the name of the last step. A last line without a line end counts.
     pub(crate) fn finish(mut self) -> Option<String> {
         self.end_line();
         self.last

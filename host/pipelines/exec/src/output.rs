@@ -1,4 +1,4 @@
-//! The output of a run, in files of 1 MiB. The first file and the last five are kept.
+//! The stored output of a pipeline run, in files of 1 MiB. The first file and the last five files are kept.
 //!
 //! Architecture Invariant: `output.N` begins at byte N × 1 MiB of the whole output, so an offset stays valid after
 //! earlier files are removed.
@@ -11,9 +11,9 @@ use std::{
 
 use crate::files::private_file;
 
-/// Maximum size of a file, in bytes.
+/// Maximum size of an output file, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
-/// Number of last files that are kept: four full ones and the one that is written.
+/// Number of last output files that are kept: four full files, and the file that is being written.
 const KEPT_FILES: u64 = 5;
 
 fn file_path(folder: &Path, number: u64) -> PathBuf {
@@ -24,7 +24,7 @@ pub(crate) struct OutputWriter {
     folder: PathBuf,
     length: u64,
     file: Option<File>,
-    /// Number of bytes that could not be written.
+    /// Number of bytes of output that could not be written.
     pub(crate) lost: u64,
 }
 
@@ -33,7 +33,8 @@ impl OutputWriter {
         Self { folder: folder.to_owned(), length: 0, file: None, lost: 0 }
     }
 
-    /// Appends bytes. If they cannot be written, they are counted as lost and the run continues.
+    /// Appends bytes to the output. If the bytes cannot be written, they are counted as lost and the pipeline run
+    /// continues.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.append_some(bytes) {
@@ -65,10 +66,10 @@ impl OutputWriter {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of removed bytes between the requested offset and `bytes`.
+    /// Number of bytes between the requested offset and `bytes` whose file was removed.
     pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
-    /// The offset of the next part.
+    /// The offset at which the next read begins.
     pub(crate) next: u64,
 }
 
@@ -92,7 +93,8 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// Reads up to `max` bytes from offset `from`, at most to the end of one file. Empty at the end of the output.
+/// Reads up to `max` bytes of output from offset `from`, at most to the end of one file. At the end of the output,
+/// returns no bytes.
 pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
@@ -111,12 +113,12 @@ pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     Ok(Part { missing: start - from, next: start + bytes.len() as u64, bytes })
 }
 
-/// Returns the line that replaces removed output.
+/// Returns the line that replaces output whose file was removed. `bytes` is the number of removed bytes.
 pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// Returns the last `max` bytes of the output as text.
+/// Returns the last output as text, at most `max` bytes.
 pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
     // Ignore later output; otherwise a program that prints without end would keep the loop running.
     let length = length(folder)?;

@@ -1,4 +1,4 @@
-//! Lists processes in `/proc` and kills them.
+//! Lists the processes in `/proc`, and kills all processes of a session.
 
 use std::{fs, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Number of attempts of [`Session::kill`], 5 ms apart.
 const KILL_ROUNDS: usize = 100;
 
-/// One process, from `/proc/ID/stat`.
+/// One process, read from `/proc/ID/stat`.
 struct Process {
     id: Pid,
     is_zombie: bool,
@@ -18,7 +18,8 @@ struct Process {
     start_time: u64,
 }
 
-/// A session of processes. Start time and boot id distinguish it from a later session with the same id.
+/// A session of processes. The start time of its leader and the boot id distinguish a session from a later session with
+/// the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     leader: i32,

@@ -10,14 +10,14 @@ use wardroom::model::RunKey;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StartRequest {
-    /// The folder that holds the folders of all runs.
+    /// The folder that contains the folders of all pipeline runs.
     pub(crate) runs: PathBuf,
     pub(crate) key: RunKey,
     /// The pipeline's name, for example `cms/staging`.
     pub(crate) pipeline: String,
     pub(crate) program: ProgramSpec,
     pub(crate) timeout: Duration,
-    /// The time between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL when the pipeline run is stopped.
     pub(crate) grace: Duration,
     /// The first arguments of the supervisor's program, for example `supervise`.
     pub(crate) supervisor_arguments: Vec<String>,
@@ -32,21 +32,22 @@ pub(crate) struct ProgramSpec {
     pub(crate) arguments: Vec<String>,
     /// The working folder, an absolute path.
     pub(crate) directory: String,
-    /// The whole environment. If `HOME` is missing, the launcher sets it to the user's home.
+    /// All environment variables of the program. If `HOME` is missing, the launcher sets it to the user's home.
     pub(crate) environment: BTreeMap<String, String>,
     /// The user that runs the program; `None` for the host's user.
     pub(crate) user: Option<String>,
 }
 
-/// A supervisor's response. Without a response, the host reads from the run's folder whether the run has started.
+/// A supervisor's response to a start request. Without a response, the host reads from the pipeline run's folder
+/// whether the run has started.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {
     Started,
-    /// The key already has a folder; the supervisor started nothing.
+    /// The run key already has a folder; the supervisor started nothing.
     KeyInUse,
-    /// The program cannot be started. The run's folder holds the same message.
+    /// The program cannot be started; the text is the reason. The pipeline run's folder contains the same text.
     Refused(String),
-    /// The folder could not be created, for example on a full disk; the supervisor started nothing.
+    /// The pipeline run's folder could not be created, for example on a full disk. The supervisor started nothing.
     Failed(String),
 }

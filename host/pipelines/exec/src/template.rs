@@ -1,11 +1,11 @@
-//! Parses templates such as `cms-{version}`, with a pipeline's parameters as placeholders.
+//! Parses templates such as `cms-{version}`, whose placeholders are parameters of a pipeline.
 
 use wardroom::base::{Template, nearest};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ParameterError {
     pub(crate) message: String,
-    /// The text to write instead, for example `"{version}"`.
+    /// The text to write in the configuration instead, for example `"{version}"`.
     pub(crate) fix: String,
 }
 

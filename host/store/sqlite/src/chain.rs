@@ -1,8 +1,9 @@
-//! A cache of the hash chain: the last link of the chain, and the journal tips of recently written jobs.
+//! Caches the hash chain: the last link of the chain, and the tips of recently written jobs. The tip of a job is the
+//! last entry of its journal.
 //!
 //! Architecture Invariant: a transaction changes a [`ChainDraft`]. [`ChainCache::adopt`] merges the draft after the
-//! commit; the draft of a failed transaction is dropped. The cache therefore holds only committed data.
-//! Not here: the computation of hashes (`wardroom::journal`).
+//! commit; the draft of a failed transaction is dropped. The cache therefore contains only committed data.
+//! Not here: the computation of hashes (`host/engine/src/journal`).
 
 use std::collections::HashMap;
 
@@ -17,22 +18,22 @@ use crate::{
     write,
 };
 
-/// Maximum number of cached tips. Other tips are read from the database.
+/// Maximum number of jobs whose tips are cached. Other tips are read from the database.
 const MAX_TIPS: usize = 4096;
 
-/// The last entry of a job's journal.
+/// The tip of a job: the last entry of its journal.
 #[derive(Debug, Clone)]
 pub(crate) struct Tip {
-    /// The number of entries.
+    /// The number of entries in the job's journal.
     pub(crate) entries: u32,
     /// The hash of the last entry; empty for a journal without entries.
     pub(crate) hash: String,
     pub(crate) open: bool,
-    /// True if the job's row in the database holds an older tip.
+    /// True if the job's row in the database contains an older tip.
     pub(crate) changed: bool,
 }
 
-/// The last link of the chain. An empty chain has the number 0 and an empty hash.
+/// The last link of the hash chain. The head of an empty chain has the number 0 and an empty hash.
 #[derive(Debug, Clone, Default)]
 struct Head {
     number: u64,
@@ -45,19 +46,19 @@ pub(crate) struct ChainCache {
     tips: HashMap<String, Tip>,
 }
 
-/// The changes of one transaction.
+/// The changes of one transaction to the chain.
 #[derive(Debug, Default)]
 pub(crate) struct ChainDraft<'w> {
     head: Option<Head>,
     tips: HashMap<String, Tip>,
-    /// Records of queries. They share one link, which [`ChainDraft::end_transaction`] writes.
+    /// The audit records of queries. All of them share one link, which [`ChainDraft::end_transaction`] writes.
     audit_records: Vec<&'w AuditRecord>,
-    /// Jobs that the current list of writes has opened.
+    /// The ids of the jobs that the current list of writes has opened.
     opened: Vec<&'w str>,
 }
 
 impl ChainCache {
-    /// Merges the draft of a committed transaction.
+    /// Merges the draft of a committed transaction into the cache.
     pub(crate) fn adopt(&mut self, draft: ChainDraft<'_>) {
         if self.tips.len() > MAX_TIPS {
             self.tips.clear();
@@ -108,18 +109,19 @@ impl<'w> ChainDraft<'w> {
         }
     }
 
-    /// Adds an opened job. Its entry 0 must follow in the same list of writes.
+    /// Adds an opened job. The job's first journal entry, with the number 0, must follow in the same list of writes.
     pub(crate) fn add_job(&mut self, job: &'w str) {
         self.tips.insert(job.to_owned(), Tip { entries: 0, hash: String::new(), open: true, changed: false });
         self.opened.push(job);
     }
 
-    /// Adds a query's record to the shared link of the transaction.
+    /// Adds a query's audit record to the shared link of the transaction.
     pub(crate) fn add_audit_record(&mut self, record: &'w AuditRecord) {
         self.audit_records.push(record);
     }
 
-    /// Appends a link to the chain and returns the link's number.
+    /// Appends a link to the chain and returns the link's number. `subject` is a job id, the time of a removal, or
+    /// empty for audit records; `digest` is the digest of what the link covers.
     pub(crate) async fn write_link(
         &mut self,
         connection: &mut SqliteConnection,
@@ -151,7 +153,7 @@ impl<'w> ChainDraft<'w> {
         Ok(number)
     }
 
-    /// Writes records and one link with the digest of all of them.
+    /// Writes audit records, and one link with the digest of all these records. Writes nothing for an empty list.
     pub(crate) async fn write_audit_records(
         &mut self,
         connection: &mut SqliteConnection,
@@ -168,7 +170,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Checks that every job opened by the list of writes has its entry 0.
+    /// Checks that the list of writes contains the first journal entry, with the number 0, of each job that the list
+    /// opens. The caller calls this function at the end of each list.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
             if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
@@ -178,7 +181,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Writes the shared link with its records, and the changed tips.
+    /// Writes the shared link with its audit records, and the changed tips of jobs. The caller calls this function
+    /// before the commit.
     pub(crate) async fn end_transaction(
         &mut self,
         connection: &mut SqliteConnection,

@@ -14,10 +14,10 @@ use wardroom::{
 
 use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
 
-/// A [`Store`] in one SQLite file.
+/// A [`Store`] in one SQLite database file.
 ///
-/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise submitted notes may
-/// be lost.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise lists of writes
+/// that were passed to `note` may be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` for a read-only store.
@@ -36,7 +36,7 @@ impl SqliteStore {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
 
-    /// Opens a database like [`SqliteStore::open`], and takes over a database that another machine used.
+    /// Opens a database like [`SqliteStore::open`], but also takes over a database that another machine used.
     ///
     /// # Errors
     /// The errors of [`SqliteStore::open`] except [`OpenError::OtherMachine`].
@@ -44,10 +44,12 @@ impl SqliteStore {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: true }).await
     }
 
-    /// Opens a database like [`SqliteStore::open`], with the machine id of `claim`.
+    /// Opens a database like [`SqliteStore::open`], but with the machine id of `claim` instead of the operating
+    /// system's id.
     ///
     /// # Errors
-    /// The errors of [`SqliteStore::open`]; [`OpenError::OtherMachine`] only if `claim` has an id and does not adopt.
+    /// The errors of [`SqliteStore::open`]; [`OpenError::OtherMachine`] only if `claim` has a machine id and `adopt` is
+    /// false.
     pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
         let (connection, lock) = open::open_writer(path, claim).await?;
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
@@ -63,7 +65,7 @@ impl SqliteStore {
         Ok(Self { writer: None, readers: open::reader_pool(path) })
     }
 
-    /// Waits until earlier notes are written. Does nothing in a read-only store.
+    /// Waits until the lists of earlier `note` calls are written. Does nothing in a read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.flush().await,
@@ -76,10 +78,11 @@ impl SqliteStore {
         self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
-    /// Writes the submitted notes, closes the database and unlocks its folder. Later calls fail.
+    /// Writes the lists that were passed to `note`, closes the database and unlocks its folder. Later calls of the
+    /// store fail.
     pub async fn close(&self) {
-        // Close the readers first: the last open connection checkpoints the write-ahead log, and a reader cannot do
-        // that.
+        // Close the reading connections first: the last open connection writes the write-ahead log back to the database
+        // file, and a reading connection cannot write.
         self.readers.close().await;
         if let Some(writer) = &self.writer {
             writer.close().await;

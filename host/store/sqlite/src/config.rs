@@ -1,4 +1,4 @@
-//! The `url` of `[store]`.
+//! Parses the key `url` of the table `[store]`.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub fn parse_url(url: &str, folder: &Path) -> Result<PathBuf, String> {
         return Err(format!("the store `{url}` must begin with the kind of database; write for example {EXAMPLE}"));
     };
     if scheme != "sqlite" {
-        // The message leaves out the rest of the URL, which may hold a password.
+        // The message leaves out the rest of the URL, which may contain a password.
         return Err(format!(
             "this build does not support a store of the kind `{scheme}`, only `sqlite`; write for example {EXAMPLE}"
         ));

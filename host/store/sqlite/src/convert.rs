@@ -1,4 +1,4 @@
-//! Converts the engine's types to columns and back, and SQLite's errors to the engine's errors.
+//! Converts the engine's types to database columns and back, and SQLite's errors to the engine's errors.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ pub(crate) fn enum_column(value: &impl Serialize) -> Result<String, StoreError> 
     }
 }
 
-/// Reads the columns of a row. An error means that another program changed the database.
+/// Reads the columns of a database row. An error means that another program changed the database.
 pub(crate) trait Columns {
     fn text(&self, column: &str) -> Result<String, StoreError>;
     fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError>;
@@ -41,7 +41,7 @@ pub(crate) trait Columns {
     fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError>;
     fn variant<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
 
-    /// Reads the columns `network`, `room` and `event`.
+    /// Reads an inbox key from the columns `network`, `room` and `event`.
     fn inbox_key(&self) -> Result<InboxKey, StoreError> {
         Ok(InboxKey { network: self.text("network")?, room: self.text("room")?, event: self.text("event")? })
     }

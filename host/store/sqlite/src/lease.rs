@@ -1,7 +1,9 @@
-//! The lease: a row with the id of the machine that uses the database. The folder's lock excludes a second host on the
-//! same machine; the lease excludes a host on another machine that shares the folder or has a copy of it.
+//! The lease of a database: a row with the id of the machine that uses the database. The folder's lock excludes a
+//! second host on the same machine; the lease excludes a host on another machine that shares the folder or has a copy
+//! of it.
 //!
-//! Invariant: a host does not change the database of another machine until an operator takes it over.
+//! Invariant: a host does not change the database of another machine until an operator takes over the database with
+//! `wardroom run --adopt`.
 
 use std::path::Path;
 
@@ -23,7 +25,7 @@ pub struct MachineClaim {
 }
 
 /// Returns a digest of the operating system's machine id, because the id itself is confidential. Returns `None` on a
-/// system without an id.
+/// system without a machine id.
 pub fn machine_id() -> Option<String> {
     let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
     files.iter().find_map(|file| hashed(&std::fs::read_to_string(file).ok()?))
@@ -35,7 +37,8 @@ fn hashed(id: &str) -> Option<String> {
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Checks that the machine may open the database. Any machine may open a database without a lease.
+/// Checks that the lease does not name another machine. Any machine may open a database without a lease, and `adopt`
+/// skips the check.
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -61,7 +64,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Stores the machine's id in the lease. Does nothing for a machine without an id.
+/// Stores the id of this machine in the lease. Does nothing if the machine has no id.
 pub(crate) async fn take(
     connection: &mut SqliteConnection,
     file: &Path,

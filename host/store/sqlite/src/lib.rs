@@ -1,12 +1,12 @@
-//! The database of a host in one SQLite file: inbox, outbox, journal, releases and the plugins' keys.
+//! The database of a host in one SQLite file: inbox, outbox, journal, releases and the values that plugins store.
 //!
 //! [`SqliteStore::open`] locks the state folder for the process, migrates the schema and returns a
 //! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
 //! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] parses the `url` of `[store]`.
 //!
 //! Architecture Invariant: a store has one writer. The writer commits all queued lists of writes in one transaction
-//! with one sync, in the order in which they were submitted.
-//! Not here: the content of the lists, and the retention period of finished jobs (the engine).
+//! with one sync to disk, in the order in which the engine submitted the lists.
+//! Not here: the content of the lists of writes, and the retention period of finished jobs (`host/engine`).
 
 mod chain;
 mod client;

@@ -1,4 +1,5 @@
-//! The lock on a state folder: a kernel lock on the file `lock` in it. Only one host uses the folder at a time.
+//! The lock on a state folder: a kernel lock on the file `lock` in the folder. Only one host at a time can use the
+//! folder.
 //!
 //! Architecture Invariant: the kernel releases the lock when the process exits or is killed. A child process does not
 //! inherit the lock, because Rust opens files close-on-exec.
@@ -13,7 +14,7 @@ use std::{
 
 use crate::OpenError;
 
-/// Time to retry for, because a host that was just killed may still be exiting.
+/// Maximum time that a host retries to lock the folder, because a host that was just killed may still be exiting.
 const TIMEOUT: Duration = Duration::from_millis(700);
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -72,7 +72,7 @@ pub enum OpenError {
         /// The I/O error.
         source: io::Error,
     },
-    /// SQLite cannot open or migrate the file.
+    /// SQLite cannot open or migrate the database file.
     #[error("the database `{}` cannot be opened: {reason}", file.display())]
     Database {
         /// The database file.
@@ -82,10 +82,10 @@ pub enum OpenError {
     },
 }
 
-/// Time that a statement waits for another process, such as a backup, to unlock the database.
+/// Maximum time that an SQL statement waits for another process, such as a backup, to unlock the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Locks the folder and opens the writing connection.
+/// Locks the folder of the database file, migrates the database, takes its lease, and opens the writing connection.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,
@@ -96,19 +96,19 @@ pub(crate) async fn open_writer(
     };
     let lock = FolderLock::acquire(folder).await?;
     let failed = |path: &Path, source| OpenError::Folder { path: path.to_owned(), source };
-    // SQLite copies the mode of this file to its other files.
+    // SQLite copies the mode of the database file to its other files.
     drop(lock::open_private(file).map_err(|source| failed(file, source))?);
     let mut connection = connect(&options(file)).await.map_err(|error| open_error(file, &error))?;
     // Check before the migration, so that a database that another machine may still use is not changed.
     lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
     lease::take(&mut connection, file, claim).await?;
-    // Make the name of a new file durable.
+    // Sync the folder, so that the name of a new database file survives a power failure.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;
     Ok((connection, lock))
 }
 
-/// The options of the writing connection.
+/// Returns the options of the writing connection.
 pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)

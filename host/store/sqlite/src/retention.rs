@@ -1,11 +1,11 @@
-//! Removes jobs and rows that ended before a time, a bounded number with each call. The links of the chain are never
-//! removed.
+//! Removes the jobs that ended, and the messages and audit records that are older, than a given time. Each call removes
+//! a bounded number of rows. The links of the hash chain are never removed.
 //!
-//! A job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too; without them the
-//! host would handle the message again and send the job's card again.
-//! Architecture Invariant: one call is bounded, so that it does not block the writer for long. If `Removed::more` is
-//! set, the caller calls again.
-//! Not here: the retention period (the engine).
+//! A job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too; without these rows
+//! the host would handle the job's message again and send the job's status card again.
+//! Architecture Invariant: one call is bounded, so that the removal does not block other writes for long. If
+//! `Removed::more` is set, the caller calls again.
+//! Not here: the retention period (`host/engine`).
 
 use std::collections::HashMap;
 
@@ -23,13 +23,15 @@ use crate::{
 
 /// Maximum number of jobs that one call removes.
 const MAX_JOBS: usize = 500;
-/// Maximum number of journal entries that one call removes with its jobs. A call that removes one job may exceed it.
+/// Maximum number of journal entries that one call removes with its jobs. A call that removes only one job may exceed
+/// this number.
 const MAX_ENTRIES: i64 = 20_000;
-/// Maximum number of rows that one call removes from each other table. The SQL statements repeat the number.
+/// Maximum number of rows that one call removes from each other table. The SQL statements of this file contain the same
+/// number.
 const MAX_ROWS: u64 = 5000;
 
-/// Removes a bounded number of jobs and rows that ended before `before`. `loaded` are the digests of the plugins in
-/// use.
+/// Removes a bounded number of jobs that ended before `before`, and of older messages and audit records. `loaded` are
+/// the digests of the loaded plugins, whose files are kept.
 pub(crate) async fn remove_some(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
@@ -66,7 +68,7 @@ async fn remove_jobs(
     .fetch_all(&mut *connection)
     .await
     .map_err(|error| store_error(&error))?;
-    // 2. Take as many of them as the limits allow.
+    // 2. Take as many of these jobs as the limits allow.
     let found = ended.len();
     let mut entries = 0;
     let fits = |(index, (_, of_job)): &(usize, (String, i64))| {
@@ -78,7 +80,7 @@ async fn remove_jobs(
     if ids.is_empty() {
         return Ok(());
     }
-    // 3. Remove their entries, messages and rows. The caller removes their runs.
+    // 3. Remove the journal entries, messages and rows of these jobs. The caller removes their pipeline runs.
     let list = json_column(&ids)?;
     let mut runs = runs_of(connection, &list).await?;
     delete(connection, "delete from entry where job in (select value from json_each(?))", &list).await?;
@@ -98,8 +100,8 @@ async fn remove_jobs(
     Ok(())
 }
 
-/// Returns, for each job, the keys of the runs that it may have started and their pipelines. `jobs` is a JSON list of
-/// ids.
+/// Returns, for each job, the pipeline runs that the job may have started: their run keys and the names of their
+/// pipelines. `jobs` is a JSON list of job ids.
 async fn runs_of(
     connection: &mut SqliteConnection,
     jobs: &str,
@@ -167,7 +169,8 @@ async fn remove_rows(
     Ok(())
 }
 
-/// Removes blobs that neither an entry nor a job nor a loaded plugin refers to.
+/// Removes blobs to which no journal entry, no job and no loaded plugin refers. `loaded` are the digests of the loaded
+/// plugins. Returns the number of removed blobs.
 async fn remove_blobs(connection: &mut SqliteConnection, loaded: &[String]) -> Result<u64, StoreError> {
     delete(
         connection,
@@ -180,7 +183,7 @@ async fn remove_blobs(connection: &mut SqliteConnection, loaded: &[String]) -> R
     .await
 }
 
-/// Executes a statement with one parameter and returns the number of deleted rows.
+/// Executes an SQL statement with `value` as its only parameter, and returns the number of deleted rows.
 async fn delete(connection: &mut SqliteConnection, statement: &'static str, value: &str) -> Result<u64, StoreError> {
     let done = sqlx::query(statement).bind(value).execute(connection).await.map_err(|error| store_error(&error))?;
     Ok(done.rows_affected())

@@ -1,4 +1,4 @@
-//! The versions of the schema: migrates a database, and checks its version.
+//! The versions of the database schema: migrates a database, and checks its schema version.
 //!
 //! Architecture Invariant: a released migration file never changes. A change of the schema is a new file in
 //! [`VERSIONS`].
@@ -12,7 +12,7 @@ use sqlx::{
 
 use crate::{OpenError, convert::open_error};
 
-/// The number, name and statements of every version, oldest first.
+/// The number, the name and the SQL statements of every schema version, oldest first.
 const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "durable", include_str!("../migrations/0002_durable.sql")),
@@ -21,12 +21,13 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (5, "names", include_str!("../migrations/0005_names.sql")),
 ];
 
-/// The newest version that this build supports.
+/// Returns the newest schema version that this build supports.
 fn newest_version() -> i64 {
     VERSIONS.last().map_or(0, |(number, ..)| *number)
 }
 
-/// Migrates a database to this build's version. Returns [`OpenError::Newer`] for a newer database, without changing it.
+/// Migrates a database to the newest schema version of this build. Returns [`OpenError::Newer`] for a newer database,
+/// without changing it.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let migrations = VERSIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -40,7 +41,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> R
     }
 }
 
-/// Checks the version of a database without changing it.
+/// Checks that a database has the newest schema version of this build, without changing the database.
 pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let found: Result<Option<i64>, _> =
         sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(connection).await;

@@ -1,7 +1,7 @@
 //! The writing connection: runs one transaction at a time.
 //!
 //! Architecture Invariant: the cached chain changes only after a commit.
-//! Not here: the choice of lists that share a transaction (`writer`).
+//! Not here: the choice of the lists that share a transaction (`writer/task.rs`).
 
 use std::sync::{
     Arc,
@@ -21,10 +21,11 @@ use crate::{
 };
 
 pub(crate) enum TransactionError {
-    /// The transaction did not begin, for example because another process locks the database. Writing fewer lists does
-    /// not help.
+    /// The transaction did not begin, for example because another process locks the database. A retry with fewer lists
+    /// fails too.
     Begin(StoreError),
-    /// One of the lists is invalid, or the disk has no space for all of them. Writing each list separately can help.
+    /// One of the lists is invalid, or the disk has no space for all lists. A retry with each list in its own
+    /// transaction can succeed for some lists.
     Write(StoreError),
 }
 
@@ -35,12 +36,13 @@ pub(crate) struct WriteConnection {
 }
 
 impl WriteConnection {
-    /// `committed` is incremented by each committed transaction.
+    /// `committed` is a counter that each committed transaction increments.
     pub(crate) fn new(connection: SqliteConnection, committed: Arc<AtomicU64>) -> Self {
         Self { connection, chain: ChainCache::default(), committed }
     }
 
-    /// Writes lists in one transaction. Returns the keys of new messages for each list.
+    /// Executes lists of writes in one transaction. Returns, for each list, the inbox keys of the messages that the
+    /// store did not have before.
     pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
         if lists.iter().all(|list| list.is_empty()) {
             return Ok(vec![Vec::new(); lists.len()]);
@@ -52,7 +54,7 @@ impl WriteConnection {
         self.finish(written, draft).await.map_err(TransactionError::Write)
     }
 
-    /// Removes, in one transaction, a bounded number of jobs and rows that ended before `before`.
+    /// Removes, in one transaction, a bounded number of expired jobs and rows, see [`retention::remove_some`].
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.execute("begin immediate").await?;
         let mut draft = ChainDraft::default();
@@ -64,7 +66,8 @@ impl WriteConnection {
         self.connection.close().await
     }
 
-    /// Commits and updates the cache, or rolls back and clears it.
+    /// Ends a transaction. If `result` is `Ok`, commits and merges `draft` into the cached chain. Otherwise, or if the
+    /// commit fails, rolls back and clears the cached chain.
     async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => self.execute("commit").await.map(|()| value),
@@ -92,7 +95,7 @@ impl WriteConnection {
     }
 }
 
-/// Executes all lists in order, then writes their shared link.
+/// Executes all lists of writes in order, then writes the shared link of their audit records.
 async fn write_lists<'w>(
     connection: &mut SqliteConnection,
     chain: &ChainCache,

@@ -1,4 +1,4 @@
-//! An in-memory chat network for tests: it stores every message that the engine sends.
+//! An in-memory chat network for tests, which stores every message that the engine sends.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     model::Person,
 };
 
-/// An in-memory chat network for tests. It stores every message that the engine sends.
+/// An in-memory chat network for tests. The network stores every message that the engine sends.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -32,10 +32,10 @@ pub struct MemoryChat {
 }
 
 impl MemoryChat {
-    /// The network's name in tables, keys and rules.
+    /// The name of the network in tables, keys and rules.
     pub const NETWORK: &str = "memory";
 
-    /// Creates a network with the given features. It has no messages, and its rooms have no members.
+    /// Creates a network with these optional features. The network has no messages, and its rooms have no members.
     pub fn new(features: ChatFeatures) -> Arc<Self> {
         Arc::new(Self { features, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
     }
@@ -100,7 +100,7 @@ impl Chat for MemoryChat {
         Ok(sent.iter().position(|known| known.room == room && known.key == key).map(|index| format!("sent-{index}")))
     }
 
-    /// Returns the name itself: every name is the id of its room.
+    /// Returns the name itself, because every name is the id of its room.
     async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
         Ok(Some(name.to_owned()))
     }

@@ -1,11 +1,11 @@
-//! A clock for tests that shows the same time until it is set.
+//! A clock for tests, whose time changes only when a test sets it.
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::adapter::clock::Clock;
 
-/// A clock for tests that shows the same time until it is set.
+/// A clock for tests, whose time changes only by [`MemoryClock::set`].
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -18,12 +18,12 @@ use crate::adapter::clock::Clock;
 pub struct MemoryClock(Mutex<Timestamp>);
 
 impl MemoryClock {
-    /// Creates a clock that shows `time`.
+    /// Creates a clock whose time is `time`.
     pub fn at(time: Timestamp) -> Self {
         Self(Mutex::new(time))
     }
 
-    /// Sets the time that the clock shows. An earlier time is allowed.
+    /// Sets the time of the clock. The time can be earlier than before.
     pub fn set(&self, time: Timestamp) {
         *self.0.lock() = time;
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::adapter::directory::{Directory, GroupUnavailable};
 
-/// An in-memory directory of groups for tests. A group is unavailable until its members are set.
+/// An in-memory directory of groups for tests. A group is unavailable until a test sets its members.
 ///
 /// ```
 /// use wardroom::prelude::*;

@@ -1,6 +1,6 @@
 //! In-memory implementations of the traits in [`crate::adapter`], for tests, benchmarks and embedders.
 //!
-//! Invariant: the in-memory implementations behave like the real adapters; the same conformance checks run against
+//! Invariant: the in-memory implementations behave like the real adapters. The same conformance checks run against
 //! both.
 
 mod chat;

@@ -1,4 +1,4 @@
-//! An in-memory pipeline backend for tests. Its runs end at once, or when the test ends them.
+//! An in-memory pipeline backend for tests. Its pipeline runs end at once, or when the test ends them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     model::{Outcome, RunKey},
 };
 
-/// An in-memory pipeline backend for tests. Its runs end at once, or when the test ends them.
+/// An in-memory pipeline backend for tests. Its pipeline runs end at once, or when the test ends them.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -25,43 +25,44 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct MemoryPipelines {
-    /// The runs by key. `None` marks a key that was reported as [`RunState::Absent`]: it never gets a run.
+    /// The pipeline runs by key. `None` marks a key that [`Pipelines::state`] reported as [`RunState::Absent`], so that
+    /// no pipeline run can start with this key.
     runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
     unknowable: Mutex<Option<String>>,
 }
 
-/// A run of a [`MemoryPipelines`] backend.
+/// A pipeline run of a [`MemoryPipelines`] backend.
 #[derive(Debug, Clone)]
 pub struct MemoryRun {
     pub pipeline: String,
     pub parameters: BTreeMap<String, String>,
-    /// The result; `None` while the run has not ended.
+    /// The result of the pipeline run; `None` while the pipeline run has not ended.
     pub end: Option<RunEnd>,
     started: Timestamp,
 }
 
 impl MemoryPipelines {
-    /// Creates a backend whose runs end at once with the given outcome. With `None`, its runs end when the test calls
-    /// [`MemoryPipelines::end`].
+    /// Creates a backend whose pipeline runs end at once with the outcome `at_once`. With `None`, its pipeline runs end
+    /// when the test calls [`MemoryPipelines::end`].
     pub fn new(at_once: Option<Outcome>) -> Arc<Self> {
         Arc::new(Self { runs: Mutex::default(), changed: watch::Sender::new(0), at_once, unknowable: Mutex::default() })
     }
 
-    /// Returns all runs that were started, by key.
+    /// Returns all pipeline runs that were started, by key.
     pub fn runs(&self) -> BTreeMap<RunKey, MemoryRun> {
         let runs = self.runs.lock();
         runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
-    /// Sets the reason with which [`Pipelines::state`] returns [`RunState::Unknowable`]. After a call with `None`, it
+    /// Makes [`Pipelines::state`] return [`RunState::Unknowable`] with this reason. With `None`, [`Pipelines::state`]
     /// returns the real state again.
     pub fn cannot_say(&self, reason: Option<&str>) {
         *self.unknowable.lock() = reason.map(str::to_owned);
     }
 
-    /// Ends all runs that have not ended, with the given outcome.
+    /// Ends all pipeline runs that have not ended, with this outcome.
     pub fn end(&self, outcome: Outcome) {
         for run in self.runs.lock().values_mut().flatten() {
             let started = run.started;
@@ -152,7 +153,8 @@ static MEMORY_KEYS: TableKeys = TableKeys {
     keys: &[Key::boolean("memory", "Whether to use the in-memory pipeline.")],
 };
 
-/// Makes the backend the factory of its own kind: it serves every `[app.A.deploy.E]` with `memory = true`.
+/// Makes the backend the factory of its own kind. The backend serves every `[app.A.deploy.E]` table with `memory =
+/// true`.
 impl PipelinesFactory for Arc<MemoryPipelines> {
     fn kind(&self) -> &'static str {
         "memory"

@@ -73,7 +73,7 @@ impl Host {
         }
     }
 
-    /// Returns the help of a command, with the rule that allows it to this person.
+    /// Returns the help of a command, with the roles through which the asking person may run the command.
     pub(crate) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
         let below = self.plugins.table().below(spec);
         let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
@@ -91,7 +91,7 @@ impl Host {
             Rights::Roles(roles) => {
                 let roles: Vec<String> =
                     roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
-                format!("You may run this command as {}.", roles.join(" and as "))
+                format!("You may run this command through the role {}.", roles.join(" and through the role "))
             }
         }
     }
@@ -141,7 +141,7 @@ impl Host {
             let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
         }
         for plugin in self.plugins.not_loaded() {
-            // The reason can name files and rules, so only admins see it.
+            // The reason can contain file names and rules, so only admins get it.
             let why =
                 if self.context.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
@@ -153,7 +153,8 @@ impl Host {
     }
 }
 
-/// Returns the apps, the environments and the end of a held role, for example `apps cms, environments staging`.
+/// Returns the apps, the environments and the end time of a role that a person has, for example `apps cms, environments
+/// staging`.
 fn reach(held: &HeldRole) -> String {
     let list = |patterns: &[crate::policy::Pattern]| {
         patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")

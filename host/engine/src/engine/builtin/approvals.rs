@@ -1,6 +1,6 @@
 //! Handles votes on approval requests: the commands `approve` and `deny`, and reactions on the approval request.
 //!
-//! Invariant: a reaction has the effect of the command, and the same function checks both. Reactions on other messages
+//! Invariant: a reaction has the same effect as the command, and one function checks both. Reactions on other messages
 //! are ignored.
 
 use parking_lot::Mutex;
@@ -110,7 +110,8 @@ impl Host {
         carried_out(answer.map_err(Refusal::from))
     }
 
-    /// Returns the job and the request number, if the message is in the thread of an approval request.
+    /// Returns the job and the number of the approval request in whose thread the message is; `None` if the message is
+    /// not in such a thread.
     async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
@@ -120,7 +121,8 @@ impl Host {
         }
     }
 
-    /// Returns the job with an id, if the person may vote on it. Other people get the answer of [`Host::pick`].
+    /// Returns the job with the id `id`, if the sender of the message may vote on it. For other senders, returns the
+    /// result of [`Host::pick`].
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
         let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
         if let Some(job) = job
@@ -131,8 +133,9 @@ impl Host {
         self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
-    /// Returns the only waiting job on which the person may vote. If there is none, returns the only waiting job, so
-    /// that the refusal of the vote states the missing right.
+    /// Returns the only job that waits for approval and on which the sender of the message may vote. If the sender may
+    /// vote on no job, returns the only job that waits for approval, so that the refusal of the vote states the missing
+    /// right.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
@@ -157,7 +160,7 @@ impl Host {
     }
 
     /// Handles a reaction. The transaction of the vote also marks the reaction as handled. A reaction that is not a
-    /// vote is only marked.
+    /// vote has no effect; it is only marked as handled.
     ///
     /// # Errors
     /// The store is unavailable. The reaction stays unhandled and is retried.
@@ -218,8 +221,8 @@ impl Host {
         }
     }
 
-    /// Returns the job that a deleted message opened, if it waits for approval and the same person sent and deleted the
-    /// message.
+    /// Returns the job that a deleted message opened, if the job waits for approval and the same person sent and
+    /// deleted the message. `event` is the event id of the deleted message.
     async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);
@@ -228,7 +231,7 @@ impl Host {
         Ok(jobs.into_iter().find(|job| self.context.access.same_person(&job.caller.id, &row.sender.id)))
     }
 
-    /// Cancels a job that waits for approval and whose command was deleted.
+    /// Cancels a job that waits for approval after the message with its command was deleted.
     async fn retract(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
         let done = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.cancel(job, &row.sender, &done).await {
@@ -237,7 +240,7 @@ impl Host {
         }
     }
 
-    /// Returns the waiting job that has an approval from the reaction with this event id.
+    /// Returns the job that waits for approval and has an approval from the reaction with the event id `reaction`.
     async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {

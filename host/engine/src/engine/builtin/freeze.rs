@@ -1,7 +1,7 @@
 //! The commands `freeze` and `unfreeze`.
 //!
 //! Invariant: everybody may list the freezes. Only admins, and people with a role for the command and the environment,
-//! may change them. One exclusive lock covers each change of the stored freezes and of the cached freezes that host
+//! may change freezes. One exclusive lock covers each change of the stored freezes and of the cached freezes that host
 //! calls check.
 
 use super::jobs::{carried_out, text};
@@ -17,9 +17,9 @@ use crate::{
     store::{Freeze, StoreError, Write},
 };
 
-/// The maximum length of a reason, in bytes. A longer reason is truncated.
+/// The maximum length of the reason of a freeze, in bytes. A longer reason is truncated.
 const MAX_REASON: usize = 300;
-/// The maximum number of running jobs in one answer.
+/// The maximum number of running jobs that one answer to `freeze` lists.
 const MAX_NAMED: usize = 10;
 
 impl Host {
@@ -50,7 +50,7 @@ impl Host {
         };
         // 3. Take the exclusive lock: no job begins an effect until the freeze is stored and applied.
         let _exclusive = freezes.exclusive().await;
-        // 4. To shorten another person's freeze requires the right to `unfreeze`.
+        // 4. Shortening another person's freeze requires the right to run `unfreeze`.
         let sooner = |before: &Freeze| match (before.until, freeze.until) {
             (None, Some(_)) => true,
             (Some(before), Some(until)) => until < before,
@@ -81,13 +81,20 @@ impl Host {
         if freezes.by_command(environment, now).is_none() {
             return Err(Refusal::Malformed(match others.as_slice() {
                 [] => format!("{environment} is not frozen."),
-                lines => format!("{}. To lift it, change `[[freeze]]` in `plugins.toml`.", lines.join("; ")),
+                lines => format!(
+                    "{}. `unfreeze` cannot lift a freeze of the configuration; change `[[freeze]]` in \
+                     `plugins.toml`.",
+                    lines.join("; ")
+                ),
             }));
         }
         let answer = match others.as_slice() {
             [] => format!("{environment} is no longer frozen."),
             lines => {
-                format!("The freeze of {environment} by command is lifted. Still in effect: {}", lines.join("; "))
+                format!(
+                    "The freeze of {environment} that was set with `freeze` is lifted. Freezes still in effect: {}",
+                    lines.join("; ")
+                )
             }
         };
         let writes =
@@ -97,8 +104,8 @@ impl Host {
         carried_out(Ok(answer))
     }
 
-    /// Checks the right to change a freeze. The right must cover the environment without an app, and every app that is
-    /// deployed in the environment.
+    /// Checks that the sender may run `name`, which is `freeze` or `unfreeze`, on an environment. The right must cover
+    /// the environment without an app, and every app that is deployed in the environment.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
@@ -136,5 +143,5 @@ impl Host {
 }
 
 fn write_failed(error: &StoreError) -> Refusal {
-    Refusal::Unable(format!("Nothing was changed: {error}. Try again."))
+    Refusal::Unable(format!("The freezes were not changed: {error}. Try again."))
 }

@@ -1,7 +1,7 @@
 //! The host's own commands about jobs and releases: `jobs`, `job`, `logs`, `cancel` and `release record`.
 //!
 //! Invariant: a job is shown to its caller, to admins, and to people with rights on its app and environment. Only its
-//! caller, and people who may run its command on its app and environment, may change it.
+//! caller, and people who may run its command on its app and environment, may change the job.
 
 use crate::{
     base::{Text, clean},
@@ -17,15 +17,15 @@ use crate::{
     store::{InboxRow, JobPhase, JobQuery, JobRow, Release, StoreError, Write},
 };
 
-/// The maximum number of jobs in one answer.
+/// The maximum number of jobs that one answer lists.
 const MAX_LISTED: u32 = 50;
-/// The maximum number of jobs waiting for a time that are read for one answer.
+/// The maximum number of jobs that only wait for a time and are read from the store for one answer.
 const MAX_READ: u32 = 2_000;
-/// The default of `--tail`, in lines.
+/// The default of the option `--tail` of `logs`, in lines.
 const DEFAULT_TAIL: i64 = 20;
-/// The maximum of `--tail`, in lines.
+/// The maximum of the option `--tail` of `logs`, in lines.
 const MAX_TAIL: i64 = 200;
-/// The maximum output of one pipeline run that is read, in bytes.
+/// The maximum number of bytes that `logs` reads from the end of the output of one pipeline run.
 const MAX_TAIL_BYTES: usize = 8_000;
 
 type Answer = Result<String, Refusal>;
@@ -39,7 +39,7 @@ pub(crate) fn read_failed(error: &StoreError) -> Refusal {
 }
 
 impl Host {
-    /// Runs `jobs`.
+    /// Runs the command `jobs`.
     pub(crate) async fn list_jobs(&self, person: &Person) -> Answer {
         let jobs = self.open_jobs(person).await?;
         let mut lines: Vec<String> = jobs.iter().map(|job| self.job_line(job)).collect();
@@ -58,7 +58,7 @@ impl Host {
         job.status_line(self.stage(job).as_deref())
     }
 
-    /// Returns the current line of a job's status card; `None` if the job does not run.
+    /// Returns the current line of a job's status card; `None` if the job is not running.
     fn stage(&self, job: &JobRow) -> Option<String> {
         self.jobs.running(&job.id).and_then(|job| job.card().shown())
     }
@@ -80,8 +80,9 @@ impl Host {
             Some("assume done") => Some(DoubtAnswer::AssumeDone),
             Some("again") => Some(DoubtAnswer::Again),
             Some(other) => {
+                let id = clean(id.unwrap_or("ID"));
                 return Err(malformed(format!(
-                    "`{}` is not an answer for a job in doubt. Answer with `assume done` or `again`.",
+                    "`{}` is not an answer for a job in doubt. Answer with `job {id} assume done` or `job {id} again`.",
                     clean(other)
                 )));
             }
@@ -133,27 +134,36 @@ impl Host {
         if starts.is_empty() {
             answer.push_lines("The job has not started a pipeline run.");
         }
-        // 3. Append the end of the output of each run, if the person has rights on its app and environment.
+        // 3. Append the end of the output of each pipeline run, if the person has rights on the run's app and
+        //    environment.
         for intent in starts {
             let Some(run) = history::run_of(&self.context.catalog, intent) else {
-                answer.push_lines("One run is not shown, because its pipeline is no longer configured.");
+                answer.push_lines(
+                    "The output of one pipeline run is not shown, because its pipeline is no longer configured.",
+                );
                 continue;
             };
             let access = &self.context.access;
             if !access.sees(authorized.asker(), Some(&run.app), Some(&run.environment)) {
-                answer.push_lines("One run is not shown, because you have no rights on its app and environment.");
+                answer.push_lines(
+                    "The output of one pipeline run is not shown, because you have no rights on its app and \
+                     environment.",
+                );
                 continue;
             }
             match self.context.backends.get(run.backend).output(&run.key, &run.pipeline, MAX_TAIL_BYTES).await {
                 Ok(output) if output.trim().is_empty() => {
-                    answer.push_lines(format!("The run of {} has no output.", run.pipeline))
+                    answer.push_lines(format!("The pipeline run of `{}` has no output.", run.pipeline))
                 }
                 Ok(output) => {
                     let lines: Vec<&str> = output.lines().collect();
                     answer.push_lines(format!("Last output of {}:", run.pipeline));
                     answer.push_code(lines[lines.len().saturating_sub(tail)..].join("\n"));
                 }
-                Err(error) => answer.push_lines(format!("The output of {} cannot be read: {error}", run.pipeline)),
+                Err(error) => answer.push_lines(format!(
+                    "The output of the pipeline run of `{}` cannot be read: {error}",
+                    run.pipeline
+                )),
             }
         }
         self.answered(authorized.message(), answer)
@@ -201,13 +211,13 @@ impl Host {
         );
         let writes = std::iter::once(Write::Release(release)).chain(self.extra_writes(message, &answer)).collect();
         let committed = self.context.store.commit(writes).await;
-        let unable = |error| Refusal::Unable(format!("Nothing was changed: {error}. Try again."));
+        let unable = |error| Refusal::Unable(format!("The release was not recorded: {error}. Try again."));
         carried_out(committed.map(|_| answer).map_err(unable))
     }
 
-    /// Returns the writes that go with the change of a host command: the answer, the audit record, and the handled
-    /// status of the message. The caller must write them in the transaction of the change. Otherwise the command would
-    /// run again after a crash, and without an id it could then match another job.
+    /// Returns the writes that must be in the same transaction as the change of a host command: the audit record, the
+    /// mark that the message is handled, and the answer. In a later transaction they could be lost in a crash; the
+    /// command would then run again, and without a job id it could match another job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -216,9 +226,9 @@ impl Host {
         [line, Write::Handled(message.key.clone())].into_iter().chain(say).collect()
     }
 
-    /// Finds the job that a command means. With an id, returns the job with this id. Without an id, returns the only
-    /// job that `fits` accepts: among the jobs of the message's thread, where open jobs take precedence, or else among
-    /// all open jobs.
+    /// Finds the job to which a command applies, among the jobs that `person` may see. With an id, returns the job with
+    /// this id. Without an id, returns the only job that `fits` accepts: among the jobs of the message's thread, where
+    /// open jobs take precedence, or else among all open jobs.
     pub(crate) async fn pick(
         &self,
         message: &InboxRow,
@@ -230,7 +240,7 @@ impl Host {
         // 1. With an id, return that job.
         if let Some(id) = id {
             let job = store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
-            // The message must not reveal whether the job exists.
+            // The refusal must not reveal whether the job exists.
             return job
                 .filter(|job| self.may_see(person, job))
                 .ok_or_else(|| malformed(format!("There is no job `{}`, or you may not see it.", clean(id))));
@@ -269,7 +279,7 @@ impl Host {
     }
 
     /// Returns the open jobs that a person may see, newest first. Of the jobs that wait only for a time, reads at most
-    /// [`MAX_READ`], and at most [`MAX_READ`] more of the person's own.
+    /// [`MAX_READ`] jobs of all people, and at most [`MAX_READ`] jobs of this person.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
         let sleeping = vec![JobPhase::Time, JobPhase::Scheduled];
         let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();

@@ -14,9 +14,9 @@ use crate::{
     store::InboxRow,
 };
 
-/// The timeout of the request for the members of a room.
+/// The timeout of the request to a chat network for the members of a room.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of candidates in a refusal.
+/// The maximum number of matching people that a refusal lists.
 const MAX_CANDIDATES: usize = 5;
 
 impl Host {
@@ -33,7 +33,7 @@ impl Host {
                 text => {
                     let access = &self.context.access;
                     let id = find_person(access, &members, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
-                    // Another member can have the same name.
+                    // Another member of the room can have the same name.
                     if !is_complete && id != text {
                         let text = clean(text);
                         return Err(Refusal::Unable(format!(
@@ -59,12 +59,12 @@ impl Host {
                 return (people, true);
             }
             Ok(Err(error)) => {
-                tracing::warn!(room = row.key.room, %error, "the members of a room cannot be read; only full ids are \
-                        accepted")
+                tracing::warn!(room = row.key.room, %error, "cannot read the members of the room; commands accept \
+                        only full ids of people")
             }
             Err(_) => tracing::warn!(
                 room = row.key.room,
-                "the request for the members of a room timed out; only full ids are accepted"
+                "the request for the members of the room timed out; commands accept only full ids of people"
             ),
         }
         (people, false)
@@ -76,8 +76,9 @@ impl Host {
 #[error("{0}")]
 pub(crate) struct NotFound(pub String);
 
-/// Resolves a text to the id of a person: a known id, a name in the configuration, a handle or a display name. A handle
-/// or display name must be unique among `members` and the people whose ids the configuration contains.
+/// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name, and
+/// `members` are the members of the room. A handle or display name must be unique among `members` and the people whose
+/// ids the configuration contains.
 ///
 /// # Errors
 /// [`NotFound`]: nobody matches, or several people match.
@@ -89,7 +90,7 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Re
     let nobody = || {
         let text = clean(text);
         NotFound(format!(
-            "There is no person `{text}` in the room or the configuration. Write the id, the handle or the display \
+            "There is no person `{text}` in the room or the configuration. Write the person's id, handle or display \
              name."
         ))
     };
@@ -114,7 +115,8 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Re
         (None, _) => Err(nobody()),
         (Some(first), Some(second)) => {
             let all: Vec<String> = [first, second].into_iter().chain(matches).take(MAX_CANDIDATES).map(shown).collect();
-            Err(NotFound(format!("`{}` matches several people: {}. Write the id.", clean(word), all.join(", "))))
+            let (word, all) = (clean(word), all.join(", "));
+            Err(NotFound(format!("`{word}` matches several people: {all}. Write the person's id.")))
         }
     }
 }
@@ -164,10 +166,10 @@ mod tests {
     fn a_name_that_imitates_somebody_is_asked_back() {
         let here = [person("@eve:a.org", "alice")];
         let why = find_person(&access(), &here, "alice").unwrap_err();
-        assert_eq!(why.0, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the id.");
+        assert_eq!(why.0, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the person's id.");
         let here = [person("@bob:a.org", "Bob"), person("@bob:b.org", "Bob")];
         let why = find_person(&access(), &here, "bob").unwrap_err();
-        assert_eq!(why.0, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the id.");
+        assert_eq!(why.0, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the person's id.");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command `stats`: counts the deployments of a period by app and environment.
 //!
 //! Invariant: the counts come from releases, which only the host writes, and cover only apps and environments on which
-//! the person has rights. A release by `release record` is not counted, but it is used to detect rollbacks.
+//! the person has rights. A release by `release record` is not counted, but is used to detect rollbacks.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     store::{DeploymentLock, Release, ReleaseQuery},
 };
 
-/// The default of `--since`.
+/// The default of the option `--since` of `stats`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,8 @@ fn counts_text(counts: &Counts) -> String {
     parts.join(", ")
 }
 
-/// Returns the median. For an even number of values, returns the mean of the two middle values.
+/// Returns the median of durations; `None` without durations. For an even number of durations, returns the mean of the
+/// two middle ones.
 fn median(spans: &[SignedDuration]) -> Option<SignedDuration> {
     let mut spans = spans.to_vec();
     spans.sort();

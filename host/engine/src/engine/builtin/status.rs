@@ -53,7 +53,7 @@ impl Host {
         Ok(lines.join("\n"))
     }
 
-    /// Whether the message came through the bot of this account.
+    /// Returns whether the message came through the bot of this account.
     fn is_of_addressed_bot(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
         let bot = asker.bot.and_then(|bot| self.context.access.bots.get(bot));
         bot.is_some_and(|bot| bot.name == account.bot)
@@ -84,13 +84,13 @@ fn backend_text(health: &BackendHealth, admin: bool) -> String {
     }
 }
 
-/// Returns the text for a number of jobs in a phase, without the number: `wait for approval`.
+/// Returns the words that follow a number of jobs in a phase, for example `wait for approval` after `2`.
 fn phase_text(phase: JobPhase, count: usize) -> &'static str {
     let one = count == 1;
     match phase {
         JobPhase::Running => "running",
-        JobPhase::Run if one => "waits for its run",
-        JobPhase::Run => "wait for their runs",
+        JobPhase::Run if one => "waits for its pipeline run",
+        JobPhase::Run => "wait for their pipeline runs",
         JobPhase::Time if one => "waits for a time",
         JobPhase::Time => "wait for a time",
         JobPhase::Queued if one => "queued",

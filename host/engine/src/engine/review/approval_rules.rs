@@ -1,4 +1,4 @@
-//! Describes approval rules in reports, and finds rules that nobody can meet.
+//! Describes approval rules in reports, and finds approval rules that nobody can meet.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::{
     policy::{Access, Approval, Pattern},
 };
 
-/// Describes an approval rule in one line.
+/// Describes an approval rule in one line, for example `approval: environment production: 1 from leads, within 1h`.
 pub(super) fn rule_text(rule: &Approval) -> String {
     let mut line = format!("approval: {}: {} from {}", rule.text, rule.count, rule.from.join(" or "));
     if !rule.calls.is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn rule_text(rule: &Approval) -> String {
         line.push_str(", except for a version that succeeded in the environment before");
     }
     if let Some(glass) = &rule.break_glass {
-        line.push_str(&format!(", role {} can override it (reported to {})", glass.role, glass.tell));
+        line.push_str(&format!(", role {} can override the rule (reported to {})", glass.role, glass.tell));
     }
     line
 }
@@ -42,7 +42,8 @@ pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
         if !has_room && people.len() < count {
             let known = people.len();
             warnings.push(format!(
-                "{}: the rule requires {count} approvals from {roles}, but only {known} members are known",
+                "{}: the rule requires {count} approvals from {roles}, but only {known} members of these roles are \
+                 known",
                 rule.text
             ));
         } else if !has_room && people.len() == count {

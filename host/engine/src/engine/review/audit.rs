@@ -1,4 +1,5 @@
-//! The audit report: which host calls each plugin can make, the rules that permit them, and how often they were made.
+//! The audit report: the host calls that each plugin can make, the rules that permit these calls, and the number of
+//! calls that were made.
 
 use std::fmt;
 
@@ -17,7 +18,7 @@ pub(super) struct AuditReport {
     not_loaded: Vec<NotLoadedRow>,
     /// The host calls that were made, but that no loaded plugin imports any more.
     past: Vec<findings::PastUse>,
-    /// Whether a lock file pins the bytes of the plugins.
+    /// Whether a lock file pins the plugin files.
     locked: bool,
     warnings: Vec<String>,
     /// The newest jobs that ran with `--override`, without the required approval.

@@ -1,4 +1,5 @@
-//! Checks the `[[expect]]` tests against the rules, and finds roles without members.
+//! Checks the `[[expect]]` tests of a configuration (a person, a command and the required answer), and finds roles
+//! without members.
 //!
 //! Invariant: the result depends only on the configuration. Grants made in chat are ignored, and no network is queried
 //! for the members of a room.
@@ -11,7 +12,7 @@ use crate::{
     policy::{Access, Member, Role},
 };
 
-/// Returns a problem for each `[[expect]]` test that fails.
+/// Returns a configuration problem for each `[[expect]]` test that fails.
 pub(super) fn unmet(reviewed: &Reviewed) -> Vec<Problem> {
     reviewed.config.expectations.iter().filter_map(|expect| failure(reviewed, expect)).collect()
 }
@@ -31,13 +32,13 @@ fn failure(reviewed: &Reviewed, expect: &Expect) -> Option<Problem> {
                 clean(&expect.command),
                 explained.because
             );
-            problem(message, Some(format!("other rules, or: answer = \"{is}\"")))
+            problem(message, Some(format!("roles or grants that lead to the answer {expected}, or: answer = \"{is}\"")))
         }
     }
 }
 
-/// Returns a warning for each role that has no members in the file and cannot be granted in chat, and for each group
-/// that cannot be read.
+/// Returns a warning for each role that has no members in the configuration and cannot be granted in chat, and for each
+/// group that cannot be read.
 pub(super) fn warnings(access: &Access) -> Vec<String> {
     let empty = |role: &Role| {
         role.members.iter().all(|member| match member {

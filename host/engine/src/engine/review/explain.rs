@@ -1,7 +1,8 @@
-//! Explains whether a person may run a command, with the rule that decides it. The command `can`, the command line and
-//! `[[expect]]` use it.
+//! Explains whether a person may run a command, with the rule that decides it. The command `can`, the subcommand
+//! `wardroom can` and the `[[expect]]` tests use this explanation.
 //!
-//! Invariant: the answer comes from the functions that also decide a command in a room. Nothing is run or stored.
+//! Invariant: the functions that check a command in a room also give this answer. No command is run, and nothing is
+//! stored.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -32,7 +33,7 @@ impl std::fmt::Display for Explained {
     }
 }
 
-/// The rules and plugins that decide about commands.
+/// The roles, plugins and approval rules that decide whether a person may run a command.
 #[derive(Clone, Copy)]
 pub(crate) struct Explainer<'a> {
     pub(crate) access: &'a Access,
@@ -42,7 +43,7 @@ pub(crate) struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
-    /// Explains whether a person may run a typed line.
+    /// Explains whether a person may run the command in a typed line.
     ///
     /// # Errors
     /// The line is not a valid command. The error is the message for the person.
@@ -67,7 +68,7 @@ impl Explainer<'_> {
         {
             return no(match who.bot {
                 Some(bot) => access.not_through(bot, environment),
-                None => format!("no [bot.*] has the environment `{environment}`"),
+                None => format!("no bot has the environment `{environment}` in the key `environments` of [bot.NAME]"),
             });
         }
         let rights = access.rights(who, &spec.name, spec.target.clone());
@@ -89,7 +90,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Whether the bot of the question has this environment. Without a bot, whether any bot has it.
+    /// Returns whether the bot of `who` has this environment. If `who` has no bot, returns whether any bot has the
+    /// environment.
     fn serves(&self, who: Asker<'_>, environment: &str) -> bool {
         match who.bot {
             Some(bot) => self.access.bots.may_change(bot, environment),
@@ -97,8 +99,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Returns one line for each unavailable group whose members would have the right. An unavailable group counts as
-    /// empty.
+    /// Returns one line for each unavailable group whose members would have the right to run the command. An
+    /// unavailable group counts as empty.
     fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
@@ -175,7 +177,8 @@ impl Explainer<'_> {
     }
 }
 
-/// Returns the first limit of a grant that the typed arguments do not match, in the form of the file: `app = ["cms"]`.
+/// Returns the first limit of a grant that the typed arguments do not match, in the form of `plugins.toml`: `app =
+/// ["cms"]`.
 fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {
         let is_checked = matches!(

@@ -1,5 +1,5 @@
-//! The table of the audit report: for each plugin and host call, the rules that permit the call, and how often it was
-//! made.
+//! The table of the audit report: for each plugin and host call, the rules that permit the call, and the number of
+//! calls that were made.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -30,9 +30,9 @@ pub(super) struct Finding {
     kind: &'static str,
     /// The rules that permit the call, one line each; empty if the call requires no rule.
     may: Vec<String>,
-    /// Whether a rule permits the call with any attributes.
+    /// Whether a rule permits the call with any attributes, for example on any app and environment.
     any: bool,
-    /// How often the call was made and permitted.
+    /// The number of permitted calls.
     did: u64,
     refused: u64,
 }
@@ -42,7 +42,7 @@ pub(super) struct Finding {
 pub(super) struct PastUse {
     plugin: String,
     call: String,
-    /// How often the call was made and permitted.
+    /// The number of permitted calls.
     did: u64,
     refused: u64,
 }
@@ -93,7 +93,8 @@ pub(super) fn past(plugins: &Plugins, usage: &[Usage]) -> Vec<PastUse> {
     .collect()
 }
 
-/// Describes what a rule permits, with its line: `environment ["staging"], any app (plugins.toml line 61)`.
+/// Describes what a grant permits, with its place in the configuration: `environment ["staging"], any app (plugins.toml
+/// line 61)`.
 fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
     let list = |patterns: &[Pattern]| {
         let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();

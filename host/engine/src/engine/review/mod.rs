@@ -1,8 +1,9 @@
-//! Reports on a configuration and its plugins for a reviewer: problems, warnings, rights, and the audit report.
+//! Reports on a configuration and its plugins for a reviewer: configuration problems, warnings, rights, and the audit
+//! report.
 //!
 //! Invariant: a report opens no connection, runs no command and does not write to the store. Only [`Review::probe`]
 //! connects: it logs in to the chat networks.
-//! Not here: the output of a report on the command line.
+//! Not here: the output of a report on the command line (`host/cli`).
 
 mod approval_rules;
 mod audit;
@@ -48,7 +49,8 @@ pub struct Review {
 }
 
 impl Review {
-    /// Loads the plugins. `cache` is the folder of compiled code.
+    /// Loads the plugins of a configuration. `cache` is the folder of compiled code. With `lock`, a plugin whose file
+    /// is not pinned in the lock file, or differs from it, is not loaded.
     pub(super) async fn load(
         runtime: Runtime,
         mut config: Config,
@@ -77,18 +79,19 @@ impl Review {
         (loaded.len(), loaded.iter().map(|plugin| plugin.description.commands.len()).sum())
     }
 
-    /// Whether a lock file pins the bytes of the plugins.
+    /// Returns whether a lock file pins the plugin files.
     pub fn locked(&self) -> bool {
         self.reviewed.plugins.locked()
     }
 
-    /// Returns a lock that pins the current bytes of the plugins.
+    /// Returns a lock file that pins the current plugin files.
     pub fn lock(&self) -> Lock {
         Lock(self.reviewed.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
     }
 
     /// Explains whether a person may run a command, and returns the person's id. `who` is an id, a handle or a
-    /// configured name; `room` is the room of the command. Rights through the membership of a room are not considered.
+    /// configured name; `line` is the command without a prefix; `room` is the configured name of the room in which the
+    /// command would be typed. Rights through the membership of a room are not considered.
     ///
     /// # Errors
     /// The person is unknown, or the line is not a valid command. The error is one line.
@@ -116,8 +119,8 @@ impl Review {
         Report::new(&people::PeopleReport { people, warnings })
     }
 
-    /// Returns the problems that are found after the plugins are loaded: plugins that fail to load, rules and triggers
-    /// with unknown commands, and `[[expect]]` tests that fail.
+    /// Returns the configuration problems that are found only after the plugins are loaded: plugins that fail to load,
+    /// rules and triggers with unknown commands, and `[[expect]]` tests that fail.
     pub fn problems(&self) -> Vec<Problem> {
         problems::problems(&self.reviewed)
     }
@@ -130,8 +133,8 @@ impl Review {
         warnings
     }
 
-    /// Logs in to every chat network and looks up the configured rooms and people. Joins and writes nothing. Returns one line per
-    /// check: `Ok` for a login, room or person that was found, `Err` for one that was not.
+    /// Logs in to every chat network and looks up the configured rooms and people. Joins no room and sends no message.
+    /// Returns one line for each check: `Ok` for a login, room or person that was found, `Err` for one that was not.
     pub async fn probe(&self) -> Vec<Result<String, String>> {
         let people = self.reviewed.access.people();
         let mut checks = Vec::new();

@@ -1,8 +1,8 @@
 //! The table of rights: the commands that each person may run, by app and environment, with the rule or grant that
 //! permits them.
 //!
-//! Invariant: the table comes from the functions that also decide a command in a room. `everyone`, and each room that
-//! is a member of a role, have rows of their own, because the members of a room are known only to its network.
+//! Invariant: the functions that check a command in a room also build this table. `everyone`, and each room that is a
+//! member of a role, have rows of their own, because the members of a room are known only to its network.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -45,12 +45,12 @@ pub(super) struct MayRun {
     queries: Vec<String>,
     /// The name of the role, or `admin`.
     role: String,
-    /// The position of the role in the file, or the job that granted the role.
+    /// The position of the role in the configuration, or the job that granted the role.
     from: String,
 }
 
 impl Explainer<'_> {
-    /// Returns the table, ordered by person, app and environment. `approving` are the roles in approval rules.
+    /// Returns the table, ordered by person, app and environment. `approving` are the roles that approval rules name.
     pub(super) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
         let ids: BTreeSet<String> =

@@ -1,4 +1,4 @@
-//! Finds the problems of a configuration that depend on its loaded plugins.
+//! Finds the configuration problems that can be found only after the plugins are loaded.
 
 use super::{expectations, reviewed::Reviewed};
 use crate::{
@@ -61,7 +61,7 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
     problems
 }
 
-/// Returns a problem for each grant of a plugin that names a command which the plugin does not have.
+/// Returns a configuration problem for each grant of a plugin that names a command which the plugin does not have.
 fn unknown_commands(plugins: &Plugins, plugin: &PluginConfig) -> Vec<Problem> {
     let Some(loaded) = plugins.get(&plugin.name) else { return Vec::new() };
     let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();

@@ -24,7 +24,7 @@ impl Reviewed {
     }
 }
 
-/// Returns the last part of a path: `apps.toml` of `conf/apps.toml`.
+/// Returns the last part of a path, for example `apps.toml` for `conf/apps.toml`.
 pub(super) fn file_name(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }

@@ -39,7 +39,8 @@ impl Reviewed {
         problems
     }
 
-    /// Returns the command of a trigger. Reports a command that does not parse and returns `None`.
+    /// Returns the command of a trigger. If the command does not parse, adds a configuration problem and returns
+    /// `None`.
     fn check_command(&self, at: &At, command: &CommandTemplate, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = self.vocabulary();
         let named = command.placeholders().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
@@ -53,7 +54,7 @@ impl Reviewed {
         }
     }
 
-    /// Reports an alias or fixed answer that begins like a command, because it would hide the command.
+    /// Reports an alias or fixed answer that begins like a command, because the alias or answer would hide the command.
     fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
         let two = typed.get(1).map(|second| format!("{} {second}", typed[0]));
         let known = two
@@ -67,7 +68,7 @@ impl Reviewed {
         }
     }
 
-    /// Reports a machine that may not run its command on any app.
+    /// Reports a schedule or hook whose machine account may not run the command on any app.
     fn check_machine(
         &self,
         at: &At,
@@ -86,7 +87,7 @@ impl Reviewed {
     }
 }
 
-/// Whether a command never changes anything.
+/// Returns whether a command never changes anything.
 fn only_answers(spec: &Spec) -> bool {
     match &spec.target {
         Target::Plugin(_) => spec.kind == CommandKind::Query,

@@ -31,7 +31,7 @@ pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
     }
     if plugins.loaded().is_empty() {
         let names: Vec<&str> = bots.iter().map(|bot| bot.identity.name.as_str()).collect();
-        warnings.push(format!("no plugin is loaded for {}", names.join(" and ")));
+        warnings.push(format!("no plugin is loaded for the bot {}", names.join(" and the bot ")));
     }
     warnings
 }
@@ -40,7 +40,7 @@ fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     let (name, at) = (&plugin.name, &rule.at);
     let granted = || plugin.calls.iter().filter(|row| rule.calls.iter().any(|call| call.matches(row.name)));
     if granted().next().is_none() {
-        warnings.push(format!("plugin {name}: {at} grants calls that the plugin does not import"));
+        warnings.push(format!("plugin {name}: {at} grants host calls that the plugin does not import"));
     }
     let attributes: BTreeSet<&str> =
         granted().flat_map(|row| row.attributes).map(|attribute| attribute.as_str()).collect();

@@ -17,7 +17,7 @@ use crate::{
     store::Write,
 };
 
-/// The host call `access.grant`.
+/// The host call `access.grant`, which grants a person a role on an app.
 pub(crate) struct Grant;
 
 impl HostCall for Grant {
@@ -57,18 +57,19 @@ impl HostCall for Grant {
     }
 }
 
-/// Returns the answer for the guest and the grant that the command requests, with `name` as its id. Stores nothing.
+/// Returns the answer for the guest and the grant that the command requests. `name` becomes the grant's id. The flag
+/// `added` of the answer is false if the person already has the role. Stores nothing.
 fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::store::Grant), types::Error> {
     let (context, request) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
     let (person, app) = request.target()?;
     if access.is_admin(person) {
-        return Err(problem("refused", format!("{person} is an admin and already has every right")));
+        return Err(problem("refused", format!("{person} is an admin and already has every role")));
     }
     let role = request.pick(access)?;
     let until = match request.duration {
         Some(duration) if duration.is_zero() => {
-            return Err(problem("invalid", "the duration must be longer than zero"));
+            return Err(problem("invalid", "the duration of a grant must be longer than zero"));
         }
         Some(duration) => Some(clock_later(access.now(), u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))?),
         None => None,
@@ -90,8 +91,8 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
     Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// Returns the role that the person already holds if it covers the grant's app and environments and lasts at least as
-/// long as the grant.
+/// Returns the role that the person already holds, if this role makes the grant superfluous: the role is the same, covers
+/// the grant's app and environments, and lasts at least as long as the grant.
 fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -112,7 +113,8 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     all.find(gives)
 }
 
-/// Returns the ids of the person's grants that have expired, and of those that the new grant covers and outlasts.
+/// Returns the ids of the grants to delete when the grant `new` is stored: the person's grants that have expired or that
+/// the new grant covers and outlasts.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -126,7 +128,7 @@ fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String>
     old.map(|old| old.id.clone()).collect()
 }
 
-/// The host call `access.revoke`.
+/// The host call `access.revoke`, which revokes roles that were granted in chat.
 pub(crate) struct Revoke;
 
 impl HostCall for Revoke {
@@ -179,15 +181,16 @@ impl HostCall for Revoke {
     }
 }
 
-/// Returns the grants that the command revokes, as the guest receives them, and the writes that revoke them. Stores
-/// nothing.
+/// Returns the grants that the command revokes, as the guest receives them, and the writes that revoke these grants.
+/// `name` makes the ids of new grants unique. Stores nothing.
 fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, Vec<Write>), types::Error> {
     // 1. The configuration makes a person an admin, so a command cannot revoke an admin's rights.
     let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));
     let (person, app) = request.target()?;
     if access.is_admin(person) {
-        let why =
-            format!("{person} is an admin in the configuration (`[people] admins`); a command cannot change that");
+        let why = format!(
+            "{person} is an admin in the configuration (`admins` in `[people]`), which a command cannot revoke"
+        );
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
@@ -239,8 +242,8 @@ fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, V
     Ok((answer, writes))
 }
 
-/// Returns the error message for a revocation that matches no grant. It lists the roles that the configuration gives
-/// the person.
+/// Returns the error message for a revocation that matches no grant. The message lists the roles that the configuration
+/// gives the person, because a command cannot revoke these roles.
 fn nothing_to_revoke(invocation: &Invocation, person: &str, app: &str) -> String {
     let held = invocation.context().access.roles_of(person, false).into_iter();
     let configured: Vec<String> = held
@@ -254,7 +257,7 @@ fn nothing_to_revoke(invocation: &Invocation, person: &str, app: &str) -> String
     format!("no role that was granted to {person} in chat matches the command{hint}")
 }
 
-/// The host call `access.list`.
+/// The host call `access.list`, which lists the grants that the caller may see.
 pub(crate) struct List;
 
 impl HostCall for List {
@@ -288,7 +291,8 @@ impl HostCall for List {
     }
 }
 
-/// Adds the messages about a change of rights to the transaction that makes the change.
+/// Adds the messages about granted or revoked roles to the transaction that stores the change. `name` makes the messages'
+/// idempotency keys unique; `what` describes the change in one line.
 fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
     let by = &invocation.request().caller().id;
@@ -301,9 +305,10 @@ fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let bot = &invocation.request().message().bot;
     let Some(destination) = context.outbox.destination(bot, room) else {
         tracing::error!(
+            bot,
             %room,
-            "a change of rights was not announced: the bot has no account on the room's network; \
-             add one or change `tell` in `[people]`"
+            "a change of roles was not announced, because no bot has an account on the room's network; \
+             hint: add an account or change `tell` in `[people]`"
         );
         return;
     };
@@ -311,7 +316,7 @@ fn announce(invocation: &mut Invocation, name: &str, what: &str) {
 }
 
 /// Describes a grant: `role deployer on cms in staging, production to @bob:example.org, until 2026-11-21 14:00 UTC`.
-/// `preposition` is `to` or `from`.
+/// `preposition` is the word before the person: `to` for a grant, `from` for a revocation.
 fn describe(grant: &GuestGrant, preposition: &str) -> String {
     let until = grant.until.and_then(|until| i64::try_from(until.unix_ms).ok());
     let until = until.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());

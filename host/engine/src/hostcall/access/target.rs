@@ -1,7 +1,6 @@
-//! The target of a grant or a revocation, and the checks on it. The target consists of person, app, environment, role
-//! and duration.
+//! The request to grant or revoke a role, as the typed command contains it, and the checks on the request.
 //!
-//! Invariant: all values come from the parsed command and the configuration, never from the guest.
+//! Invariant: all values of a request come from the parsed command and the configuration, never from the guest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +13,7 @@ use crate::{
     policy::{Access, Role},
 };
 
-/// The arguments of a command that grants or revokes a role. `None` if the command has no such argument.
+/// The arguments of a command that grants, revokes or lists roles. A field is `None` if the command has no such argument.
 pub(crate) struct GrantRequest {
     /// The bot that received the command.
     pub(crate) bot: String,
@@ -45,8 +44,8 @@ impl GrantRequest {
         }
     }
 
-    /// Returns the attributes that rules match: the typed arguments. If the command has no role, the attributes contain
-    /// the role that [`Self::pick`] returns.
+    /// Returns the attributes of the host call for the rules: the typed arguments. If the command has no role, the
+    /// attributes contain the role that [`Self::pick`] returns.
     pub(crate) fn attributes(&self, access: &Access) -> Attributes {
         let role = self.role.clone().or_else(|| self.pick(access).ok().map(|role| role.name.clone()));
         let values = [
@@ -58,10 +57,10 @@ impl GrantRequest {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, vec![value?]))).collect()
     }
 
-    /// Returns the person and the app.
+    /// Returns the typed person's id and the typed app's name.
     ///
     /// # Errors
-    /// `invalid` if the command does not have both.
+    /// `invalid` if the command does not have both arguments.
     pub(crate) fn target(&self) -> Result<(&str, &str), types::Error> {
         match (&self.person, &self.app) {
             (Some(person), Some(app)) => Ok((person, app)),
@@ -69,10 +68,12 @@ impl GrantRequest {
         }
     }
 
-    /// Returns the typed role, or the only role with `grant_in_chat` that covers the app and the environment.
+    /// Returns the role to grant: the typed role, or the only role with `grant_in_chat` that covers the typed app and
+    /// environment.
     ///
     /// # Errors
-    /// `refused` if no role with `grant_in_chat` covers them; `invalid` if several do and the command has no role.
+    /// `refused` if no role with `grant_in_chat` covers the app and the environment; `invalid` if several roles cover them
+    /// and the command has no role.
     pub(crate) fn pick<'a>(&self, access: &'a Access) -> Result<&'a Arc<Role>, types::Error> {
         let app = self.app.as_deref();
         let fits = |role: &&Arc<Role>| {
@@ -106,7 +107,7 @@ impl GrantRequest {
     }
 }
 
-/// Returns the environments of a bot that a role covers, in the order of the bot's configuration.
+/// Returns those environments of a bot that a role covers, in the order of the bot's configuration.
 pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<String> {
     let all = access.bots.environments(bot).iter().filter(|name| role.covers(None, Some(name)));
     all.cloned().collect()
@@ -145,8 +146,9 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// Returns a reason for each environment that the caller's own rights to this command do not cover. Empty if the
-/// command has an environment: without one, the grant is for all environments of the role.
+/// Returns a reason to refuse for each environment of the grant that the caller's own rights to this command do not
+/// cover. A grant without a typed environment is for all environments of its role. Empty if the command has an
+/// environment, because the general role check then covers it.
 fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };
@@ -164,7 +166,8 @@ fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Ve
     beyond.map(reason).collect()
 }
 
-/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the role.
+/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the grant's role.
+/// `added` is true if the current host call stores the grant.
 pub(crate) fn guest_grant(
     invocation: &Invocation,
     role: Option<&Role>,
@@ -191,13 +194,13 @@ pub(crate) fn guest_grant(
     }
 }
 
-/// Returns a person whose name is the handle in the id: `bob` for `@bob:example.org`. Display names are not used,
-/// because people can change their own.
+/// Returns a person in the contract's type. The name is the handle in the id: `bob` for `@bob:example.org`. The display
+/// name is not used, because people can change their display names.
 fn person(id: &str) -> types::Person {
     types::Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }
 
-/// As [`person`], in the store's type.
+/// Returns a person in the store's type, with the handle in the id as the name, like [`person`].
 pub(crate) fn stored_person(id: &str) -> Person {
     Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }

@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// The maximum number of releases in one answer.
+/// The maximum number of releases in one answer of `catalog.releases`.
 const MOST_RELEASES: u32 = 200;
 
-/// The host call `catalog.apps`.
+/// The host call `catalog.apps`, which returns the configured apps and their deployments.
 pub(crate) struct Apps;
 
 impl HostCall for Apps {
@@ -35,7 +35,8 @@ impl HostCall for Apps {
     }
 }
 
-/// Returns an app with the deployments that the caller may see. `None` if the caller may not see any of them.
+/// Returns an app with the deployments that the caller may see. Returns `None` if the caller may see no deployment of the
+/// app.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     let catalog = &invocation.context().catalog;
     let deployments: Vec<Deployment> = app
@@ -53,7 +54,7 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })
 }
 
-/// The host call `catalog.releases`.
+/// The host call `catalog.releases`, which returns the recorded deployments.
 pub(crate) struct Releases;
 
 impl HostCall for Releases {

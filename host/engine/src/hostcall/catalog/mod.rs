@@ -1,7 +1,7 @@
-//! The interface `catalog`: the configured apps with their deployments, and the releases.
+//! The interface `catalog` of the contract: host calls that read the configured apps and the releases.
 //!
-//! Invariant: an answer omits apps and environments that the caller may not see. Only the host records releases, when a
-//! pipeline run ends.
+//! Invariant: an answer omits apps and environments that the caller may not see. A plugin cannot record a release: the
+//! host records a release when a pipeline run ends.
 
 mod host;
 

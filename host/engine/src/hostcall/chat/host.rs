@@ -12,10 +12,10 @@ use crate::{
     store::{Entry, Write},
 };
 
-/// The maximum length of a stage, in bytes. A longer stage is truncated.
+/// The maximum length of the stage on a job's status card, in bytes. A longer stage is truncated.
 const LONGEST_STAGE: usize = 80;
 
-/// The host call `chat.say`.
+/// The host call `chat.say`, which posts a message in the job's thread.
 pub(crate) struct Say;
 
 impl HostCall for Say {
@@ -48,7 +48,7 @@ impl HostCall for Say {
     }
 }
 
-/// The host call `chat.stage`.
+/// The host call `chat.stage`, which sets the stage on the job's status card.
 pub(crate) struct Stage;
 
 impl HostCall for Stage {

@@ -1,4 +1,5 @@
-//! The interface `chat`: messages in the job's thread, and the stage on the job's status card.
+//! The interface `chat` of the contract: host calls that post a message in the job's thread and set the stage on the
+//! job's status card.
 //!
 //! Invariant: a guest cannot post in another room or under another name, and cannot use markup.
 

@@ -14,10 +14,10 @@ use crate::{
     store::Entry,
 };
 
-/// The maximum duration of a timer, of a grant and of the delay of a scheduled job: 400 days.
+/// The maximum duration of a timer and of a grant in chat, and the maximum delay of a scheduled job: 400 days.
 pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
 
-/// The host call `clock.now`.
+/// The host call `clock.now`, which returns the host's time.
 pub(crate) struct Now;
 
 impl HostCall for Now {
@@ -31,7 +31,7 @@ impl HostCall for Now {
     }
 }
 
-/// The host call `clock.after`.
+/// The host call `clock.after`, which sets a timer for `pipelines.wait`.
 pub(crate) struct After;
 
 impl HostCall for After {
@@ -75,16 +75,16 @@ impl HostCall for After {
 /// Returns the time `milliseconds` after `from`.
 ///
 /// # Errors
-/// `invalid` if `milliseconds` is more than [`LONGEST_SPAN`].
+/// `invalid` if `milliseconds` is more than [`LONGEST_SPAN`], or if the resulting time is out of range.
 pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Timestamp, types::Error> {
     if u128::from(milliseconds) > LONGEST_SPAN.as_millis() {
         return Err(problem("invalid", "the time span is longer than the maximum of 400 days"));
     }
     let span = jiff::SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-    from.checked_add(span).map_err(|_| problem("invalid", "the time is out of range"))
+    from.checked_add(span).map_err(|_| problem("invalid", "the time after this span is out of range"))
 }
 
-/// Converts a timestamp into the contract's type, in milliseconds since 1970. `None` for a time before 1970.
+/// Converts a timestamp into the contract's type, in milliseconds since 1970. Returns `None` for a time before 1970.
 pub(crate) fn instant(at: jiff::Timestamp) -> Option<types::Instant> {
     u64::try_from(at.as_millisecond()).ok().map(|unix_ms| types::Instant { unix_ms })
 }

@@ -1,4 +1,5 @@
-//! The interface `clock`: the host's time, and timers. A guest has no other clock.
+//! The interface `clock` of the contract: host calls that read the host's time and set timers. A guest has no other
+//! clock.
 
 mod host;
 

@@ -24,12 +24,12 @@ use crate::{
 const MOST_LISTED: usize = 1_000;
 /// The maximum number of scheduled jobs that `jobs.list` reads from the store.
 const MOST_READ: u32 = 20_000;
-/// The maximum number of scheduled jobs of one plugin and one person.
+/// The maximum number of scheduled jobs that one plugin can have for one person at the same time.
 const MOST_OPEN: u32 = 100;
-/// The minimum delay of a job that is scheduled by a scheduled job.
+/// The minimum delay of a job that a scheduled job schedules.
 const SHORTEST_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The host call `jobs.later`.
+/// The host call `jobs.later`, which schedules an action of the plugin as a new job.
 pub(crate) struct Later;
 
 impl HostCall for Later {
@@ -99,7 +99,7 @@ impl HostCall for Later {
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let request = context.access.resume(command, invocation.request().message().clone());
         let Some(parent) = invocation.job().cloned() else {
-            return Err(problem("invalid", "only a job can schedule a command"));
+            return Err(problem("invalid", "only an action can schedule a command, and this command is a query"));
         };
         // 2. The new job gets the settings and limits of this job, even if the plugin's configuration has changed.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
@@ -110,7 +110,7 @@ impl HostCall for Later {
             id: row.id.clone(),
             line: row.line.clone(),
             at: clock_instant(begins)
-                .ok_or_else(|| problem::<types::Error>("invalid", "the start time is before 1970"))?,
+                .ok_or_else(|| problem::<types::Error>("invalid", "the job's start time is before 1970"))?,
         };
         // 3. The job's row, first entry, status card and announcement are stored together with the result of this call.
         invocation.also_write(Write::Send(first_card(&row)));
@@ -133,7 +133,7 @@ impl HostCall for Later {
                 command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
             let begins = clock_later(invocation.context().monotonic.now(), request.milliseconds)?;
             let at = clock_instant(begins)
-                .ok_or_else(|| problem::<types::Error>("invalid", "the start time is before 1970"))?;
+                .ok_or_else(|| problem::<types::Error>("invalid", "the job's start time is before 1970"))?;
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
         Some(scheduled())
@@ -145,12 +145,12 @@ impl HostCall for Later {
     }
 }
 
-/// Checks the limits on scheduled jobs. A scheduled job can schedule jobs, so their number could grow forever without
-/// limits.
+/// Checks the limits on scheduled jobs. Without limits their number could grow forever, because a scheduled job can
+/// schedule further jobs.
 ///
 /// # Errors
 /// `limit` if a scheduled job schedules a job with a delay of less than [`SHORTEST_REPEAT`], or if the person already
-/// has [`MOST_OPEN`] scheduled jobs.
+/// has [`MOST_OPEN`] scheduled jobs of this plugin; `unavailable` if the store is unavailable.
 async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
     let is_scheduled = invocation.job().is_some_and(|job| job.row().parent.is_some());
     if is_scheduled && u128::from(request.milliseconds) < SHORTEST_REPEAT.as_millis() {
@@ -179,15 +179,16 @@ async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result
     Ok(())
 }
 
-/// Returns the command that a guest schedules, parsed as if a person had typed it.
+/// Returns the command that a guest schedules, parsed as if a person had typed the command.
 ///
 /// # Errors
-/// One line for people.
+/// The reason why the command is not valid, in one line that people read.
 fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
     let own = &invocation.loaded().description.commands;
     let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
     let Some(spec) = action else {
-        return Err(format!("`{}` is not an action of this plugin", crate::base::clean(&request.command)));
+        let (command, plugin) = (crate::base::clean(&request.command), invocation.plugin());
+        return Err(format!("`{command}` is not an action of the plugin `{plugin}`"));
     };
     // Only the command's own parameters are allowed. The host's flags, such as `--override`, are reserved for people.
     if let Some(unknown) =
@@ -203,7 +204,7 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
-/// The host call `jobs.list`.
+/// The host call `jobs.list`, which lists the scheduled jobs of the plugin that the caller may see.
 pub(crate) struct List;
 
 impl HostCall for List {
@@ -241,7 +242,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     }
 }
 
-/// The host call `jobs.cancel`.
+/// The host call `jobs.cancel`, which cancels a scheduled job of the plugin.
 pub(crate) struct Cancel;
 
 impl HostCall for Cancel {
@@ -269,7 +270,8 @@ impl HostCall for Cancel {
         let job = context.store.job(&which.id).await.map_err(unavailable)?;
         let not_found = || {
             let id = crate::base::clean(&which.id);
-            let message = format!("this plugin has not scheduled the job `{id}`, or the job has already started");
+            let message =
+                format!("the plugin `{plugin}` has not scheduled the job `{id}`, or the job has already started");
             problem::<types::Error>("not-found", message)
         };
         if !job.as_ref().is_some_and(own) {
@@ -296,8 +298,8 @@ impl HostCall for Cancel {
         Ok(())
     }
 
-    /// Always succeeds. Does not check whether the job exists, because the scheduled jobs may change before the real
-    /// run.
+    /// Always predicts a success. Does not check whether the job exists, because the scheduled jobs may change before the
+    /// command runs.
     fn dry_run(&self, _: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
     }

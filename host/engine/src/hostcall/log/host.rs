@@ -9,10 +9,10 @@ use crate::{
     },
 };
 
-/// The maximum length of a log line, in bytes. A longer line is truncated.
+/// The maximum length of a plugin's log line, in bytes. A longer line is truncated.
 const LONGEST: usize = 2_000;
 
-/// The host call `log.write`.
+/// The host call `log.write`, which writes a line to the host's log.
 pub(crate) struct Write;
 
 impl HostCall for Write {

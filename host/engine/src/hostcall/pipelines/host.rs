@@ -18,12 +18,12 @@ use crate::{
     store::Entry,
 };
 
-/// The name of the parameter that holds a deployment's version.
+/// The name of the pipeline parameter that contains the version to deploy.
 const VERSION: &str = "version";
-/// The code of an error after which it is unknown whether the run exists.
+/// The error code of `pipelines.trigger` if it is unknown whether the pipeline run was started.
 const UNKNOWN: &str = "unknown";
 
-/// The host call `pipelines.trigger`.
+/// The host call `pipelines.trigger`, which starts a pipeline.
 pub(crate) struct Trigger;
 
 impl HostCall for Trigger {
@@ -142,7 +142,10 @@ fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, Stri
     }
 }
 
-/// Returns the configured deployment of a pipeline, and the parameters of the request after checking them.
+/// Returns the configured deployment of the requested pipeline, and the checked parameters of the request.
+///
+/// # Errors
+/// `not-found` if the pipeline is not configured; `invalid` if a parameter is not valid.
 fn checked<'a>(
     context: &'a Context,
     request: &Request,
@@ -154,7 +157,7 @@ fn checked<'a>(
     Ok((deployment, parameters(deployment, &request.parameters)?))
 }
 
-/// Shows a run on the job's status card.
+/// Shows a pipeline run on the job's status card.
 fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     let Some(job) = invocation.job() else { return };
     let pipeline = crate::base::clean(pipeline);
@@ -164,7 +167,7 @@ fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     });
 }
 
-/// Starts a run. Returns the URL of the run, if the backend returns one.
+/// Starts a pipeline run. Returns the URL of the run, if the backend returns a URL.
 ///
 /// # Errors
 /// `refused` or `unavailable` if no run was started. [`UNKNOWN`] if a run may have been started; the host then follows
@@ -183,19 +186,23 @@ async fn start(
         // The run may exist although the backend's answer was lost. Query the backend before returning an error.
         Err(PipelineError::Unavailable { message }) => match system.state(key, &deployment.pipeline).await {
             Ok(RunState::Running | RunState::Ended(_)) => Ok(None),
-            Ok(RunState::Absent) => problem("unavailable", format!("no run was started: {message}")),
+            Ok(RunState::Absent) => problem("unavailable", format!("no pipeline run was started: {message}")),
             Ok(RunState::Unknowable(reason)) => {
-                problem(UNKNOWN, format!("{message}; it is unknown whether the run was started: {reason}"))
+                problem(UNKNOWN, format!("{message}; it is unknown whether the pipeline run was started: {reason}"))
             }
-            Err(error) => {
-                problem(UNKNOWN, format!("{message}; it is not yet known whether the run was started: {error}"))
-            }
+            Err(error) => problem(
+                UNKNOWN,
+                format!("{message}; it is not yet known whether the pipeline run was started: {error}"),
+            ),
         },
     }
 }
 
-/// Checks the parameters of a request. Returns an error unless each configured parameter is given once, no other
-/// parameter is given, and each value matches the parameter's pattern.
+/// Checks the parameters that a guest passes to a pipeline, and returns their values by name.
+///
+/// # Errors
+/// `invalid` unless each configured parameter is given once, no other parameter is given, and each value matches the
+/// pattern of its parameter.
 fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
     let mut parameters = BTreeMap::new();
     for entry in given {
@@ -205,7 +212,7 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
             return Err(problem(
                 "invalid",
                 format!(
-                    "the pipeline `{}` has no parameter `{name}`. Known: {}",
+                    "the pipeline `{}` has no parameter `{name}`. Known parameters: {}",
                     deployment.pipeline,
                     if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                 ),
@@ -214,7 +221,7 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
         if !pattern.matches(&entry.value) {
             let value = crate::base::clean(&entry.value);
             let message = format!(
-                "`{value}` is not a valid `{}` for the pipeline `{}`: {}",
+                "`{value}` is not a valid value of the parameter `{}` of the pipeline `{}`: {}",
                 entry.name,
                 deployment.pipeline,
                 pattern.requirement(&entry.value)
@@ -222,7 +229,9 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
             return Err(problem("invalid", message));
         }
         if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {
-            return Err(problem("invalid", format!("the parameter `{}` is given twice", entry.name)));
+            let message =
+                format!("the parameter `{}` of the pipeline `{}` is given twice", entry.name, deployment.pipeline);
+            return Err(problem("invalid", message));
         }
     }
     match deployment.parameters.keys().find(|name| !parameters.contains_key(*name)) {

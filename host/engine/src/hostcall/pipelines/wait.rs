@@ -1,6 +1,7 @@
-//! The host call `pipelines.wait`: its arguments and its answers. No other call waits.
+//! The host call `pipelines.wait`, the only call that waits: its arguments, its answers and the data that is stored for
+//! the wait.
 //!
-//! Not here: waiting for runs and timers, which `runner::wait` does while no guest runs.
+//! Not here: waiting for pipeline runs and timers while no guest runs, which is in `runner/wait.rs`.
 
 use std::collections::BTreeMap;
 
@@ -20,24 +21,24 @@ use crate::{
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
-/// The kind of an item that is a pipeline run.
+/// The kind of an item of `pipelines.wait` that is a pipeline run.
 pub(crate) const RUN: &str = "run";
-/// The kind of an item that is a timer.
+/// The kind of an item of `pipelines.wait` that is a timer.
 pub(crate) const TIMER: &str = "timer";
-/// The maximum number of items of one call.
+/// The maximum number of pipeline runs and timers for which one call can wait.
 const MOST_ITEMS: usize = 64;
-/// The maximum size of the part of a failed run's output that is read, in bytes.
+/// The maximum number of bytes that the host reads from the end of a failed pipeline run's output.
 const TAIL_BYTES: usize = 4_000;
-/// The maximum number of lines of a failed run's output that are posted.
+/// The maximum number of lines that the host posts from the end of a failed pipeline run's output.
 const TAIL_LINES: usize = 20;
-/// The timeout of the request for a failed run's output.
+/// The timeout of the request to a backend for a failed pipeline run's output.
 const OUTPUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// The host call `pipelines.wait`.
+/// The host call `pipelines.wait`, which waits for the first of several pipeline runs and timers.
 pub(crate) struct Wait;
 
-/// The timers of a waiting call, by id. The journal entry of the call stores them, because the arguments contain only
-/// the ids.
+/// The timers for which a call waits, by id. The journal entry of the call contains the timers, because the call's
+/// arguments contain only their ids.
 pub(crate) type Timers = BTreeMap<String, Timer>;
 
 impl HostCall for Wait {
@@ -64,7 +65,8 @@ impl HostCall for Wait {
         Err(problem("parked", "the job waits"))
     }
 
-    /// Returns a success of the first pipeline run. If the call waits only for timers, returns the earliest timer.
+    /// Predicts the success of the first pipeline run. If the call waits only for timers, predicts that the earliest timer
+    /// is due.
     fn dry_run(
         &self,
         invocation: &mut Invocation,
@@ -100,14 +102,14 @@ impl HostCall for Wait {
     }
 }
 
-/// An item that a call waits for.
+/// An item for which `pipelines.wait` waits.
 enum Item {
     /// A pipeline run. `None` if its pipeline is no longer configured.
     Run(Option<PipelineRun>),
     Timer(Timer),
 }
 
-/// Returns the run or the timer of this job with the item's id.
+/// Returns the pipeline run or the timer of this job with the item's kind and id.
 fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
     let replay = invocation.replay_state()?;
     match item.kind.as_str() {
@@ -120,15 +122,17 @@ fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
 /// Returns the data to store for a wait: the timers and the job's status.
 ///
 /// # Errors
-/// `invalid` for a wrong number or kind of items; `not-found` for an item of another job.
+/// `invalid` for a wrong number of items or an unknown kind of item; `not-found` for an item that this job does not have.
 fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
     if items.is_empty() || items.len() > MOST_ITEMS {
-        let message = format!("a call can wait for 1 to {MOST_ITEMS} items, but it has {}", items.len());
+        let message =
+            format!("`pipelines.wait` waits for 1 to {MOST_ITEMS} runs and timers, but the call has {}", items.len());
         return Err(problem("invalid", message));
     }
     if let Some(item) = items.iter().find(|item| item.kind != RUN && item.kind != TIMER) {
         let kind = crate::base::clean(&item.kind);
-        return Err(problem("invalid", format!("a call cannot wait for the kind `{kind}`. Known: `{RUN}`, `{TIMER}`")));
+        let message = format!("`pipelines.wait` cannot wait for the kind `{kind}`. Known kinds: `{RUN}`, `{TIMER}`");
+        return Err(problem("invalid", message));
     }
     let (mut runs, mut timers) = (Vec::new(), Timers::new());
     for item in items {
@@ -155,13 +159,13 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
     Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), status })
 }
 
-/// Returns the status of a job that waits until `at`.
+/// Returns the status of a job that waits until the time `at`.
 pub(crate) fn waiting_until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobStatus {
     JobStatus { phase: JobPhase::Time, about: format!("waits until {}", utc_text(at)), since: now, wake: Some(at) }
 }
 
-/// Returns the writes that are stored together with the end of a run: the release, and a message with the last lines of
-/// the output if the run did not succeed.
+/// Returns the writes to store together with the end of a pipeline run: the release, if the run deployed a version, and a
+/// message with the last lines of the run's output, if the run did not succeed.
 pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {
@@ -187,7 +191,7 @@ pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &Pipe
         let lines: Vec<&str> = tail.lines().collect();
         let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         if !lines.is_empty() {
-            let mut text = Text::lines(format!("The last lines of the output of `{}`:", run.pipeline));
+            let mut text = Text::lines(format!("The last lines of the output of the pipeline `{}`:", run.pipeline));
             text.push_code(lines.join("\n"));
             writes.push(Write::Send(OutboxRow {
                 key: format!("{}/output", run.key),
@@ -198,10 +202,10 @@ pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &Pipe
     writes
 }
 
-/// Returns the answer of a wait after a run ended.
+/// Returns the answer of `pipelines.wait` after a pipeline run ended.
 pub(crate) fn run_answer(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
-        return Err(problem("invalid", "the start or the end of the run is before 1970"));
+        return Err(problem("invalid", "the start or the end of the pipeline run is before 1970"));
     };
     Ok(Ready {
         kind: RUN.to_owned(),
@@ -214,7 +218,7 @@ pub(crate) fn run_answer(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> 
     })
 }
 
-/// Returns the answer of a wait after a timer was reached.
+/// Returns the answer of `pipelines.wait` after a timer became due.
 pub(crate) fn timer_answer(id: &str, timer: Timer) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
         return Err(problem("invalid", "the time of the timer is before 1970"));

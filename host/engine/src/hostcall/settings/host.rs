@@ -5,7 +5,7 @@ use crate::{
     plugin::bindings::types,
 };
 
-/// The host call `settings.all`.
+/// The host call `settings.all`, which returns the plugin's settings.
 pub(crate) struct All;
 
 impl HostCall for All {

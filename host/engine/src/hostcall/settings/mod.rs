@@ -1,4 +1,4 @@
-//! The interface `settings`: the plugin's settings in `plugins.toml`.
+//! The interface `settings` of the contract: a host call that returns the plugin's settings from `plugins.toml`.
 
 mod host;
 

@@ -13,13 +13,13 @@ use crate::{
     store::Write,
 };
 
-/// The maximum length of a key, in bytes.
+/// The maximum length of a key in a plugin's store, in bytes.
 const LONGEST_KEY: usize = 512;
-/// The maximum size of a value, in bytes.
+/// The maximum size of a value in a plugin's store, in bytes.
 const LARGEST_VALUE: usize = 64 * 1024;
 /// The maximum total size of keys and values in one answer of `store.list`, in bytes.
 const LARGEST_LIST: usize = 1 << 20;
-/// The maximum number of items in one answer of `store.list`.
+/// The maximum number of keys in one answer of `store.list`.
 const MOST_ITEMS: u32 = 1000;
 
 fn check_key(name: &str) -> Result<(), types::Error> {
@@ -34,7 +34,7 @@ fn key_attribute(name: &str) -> Attributes {
     Attributes::from([(Attribute::Key, vec![name.to_owned()])])
 }
 
-/// The host call `store.get`.
+/// The host call `store.get`, which reads a value of the plugin.
 pub(crate) struct Get;
 
 impl HostCall for Get {
@@ -59,7 +59,7 @@ impl HostCall for Get {
     }
 }
 
-/// The host call `store.list`.
+/// The host call `store.list`, which reads the plugin's values whose keys have a prefix.
 pub(crate) struct List;
 
 impl HostCall for List {
@@ -86,7 +86,8 @@ impl HostCall for List {
             return Err(problem(
                 "too-large",
                 format!(
-                    "the listed values have {bytes} bytes in total, but one answer can have at most {LARGEST_LIST}"
+                    "the listed keys and values have {bytes} bytes in total, but one answer can have at most \
+                     {LARGEST_LIST}; use a longer prefix or a lower limit"
                 ),
             ));
         }
@@ -94,7 +95,7 @@ impl HostCall for List {
     }
 }
 
-/// The host call `store.set`.
+/// The host call `store.set`, which stores a value of the plugin.
 pub(crate) struct Set;
 
 impl HostCall for Set {
@@ -119,7 +120,7 @@ impl HostCall for Set {
     }
 }
 
-/// The host call `store.delete`.
+/// The host call `store.delete`, which deletes a value of the plugin.
 pub(crate) struct Delete;
 
 impl HostCall for Delete {

@@ -1,4 +1,5 @@
-//! The interface `store`: the plugin's keys and values. A plugin cannot read those of another plugin.
+//! The interface `store` of the contract: host calls that read and write the plugin's own keys and values. A plugin
+//! cannot read or write the values of another plugin.
 
 mod host;
 

@@ -1,13 +1,13 @@
-//! Verifies the journal entries of one job. The functions do not read the store.
+//! Verifies the journal entries of one job, without reading the store.
 
 use crate::{journal::verify::Fault, store::HashedEntry};
 
-/// Verifies the entries of one job: their hash chain, and that `head` has their number and last hash
-/// ([`crate::store::Store::journal_head`]). `checked` is the number and the last hash of the first entries that were
-/// verified before; those entries are skipped.
+/// Verifies the entries of one job: their hashes, and that `head` ([`crate::store::Store::journal_head`]) has their
+/// number and the hash of the last entry. If an earlier call verified the first entries, `checked` has the number of
+/// these entries and the hash of the last of them; the function then skips these entries.
 ///
 /// # Errors
-/// A description of the first entry that was changed, removed, moved or added.
+/// The description of the first entry that was changed, removed, moved or added.
 pub(crate) fn check_entries(
     job: &str,
     entries: &[HashedEntry],
@@ -48,10 +48,10 @@ pub(crate) fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("entry {number} of job {job} was changed"))
 }
 
-/// Returns the fault of an entry that does not continue the hash chain after the hash `before`.
+/// Returns the fault of the entry `number`, which does not continue the job's hashes after the hash `before`.
 fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fault {
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
-    // Somebody may have moved an entry to another number, with or without its hash.
+    // Somebody may have moved another entry to this number, with or without its hash.
     let moved = entries.iter().filter(|sealed| sealed.entry.number != number).find(|sealed| {
         let mut entry = sealed.entry.clone();
         entry.number = number;

@@ -1,4 +1,4 @@
-//! Verifies one job: its entries, the blobs of the entries, and the job's row.
+//! Verifies one job: its journal entries, their blobs, and the job's row.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::{
     store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
 };
 
-/// The maximum number of attempts to read a job while a host writes it.
+/// The maximum number of attempts to read a job while a host changes it.
 const MAX_READS: usize = 5;
 
-/// The data that the store has of a job.
+/// The data that the store has of one job.
 pub(crate) struct StoredJob {
     row: Option<JobRow>,
     entries: Vec<HashedEntry>,
@@ -19,8 +19,8 @@ pub(crate) struct StoredJob {
 }
 
 impl StoredJob {
-    /// Reads the data of a job. Retries if the number of entries does not match the stored count, because a host may
-    /// write at the same time.
+    /// Reads the data of a job. Retries if the number of entries differs from the stored number, because a host may
+    /// append entries at the same time.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, VerifyStop> {
         let cannot = |error| VerifyStop::reading(error, Some(job), format!("job {job} cannot be read"));
         let mut reads = 0;
@@ -37,7 +37,7 @@ impl StoredJob {
         }
     }
 
-    /// Returns whether the stored count and hash match the last entry.
+    /// Returns whether the stored number of entries and the stored hash match the last entry.
     fn is_consistent(&self) -> bool {
         let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
         last == self.head.as_ref().map(|(count, hash)| (*count, hash))
@@ -52,12 +52,13 @@ impl StoredJob {
         self.entries.len() as u64
     }
 
-    /// Returns the digest of the plugin that ran the job.
+    /// Returns the digest of the plugin that ran the job; `None` if the job's row is missing.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.row.as_ref().map(|row| row.digest.as_str())
     }
 
-    /// Verifies the job against the hash in its opening link, and for a closed job against its closing link.
+    /// Verifies the job's entries, blobs and row. `opening` is the hash of the first entry in the job's opening link.
+    /// `closing` is the job's closing link; `None` for an open job.
     pub(crate) async fn check(
         &self,
         store: &dyn Store,
@@ -112,7 +113,7 @@ impl StoredJob {
     }
 }
 
-/// Verifies that the stored bytes of a plugin match the digest `name`. Succeeds if the store does not have the bytes.
+/// Verifies that the stored file of a plugin matches its digest `name`. Succeeds if the store does not have the file.
 pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
     let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
     match store.blob(name).await.map_err(cannot)? {
@@ -127,8 +128,8 @@ pub(crate) fn missing_job(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 
-/// Returns a description of the first field in which a job's row differs from an entry: `the caller`. Skips fields that
-/// the entry does not have.
+/// Returns the description of the first field in which a job's row differs from a journal entry, for example `the
+/// caller`. Skips fields that the entry does not have. `body` is the body of the entry.
 fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
     let differs = |value: &Value, stored: &str| value.as_str().is_some_and(|value| value != stored);
     match entry.kind {

@@ -1,6 +1,6 @@
-//! Verifies the chain and all journals page by page, also while a host writes.
+//! Verifies the hash chain and all journals page by page, even while a host writes.
 //!
-//! Invariant: missing data is a fault, unless a later link records the removal of the data.
+//! Invariant: missing data is a fault, unless a later link of the hash chain records the removal of the data.
 
 mod entries;
 mod job;
@@ -13,8 +13,8 @@ use walk::Walk;
 
 pub(crate) use entries::check_entries;
 
-/// The number and hash of the newest link of the chain. With a copy that is kept outside of the store, a later
-/// verification detects that links were removed from the end.
+/// The number and the hash of the newest link of the hash chain. If a copy of this head is kept outside of the store, a
+/// later verification detects that links were removed from the end of the hash chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of the newest link; 0 for an empty chain.
@@ -23,10 +23,10 @@ pub struct Head {
     pub hash: String,
 }
 
-/// The result of a successful verification.
+/// The result of a verification that found no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The number of links in the chain.
+    /// The number of links in the hash chain.
     pub links: u64,
     /// The number of jobs that the store has.
     pub jobs: u64,
@@ -45,7 +45,7 @@ pub struct Verified {
 pub struct Fault {
     /// The id of the job with the fault; `None` if the fault is not in a job.
     pub job: Option<String>,
-    /// The description, in one line: `entry 4 of job 7f3a was changed`.
+    /// The description, in one line: `journal entry 4 of job 7f3a was changed`.
     pub message: String,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The reason why the verification stops before the end.
+/// The reason why the verification stops before the end of the hash chain.
 #[derive(Debug)]
 enum VerifyStop {
     Store(StoreError),
@@ -75,8 +75,8 @@ impl From<Fault> for VerifyStop {
 }
 
 impl VerifyStop {
-    /// Converts a read error. A permanent error is a fault: the data must have been changed, because the store can read
-    /// all data that it wrote.
+    /// Converts an error of a read. `what` says what cannot be read. A permanent error is a fault: somebody must have
+    /// changed the data, because the store can read all data that it wrote.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {
@@ -97,11 +97,11 @@ impl Fault {
     }
 }
 
-/// Verifies the whole store. If the caller gives a `head` from an earlier verification, also verifies that the chain
-/// contains this link.
+/// Verifies the whole store. If the caller passes the `head` of an earlier verification, also verifies that the hash
+/// chain contains this link. Returns `Ok(Err(_))` with the first fault.
 ///
 /// # Errors
-/// [`StoreError`] if the store cannot be read at the moment. `Ok(Err(_))` is the first fault.
+/// [`StoreError`] if the store cannot be read at the moment.
 pub async fn verify(store: &dyn Store, head: Option<&Head>) -> Result<Result<Verified, Fault>, StoreError> {
     match Walk::new(store, head).all().await {
         Ok(verified) => Ok(Ok(verified)),

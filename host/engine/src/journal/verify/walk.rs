@@ -1,6 +1,6 @@
-//! Reads the links of the chain in order and verifies each link with its job or audit records.
+//! Reads the links of the hash chain in order, and verifies each link with its job or audit records.
 //!
-//! A host may write at the same time. After a mismatch, the newer links are therefore read, and the check is repeated.
+//! A host may write at the same time. After a mismatch, the walk therefore reads the newer links and repeats the check.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,24 +12,25 @@ use crate::{
     store::{AuditRecord, JobQuery, Link, LinkKind, Store},
 };
 
-/// The number of links in one read.
+/// The maximum number of links in one read.
 const PAGE: u32 = 500;
 /// The maximum number of times that the open jobs and suspects are checked.
 const MAX_CHECKS: usize = 5;
 
-/// A closed job or a group of audit records that is missing or changed. A later removal may explain the mismatch.
+/// A closed job or a group of audit records that is missing or changed. A later link can show that the data was removed
+/// because it was expired.
 struct Suspect {
     job: Option<String>,
-    /// The time of the closing link, or of the link of the audit records.
+    /// The time of the job's closing link, or of the link of the audit records.
     at: Timestamp,
     fault: Fault,
-    /// Whether the store has data of a job with this id, possibly of a later job.
+    /// Whether the store has data under the id of the job. The data can belong to a later job with the same id.
     exists: bool,
     /// Whether a later link records the removal of the data.
     removed: bool,
 }
 
-/// The state of a verification.
+/// The state of a verification of the whole store.
 pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
@@ -58,7 +59,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies the chain to its end, and then the open jobs and the suspects.
+    /// Verifies all links of the hash chain, and then the open jobs and the suspects.
     pub(crate) async fn all(mut self) -> Result<Verified, VerifyStop> {
         self.read_links().await?;
         if let Some(given) = self.given
@@ -81,7 +82,7 @@ impl<'s> Walk<'s> {
         Ok(self.found)
     }
 
-    /// Reads and verifies the links after the last one that was read. Returns whether the chain had new links.
+    /// Reads and verifies the links after the last link that was read. Returns whether the hash chain had new links.
     async fn read_links(&mut self) -> Result<bool, VerifyStop> {
         let mut any = false;
         loop {
@@ -136,7 +137,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies a closed job. A mismatch makes the job a suspect.
+    /// Verifies a closed job. A fault makes the job a suspect.
     async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), VerifyStop> {
         let suspect = |fault, exists| Suspect { job: Some(job.to_owned()), at: link.at, fault, exists, removed: false };
         let found = match StoredJob::read(self.store, job).await {
@@ -166,7 +167,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies the plugin of a verified job, once per plugin, and counts the job and its entries.
+    /// Counts a verified job and its entries. Also verifies the plugin of the job, once for each plugin.
     async fn count(&mut self, job: &str, found: &StoredJob) -> Result<(), VerifyStop> {
         if let Some(name) = found.digest()
             && self.plugins.insert(name.to_owned())
@@ -195,7 +196,7 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Handles a removal of data from before the time `moment`: missing data from before that time is not a fault.
+    /// Handles a link that records a removal: missing data from before the time `moment` is not a fault.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
         self.suspects.retain_mut(|suspect| {
@@ -208,7 +209,7 @@ impl<'s> Walk<'s> {
         self.found.removed += removed;
     }
 
-    /// Handles the opening of a job: an earlier job with the same id is not a fault if it was removed.
+    /// Handles a link that opens a job. An earlier job with the same id that was removed is not a fault.
     fn job_opened(&mut self, job: &str) {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
@@ -216,7 +217,7 @@ impl<'s> Walk<'s> {
         self.closed.remove(job);
     }
 
-    /// Verifies the remaining suspects and the open jobs, and that every stored job has an opening link.
+    /// Verifies the remaining suspects and the open jobs. Also verifies that every stored job has an opening link.
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.
@@ -255,7 +256,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns the fault of a link that does not continue the chain after the hash `before`.
+/// Returns the fault of the link `number`, which does not continue the hash chain after the hash `before`.
 fn explain(page: &[Link], number: u64, before: &str) -> Fault {
     let here = page.iter().find(|link| link.number == number);
     let moved = page.iter().filter(|link| link.number > number).find(|link| {

@@ -1,7 +1,8 @@
-//! Checks that a list of writes is valid. Each write is checked against the state after the writes before it.
+//! Checks a list of writes before the in-memory store applies it. Each write is checked against the state after the
+//! writes before it.
 //!
-//! Every store rejects the same lists with the same messages.
-//! Not here: the changes (`state`).
+//! Invariant: every store rejects the same lists of writes with the same messages.
+//! Not here: the functions that apply writes (`state.rs`).
 
 use std::collections::HashMap;
 
@@ -18,7 +19,8 @@ struct JobState {
     new: bool,
 }
 
-/// The jobs and locks after the writes that were checked so far. `state` is the state before all of these writes.
+/// The jobs and deployment locks after the writes that were checked so far. `state` is the state before all of these
+/// writes.
 struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, JobState>,
@@ -95,7 +97,7 @@ impl<'w> Checked<'w> {
         self.job(id).filter(|job| job.open).ok_or_else(|| format!("job `{id}` is not open"))
     }
 
-    /// Returns the job that holds a lock. A closed job holds no locks.
+    /// Returns the id of the job that holds a deployment lock. A closed job holds no locks.
     fn holder(&self, lock: &DeploymentLock) -> Option<&str> {
         let taken = self.locks.get(lock).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|job| job.open);

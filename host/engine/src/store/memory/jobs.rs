@@ -1,7 +1,7 @@
-//! The jobs of the in-memory store: rows, journals, locks and indexes.
+//! The jobs of the in-memory store: rows, journals, deployment locks and indexes.
 //!
 //! Invariant: the indexes `open` and `wakes` match the rows.
-//! Not here: the chain (`state`) and the validation of writes (`check`).
+//! Not here: the hash chain (`state.rs`) and the validation of writes (`check.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,14 +19,15 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Returns the number of entries and the hash of the last entry.
+    /// Returns the number of journal entries and the hash of the last entry; the hash is empty if the journal is empty.
     pub(crate) fn head(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
     }
 }
 
-/// All jobs. The keys and indexes are insertion numbers, so that jobs are sorted by age.
+/// All jobs. The key of a row is the number of its insertion, so that jobs are sorted by age. The indexes contain these
+/// numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     inserted: u64,
@@ -72,7 +73,7 @@ impl Jobs {
         self.locks.insert(lock, job);
     }
 
-    /// Appends an entry to the journal of its job. Returns the hash of the entry.
+    /// Appends an entry to the journal of the entry's job. Returns the hash of the entry.
     pub(crate) fn append(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
         let hash = entry.hash(&job.head().1);
@@ -80,7 +81,7 @@ impl Jobs {
         hash
     }
 
-    /// Closes a job. Returns the hash of the job's last entry.
+    /// Closes the job with this id. Returns the hash of the job's last entry.
     pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
         let Some((at, job)) = self.find(id) else { return String::new() };
         job.row.end = Some(end);
@@ -107,7 +108,7 @@ impl Jobs {
         rows.map(|job| &job.row).filter(|row| fits(query, row)).take(most).cloned().collect()
     }
 
-    /// Returns the open jobs whose wake time is at or before `now`, the earliest first.
+    /// Returns the open jobs whose wake time is at or before `now`, the earliest first, at most `most` jobs.
     pub(crate) fn due(&self, now: Timestamp, most: u32) -> Vec<JobRow> {
         let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now);
         let rows = due.filter_map(|(_, at)| self.rows.get(at)).map(|job| job.row.clone());
@@ -118,7 +119,7 @@ impl Jobs {
         self.wakes.first().map(|(wake, _)| *wake)
     }
 
-    /// Returns the number of open jobs for each phase that has open jobs.
+    /// Returns each phase that has open jobs, with the number of its open jobs.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
         let phases: Vec<JobPhase> =
             self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.status.phase)).collect();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the store checks a whole list of writes before the first change, and the changes cannot fail. An invalid
 //! list therefore changes nothing.
-//! Not here: durability. The data is lost when the process ends.
+//! Not here: durable storage (`host/store/sqlite`). The data is lost when the process ends.
 
 mod check;
 mod jobs;
@@ -30,7 +30,7 @@ use crate::store::memory::{jobs::Job, state::State};
 
 /// A [`Store`] that keeps all data in memory, for tests and the console.
 ///
-/// [`Store::note`] queues writes. The next commit or read makes the queued changes first.
+/// [`Store::note`] only queues writes. The next commit or read applies the queued writes first.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -51,24 +51,26 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Returns all jobs, open and ended, the oldest first.
+    /// Returns the rows of all jobs, open and ended, the oldest first.
     pub fn all_jobs(&self) -> Vec<JobRow> {
         self.state().jobs.all().map(|job| job.row.clone()).collect()
     }
 
-    /// Returns all audit records, in the order of their links.
+    /// Returns all audit records, in the order of their links in the hash chain.
     pub fn all_lines(&self) -> Vec<AuditRecord> {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// Returns the state after all queued writes, with a link for each audit record.
+    /// Applies all queued writes, adds a link to the hash chain for audit records without a link, and returns the
+    /// state.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state_with_notes();
         state.seal();
         state
     }
 
-    /// Returns the state after all queued writes. The audit records of these writes have no link yet.
+    /// Applies all queued writes and returns the state. The audit records of these writes have no link in the hash
+    /// chain yet.
     fn state_with_notes(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         // Take the queue while `state` is locked, so that a later commit cannot overtake a queued write.
@@ -180,7 +182,7 @@ impl Store for MemoryStore {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         let mut releases: Vec<Release> = self.state().releases.iter().filter(|row| fits(query, row)).cloned().collect();
-        // Of two releases with the same end time, the row that was stored later is newer. The sort is stable.
+        // Of two releases with the same end time, the release that was stored later is newer. The sort is stable.
         releases.reverse();
         releases.sort_by_key(|release| std::cmp::Reverse(release.ended));
         if query.latest {

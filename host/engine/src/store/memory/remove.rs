@@ -1,8 +1,8 @@
-//! Removes expired rows from the in-memory store. Links of the chain are never removed.
+//! Removes expired rows from the in-memory store. Links of the hash chain are never removed.
 //!
-//! A job with unsent messages is kept. The message that started a kept job is kept too, because the host would
-//! otherwise handle the message again. The outbox rows of a kept job are kept, because the host would otherwise send a
-//! status card twice.
+//! A job with unsent messages is kept. The inbox row that started a kept job is kept too, because the host would
+//! otherwise handle the message again. The outbox rows of a kept job are kept, because the host would otherwise send
+//! the job's status card twice.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The maximum number of jobs that one call of `remove` removes.
+/// The maximum number of jobs that one call of [`State::remove`] removes.
 const BATCH: usize = 500;
 
 impl State {
@@ -55,8 +55,8 @@ impl State {
                 removed.jobs.push((id, runs(&job.entries)));
             }
         }
-        // Remove the outbox rows too. Otherwise the store would ignore rows of a later job with the same id as
-        // duplicates.
+        // Remove the outbox rows of the jobs too. Otherwise the store would ignore outbox rows of a later job with the
+        // same id as duplicates.
         let ids: HashSet<&str> = removed.jobs.iter().map(|(id, _)| id.as_str()).collect();
         removed.rows += self.remove_outbox_rows(|slot| slot.job().is_some_and(|job| ids.contains(job)));
     }
@@ -92,7 +92,8 @@ impl State {
         });
     }
 
-    /// Removes the matching outbox rows that were sent or given up. Returns the number of removed rows.
+    /// Removes the outbox rows for which `which` returns `true`, except for unsent rows. Returns the number of removed
+    /// rows.
     fn remove_outbox_rows(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
         let before = self.outbox.len();
         self.outbox.retain(|at, slot| self.unsent.contains(at) || !which(slot));
@@ -102,13 +103,15 @@ impl State {
 }
 
 impl Slot {
-    /// Returns the job of an outbox row, which is the first part of the row's key: `7f3ak` of `7f3ak/card`.
+    /// Returns the id of the job to which an outbox row belongs: the first part of the row's key, `7f3ak` of
+    /// `7f3ak/card`. Returns `None` if the key has no slash.
     fn job(&self) -> Option<&str> {
         self.pending.row.key.split_once('/').map(|(job, _)| job)
     }
 }
 
-/// Returns the keys and pipeline names of the runs that a job may have started, from the job's journal.
+/// Returns the pipeline runs that a job may have started, from the job's journal: the key of each pipeline run and the
+/// name of its pipeline.
 fn runs(entries: &[HashedEntry]) -> Vec<(RunKey, String)> {
     let intents = entries.iter().map(|sealed| &sealed.entry).filter(|entry| entry.kind == EntryKind::Intent);
     let triggers = intents.filter(|intent| intent.call == "pipelines.trigger");

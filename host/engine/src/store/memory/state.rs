@@ -1,6 +1,6 @@
-//! The tables of the in-memory store, and the changes that a write makes.
+//! The tables of the in-memory store, and the functions that apply writes to the tables.
 //!
-//! Invariant: a write that `check` accepted cannot fail.
+//! Invariant: a write that `check.rs` accepted cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// The tables of the store. Insertion numbers are the keys of rows and the elements of index sets.
+/// The tables of the store. The key of a row is the number of its insertion. Index sets contain these numbers.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     inserted: u64,
     pub(crate) inbox: BTreeMap<u64, InboxRow>,
     pub(crate) inbox_keys: HashMap<InboxKey, u64>,
     pub(crate) unhandled: BTreeSet<u64>,
-    /// The deduplication keys, each with the time of receipt.
+    /// The deduplication keys of received messages, each with the time at which the host received the message.
     pub(crate) deduplication_keys: HashMap<String, Timestamp>,
     pub(crate) cursors: HashMap<(String, String, String), RoomCursor>,
     pub(crate) outbox: BTreeMap<u64, Slot>,
@@ -37,7 +37,8 @@ pub(crate) struct State {
     /// The ids of all jobs that were ever opened, including removed jobs.
     pub(crate) opened: HashSet<String>,
     pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
-    /// The audit records of queries that have no link yet. The next call of `seal` adds one link for all of them.
+    /// The audit records of queries that have no link in the hash chain yet. [`State::seal`] adds one link for all of
+    /// them.
     gathered: Vec<AuditRecord>,
     pub(crate) releases: Vec<Release>,
     runs: HashSet<RunKey>,
@@ -51,7 +52,7 @@ pub(crate) struct Slot {
     pub(crate) pending: PendingRow,
     sent: u64,
     given_up: bool,
-    /// The time at which the row was first queued.
+    /// The time at which the outbox row was first queued.
     pub(crate) at: Timestamp,
 }
 
@@ -65,13 +66,14 @@ impl State {
         Ok(new)
     }
 
-    /// Adds one link for the audit records that were gathered since the last call, if any.
+    /// Adds one link to the hash chain for all audit records that have no link yet. Does nothing if every audit record
+    /// has a link.
     pub(crate) fn seal(&mut self) {
         let lines = std::mem::take(&mut self.gathered);
         self.link_lines(LinkKind::Lines, lines);
     }
 
-    /// Appends a link to the chain. Returns the number of the link.
+    /// Appends a link to the hash chain. Returns the number of the link.
     pub(crate) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
         let before = self.links.last();
         let number = before.map_or(0, |link| link.number) + 1;
@@ -176,7 +178,7 @@ impl State {
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
         if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
-            // Keep the destination: a sent message cannot move to another room or thread.
+            // Keep the destination of the status card, because a sent message cannot move to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;
             pending.version += 1;

@@ -1,8 +1,9 @@
-//! Starts the program of a run through a launcher. The launcher is a second process of the same binary; it sets its
-//! user, its folder and its parent-death signal, then replaces itself with the program by `exec`.
+//! Starts the program of a pipeline run through a launcher process. The launcher is a second process of the same
+//! binary. The launcher sets its own user, working folder and parent-death signal, then replaces itself with the
+//! program by `exec`.
 //!
 //! The supervisor and the launcher share a socket: the launcher's standard input, marked close-on-exec. The launcher
-//! writes an error to the socket as text. The socket closes without a text when the program starts.
+//! writes an error to the socket as text. When the program starts, the socket closes without a text.
 
 use std::{
     ffi::CString,
@@ -25,7 +26,8 @@ use crate::{processes, protocol::ProgramSpec};
 
 /// The argument that makes [`supervise`](super::supervise) run as a launcher.
 pub(super) const ARGUMENT: &str = "become-program";
-/// Timeout of the launcher. Entering a folder on an unreachable network disk can block forever.
+/// Timeout for the launcher to start the program. Entering a working folder on an unreachable network disk can block
+/// forever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
@@ -35,10 +37,11 @@ struct Request<P> {
     program: P,
 }
 
-/// Starts the program as the leader of its own process group. The pipe carries its standard output and standard error.
+/// Starts the program as the leader of its own process group. Returns the program's process and a pipe with the
+/// program's standard output and standard error.
 ///
 /// # Errors
-/// The program cannot be started; the text is shown in the room.
+/// The program cannot be started. The text is the reason, which the room gets.
 pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> Result<(Child, PipeReader), String> {
     let failed = |error: io::Error| format!("cannot start `{}`: {error}", program.path);
     let (output, writer) = io::pipe().map_err(failed)?;
@@ -90,7 +93,8 @@ pub(super) fn exec_program() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Replaces the current process with the program. Returns only on failure, with a message.
+/// Replaces the current process with the program. Returns only if that fails, with the error message. `parent` is the
+/// process id of the supervisor.
 fn exec(program: ProgramSpec, parent: i32) -> String {
     let cannot = |what: &str, error: io::Error| format!("cannot {what}: {error}");
     if let Err(error) = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)) {
@@ -101,12 +105,12 @@ fn exec(program: ProgramSpec, parent: i32) -> String {
     {
         return message;
     }
-    // Set the signal after the change of user, because that change resets it.
+    // Set the signal after the change of user, because a change of user resets the signal.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return cannot("set the parent-death signal of the program", error.into());
     }
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
-        return "the supervisor of the run has exited".to_owned();
+        return "the supervisor of the pipeline run has exited".to_owned();
     }
     if let Err(error) = std::env::set_current_dir(&program.directory) {
         return cannot(&format!("enter the folder `{}`", program.directory), error);

@@ -1,11 +1,11 @@
-//! The supervisor of one run: creates the run's folder, starts its program, waits for the program's end and writes the
-//! verdict.
+//! The supervisor of one pipeline run: creates the run's folder, starts its program, waits for the program's end and
+//! writes the verdict.
 //!
 //! A supervisor is a process with a single thread. It reads its request and writes its response through pipes; after
 //! the response it runs without the host.
 //!
-//! Architecture Invariant: the program starts after the folder is created, and all processes of the run have ended when
-//! the lock is released.
+//! Architecture Invariant: the program starts after the folder is created, and all processes of the pipeline run have
+//! ended when the lock of the run's folder is released.
 
 mod launch;
 mod watch;
@@ -28,7 +28,8 @@ use crate::{
 /// Runs a supervisor and returns its exit code.
 ///
 /// The supervisor program of [`ExecFactory::new`](crate::ExecFactory::new) calls `supervise` first, with the arguments
-/// after its own ones. The supervisor reads a request from standard input; without a request it exits with code 2.
+/// that follow the program's own arguments. The supervisor reads a start request from standard input; without a start
+/// request it exits with code 2.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {
@@ -45,7 +46,7 @@ fn usage_error(reason: &str) -> ExitCode {
 
 fn serve() -> ExitCode {
     let mut request = Vec::new();
-    // The host died while it wrote a truncated request; the supervisor has started nothing yet.
+    // A truncated request means that the host died while it wrote the request. The supervisor has started nothing yet.
     let request: StartRequest = match io::stdin().read_to_end(&mut request).map_err(serde_json::Error::io) {
         Ok(_) => match serde_json::from_slice(&request) {
             Ok(request) => request,
@@ -56,7 +57,7 @@ fn serve() -> ExitCode {
     match detach().and_then(|()| RunFolder::create(&request)) {
         Err(error) => {
             respond(&StartResponse::Failed(format!(
-                "cannot create the run's folder in `{}`: {error}",
+                "cannot create the folder of the pipeline run in `{}`: {error}",
                 request.runs.display()
             )));
             ExitCode::FAILURE
@@ -67,7 +68,7 @@ fn serve() -> ExitCode {
         }
         Ok(Some((folder, lock))) => {
             run(&request, &folder);
-            // A free lock means that the run has ended, so it is released last.
+            // A free lock means that the pipeline run has ended, so the lock is released last.
             drop(lock);
             ExitCode::SUCCESS
         }
@@ -91,14 +92,15 @@ fn run(request: &StartRequest, folder: &RunFolder) {
             return;
         }
     };
-    // If this fails, a second host with the same request waits until the run ends or its start times out.
+    // If the start time cannot be stored, a second host with the same request waits until the pipeline run ends or its
+    // own start timeout passes.
     let _ = folder.set_started(started);
     respond(&StartResponse::Started);
     let end = watch::wait(program, output, folder, request, started);
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Stores the verdict. Retries for a minute, for example while the disk is full.
+/// Stores the verdict in the pipeline run's folder. Retries for a minute, for example while the disk is full.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {
@@ -108,7 +110,7 @@ fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     }
 }
 
-/// Writes the response and closes the pipes to the host. Ignores errors, because the host may have exited.
+/// Writes the response to the host and closes the pipes to the host. Ignores errors, because the host may have exited.
 fn respond(response: &StartResponse) {
     let null = File::options().read(true).write(true).open("/dev/null");
     if let Ok(null) = &null {

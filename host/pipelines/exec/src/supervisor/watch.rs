@@ -1,8 +1,8 @@
-//! Waits for the end of a program: stores its output, enforces its timeout, stops it when it is cancelled, and kills
-//! every process of the run at the end.
+//! Waits for the end of a program: stores its output, enforces its timeout, stops the program when the pipeline run is
+//! cancelled, and kills every process of the run at the end.
 //!
-//! A run consists of the program's process group and of its orphans. The supervisor becomes the parent of an orphan
-//! that has left the group, because it is the subreaper.
+//! The processes of a pipeline run are the program's process group and its orphans. Because the supervisor is the
+//! subreaper, it becomes the parent of an orphan that has left the group.
 
 use std::{
     io::{PipeReader, Read},
@@ -31,12 +31,13 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Interval at which ended orphans are reaped.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
-/// Time that the verdict waits for killed processes. A process that waits for an unreachable disk may not end.
+/// Maximum time that the supervisor waits for the end of killed processes before it writes the verdict. A process that
+/// waits for an unreachable disk may not end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time that the verdict waits for the end of the output.
+/// Maximum time that the supervisor waits for the end of the output before it writes the verdict.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits for the end of the program, then kills and reaps the remaining processes of the run.
+/// Waits for the end of the program, then kills and reaps the remaining processes of the pipeline run.
 pub(super) fn wait(
     program: Child,
     output: PipeReader,
@@ -93,7 +94,7 @@ fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output,
     end
 }
 
-/// Returns true if the program has ended. Does not reap it.
+/// Returns true if the program has ended. Does not reap the program.
 fn has_ended(leader: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(leader), options), Ok(None) | Err(rustix::io::Errno::INTR))
@@ -107,7 +108,7 @@ fn reap_orphans(leader: Pid) {
     }
 }
 
-/// Kills all children of the supervisor, and their children when they become orphans.
+/// Kills all child processes of the supervisor, including the orphans whose parent the supervisor becomes meanwhile.
 fn kill_orphans() {
     let began = Instant::now();
     while began.elapsed() < KILL_TIMEOUT {
@@ -123,9 +124,9 @@ fn kill_orphans() {
     }
 }
 
-/// Moves the output from the pipe to the folder.
+/// Moves the program's output from the pipe to the pipeline run's folder.
 struct Output {
-    /// `None` after the output has ended.
+    /// The pipe with the program's output; `None` after the output has ended.
     pipe: Option<PipeReader>,
     writer: OutputWriter,
     steps: StepTracker,
@@ -136,7 +137,7 @@ impl Output {
         Self { pipe: Some(pipe), writer: OutputWriter::new(folder.path()), steps: StepTracker::default() }
     }
 
-    /// Stores available output. If none is available, waits at most `wait` for it.
+    /// Stores available output. If no output is available, waits for output, at most for `wait`.
     fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {
             std::thread::sleep(wait.min(Duration::from_millis(20)));
@@ -156,7 +157,7 @@ impl Output {
         }
     }
 
-    /// Stores the remaining output after all processes of the run have ended.
+    /// Stores the remaining output after all processes of the pipeline run have ended.
     fn drain(&mut self) {
         let began = Instant::now();
         while self.pipe.is_some() && began.elapsed() < DRAIN_TIMEOUT {

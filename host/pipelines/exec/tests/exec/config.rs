@@ -32,7 +32,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['{version}']",
-            "plugins.toml:1: `{version}` cannot be the program of `run`: it must be a name or a path without parameters\n    write: run = [\"./program\", \"{version}\"]",
+            "plugins.toml:1: `{version}` cannot be the program of `run`: the program must be a name or a path without parameters\n    write: run = [\"./program\", \"{version}\"]",
         ),
         (
             "run = [\n'./nothing']",
@@ -52,7 +52,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ndir = 'plain'",
-            "plugins.toml:3: `FOLDER/plain` is not a folder\n    write: dir = \"...\"   (an existing folder)",
+            "plugins.toml:3: the working folder `FOLDER/plain` is not a folder\n    write: dir = \"...\"   (an existing folder)",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ntimeout = '0s'",

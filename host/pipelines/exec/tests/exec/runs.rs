@@ -154,7 +154,7 @@ async fn a_refused_start_stays_refused() {
 async fn a_missing_run_is_refused_and_reserves_its_key() {
     let host = TestHost::new();
     let pipelines = host.script("true", "");
-    let none = "there is no run `a-1`";
+    let none = "there is no pipeline run `a-1`";
     assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), none);
     assert_eq!(refusal(pipelines.output(&key("a-1"), PIPELINE, 10).await), none);
     assert_eq!(refusal(pipelines.cancel(&key("a-1"), PIPELINE).await), none);
@@ -170,8 +170,14 @@ async fn a_missing_run_is_refused_and_reserves_its_key() {
     assert!(pipelines.state(&bad, PIPELINE).await.is_err());
     for pipelines in [&pipelines, &host.script("true", "")] {
         assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
-        assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), "the run was never started");
-        assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), "the run was never started");
+        assert_eq!(
+            refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await),
+            "the pipeline run was never started"
+        );
+        assert_eq!(
+            refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await),
+            "the pipeline run was never started"
+        );
     }
     assert_eq!(names(&host.runs()), ["a-1"]);
     assert_eq!(names(&host.runs().join("a-1")), ["lock", "verdict.json"]);
@@ -208,7 +214,7 @@ async fn a_start_and_a_status_check_agree() {
         };
         assert_eq!(first, second);
         match first {
-            RunState::Absent => assert_eq!(refusal(started), "the run was never started"),
+            RunState::Absent => assert_eq!(refusal(started), "the pipeline run was never started"),
             _ => assert_eq!((first, started.unwrap()), (RunState::Running, None)),
         }
         absent += usize::from(second == RunState::Absent);

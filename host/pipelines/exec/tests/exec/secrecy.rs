@@ -53,7 +53,7 @@ async fn an_unreadable_secret_prevents_the_start() {
     let pipelines = host.script("true", "env = { TOKEN = { env = 'WARDROOM_TEST_NOT_SET' } }");
     assert_eq!(
         refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await),
-        "cannot read the secret for `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set or is not valid UTF-8"
+        "cannot read the secret for the environment variable `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set or is not valid UTF-8"
     );
     assert!(!host.runs().exists());
 }

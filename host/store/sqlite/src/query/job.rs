@@ -1,5 +1,5 @@
 //! Queries for jobs and their deployment locks. Each query uses an index, so that a hundred thousand parked jobs do not
-//! slow it down.
+//! slow the query down.
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{

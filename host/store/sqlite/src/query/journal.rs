@@ -1,4 +1,4 @@
-//! Queries for entries, links, audit records and blobs.
+//! Queries for journal entries, links of the hash chain, audit records and blobs.
 
 use sqlx::SqlitePool;
 use wardroom::{

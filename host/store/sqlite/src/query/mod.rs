@@ -1,4 +1,4 @@
-//! Queries of the reading connections.
+//! Queries on the reading connections: inbox, outbox, cursors, releases, plugins' values and usage counts.
 
 mod job;
 mod journal;
@@ -16,7 +16,7 @@ use wardroom::{
 
 use crate::convert::{Columns, enum_column, store_error};
 
-/// Converts all rows of a result.
+/// Converts all rows of a query's result.
 fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,

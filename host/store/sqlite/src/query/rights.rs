@@ -1,4 +1,4 @@
-//! Queries for grants in chat and freezes.
+//! Queries for grants made in chat, and for freezes.
 
 use sqlx::SqlitePool;
 use wardroom::store::{Freeze, Grant, StoreError};

@@ -1,4 +1,4 @@
-//! Writes of jobs: open, status, deployment lock, journal entry, close.
+//! Executes the writes of a job: opening, status, deployment lock, journal entry and closing.
 
 use sqlx::SqliteConnection;
 use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError};
@@ -19,7 +19,7 @@ pub(super) async fn open<'w>(
     if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
         return Err(exists());
     }
-    // The id of a removed job is not reused, because runs and releases still refer to it.
+    // The id of a removed job is not reused, because pipeline runs and releases still refer to the id.
     let removed: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
         .bind(&job.id)
         .fetch_optional(&mut *connection)

@@ -1,6 +1,7 @@
 //! Executes one [`Write`] inside the transaction of the caller.
 //!
-//! Not here: the choice of writes that share a transaction (`writer`), and the links of the chain (`chain`).
+//! Not here: the choice of the writes that share a transaction (`writer/task.rs`), and the links of the hash chain
+//! (`chain.rs`).
 
 mod job;
 mod rights;
@@ -16,7 +17,8 @@ use crate::{
     convert::{enum_column, json_column, store_error, time_column},
 };
 
-/// Executes one write. Adds the key of a new message to `new`.
+/// Executes one write. If the write stores a message that the inbox did not have before, adds the message's inbox key
+/// to `new`.
 pub(crate) async fn execute<'w>(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
@@ -62,7 +64,7 @@ pub(crate) async fn execute<'w>(
     }
 }
 
-/// Drops the number of affected rows.
+/// Converts the result of an SQL statement whose number of affected rows is not needed.
 fn done(result: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
     result.map(drop).map_err(|error| store_error(&error))
 }
@@ -131,7 +133,7 @@ async fn set_cursor(connection: &mut SqliteConnection, cursor: &RoomCursor) -> R
 }
 
 async fn enqueue(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
-    // A new text of a card does not change its room and thread, because a sent message cannot move.
+    // A new text of a status card does not change the card's room and thread, because a sent message cannot move.
     let result = sqlx::query(
         "insert into outbox (key, network, room, thread, card, purpose, text, at, bot) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
@@ -178,7 +180,8 @@ async fn store_blob(connection: &mut SqliteConnection, digest: &str, bytes: &[u8
     done(result)
 }
 
-/// Inserts the record of a query or a refusal with the number of its link.
+/// Inserts the audit record of a query or a refused command. `link` is the number of the record's link in the hash
+/// chain.
 pub(crate) async fn insert_audit_record(
     connection: &mut SqliteConnection,
     record: &AuditRecord,

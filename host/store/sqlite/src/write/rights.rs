@@ -1,4 +1,4 @@
-//! Writes of grants in chat and freezes.
+//! Executes the writes of grants made in chat, and of freezes.
 
 use sqlx::SqliteConnection;
 use wardroom::store::{Freeze, Grant, StoreError};

@@ -1,9 +1,11 @@
-//! The only writer of a store. Lists of writes that are queued at the same time share a transaction and its sync.
+//! The only writer of a store. Lists of writes that are queued at the same time share a transaction and its sync to
+//! disk.
 //!
-//! Architecture Invariant: lists are written in the order of their submission, each completely or not at all. If a
-//! shared transaction fails, each list is written in its own transaction, so that only the invalid list fails.
-//! Architecture Invariant: the folder stays locked until the writing connection is closed.
-//! Not here: running a transaction (`transaction`).
+//! Architecture Invariant: lists of writes are written in the order of their submission, each list completely or not at
+//! all. If a shared transaction fails, each list is written in its own transaction, so that only the invalid list
+//! fails.
+//! Architecture Invariant: the state folder stays locked until the writing connection is closed.
+//! Not here: running a transaction (`transaction.rs`).
 
 mod task;
 
@@ -31,18 +33,18 @@ enum Request {
     Close(oneshot::Sender<()>),
 }
 
-/// A request to remove a bounded number of jobs and rows that ended before a time.
+/// A request to remove a bounded number of expired jobs and rows, see [`crate::retention`].
 struct Removal {
     before: Timestamp,
     loaded: Vec<String>,
     reply: oneshot::Sender<Result<Removed, StoreError>>,
 }
 
-/// Submits requests to the writer's task.
+/// Submits requests to the task that owns the writing connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Number of submitted notes that are not written yet.
+    /// Number of lists that were submitted with [`Writer::note`] and are not written yet.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }
@@ -59,14 +61,15 @@ impl Writer {
         Self { queue, pending_notes, committed }
     }
 
-    /// Writes a list in the next transaction. The list is written even if the caller is cancelled.
+    /// Writes a list of writes in the next transaction, and waits for the result. The list is written even if the
+    /// caller is cancelled.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> CommitResult {
         let (reply, result) = oneshot::channel();
         self.queue.send(Request::Commit(writes, reply)).map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
     }
 
-    /// Submits a list without waiting for its result.
+    /// Submits a list of writes without waiting for its result. Such a list is called a note.
     pub(crate) fn note(&self, writes: Vec<Write>) {
         // Count the note before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
@@ -80,7 +83,8 @@ impl Writer {
         if self.pending_notes.load(Ordering::SeqCst) == 0 { Ok(()) } else { self.commit(Vec::new()).await.map(drop) }
     }
 
-    /// Removes a bounded number of jobs and rows that ended before `before`.
+    /// Removes a bounded number of jobs and rows that ended before `before`. `loaded` are the digests of the loaded
+    /// plugins.
     pub(crate) async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         let (reply, result) = oneshot::channel();
         let removal = Removal { before, loaded: loaded.to_vec(), reply };

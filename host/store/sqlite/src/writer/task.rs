@@ -21,11 +21,11 @@ use crate::{
     transaction::{TransactionError, WriteConnection},
 };
 
-/// Maximum number of lists in one transaction.
+/// Maximum number of lists of writes in one transaction.
 const MAX_BATCH: usize = 1000;
-/// Maximum time that notes wait for further lists. A commit ends the wait.
+/// Maximum time that notes, whose callers do not wait for a result, wait for further lists. A commit ends the wait.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
-/// Delay before notes that could not be written are retried.
+/// Delay before the writer retries notes that could not be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of notes that are kept for a retry. Further notes that fail are lost.
 const MAX_UNWRITTEN: usize = 10_000;
@@ -36,13 +36,13 @@ struct List {
     reply: Option<oneshot::Sender<CommitResult>>,
 }
 
-/// Requests that are executed together.
+/// Requests that the task executes together.
 #[derive(Default)]
 struct Batch {
     lists: Vec<List>,
-    /// Executed after the lists.
+    /// The removals of expired rows, which are executed after the lists.
     removals: Vec<Removal>,
-    /// True if the queue is closed and empty.
+    /// True if the queue is closed and empty after this batch.
     last: bool,
 }
 
@@ -51,12 +51,12 @@ pub(super) struct WriterTask {
     requests: mpsc::UnboundedReceiver<Request>,
     /// Notes that could not be written yet, oldest first.
     unwritten: Vec<List>,
-    /// Callers of `close`, which get their reply when the task ends.
+    /// The callers of `close`, which get their reply when the task ends.
     closing: Vec<oneshot::Sender<()>>,
     pending_notes: Arc<AtomicUsize>,
 }
 
-// Errors of sending a reply are ignored, because the caller may have been cancelled.
+// An error of sending a reply is ignored, because the caller may have been cancelled.
 impl WriterTask {
     pub(super) fn new(
         connection: WriteConnection,
@@ -81,11 +81,11 @@ impl WriterTask {
         if !self.unwritten.is_empty() {
             tracing::error!(
                 notes = self.unwritten.len(),
-                "writes are lost because they could not be stored before the store was closed"
+                "cannot store the last writes before the store is closed; these writes are lost"
             );
         }
         if let Err(error) = self.connection.close().await {
-            tracing::warn!(%error, "the database was not closed cleanly; the next start repairs it");
+            tracing::warn!(%error, "cannot close the database cleanly; the next start repairs the database");
         }
         drop(lock);
         for reply in self.closing {
@@ -93,8 +93,8 @@ impl WriterTask {
         }
     }
 
-    /// Waits for a request and collects all queued ones. A batch of notes waits up to [`NOTE_DELAY`] for further
-    /// requests.
+    /// Waits for a request, and collects all queued requests in one batch. A batch of notes waits up to [`NOTE_DELAY`]
+    /// for further requests.
     async fn next_batch(&mut self) -> Batch {
         // 1. Wait for the first request, at most RETRY_INTERVAL if unwritten notes must be retried.
         let mut batch = Batch { lists: std::mem::take(&mut self.unwritten), ..Batch::default() };
@@ -135,7 +135,7 @@ impl WriterTask {
             if batch.lists.len() >= MAX_BATCH {
                 return batch;
             }
-            // 3. Take the next queued request. If no caller waits, also wait for one until the deadline.
+            // 3. Take the next queued request. If no caller waits, also wait for a further request until the deadline.
             next = if urgent {
                 match self.requests.try_recv() {
                     Ok(request) => Some(request),
@@ -151,7 +151,8 @@ impl WriterTask {
         }
     }
 
-    /// Writes lists in one transaction. If it fails, writes each list in its own transaction.
+    /// Writes lists in one transaction. If the transaction fails because of its lists, writes each list in its own
+    /// transaction.
     async fn write(&mut self, lists: Vec<List>) {
         match self.transaction(&lists).await {
             Ok(results) => {
@@ -172,7 +173,7 @@ impl WriterTask {
         let mut busy = None;
         for list in lists {
             if let Some(error) = &busy {
-                // Another process locks the database, and a list before has already waited for it.
+                // Another process locks the database, and an earlier list has already waited for the lock.
                 self.finish(list, Err(StoreError::clone(error)));
                 continue;
             }
@@ -193,8 +194,9 @@ impl WriterTask {
         self.connection.write(&lists).await
     }
 
-    /// Replies to the caller. A note that failed with [`StoreError::Unavailable`] is kept for a retry. A later list may
-    /// fail because it needs that note, so its error becomes [`StoreError::Unavailable`] too.
+    /// Replies to the caller of a list. Keeps a note that failed with [`StoreError::Unavailable`] for a retry. While
+    /// notes are kept, a later list may fail because it needs one of them, so the error of the later list becomes
+    /// [`StoreError::Unavailable`] too.
     fn finish(&mut self, list: List, result: CommitResult) {
         let result = match result {
             Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
@@ -210,7 +212,7 @@ impl WriterTask {
             }
             (None, Err(error)) => {
                 self.pending_notes.fetch_sub(1, Ordering::SeqCst);
-                tracing::error!(%error, "a write is lost because it could not be stored");
+                tracing::error!(%error, "cannot store a write; the write is lost");
             }
         }
     }
