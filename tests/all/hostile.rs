@@ -53,7 +53,7 @@ const NOT_LOADED: &[(&str, &str)] = &[
     ("grows-in-describe", "`describe` failed: it used more than 16 MiB of memory"),
     ("host-component", "it imports functions that this host does not provide: wasi:filesystem/preopens@0.2.0"),
     ("loops-in-describe", "`describe` failed: it used more than 500 ms of processor time"),
-    ("many-commands", "it describes more than 64 commands or 64 settings"),
+    ("many-commands", "it describes more than 64 commands or more than 64 settings"),
     ("no-command", "it has no command"),
     ("other-package", "it imports functions that this host does not provide: evil:net/socket@1.0.0.connect"),
     ("starts", "`describe` failed: it used more than 500 ms of processor time"),
@@ -455,7 +455,7 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
     let ran = test_host.wardroom(&["run"], "attack\nwhere cms\n")?;
     for environment in ["staging", "production"] {
         ensure!(
-            ran.out.contains(&format!("The job's run of `cms/{environment}` succeeded after")),
+            ran.out.contains(&format!("The job's run of the pipeline `cms/{environment}` succeeded after")),
             "{}\n{}",
             ran.out,
             ran.err

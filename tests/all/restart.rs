@@ -139,7 +139,11 @@ fn an_interrupted_run_ends_as_unknown() -> Result<()> {
     }
     ensure!(!test_host.path("state/runs").join(&run).join("verdict.json").exists());
     let ran = test_host.wardroom(&["run"], "history it\n")?;
-    ensure!(ran.out.contains("It: the outcome of version 1.0 to slow is unknown: interrupted."), "{}", ran.out);
+    ensure!(
+        ran.out.contains("It: the outcome of the deployment of version 1.0 to slow is unknown: interrupted."),
+        "{}",
+        ran.out
+    );
     ensure!(ran.out.contains("1.0 has an unknown outcome"), "{}", ran.out);
     ensure!(journal(&test_host)?.texts("select outcome from release")? == ["unknown"]);
     ensure!(starts(&test_host) == 1);
@@ -308,7 +312,7 @@ fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<(
     let full = fs::write(&filler, vec![0_u8; 8 << 20]);
     ensure!(full.is_err(), "the disk is full");
     host.say("deploy it slow 1.0")?;
-    host.wait_for_log("the inbox cannot store messages of the room")?;
+    host.wait_for_log("cannot store received messages in the inbox")?;
     ensure!(starts(&test_host) == 0 && host.said().iter().all(|line| !line.contains("deployed")));
     ensure!(!host.log().contains("panicked"), "{}", host.log());
 

@@ -260,7 +260,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
         (r#""(id|job)":"[a-z2-9]{5}""#, r#""$1":"<job>""#),
         (r"\b(key|id:) [a-z2-9]{5}([/-])", "$1 <job>$2"),
         (r", job: [a-z2-9]{5},", ", job: <job>,"),
-        (r"\b[Jj]ob [a-z2-9]{5}( has asked again| yourself|\. It needs|, held| `)", "job <job>$1"),
+        (r"\b[Jj]ob [a-z2-9]{5}( has requested approval again| yourself|\. It needs|, held| `)", "job <job>$1"),
         (r"`(approve|deny) [a-z2-9]{5}\b", "`$1 <job>"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
         (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),

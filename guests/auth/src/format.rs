@@ -1,4 +1,4 @@
-//! Formats grants.
+//! Formats grants in chat (a person's role on an app) as text for the room.
 
 use wardroom_guest::access::Granted;
 use wardroom_guest::moment;
@@ -27,14 +27,15 @@ pub(crate) fn line(granted: &Granted) -> String {
     )
 }
 
-/// Returns true if `of` is the app of the grant, or the id or handle of its person.
+/// Returns true if `of` is the app of the grant, or the id or handle of the person who has the role.
 pub(crate) fn is_about(granted: &Granted, of: &str) -> bool {
     granted.app.eq_ignore_ascii_case(of)
         || granted.person.id == of
         || granted.person.name == of.strip_prefix('@').unwrap_or(of)
 }
 
-/// Formats the permission. If the role has `deploy`, only `deploy` is named; otherwise all commands are listed.
+/// Formats what the granted role permits: `deploy Content Management System to production`. If the role has the command
+/// `deploy`, only `deploy` is named; otherwise all commands of the role are listed.
 fn permission(granted: &Granted) -> String {
     // A role that was removed from the configuration has no commands.
     if granted.commands.is_empty() {

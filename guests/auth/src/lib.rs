@@ -1,7 +1,7 @@
-//! The plugin `auth`: grants and revokes role memberships in chat.
+//! The plugin `auth`: grants, revokes and lists roles in chat.
 //!
-//! Invariant: the plugin passes no arguments to the host. The host reads person, app, environment, role and duration
-//! from the typed command.
+//! Invariant: the plugin passes no arguments to the host calls. The host reads person, app, environment, role and
+//! duration from the typed command.
 
 mod format;
 
@@ -16,18 +16,18 @@ struct Auth;
 
 impl Plugin for Auth {
     const COMMANDS: &'static [Command] = &[
-        Command::action("auth", "Adds a person to a role on an app.", grant)
+        Command::action("auth", "Grants a person a role on an app.", grant)
             .examples(&["auth jbrueder cms", "auth @bob cms production deployer --for 2h"])
             .parameters(&[
                 USER,
                 APP,
                 ENVIRONMENT,
                 Parameter::role("role", "the role; default: the only role that can be granted").optional(),
-                Parameter::duration("for", "the duration of the grant; default: until it is revoked")
+                Parameter::duration("for", "the duration of the grant; default: until the grant is revoked")
                     .optional()
                     .named(),
             ]),
-        Command::action("auth revoke", "Revokes grants made in chat.", revoke)
+        Command::action("auth revoke", "Revokes roles that were granted in chat.", revoke)
             .examples(&["auth revoke jbrueder cms", "auth revoke @bob cms production"])
             .parameters(&[
                 USER,
@@ -35,7 +35,7 @@ impl Plugin for Auth {
                 Parameter::environment("environment", "the environment; default: all environments").optional(),
                 Parameter::role("role", "the role; default: all roles").optional(),
             ]),
-        Command::query("auth list", "Lists grants made in chat.", list)
+        Command::query("auth list", "Lists roles that were granted in chat.", list)
             .examples(&["auth list", "auth list cms", "auth list @bob:example.org"])
             .parameters(&[Parameter::text("user-or-app", "the person or the app; default: all").optional()]),
     ];
@@ -61,7 +61,7 @@ fn list(arguments: &Arguments) -> Result<Reply, Failure> {
         .collect();
     Ok(Reply::new(match (lines.is_empty(), of) {
         (false, _) => lines.join("\n"),
-        (true, None) => "There are no grants in chat that you may see.".to_owned(),
-        (true, Some(of)) => format!("There are no grants in chat for `{of}` that you may see."),
+        (true, None) => "There are no roles granted in chat that you may see.".to_owned(),
+        (true, Some(of)) => format!("There are no roles granted in chat for `{of}` that you may see."),
     }))
 }

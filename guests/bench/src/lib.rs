@@ -1,30 +1,32 @@
-//! The plugin `bench`: only makes host calls, so that the benchmarks measure the host and not the plugin.
+//! The plugin `bench`, for benchmarks of the host: its commands only make host calls.
 //!
-//! Invariant: the replies are constant.
+//! Invariant: the reply of a command is always the same.
 
 use wardroom_guest::store::{Item, Key};
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, clock, pipelines, sleep, store};
 
-const COUNT: Parameter = Parameter::integer("count", "the number of calls");
-const SPAN: Parameter = Parameter::duration("span", "the duration");
+const COUNT: Parameter = Parameter::integer("count", "the number of host calls");
+const SPAN: Parameter = Parameter::duration("span", "how long the command waits");
 
 struct Bench;
 
 impl Plugin for Bench {
     const COMMANDS: &'static [Command] = &[
-        Command::query("ping", "Replies.", ping).examples(&["ping"]),
-        Command::action("calls", "Sets values, one per call.", calls).examples(&["calls 64"]).parameters(&[COUNT]),
-        Command::action("effects", "Starts runs, one per call, without waiting.", effects)
+        Command::query("ping", "Replies with `pong`.", ping).examples(&["ping"]),
+        Command::action("calls", "Stores values, one per host call.", calls)
+            .examples(&["calls 64"])
+            .parameters(&[COUNT]),
+        Command::action("effects", "Starts pipeline runs, one per host call, without waiting for them.", effects)
             .examples(&["effects cms staging 64"])
             .parameters(&[
                 Parameter::app("app", "the app"),
                 Parameter::environment("environment", "the environment"),
                 COUNT,
             ]),
-        Command::action("reads", "Reads values, one per call, then waits.", reads)
+        Command::action("reads", "Reads values, one per host call, then waits.", reads)
             .examples(&["reads 64 1s"])
             .parameters(&[COUNT, SPAN]),
-        Command::action("park", "Waits.", park).examples(&["park 1h"]).parameters(&[SPAN]),
+        Command::action("park", "Waits for a duration.", park).examples(&["park 1h"]).parameters(&[SPAN]),
     ];
 }
 
@@ -51,7 +53,7 @@ fn effects(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new("done"))
 }
 
-/// Reads values and waits. After the wait the host replays all calls from the journal.
+/// Reads values and waits. After the wait, the host runs the command again and answers all earlier calls from the journal.
 fn reads(arguments: &Arguments) -> Result<Reply, Failure> {
     for number in 0..arguments.integer("count")? {
         store::get(&Key { name: format!("k{number}") })?;

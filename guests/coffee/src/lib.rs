@@ -1,9 +1,9 @@
 //! The plugin `coffee`: an example of a malicious plugin. It offers coffee and tries to deploy.
 //!
-//! The host denies the plugin's effects, as the README and the stories show. The command `coffee` tries an effect that
-//! its description does not mention; `brew` tries effects on other targets than the typed ones.
+//! The host denies the plugin's effects, as the README and the stories show. The command `coffee` tries to start a
+//! pipeline, although no app is typed; `brew` tries to deploy other versions and environments than the typed ones.
 //!
-//! Invariant: the plugin makes every attempt even after a denial, and replies with the host's messages.
+//! Invariant: the plugin tries each deployment even after an earlier one was denied, and replies with the host's messages.
 
 use wardroom_guest::pipelines::Request;
 use wardroom_guest::{Arguments, Command, Entry, Failure, Parameter, Plugin, Reply, pipelines};
@@ -43,7 +43,8 @@ fn other(version: &str) -> &'static str {
     if version == "1.0.0" { "1.0.1" } else { "1.0.0" }
 }
 
-/// Tries to start all pipelines. If no attempt is denied, the reply only mentions coffee.
+/// Tries to start a pipeline with a version for each attempt. If the host denies no attempt, the reply only mentions
+/// coffee.
 fn deploy_secretly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
     let mut refused: Vec<Failure> = Vec::new();
     for (pipeline, version) in attempts {

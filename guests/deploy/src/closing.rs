@@ -1,6 +1,6 @@
-//! The closing line of `deploy` and `promote`: the outcome, and the command that undoes a success.
+//! The closing line of `deploy` and `promote`: the outcome of the deployment, and the command that undoes a success.
 //!
-//! Invariant: the functions are pure. The line has an undo command if another version was deployed before.
+//! Invariant: the functions are pure. The line of a success has an undo command if another version was deployed before.
 
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, Target, undo};
@@ -45,14 +45,14 @@ fn closing_line(
     let next = match before {
         Some(same) if same == version => "This version was already deployed.".to_owned(),
         Some(_) => undo(target),
-        None => "First release there.".to_owned(),
+        None => format!("This is the first release in {environment}."),
     };
     let closing = Closing {
         target,
         done,
         aside: String::new(),
         next,
-        tried: format!("version {version} to {environment}"),
+        tried: format!("the deployment of version {version} to {environment}"),
         last_good: before,
         again,
     };
@@ -91,15 +91,15 @@ mod tests {
         let done = "Content Management System: deployed version 1.0.2 to staging in 6 min 1 s.";
         assert_eq!(text(Some("1.0.1")), format!("{done} Undo: rollback cms staging"));
         assert_eq!(text(Some("1.0.2")), format!("{done} This version was already deployed."));
-        assert_eq!(text(None), format!("{done} First release there."));
+        assert_eq!(text(None), format!("{done} This is the first release in staging."));
     }
 
     #[test]
     fn a_failure_names_the_last_good_version_and_the_retry_command() {
         assert_eq!(
             text("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
-            "Content Management System: version 1.0.3 to staging failed after 41 s in step migrate (exit code 3). \
-             Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+            "Content Management System: the deployment of version 1.0.3 to staging failed after 41 s in step migrate \
+             (exit code 3). Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
         );
     }
 }

@@ -1,6 +1,6 @@
-//! The plugin `deploy`: deploys versions, and shows releases.
+//! The plugin `deploy`: deploys versions of apps, and shows their releases.
 //!
-//! The plugins `deploy` and `rollback` share the deployment and its messages in the crate `wardroom-strategy`.
+//! The crate `wardroom-strategy` contains the code and the messages that the plugins `deploy` and `rollback` share.
 //!
 //! Invariant: the plugin stores nothing. It reads releases from the catalog; the host writes them.
 
@@ -28,19 +28,23 @@ impl Plugin for Deploy {
                 Parameter::app("app", "the app"),
                 Parameter::environment(
                     "environment",
-                    "the environment to deploy to; default: the only one with a version to promote",
+                    "the environment to deploy to; default: the only environment with a version to promote",
                 )
                 .optional(),
             ]),
         Command::query("where", "Shows the version that runs in each environment.", releases::newest)
             .examples(&["where", "where cms"])
             .parameters(&[Parameter::app("app", "the app; default: all apps").optional()]),
-        Command::query("history", "Lists deployments including failures, newest first.", releases::history)
-            .examples(&["history cms", "history cms staging"])
-            .parameters(&[
-                Parameter::app("app", "the app"),
-                Parameter::environment("environment", "the environment; default: all environments").optional(),
-            ]),
+        Command::query(
+            "history",
+            "Lists the deployments of an app including failures, newest first.",
+            releases::history,
+        )
+        .examples(&["history cms", "history cms staging"])
+        .parameters(&[
+            Parameter::app("app", "the app"),
+            Parameter::environment("environment", "the environment; default: all environments").optional(),
+        ]),
     ];
 }
 

@@ -1,6 +1,8 @@
 //! `promote APP [ENVIRONMENT]`: selects an environment and deploys the version of the previous environment to it.
 //!
-//! Invariant: the newest attempt in the previous environment is a success of the promoted version.
+//! The previous environment is the one in which a version must succeed first (`after` in `plugins.toml`).
+//!
+//! Invariant: the newest attempt to deploy to the previous environment succeeded, with the promoted version.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Deployment};
 use wardroom_guest::{Arguments, Failure, Reply, command_line};
@@ -14,9 +16,9 @@ struct Step {
     environment: String,
     /// The previous environment.
     before: String,
-    /// The version that runs in the previous environment. An error is the reason why the version is not certain.
+    /// The version that runs in the previous environment, or the reason why this version is not certain.
     next: Result<String, String>,
-    /// The version that runs in `environment`; `None` if it is not certain.
+    /// The version that runs in `environment`; `None` if this version is not certain.
     now: Option<String>,
 }
 
@@ -39,8 +41,11 @@ pub(crate) fn promote(arguments: &Arguments) -> Result<Reply, Failure> {
     closing::promoted(&target, version, &step.before, before.as_deref(), &ended)
 }
 
-/// Returns the typed environment, or all environments of the app, each with its previous environment. Environments
-/// without a previous environment are left out.
+/// Returns the deployment to the typed environment, or to all environments of the app, each with the name of its previous
+/// environment. Leaves out environments without a previous environment.
+///
+/// # Errors
+/// `invalid` if no deployment is left.
 fn wanted<'a>(app: &'a App, typed: Option<&str>) -> Result<Vec<(&'a Deployment, &'a str)>, Failure> {
     let App { title, deployments, .. } = app;
     let after = deployments.iter().filter_map(|one| Some((one, one.after.as_deref()?)));
@@ -52,7 +57,7 @@ fn wanted<'a>(app: &'a App, typed: Option<&str>) -> Result<Vec<(&'a Deployment, 
             wanted.retain(|(one, _)| one.environment == environment);
             match wanted.is_empty() {
                 true => Err(Failure::invalid(format!(
-                    "{title}: {environment} has no previous environment; type the version: {}",
+                    "{title}: {environment} has no previous environment to promote from; deploy a version instead: {}",
                     command_line(&["deploy", &app.name, environment, "VERSION"])
                 ))),
                 false => Ok(wanted),
@@ -83,7 +88,11 @@ fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<S
     })
 }
 
-/// Returns the version that runs in `before`. The error is the reason why the version is not certain.
+/// Returns the version that runs in the environment `before`, from its attempts `past`. `environment` is the environment
+/// to promote to.
+///
+/// # Errors
+/// The reason why the running version is not certain, in one line.
 fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Result<String, String> {
     match (past.current(), past.newest(), past.last_good()) {
         (Some(version), _, _) => Ok(version.to_owned()),
@@ -99,7 +108,11 @@ fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Resul
     }
 }
 
-/// Selects the only step that changes a version.
+/// Selects the only step whose previous environment runs another version, with this version. `one_typed` is true if the
+/// person typed the environment.
+///
+/// # Errors
+/// `invalid` if no step or several steps have a version to promote.
 fn choose<'a>(app: &App, steps: &'a [Step], one_typed: bool) -> Result<(&'a Step, &'a str), Failure> {
     let title = &app.title;
     let ready = steps.iter().filter_map(|step| Some((step, step.next.as_deref().ok()?)));
@@ -238,7 +251,7 @@ mod tests {
         assert_eq!(names(&line(), Some("production")), Ok(vec!["staging production".into()]));
         assert_eq!(
             names(&line(), Some("test")),
-            Err("Content Management System: test has no previous environment; type the version: \
+            Err("Content Management System: test has no previous environment to promote from; deploy a version instead: \
                  deploy cms test VERSION"
                 .into())
         );

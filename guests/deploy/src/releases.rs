@@ -1,4 +1,4 @@
-//! `where` and `history`: the releases of the catalog as text.
+//! The commands `where` and `history`, which show the releases of the catalog as text.
 //!
 //! Invariant: `where` also shows environments without a success, and attempts that are newer than the last success. A
 //! truncated listing ends with a note. `history` marks exactly the releases that `rollback` accepts.
@@ -124,7 +124,8 @@ fn head(app: &App) -> String {
     if app.title == app.name { app.name.clone() } else { format!("{} (`{}`)", app.title, app.name) }
 }
 
-/// Formats the duration: ` in 2 s`, ` after 2 s`. Empty for a recorded release, whose duration is not known.
+/// Formats the duration of a deployment: ` in 2 s` for a success, else ` after 2 s`. Empty for a release that a person
+/// recorded by hand, because its duration is not known.
 fn span(release: &Release) -> String {
     let took = elapsed(release.started, release.ended);
     match Outcome::of(&release.outcome) {

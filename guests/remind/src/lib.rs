@@ -7,12 +7,12 @@ use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, Wait
 struct Remind;
 
 impl Plugin for Remind {
-    const COMMANDS: &'static [Command] = &[Command::action("remind", "Reminds you after a delay.", remind)
+    const COMMANDS: &'static [Command] = &[Command::action("remind", "Posts a reminder after a delay.", remind)
         .examples(&["remind me in 2h look at the graphs"])
         .parameters(&[
             Parameter::text("who", "always `me`").choices(&["me"]),
             Parameter::text("in", "always `in`").choices(&["in"]),
-            Parameter::duration("span", "the delay"),
+            Parameter::duration("span", "the delay, such as `2h`"),
             Parameter::rest("text", "the text of the reminder"),
         ])];
 }

@@ -1,4 +1,4 @@
-//! Selects the version of a rollback.
+//! Selects the version that a rollback deploys.
 //!
 //! Invariant: the functions are pure. A refusal names the versions or the command that a person can type instead.
 
@@ -9,11 +9,11 @@ use wardroom_strategy::{History, MAX_RELEASES, Target};
 /// The maximum number of versions that a refusal names.
 const MAX_NAMED: usize = 5;
 
-/// Returns the last good version before the current one. If the newest attempt did not succeed, returns the last good
-/// version.
+/// Returns the newest success of another version than the current version. If the newest attempt did not succeed, returns
+/// the newest success.
 ///
 /// # Errors
-/// `invalid` if the history has no such version.
+/// `invalid` if `past` has no such release.
 pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Release, Failure> {
     match past.choices().first() {
         Some(release) => Ok(release),
@@ -21,10 +21,10 @@ pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Rele
     }
 }
 
-/// Returns the release of the typed version.
+/// Returns the newest success of the typed version.
 ///
 /// # Errors
-/// `invalid` if the version has never succeeded in the environment, or if it is the current version.
+/// `invalid` if the version has never succeeded in the environment, or if the version is the current version.
 pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &str) -> Result<&'a Release, Failure> {
     let Target { app, title, .. } = target;
     let environment = target.environment();

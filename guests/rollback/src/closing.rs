@@ -1,13 +1,14 @@
-//! The closing line of a rollback: both versions, and the command that undoes the rollback.
+//! The closing line of a rollback: the version before and the version after the rollback, and the command that undoes the
+//! rollback.
 //!
-//! Invariant: the functions are pure. The line has an undo command only if the command restores the version before the
+//! Invariant: the functions are pure. The line has an undo command only if that command restores the version before the
 //! rollback.
 
 use wardroom_guest::catalog::Release;
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, History, Target, attribution, outcome, undo};
 
-/// Returns the closing line. `past` holds the attempts of other jobs.
+/// Returns the closing line of a rollback to the release `to`. `past` has the attempts of other jobs in the environment.
 ///
 /// # Errors
 /// Any outcome but a success becomes a [`Failure`] with the line.
@@ -142,7 +143,7 @@ pub(crate) mod tests {
         assert_eq!(
             text(&past, Outcome::Failed, "in step migrate (exit code 3)"),
             "failed> Content Management System: the rollback of staging to version 1.0.2 failed after 6 s in step \
-             migrate (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
+             migrate (exit code 3). Last good version: 1.0.3. Retry: rollback cms staging 1.0.2"
         );
         let after = [release("1.0.2", "failed"), past[0].clone(), past[1].clone()];
         let again = crate::choice::typed_version(&target(), &History::of(&after), "1.0.2");

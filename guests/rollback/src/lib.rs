@@ -1,4 +1,4 @@
-//! The plugin `rollback`: deploys a version again that succeeded earlier in the environment.
+//! The plugin `rollback`: deploys an earlier version again that has succeeded in the environment.
 //!
 //! The plugin reads releases from the catalog and deploys with the crate `wardroom-strategy`.
 //!

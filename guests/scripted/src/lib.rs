@@ -1,32 +1,36 @@
-//! The plugin `scripted`: makes the host calls of a script and replies with one word per call. For tests only.
+//! The plugin `scripted`, for tests only: makes the host calls of a typed script and replies with one word per call.
 //!
-//! Invariant: a reply contains no id and no time, so a test can compare it with a constant.
+//! Invariant: a reply contains no id and no time, so a test can compare the reply with a constant.
 
 mod run;
 mod script;
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply};
 
-const SCRIPT: Parameter = Parameter::rest("script", "the calls, one word per call");
+const SCRIPT: Parameter = Parameter::rest("script", "the host calls, one word per call");
 
 struct Scripted;
 
 impl Plugin for Scripted {
     const COMMANDS: &'static [Command] = &[
-        Command::action("script", "Makes host calls.", run_script)
+        Command::action("script", "Makes the host calls of a script.", run_script)
             .examples(&["script after:100 sleep"])
             .parameters(&[SCRIPT]),
-        Command::query("peek", "Makes host calls in a query.", run_script)
+        Command::query("peek", "Makes the host calls of a script in a query.", run_script)
             .examples(&["peek get:key"])
             .parameters(&[SCRIPT]),
-        Command::action("script-app", "Makes host calls with an app, an environment and a version.", run_script)
-            .examples(&["script-app cms staging 1.0.2 trigger:cms/staging:1.0.2 wait"])
-            .parameters(&[
-                Parameter::app("app", "the app"),
-                Parameter::environment("environment", "the environment"),
-                Parameter::version("version", "the version"),
-                SCRIPT,
-            ]),
+        Command::action(
+            "script-app",
+            "Makes the host calls of a script, with an app, an environment and a version.",
+            run_script,
+        )
+        .examples(&["script-app cms staging 1.0.2 trigger:cms/staging:1.0.2 wait"])
+        .parameters(&[
+            Parameter::app("app", "the app"),
+            Parameter::environment("environment", "the environment"),
+            Parameter::version("version", "the version"),
+            SCRIPT,
+        ]),
     ];
 }
 

@@ -17,32 +17,33 @@ use wardroom_guest::{
 
 use crate::script::Step;
 
-/// The word for a step that found no run, timer or job to use.
+/// The word of the reply for a step that found no pipeline run, timer or job to use.
 const NOTHING: &str = "nothing";
 
-/// Maximum length of a value in the reply, in bytes. A longer value is shown as `bytes:LENGTH`.
+/// The maximum length of a value in the reply, in bytes. The reply has `bytes:LENGTH` instead of a longer value.
 const MAX_SHOWN_BYTES: usize = 64;
 
-/// The maximum number of releases that one call returns.
+/// The maximum number of releases that one call of `catalog.releases` returns.
 const MAX_RELEASES: u32 = 200;
 
-/// The runs, timers and jobs of earlier steps.
+/// The pipeline runs, timers and scheduled jobs of earlier steps of the script.
 #[derive(Default)]
 struct State {
-    /// Runs that no step has waited for yet, oldest first.
+    /// The pipeline runs that no step has waited for yet, oldest first.
     runs: Vec<Run>,
-    /// Timers that no step has waited for yet, newest last.
+    /// The timers that no step has waited for yet, newest last.
     timers: Vec<Timer>,
-    /// Scheduled jobs that were not cancelled, newest last.
+    /// The scheduled jobs that no step has cancelled, newest last.
     scheduled: Vec<Left>,
-    /// True if the newest run is a placeholder of a dry run.
+    /// True if the newest pipeline run is a placeholder of a dry run.
     is_dry_run: bool,
 }
 
-/// Runs all steps. The reply has one word per step.
+/// Runs all steps of a script. The reply has one word per step.
 ///
 /// # Errors
-/// The step `fail:CODE` ends the script. The failure's message has the words of the steps before it.
+/// A failure with the code `CODE` if the script has the step `fail:CODE`. The failure's message has the words of the
+/// earlier steps.
 pub(crate) fn all(steps: &[Step]) -> Result<Reply, Failure> {
     let mut state = State::default();
     let mut words: Vec<String> = Vec::with_capacity(steps.len());
@@ -192,7 +193,7 @@ fn outcome(ready: Ready) -> String {
     ready.outcome
 }
 
-/// Formats the result of a call as one word.
+/// Formats the result of a host call as one word. `format` formats the answer of a success.
 fn word<T, E: Into<ErrorWord>>(result: Result<T, E>, format: impl FnOnce(T) -> String) -> String {
     match result.map_err(Into::into) {
         Ok(value) => format(value),

@@ -5,34 +5,35 @@
 use core::time::Duration;
 use core::{fmt, str::FromStr};
 
-/// One word of a script.
+/// A step of a script: one word, which makes at most one host call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// `trigger:PIPELINE:VERSION`: starts a pipeline.
     Trigger { pipeline: String, version: String },
-    /// `wait`: waits for the oldest run that no step has waited for.
+    /// `wait`: waits for the oldest pipeline run that no step has waited for.
     Wait,
-    /// `any`: waits for the first item among the newest timer and all runs that no step has waited for.
+    /// `any`: waits for the first of the newest timer and of all pipeline runs that no step has waited for.
     Any,
-    /// `after:MS`: sets a timer.
+    /// `after:MS`: sets a timer of `MS` milliseconds.
     After(Duration),
     /// `sleep`: waits for the newest timer.
     Sleep,
-    /// `set:KEY:VALUE`
+    /// `set:KEY:VALUE`: stores a value.
     Set { key: String, value: String },
-    /// `get:KEY`
+    /// `get:KEY`: replies with the stored value.
     Get(String),
-    /// `delete:KEY`
+    /// `delete:KEY`: deletes a stored value.
     Delete(String),
     /// `keys`: replies with the number of keys in the plugin's store.
     Keys,
     /// `now`: reads the clock; the reply does not contain the time.
     Now,
-    /// `say:WORD`
+    /// `say:WORD`: posts a message in the room.
     Say(String),
-    /// `stage:WORD`
+    /// `stage:WORD`: sets the stage on the job's status card.
     Stage(String),
-    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: schedules a job. A `+` in a value becomes a space.
+    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: schedules a job with a delay of `MS` milliseconds. A `+` in a value becomes
+    /// a space.
     Later { span: Duration, command: String, arguments: Vec<(String, String)> },
     /// `list`: replies with the number of scheduled jobs.
     List,
@@ -42,21 +43,21 @@ pub(crate) enum Step {
     Apps,
     /// `releases:APP:ENV`: replies with the number of releases.
     Releases { app: String, environment: String },
-    /// `fail:CODE`: ends the command with a failure.
+    /// `fail:CODE`: ends the command with a failure that has this code.
     Fail(String),
     /// `trap`: aborts the plugin.
     Trap,
     /// `spin`: loops forever.
     Spin,
-    /// `big:BYTES`: sets a value of this size under the key `big`.
+    /// `big:BYTES`: stores a value of this size under the key `big`.
     Big(usize),
     /// `dry:WORD`: runs the step `WORD` only in a dry run.
     Dry(Box<Step>),
-    /// `real:WORD`: runs the step `WORD` only in a real run.
+    /// `real:WORD`: runs the step `WORD` only outside of a dry run.
     Real(Box<Step>),
 }
 
-/// A word that is not a valid step.
+/// A word of a script that is not a valid step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidStep(String);
 

@@ -1,6 +1,6 @@
-//! The typed arguments by parameter name.
+//! The arguments of a command by parameter name, with typed access.
 //!
-//! Invariant: the host has validated each value, so a missing value or a wrong type is an error of the plugin. The
+//! Invariant: the host has validated each argument, so a missing argument or a wrong type is an error of the plugin. The
 //! functions then return a [`Failure`] and never panic.
 
 use core::time::Duration;
@@ -23,7 +23,7 @@ impl Arguments {
         self.optional(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of one of the types of [`Arguments::text`]; `None` if it was not given.
+    /// Returns an optional argument of one of the types of [`Arguments::text`]; `None` if the argument was not given.
     pub fn optional(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -39,7 +39,7 @@ impl Arguments {
         self.optional_integer(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of the type integer; `None` if it was not given.
+    /// Returns an optional argument of the type integer; `None` if the argument was not given.
     pub fn optional_integer(&self, name: &str) -> Option<i64> {
         match self.value(name)? {
             Value::Integer(number) => Some(*number),
@@ -55,7 +55,7 @@ impl Arguments {
         self.optional_duration(name).ok_or_else(|| missing(name))
     }
 
-    /// Returns an optional argument of the type duration; `None` if it was not given.
+    /// Returns an optional argument of the type duration; `None` if the argument was not given.
     pub fn optional_duration(&self, name: &str) -> Option<Duration> {
         let milliseconds = self.optional_integer(name)?;
         Some(Duration::from_millis(milliseconds.try_into().ok()?))
@@ -71,7 +71,7 @@ impl Arguments {
         &self.invocation.caller
     }
 
-    /// Returns the job's id, for example `7f3ak`; in a query, an id of the invocation.
+    /// Returns the job's id, for example `7f3ak`. In a query, returns an id for this run of the command.
     pub fn job(&self) -> &str {
         &self.invocation.job
     }

@@ -1,7 +1,7 @@
 //! Commands, parameters and settings, written as constants.
 //!
-//! Invariant: a [`Command`] contains its handler, so each described command can be run.
-//! Not here: parsing and help (the host).
+//! Invariant: a [`Command`] contains its handler, so the plugin can run each command that it describes.
+//! Not here: parsing of typed commands and help texts, which are in the host.
 
 use crate::Arguments;
 use crate::bindings::exports::wardroom::plugin::commands::{self as wit, Failure, Kind, ParameterType, Reply};
@@ -27,7 +27,7 @@ impl Command {
         Self::new(Kind::Query, name, summary, handler)
     }
 
-    /// Creates a command that runs as a job with recorded calls. `summary` is one line for `help`.
+    /// Creates a command that runs as a job, whose host calls are recorded. `summary` is one line for `help`.
     pub const fn action(name: &'static str, summary: &'static str, handler: Handler) -> Self {
         Self::new(Kind::Action, name, summary, handler)
     }
@@ -36,13 +36,13 @@ impl Command {
         Self { name, aliases: &[], summary, examples: &[], kind, parameters: &[], handler }
     }
 
-    /// Sets alternative names.
+    /// Sets the alternative names of the command.
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
     }
 
-    /// Sets examples: complete lines that a person could type.
+    /// Sets the examples for `help`: complete lines that a person could type, such as `deploy cms staging 1.0.2`.
     pub const fn examples(mut self, examples: &'static [&'static str]) -> Self {
         self.examples = examples;
         self
@@ -74,7 +74,7 @@ impl Command {
     }
 }
 
-/// A parameter of a command. It is required unless it is [`Parameter::optional`].
+/// A parameter of a command. A parameter is required unless it is [`Parameter::optional`].
 ///
 /// People type the name in `--name VALUE`. `help` prints the summary after the name, so the summary is a phrase in
 /// lower case without a full stop: `the environment to deploy to`.
@@ -99,7 +99,7 @@ impl Parameter {
         Self::new(ParameterType::Integer, name, summary)
     }
 
-    /// Creates a flag `--name` without a value. It is optional and false by default.
+    /// Creates a flag `--name` without a value. A flag is optional and false by default.
     pub const fn flag(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Boolean, name, summary).optional().named()
     }
@@ -156,7 +156,7 @@ impl Parameter {
         self
     }
 
-    /// Sets the allowed values, for texts and versions.
+    /// Sets the allowed values of a text or version parameter.
     pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
         self.choices = choices;
         self
@@ -174,7 +174,7 @@ impl Parameter {
     }
 }
 
-/// A setting under `[plugin.NAME.config]`.
+/// A setting of the plugin, which operators configure under `[plugin.NAME.config]` in `plugins.toml`.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     name: &'static str,
@@ -190,19 +190,19 @@ impl Setting {
         Self { name, summary, required: false, pattern: "", many: false }
     }
 
-    /// Makes the setting required. The plugin does not load without a required setting.
+    /// Makes the setting required. The plugin does not load if the operator has not configured a required setting.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// Sets a regular expression that the whole value must match.
+    /// Sets a regular expression that each value of the setting must match as a whole.
     pub const fn pattern(mut self, pattern: &'static str) -> Self {
         self.pattern = pattern;
         self
     }
 
-    /// Allows several values.
+    /// Allows several values for the setting.
     pub const fn many(mut self) -> Self {
         self.many = true;
         self

@@ -1,7 +1,7 @@
-//! Formats for times, durations and command lines.
+//! Formats times, durations and command lines for people.
 //!
 //! Invariant: the functions are pure, and times are in UTC.
-//! Not here: calendar arithmetic; a plugin adds a library for it.
+//! Not here: calendar arithmetic, for which a plugin uses a library.
 
 use crate::bindings::wardroom::plugin::types::Instant;
 

@@ -1,4 +1,4 @@
-//! The macro that adds another WIT package to a plugin.
+//! The macro [`import!`](crate::import), which lets a plugin call another WIT package.
 
 /// Generates the imports of a WIT package that a capability of the host provides.
 ///

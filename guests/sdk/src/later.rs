@@ -22,7 +22,7 @@ pub struct Later {
 }
 
 impl Later {
-    /// Starts a request for an action of this plugin.
+    /// Creates a request for an action of this plugin, given by the action's name.
     pub fn new(command: impl Into<String>) -> Self {
         Self { command: command.into(), arguments: Vec::new() }
     }
@@ -34,7 +34,7 @@ impl Later {
         self
     }
 
-    /// Schedules the job after a delay with millisecond precision.
+    /// Schedules the job, which starts after the delay `span`. The delay has millisecond precision.
     ///
     /// # Errors
     /// The errors of `jobs.later`.

@@ -1,6 +1,6 @@
 //! The trait that makes a type a plugin, and the macro that exports it.
 //!
-//! Invariant: [`describe`] and [`run`] use the same table of commands.
+//! Invariant: [`describe`] and [`run`] use the same table of commands, so a described command can be run.
 
 use crate::bindings::exports::wardroom::plugin::commands::{Description, Failure, Invocation, Reply};
 use crate::{Arguments, Command, Setting};

@@ -8,7 +8,7 @@ use crate::bindings::wardroom::plugin::types::Error;
 
 /// The codes of a [`Failure`].
 pub mod code {
-    /// The host's rules do not allow an effect.
+    /// The host's rules do not allow a host call of the command.
     pub const DENIED: &str = "denied";
     /// The command failed.
     pub const FAILED: &str = "failed";

@@ -1,8 +1,8 @@
-//! Waits for a run, for a timer, or for the first of several.
+//! Waits for a pipeline run, for a timer, or for the first of several.
 //!
-//! Invariant: all functions use the contract's only waiting call, so a plugin that waits only for runs does not import
-//! the clock.
-//! Not here: scheduled jobs ([`crate::Later`]).
+//! Invariant: all functions use the contract's only waiting call, so a plugin that waits only for pipeline runs does not
+//! import the clock.
+//! Not here: scheduling jobs, which is in [`crate::Later`].
 
 use core::time::Duration;
 
@@ -22,7 +22,7 @@ impl From<&Timer> for Waitable {
     }
 }
 
-/// Waits until a run ends.
+/// Waits until a pipeline run ends.
 ///
 /// # Errors
 /// The errors of `pipelines.wait`.
@@ -41,12 +41,12 @@ pub fn wait_until(timer: &Timer) -> Result<Ready, WaitError> {
 /// Waits for a duration with millisecond precision.
 ///
 /// # Errors
-/// The errors of `clock.after` and `pipelines.wait`; `cancelled` if the job was cancelled before the time was over.
+/// The errors of `clock.after` and `pipelines.wait`; `cancelled` if the job was cancelled before the duration was over.
 pub fn sleep(span: Duration) -> Result<Ready, WaitError> {
     wait_until(&timer(span)?)
 }
 
-/// Sets a timer with millisecond precision.
+/// Sets a timer that expires after the duration `span`, with millisecond precision.
 ///
 /// # Errors
 /// The errors of `clock.after`.

@@ -1,7 +1,7 @@
 //! The closing line of a deployment: the outcome, the duration and the next command.
 //!
-//! Invariant: the functions are pure. Each command in a line can be typed unchanged.
-//! Not here: the text of a success (the plugins).
+//! Invariant: the functions are pure. A person can type each command in a line unchanged.
+//! Not here: the text of a success, which is in the plugins (`deploy/src/closing.rs`, `rollback/src/closing.rs`).
 
 use wardroom_guest::{Failure, Reply, code, command_line};
 
@@ -10,33 +10,33 @@ use crate::{Ended, Outcome, Target};
 /// The parts of a closing line.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
-    /// The target, whose title begins the line.
+    /// The target of the deployment. The app's title is the beginning of the line.
     pub target: &'a Target,
-    /// The text of the success: `deployed version 1.0.2 to staging`.
+    /// The text of a success: `deployed version 1.0.2 to staging`.
     pub done: String,
-    /// A note about the success, shown in brackets, for example `1.0.3 failed`; may be empty.
+    /// A note about a success, which the line shows in brackets, for example `1.0.3 failed`; may be empty.
     pub aside: String,
-    /// Sentences after the success, for example `Undo: rollback cms staging`; may be empty.
+    /// The sentences after the text of a success, for example `Undo: rollback cms staging`; may be empty.
     pub next: String,
-    /// The name of the attempt, for the other outcomes: `version 1.0.2 to staging`.
+    /// The name of the attempt, for the other outcomes: `the deployment of version 1.0.2 to staging`.
     pub tried: String,
-    /// The last version that succeeded in the environment.
+    /// The last version that succeeded in the environment; `None` if no version has succeeded.
     pub last_good: Option<&'a str>,
     /// The command that retries the attempt, for example `deploy cms staging 1.0.2`.
     pub again: String,
 }
 
 impl Closing<'_> {
-    /// Formats the line. A success becomes a [`Reply`].
+    /// Formats the closing line. Returns a [`Reply`] with the line if the deployment succeeded.
     ///
     /// # Errors
-    /// Any other outcome becomes a [`Failure`] with the line.
+    /// A [`Failure`] with the line if the deployment has any other outcome.
     pub fn line(&self, ended: &Ended) -> Result<Reply, Failure> {
         let Self { tried, again, .. } = self;
         let title = &self.target.title;
         let after = |word: &str| ended.duration.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
         let reason = reason(&ended.reason);
-        let next = format!("Last good: {}. Again: {again}", self.last_good.unwrap_or("none"));
+        let next = format!("Last good version: {}. Retry: {again}", self.last_good.unwrap_or("none"));
         match ended.outcome {
             Outcome::Succeeded => Ok(Reply::new(self.success(&after("in")))),
             Outcome::Failed => {
@@ -72,8 +72,8 @@ pub fn undo(target: &Target) -> String {
     format!("Undo: {}", command_line(&["rollback", &target.app, target.environment()]))
 }
 
-/// Formats a reason for the end of a clause. A reason that starts with `in` (`in step migrate (exit code 3)`) follows a
-/// space; other reasons follow a colon.
+/// Formats the reason of a failure for the end of a clause: ` in step migrate (exit code 3)` for a reason that starts with
+/// `in`, else the reason after a colon.
 fn reason(reason: &str) -> String {
     match reason.trim().trim_end_matches('.') {
         "" => String::new(),
@@ -109,7 +109,7 @@ mod tests {
             done: "deployed version 1.0.3 to staging".into(),
             aside: aside.into(),
             next: String::new(),
-            tried: "version 1.0.3 to staging".into(),
+            tried: "the deployment of version 1.0.3 to staging".into(),
             last_good,
             again: "deploy cms staging 1.0.3".into(),
         };
@@ -135,13 +135,13 @@ mod tests {
     fn a_failure_has_the_step_and_the_retry_command() {
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
-            "failed> Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
-             (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+            "failed> Content Management System: the deployment of version 1.0.3 to staging failed after 41 s in step \
+             migrate (exit code 3). Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
         );
         assert_eq!(
             text(None, "", Outcome::Failed, "timed out after 10 min.", Some("10 min")),
-            "failed> Content Management System: version 1.0.3 to staging failed after 10 min: timed out after 10 min. \
-             Last good: none. Again: deploy cms staging 1.0.3"
+            "failed> Content Management System: the deployment of version 1.0.3 to staging failed after 10 min: timed \
+             out after 10 min. Last good version: none. Retry: deploy cms staging 1.0.3"
         );
     }
 
@@ -149,13 +149,13 @@ mod tests {
     fn cancelled_and_unknown_outcomes_are_not_reported_as_failures() {
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
-            "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. Last good: 1.0.2. \
-             Again: deploy cms staging 1.0.3"
+            "cancelled> Content Management System: the deployment of version 1.0.3 to staging was cancelled after 3 s. \
+             Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
         );
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
-            "unknown> Content Management System: the outcome of version 1.0.3 to staging is unknown: \
-             the run was interrupted. Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+            "unknown> Content Management System: the outcome of the deployment of version 1.0.3 to staging is unknown: \
+             the run was interrupted. Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
         );
     }
 }

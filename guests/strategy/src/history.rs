@@ -1,6 +1,7 @@
 //! The releases of one app in one environment, and the versions that a rollback can restore.
 //!
-//! Invariant: `history` marks exactly the releases that `rollback` accepts, because both use [`History::choices`].
+//! Invariant: the command `history` marks exactly the releases that the command `rollback` accepts, because both commands
+//! use [`History::choices`].
 
 use wardroom_guest::catalog::Release;
 
@@ -28,12 +29,13 @@ impl<'a> History<'a> {
         self.attempts.first().copied()
     }
 
-    /// Returns the newest success. A later attempt that failed may still have replaced its version.
+    /// Returns the newest success. A later attempt that did not succeed may still have replaced the version of the success.
     pub fn last_good(&self) -> Option<&'a Release> {
         self.successes().next()
     }
 
-    /// Returns the version of the newest attempt if the attempt succeeded; otherwise the running version is uncertain.
+    /// Returns the version that runs in the environment: the version of the newest attempt if this attempt succeeded.
+    /// Otherwise returns `None`, because the running version is not certain.
     pub fn current(&self) -> Option<&'a str> {
         let newest = self.newest()?;
         succeeded(newest).then_some(newest.version.as_str())
@@ -51,7 +53,7 @@ impl<'a> History<'a> {
     }
 
     /// Returns the releases that a rollback can restore, newest first: the releases of [`History::good`] without the
-    /// current version. A rollback without a version selects the first.
+    /// release of the current version. The command `rollback` without a version restores the first of them.
     pub fn choices(&self) -> Vec<&'a Release> {
         let current = self.current();
         let mut choices = self.good();
@@ -68,7 +70,7 @@ fn succeeded(release: &Release) -> bool {
     Outcome::of(&release.outcome) == Outcome::Succeeded
 }
 
-/// Formats the outcome of a release: `1.0.3 failed`.
+/// Formats the version and the outcome of a release: `1.0.3 failed`.
 pub fn outcome(release: &Release) -> String {
     let version = &release.version;
     match Outcome::of(&release.outcome) {
@@ -79,7 +81,8 @@ pub fn outcome(release: &Release) -> String {
     }
 }
 
-/// Formats the person of a release: `by @bob:example.org`, or `recorded by @bob:example.org`.
+/// Formats the person who deployed a release: `by @bob:example.org`. For a release that a person recorded by hand:
+/// `recorded by @bob:example.org`.
 pub fn attribution(release: &Release) -> String {
     let how = if release.recorded { "recorded by" } else { "by" };
     format!("{how} {}", release.person.id)

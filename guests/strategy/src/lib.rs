@@ -4,8 +4,8 @@
 //! the closing line, and [`History`] evaluates the releases of the target. A new strategy is a module like `pipeline`
 //! and an arm in [`Target::run`].
 //!
-//! Architecture Invariant: if a plugin does not receive the end of a run, it reports [`Outcome::Unknown`] and never a
-//! failure.
+//! Architecture Invariant: if a plugin does not receive the end of a pipeline run, the plugin reports [`Outcome::Unknown`]
+//! and never a failure.
 
 mod closing;
 mod history;
@@ -16,27 +16,27 @@ pub use closing::{Closing, undo};
 pub use history::{History, attribution, outcome};
 pub use target::{MAX_RELEASES, Target};
 
-/// The end of an attempt.
+/// The end of an attempt to deploy a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The outcome that the closing line reports.
     pub outcome: Outcome,
     /// The reason if the attempt did not succeed, for example `in step migrate (exit code 3)`; may be empty.
     pub reason: String,
-    /// The formatted duration, for example `6 min 1 s`; `None` if it is not known.
+    /// The formatted duration of the attempt, for example `6 min 1 s`; `None` if the duration is not known.
     pub duration: Option<String>,
 }
 
-/// The outcome of an attempt.
+/// The outcome of an attempt to deploy a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The version is deployed.
+    /// The deployment reported a success.
     Succeeded,
     /// The deployment reported a failure.
     Failed,
     /// A person cancelled the deployment.
     Cancelled,
-    /// The deployment may have succeeded or failed.
+    /// It is not known whether the deployment succeeded or failed.
     Unknown,
 }
 

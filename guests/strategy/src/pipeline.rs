@@ -1,4 +1,4 @@
-//! The strategy `pipeline`: one run of one pipeline.
+//! The strategy `pipeline`: deploys a version with one run of the target's pipeline.
 
 use wardroom_guest::chat::Message;
 use wardroom_guest::pipelines::{Ready, Request, WaitError};
@@ -6,7 +6,7 @@ use wardroom_guest::{Entry, Error, Failure, chat, code, elapsed, pipelines, wait
 
 use crate::{Ended, Outcome, Target};
 
-/// Starts the target's pipeline and waits until the run ends.
+/// Starts the target's pipeline with a version and waits until the pipeline run ends.
 pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
     let request = Request { pipeline: target.deployment.pipeline.clone(), parameters: parameters(target, version)? };
     let run = match pipelines::trigger(&request) {
@@ -18,16 +18,19 @@ pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
     Ok(ended(wait_for(&run)))
 }
 
-/// Returns the parameters `version`, `app` and `environment` with their values, without those that the pipeline does
+/// Returns the values of the parameters `version`, `app` and `environment`, without the parameters that the pipeline does
 /// not take.
+///
+/// # Errors
+/// `invalid` if the pipeline does not take the parameter `version`.
 fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     let known = [("version", version), ("app", target.app.as_str()), ("environment", target.environment())];
     let taken = |name: &str| target.deployment.parameters.iter().any(|parameter| parameter == name);
     if !taken("version") {
         // The pipeline would deploy another version than the closing line reports.
         return Err(Failure::invalid(format!(
-            "the pipeline `{}` has no parameter `version`, so it cannot deploy the typed version; add `version` to its \
-             `parameters` in `plugins.toml`",
+            "the pipeline `{}` has no parameter `version`, so it cannot deploy the typed version; add `version` to the \
+             `parameters` of the pipeline in `plugins.toml`",
             target.deployment.pipeline
         )));
     }
@@ -35,7 +38,8 @@ fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
 }
 
-/// Converts an error of `pipelines.trigger`. If it is not known whether the run was started, the outcome is unknown.
+/// Converts an error of `pipelines.trigger` to the failure of the command. If it is not known whether the pipeline run was
+/// started, returns an attempt with an unknown outcome instead.
 fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Failure> {
     let denied = matches!(error, Error::Denied(_));
     let failure = Failure::from(error);

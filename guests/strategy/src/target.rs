@@ -8,7 +8,7 @@ use crate::{Ended, pipeline};
 /// The maximum number of releases that one call of `catalog.releases` returns.
 pub const MAX_RELEASES: u32 = 200;
 
-/// Number of releases that [`Target::last_good`] reads. It skips releases of the job itself.
+/// The number of releases that [`Target::last_good`] reads. More than one, because it skips the releases of the job itself.
 const LAST_GOOD_LIMIT: u32 = 10;
 
 /// One app in one environment.
@@ -18,7 +18,7 @@ pub struct Target {
     pub app: String,
     /// The app's display name, for example `Content Management System`.
     pub title: String,
-    /// The catalog's entry for the environment.
+    /// The app's deployment to the environment, from the catalog.
     pub deployment: Deployment,
 }
 
@@ -60,8 +60,8 @@ impl Target {
 
     /// Returns the last version that another job than `job` deployed to the target with success, if any.
     ///
-    /// Other jobs can deploy to the target while this job waits for the deployment lock or an approval. The result is
-    /// final only after the run has ended, while this job still holds the lock.
+    /// Other jobs can deploy to the target while this job waits for the deployment lock or for an approval. Read the version
+    /// again after the pipeline run has ended: this job then still holds the lock.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -70,7 +70,8 @@ impl Target {
         Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
     }
 
-    /// Returns the attempts of other jobs than `job`, newest first, at most [`MAX_RELEASES`].
+    /// Returns the releases of the target by other jobs than `job`, newest first, at most [`MAX_RELEASES`]. Includes failed
+    /// deployments.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -99,7 +100,7 @@ impl Target {
         })?)
     }
 
-    /// Deploys a version with the strategy that the catalog names, and waits for the end.
+    /// Deploys a version with the strategy that the catalog names, and waits for the end of the deployment.
     ///
     /// # Errors
     /// The deployment was not started: `denied` with the host's message, `invalid` if the strategy is not supported or
@@ -108,7 +109,7 @@ impl Target {
         match self.deployment.strategy.as_str() {
             "pipeline" => pipeline::run(self, version),
             other => Err(Failure::invalid(format!(
-                "{} is deployed to {} with the strategy `{other}`, but this plugin supports only `pipeline`",
+                "{} is deployed to {} with the strategy `{other}`, but this plugin supports only the strategy `pipeline`",
                 self.title,
                 self.environment()
             ))),
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(
             failure.message,
             "Content Management System is deployed to staging with the strategy `canary`, \
-             but this plugin supports only `pipeline`"
+             but this plugin supports only the strategy `pipeline`"
         );
     }
 }

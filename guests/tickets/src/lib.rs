@@ -1,8 +1,8 @@
 //! The plugin `tickets`: an example of a plugin that calls a WIT package of a capability.
 //!
-//! The package `acme:tickets` is in `wit/`. The host must have a capability with the same package, and the
-//! operator must grant its calls.
-//! Invariant: the package uses the contract's `error`, so `?` works on its calls as on the contract's calls.
+//! The WIT package `acme:tickets` is in `wit/`. The host must have a capability with the same package, and the operator
+//! must grant the package's calls to the plugin.
+//! Invariant: the package uses the contract's type `error`, so `?` works on the package's calls.
 
 mod bindings;
 
@@ -14,16 +14,18 @@ struct Tickets;
 
 impl Plugin for Tickets {
     const COMMANDS: &'static [Command] = &[
-        Command::query("tickets", "Lists tickets.", list)
+        Command::query("tickets", "Lists the tickets of the tracker.", list)
             .examples(&["tickets", "tickets disk full"])
-            .parameters(&[Parameter::rest("query", "words in the id or title; default: all tickets").optional()]),
+            .parameters(&[
+                Parameter::rest("query", "words in the ticket's id or title; default: all tickets").optional()
+            ]),
         Command::action("close-ticket", "Closes a ticket.", close)
             .examples(&["close-ticket cms staging OPS-17", "close-ticket cms staging OPS-17 fixed in 1.0.2"])
             .parameters(&[
                 Parameter::app("app", "the app that the ticket is about"),
                 Parameter::environment("environment", "the environment that the ticket is about"),
                 Parameter::text("id", "the ticket's id"),
-                Parameter::rest("reason", "the reason for closing it").optional(),
+                Parameter::rest("reason", "the reason for closing the ticket").optional(),
             ]),
     ];
 }

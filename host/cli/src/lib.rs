@@ -24,7 +24,7 @@ use wiring::Wiring;
 
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 
-/// The hidden subcommand that supervises one pipeline run of a local command.
+/// The hidden subcommand that runs as the supervisor of one exec pipeline run.
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 

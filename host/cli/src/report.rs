@@ -27,7 +27,7 @@ pub(crate) fn log(arguments: &Arguments) {
         .init();
 }
 
-/// Prints a report to standard output in one of its formats.
+/// Prints a report to standard output, as text or as JSON.
 pub(crate) fn print(format: Format, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match format {
         Format::Text => out(&text()),
@@ -55,7 +55,11 @@ pub(crate) fn problems(problems: &[Problem]) {
         let _ = writeln!(out, "{}", problem_text(problem));
     }
     let count = problems.len();
-    let _ = writeln!(out, "wardroom: {count} {}", if count == 1 { "problem" } else { "problems" });
+    let _ = writeln!(
+        out,
+        "wardroom: {count} {}",
+        if count == 1 { "configuration problem" } else { "configuration problems" }
+    );
 }
 
 /// Formats a problem with its correction on the next line.

@@ -139,7 +139,7 @@ impl State {
         self.folder.join("code")
     }
 
-    /// Opens the database for reading. Returns `None` if no host has created it yet.
+    /// Opens the database for reading. Returns `None` if no host has created the database yet.
     pub(crate) async fn store(&self) -> anyhow::Result<Option<SqliteStore>> {
         match SqliteStore::open_read_only(&self.database).await {
             Ok(store) => Ok(Some(store)),

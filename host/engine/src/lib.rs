@@ -4,9 +4,9 @@
 //! durable [`job`], which runs a sandboxed [`plugin`]. Each host call of the plugin is checked in [`hostcall`]. The
 //! module `messaging` sends the result to the room. The module [`engine`] calls these stages in order.
 //!
-//! The modules are layers. Each one imports only modules before it in this list: [`base`], [`model`], [`store`],
-//! [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`], [`hostcall`],
-//! `runner`, [`trigger`], [`config`], [`engine`].
+//! The modules are layers. Each module imports only modules that are earlier in this list: [`base`], [`model`],
+//! [`store`], [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`],
+//! [`hostcall`], `runner`, [`trigger`], [`config`], [`engine`].
 //!
 //! Architecture Invariant: this crate does not depend on a chat network, a cloud or a database driver.
 //! Architecture Invariant: each stage takes a value of a type that only the previous stage can create.

@@ -22,8 +22,8 @@ use wardroom::{
     trigger::{Hook, HookAuth as Scheme},
 };
 
-/// Age at which a cached secret is read from its file again. A rotated secret needs no restart; the old one is rejected
-/// after this time.
+/// Age at which a cached secret is read from its file again. A rotated secret needs no restart; the old secret is
+/// rejected after this time.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 /// Maximum length of a delivery id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;

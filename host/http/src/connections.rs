@@ -17,7 +17,7 @@ use tokio::{
 };
 use wardroom::CancellationToken;
 
-/// Maximum number of open connections; further ones wait in the backlog of the listening socket.
+/// Maximum number of open connections; further connections wait in the backlog of the listening socket.
 const MAX_CONNECTIONS: usize = 256;
 /// Timeout for the head of a request, and for an idle connection between two requests.
 const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };

@@ -27,7 +27,7 @@ impl Endpoints {
     /// Creates an endpoint for each hook, and reads the hook's secret.
     ///
     /// # Errors
-    /// A secret cannot be read or decoded. The error names the first such hook.
+    /// A secret cannot be read or decoded. The error names the hook.
     pub(crate) fn new(hooks: &[Hook]) -> anyhow::Result<Self> {
         let endpoint = |hook: &Hook| {
             let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;

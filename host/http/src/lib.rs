@@ -34,8 +34,8 @@ use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
 
-/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further ones get the status 429 and no log
-/// line.
+/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further deliveries get the status 429 and
+/// no log line.
 const FAILURES_PER_MINUTE: u32 = 60;
 /// Backlog of the listening socket. A client whose connection does not fit in the backlog retries only after seconds.
 const BACKLOG: u32 = 4096;

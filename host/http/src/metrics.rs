@@ -1,4 +1,4 @@
-//! `GET /metrics`, and the recorder behind it.
+//! `GET /metrics`, and the Prometheus recorder that collects the metrics.
 
 use std::sync::Arc;
 

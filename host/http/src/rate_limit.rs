@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// Allows `capacity` requests per minute, and the same number in one burst.
 pub(crate) struct TokenBucket {
     capacity: f64,
-    /// The number of tokens, and the time at which it was computed.
+    /// The number of tokens, and the time at which this number was computed.
     state: Mutex<(f64, Instant)>,
 }
 

@@ -1,4 +1,5 @@
-//! Checks that the book documents each command of the host, each subcommand, each flag and each key of `plugins.toml`.
+//! Checks that the book documents each command of the host, each subcommand, each flag, each host call and each key of
+//! `plugins.toml`.
 
 use std::{
     collections::BTreeSet,
@@ -39,6 +40,24 @@ fn every_subcommand_and_flag_is_documented() -> Result<()> {
     ensure!(found.len() > 10, "the help of the command line is not what this test thinks: {found:?}");
     let missing: Vec<&String> = found.iter().filter(|word| !page.contains(word.as_str())).collect();
     ensure!(missing.is_empty(), "docs/src/operations.md does not tell of {missing:?}");
+    Ok(())
+}
+
+#[test]
+fn every_host_call_is_in_both_call_tables() -> Result<()> {
+    let calls = Engine::builder().calls().map_err(anyhow::Error::msg)?;
+    for name in ["plugins-toml.md", "writing-plugins.md"] {
+        let page = page(name)?;
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+        // A row names a call as `pipelines.trigger`, or begins with `pipelines` and names `trigger`.
+        let missing = calls.iter().filter(|call| {
+            let (whole, function) = (format!("`{}`", call.name), format!("`{}`", call.function()));
+            let interface = format!("| `{}` |", call.interface());
+            !rows.iter().any(|row| row.contains(&whole) || (row.starts_with(&interface) && row.contains(&function)))
+        });
+        let missing: Vec<&str> = missing.map(|call| call.name).collect();
+        ensure!(missing.is_empty(), "the call table of docs/src/{name} has no row for {missing:?}");
+    }
     Ok(())
 }
 

@@ -163,7 +163,7 @@ async fn an_approval_that_expires_denies() -> Result<()> {
     let (scene, _) = scene_with("within = \"2s\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
-    scene.answer(&command, "the deadline passed without the approval of").await?;
+    scene.answer(&command, "the deadline passed without the approval of the role").await?;
     changed(&scene, &asked, "the deadline passed").await?;
     assert!(scene.host.runs().is_empty());
     Ok(())

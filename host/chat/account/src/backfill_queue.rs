@@ -1,10 +1,10 @@
 //! The queue of rooms to backfill, with a retry time per room. A backfill reads a room from its newest event back to
-//! its cursor.
+//! the room's cursor.
 //!
 //! Invariant: a room leaves the queue only after a successful backfill that began after the room was last queued, or
-//! when the caller removes it because the bot left the room or does not serve it. A failure never removes a room.
+//! when the caller removes it because the bot has left the room or does not serve it. A failure never removes a room.
 //! Invariant: each room has its own retry time, so that a failing room does not delay the others.
-//! Not here: the reading of a room, which differs per network.
+//! Not here: reading a room's events, which `backfill.rs` of each adapter does.
 
 use std::{
     borrow::Borrow,
@@ -14,7 +14,8 @@ use std::{
 
 use crate::RetrySchedule;
 
-/// A queue of rooms to backfill. `R` is a room's id; `E` is an event that arrives while its room is queued.
+/// A queue of rooms to backfill. `R` is the type of a room's id; `E` is the type of the events that arrive while their
+/// room is queued.
 #[derive(Debug)]
 pub struct BackfillQueue<R, E> {
     rooms: BTreeMap<R, QueuedRoom<E>>,
@@ -27,13 +28,13 @@ struct QueuedRoom<E> {
     retry: RetrySchedule,
     /// Events that arrived since the room was queued, in the order of arrival.
     buffered: Vec<E>,
-    /// Ids of the messages and reactions that were deleted since the backfill began.
+    /// Ids of the messages and reactions that were deleted since the room's backfill began.
     withdrawn: BTreeSet<String>,
-    /// Whether a backfill is running.
+    /// Whether a backfill of the room is running.
     reading: bool,
-    /// Whether the room was queued again while a backfill was running.
+    /// Whether the room was queued again during its running backfill.
     requeued: bool,
-    /// Whether a backfill failed since the room was last queued.
+    /// Whether a backfill of the room failed since the room was last queued.
     attempted: bool,
 }
 
@@ -51,22 +52,23 @@ impl<E> Default for QueuedRoom<E> {
 }
 
 impl<R: Ord + Clone, E> BackfillQueue<R, E> {
-    /// Creates an empty queue that buffers at most `max_buffered` events per room and drops the oldest ones above that.
-    /// Use `usize::MAX` if events can arrive while their room is being read: the running backfill does not find the
+    /// Creates an empty queue. It buffers at most `max_buffered` events per room and drops the oldest ones above that.
+    /// Use `usize::MAX` if events can arrive during the backfill of their room, because that backfill does not find
     /// dropped events.
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
 
-    /// Queues a room. A room that waits for its retry keeps its retry time. A room with a running backfill is
-    /// backfilled once more.
+    /// Queues a room. A room that waits for its retry keeps its retry time. A room whose backfill is running is
+    /// backfilled once more afterwards.
     pub fn add(&mut self, room: R) {
         let queued = self.rooms.entry(room).or_default();
         queued.requeued = queued.reading;
         queued.attempted = false;
     }
 
-    /// Queues a room and makes it due at once. Called for each new connection.
+    /// Queues a room and makes its backfill due at once, even if the room waits for a retry. Called for each room after
+    /// a new connection to the server.
     pub fn add_now(&mut self, room: R) {
         self.add(room.clone());
         self.rooms.entry(room).or_default().retry.run_now();
@@ -79,7 +81,7 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
         buffered.drain(..buffered.len().saturating_sub(self.max_buffered));
     }
 
-    /// Returns the rooms whose backfill is due. Rooms with a running backfill are left out.
+    /// Returns the rooms whose backfill is due at `now`, without the rooms whose backfill is running.
     pub fn due(&self, now: Instant) -> Vec<R> {
         let due = |queued: &QueuedRoom<E>| !queued.reading && queued.retry.is_due(now);
         self.rooms.iter().filter(|(_, queued)| due(queued)).map(|(room, _)| room.clone()).collect()
@@ -96,12 +98,14 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
         self.rooms.values().filter(|queued| queued.reading).count()
     }
 
-    /// Returns whether each room in the queue had a failed backfill since it was last queued. True for an empty queue.
+    /// Returns whether each queued room has had a failed backfill since the room was last queued. True for an empty
+    /// queue.
     pub fn all_attempted(&self) -> bool {
         self.rooms.values().all(|queued| queued.attempted)
     }
 
-    /// Delays every room in the queue until `now + requested`, because the server requested that delay.
+    /// Delays the backfills of all queued rooms until `now + requested` or later. `requested` is the delay that the
+    /// server requested.
     pub fn delay_all(&mut self, now: Instant, requested: Duration) {
         for queued in self.rooms.values_mut() {
             queued.retry.delay_until(now + requested);
@@ -110,7 +114,7 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
 }
 
 impl<R: Ord, E> BackfillQueue<R, E> {
-    /// Returns whether a room is queued.
+    /// Returns whether a room is queued, also if its backfill is running.
     pub fn contains<Q: Ord + ?Sized>(&self, room: &Q) -> bool
     where
         R: Borrow<Q>,
@@ -118,7 +122,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.contains_key(room)
     }
 
-    /// Returns the buffered events of a room. They stay buffered until the room leaves the queue.
+    /// Returns the buffered events of a room; empty if the room is not queued. [`BackfillQueue::finish`] clears the
+    /// buffer.
     pub fn buffered<Q: Ord + ?Sized>(&self, room: &Q) -> &[E]
     where
         R: Borrow<Q>,
@@ -126,9 +131,9 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
-    /// Removes a deleted event from a room's buffer (`matches` recognizes the event) and queues one more backfill,
-    /// because a running backfill may have read the event already. Returns `false` and does nothing if the room is not
-    /// queued.
+    /// Removes a deleted event from a room's buffer and records its `id` for [`BackfillQueue::is_withdrawn`]. `matches`
+    /// recognizes the event in the buffer. If a backfill is running, queues another one, because the running backfill
+    /// may have read the event already. Returns `false` and does nothing if the room is not queued.
     pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, matches: impl Fn(&E) -> bool) -> bool
     where
         R: Borrow<Q>,
@@ -141,7 +146,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         true
     }
 
-    /// Returns whether an event was deleted since its room's backfill began.
+    /// Returns whether the event with this id was withdrawn since the backfill of its room began.
     pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
     where
         R: Borrow<Q>,
@@ -149,7 +154,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).is_some_and(|queued| queued.withdrawn.contains(id))
     }
 
-    /// Records that a room's backfill began.
+    /// Records that a backfill of a room began. [`BackfillQueue::due`] leaves the room out until the backfill has
+    /// ended.
     pub fn begin<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -160,7 +166,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a backfill without a result and makes the room due at once, for example after the lookup of an author.
+    /// Ends a room's backfill without a result and makes the next backfill due at once, for example because the author
+    /// of a buffered event must be looked up first.
     pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -171,8 +178,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a successful backfill and returns the buffered events. The room stays queued if it was queued again after
-    /// [`BackfillQueue::begin`].
+    /// Ends a room's successful backfill and returns the room's buffered events. The room stays queued if it was queued
+    /// again after [`BackfillQueue::begin`].
     pub fn finish<Q: Ord + ?Sized>(&mut self, room: &Q) -> Vec<E>
     where
         R: Borrow<Q>,
@@ -186,8 +193,9 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         buffered
     }
 
-    /// Ends a failed backfill and schedules its retry: after the backoff or after the delay that the server requested,
-    /// whichever is longer. Returns `true` for the first failure, so that the caller logs a repeated failure only once.
+    /// Ends a room's failed backfill and schedules the retry: after the backoff or after `requested`, the delay that
+    /// the server requested, whichever is longer. Returns `true` for the room's first failure and `false` for repeated
+    /// ones, so that the caller logs only the first.
     pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
     where
         R: Borrow<Q>,
@@ -197,7 +205,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         queued.retry.record_failure(now, requested)
     }
 
-    /// Removes a room from the queue without a backfill.
+    /// Removes a room and its buffered events from the queue without a backfill.
     pub fn remove<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,

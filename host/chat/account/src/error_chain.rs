@@ -1,7 +1,8 @@
 //! Formats an error and its causes as one line.
 
-/// Returns an error and its causes as one line, separated by colons. A text that is already in the line is not
-/// repeated. The URL that `reqwest` adds is left out, because it can contain a secret.
+/// Returns an error and its causes as one line, separated by colons. A cause whose text is already in the line is left
+/// out. The URL that `reqwest` adds to an error is removed from the outermost error, because a URL can contain a
+/// secret.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = without_url(&error.to_string());
     let mut cause = error.source();

@@ -1,7 +1,7 @@
-//! The folder of an account: its name, and functions that write and read its files.
+//! The state folder of a chat account: its name, and functions that write and read the files in it.
 //!
-//! Invariant: only the owner can read the folder and its files, and a file is replaced atomically.
-//! Not here: the content of the files.
+//! Invariant: only the host's user can read the folder and its files, and a file is replaced atomically.
+//! Not here: the content of the files, which each adapter defines.
 
 use std::{
     fs, io,
@@ -11,8 +11,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Returns the folder name of a bot. Every byte that is not a letter, a digit, `-` or `_` is written as `=` and two
-/// hexadecimal digits (`../x` becomes `=2e=2e=2fx`), so that no name leaves the parent folder.
+/// Returns the name of a bot's state folder. Every byte that is not a letter, a digit, `-` or `_` is written as `=` and
+/// two hexadecimal digits (`../x` becomes `=2e=2e=2fx`), so that no bot name leads out of the parent folder.
 pub fn folder_name(bot: &str) -> String {
     let mut name = String::new();
     for byte in bot.bytes() {
@@ -34,10 +34,11 @@ pub fn create_private(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
-/// Replaces a file atomically, with mode 0600. The content is on disk when this function returns.
+/// Writes `text` to a file with mode 0600. An existing file is replaced atomically. The text is on disk when this
+/// function returns.
 ///
 /// # Errors
-/// The file cannot be written; the old content stays.
+/// The file cannot be written; an existing file keeps its old content.
 pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;

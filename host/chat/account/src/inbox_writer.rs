@@ -7,26 +7,27 @@ use wardroom::{
     base::Backoff,
 };
 
-/// An inbox whose calls are retried until they succeed. An adapter that went on after a failed write would lose
-/// messages.
+/// The engine's inbox of one account. Calls are retried until they succeed, because an adapter that continued after a
+/// failed write would lose messages.
 #[derive(Clone)]
 pub struct InboxWriter {
     inbox: Arc<dyn Inbox>,
 }
 
 impl InboxWriter {
-    /// Wraps an inbox.
+    /// Wraps the inbox that the engine passed to the adapter.
     pub fn new(inbox: Arc<dyn Inbox>) -> Self {
         Self { inbox }
     }
 
-    /// Returns the inbox, for calls that are not retried.
+    /// Returns the wrapped inbox, for calls that must not be retried.
     pub fn inbox(&self) -> &Arc<dyn Inbox> {
         &self.inbox
     }
 
-    /// Stores messages of a room and the room's new cursor in one transaction, and retries until it succeeds. Returns
-    /// the number of messages that were new.
+    /// Stores messages of a room and the room's new cursor in one transaction, and retries until the transaction
+    /// succeeds. `None` keeps the room's cursor. Returns the number of messages that the inbox stored: it ignores
+    /// messages that it has already and messages that the bot does not handle.
     pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
         let mut backoff = Backoff::default();
         loop {
@@ -34,15 +35,15 @@ impl InboxWriter {
                 Ok(new) => return new,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "the inbox cannot store messages of the room; retrying");
+                    tracing::error!(room, %error, ?retry_in, "cannot store received messages in the inbox; retrying");
                     tokio::time::sleep(retry_in).await;
                 }
             }
         }
     }
 
-    /// Returns a room's cursor, up to which its events are in the inbox; `None` if the bot never handled the room.
-    /// Retries until the read succeeds.
+    /// Returns a room's cursor, the position up to which the room's events were handled; `None` if the bot was never in
+    /// the room. Retries until the read succeeds.
     pub async fn cursor(&self, room: &str) -> Option<Position> {
         let mut backoff = Backoff::default();
         loop {
@@ -50,7 +51,7 @@ impl InboxWriter {
                 Ok(cursor) => return cursor,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "the inbox cannot read the room's cursor; retrying");
+                    tracing::error!(room, %error, ?retry_in, "cannot read the room's cursor from the inbox; retrying");
                     tokio::time::sleep(retry_in).await;
                 }
             }

@@ -5,7 +5,8 @@ use wardroom::base::clean;
 /// Maximum length of a display name, in characters.
 const MAX_NAME: usize = 80;
 
-/// Removes quoted lines and fenced code blocks from a message. A reply quotes the message that it answers.
+/// Removes quoted lines (`> …`) and fenced code blocks from a message, so that a command in a quotation or an example
+/// does not start again.
 pub fn strip_quotes_and_code(body: &str) -> String {
     let mut in_fence = false;
     let lines: Vec<&str> = body

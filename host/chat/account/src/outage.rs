@@ -1,11 +1,11 @@
-//! Logs an outage: its start, a reminder every five minutes, and its end.
+//! Logs the outage of a chat server: its start, a reminder every five minutes, and its end.
 
 use std::time::{Duration, Instant};
 
-/// Interval of the reminders that an outage continues.
+/// Interval between two log lines about a continuing outage.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Records and logs the outages of one server.
+/// The record of one server's outages, which also logs them.
 #[derive(Debug)]
 pub struct Outage {
     kind: &'static str,
@@ -15,13 +15,14 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// Creates a record without an outage. `kind` is the noun for the server in a log line, for example `the
-    /// homeserver`; `server` is its address.
+    /// Creates the record of a server without an outage. `kind` is the noun for the server in a log line, for example
+    /// `the homeserver`; `server` is its address.
     pub fn new(kind: &'static str, server: impl Into<String>) -> Self {
         Self { kind, server: server.into(), current: None }
     }
 
-    /// Records a failed request or a lost connection. Logs the start of an outage, and a reminder every five minutes.
+    /// Records a failed request or a lost connection. `error` is the cause, for the log. Logs the start of an outage,
+    /// and a reminder every five minutes.
     pub fn record_failure(&mut self, error: &str) {
         let (now, kind, server) = (Instant::now(), self.kind, &self.server);
         match &mut self.current {
@@ -30,20 +31,20 @@ impl Outage {
                 self.current = Some((now, now));
             }
             Some((began, logged)) if now.duration_since(*logged) >= REMINDER_INTERVAL => {
-                let minutes = now.duration_since(*began).as_secs() / 60;
-                tracing::warn!(server, error, minutes, "still no connection to {kind}; retrying until {kind} answers");
+                let outage_minutes = now.duration_since(*began).as_secs() / 60;
+                tracing::warn!(server, error, outage_minutes, "still no connection to {kind}; retrying until {kind} answers");
                 *logged = now;
             }
             Some(_) => {}
         }
     }
 
-    /// Records an answer of the server. Logs the end of an outage.
+    /// Records that the server answered. Logs the end of an outage, if there was one.
     pub fn record_recovery(&mut self) {
         if let Some((began, _)) = self.current.take() {
             tracing::info!(
                 server = self.server,
-                seconds = began.elapsed().as_secs(),
+                outage_seconds = began.elapsed().as_secs(),
                 "connected to {} again",
                 self.kind
             );

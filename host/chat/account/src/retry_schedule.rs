@@ -1,10 +1,10 @@
-//! The retry time of one task, and whether a failure of the task was logged.
+//! The retry schedule of one task: when the next attempt is due, and whether a failure was logged.
 
 use std::time::{Duration, Instant};
 
 use wardroom::base::Backoff;
 
-/// The retry time of one task. A new schedule is due at once.
+/// The retry schedule of one task, with a backoff. The first attempt is due at once.
 #[derive(Debug, Default)]
 pub struct RetrySchedule {
     backoff: Backoff,
@@ -24,21 +24,21 @@ impl RetrySchedule {
         self.due
     }
 
-    /// Records a failure and schedules the retry: after the backoff or after the delay that the server requested,
-    /// whichever is longer. Returns `true` for the first failure since the last success, so that the caller logs a
-    /// repeated failure only once.
+    /// Records a failure and schedules the retry: after the backoff or after `requested`, the delay that the server
+    /// requested, whichever is longer. Returns `true` for the first failure since the last success and `false` for
+    /// repeated ones, so that the caller logs only the first.
     pub fn record_failure(&mut self, now: Instant, requested: Option<Duration>) -> bool {
         self.due = Some(now + self.backoff.next_delay_or(requested));
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Records a success: resets the backoff, and reports the next failure again.
+    /// Records a success: resets the backoff, so that the next failure counts as the first one.
     pub fn record_success(&mut self) {
         self.backoff.reset();
         self.reported = false;
     }
 
-    /// Delays the task until `time`, unless it is due later than that.
+    /// Delays the next attempt until `time`, unless it is scheduled for later.
     pub fn delay_until(&mut self, time: Instant) {
         self.due = self.due.max(Some(time));
     }

@@ -1,13 +1,14 @@
 //! Whether the bot serves a room that its account has joined.
 
-/// Whether the bot handles the messages of a joined room or channel. This gives nobody in the room a permission.
+/// Whether the bot handles the messages of a joined room or channel. A served room gives nobody in it a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomMembership {
-    /// The bot handles messages, because the configuration lists the room or an admin added the bot.
+    /// The bot handles the room's messages, for example because the configuration lists the room or an admin added the
+    /// bot.
     Served,
-    /// The bot does not handle messages.
+    /// The bot skips the room's messages.
     Ignored,
-    /// The adapter cannot decide yet, because a lookup has not succeeded. Until then it neither handles nor skips
-    /// messages.
+    /// The adapter cannot decide yet, because a lookup has not succeeded. Until it succeeds, the adapter neither
+    /// handles nor skips the room's messages.
     Undecided,
 }

@@ -1,4 +1,5 @@
-//! The server of an account: its URL in `plugins.toml`, and certificates that are trusted besides the system's.
+//! The server of a chat account: its URL in `plugins.toml`, and certificates that are trusted in addition to the
+//! system's.
 
 use std::{fs, path::Path};
 
@@ -7,13 +8,15 @@ use wardroom::base::Table;
 
 use crate::error_chain;
 
-/// The `User-Agent` header of every request, `wardroom/VERSION`.
+/// The `User-Agent` header of every request to a chat server: `wardroom/VERSION`.
 pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
 
-/// Reads a required URL from a table. The URL must be http or https, without user, password, query and fragment.
-/// `check` returns the reason to reject a URL as the end of a sentence, for example `is the URL of the API`.
+/// Reads the required URL `key` from a configuration table. The URL must be http or https, without user, password,
+/// query and fragment. `check` adds a rule of the network: it returns `None` for an allowed URL, or the reason to
+/// reject it as the end of a sentence, for example `is the URL of the API`. `example` is a valid URL for the hint.
 ///
-/// Adds a problem to the table for an invalid URL. The problem does not show the URL, which can contain a password.
+/// Returns `None` and adds a configuration problem to the table if the URL is missing or invalid. The problem does not
+/// show the URL, because it can contain a password.
 pub fn read_server_url(
     table: &mut Table,
     key: &str,
@@ -43,10 +46,10 @@ pub fn read_server_url(
     url.ok()
 }
 
-/// Loads certificates from a PEM file.
+/// Loads the certificates from the PEM file that the key `ca` names.
 ///
 /// # Errors
-/// A message for the operator: the file cannot be read, or it holds no certificate.
+/// An error message for the operator, if the file cannot be read or holds no certificate.
 pub fn load_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let problem = |why: &str| {
         let path = path.display();

@@ -1,4 +1,4 @@
-//! A value in a JSON file of the account's folder, with a flag for changes that are not on disk yet.
+//! A value in a JSON file of an account's state folder, with a flag for changes that are not on disk yet.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -9,8 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::folder;
 
-/// A value that is read from a JSON file once and written after changes. Use `Deref` to access the value, and call
-/// [`StateFile::mark_changed`] after a change.
+/// A value that is read once from a JSON file, changed in memory and written back. Dereference the file to access the
+/// value. After a change, call [`StateFile::mark_changed`] and then [`StateFile::save`].
 #[derive(Debug)]
 pub struct StateFile<T> {
     path: PathBuf,
@@ -21,26 +21,26 @@ pub struct StateFile<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> StateFile<T> {
-    /// Reads the value; `None` if the file does not exist. A file that cannot be read counts as missing and is logged
-    /// with `consequence`, for example `rooms are ignored until an admin invites the bot again`.
+    /// Reads the value; `None` if the file does not exist. A file that cannot be read counts as missing; the log line
+    /// ends with `consequence`, for example `rooms are ignored until an admin invites the bot again`.
     pub fn read(path: &Path, consequence: &str) -> Option<T> {
         folder::read_json(path).unwrap_or_else(|error| {
-            tracing::warn!(path = %path.display(), %error, "the state file cannot be read; {consequence}");
+            tracing::warn!(path = %path.display(), %error, "cannot read the state file; {consequence}");
             None
         })
     }
 
-    /// Creates a state file with this value. `changed` is true if the value is not on disk yet.
+    /// Creates a state file with this value, without a write. `changed` is true if the value is not on disk yet.
     pub fn new(path: PathBuf, value: T, changed: bool) -> Self {
         Self { path, value, changed, failure_reported: false }
     }
 
-    /// Records that the value was changed, if `changed` is true.
+    /// Records that the value differs from the file, if `changed` is true. `false` has no effect.
     pub fn mark_changed(&mut self, changed: bool) {
         self.changed |= changed;
     }
 
-    /// Writes the value if it was changed. A failure is logged once, and the next call retries the write.
+    /// Writes the value to the file if it was changed. A failed write is logged once; the next call retries it.
     pub fn save(&mut self) {
         if !self.changed {
             return;
@@ -50,7 +50,7 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
             Ok(()) => (self.changed, self.failure_reported) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.failure_reported, true) {
-                    tracing::error!(path = %self.path.display(), %error, "the state file cannot be written; retrying, and a crash before the next successful write loses the changes; hint: free disk space or repair the folder's permissions");
+                    tracing::error!(path = %self.path.display(), %error, "cannot write the state file; retrying; a crash before the next successful write loses the changes; hint: free disk space or repair the folder's permissions");
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Implements the engine's [`Chat`] for the console: reads lines until the input ends, and prints the bot's messages.
+//! Implements the engine's [`Chat`] for the console: reads lines from standard input until it ends, and prints the
+//! bot's messages.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +29,8 @@ use crate::{
     convert::{Input, incoming, parse},
 };
 
-/// Maximum delay of the next prompt, so that a quick answer is printed above the prompt.
+/// Maximum time that the next prompt waits for the jobs of a message, so that a quick answer is printed above the
+/// prompt.
 const PROMPT_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -36,9 +38,9 @@ pub(crate) struct Console {
     config: Config,
     only_network: bool,
     terminal: Terminal,
-    /// The sender of the next message; `/as` changes it.
+    /// The sender of the next message; the line `/as ID` changes it.
     sender: Mutex<Person>,
-    /// The configured person and everybody who sent a message since the start, by id.
+    /// The configured person, and everybody who was selected with `/as ID` since the host started; by id.
     members: Mutex<BTreeMap<String, Person>>,
     printed: AtomicU64,
 }
@@ -56,7 +58,7 @@ impl Console {
         }
     }
 
-    /// Handles lines until the input ends or `/quit` is typed.
+    /// Handles the lines of standard input until it ends or `/quit` is typed, then waits for the jobs to end.
     async fn read_lines(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal.is_interactive() {
@@ -83,7 +85,7 @@ impl Console {
                 Input::Empty => {}
                 Input::Quit => break,
                 Input::Unknown(line) => self.terminal.print(&format!(
-                    "`{line}` is not a command of the console. The console has `/as ID` and `/quit`."
+                    "`{line}` is not a console command. Type `/as ID` to send messages as another person, or `/quit` to leave."
                 ))?,
                 Input::As(id) => self.send_as(id)?,
                 Input::Message { text, wait } => {
@@ -105,7 +107,8 @@ impl Console {
     fn send_as(&self, id: String) -> io::Result<()> {
         if !self.only_network {
             return self.terminal.print(
-                "`/as` is refused, because this host has other chat networks. Use `/as` on a host with only a console.",
+                "`/as` is refused, because this host is connected to other chat networks, too. Use `/as` on a host \
+                 whose only chat network is the console.",
             );
         }
         let user = &self.config.user;
@@ -162,7 +165,7 @@ impl Chat for Console {
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        Ok(vec![format!("console: always connected, as {}", self.config.user)])
+        Ok(vec![format!("console: always connected; the person at the console is `{}`", self.config.user)])
     }
 }
 

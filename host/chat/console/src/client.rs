@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::sync::mpsc;
 
-/// Maximum length of a line, in bytes.
+/// Maximum length of an input line, in bytes.
 pub(crate) const MAX_LINE: usize = 64 << 10;
 
 /// Standard output, with a prompt if standard input is a terminal.
@@ -23,7 +23,7 @@ impl Terminal {
         self.interactive
     }
 
-    /// Prints text above the prompt.
+    /// Prints text as lines of its own. At a terminal, the prompt is printed again below the text.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         // The text overwrites the prompt. The prompt is printed again below the text.
@@ -48,8 +48,8 @@ impl Terminal {
     }
 }
 
-/// Starts a thread that reads lines from standard input until the input ends. It is a thread and not a task, because a
-/// blocking read cannot be cancelled.
+/// Starts a thread that reads lines from standard input until the input ends. A thread is used and not a task, because
+/// a blocking read cannot be cancelled.
 pub(crate) fn spawn_line_reader() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Reads the table `[bot.NAME.console]`.
+//! Reads the configuration table `[bot.NAME.console]`.
 
 use wardroom::{
     base::{Key, Table, TableKeys},
@@ -23,19 +23,25 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the table. Returns `None` and adds a problem if a key is invalid, or if another bot has a console
-    /// (`taken`).
+    /// Reads the table. `taken` is true if another bot has a console already. Returns `None` and adds a configuration
+    /// problem to the table if `taken` is true, or if `user` is missing or invalid.
     pub(crate) fn read(bot: &BotIdentity, table: &mut Table, taken: bool) -> Option<Self> {
         let user = table.required_string("user", "\"operator\"")?;
         if taken {
             let at = table.at().clone();
             let message =
-                "two bots have a console table, but the host has only one standard input; remove one of the tables";
+                "two bots have a table `[bot.NAME.console]`, but the host has only one standard input; remove one of the \
+                 two tables";
             table.problem(&at, message, None);
             return None;
         }
         if !convert::is_person_id(&user.value) {
-            let message = format!("`{}.user` is `{}`, which is not a valid id of a person", table.path(), user.value);
+            let message = format!(
+                "`{}.user` is `{}`, which is not a valid id of a person (at most 255 bytes, no white space, and not \
+                 `everyone`)",
+                table.path(),
+                user.value
+            );
             table.problem(&user.at, message, "user = \"operator\"".to_owned());
             return None;
         }

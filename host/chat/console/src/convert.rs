@@ -1,4 +1,4 @@
-//! Parses lines of input and converts them to the engine's messages.
+//! Parses the console's input lines and converts them to the engine's messages.
 
 use wardroom::{Timestamp, adapter::Incoming, model::Person};
 
@@ -15,7 +15,7 @@ pub(crate) enum Input {
         /// Whether the next line waits until the jobs of this message have ended. False for a line that ends in ` &`.
         wait: bool,
     },
-    /// A slash command that does not exist.
+    /// A line that begins with `/` and is none of `/as ID`, `/quit` and `/exit`.
     Unknown(String),
 }
 
@@ -46,7 +46,8 @@ pub(crate) fn is_person_id(id: &str) -> bool {
         && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
-/// Converts a line to a message. The message is direct, because the bot is the only other member of the room.
+/// Converts a line to a message for the engine. The message is marked as direct, because the bot is the only other
+/// member of the room.
 pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestamp) -> Incoming {
     let mut message = Incoming::new(event, sender, text, at);
     message.direct = true;

@@ -3,9 +3,9 @@
 //! [`ConsoleFactory`] reads `[bot.NAME.console]` (`config`) and creates the [`Chat`] (`account`), which reads and
 //! prints lines (`client`) and converts them to messages (`convert`).
 //!
-//! The console is a room with one person, so the prefix is optional. If standard input is not a terminal, the console
-//! reads the next line only after the jobs of the previous line have ended, so that a script can be piped in.
-//! Not here: the parsing of commands, which the engine does.
+//! The console is a room with one person, so a command needs no prefix. If standard input is not a terminal, the
+//! console reads the next line only after the jobs of the previous line have ended, so that a script can be piped in.
+//! Not here: the parsing of commands (`host/engine/src/command`).
 
 mod account;
 mod client;
@@ -25,12 +25,12 @@ use wardroom::{
 
 use crate::{account::Console, config::Config};
 
-/// The network's name in `plugins.toml`, in keys and in logs.
+/// The network's name in `plugins.toml`, in the log and in metrics.
 pub const NETWORK: &str = "console";
 /// The id of the console's only room.
 pub const ROOM: &str = "console";
 
-/// Creates the console of a host. Only one bot of a host can have a console.
+/// Creates the console of a host from the table `[bot.NAME.console]`. Only one bot of a host can have a console.
 #[derive(Debug, Default)]
 pub struct ConsoleFactory {
     only_network: bool,
@@ -39,8 +39,8 @@ pub struct ConsoleFactory {
 }
 
 impl ConsoleFactory {
-    /// Creates a factory. `only_network` is true if the console is the host's only chat network; `/as` is allowed only
-    /// then.
+    /// Creates a factory. `only_network` is true if the console is the host's only chat network. Only then the line
+    /// `/as ID` is allowed, which sends the next messages in the name of another person.
     pub fn new(only_network: bool) -> Self {
         Self { only_network, taken: AtomicBool::new(false) }
     }

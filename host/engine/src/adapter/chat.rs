@@ -234,7 +234,7 @@ pub trait Chat: Send + Sync + 'static {
     /// # Errors
     /// One line per failed check.
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        Ok(vec![format!("{}: not checked, because the network has no check", self.network())])
+        Ok(vec![format!("{}: not checked, because the chat adapter has no connection check", self.network())])
     }
 }
 

@@ -67,7 +67,7 @@ impl Stamp {
         use std::os::unix::fs::MetadataExt as _;
         let modified = metadata
             .modified()
-            .map_err(|error| GroupUnavailable(format!("its file has no modification time: {error}")))?;
+            .map_err(|error| GroupUnavailable(format!("the group's file has no modification time: {error}")))?;
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
@@ -81,7 +81,7 @@ impl GroupFiles {
     pub(crate) fn new(files: BTreeMap<String, GroupFile>) -> Self {
         let unread = || CachedRead {
             stamp: None,
-            members: Err(GroupUnavailable("its file has not been read yet".to_owned())),
+            members: Err(GroupUnavailable("the group's file has not been read yet".to_owned())),
             logged: false,
         };
         let group = |file| Group { file, read: Mutex::new(unread()) };
@@ -97,13 +97,17 @@ impl Directory for GroupFiles {
         let mut read = group_file.read.lock();
         let members = group_file.file.members(&mut read);
         match &members {
-            Ok(_) if read.logged => tracing::info!(group, "a group file is valid again; the group is in force"),
+            Ok(_) if read.logged => tracing::info!(
+                group,
+                path = %group_file.file.path.display(),
+                "the group's file is valid again; the group has the members in the file"
+            ),
             Err(error) if !read.logged => {
                 tracing::error!(
                     %error,
                     group,
                     path = %group_file.file.path.display(),
-                    "a group file is not valid; the group counts as empty until the file is fixed or replaced"
+                    "cannot use the group's file; the group counts as empty; hint: repair or replace the file"
                 );
             }
             _ => {}
@@ -117,10 +121,10 @@ impl GroupFile {
     /// Returns the current members of the group. Reads the file only if the file's metadata changed.
     fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let metadata = std::fs::metadata(&self.path)
-            .map_err(|error| GroupUnavailable(format!("its file cannot be read: {error}")))?;
+            .map_err(|error| GroupUnavailable(format!("the group's file cannot be read: {error}")))?;
         // To open another kind of file, such as a pipe, could block forever.
         if !metadata.is_file() {
-            return Err(GroupUnavailable("its file is not a regular file".to_owned()));
+            return Err(GroupUnavailable("the group's file is not a regular file".to_owned()));
         }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
@@ -141,17 +145,20 @@ impl GroupFile {
     /// Reads the file of the group. An outer error (an unreadable file, a write during the read) is not cached. An
     /// inner error (invalid content) is cached until the file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
-        let unread = |error: std::io::Error| GroupUnavailable(format!("its file cannot be read: {error}"));
+        let unread = |error: std::io::Error| GroupUnavailable(format!("the group's file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
         let before = Stamp::of(&file.metadata().map_err(unread)?)?;
         if before.length > MAX_FILE_BYTES {
-            return Ok((before, Err(GroupUnavailable(format!("its file has more than {} MiB", MAX_FILE_BYTES >> 20)))));
+            return Ok((
+                before,
+                Err(GroupUnavailable(format!("the group's file has more than {} MiB", MAX_FILE_BYTES >> 20))),
+            ));
         }
         let mut bytes = Vec::new();
         (&mut file).take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
         if Stamp::of(&file.metadata().map_err(unread)?)? != before || bytes.len() as u64 != before.length {
             return Err(GroupUnavailable(
-                "its file changed during the read; write a temporary file and rename it".to_owned(),
+                "the group's file changed during the read; write a temporary file and rename it".to_owned(),
             ));
         }
         Ok((before, parse_ids(&bytes)))
@@ -164,11 +171,13 @@ fn check_age(modified: SystemTime, now: SystemTime, max_age: Duration) -> Result
         Ok(age) => age,
         Err(ahead) if ahead.duration() <= MAX_CLOCK_SKEW => Duration::ZERO,
         // The age limit would never apply to a file whose modification time is in the future.
-        Err(_) => return Err(GroupUnavailable("the modification time of its file is in the future".to_owned())),
+        Err(_) => {
+            return Err(GroupUnavailable("the modification time of the group's file is in the future".to_owned()));
+        }
     };
     if age > max_age {
         return Err(GroupUnavailable(format!(
-            "its file was written {} h ago, but `max_age` is {} h",
+            "the group's file was written {} h ago, but `max_age` is {} h",
             hours(age),
             hours(max_age)
         )));
@@ -182,12 +191,12 @@ fn hours(span: Duration) -> String {
 
 /// Parses the content of a group's file: one id of a person per line.
 fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|_| GroupUnavailable("its file is not valid UTF-8 text".to_owned()))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| GroupUnavailable("the group's file is not valid UTF-8 text".to_owned()))?;
     // A truncated last line could be another person's id.
     if !text.is_empty() && !text.ends_with('\n') {
         return Err(GroupUnavailable(
-            "the last line of its file has no line feed, so the file may be truncated".to_owned(),
+            "the last line of the group's file has no line feed, so the file may be truncated".to_owned(),
         ));
     }
     let mut ids = HashSet::new();
@@ -200,7 +209,10 @@ fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
             continue;
         }
         if !is_id(line) {
-            return Err(GroupUnavailable(format!("line {} of its file is not a valid id of a person", number + 1)));
+            return Err(GroupUnavailable(format!(
+                "line {} of the group's file is not a valid id of a person",
+                number + 1
+            )));
         }
         ids.insert(line.to_owned());
     }
@@ -252,7 +264,7 @@ mod tests {
             std::fs::write(&path, format!("@carol:example.org\n{bad}\n")).unwrap();
             assert_eq!(
                 groups.members("web"),
-                Err(GroupUnavailable("line 2 of its file is not a valid id of a person".to_owned())),
+                Err(GroupUnavailable("line 2 of the group's file is not a valid id of a person".to_owned())),
                 "{bad}"
             );
         }
@@ -260,7 +272,7 @@ mod tests {
         std::fs::write(&path, "@carol:example.org\n@bob:example.or").unwrap();
         assert!(groups.members("web").is_err());
         std::fs::write(&path, [0xff, b'\n']).unwrap();
-        assert_eq!(groups.members("web"), Err(GroupUnavailable("its file is not valid UTF-8 text".to_owned())));
+        assert_eq!(groups.members("web"), Err(GroupUnavailable("the group's file is not valid UTF-8 text".to_owned())));
     }
 
     #[test]
@@ -275,12 +287,12 @@ mod tests {
         set(SystemTime::now() - most - Duration::from_secs(60));
         assert_eq!(
             groups.members("web"),
-            Err(GroupUnavailable("its file was written 25.0 h ago, but `max_age` is 25.0 h".to_owned()))
+            Err(GroupUnavailable("the group's file was written 25.0 h ago, but `max_age` is 25.0 h".to_owned()))
         );
         set(SystemTime::now() + Duration::from_secs(3600));
         assert_eq!(
             groups.members("web"),
-            Err(GroupUnavailable("the modification time of its file is in the future".to_owned()))
+            Err(GroupUnavailable("the modification time of the group's file is in the future".to_owned()))
         );
         set(SystemTime::now() - most + Duration::from_secs(60));
         assert!(groups.members("web").is_ok());

@@ -35,7 +35,7 @@ static SECRET: TableKeys = TableKeys {
     about: "A reference to a secret. Exactly one of the keys is required.",
     keys: &[
         Key::string("env", "The environment variable of the host that holds the secret."),
-        Key::string("file", "The file that holds the secret, relative to the file that names it."),
+        Key::string("file", "The file that holds the secret. The path is relative to the main file."),
     ],
 };
 
@@ -332,7 +332,8 @@ impl Table {
     }
 
     /// Reads the list of strings of `key`. A single string is read as a list with one string. Returns `None` if the key
-    /// is missing. A value of another type adds a configuration problem; other items of the list are left out.
+    /// is missing or the value has another type. For a value or item of another type, adds a configuration problem; the
+    /// list that is returned does not contain such an item.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
@@ -425,7 +426,7 @@ impl Table {
         }
     }
 
-    /// Reads the reference to a secret of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key
+    /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key
     /// is missing. For a string, adds a configuration problem whose message does not repeat the string, because the
     /// string can be the secret itself.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {

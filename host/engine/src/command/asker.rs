@@ -8,7 +8,7 @@ use crate::{model::Person, store::InboxRow};
 /// The sender of a command, with the bot and the room of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asker<'a> {
-    /// The person's id on the network: `@bob:example.org`.
+    /// The person's id on the chat network: `@bob:example.org`.
     pub id: &'a str,
     /// The name of the bot that received the message. With `None`, roles that were granted through any bot count.
     pub bot: Option<&'a str>,

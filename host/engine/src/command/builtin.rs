@@ -160,7 +160,7 @@ impl Builtin {
                 ],
             ),
             Self::Freeze => (
-                "Lists the freezes, or freezes an environment. Only admins and roles with the command `freeze` may freeze.",
+                "Lists the freezes, or freezes an environment. Only admins and roles with `freeze` may freeze.",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
                     parameter(

@@ -1,8 +1,8 @@
 //! Parses command lines with inserted values: texts that a trigger takes from a message or a webhook, or that are
 //! typed after an alias. Each inserted value is a single argument, whatever it contains.
 //!
-//! Invariant: while flags are parsed, each inserted value is replaced by a placeholder. It is therefore never read as
-//! a flag, as `key=value`, or as more than one argument.
+//! Invariant: while flags are parsed, each inserted value is replaced by a placeholder. An inserted value is therefore
+//! never read as a flag, as `key=value`, or as more than one argument.
 
 use std::sync::Arc;
 
@@ -73,7 +73,8 @@ fn is_placeholder(letter: char) -> bool {
 }
 
 impl CommandTable {
-    /// Returns the command that the words begin with. An inserted value is not part of a command's name.
+    /// Returns the command whose name is at the start of the words. An inserted value is never part of a command's
+    /// name.
     pub(crate) fn command_of_words(&self, words: &[GivenArgument]) -> Option<&Arc<Spec>> {
         let written = |word: &GivenArgument| match word {
             GivenArgument::Written(word) => Some(word.clone()),

@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// A text, or the name of an app, an environment or a role, a version, or a person.
+    /// A text, a version, a person, or the name of an app, an environment or a role.
     Text(String),
     /// An integer, or a duration in milliseconds.
     Integer(i64),
@@ -47,7 +47,7 @@ pub(crate) struct Command {
 /// The options of the host that every action accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// Whether the job queues if another job holds a deployment lock that it needs.
+    /// Whether the job queues if another job holds a deployment lock that the first job needs.
     #[serde(default)]
     pub(crate) wait: bool,
     /// Whether the host only shows the plan and changes nothing.
@@ -68,7 +68,7 @@ impl Command {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
-    /// Returns the normalized command line. It can be typed again, unless a value begins with a dash.
+    /// Returns the normalized command line. The line can be typed again, unless a value begins with a dash.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
@@ -209,7 +209,7 @@ impl Command {
     }
 }
 
-/// Parses the words after a command's name.
+/// Parses the words after a command's name, and checks the arguments.
 pub(crate) fn arguments(
     spec: &Arc<Spec>,
     words: &[String],
@@ -243,7 +243,8 @@ fn missing(spec: &Spec, parameter: &Parameter) -> ParseError {
     ParseError::new(message).with_hint(spec.usage())
 }
 
-/// Parses the words after a command's name. `restore` replaces the placeholders in a text by the inserted values.
+/// Parses the words after a command's name, and checks the arguments. `restore` replaces the placeholders in a text by
+/// the inserted values.
 pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
     words: &[String],
@@ -429,7 +430,7 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
     Ok(())
 }
 
-/// Returns the normalized command line. It can be typed again, unless a value begins with a dash.
+/// Returns the normalized command line. The line can be typed again, unless a value begins with a dash.
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
     // Options come first, because a parameter for the rest of the line would take later options as text.

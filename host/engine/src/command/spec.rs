@@ -86,7 +86,7 @@ pub(crate) struct Parameter {
 /// The validated description of a command.
 #[derive(Debug)]
 pub(crate) struct Spec {
-    /// The full name, for example `auth revoke`.
+    /// The full name of the command, for example `auth revoke`.
     pub name: String,
     /// The other names of the command.
     pub aliases: Vec<String>,
@@ -106,13 +106,13 @@ pub(crate) struct Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command `{command}`: {message}")]
 pub(crate) struct SpecError {
-    /// The name in the description, which can be invalid itself.
+    /// The command's name in the description. The name can itself be invalid.
     pub command: String,
     pub message: String,
 }
 
 const MAX_LINE_BYTES: usize = 300;
-/// The flag `--wait` of every action: the job queues if another job holds a deployment lock that it needs.
+/// The flag `--wait` of every action: the new job queues if another job holds a deployment lock that the new job needs.
 pub(crate) const WAIT: &str = "wait";
 /// The flag `--dry-run` of every action: the host shows the plan and changes nothing.
 pub(crate) const DRY_RUN: &str = "dry-run";
@@ -142,8 +142,8 @@ impl Spec {
             // the first word.
             if !word.split(' ').all(is_name) || word.len() > MAX_NAME_BYTES || word.matches(' ').count() > 1 {
                 return invalid(format!(
-                    "`{}` is not a valid name of a command: begin with a lower case letter, and use at most 32 lower case letters, \
-                     digits and dashes",
+                    "`{}` is not a valid name of a command: begin with a lower case letter, and use at most 32 lower \
+                     case letters, digits and dashes",
                     line(word)
                 ));
             }

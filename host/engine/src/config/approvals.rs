@@ -1,5 +1,5 @@
-//! Reads approval rules: `approval` of `[environment.*]`, and `[[approval]]`. A rule holds effects until other people
-//! approve them.
+//! Reads approval rules: `[environment.*.approval]` and `[[approval]]`. An approval rule holds effects until other
+//! people approve them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,7 +49,7 @@ pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
 
 static GLASS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval.break_glass",
-    about: "The people who can skip the approval. `[[approval]]` has the same table.",
+    about: "The people who can skip the approval. `[[approval]]` can have the same table.",
     keys: &[
         Key::string("role", "The role that can use `--override REASON`.").required(),
         Key::string("tell", "The room that gets a message about the override before the job's first effect.")
@@ -143,7 +143,8 @@ impl Terms {
     }
 }
 
-/// Reports a role that does not exist, or whose only member is `everyone`.
+/// Reports a configuration problem if an approval rule names a role that does not exist, or whose only member is
+/// `everyone`.
 fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     let Some(found) = roles.iter().find(|known| known.name == role.value) else {
         let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
@@ -160,7 +161,8 @@ fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     }
 }
 
-/// Reads all approval rules: first those of the environments, then each `[[approval]]`.
+/// Reads all approval rules: first the rules of the environments, then each `[[approval]]`. `environments` contains the
+/// rule of each environment that has one. `networks` are the chat networks of the build.
 pub(crate) fn read(
     root: &mut Table,
     calls: &CallTable,
@@ -173,7 +175,7 @@ pub(crate) fn read(
     for environment in catalog.environments() {
         if let Some(terms) = environments.get(environment) {
             let mut limits = Scope::default();
-            // The name of an environment contains no pattern characters, so it matches only itself.
+            // The name of an environment contains no wildcards, so as a pattern it matches only itself.
             limits.set(Attribute::Environment, crate::policy::Pattern::new(environment).into_iter().collect());
             let what = format!("environment {environment}");
             approvals.push(terms.approval(root, roles, (Vec::new(), limits), &what));
@@ -189,16 +191,17 @@ pub(crate) fn read(
     approvals
 }
 
-/// Reads the host calls and attributes to which a rule applies.
+/// Reads `call` and the attribute keys, which limit an `[[approval]]` to certain host calls and attribute values.
 fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
-    // An effect that only revokes rights is never held.
+    // An effect that only revokes rights never needs approval.
     let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
         if !held().any(|row| pattern.matches(row.name)) {
             let fix = nearest(&text.value, held().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
-            table.problem(&text.at, format!("`{}` does not match any host call that needs approval", text.value), fix);
+            let message = format!("the pattern `{}` does not match any host call that can need approval", text.value);
+            table.problem(&text.at, message, fix);
         }
     }
     let mut limits = Scope::default();
@@ -210,10 +213,8 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate:
         let Some(attribute) = all.attribute(&key.value) else { continue };
         let Some(values) = table.strings(attribute.as_str()) else { continue };
         if !known_attributes.contains(&attribute) {
-            let message = format!(
-                "no host call of the rule has the attribute `{}`, so the key would not limit the rule",
-                key.value
-            );
+            let message =
+                format!("the key `{}` has no effect: no host call that the rule matches has this attribute", key.value);
             table.problem(&key.at, message, None);
         }
         match attribute {

@@ -52,7 +52,7 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The keys of a deployment. The factory of its pipeline system adds more keys.
+/// The keys of a deployment. The factory of the deployment's pipeline system adds more keys.
 pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
     about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The \
@@ -79,11 +79,11 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
         "PARAMETER",
         KeyKind::String,
         "A regular expression that the whole value must match. A value that begins with `-` is refused unless the \
-         expression begins with one.",
+         expression begins with `-`.",
     )],
 };
 
-/// The keys of a pipeline system. The factory of its kind adds more keys.
+/// The keys of a pipeline system. The factory of the system's kind adds more keys.
 pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     path: "pipelines.NAME",
     about: "A pipeline system. Its kind adds other keys. Local commands (`exec`) do not need a `[pipelines.NAME]`.",
@@ -99,9 +99,10 @@ pub(crate) struct Systems<'r> {
 }
 
 struct NamedSystem {
-    /// `None` if the system's table has problems. The problems are reported once, and not again for each pipeline.
+    /// `None` if the system's table has configuration problems. These problems are reported once, and not again for
+    /// each pipeline.
     builder: Option<Box<dyn PipelinesBuilder>>,
-    /// The keys that a deployment on this system can have.
+    /// The keys that a deployment on this pipeline system can have.
     keys: &'static TableKeys,
 }
 
@@ -173,7 +174,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             .apps
             .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
     }
-    // 3. Build the pipeline backends, and add the deployments to their apps, except those whose system has problems.
+    // 3. Build the pipeline backends. Add the deployments to their apps, except deployments whose system has problems.
     let mut backends = Backends::default();
     let built = systems.build(&mut backends);
     for draft in drafts {
@@ -191,7 +192,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     Apps { catalog, backends, terms }
 }
 
-/// The hint in problems about the name of an app or environment.
+/// The hint in configuration problems about an invalid name of an app or environment.
 const NAME_RULE: &str = "a name of letters, digits, dots, dashes and underscores that begins with a letter or digit";
 
 fn is_name(name: &str) -> bool {
@@ -248,7 +249,7 @@ impl<'r> Systems<'r> {
             }
             patterns.finish();
         }
-        // 2. Find the pipeline system: by `pipeline`, or by a key such as `run`.
+        // 2. Find the pipeline system: by the key `pipeline`, or by a key such as `run`.
         let names: Vec<String> = parameters.keys().cloned().collect();
         let name = format!("{app}/{environment}");
         let pipeline = table.string("pipeline");
@@ -269,7 +270,7 @@ impl<'r> Systems<'r> {
                     table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
                     return None;
                 };
-                // 3. Pass the pipeline to its system. The problems of a system are already reported with its table.
+                // 3. Pass the pipeline to its system. Configuration problems of the system are already reported.
                 table.add_keys(found.keys.keys);
                 found.builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
                 SystemName::Named(system.to_owned())
@@ -283,7 +284,7 @@ impl<'r> Systems<'r> {
             }
             (pipeline, _) => {
                 let message = if pipeline.is_some() {
-                    "has both `pipeline` and the keys of another kind"
+                    "has both `pipeline` and a key such as `run`; only one of them is allowed"
                 } else {
                     "has neither `pipeline` nor a key such as `run`, so the pipeline is unknown"
                 };

@@ -13,7 +13,7 @@ use crate::{
     model::{BotIdentity, Catalog, RoomName},
 };
 
-/// The keys of a bot. Each chat adapter adds the key of its account table, such as `matrix`.
+/// The keys of a bot. Each chat adapter adds the key for its account table, such as `matrix`.
 pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     path: "bot.NAME",
     about: "A bot: one account per chat network, with a name, a prefix, rooms and environments. At least one bot is \
@@ -54,9 +54,9 @@ pub(crate) struct BotConfig {
     pub environments: Vec<String>,
     /// Whether the file has the key `environments`. Without the key, the bot has all environments.
     pub environments_named: bool,
-    /// The accounts, at most one per network.
+    /// The bot's accounts, at most one per chat network.
     pub chats: Vec<Arc<dyn Chat>>,
-    /// The maximum age of a command that arrives late, for example after downtime. The bot refuses older ones.
+    /// The maximum age of a command that arrives late, for example after downtime. The bot refuses older commands.
     pub max_age: Duration,
     /// The time zone of times in commands and messages.
     pub time_zone: TimeZone,
@@ -64,21 +64,22 @@ pub(crate) struct BotConfig {
 }
 
 impl BotConfig {
-    /// Whether an account table of the bot names this room.
+    /// Returns whether an account table of the bot names this room.
     pub(crate) fn names(&self, room: &RoomName) -> bool {
         let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
         self.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
     }
 }
 
-/// Reads all bots, in the order of the file. Reports two bots that would answer the same line in a room.
+/// Reads all bots, in the order of the file. Reports a configuration problem if two bots would answer the same line in
+/// a room.
 pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
     let at = root.at().clone();
     let tables = root.tables("bot");
     if tables.is_empty() {
         root.problem(
             &at,
-            "the configuration does not have a bot, that is a table [bot.NAME]",
+            "the configuration has no bot; at least one table [bot.NAME] is required",
             "[bot.marvin]".to_owned(),
         );
     }
@@ -103,7 +104,7 @@ pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> 
     bots
 }
 
-/// Returns a room that the account tables of both bots name.
+/// Returns a room that the account tables of both bots name; `None` if the bots have no common room.
 fn shared_room(one: &BotConfig, two: &BotConfig) -> Option<String> {
     one.chats.iter().find_map(|chat| {
         let others = two.chats.iter().filter(|other| other.network() == chat.network());

@@ -1,10 +1,10 @@
 //! Reads `[app.NAME] direct`: the policy for actions that a person types in a direct message.
 //!
-//! Not here: the message about the action in the app's room (`job::shown_in`).
+//! Not here: the message in the app's room about the action (`job::shown_in`).
 
 use crate::{base::Table, model::DirectPolicy};
 
-/// Reads `direct`. The default is `show`.
+/// Reads the key `direct` of an app. The default is `show`.
 pub(crate) fn read(table: &mut Table) -> DirectPolicy {
     match table.choice("direct").map(|word| word.value) {
         Some("refuse") => DirectPolicy::Refuse,

@@ -1,6 +1,6 @@
 //! Reads `[[expect]]`: tests of the access rules. A test states whether a person may run a command.
 //!
-//! Not here: the evaluation of the tests, which needs the loaded plugins.
+//! Not here: the evaluation of the tests (`engine::review`), which needs the loaded plugins.
 
 use super::members::Members;
 use crate::{
@@ -15,7 +15,7 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string("who", "The person: an id, or the name of a `[person.NAME]`.").required(),
         Key::string("command", "The command without the prefix, for example `deploy cms production 1.0.2`.").required(),
-        Key::choice("answer", &["yes", "no"], "Whether the person may run it.").required(),
+        Key::choice("answer", &["yes", "no"], "Whether the person may run the command.").required(),
         Key::string("room", "The room of the command. Without it, roles with `rooms` do not apply."),
     ],
 };
@@ -23,7 +23,7 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expect {
     pub at: At,
-    /// The id of the person. An id that no rule names has only the rights of `everyone`.
+    /// The id of the person. A person whose id no rule names has only the rights of `everyone`.
     pub who: String,
     /// The command without the prefix, for example `deploy cms production 1.0.2`.
     pub command: String,

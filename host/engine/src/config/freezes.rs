@@ -11,7 +11,7 @@ use crate::{
     policy::{Window, WindowEnd},
 };
 
-/// Example values for hints in problems.
+/// The example values in the hints of configuration problems.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
 
@@ -35,7 +35,7 @@ pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads all freeze windows, in the order of the file. `here` is the default time zone.
+/// Reads all freeze windows, in the order of the file. `here` is the time zone of windows without `time_zone`.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
     root.array("freeze").into_iter().filter_map(|table| window(table, catalog, here)).collect()
 }
@@ -81,8 +81,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     Some(Window { at, environments, from: from?, ends: ends?, reason })
 }
 
-/// Parses a cron expression, and reports an invalid one. Returns `None` if `zone` is `None`: the invalid time zone is
-/// already reported.
+/// Parses a cron expression, and reports an invalid expression. Also returns `None` if `zone` is `None`, which means
+/// that an invalid time zone is already reported.
 fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
     match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
         Ok(cron) => zone.is_some().then_some(cron),
@@ -93,7 +93,7 @@ fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>
     }
 }
 
-/// Reads `time_zone`, and reports an unknown name.
+/// Reads the key `time_zone`. Returns `None` if the key is missing, or if its value is unknown, which is reported.
 pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
     match zone(&name.value) {

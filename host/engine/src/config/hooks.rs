@@ -12,7 +12,7 @@ use crate::{
     trigger::{Hook, HookAuth},
 };
 
-/// The default of the key `delivery`: the HTTP header that holds the idempotency key.
+/// The default value of the key `delivery`: the HTTP header that holds the idempotency key of a delivery.
 const DELIVERY: &str = "Idempotency-Key";
 
 pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
@@ -94,7 +94,7 @@ static WHEN_KEYS: TableKeys = TableKeys {
     )],
 };
 
-/// Reads one hook. `others` are the hooks that are already read; the new name must differ from theirs.
+/// Reads one hook. `others` are the hooks that were read before; the new hook must have another name.
 pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
     let at = table.at().clone();
     let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
@@ -130,7 +130,7 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
 fn auth(table: &mut Table) -> Option<HookAuth> {
     const BOTH: &str = "token = { env = \"HOOK_TOKEN\" }   or   secret = { env = \"HOOK_SECRET\" }";
     let at = table.at().clone();
-    // 1. Read all keys, so that each problem is reported.
+    // 1. Read all keys, so that all configuration problems are reported.
     let ways = (table.has("token"), table.has("secret"));
     let (token, secret) = (table.secret("token"), table.secret("secret"));
     let places: Vec<_> =
@@ -139,7 +139,7 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     let sign = table.has("sign");
     let signs = table.choice("sign").map(|sign| sign.value);
     let tolerance = table.duration_or_default("tolerance");
-    // 2. Require exactly one of `token` and `secret`, and report keys that belong to the other one.
+    // 2. Require exactly one of `token` and `secret`, and report keys that are only for the other method.
     let other = |keys: &[&str], wanted: &str| {
         for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
             table.problem(
@@ -194,7 +194,8 @@ fn header(table: &mut Table, key: &str) -> Option<String> {
     Some(text.value)
 }
 
-/// Reads a table whose values are JSON pointers.
+/// Reads a subtable whose values are JSON pointers. Returns each pointer, in a list of one element, by the name of its
+/// key.
 fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table(key) else { return all };
@@ -215,7 +216,7 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Reads `when`: the accepted values of the body, by JSON pointer.
+/// Reads the subtable `when`: the accepted values in the body, by JSON pointer.
 fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table("when") else { return all };

@@ -25,8 +25,8 @@ pub(crate) static HTTP_KEYS: TableKeys = TableKeys {
 
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 
-/// Reads `[http]`. `left_out` means that this build has no HTTP listener. Reports hooks without `[http]`, and `[http]`
-/// in a build without the listener.
+/// Reads `[http]`. `left_out` is `true` if this build has no HTTP listener. Reports a configuration problem if a
+/// `[[hook]]` exists without `[http]`, or if `[http]` exists in a build without the listener.
 pub(crate) fn read(root: &mut Table, triggers: &Triggers, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
         if let Some(hook) = triggers.hooks.first() {

@@ -6,20 +6,21 @@ use globset::GlobBuilder;
 
 use crate::base::{At, Field, Node, Problems, Value, parse};
 
-/// Reads the configuration into a tree. Reports an unreadable main file and returns `None`.
+/// Reads the configuration files into a tree. If the main file cannot be read, reports a configuration problem and
+/// returns `None`.
 pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
     Some(parse_main(&text, path, problems))
 }
 
-/// Reads the configuration into a tree. `text` is the content of the main file `path`.
+/// Reads the configuration files into a tree. `text` is the content of the main file, and `path` is its path.
 pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
     let mut root = parse(path, text, problems);
     for (pattern, at) in includes(&mut root, problems) {
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = matching(folder, &pattern);
         if files.is_empty() {
-            problems.add(&at, format!("`{pattern}` matches no file"), None);
+            problems.add(&at, format!("the pattern `{pattern}` in `include` matches no file"), None);
         }
         for file in files {
             let Some(text) = read(&file, &at, problems) else { continue };
@@ -49,14 +50,14 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
             }
         },
         Err(error) => {
-            problems.add(at, format!("`{}` cannot be read: {error}", path.display()), None);
+            problems.add(at, format!("cannot read the file `{}`: {error}", path.display()), None);
             None
         }
     }
 }
 
-/// Removes and reports the tables that only the main file may have, so that a reviewer finds the admins and the
-/// database in one file.
+/// Removes and reports the tables of an included file that only the main file may have. A reviewer then finds the
+/// admins and the database in the main file.
 fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
     for name in ["people", "store"] {
@@ -66,7 +67,7 @@ fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     }
 }
 
-/// Removes `include` from a file's tree and returns its patterns.
+/// Removes the key `include` from a file's tree, and returns its patterns with their positions.
 fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     let Value::Table(fields) = &mut root.value else { return Vec::new() };
     let Some(field) = fields.remove("include") else { return Vec::new() };
@@ -102,8 +103,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Adds the tables of an included file to the tree. A table such as `[app.cms]` must be in one file as a whole: a key
-/// or name that is already in the tree is reported.
+/// Adds the tables of an included file to the tree. A table such as `[app.cms]` must be in one file as a whole, so a
+/// key or table that the tree already has is reported as a configuration problem.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
     for (key, field) in more {
@@ -116,10 +117,10 @@ fn merge(into: &mut Node, part: Node, problems: &Problems) {
     }
 }
 
-/// Merges the named tables of one kind, such as all `[app.*]`.
+/// Merges the named tables of one kind, such as all `[app.*]`, of an included file into the tree.
 fn join(known: &mut Field, field: Field, problems: &Problems) {
     let again = |field: &Field, known: &At| {
-        problems.add(&field.at, format!("the same key or table is already in {known}"), None)
+        problems.add(&field.at, format!("the same key or table is already defined in {known}"), None)
     };
     let (Value::Table(named), true) = (&mut known.node.value, matches!(field.node.value, Value::Table(_))) else {
         again(&field, &known.at);

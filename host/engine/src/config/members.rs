@@ -1,4 +1,4 @@
-//! Reads `[person.*]`, `[machine.*]` and `[group.*]`: the members that rules can name.
+//! Reads `[person.*]`, `[machine.*]` and `[group.*]`: the members that roles and other rules can name.
 //!
 //! Invariant: each id belongs to at most one person or machine, and every group in a rule is configured.
 
@@ -19,7 +19,7 @@ pub(crate) static PERSON_KEYS: TableKeys = TableKeys {
 
 pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
     path: "machine.NAME",
-    about: "A machine account for schedules and webhooks. A machine has only the roles that name it, without those of \
+    about: "A machine account for schedules and webhooks. A machine has only the roles that name it, not the roles of \
             `everyone`. It cannot approve.",
     keys: &[Key::strings(
         "ids",
@@ -33,8 +33,7 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string(
             "file",
-            "The file of the members, with one id per line. The path is relative to the configuration file with this \
-             key. The host reads the file again when it changes.",
+            "The file of the members, with one id per line. The path is relative to the main file. The host reads the file again when it changes.",
         )
         .required(),
         Key::duration(
@@ -54,7 +53,7 @@ pub(crate) struct Members<'n> {
 }
 
 impl<'n> Members<'n> {
-    /// Reads people, machines and groups. `networks` are the chat networks of the build.
+    /// Reads the tables of people, machines and groups. `networks` are the chat networks of the build.
     pub(crate) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
         let mut named = people(root);
         let machines = machines(root, &mut named);
@@ -76,8 +75,8 @@ impl<'n> Members<'n> {
         self.networks
     }
 
-    /// Resolves one entry of a list of members, such as `@bob:example.org`, `group:oncall` or `everyone`. Reports an
-    /// invalid entry and returns `None`.
+    /// Resolves one entry of a list of members, such as `@bob:example.org`, `group:oncall` or `everyone`. For an
+    /// invalid entry, reports a configuration problem and returns `None`.
     pub(crate) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
         let word = text.value.as_str();
         if word == "everyone" {
@@ -109,7 +108,7 @@ impl<'n> Members<'n> {
         Some(Member::Person(word.to_owned()))
     }
 
-    /// Parses one entry of a list of rooms. Reports an empty entry and returns `None`.
+    /// Parses one entry of a list of rooms. For an empty entry, reports a configuration problem and returns `None`.
     pub(crate) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
         if text.value.trim().is_empty() {
             table.problem(&text.at, "the name of a room is empty", "\"#ops:example.org\"".to_owned());
@@ -122,7 +121,8 @@ impl<'n> Members<'n> {
         self.machines.clone()
     }
 
-    /// Reads a required key whose value is the name of a machine. Reports a missing or unknown name and returns `None`.
+    /// Reads a required key whose value is the name of a machine. For a missing or unknown name, reports a
+    /// configuration problem and returns `None`.
     pub(crate) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
         let text = table.required_string(key, "\"ci\"")?;
         let name = text.value.as_str();
@@ -137,7 +137,7 @@ impl<'n> Members<'n> {
         None
     }
 
-    /// Moves the groups out of this value, for the directory of group members.
+    /// Moves the groups out of this value. The host reads the members of groups from the returned group files.
     pub(crate) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
     }
@@ -181,14 +181,14 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     people
 }
 
-/// Reads `[machine.*]`. Also adds each machine to `people`, with its own id and the ids of its chat accounts.
+/// Reads `[machine.*]`. Also adds each machine to `people`, with the machine's own id and the ids of its chat accounts.
 fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {
         let at = table.at().clone();
         if !is_id(&name.value) || people.iter().any(|person| person.name == name.value) {
             let message = format!(
-                "the name of [machine.{}] is not valid, or a person or machine already has it",
+                "the name of [machine.{}] is not valid, or another person or machine already has this name",
                 crate::base::clean(&name.value)
             );
             table.problem(&at, message, "[machine.ci]".to_owned());
@@ -199,7 +199,7 @@ fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
                 let message = format!("`{}` is not a valid id of a machine", crate::base::clean(&id.value));
                 table.problem(&id.at, message, "ids = [\"@ci:example.org\"]".to_owned());
             } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
-                let message = format!("`{}` is already an id of `{}`", id.value, other.name);
+                let message = format!("`{}` is already an id of the person or machine `{}`", id.value, other.name);
                 table.problem(&id.at, message, "the id in only one of the two tables".to_owned());
             } else {
                 ids.push(id.value);

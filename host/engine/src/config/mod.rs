@@ -1,7 +1,7 @@
-//! Reads `plugins.toml` and its included files into typed values, and reports all problems at once, each with file and
-//! line.
+//! Reads `plugins.toml` and its included files into typed values, and reports all configuration problems at once, each
+//! with file and line.
 //!
-//! Invariant: this module opens no connection and resolves no secret.
+//! Invariant: the code in this folder opens no connection and resolves no secret.
 
 mod approvals;
 mod apps;

@@ -85,7 +85,8 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })
 }
 
-/// Parses the text of a notification. Reports a placeholder that is not in [`PLACEHOLDERS`].
+/// Parses the text of a notification. Reports a configuration problem for each placeholder that is not in
+/// [`PLACEHOLDERS`].
 fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     let template = match Template::parse(&text.value) {
         Ok(template) => template,
@@ -108,8 +109,8 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     known.then_some(template)
 }
 
-/// Reads a list of patterns that limits a notification. Reports patterns for names that do not exist. `exist` is `None`
-/// for commands: their names are checked after the plugins are loaded.
+/// Reads a list of patterns that limits a notification. Reports names that are not in `exist`. `exist` is `None` for
+/// commands, whose names are checked after the plugins are loaded.
 fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
     if let Some(exist) = exist {

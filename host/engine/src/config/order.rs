@@ -1,4 +1,4 @@
-//! Checks `[environment.NAME] after`: the promotion order of the environments.
+//! Checks the promotion order of the environments, which the key `after` of each `[environment.NAME]` defines.
 //!
 //! Invariant: after the check, every `after` names an existing environment, and the order has no cycle.
 
@@ -9,7 +9,8 @@ use crate::{
     model::Environment,
 };
 
-/// Reports unknown names and cycles, and removes each invalid `after`.
+/// Reports a configuration problem for each `after` that names an unknown environment or is part of a cycle, and
+/// removes this `after`.
 pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
     let names: Vec<String> = environments.iter().map(|environment| environment.name.clone()).collect();
     for environment in environments.iter_mut() {
@@ -32,9 +33,9 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
         }
         let Some(after) = environment.after.take() else { continue };
         let message = match after.value == environment.name {
-            true => format!("`{}` comes after itself", environment.name),
+            true => format!("environment `{}` comes after itself in the promotion order", environment.name),
             false => format!(
-                "`after` forms a cycle: `{0}` comes after `{1}`, and `{1}` after `{0}`",
+                "the promotion order has a cycle: `{0}` comes after `{1}`, and `{1}` comes after `{0}`",
                 environment.name, after.value
             ),
         };

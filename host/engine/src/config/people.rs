@@ -59,10 +59,10 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     for admin in listed {
         match members.member(&people, &admin) {
             Some(Member::Person(id)) => admins.push(id),
-            // The file alone must determine the admins, so groups and rooms are not allowed.
+            // The configuration file alone must determine the admins, so groups and rooms are not allowed.
             Some(_) => people.problem(
                 &admin.at,
-                format!("`{}` cannot be an admin; only a person can", admin.value),
+                format!("`{}` cannot be an admin; only a person can be an admin", admin.value),
                 "admins = [\"@alice:example.org\"]".to_owned(),
             ),
             None => {}
@@ -73,7 +73,7 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     (admins, tell)
 }
 
-/// Returns the owners by app. Apps without owners are left out.
+/// Returns the owners of each app. Apps without owners are left out.
 pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
     let mut all = BTreeMap::new();
     for app in catalog.apps() {
@@ -99,7 +99,7 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
         let grant_in_chat = table.boolean_or_default("grant_in_chat");
-        // A role that is granted in chat can have no members in the file.
+        // A role that can be granted in chat needs no members in the file.
         let listed = match grant_in_chat && !table.has("members") {
             true => Vec::new(),
             false => required(&mut table, "members", "[\"@bob:example.org\"]"),
@@ -137,7 +137,7 @@ fn required(table: &mut Table, key: &str, example: &str) -> Vec<Located<String>>
     table.strings(key).map(|list| list.value).unwrap_or_default()
 }
 
-/// Parses patterns such as `deploy*`. Reports and skips invalid ones.
+/// Parses patterns such as `deploy*`. Reports and skips invalid patterns.
 pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for text in texts {
@@ -149,7 +149,8 @@ pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
     patterns
 }
 
-/// Reports names that do not exist, because a rule for such a name never matches. Patterns with `*` are not checked.
+/// Reports each name that is not in `exist`, because a rule for an unknown name never matches. `what` is the kind of
+/// the names, for example `app`. Patterns with `*` are not checked.
 pub(crate) fn check_names<'a>(
     table: &Table,
     what: &str,

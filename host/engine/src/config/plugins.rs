@@ -16,7 +16,7 @@ pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string(
             "module",
-            "The file of the WebAssembly component. The path is relative to the configuration file with this key.",
+            "The file of the WebAssembly component. The path is relative to the main file.",
         )
         .required(),
         Key::array(

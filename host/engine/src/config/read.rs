@@ -71,17 +71,17 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The adapters and capabilities of a program.
+/// The adapters and capabilities that a program registers with the engine builder.
 #[derive(Default)]
 pub(crate) struct Registry {
-    /// The chat networks. The name of a network is also the name of its account table in `[bot.NAME]`.
+    /// The adapters of the chat networks. The name of a network is also the name of the account table in `[bot.NAME]`.
     pub chats: Vec<Arc<dyn ChatFactory>>,
-    /// Known chat networks that this build does not include. The problem about their account tables names the cargo
-    /// feature.
+    /// The known chat networks that this build does not include. The configuration problem about an account table for
+    /// such a network names the cargo feature to enable.
     pub left_out: Vec<&'static str>,
     /// Whether this build does not include the HTTP listener.
     pub no_http: bool,
-    /// The host calls that the program adds to those of the contract.
+    /// The capabilities, with the host calls that the program adds to the host calls of the contract.
     pub capabilities: Vec<Arc<dyn Capability>>,
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
@@ -90,12 +90,13 @@ impl Registry {
     /// Returns the host calls of the contract and of all capabilities.
     ///
     /// # Errors
-    /// Two calls have the same name, a name is not `interface.function`, or a capability's top-level key exists already.
+    /// Two host calls have the same name, the name of a host call is not `interface.function`, or a capability adds a
+    /// top-level key that exists already.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         let mut names: BTreeSet<&str> = FILE_KEYS.keys.iter().map(|key| key.name).collect();
         let mut added = self.capabilities.iter().flat_map(|capability| capability.keys());
         if let Some(key) = added.find(|key| !names.insert(key.name)) {
-            return Err(format!("the top-level key `{}` of a capability exists already", key.name));
+            return Err(format!("a capability adds the top-level key `{}`, which exists already", key.name));
         }
         HostCalls::new(
             [&Contract as &dyn Capability].into_iter().chain(self.capabilities.iter().map(|capability| &**capability)),
@@ -103,7 +104,8 @@ impl Registry {
     }
 }
 
-/// A valid configuration, without connections. Returned by [`EngineBuilder::read`](crate::EngineBuilder::read).
+/// A valid configuration, before any connection is opened. Returned by
+/// [`EngineBuilder::read`](crate::EngineBuilder::read).
 ///
 /// ```
 /// use std::path::Path;
@@ -119,9 +121,10 @@ pub struct Config {
     pub(crate) store: StoreConfig,
     /// The bots that run in this process, in the order of the file; at least one.
     pub(crate) bots: Vec<BotConfig>,
-    /// The time zone of the first bot in the file: for times that the configuration or a command gives without a zone.
+    /// The time zone of the first bot in the file. Times without a time zone in the configuration and in commands are
+    /// in this time zone.
     pub(crate) time_zone: TimeZone,
-    /// The accounts of the bots that [`Config::only`] excluded from this process.
+    /// The chat accounts of the bots that [`Config::only`] excluded from this process.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
@@ -137,35 +140,36 @@ pub struct Config {
 }
 
 impl Config {
-    /// The URL of the database of a host without `[store] url`.
+    /// The URL of the database if the configuration has no `[store] url`.
     pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
 
-    /// The absolute folder of the main file. Relative paths in the file start from it.
+    /// The absolute path of the folder with the main file. Relative paths in the main file start from this folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The value of `[store] url`, for example `sqlite:state/wardroom.db`, with its position in the file.
+    /// The URL of the database, for example `sqlite:state/wardroom.db`, with the position of `[store] url` in the file.
     pub fn store(&self) -> &Located<String> {
         &self.store.url
     }
 
-    /// The settings of `[http]`; `None` if the host has no HTTP listener.
+    /// The settings of the table `[http]`; `None` if the configuration has no such table.
     pub fn http(&self) -> Option<&HttpConfig> {
         self.http.as_ref()
     }
 
     /// Restricts the engine to one bot. Rules can still name the other bots and their environments. Returns the rooms
-    /// of apps, notifications and reports that only the other bots' accounts name: messages to these rooms will fail.
+    /// of apps, notifications and reports that only account tables of the other bots name. Messages to these rooms will
+    /// fail.
     ///
     /// # Errors
-    /// The configuration does not have this bot. The error is a bot with a similar name, if there is one.
+    /// The configuration has no bot with this name. The error holds the name of a bot with a similar name, or `None`.
     pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
             return Err(nearest(bot, names).map(str::to_owned));
         }
-        // Schedules and hooks of the other bots run in the processes of those bots.
+        // Schedules and hooks of the other bots run in other processes.
         let mut triggers = std::mem::take(&mut self.triggers);
         triggers.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
         triggers.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
@@ -189,7 +193,8 @@ impl Config {
         rooms.chain(&self.policy.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Whether a bot runs a trigger with this `room` and this optional `bot`.
+    /// Returns whether the bot `bot` runs a trigger with this `room`. `named` is the trigger's own key `bot`, if the
+    /// trigger has one.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
         let names = |known: &&BotConfig| known.names(room);
         match named {
@@ -203,18 +208,18 @@ impl Config {
     }
 }
 
-/// Parts of a configuration file that a program reads before it creates the adapters.
+/// The parts of a configuration file that a program reads before it creates the adapters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek {
-    /// The value of `[store] url`, or [`Config::DEFAULT_STORE`].
+    /// The value of `[store] url`, or [`Config::DEFAULT_STORE`] if the file does not have this key.
     pub store: String,
     /// The names of the account tables of all bots, such as `matrix`. A name can occur twice.
     pub networks: Vec<String>,
 }
 
 impl Peek {
-    /// Reads the database URL and the chat networks of a file. Ignores problems;
-    /// [`EngineBuilder::read`](crate::EngineBuilder::read) reports them.
+    /// Reads the database URL and the chat networks of a file. Ignores configuration problems, which
+    /// [`EngineBuilder::read`](crate::EngineBuilder::read) reports.
     pub fn read(path: &Path) -> Self {
         let problems = Problems::default();
         let mut peek = Self { store: Config::DEFAULT_STORE.to_owned(), networks: Vec::new() };
@@ -233,7 +238,7 @@ impl Peek {
 /// Reads a configuration file and the files that it includes.
 ///
 /// # Errors
-/// All problems, in the order of files and lines.
+/// All configuration problems, in the order of files and lines.
 pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     match include::load(path, &problems) {
@@ -242,7 +247,8 @@ pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Probl
     }
 }
 
-/// Reads a configuration from the text of its main file. `path` is where the main file would be.
+/// Reads a configuration from the text of its main file. `path` is the path that the main file would have. Problems
+/// name this path, and relative paths in the text start from its folder.
 ///
 /// # Errors
 /// Same as [`read`].
@@ -260,8 +266,8 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
-    // 2. Collect the host calls and the top-level keys of capabilities. Stop at a duplicate name, which is an error in
-    // the program.
+    // 2. Collect the host calls, and read the top-level keys of capabilities. Stop at a duplicate name, which is an
+    // error in the program, not in the file.
     let calls = match registry.calls() {
         Ok(calls) => Arc::new(calls),
         Err(why) => {
@@ -294,7 +300,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let notices = notices::read(&mut root, &catalog, &members);
     let triggers = triggers::read(&mut root, &members, &bots, &time_zone);
     let http = http::read(&mut root, &triggers, registry.no_http);
-    // 4. Report unknown keys, and fail if any table has a problem.
+    // 4. Report unknown keys, and fail if any table has a configuration problem.
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {

@@ -1,6 +1,6 @@
-//! Lists every key of `plugins.toml` with the adapters of a build, and generates the reference page.
+//! Lists every key that `plugins.toml` can have with the adapters of a build, and generates the reference page.
 //!
-//! Not here: the keys of the tables. They are constants in the modules that read the tables.
+//! Not here: the definitions of the keys, which are constants in the files that read the tables.
 
 use std::fmt::Write as _;
 
@@ -14,20 +14,18 @@ use crate::base::{Key, KeyKind, Presence, TableKeys, find_key};
 /// One table of `plugins.toml` on the reference page.
 #[derive(Debug, Clone)]
 struct Section {
-    /// The path of the table, for example `bot.NAME.matrix`; empty for the top-level keys.
+    /// The path of the table, for example `bot.NAME.matrix`; empty for the top-level keys of the file.
     path: &'static str,
     /// The heading of the section, for example `[bot.NAME.matrix]` in backquotes.
     heading: String,
-    /// The description of the table.
     about: &'static str,
-    /// The keys of the table, in the order of the page.
     keys: Vec<Key>,
 }
 
-/// The keys that adapters and capabilities add.
+/// The keys that do not come from the constants of this folder.
 struct Added<'r> {
     registry: &'r Registry,
-    /// The keys for the attributes of host calls.
+    /// The keys for the attributes of host calls, which grants and approval rules can have.
     attributes: Vec<Key>,
 }
 
@@ -56,7 +54,7 @@ impl Reference {
         find_key(sections.flat_map(|section| &section.keys), name)
     }
 
-    /// Adds the section of a table and the sections of its subtables, unless they exist.
+    /// Adds the section of a table and the sections of its subtables, except for sections that the page already has.
     fn add(&mut self, heading: String, table: &TableKeys, added: &Added<'_>) {
         if self.sections.iter().any(|section| section.heading == heading) {
             return;
@@ -78,7 +76,8 @@ impl Reference {
                 _ => continue,
             };
             if !own.keys.is_empty() {
-                // The keys of a kind have their own section, because they are valid only for pipelines of this kind.
+                // The keys of a pipeline kind have their own section, because they are valid only for pipelines of this
+                // kind.
                 let heading = format!("`[{}]` of the kind `{}`", table.path, factory.kind());
                 let keys = own.keys.to_vec();
                 self.sections.push(Section { path: table.path, heading, about: own.about, keys });
@@ -95,13 +94,14 @@ impl Reference {
         }
     }
 
-    /// Renders the sections as Markdown, each with a table of its keys.
+    /// Returns the reference page as Markdown: a section per table of `plugins.toml`, with the keys in a Markdown
+    /// table.
     pub fn markdown(&self) -> String {
         let mut page = String::new();
         for section in &self.sections {
             let _ = write!(page, "## {}\n\n{}\n", section.heading, section.about);
             if section.keys.is_empty() {
-                page.push_str("\nIt has no keys.\n\n");
+                page.push_str("\nThe table has no keys.\n\n");
                 continue;
             }
             page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
@@ -172,7 +172,7 @@ mod tests {
             let mut registry = Registry::default();
             registry.capabilities = keys.map(|keys| Arc::new(WithKeys(keys)) as Arc<dyn Capability>).to_vec();
             let error = Reference::new(&registry).unwrap_err();
-            assert_eq!(error, format!("the top-level key `{name}` of a capability exists already"));
+            assert_eq!(error, format!("a capability adds the top-level key `{name}`, which exists already"));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     policy::{Allow, Scope},
 };
 
-/// The keys for attributes of the contract's host calls.
+/// The keys for the attributes of the contract's host calls.
 const ATTRIBUTES: [Key; 8] = [
     Key::strings("app", "Patterns for the app. Without it, any app."),
     Key::strings("environment", "Patterns for the environment. Without it, any environment."),
@@ -44,7 +44,7 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Returns the keys for the attributes of all host calls. Grants and approval rules have them.
+/// Returns the keys for the attributes of all host calls, which grants and approval rules can have.
 pub(crate) fn attribute_keys(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
     let about = "Patterns for an attribute that a capability defines. Without it, any value.";
@@ -52,7 +52,7 @@ pub(crate) fn attribute_keys(calls: &CallTable) -> Vec<Key> {
     ATTRIBUTES.into_iter().chain(named).collect()
 }
 
-/// Reads one grant. Returns `None` if its `call` has no valid pattern.
+/// Reads one grant of the plugin `plugin`. Returns `None` if the grant's `call` has no valid pattern.
 pub(crate) fn allow(
     mut table: Table,
     plugin: &str,
@@ -85,7 +85,7 @@ pub(crate) fn allow(
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
-/// Returns the host calls that a grant's `call` matches. Reports patterns without a match.
+/// Returns the host calls that the patterns in a grant's `call` match. Reports each pattern that matches no host call.
 fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
     let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {
@@ -93,7 +93,7 @@ fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) 
         let hits: Vec<&CallSpec> = all.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
             let fix = nearest(&text.value, all.iter().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
-            table.problem(&text.at, format!("no host call matches `{}`", text.value), fix);
+            table.problem(&text.at, format!("no host call matches the pattern `{}`", text.value), fix);
         }
         rows.extend(hits);
     }
@@ -146,7 +146,7 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
     if !rows.iter().any(|row| row.kind == CallKind::Acts) {
         table.problem(
             &names.at,
-            "`beyond` applies only to host calls that have effects, and the grant allows none",
+            "`beyond` applies only to host calls that have effects, and the grant allows no such host call",
             None,
         );
     }
@@ -158,7 +158,7 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
             }
             _ => {
                 let message =
-                    format!("`{}` is not allowed in `beyond`, only: app, environment, version, parameter", name.value);
+                    format!("`beyond` cannot contain `{}`, only: app, environment, version, parameter", name.value);
                 table.problem(&name.at, message, EXAMPLE.to_owned());
             }
         }

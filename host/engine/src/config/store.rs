@@ -1,12 +1,12 @@
-//! Reads `[store]`.
+//! Reads `[store]`: the URL of the database, and the retention period of jobs.
 
 use std::time::Duration;
 
 use super::read::Config;
 use crate::base::{Key, Located, Table, TableKeys};
 
-/// The minimum of `keep` and the maximum of `max_age`. Stored messages deduplicate redeliveries, so they must be kept for
-/// longer than late messages are accepted.
+/// The minimum of `[store] keep` and the maximum of `[bot.NAME] max_age`. Stored messages deduplicate redeliveries, so
+/// the store must keep messages for as long as bots accept late messages.
 pub(crate) const MIN_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) static STORE_KEYS: TableKeys = TableKeys {

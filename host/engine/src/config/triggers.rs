@@ -15,9 +15,11 @@ use crate::{
 };
 
 // Keys of both `[[schedule]]` and `[[hook]]`.
-pub(crate) const AS: Key =
-    Key::string("as", "The machine, that is the `NAME` of a `[machine.NAME]`. The command runs with its rights.")
-        .required();
+pub(crate) const AS: Key = Key::string(
+    "as",
+    "The machine, that is the `NAME` of a `[machine.NAME]`. The command runs with the rights of the machine.",
+)
+.required();
 pub(crate) const ROOM: Key = Key::string("room", "The room that shows the command and its answer.").required();
 pub(crate) const BOT: Key = Key::string(
     "bot",
@@ -91,7 +93,7 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads all triggers. `zone` is the default time zone of schedules.
+/// Reads all triggers. `zone` is the time zone of schedules without `time_zone`.
 pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Triggers {
     let mut triggers = Triggers {
         aliases: root.array("alias").into_iter().filter_map(alias).collect(),
@@ -109,13 +111,13 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], 
     triggers
 }
 
-/// Reports aliases and fixed answers that the same line would start.
+/// Reports each alias or fixed answer that has the same typed line as an earlier alias or fixed answer.
 fn check_duplicates(root: &Table, triggers: &Triggers) {
     let aliases = triggers.aliases.iter().map(|alias| (&alias.typed, &alias.at));
     let answers = triggers.fixed_answers.iter().map(|answer| (&answer.typed, &answer.at));
     let all: Vec<_> = aliases.chain(answers).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
-        // A placeholder matches any word, so two lines that differ only in placeholders are equal.
+        // A placeholder matches any word, so two typed lines that differ only in placeholders are equal.
         let form = |typed: &[String]| {
             typed
                 .iter()
@@ -123,7 +125,8 @@ fn check_duplicates(root: &Table, triggers: &Triggers) {
                 .collect::<Vec<String>>()
         };
         if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
-            root.problem(at, format!("`{}` is already the typed line in {other}", typed.join(" ")), None);
+            let line = typed.join(" ");
+            root.problem(at, format!("the alias or fixed answer in {other} already has the typed line `{line}`"), None);
         }
     }
 }
@@ -157,14 +160,16 @@ fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {
     Some(FixedAnswer { at, typed: typed?, text: answer?.value })
 }
 
-/// Splits `typed` into words. Reports a line without words, with an open quote, or with a placeholder as its first
-/// word.
+/// Splits the value of `typed` into words. Reports a value without words, with an open quote, or with a placeholder as
+/// the first word.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
     match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
         Some(words) => Some(words),
         None => {
-            let message =
-                format!("`{}` does not begin with a word that a person can type", crate::base::clean(&text.value));
+            let message = format!(
+                "`typed` must begin with a word that is not a placeholder, and have no open quote, but is `{}`",
+                crate::base::clean(&text.value)
+            );
             table.problem(&text.at, message, "typed = \"restart HOST\"".to_owned());
             None
         }
@@ -237,7 +242,8 @@ fn schedule(
     })
 }
 
-/// Reads `as`, `room` and `bot`. The third value is `Some(None)` without `bot`, and `None` if `bot` is invalid.
+/// Reads the keys `as`, `room` and `bot` of a schedule or hook. The third value is `Some(None)` if the table has no
+/// `bot`, and `None` if the value of `bot` is invalid.
 pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,
@@ -272,7 +278,8 @@ pub(crate) fn machine_room_and_bot(
     (machine, room, bot)
 }
 
-/// Reads the required `name`, which becomes part of a URL or of event ids. Reports a name that is also in `others`.
+/// Reads the required key `name` of a schedule or hook, which becomes part of a URL or of event ids. Reports a name
+/// that is also in `others`.
 pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
     let text = table.required_string("name", &format!("\"{example}\""))?;
     let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';
@@ -300,11 +307,11 @@ pub(crate) fn template(table: &mut Table, example: &str) -> Option<CommandTempla
     }
 }
 
-/// Reports placeholders of a command that are not in `values`.
+/// Reports each placeholder of a command whose name is not in `values`.
 pub(crate) fn check_placeholders<'a>(table: &Table, command: &CommandTemplate, values: impl Iterator<Item = &'a str>) {
     let values: Vec<&str> = values.collect();
     for name in command.placeholders().filter(|name| !values.contains(name)) {
-        let message = format!("the placeholder `{{{name}}}` of `{}` has no value", command.as_str());
+        let message = format!("the placeholder `{{{name}}}` in the command `{}` has no value", command.as_str());
         let fix = (!values.is_empty()).then(|| format!("one of: {}", values.join(", ")));
         table.problem(table.at(), message, fix);
     }

@@ -1,8 +1,8 @@
 //! Starts the commands of schedules and hooks. A triggered command enters the inbox like a message. The room first gets
 //! an announcement with the trigger and the command, for example `ci (schedule nightly): where cms`.
 //!
-//! Invariant: one transaction stores the inbox row, the announcement and the deduplication key, so neither a crash nor
-//! a redelivery starts a command twice.
+//! Invariant: one transaction stores the inbox row, the announcement and the deduplication key, so that a command does
+//! not start twice after a crash or a redelivery.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,8 +43,8 @@ impl TriggerRoom {
 }
 
 pub(crate) struct TriggeredCommand {
-    /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates the id; it is not an
-    /// event of the network.
+    /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates this id, so the chat
+    /// network has no event with the id.
     pub(crate) event: String,
     /// The key by which the inbox deduplicates the command. `None` if the room and the event id already identify the
     /// command.

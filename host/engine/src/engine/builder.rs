@@ -114,7 +114,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds the host calls of a capability. Plugins can import them, and `plugins.toml` can grant them.
+    /// Adds the host calls of a capability. Plugins can import these host calls, and `plugins.toml` can grant them.
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.registry.capabilities.push(Arc::new(capability));

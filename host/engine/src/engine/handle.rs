@@ -187,7 +187,7 @@ impl Host {
     }
 
     /// Evaluates a message: finds its command, checks the rights of its sender, and runs a query or host command. The
-    /// caller stores the result. A host command that changes something is the exception: its result is stored in the
+    /// caller stores the result. Exception: a host command that changes something stores its own result, in the
     /// transaction of the change.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
@@ -282,7 +282,7 @@ impl Host {
     /// full.
     ///
     /// # Errors
-    /// The message begins like an alias, but does not match it. The error is the usage of the alias.
+    /// The message begins like an alias, but its arguments do not match the alias. The error is the usage of the alias.
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
@@ -374,9 +374,9 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the answer of a query or host command, then queues the writes of its audit record and of the mark that the
-    /// message is handled. After a crash in between, the command runs again. If `late` is true, first checks whether
-    /// the room already has the answer.
+    /// Sends the answer of a query or host command, then queues two writes: the audit record, and the mark that the
+    /// message is handled. After a crash before these writes, the command runs again. `late` is true if an earlier
+    /// process may have sent the answer; the room is then searched for the answer first.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();

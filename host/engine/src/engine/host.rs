@@ -1,4 +1,4 @@
-//! The state that all tasks of an engine share.
+//! The type `Host`: the state that all tasks of an engine share.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -19,7 +19,8 @@ use crate::{
     trigger::{MissedPolicy, Schedule},
 };
 
-/// The value of the column `network` in the cursor row of a schedule. It differs from every chat network.
+/// The value of the column `network` in the cursor row of a schedule. This value differs from the name of every chat
+/// network.
 const NETWORK: &str = "schedule";
 /// The interval at which the clock is read, so that a changed clock takes effect.
 const CLOCK_POLL: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ const CLOCK_POLL: Duration = Duration::from_secs(1);
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The longest delay before a retry while the room cannot be reached.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// The maximum number of missed scheduled runs that are counted.
+/// The maximum number of missed runs of one schedule that are counted.
 const MAX_COUNTED: usize = 1_000;
 
 enum NextStep {

@@ -67,7 +67,7 @@ impl Engine {
         self.host.plugins.loaded().len()
     }
 
-    /// Returns the plugins that failed to load: name and reason.
+    /// Returns the plugins that failed to load, as pairs of name and reason.
     pub fn not_loaded(&self) -> Vec<(String, String)> {
         let failed = self.host.plugins.not_loaded().iter();
         failed.map(|plugin| (plugin.name.clone(), plugin.error.to_string())).collect()
@@ -137,7 +137,7 @@ impl Engine {
         served
     }
 
-    /// Logs an error if the clock was set back, that is, if it is behind the newest journal entry.
+    /// Logs an error if the clock is behind the newest journal entry, which means that the clock was set back.
     async fn check_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
@@ -151,7 +151,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Serves all chats until each of them has ended.
+    /// Serves all chat accounts until each chat adapter has ended.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut serving = JoinSet::new();
         for (account, inbox) in &self.accounts {

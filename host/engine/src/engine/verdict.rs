@@ -1,4 +1,4 @@
-//! The verdict on a message: an answer, a permitted action or a refusal, before anything of it is stored or sent.
+//! The verdict on a message: an answer, a permitted action or a refusal.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ pub(crate) enum Verdict {
     /// The answer of a host command that changed something. The transaction of the change has stored the answer and the
     /// audit record, and has marked the message as handled.
     CarriedOut(Text),
-    /// An action that its caller may run. The job is not open yet.
+    /// An action that its caller may run. The action's job is not open yet.
     Action(Arc<Plugin>, Authorized),
     Refused(Refusal),
 }

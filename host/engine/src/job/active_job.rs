@@ -11,7 +11,6 @@ use super::{
 };
 use crate::store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write};
 
-/// A job that this process runs.
 pub(crate) struct ActiveJob {
     row: Arc<JobRow>,
     card: JobCard,
@@ -66,8 +65,8 @@ impl ActiveJob {
         self.cancelled.cancelled().await;
     }
 
-    /// Reads the job's journal. Sets the number of the next journal entry, and signals the cancellation if the journal
-    /// contains one.
+    /// Reads the job's journal. Sets the number of the next journal entry. If the journal contains a cancellation,
+    /// signals it to the job's tasks.
     ///
     /// # Errors
     /// [`HistoryError`].

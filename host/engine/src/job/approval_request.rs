@@ -26,7 +26,7 @@ pub(crate) enum Event {
         ask: u32,
         /// The approvals that the rules require.
         needs: Vec<Need>,
-        /// The time at which the request expires.
+        /// The time at which the approval request expires.
         until: Timestamp,
         /// The effects to approve.
         plan: Plan,
@@ -49,7 +49,7 @@ pub(crate) enum Event {
         ask: u32,
         /// The id of the person who denied the request; `None` if the request expired.
         by: Option<String>,
-        /// The reason in one line.
+        /// The reason why the request was not approved, in one line.
         about: String,
     },
 }
@@ -70,7 +70,7 @@ pub(crate) struct Counted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
     Approved,
-    /// The request was denied or expired, or its job ended. Holds the reason in one line.
+    /// The approval request was denied or expired, or the job ended. Holds the reason in one line.
     NotApproved(String),
 }
 
@@ -81,11 +81,11 @@ pub(crate) struct ApprovalRequest {
     pub(crate) number: u32,
     /// The approvals that the rules require.
     pub(crate) needs: Vec<Need>,
-    /// The time at which the request expires.
+    /// The time at which the approval request expires.
     pub(crate) until: Timestamp,
     /// The effects to approve.
     pub(crate) plan: Plan,
-    /// The approvals in the order in which they were given, without those that were withdrawn.
+    /// The approvals in the order in which they were given, without withdrawn approvals.
     pub(crate) given: Vec<Counted>,
     /// The final result; `None` while the request is open.
     pub(crate) decision: Option<Decision>,

@@ -32,7 +32,7 @@ pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
 }
 
 /// Returns the argument of `approve` and `deny` for an approval request: `7f3ak` for the first request of a job,
-/// `7f3ak-2` for the second. The number prevents that a person approves a newer request without having read it.
+/// `7f3ak-2` for the second. The number prevents the approval of a newer request that the person has not read.
 pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
@@ -77,7 +77,7 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.push(format!("{mark}{}. {}", number + 1, effect.shown()));
     }
     match &plan.end {
-        PlanEnd::Ended if plan.effects.is_empty() => lines.push("no effects".to_owned()),
+        PlanEnd::Ended if plan.effects.is_empty() => lines.push("the plan has no effects".to_owned()),
         PlanEnd::Ended => {}
         PlanEnd::Depends => lines.push("further effects depend on a result that a dry run cannot predict".to_owned()),
         PlanEnd::Broke(why) => lines.push(format!("then the plugin fails: {}", clean(why))),
@@ -120,7 +120,7 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
         text.push_lines(format!("  {line}"));
     }
     let rules: Vec<&str> = ask.needs.iter().map(|need: &Need| need.rule.as_str()).collect();
-    text.push_lines(format!("Required by {}.", rules.join("; ")));
+    text.push_lines(format!("The approval is required by {}.", rules.join("; ")));
     if !ask.given.is_empty() {
         let names: Vec<String> = ask.given.iter().map(|given| name_and_id(&given.id, &given.name)).collect();
         text.push_lines(format!("Approved by {}.", names.join(", ")));

@@ -123,7 +123,7 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
-    /// Forgets the last text after the transaction that writes it failed, so that a retry writes the text again.
+    /// Clears the last text after the transaction that writes it failed, so that a retry writes the text again.
     pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }

@@ -49,7 +49,7 @@ pub(crate) struct StartEntry {
 /// The position of a job in its journal, which determines the runner's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
-    /// The plugin runs from its start. The host answers the recorded host calls from the journal.
+    /// The plugin runs from the start of its command. The host answers the recorded host calls from the journal.
     Running,
     /// The job waits for a pipeline run or a timer. Holds the index of the `Wait` entry.
     Waiting(usize),

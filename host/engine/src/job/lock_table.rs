@@ -1,4 +1,4 @@
-//! Deployment locks and their queues.
+//! Deployment locks, and the queues of jobs that wait for them.
 //!
 //! Invariant: at most one job holds the lock of an app and environment. The job holds the lock from its first effect on
 //! this app and environment until the job is closed. The transaction that stores the intent of the effect also stores
@@ -24,7 +24,7 @@ struct State {
     queues: BTreeMap<DeploymentLock, BTreeSet<(Timestamp, String)>>,
 }
 
-/// The job that holds or reserves a lock, with the texts that messages to other jobs quote.
+/// The job for which a lock is held or reserved, with the texts that messages about the lock quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     job: String,

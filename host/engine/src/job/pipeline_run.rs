@@ -1,8 +1,8 @@
-//! A pipeline run that a job started.
+//! Pipeline runs that jobs start.
 
 use crate::model::{BackendId, RunKey};
 
-/// A pipeline run that a job started.
+/// A pipeline run that a job started, with the deployment to which the pipeline belongs.
 #[derive(Clone)]
 pub(crate) struct PipelineRun {
     /// The idempotency key of the pipeline run, which the host passed to the backend.

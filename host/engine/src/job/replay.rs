@@ -17,7 +17,7 @@ pub(crate) enum NoReplay {
     /// The journal has another host call at this position. Holds a description of both calls in one line.
     #[error("{0}")]
     Differs(String),
-    /// The blob with the entry's body cannot be read.
+    /// The blob with the body of a journal entry cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -29,8 +29,9 @@ impl Entry {
     /// read.
     pub async fn unpack(&self, store: &dyn Store) -> Result<Value, StoreError> {
         let Some(name) = &self.blob else { return Ok(self.body.clone()) };
-        let broken =
-            |what: &str| StoreError::Failed(format!("the blob of entry {} of job {} {what}", self.number, self.job));
+        let broken = |what: &str| {
+            StoreError::Failed(format!("the blob of journal entry {} of job {} {what}", self.number, self.job))
+        };
         let bytes = store.blob(name).await?.ok_or_else(|| broken("is missing"))?;
         if digest(&bytes) != *name {
             return Err(broken("was changed"));

@@ -153,7 +153,7 @@ fn intact_entries_verify() {
     let entries = six();
     assert_eq!(check_entries("7f3a", &entries, &head(&entries), None), Ok(()));
     let fault = check_entries("0b", &entries, &head(&entries), None).unwrap_err();
-    assert_eq!(fault.message, "entry 0 of job 0b was changed");
+    assert_eq!(fault.message, "journal entry 0 of job 0b was changed");
 }
 
 #[test]
@@ -180,25 +180,25 @@ fn the_first_fault_is_reported() {
     let mut renumbered = without(4);
     renumbered[4].entry.number = 4;
     for (found, message) in [
-        (changed, "entry 4 of job 7f3a was changed"),
-        (without(0), "entry 0 of job 7f3a is missing"),
-        (without(4), "entry 4 of job 7f3a is missing"),
-        (without(5), "entry 5 of job 7f3a is missing"),
-        (Vec::new(), "entry 0 of job 7f3a is missing"),
-        (swapped(4, 5, true), "entry 5 of job 7f3a was moved: it belongs at number 4"),
-        (swapped(4, 5, false), "entry 5 of job 7f3a was moved: it belongs at number 4"),
-        (swapped(0, 3, true), "entry 3 of job 7f3a was moved: it belongs at number 0"),
-        (renumbered, "entry 4 of job 7f3a was changed"),
+        (changed, "journal entry 4 of job 7f3a was changed"),
+        (without(0), "journal entry 0 of job 7f3a is missing"),
+        (without(4), "journal entry 4 of job 7f3a is missing"),
+        (without(5), "journal entry 5 of job 7f3a is missing"),
+        (Vec::new(), "journal entry 0 of job 7f3a is missing"),
+        (swapped(4, 5, true), "journal entry 5 of job 7f3a was moved: the entry belongs at number 4"),
+        (swapped(4, 5, false), "journal entry 5 of job 7f3a was moved: the entry belongs at number 4"),
+        (swapped(0, 3, true), "journal entry 3 of job 7f3a was moved: the entry belongs at number 0"),
+        (renumbered, "journal entry 4 of job 7f3a was changed"),
     ] {
         let fault = check_entries("7f3a", &found, &head(&entries), None).unwrap_err();
         assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
     }
     let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone()), None).unwrap_err();
-    assert_eq!(fault.message, "entry 5 of job 7f3a was added later");
+    assert_eq!(fault.message, "journal entry 5 of job 7f3a was added later");
     let fault = check_entries("7f3a", &entries, &(6, entries[4].hash.clone()), None).unwrap_err();
-    assert_eq!(fault.message, "entry 5 of job 7f3a was changed");
+    assert_eq!(fault.message, "journal entry 5 of job 7f3a was changed");
     let fault = check_entries("7f3a", &[], &(0, String::new()), None).unwrap_err();
-    assert_eq!(fault.message, "entry 0 of job 7f3a is missing");
+    assert_eq!(fault.message, "journal entry 0 of job 7f3a is missing");
 }
 
 #[tokio::test]

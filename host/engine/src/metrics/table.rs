@@ -32,14 +32,14 @@ pub(crate) const LINK_UP: Metric = Metric {
     name: "wardroom_link_up",
     kind: MetricKind::Gauge,
     labels: &[Label::Bot, Label::Network],
-    help: "Whether a bot is connected to its network: 1 if it is, otherwise 0.",
+    help: "Whether a bot is connected to its chat network: 1 if the bot is connected, otherwise 0.",
 };
 
 pub(crate) const RECONNECTS: Metric = Metric {
     name: "wardroom_reconnects_total",
     kind: MetricKind::Counter,
     labels: &[Label::Bot, Label::Network],
-    help: "How often a bot re-established a lost connection to its network.",
+    help: "How often a bot re-established a lost connection to its chat network.",
 };
 
 pub(crate) const COMMANDS: Metric = Metric {
@@ -77,7 +77,7 @@ pub(crate) const OVERDUE: Metric = Metric {
     name: "wardroom_overdue_wake_seconds",
     kind: MetricKind::Gauge,
     labels: &[],
-    help: "The delay of the open job whose wake time is longest ago; 0 if no job is overdue.",
+    help: "The delay of the most overdue job: the time since its wake time; 0 if no job is overdue.",
 };
 
 pub(crate) const CALLS: Metric = Metric {
@@ -105,26 +105,26 @@ pub(crate) const RATE_LIMITED: Metric = Metric {
     name: "wardroom_rate_limit_wait_seconds",
     kind: MetricKind::Seconds(WAITS),
     labels: &[Label::Network],
-    help: "The delays that the rate limit of a network required.",
+    help: "The delays that the rate limit of a chat network required before the next request.",
 };
 
 pub(crate) const HOOKS: Metric = Metric {
     name: "wardroom_hooks_total",
     kind: MetricKind::Counter,
     labels: &[Label::Hook, Label::Answer],
-    help: "Deliveries of webhooks by the host's answer.",
+    help: "Deliveries of webhooks by the host's answer to the delivery.",
 };
 
 pub(crate) const SCHEDULES: Metric = Metric {
     name: "wardroom_schedules_total",
     kind: MetricKind::Counter,
     labels: &[Label::Schedule, Label::Outcome],
-    help: "Times of schedules by outcome: fired, or skipped because the host was down.",
+    help: "Scheduled times by outcome: fired (the command was started), or skipped because the host was down.",
 };
 
 pub(crate) const PLUGINS: Metric = Metric {
     name: "wardroom_plugins",
     kind: MetricKind::Gauge,
     labels: &[Label::State],
-    help: "Plugins of the configuration by state.",
+    help: "The number of configured plugins by state.",
 };

@@ -1,6 +1,6 @@
 //! Room names in the configuration: `#ops:example.org`, or with a network, `matrix:#ops:example.org`.
 //!
-//! Not here: the check that the room exists on the chat network ([`Chat::room`](crate::adapter::Chat::room)).
+//! Not here: the check that the room exists on the chat network (`Chat::room` in `adapter/chat.rs`).
 
 use crate::base::Table;
 

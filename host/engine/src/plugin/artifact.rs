@@ -1,6 +1,6 @@
-//! A plugin's file: its digest, its component and every function that it imports.
+//! A plugin's file: the file's digest, its WebAssembly component and every function that the component imports.
 //!
-//! This module neither compiles nor runs code.
+//! Not here: compiling the component, which is in `cache.rs`, and running it, which is in `run.rs`.
 
 use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
@@ -8,7 +8,7 @@ use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::model::{CONTRACT, CallSpec, CallTable};
 
-/// The maximum size of a plugin's file, in bytes. A larger file is rejected without reading it.
+/// The maximum size of a plugin's file, in bytes. The host does not read a larger file.
 pub(super) const LARGEST: u64 = 16 << 20;
 
 /// A plugin's file as a component, checked against the contract and the call table.
@@ -16,7 +16,7 @@ pub(super) const LARGEST: u64 = 16 << 20;
 pub(crate) struct Artifact {
     /// The SHA-256 digest of the file, with the prefix `sha256:`.
     pub digest: String,
-    /// The bytes of the component: those of the file, or built from the file's core module.
+    /// The bytes of the component. If the file contains a core module, the component is built from the module.
     pub component: Vec<u8>,
     /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
@@ -27,30 +27,30 @@ pub(crate) struct Artifact {
 /// The reason why a file is not a valid plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArtifactError {
-    /// The file is not valid WebAssembly. Holds the reason.
+    /// The file is not a WebAssembly module or component. The value is the reason.
     #[error("the file is not a WebAssembly module or component: {0}")]
     NotWasm(String),
-    /// The file is a core module that was not built for the contract. Holds the reason.
+    /// The file is a core module that was not built for the contract. The value is the reason.
     #[error("the core module cannot be converted to a plugin component: {0}")]
     NotEncodable(String),
-    /// The plugin imports functions that this host does not provide. Holds at most 20 of them.
+    /// The plugin imports functions that this host does not provide. The value is their names, at most 20.
     #[error("it imports functions that this host does not provide: {}", .0.join(", "))]
     Imports(Vec<String>),
     /// The plugin was built for another version of the contract or of a capability.
     #[error("it is built for {found}, but this host has {ours}; rebuild it for this version")]
     Version {
-        /// The package and version that the plugin imports or exports.
+        /// The WIT package with its version that the plugin imports or exports.
         found: String,
-        /// The package and version of this host.
+        /// The WIT package with its version that this host has.
         ours: &'static str,
     },
     /// The plugin does not export the interface `commands`.
     #[error("it does not export the interface `wardroom:plugin/commands`")]
     NoCommands,
-    /// The file has more than [`LARGEST`] bytes.
+    /// The file has more than [`LARGEST`] bytes. The value is the file's size in bytes.
     #[error("the file has {0} bytes, but the limit is {LARGEST} bytes")]
     TooLarge(u64),
-    /// The file cannot be read. Holds the path and the reason.
+    /// The file cannot be read. The value is the path and the reason in one line.
     #[error("{0}")]
     Unreadable(String),
 }
@@ -61,18 +61,19 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 impl Artifact {
-    /// Reads and checks a file.
+    /// Reads a plugin's file and checks it against the contract and the call table.
     ///
     /// # Errors
-    /// [`ArtifactError`].
+    /// The reason why the file is not a valid plugin, or cannot be read.
     pub(crate) fn read(path: &std::path::Path, table: &CallTable) -> Result<Self, ArtifactError> {
         Self::from_bytes(&read_file(path)?, table)
     }
 
-    /// Checks the bytes of a component, or of a core module with the contract's types in a custom section.
+    /// Checks the bytes of a plugin's file, which are a component, or a core module with the contract's types in a custom
+    /// section.
     ///
     /// # Errors
-    /// [`ArtifactError`].
+    /// The reason why the bytes are not a valid plugin.
     pub(crate) fn from_bytes(bytes: &[u8], table: &CallTable) -> Result<Self, ArtifactError> {
         if bytes.len() as u64 > LARGEST {
             return Err(ArtifactError::TooLarge(bytes.len() as u64));
@@ -88,7 +89,7 @@ impl Artifact {
     }
 }
 
-/// Reads a file of at most [`LARGEST`] bytes.
+/// Reads a plugin's file of at most [`LARGEST`] bytes.
 ///
 /// # Errors
 /// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
@@ -102,7 +103,7 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError
     std::fs::read(path).map_err(unreadable)
 }
 
-/// Returns the validated component: the bytes themselves, or the component that is built from a core module.
+/// Validates the bytes of a plugin's file and returns the component. Builds the component if the file is a core module.
 fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> {
     if wasmparser::Parser::is_component(bytes) {
         // Validation gives a clearer message than a failed compilation would.
@@ -122,7 +123,7 @@ fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> 
     encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
 }
 
-/// Returns the imports of a core module from unknown packages, such as WASI.
+/// Returns the functions that a core module imports from packages that the host does not have, such as WASI.
 fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     let mut unknown = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
@@ -137,13 +138,13 @@ fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     unknown
 }
 
-/// Returns an error with its causes in one line. The text is cleaned, because it may quote the file.
+/// Returns the text of an error and of its causes in one line. The text is cleaned, because it may quote the plugin's file.
 fn chain(error: &anyhow::Error) -> String {
     displayable(&format!("{error:#}").replace('\n', " "))
 }
 
-/// Returns a text from the file in a form that is safe to display: one line, without control characters, at most 300
-/// bytes.
+/// Returns a text from the plugin's file in a form that is safe to display: one line of at most 300 bytes, without control
+/// characters.
 fn displayable(text: &str) -> String {
     const LONGEST: usize = 300;
     let mut text = crate::base::clean(text);
@@ -151,7 +152,8 @@ fn displayable(text: &str) -> String {
     text
 }
 
-/// Returns every host call that a component imports, and the contract with its version if the component imports it.
+/// Returns every host call that a component imports. If the component imports from the contract, also returns the contract
+/// with its version.
 fn imports(
     resolve: &Resolve,
     world: WorldId,
@@ -196,7 +198,8 @@ fn imports(
     if unknown.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(unknown)) }
 }
 
-/// Checks that the component exports the interface `commands` of this contract. Returns the contract with its version.
+/// Checks that a component exports the interface `commands` of this host's contract. Returns the contract with its
+/// version. `contract` is the contract that the component imports, if any.
 fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
@@ -213,7 +216,8 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
     Err(ArtifactError::NoCommands)
 }
 
-/// Returns the name of an interface, and its package with the version; `None` for an interface without a package.
+/// Returns the name of an interface, and the interface's package with its version. Returns `None` for an interface without
+/// a package.
 fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     let interface = &resolve.interfaces[id];
     let package = &resolve.packages[interface.package?].name;
@@ -222,7 +226,7 @@ fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     Some((interface.name.clone().unwrap_or_default(), package))
 }
 
-/// Returns the name of a package without its version.
+/// Returns the name of a package without the version: `wardroom:plugin` for `wardroom:plugin@0.1.0`.
 fn name(package: &str) -> &str {
     package.split_once('@').map_or(package, |(name, _)| name)
 }

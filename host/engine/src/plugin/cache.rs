@@ -1,7 +1,7 @@
-//! The cache of compiled plugins: a folder that only the host's user can write.
+//! The cache of compiled plugins: a folder to which only the host's user can write.
 //!
-//! Invariant: a file's name is a hash of the plugin's digest and of the engine's compatibility hash. Only files that
-//! this module wrote are deserialized.
+//! Invariant: the name of a cache file is a hash of the plugin's digest and of the engine's compatibility hash. The host
+//! deserializes only files that this module wrote.
 
 use std::{
     fs,
@@ -15,15 +15,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// The cache of compiled plugins. Without a folder, the host compiles every plugin at each start.
+/// The cache of compiled plugins. Without a folder, the host compiles every plugin each time when the host starts.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Opens the cache and creates its folder with mode 0700. If another user owns the folder or can write to it, logs
-    /// a warning and caches nothing.
+    /// Opens the cache, and creates `folder` with mode 0700 if it does not exist. If another user owns the folder or can
+    /// write to it, logs a warning and caches nothing. With `None`, caches nothing.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
@@ -31,8 +31,8 @@ impl Cache {
                 tracing::warn!(
                     folder = %folder.display(),
                     reason,
-                    "the cache folder cannot be used; the host compiles all plugins at every start; set a folder that \
-                     belongs to the host's user and has mode 0700"
+                    "cannot use the folder for compiled plugins; the host compiles all plugins at every start; hint: make \
+                     the host's user the owner of the folder and set its mode to 0700"
                 );
                 false
             }
@@ -40,7 +40,8 @@ impl Cache {
         Self { folder: usable }
     }
 
-    /// Returns the path of the cache file for an engine and a plugin's digest, or `None` without a folder.
+    /// Returns the path of the cache file for an engine, a plugin's digest and the ending of the file's name. Returns `None`
+    /// if the cache has no folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
         let mut hasher = Sha256::new();
         let mut compatibility = HashBytes(Vec::new());
@@ -50,16 +51,17 @@ impl Cache {
         Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hasher.finalize()))))
     }
 
-    /// Returns the compiled component of a plugin from the cache. Deletes a file that cannot be loaded.
+    /// Returns the compiled component of a plugin from the cache. Returns `None` if the cache does not contain the plugin.
+    /// Deletes a cache file that cannot be loaded.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {
             Ok(component) => Some(component),
             Err(error) => {
                 tracing::warn!(
-                    file = %file.display(),
+                    path = %file.display(),
                     error = format!("{error:#}"),
-                    "a compiled plugin in the cache could not be loaded; the host compiles the plugin again"
+                    "cannot load a compiled plugin from the cache; the host compiles the plugin again"
                 );
                 let _ = fs::remove_file(&file);
                 None
@@ -67,7 +69,7 @@ impl Cache {
         }
     }
 
-    /// Compiles a component and stores the code in the cache.
+    /// Compiles a plugin's component and stores the compiled code in the cache. `digest` is the digest of the plugin's file.
     pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
         let compiled = Component::new(engine, component)?;
         if let Some(file) = self.file(engine, digest, CODE) {
@@ -76,13 +78,13 @@ impl Cache {
         Ok(compiled)
     }
 
-    /// Reads the JSON file with this ending that belongs to the compiled code. Returns `None` if it is missing or
-    /// invalid.
+    /// Reads the JSON file that the cache stores next to a plugin's compiled code. `ending` is the ending of the file's
+    /// name. Returns `None` if the file is missing or invalid.
     pub(crate) fn metadata<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.file(engine, digest, ending)?).ok()?).ok()
     }
 
-    /// Stores a JSON file that belongs to the compiled code.
+    /// Stores a JSON file next to a plugin's compiled code. `ending` is the ending of the file's name.
     pub(crate) fn store_metadata(&self, engine: &Engine, digest: &str, ending: &str, metadata: &impl Serialize) {
         if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(metadata)) {
             write_atomically(&file, &bytes);
@@ -113,8 +115,8 @@ fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-/// Writes a temporary file and renames it, so that the cache never contains a partial file. Logs an error instead of
-/// returning it.
+/// Writes a cache file as a temporary file and renames it, so that the cache never contains a partial file. Logs an error
+/// instead of returning it.
 fn write_atomically(file: &Path, bytes: &[u8]) {
     let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
@@ -127,26 +129,29 @@ fn write_atomically(file: &Path, bytes: &[u8]) {
     if let Err(error) = write() {
         let _ = fs::remove_file(&temporary);
         tracing::warn!(
-            file = %file.display(),
+            path = %file.display(),
             %error,
-            "a compiled plugin could not be written to the cache; the host compiles the plugin again at the next start"
+            "cannot write a compiled plugin to the cache; the host compiles the plugin again at the next start"
         );
     }
 }
 
-/// Creates the folder. Checks that it belongs to this user and that no other user can write to it.
+/// Creates the cache folder. Checks that the folder belongs to the host's user and that no other user can write to it.
+///
+/// # Errors
+/// The reason why the folder cannot be used, in one line.
 fn prepare(folder: &Path) -> Result<(), String> {
     let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     created.map_err(|error| error.to_string())?;
     let metadata = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
     if !metadata.is_dir() {
-        return Err("it is not a folder".to_owned());
+        return Err("the path is not a folder".to_owned());
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err("it belongs to another user".to_owned());
+        return Err("the folder belongs to another user".to_owned());
     }
     if metadata.mode() & 0o022 != 0 {
-        return Err("other users can write to it".to_owned());
+        return Err("other users can write to the folder".to_owned());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The configuration of one plugin.
+//! The configuration of one plugin in `plugins.toml`.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,21 +8,21 @@ use crate::{
     policy::Grants,
 };
 
-/// One table `[plugin.NAME]` of `plugins.toml`.
+/// A table `[plugin.NAME]` of `plugins.toml`, which configures one plugin.
 #[derive(Debug)]
 pub(crate) struct PluginConfig {
-    /// The plugin's name: the `NAME` of the table.
+    /// The plugin's name: the `NAME` in `[plugin.NAME]`.
     pub name: String,
-    /// The file and line of the table, for messages.
+    /// The file and line of the plugin's table, for messages.
     pub at: At,
     /// The path of the plugin's WebAssembly file.
     pub module: PathBuf,
     /// The plugin's `allow` rules.
     pub grants: Arc<Grants>,
-    /// The limits of one invocation.
+    /// The plugin's limits for the run of one command.
     pub limits: Limits,
-    /// The names and values of the plugin's settings, not yet checked against its description.
+    /// The names and values of the plugin's settings, not yet checked against the plugin's description.
     pub settings: Vec<(Located<String>, Vec<Located<String>>)>,
-    /// The file and line of the settings, for messages about a missing setting.
+    /// The file and line of the plugin's settings, for messages about a missing setting.
     pub settings_at: At,
 }

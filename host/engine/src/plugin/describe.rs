@@ -1,4 +1,5 @@
-//! Runs a plugin's `describe`, during which every import traps, and checks the description.
+//! A plugin's description: calls the plugin's exported function `describe`, during which every host call traps, and checks
+//! the description that it returns.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,25 +17,25 @@ use crate::{
     plugin::bindings::{Plugin, commands},
 };
 
-/// A plugin's checked description.
+/// A plugin's checked description: the commands and settings that the plugin has.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
-    /// The commands, at least one.
+    /// The plugin's commands, at least one.
     pub commands: Vec<Arc<Spec>>,
-    /// The settings that an operator can configure.
+    /// The settings that an operator can configure for the plugin.
     pub settings: Vec<Setting>,
 }
 
-/// A setting that a plugin describes.
+/// A setting that a plugin describes and that an operator can configure.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     /// The key of the setting in `plugins.toml`.
     pub name: String,
-    /// A description in one line, for the operator.
+    /// A description of the setting in one line, for the operator.
     pub summary: String,
-    /// Whether the plugin loads only if the setting has a value.
+    /// Whether the setting is required: without a value of the setting, the plugin does not load.
     pub required: bool,
-    /// The pattern of valid values; `None` if every value is valid.
+    /// The pattern that every value of the setting must match; `None` if every value is valid.
     pub pattern: Option<ValuePattern>,
     /// Whether the setting can have several values.
     pub many: bool,
@@ -45,10 +46,10 @@ const MOST_COMMANDS: usize = 64;
 /// The maximum number of settings of one plugin.
 const MOST_SETTINGS: usize = 64;
 
-/// Runs `describe` in its own sandbox, with the limits [`Limits::DESCRIBE`].
+/// Calls a component's function `describe` in a new sandbox, with the limits [`Limits::DESCRIBE`].
 ///
 /// # Errors
-/// The reason in one line.
+/// The reason why `describe` failed, in one line.
 pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
     let limits = Limits::DESCRIBE;
     let mut linker: Linker<Meter> = Linker::new(runtime.engine());
@@ -72,10 +73,10 @@ pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> R
     }
 }
 
-/// Returns the description of a plugin's file without a configuration, for `wardroom plugin inspect`.
+/// Returns the description of a plugin that is not configured, for `wardroom plugin inspect`.
 ///
 /// # Errors
-/// The reason in one line: the plugin cannot be compiled, `describe` fails, or the description is invalid.
+/// The reason in one line: the plugin cannot be compiled, `describe` fails, or the description is not valid.
 pub(crate) async fn describe_file(
     runtime: &Runtime,
     artifact: &super::artifact::Artifact,
@@ -85,16 +86,16 @@ pub(crate) async fn describe_file(
     check(&"plugin".into(), call_describe(runtime, &component).await?)
 }
 
-/// Checks a description and converts it into the host's types.
+/// Checks the description of a plugin and converts it into the host's types. `plugin` is the plugin's name.
 ///
 /// # Errors
-/// The first problem in one line.
+/// The first problem of the description, in one line.
 pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
     if description.commands.is_empty() {
         return Err("it has no command".to_owned());
     }
     if description.commands.len() > MOST_COMMANDS || description.settings.len() > MOST_SETTINGS {
-        return Err(format!("it describes more than {MOST_COMMANDS} commands or {MOST_SETTINGS} settings"));
+        return Err(format!("it describes more than {MOST_COMMANDS} commands or more than {MOST_SETTINGS} settings"));
     }
     let mut words = BTreeSet::new();
     let mut specs = Vec::new();

@@ -1,5 +1,5 @@
-//! The interface between the sandbox and the layers above: the functions that plugins can import, and the data of a
-//! guest's wasmtime store.
+//! The types that connect the sandbox with the host calls: the functions that plugins can import, and the data of a
+//! guest's wasmtime store. The sandbox does not depend on the implementation of host calls.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use wasmtime::component::Linker;
 use super::limits::Meter;
 use crate::model::CallTable;
 
-/// The data of a guest's wasmtime store.
+/// The data that the host keeps for one guest, in the guest's wasmtime store.
 pub(crate) trait GuestData: Sized + Send + 'static {
-    /// The reason for which the host stops a guest that made no error, such as a wait of its job. A host call returns
-    /// it as its error.
+    /// The reason why the host stops a guest that made no error, such as a wait of the guest's job. A host call stops the
+    /// guest when it returns this type as its error.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
-    /// Returns the counters and limits of the guest.
+    /// Returns the guest's limits, with the counters of what the guest has used.
     fn meter(&mut self) -> &mut Meter;
 }
 
-/// Defines the function of one host call in a linker, by the name of the call.
+/// A function that defines one host call, given by its name such as `clock.now`, in a wasmtime linker.
 type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
 
-/// The functions that plugins can import.
+/// The host calls that plugins can import: the call table, and a function that defines each call in a linker.
 pub(crate) struct HostFunctions<D: 'static> {
     table: CallTable,
     register: Arc<Register<D>>,
@@ -34,7 +34,7 @@ impl<D> Clone for HostFunctions<D> {
 }
 
 impl<D> HostFunctions<D> {
-    /// Creates the functions of a call table. `register` defines the function of one host call, by its name.
+    /// Creates the functions of a call table. `register` defines one host call, given by its name, in a linker.
     pub(crate) fn new(
         table: CallTable,
         register: impl Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync + 'static,
@@ -46,7 +46,10 @@ impl<D> HostFunctions<D> {
         &self.table
     }
 
-    /// Defines the function of one host call in a linker.
+    /// Defines one host call in a plugin's linker. `call` is the name of the call, such as `clock.now`.
+    ///
+    /// # Errors
+    /// The call table does not contain the call.
     pub(crate) fn register(&self, call: &str, linker: &mut Linker<D>) -> wasmtime::Result<()> {
         (self.register)(call, linker)
     }

@@ -1,4 +1,4 @@
-//! The limits of one invocation, and the meter that enforces them.
+//! The limits of one guest run, and the meter that counts what a guest uses and enforces the limits.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use wasmtime::ResourceLimiter;
 
 use crate::{base::size, model::Limits};
 
-/// The limit that ended an invocation. Each variant holds the limit's value.
+/// The limit that ended a guest. The value of a variant is the value of the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
-    /// The sum of all linear memories, in MiB, or the size of a table.
+    /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a table has too many elements.
     #[error("it used more than {0} MiB of memory")]
     Memory(usize),
-    /// Processor time, counted in ticks of 10 ms.
+    /// The guest's processor time, counted in ticks of 10 ms.
     #[error("it used more than {} ms of processor time", .0.as_millis())]
     Cpu(Duration),
-    /// Wall time from the start of the guest to its end.
+    /// The time from the start of the guest to its end.
     #[error("it did not end within {} s", .0.as_secs())]
     Wall(Duration),
-    /// The number of host calls.
+    /// The number of the guest's host calls.
     #[error("it made more than {0} host calls")]
     Calls(u32),
-    /// Bytes that the guest passed to the host, in the arguments of host calls and in its reply.
+    /// The number of bytes that the guest passed to the host, in the arguments of host calls and in the guest's reply.
     #[error("it passed more than {0} bytes to the host")]
     BytesOut(usize),
-    /// Bytes that host calls returned to the guest.
+    /// The number of bytes that host calls returned to the guest.
     #[error("its host calls returned more than {0} bytes")]
     BytesIn(usize),
     /// The size of the guest's stack, which limits the depth of its function calls.
@@ -33,7 +33,7 @@ pub(crate) enum LimitReached {
     Stack,
 }
 
-/// The resources that one invocation has used, and their limits.
+/// The resources that one guest has used, and their limits.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limits: Limits,
@@ -53,7 +53,7 @@ impl Meter {
         &self.limits
     }
 
-    /// Returns the number of host calls so far, including the current one.
+    /// Returns the number of host calls that the guest has made, including the current call.
     pub(crate) fn calls(&self) -> u32 {
         self.calls
     }
@@ -61,7 +61,7 @@ impl Meter {
     /// Counts one host call and the bytes of its arguments.
     ///
     /// # Errors
-    /// [`LimitReached::Calls`] or [`LimitReached::BytesOut`].
+    /// [`LimitReached::Calls`] or [`LimitReached::BytesOut`] if the guest exceeded this limit. The guest then ends.
     pub(crate) fn call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.calls += 1;
         if self.calls > self.limits.calls {
@@ -70,17 +70,18 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect. Returns `false` at the limit `acts`; the call is then denied, and the guest continues.
+    /// Counts an effect. Returns `false` if the guest has reached the limit `acts`. The host then denies the call, and the
+    /// guest continues.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);
         allowed
     }
 
-    /// Counts the bytes that a host call returns to the guest.
+    /// Counts the bytes of an answer that a host call returns to the guest.
     ///
     /// # Errors
-    /// [`LimitReached::BytesIn`].
+    /// [`LimitReached::BytesIn`] if the guest exceeded this limit. The guest then ends.
     pub(crate) fn answer(&mut self, answer: &impl Serialize) -> wasmtime::Result<()> {
         self.bytes_in = self.bytes_in.saturating_add(size(answer));
         if self.bytes_in > self.limits.bytes_in {
@@ -92,7 +93,7 @@ impl Meter {
     /// Counts bytes that the guest passed to the host.
     ///
     /// # Errors
-    /// [`LimitReached::BytesOut`].
+    /// [`LimitReached::BytesOut`] if the guest exceeded this limit. The guest then ends.
     pub(crate) fn bytes(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.bytes_out = self.bytes_out.saturating_add(bytes);
         if self.bytes_out > self.limits.bytes_out {
@@ -133,11 +134,11 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// The maximum number of elements of one table.
+/// The maximum number of elements of one WebAssembly table.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
-/// The maximum number of core instances of one component.
+/// The maximum number of core instances of one plugin's component.
 pub(crate) const MOST_INSTANCES: usize = 8;
-/// The maximum number of tables of one component.
+/// The maximum number of WebAssembly tables of one plugin's component.
 pub(crate) const MOST_TABLES: usize = 4;
-/// The maximum number of memories of one component.
+/// The maximum number of linear memories of one plugin's component.
 pub(crate) const MOST_MEMORIES: usize = 2;

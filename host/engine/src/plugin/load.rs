@@ -1,5 +1,5 @@
-//! Loads plugins: checks, compiles, describes and links each of them. A plugin that does not load does not affect the
-//! others.
+//! Loads plugins: checks, compiles, describes and links each plugin. A plugin that does not load does not affect the other
+//! plugins.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
     policy::Grants,
 };
 
-/// A plugin that is ready to run.
+/// A loaded plugin, whose commands the host can run.
 pub(crate) struct LoadedPlugin<D: GuestData> {
     /// The plugin's name in the configuration.
     pub name: Arc<str>,
@@ -38,10 +38,10 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     pub description: Description,
     /// The plugin's `allow` rules.
     pub grants: Arc<Grants>,
-    /// The limits of one invocation.
+    /// The plugin's limits for the run of one command.
     pub limits: Limits,
-    /// The names and values of the settings, in the order of the description. A setting with several values is
-    /// repeated.
+    /// The names and values of the configured settings, in the order of the plugin's description. A setting with several
+    /// values has one item per value.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
     /// The metric that counts the plugin's host calls and their decisions.
@@ -52,67 +52,69 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     pub(crate) _runtime: Runtime,
 }
 
-/// A plugin that did not load.
+/// A configured plugin that did not load.
 #[derive(Debug)]
 pub(crate) struct NotLoaded {
     /// The plugin's name in the configuration.
     pub name: String,
-    /// The file and line of the plugin's table.
+    /// The file and line of the plugin's table in the configuration.
     pub at: At,
     pub error: LoadError,
-    /// The plugin's commands, from its description or else from `plugins.lock`; empty if neither is available.
+    /// The names of the plugin's commands, from its description or else from `plugins.lock`. Empty if neither is available.
     pub commands: Vec<String>,
 }
 
-/// The error of loading a plugin.
+/// The reason why a plugin did not load.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// The file is not a valid plugin.
+    /// The plugin's file is not a valid plugin, or cannot be read.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
-    /// `plugins.lock` contains another digest.
+    /// The plugin's file has changed: `plugins.lock` contains another digest.
     #[error(
         "its file has changed: the digest is {found}, but plugins.lock has {locked}; review the change, then run \
          `wardroom plugin lock`"
     )]
     Lock {
-        /// The digest of the file.
+        /// The digest of the plugin's file, `sha256:…`.
         found: String,
-        /// The digest in the lock.
+        /// The digest in `plugins.lock`, `sha256:…`.
         locked: String,
     },
     /// `plugins.lock` has no entry for the plugin.
-    #[error("plugins.lock has no entry for it; review the plugin, then run `wardroom plugin lock`")]
+    #[error("plugins.lock has no entry for this plugin; review the plugin, then run `wardroom plugin lock`")]
     NotLocked,
-    /// The component cannot be compiled or linked.
+    /// The plugin's component cannot be compiled or linked. The value is the reason in one line.
     #[error("it cannot be compiled: {0}")]
     Compile(String),
-    /// `describe` failed, or the description is invalid.
+    /// The plugin's function `describe` failed, or the description is not valid. The value is the reason in one line.
     #[error("{0}")]
     Describe(String),
     /// The plugin imports host calls that no `allow` rule names.
     #[error("it imports host calls that no `allow` rule names: {}", .calls.join(", "))]
     NotGranted {
-        /// The names of the calls.
+        /// The names of the host calls that no `allow` rule names.
         calls: Vec<String>,
-        /// The `allow` rules to add, as TOML.
+        /// The `allow` rules to add to `plugins.toml`, as TOML.
         add: String,
     },
-    /// The configured settings do not match the description. Each problem has its position in the file.
+    /// The configured settings do not match the plugin's description. The value is the configuration problems, each with
+    /// its file and line.
     #[error("{}", .0.iter().map(|(at, message)| format!("{at}: {message}")).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(At, String)>),
-    /// The host or another plugin already has one of the commands.
+    /// The host or another plugin already has one of the plugin's commands.
     #[error("its command `{word}` is already a command of {owner}")]
     CommandTaken {
-        /// The command or alias.
+        /// The name or alias of the command.
         word: String,
-        /// The owner of the command in the message: `the host` or `plugin deploy`.
+        /// The owner of the existing command, as the message names it: `the host` or `plugin deploy`.
         owner: String,
     },
 }
 
 impl LoadError {
-    /// Returns the configuration lines that fix the error when they are added, if there are any.
+    /// Returns the lines that fix the error if an operator adds them to `plugins.toml`. Returns `None` if no such lines are
+    /// known.
     pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),
@@ -121,8 +123,8 @@ impl LoadError {
     }
 }
 
-/// The file that the cache stores with the code of a compiled plugin. With this file, the plugin loads without parsing
-/// its component and without running `describe`.
+/// The contents of the JSON file that the cache stores next to a plugin's compiled code. With this file, the host loads
+/// the plugin without parsing the plugin's component and without calling `describe`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct CachedMetadata {
     format: u32,
@@ -131,9 +133,9 @@ pub(crate) struct CachedMetadata {
     pub(crate) description: commands::Description,
 }
 
-/// The ending of the file name of [`CachedMetadata`].
+/// The ending of the name of the file with [`CachedMetadata`].
 const METADATA_ENDING: &str = "plugin.json";
-/// The format version of [`CachedMetadata`]. Increase it with every incompatible change of the type.
+/// The format version of [`CachedMetadata`]. Increase this number with every incompatible change of the type.
 const METADATA_FORMAT: u32 = 1;
 
 pub(crate) struct Loader<D: GuestData> {
@@ -149,20 +151,22 @@ impl<D: GuestData> Clone for Loader<D> {
 }
 
 impl<D: GuestData> Loader<D> {
-    /// Creates a loader. `cache` is the folder for compiled code; with `None`, the loader caches nothing.
+    /// Creates a loader of plugins. `cache` is the folder for compiled code; with `None`, the loader caches nothing.
+    /// `functions` are the host calls that plugins can import.
     pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
         Self { runtime, cache: Cache::new(cache), functions }
     }
 
-    /// Returns the wasmtime engine that runs the plugins, and its clock.
+    /// Returns the wasmtime engine for which the loader compiles plugins.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// Loads one plugin and adds its commands to the table.
+    /// Loads one configured plugin and adds the plugin's commands to the command table. `lock` is the contents of
+    /// `plugins.lock`; with `None`, the digest of the plugin's file is not checked.
     ///
     /// # Errors
-    /// [`NotLoaded`]. The command table is then unchanged.
+    /// [`NotLoaded`] with the reason. The command table is then unchanged.
     pub(crate) async fn load(
         &self,
         config: &PluginConfig,
@@ -192,8 +196,8 @@ impl<D: GuestData> Loader<D> {
         }
     }
 
-    /// Loads one plugin, but does not add its commands to the command table. Sets `commands` after the check of the
-    /// description, so that they are available if a later step fails.
+    /// Loads one plugin, but does not add the plugin's commands to the command table. Sets `commands` to their names after
+    /// the check of the description, so that the names are available if a later step fails.
     async fn prepare(
         &self,
         config: &PluginConfig,
@@ -243,8 +247,8 @@ impl<D: GuestData> Loader<D> {
         })
     }
 
-    /// Returns the compiled component, its metadata and the host calls that it imports. Takes them from the cache, or
-    /// compiles the component and caches them.
+    /// Returns the compiled component of a plugin, its metadata and the host calls that it imports. Reads them from the
+    /// cache, or else compiles the component and stores the results in the cache. `bytes` are the plugin's file.
     pub(crate) async fn compile_or_cached(
         &self,
         bytes: &[u8],
@@ -280,12 +284,12 @@ impl<D: GuestData> Loader<D> {
 }
 
 impl<D: GuestData> LoadedPlugin<D> {
-    /// Takes the bytes of the plugin's file. Returns `None` after the first call.
+    /// Returns the bytes of the plugin's file and frees them. Returns `None` after the first call of this function.
     pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
         self.bytes.lock().take()
     }
 
-    /// Returns the plugin's entry for `plugins.lock`.
+    /// Returns the entry that the plugin gets in `plugins.lock`.
     pub(crate) fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
@@ -295,10 +299,10 @@ impl<D: GuestData> LoadedPlugin<D> {
     }
 }
 
-/// Checks that an `allow` rule names every imported host call that needs one.
+/// Checks that the plugin's `allow` rules name every imported host call that needs a rule.
 ///
 /// # Errors
-/// [`LoadError::NotGranted`], with the rules to add.
+/// [`LoadError::NotGranted`], with the `allow` rules to add.
 fn check_grants(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), LoadError> {
     let unnamed = |row: &&CallSpec| row.kind.needs_rule() && grants.naming(row.name).next().is_none();
     let missing: Vec<&CallSpec> = calls.iter().filter(unnamed).collect();
@@ -329,10 +333,11 @@ fn check_grants(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(),
     Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name.to_owned()).collect(), add: rules.join("\n") })
 }
 
-/// Checks the configured settings. Returns them as the guest receives them, in the order of the description.
+/// Checks a plugin's configured settings against its description. Returns the names and values of the settings, in the
+/// order of the description.
 ///
 /// # Errors
-/// [`LoadError::Settings`], with all problems.
+/// [`LoadError::Settings`], with all configuration problems.
 fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(String, String)]>, LoadError> {
     // 1. Unknown settings.
     let mut problems = Vec::new();

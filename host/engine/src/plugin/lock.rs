@@ -1,5 +1,5 @@
-//! `plugins.lock`: the digest, commands and calls of each plugin at its last review. Operators commit the file, and its
-//! diff shows each change to a reviewer.
+//! The file `plugins.lock`: the digest, commands and host calls of each plugin at the plugin's last review. Operators
+//! commit the file, so that its diff shows each change of a plugin to a reviewer.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use crate::base::{Key, Problem, Problems, Table, TableKeys, parse};
 /// The name of the lock file, which is in the folder of `plugins.toml`.
 pub(super) const FILE: &str = "plugins.lock";
 
-/// The keys at the top level of the lock file.
+/// The keys at the top level of `plugins.lock`.
 static LOCK_KEYS: TableKeys = TableKeys {
     path: "",
-    about: "The lock file.",
+    about: "The lock file of the plugins.",
     keys: &[Key::tables("plugin", &LOCKED_KEYS, "The locked plugins.")],
 };
 
@@ -25,7 +25,7 @@ static LOCKED_KEYS: TableKeys = TableKeys {
     about: "A locked plugin.",
     keys: &[
         Key::string("digest", "The digest of the plugin's file.").required(),
-        Key::string("contract", "The contract with its version."),
+        Key::string("contract", "The contract for which the plugin was built, with its version."),
         Key::strings("commands", "The plugin's commands."),
         Key::strings("calls", "Every host call that the plugin imports."),
     ],
@@ -34,26 +34,26 @@ static LOCKED_KEYS: TableKeys = TableKeys {
 /// The entry of one plugin in `plugins.lock`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locked {
-    /// The digest of the plugin's file, `sha256:…`. A file with another digest does not load.
+    /// The digest of the plugin's file, `sha256:…`. The host does not load a plugin whose file has another digest.
     pub digest: String,
     /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
-    /// The plugin's commands, sorted.
+    /// The names of the plugin's commands, sorted.
     pub commands: Vec<String>,
-    /// Every host call that the plugin imports, sorted.
+    /// The names of all host calls that the plugin imports, sorted.
     pub calls: Vec<String>,
 }
 
-/// The contents of `plugins.lock`: an entry for each plugin, by name.
+/// The contents of `plugins.lock`: an entry for each plugin, by the plugin's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(pub BTreeMap<String, Locked>);
 
 impl Lock {
-    /// The warning for a host without a lock file.
+    /// The text of the warning that the operator gets if the host has no `plugins.lock`.
     pub const MISSING: &str =
         "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";
 
-    /// Returns the path of the lock file that belongs to a configuration file.
+    /// Returns the path of the lock file for a configuration file: `plugins.lock` in the same folder.
     pub fn path(config: &Path) -> PathBuf {
         config.with_file_name(FILE)
     }
@@ -61,7 +61,7 @@ impl Lock {
     /// Reads a lock file. Returns `None` if the file does not exist.
     ///
     /// # Errors
-    /// All problems of the file.
+    /// All problems of the file, each with its line.
     pub fn read(path: &Path) -> Result<Option<Self>, Vec<Problem>> {
         let problems = Problems::default();
         let text = match std::fs::read_to_string(path) {
@@ -100,8 +100,8 @@ impl Lock {
         if problems.count() == 0 { Ok(Some(lock)) } else { Err(problems.sorted()) }
     }
 
-    /// Returns the text of the lock file. Each command and each call has its own line, so that a diff shows each change
-    /// as one line.
+    /// Returns the text of the lock file. Each command and each host call has its own line, so that a diff shows each added
+    /// or removed command and call as one line.
     pub fn text(&self) -> String {
         let mut text =
             String::from("# Written by `wardroom plugin lock`; commit this file. Changed plugin files do not load.\n");
@@ -118,7 +118,8 @@ impl Lock {
         text
     }
 
-    /// Returns the changes from this lock to `to`, one line each, such as `deploy: + call pipelines.trigger`.
+    /// Returns the changes from this lock file to the lock file `to`, one line each, such as
+    /// `deploy: + call pipelines.trigger`.
     pub fn changes(&self, to: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         let empty = Locked::default();

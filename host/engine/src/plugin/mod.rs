@@ -1,7 +1,8 @@
-//! Plugins: reads a plugin's file, checks, compiles and links its component, and runs each invocation in a new sandbox.
+//! Plugins: reads a plugin's file, checks, compiles and links the plugin's component, and runs each command in a new
+//! sandbox.
 //!
-//! Invariant: only one function configures wasmtime. During `describe` every import traps.
-//! Not here: the implementation of host calls ([`crate::hostcall`]). The sandbox is generic over them.
+//! Invariant: only one function configures wasmtime. While a plugin's function `describe` runs, every host call traps.
+//! Not here: the implementation of host calls, which is in [`crate::hostcall`].
 
 mod artifact;
 pub(crate) mod bindings;

@@ -1,4 +1,5 @@
-//! Runs one invocation: a new wasmtime store with its own limits, one call of `run`, and the end of the guest.
+//! Runs a guest for one command: creates a wasmtime store with its own limits, calls the plugin's function `run` once, and
+//! returns how the guest ended.
 
 use std::time::Duration;
 
@@ -12,28 +13,28 @@ use crate::{
     plugin::bindings::{Plugin, PluginPre, commands, types},
 };
 
-/// The end of a guest.
+/// The way in which a guest ended.
 #[derive(Debug)]
 pub(crate) enum GuestEnd<S> {
     Reply(commands::Reply),
     Failure(commands::Failure),
     /// The guest reached a limit.
     Limit(LimitReached),
-    /// The guest trapped, or a host function failed. Holds the reason in one line.
+    /// The guest trapped, or a host call failed with an unexpected error. The value is the reason in one line.
     Trap(String),
-    /// The host stopped the guest without an error of the guest, for example because its job waits.
+    /// The host stopped a guest that made no error, for example because the guest's job waits.
     Stopped(S),
 }
 
-/// The outcome of a guest run.
+/// The result of a guest run.
 pub(crate) struct GuestRun<D: GuestData> {
     pub(crate) end: GuestEnd<D::GuestStop>,
-    /// The data of the guest's wasmtime store, with the counters and pending writes.
+    /// The data that the host kept for the guest, with the counters and the pending writes.
     pub(crate) invocation: D,
 }
 
-/// Runs one invocation to its end. The caller can drop the future: this ends the guest, whose intents are already in
-/// the journal.
+/// Runs a guest of `plugin` for the command `asked` until the guest ends. The caller can drop the future to end the guest.
+/// The intents of the guest's effects are then already in the journal.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -68,8 +69,8 @@ async fn call<D: GuestData>(
     plugin.wardroom_plugin_commands().call_run(store, asked).await
 }
 
-/// Limits the processor time of a guest. The guest yields at every [`TICK`], so that it cannot block a thread. It traps
-/// at the limit, which is rounded up to whole ticks.
+/// Limits the processor time of a guest to `cpu`, rounded up to whole ticks. The guest yields at every [`TICK`], so that it
+/// cannot block a thread. At the limit, the guest ends with [`LimitReached::Cpu`].
 pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
     let mut left = ticks;
@@ -83,14 +84,15 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits the bytes that the host copies from a guest in one call. The meter counts bytes only after the copy, and a
-/// list of a thousand strings can point to the same megabyte a thousand times.
+/// Limits the bytes that the host copies from a guest in one host call. The limits of the meter are not enough: the meter
+/// counts bytes only after the copy, and a list of a thousand strings can point to the same megabyte a thousand times.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     // The meter counts the serialized form, which can be smaller than the copy. The factor 4 allows for the difference.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
 
-/// Converts the error of a guest to its end: a stop by the host, a limit or a trap.
+/// Converts the error with which a guest ended: to a stop by the host, a reached limit or a trap. `bytes_out` is the
+/// guest's limit on bytes.
 fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     error: &wasmtime::Error,
     bytes_out: usize,
@@ -108,8 +110,8 @@ fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     }
 }
 
-/// Returns the error of a guest in one line. The text is cleaned, because a hostile plugin can choose it. Logs the full
-/// error with its backtrace at level debug.
+/// Returns the error with which a guest ended, in one line. The text is cleaned, because a hostile plugin can choose the
+/// text. Logs the full error with its backtrace at level debug.
 pub(crate) fn error_line(error: &wasmtime::Error) -> String {
     tracing::debug!(error = format!("{error:?}"), "a guest failed");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
@@ -122,14 +124,13 @@ pub(crate) fn error_line(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Returns whether a guest reached the limit of [`limit_copies`]. Wasmtime exports no type for this error, so the
-/// function searches its text.
+/// Returns whether an error reports that a guest reached the limit of [`limit_copies`]. Searches the error's text, because
+/// wasmtime exports no type for this error.
 fn is_copy_limit(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
 impl GuestInvocation {
-    /// Converts the invocation to the contract's types.
     fn to_contract(&self) -> commands::Invocation {
         let value = |value: &GuestValue| match value {
             GuestValue::Text(text) => commands::Value::Text(text.clone()),

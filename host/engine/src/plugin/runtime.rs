@@ -1,4 +1,4 @@
-//! The wasmtime configuration, the engine and its clock. No other module creates a wasmtime `Config`.
+//! The wasmtime engine that runs all plugins: its configuration and its clock. No other module configures wasmtime.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,26 +9,29 @@ use wasmtime::{
 use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 use crate::model::Limits;
 
-/// The interval of the engine's clock. At every tick, a running guest yields and the host checks its processor time.
+/// The interval of the engine's clock. At every tick, a running guest yields, and the host checks the processor time of
+/// the guest.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// The maximum number of guests at one time, for queries and jobs together. Further guests wait before they start.
+/// The maximum number of guests that run at one time, for queries and jobs together. Further guests wait before they
+/// start.
 pub(crate) const MOST_GUESTS: u32 = 256;
 
-/// The size of a guest's stack, in bytes. It limits the depth of the guest's function calls.
+/// The size of a guest's stack, in bytes. The stack limits how deeply the guest can nest function calls.
 const GUEST_STACK: usize = 512 << 10;
 
-/// The way in which memory for guests is allocated.
+/// The way in which the engine allocates memory for guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Guests use slots of a pool that is reserved once. Pooling is faster, but needs a large address space.
+    /// Guests use slots of a memory pool that the host reserves when it starts. A pool is faster than
+    /// [`Memory::OnDemand`], but needs a large address space.
     Pool,
     /// The operating system maps new memory for each guest.
     OnDemand,
 }
 
-/// Returns the wasmtime configuration. All engines of this crate use it, so that the code in the cache is valid for the
-/// next process.
+/// Returns the wasmtime configuration. All engines of this crate use this configuration, so that the compiled code in the
+/// cache is valid for the next process.
 pub(crate) fn config(memory: Memory) -> Config {
     // 1. Interruption, the stack, deterministic results and the allowed WebAssembly features.
     let mut config = Config::new();
@@ -77,8 +80,8 @@ pub(crate) fn config(memory: Memory) -> Config {
     config
 }
 
-/// The wasmtime engine that runs all plugins of a host, and its clock thread. The thread ends when the last clone is
-/// dropped.
+/// The wasmtime engine that runs all plugins of a host, and the engine's clock thread. The thread ends when the last clone
+/// of the runtime is dropped.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     engine: Engine,
@@ -98,18 +101,19 @@ impl Runtime {
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "the memory pool for guests could not be reserved; guests start more slowly; raise the limit on \
-                     the address space (`ulimit -v`)"
+                    "cannot reserve the memory pool for guests; guests start more slowly; hint: raise the limit on the \
+                     address space (`ulimit -v`)"
                 );
                 Self::with_memory(Memory::OnDemand)
             }
         }
     }
 
-    /// Creates an engine and starts its clock thread.
+    /// Creates an engine that allocates guest memory as `memory` says, and starts the engine's clock thread.
     ///
     /// # Errors
-    /// Wasmtime cannot create the engine, for example because the pool's address space cannot be reserved.
+    /// Wasmtime cannot create the engine, for example because the address space of the memory pool cannot be reserved; or
+    /// the clock thread cannot start.
     pub(crate) fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(memory))?;
         let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);

@@ -1,4 +1,4 @@
-//! The plugins of a host: those that are loaded, those that failed to load, and the command table.
+//! The plugins of a host: the loaded plugins, the plugins that failed to load, and the command table.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
 
 type NameAndDigest = (String, String);
 
-/// All configured plugins, and the earlier versions that open jobs need.
+/// All configured plugins, and the earlier plugin versions that unfinished jobs need.
 pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
     by_name: HashMap<Arc<str>, usize>,
@@ -27,15 +27,15 @@ pub(crate) struct Plugins<D: GuestData> {
     table: CommandTable,
     locked: bool,
     loader: Loader<D>,
-    /// The grants of each configured plugin by name, including plugins that failed to load.
+    /// The grants of each configured plugin by the plugin's name, including plugins that failed to load.
     grants: HashMap<String, Arc<Grants>>,
-    /// Plugins that were loaded from stored bytes for open jobs, by name and digest.
+    /// Earlier versions of plugins that were loaded from stored bytes for jobs, by the plugin's name and digest.
     revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
 }
 
 impl<D: GuestData> Plugins<D> {
-    /// Loads all configured plugins, in the order of the file. Logs each plugin that fails to load, and adds it to
-    /// [`Self::not_loaded`].
+    /// Loads all configured plugins, in the order of the configuration. Logs each plugin that fails to load, and adds the
+    /// plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists.
     pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
@@ -61,7 +61,7 @@ impl<D: GuestData> Plugins<D> {
                         at,
                         error = %not_loaded.error,
                         fix,
-                        "a plugin is not loaded; its commands are unavailable"
+                        "cannot load a plugin; its commands are unavailable"
                     );
                     plugins.not_loaded.push(not_loaded);
                 }
@@ -70,17 +70,17 @@ impl<D: GuestData> Plugins<D> {
         plugins
     }
 
-    /// Returns the loaded plugins, in the order of the file.
+    /// Returns the loaded plugins, in the order of the configuration.
     pub(crate) fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
         &self.loaded
     }
 
-    /// Returns the plugins that failed to load, in the order of the file.
+    /// Returns the plugins that failed to load, in the order of the configuration.
     pub(crate) fn not_loaded(&self) -> &[NotLoaded] {
         &self.not_loaded
     }
 
-    /// Returns the commands of the host and of all loaded plugins.
+    /// Returns the command table: the commands of the host and of all loaded plugins.
     pub(crate) fn table(&self) -> &CommandTable {
         &self.table
     }
@@ -90,13 +90,13 @@ impl<D: GuestData> Plugins<D> {
         self.locked
     }
 
-    /// Returns a loaded plugin by its name in the configuration.
+    /// Returns the plugin with this name in the configuration. Returns `None` if the plugin is not loaded.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
-    /// Copies the files of all loaded plugins to the store, so that open jobs can continue with the same bytes after a
-    /// file was changed.
+    /// Copies the files of all loaded plugins to the store, so that a job can continue with the plugin file from the job's
+    /// start after an operator changed the file.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -114,11 +114,11 @@ impl<D: GuestData> Plugins<D> {
         self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
     }
 
-    /// Returns the plugin of a job: the loaded plugin if it has the job's digest, else the plugin from the stored
-    /// bytes. Its grants are the current ones; a plugin that is no longer configured has no grants.
+    /// Returns the plugin that runs a job: the loaded plugin if its file is the same as at the job's start, else the plugin
+    /// from the stored copy of the file. The plugin has its current grants; a plugin that is no longer configured has none.
     ///
     /// # Errors
-    /// The store is unavailable, or the stored bytes are missing, damaged or cannot be loaded.
+    /// The store is unavailable, or the stored copy of the plugin's file is missing, is damaged or does not load.
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,
@@ -136,26 +136,33 @@ impl<D: GuestData> Plugins<D> {
         let bytes = store.blob(&row.digest).await?;
         let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
         let bytes = bytes.ok_or_else(|| {
-            HistoryError::Plugin(format!("the stored file of plugin {} is missing or damaged", row.plugin))
+            HistoryError::Plugin(format!(
+                "the stored copy of the file of plugin `{}` is missing or damaged",
+                row.plugin
+            ))
         })?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
         let plugin = loaded.map_err(|error| {
-            HistoryError::Plugin(format!("the stored file of plugin {} does not load: {error}", row.plugin))
+            HistoryError::Plugin(format!(
+                "the stored copy of the file of plugin `{}` does not load: {error}",
+                row.plugin
+            ))
         })?;
         let plugin = Arc::new(plugin);
         tracing::warn!(
             job = row.id,
             plugin = row.plugin,
             digest = row.digest,
-            "a job continues with the plugin file of its start, because the plugin's file has changed or is not \
-             loaded"
+            "a job continues with the plugin file from the job's start, because the configured plugin file has changed \
+             or is not loaded"
         );
         self.revived.lock().insert(name, plugin.clone());
         Ok(plugin)
     }
 
-    /// Returns the plugin that has this command but failed to load, for the answer to an unknown command.
+    /// Returns the plugin that failed to load and has the command with this name, for the reply to an unknown command.
+    /// Returns `None` if there is no such plugin.
     pub(crate) fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }

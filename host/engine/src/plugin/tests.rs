@@ -69,8 +69,8 @@ fn an_invalid_description_is_rejected() {
     let settings = |count: usize| (0..count).map(|number| setting(&format!("s{number}"), "")).collect::<Vec<_>>();
     let cases = [
         (vec![], vec![], "it has no command"),
-        (many(65), vec![], "it describes more than 64 commands or 64 settings"),
-        (many(1), settings(65), "it describes more than 64 commands or 64 settings"),
+        (many(65), vec![], "it describes more than 64 commands or more than 64 settings"),
+        (many(1), settings(65), "it describes more than 64 commands or more than 64 settings"),
         (vec![command("deploy"), command("deploy")], vec![], "it describes the command or alias `deploy` twice"),
         (vec![command("deploy"), alias], vec![], "it describes the command or alias `deploy` twice"),
         (vec![own_alias], vec![], "it describes the command or alias `ship` twice"),

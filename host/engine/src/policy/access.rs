@@ -62,7 +62,7 @@ pub(crate) struct Policy {
     pub tell: Option<RoomName>,
     pub groups: GroupFiles,
     pub apps: HashSet<String>,
-    /// The network of rooms that the configuration names without a network.
+    /// The chat network of each room that the configuration names without a network.
     pub network: String,
 }
 
@@ -178,7 +178,7 @@ impl Access {
         (self.rooms.network_of(room), &room.name)
     }
 
-    /// Returns the network of rooms that the configuration names without a network.
+    /// Returns the chat network of each room that the configuration names without a network.
     pub(crate) fn network(&self) -> &str {
         self.rooms.network()
     }
@@ -227,8 +227,9 @@ impl Access {
         self.index.role(name).map(|position| &self.roles[position])
     }
 
-    /// Returns whether a person has a role on an app and an environment without `everyone`. `None` stands for any app
-    /// or environment. Approvals use this check, so the result for a machine is `false`.
+    /// Returns whether a person has a role on an app and an environment. A role that the person has only through
+    /// `everyone` does not count. `None` stands for any app or environment. Approvals use this check, so the result for
+    /// a machine is `false`.
     pub(crate) fn holds_role<'a>(
         &self,
         role: &str,

@@ -33,7 +33,7 @@ pub(crate) struct Refused {
 }
 
 impl Access {
-    /// Checks whether the sender of a message may run its command.
+    /// Checks whether the sender of a message may run the command in the message.
     ///
     /// # Errors
     /// [`Refused`], with the missing right.

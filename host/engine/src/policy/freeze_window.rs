@@ -21,7 +21,7 @@ pub(crate) struct Window {
     /// The times at which the window begins.
     pub from: Cron,
     pub ends: WindowEnd,
-    /// The operator's reason; empty if the table has none.
+    /// The operator's reason for the freeze; empty if the table has no `reason`.
     pub reason: String,
 }
 

@@ -1,7 +1,7 @@
 //! People with several ids: `[person.NAME]`.
 //!
 //! Invariant: an id belongs to at most one person. The first id of a person stands for the person's other ids.
-//! Not here: display names, which anybody can choose.
+//! Not here: display names (`model::Person`), which anybody can choose.
 
 use std::collections::HashMap;
 
@@ -21,8 +21,8 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Indexes people by their ids. If two people have the same id, the id belongs to the first of them; reading the
-    /// configuration reports the second as a problem.
+    /// Indexes people by their ids. If two people have the same id, the id belongs to the first of them, and reading
+    /// the configuration reports a configuration problem.
     pub(crate) fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The violation of the promotion order, and its message. The promotion order requires that a version succeeds in one
 //! environment before the version is deployed to the next.
 //!
-//! Not here: the check of an effect against the order ([`crate::hostcall`]).
+//! Not here: the check of an effect against the promotion order ([`crate::hostcall`]).
 
 use crate::base::At;
 
@@ -27,7 +27,10 @@ impl std::fmt::Display for OutOfOrder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { app, version, environment, before, rule, runs, line } = self;
         let (app, version) = (crate::base::clean(app), crate::base::clean(version));
-        write!(f, "`{app}` {version} must succeed in `{before}` before `{environment}` ({rule})")?;
+        write!(
+            f,
+            "`{app}` {version} must succeed in `{before}` before it can be deployed to `{environment}` ({rule})"
+        )?;
         match runs {
             Some(runs) => write!(f, "; `{before}` has version {runs}")?,
             None => write!(f, "; `{before}` has no version yet")?,
@@ -61,7 +64,8 @@ mod tests {
             }
             .to_string()
         };
-        let rule = "`cms` 1.0.2 must succeed in `staging` before `production` (plugins.toml line 40)";
+        let rule =
+            "`cms` 1.0.2 must succeed in `staging` before it can be deployed to `production` (plugins.toml line 40)";
         assert_eq!(
             missing(Some("1.0.1"), Some("deploy cms staging 1.0.2")),
             format!("{rule}; `staging` has version 1.0.1. Run first: deploy cms staging 1.0.2")

@@ -1,4 +1,4 @@
-//! Roles: which people may run which commands on which apps in which environments.
+//! Roles. A role allows its members to run certain commands on certain apps in certain environments.
 
 use std::sync::Arc;
 

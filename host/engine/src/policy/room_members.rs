@@ -1,7 +1,7 @@
 //! The ids and members of the rooms that the configuration names.
 //!
 //! Invariant: a room whose members are unknown or out of date counts as empty.
-//! Not here: the connections to the networks ([`Accounts`]).
+//! Not here: the connections to the chat networks ([`Accounts`]).
 
 use std::{
     collections::{HashMap, HashSet},

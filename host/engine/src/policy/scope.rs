@@ -1,4 +1,4 @@
-//! The scope of a rule: the attribute values that it matches.
+//! The scope of a rule: the attribute values that the rule matches.
 
 use std::collections::BTreeMap;
 

@@ -111,7 +111,7 @@ impl JobPhase {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Run => "waits for a run",
+            Self::Run => "waits for a pipeline run",
             Self::Time => "waits for a time",
             Self::Queued => "queued",
             Self::Scheduled => "scheduled",

@@ -56,7 +56,8 @@ pub struct Entry {
     pub rule: String,
     /// The attributes of the host call and their values, by the name of the attribute, for example `environment`.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// The arguments of the host call, its result, or both. If the body is stored as a blob, only its size in bytes.
+    /// The arguments of the host call, its result, or both. If the body is stored as a blob, only the body's size in
+    /// bytes.
     pub body: serde_json::Value,
     /// The digest of the blob that contains the body; `None` for a small body. See [`Entry::pack`].
     #[serde(rename = "beside")]
@@ -158,6 +159,6 @@ pub struct Removed {
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
     /// The number of removed inbox rows, outbox rows, deduplication keys and audit records.
     pub rows: u64,
-    /// Whether more expired data can be stored. One call removes only a limited number of jobs and rows.
+    /// Whether more expired data may still be stored. One call removes only a limited number of jobs and rows.
     pub more: bool,
 }

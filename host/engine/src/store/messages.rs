@@ -116,8 +116,8 @@ pub enum OutboxKind {
     /// A status card: one message of a job that the host edits when its text changes. The store keeps only the newest
     /// text.
     Card {
-        /// `true` if the job waits or has ended. If a network has no edits, the host sends only texts with `rest:
-        /// true`.
+        /// `true` if the job waits or has ended. On a network without edits, the host sends
+        /// only the texts with `rest: true`.
         rest: bool,
     },
     /// A reaction of the bot on a message.

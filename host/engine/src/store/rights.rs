@@ -1,6 +1,6 @@
 //! The rows of roles that people granted in chat, and the rows of freezes.
 //!
-//! Not here: the rules of `plugins.toml` that limit the roles that people can grant in chat (`crate::policy`).
+//! Not here: the rules of `plugins.toml` that limit the roles that people can grant in chat (`policy`).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -26,13 +26,13 @@ pub(crate) static KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings(
             "run",
-            "The program and its arguments; no shell is involved. The program is a path relative to the configuration \
+            "The program and its arguments; no shell is involved. The program is a path relative to the main \
              file that contains the table, or a name that is looked up in `PATH`.",
         )
         .required_unless("with `pipeline`"),
         Key::string(
             "dir",
-            "The working folder of the program, relative to the configuration file that contains the table. The \
+            "The working folder of the program, relative to the main file. The \
              default is the folder of that file.",
         ),
         Key::table(

@@ -50,7 +50,7 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 /// The number of temporary folders that this process has created. It makes their names unique.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The content of `plan.json`. The supervisor writes it before it starts the program.
+/// The content of `plan.json`. The supervisor writes the file before the program starts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     pipeline: String,

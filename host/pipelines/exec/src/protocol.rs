@@ -1,7 +1,7 @@
 //! The start request, which the host writes to a supervisor's standard input, and the response from its standard
 //! output.
 //!
-//! Invariant: a request holds secrets, so it does not implement `Debug` and is never written to a file.
+//! Invariant: a start request contains secrets, so its type does not implement `Debug` and is never written to a file.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -32,7 +32,8 @@ pub(crate) struct ProgramSpec {
     pub(crate) arguments: Vec<String>,
     /// The working folder, an absolute path.
     pub(crate) directory: String,
-    /// All environment variables of the program. If `HOME` is missing, the launcher sets it to the user's home.
+    /// All environment variables of the program. If `HOME` is missing, the launcher sets `HOME` to the user's home
+    /// folder.
     pub(crate) environment: BTreeMap<String, String>,
     /// The user that runs the program; `None` for the host's user.
     pub(crate) user: Option<String>,

@@ -175,7 +175,9 @@ impl<'w> ChainDraft<'w> {
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
             if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
-                return Err(StoreError::Failed(format!("job `{job}` has no entry 0 in the transaction that opens it")));
+                return Err(StoreError::Failed(format!(
+                    "the transaction that opens job `{job}` does not append the first journal entry"
+                )));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! [`SqliteStore`]: one writing connection and a pool of reading connections.
+//! The type [`SqliteStore`]: a store with one writing connection and a pool of reading connections.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ impl SqliteStore {
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
     }
 
-    /// Opens a database for reading, even while a host uses it. Every commit returns [`StoreError::Failed`].
+    /// Opens a database for reading, even while a host uses the database. Every commit returns [`StoreError::Failed`].
     ///
     /// # Errors
     /// [`OpenError::Missing`] if the file does not exist, [`OpenError::Newer`] and [`OpenError::Older`] for the

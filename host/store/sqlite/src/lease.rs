@@ -1,6 +1,6 @@
 //! The lease of a database: a row with the id of the machine that uses the database. The folder's lock excludes a
 //! second host on the same machine; the lease excludes a host on another machine that shares the folder or has a copy
-//! of it.
+//! of the folder.
 //!
 //! Invariant: a host does not change the database of another machine until an operator takes over the database with
 //! `wardroom run --adopt`.
@@ -18,7 +18,7 @@ use crate::{
 /// The identity of the machine that opens a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineClaim {
-    /// The machine's id, see [`machine_id`]. If it is `None`, the lease is neither compared nor changed.
+    /// The machine's id, see [`machine_id`]. If `machine` is `None`, the lease is neither compared nor changed.
     pub machine: Option<String>,
     /// If true, the host takes over the database of another machine.
     pub adopt: bool,

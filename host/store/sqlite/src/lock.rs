@@ -25,7 +25,7 @@ pub(crate) struct FolderLock {
 }
 
 impl FolderLock {
-    /// Locks a folder. Creates the folder if it does not exist.
+    /// Locks a state folder. Creates a missing folder. Retries for a short time if another process holds the lock.
     pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
         create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("lock");
@@ -50,7 +50,7 @@ fn create_private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Opens a file. Creates the file with mode 0600 if it does not exist.
+/// Opens a file for reading and writing. Creates a missing file with mode 0600.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

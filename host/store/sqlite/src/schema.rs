@@ -26,8 +26,8 @@ fn newest_version() -> i64 {
     VERSIONS.last().map_or(0, |(number, ..)| *number)
 }
 
-/// Migrates a database to the newest schema version of this build. Returns [`OpenError::Newer`] for a newer database,
-/// without changing it.
+/// Migrates a database to the newest schema version of this build. For the database of a newer build, returns
+/// [`OpenError::Newer`] and changes nothing.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let migrations = VERSIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)

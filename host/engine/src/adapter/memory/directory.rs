@@ -37,6 +37,9 @@ impl MemoryDirectory {
 impl Directory for MemoryDirectory {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let groups = self.0.lock();
-        groups.get(group).cloned().ok_or_else(|| GroupUnavailable("the directory has no members for it".to_owned()))
+        groups
+            .get(group)
+            .cloned()
+            .ok_or_else(|| GroupUnavailable("the directory has no members for this group".to_owned()))
     }
 }

@@ -97,7 +97,7 @@ impl Pipelines for MemoryPipelines {
         match run {
             Some(_) => Ok(None),
             None => Err(PipelineError::Refused {
-                message: "the run's key was reported as absent, so no run can start with it".to_owned(),
+                message: format!("the key `{key}` was reported as absent, so no pipeline run can start with this key"),
             }),
         }
     }
@@ -124,7 +124,7 @@ impl Pipelines for MemoryPipelines {
             match self.runs.lock().get(key) {
                 Some(Some(MemoryRun { end: Some(end), .. })) => return Ok(end.clone()),
                 Some(Some(_)) => {}
-                _ => return Err(PipelineError::Refused { message: format!("no run has the key `{key}`") }),
+                _ => return Err(PipelineError::Refused { message: format!("no pipeline run has the key `{key}`") }),
             }
             // `changed` cannot fail, because the sender lives as long as `self`.
             let _ = changed.changed().await;
@@ -153,8 +153,8 @@ static MEMORY_KEYS: TableKeys = TableKeys {
     keys: &[Key::boolean("memory", "Whether to use the in-memory pipeline.")],
 };
 
-/// Makes the backend the factory of its own kind. The backend serves every `[app.A.deploy.E]` table with `memory =
-/// true`.
+/// Makes the backend the factory of its own kind. The backend serves every `[app.A.deploy.E]` table with
+/// `memory = true`.
 impl PipelinesFactory for Arc<MemoryPipelines> {
     fn kind(&self) -> &'static str {
         "memory"

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The queue of votes. Votes are handled one after the other in the order of arrival, so that a person's earlier vote
-/// never overwrites a later one.
+/// never overwrites a later vote of the same person.
 #[derive(Debug, Default)]
 pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
@@ -159,8 +159,8 @@ impl Host {
         }
     }
 
-    /// Handles a reaction. The transaction of the vote also marks the reaction as handled. A reaction that is not a
-    /// vote has no effect; it is only marked as handled.
+    /// Handles a reaction. The transaction of the vote also marks the reaction as handled. The function ignores a
+    /// reaction that is not a vote, and marks the reaction as handled.
     ///
     /// # Errors
     /// The store is unavailable. The reaction stays unhandled and is retried.

@@ -216,8 +216,8 @@ impl Host {
     }
 
     /// Returns the writes that must be in the same transaction as the change of a host command: the audit record, the
-    /// mark that the message is handled, and the answer. In a later transaction they could be lost in a crash; the
-    /// command would then run again, and without a job id it could match another job.
+    /// mark that the message is handled, and the answer. In a later transaction these writes could be lost in a crash.
+    /// The host would then run the command again, and a command without a job id could match another job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -309,8 +309,8 @@ impl Host {
             || (app.is_some() && access.sees(through(job, person), app, environment))
     }
 
-    /// Whether a person may run the command of a job on its app and environment. Only admins may run a command without
-    /// an app.
+    /// Returns whether a person may run the command of a job on the job's app and environment. Only admins may run a
+    /// command without an app.
     fn may_start(&self, person: &Person, job: &JobRow) -> bool {
         if job.app.is_none() {
             return self.context.access.is_admin(&person.id);
@@ -325,7 +325,7 @@ impl Host {
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
     }
 
-    /// Checks whether a person may cancel a job, or answer for it when it is in doubt or held.
+    /// Checks that a person may cancel a job, or answer for a job that is in doubt or held.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
         if self.context.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());

@@ -121,7 +121,7 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Re
     }
 }
 
-/// Returns the id of a person, with the display name if it differs: `@bob:a.org (Bob)`.
+/// Returns the id of a person, with the display name if the name differs from the id: `@bob:a.org (Bob)`.
 fn shown(person: &Person) -> String {
     match clean(&person.name) {
         name if name == person.id => clean(&person.id),

@@ -117,7 +117,7 @@ fn counts_text(counts: &Counts) -> String {
 }
 
 /// Returns the median of durations; `None` without durations. For an even number of durations, returns the mean of the
-/// two middle ones.
+/// two middle durations.
 fn median(spans: &[SignedDuration]) -> Option<SignedDuration> {
     let mut spans = spans.to_vec();
     spans.sort();

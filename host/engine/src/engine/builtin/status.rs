@@ -1,7 +1,7 @@
 //! The command `status`: the connections of accounts and pipeline systems, the open jobs and the overdue jobs.
 //!
 //! Invariant: a person sees only the accounts of the bot that they address, and the pipeline systems of apps on which
-//! they have rights. Only admins see the reason of an outage, because it can name machines.
+//! they have rights. Only admins see the reason of an outage, because the reason can name machines.
 
 use super::jobs::read_failed;
 use crate::{

@@ -116,10 +116,10 @@ impl Explainer<'_> {
     }
 
     /// Returns the plugin's grants for a command, one line for each host call that has effects. Checks only the typed
-    /// arguments, because the arguments of a host call are unknown before it is made.
+    /// arguments, because the arguments of a host call are unknown before the plugin makes the call.
     ///
     /// # Errors
-    /// The plugin is not loaded, or no grant permits any of its effects.
+    /// The plugin is not loaded, or no grant permits any effect of the plugin.
     fn plugin_grants(&self, command: &Command) -> Result<Vec<String>, String> {
         let Target::Plugin(name) = &command.spec().target else { return Ok(Vec::new()) };
         let Some(plugin) = self.plugins.get(name) else { return Err(format!("plugin {name} is not loaded")) };

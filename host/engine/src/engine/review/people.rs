@@ -2,7 +2,7 @@
 //! permits them.
 //!
 //! Invariant: the functions that check a command in a room also build this table. `everyone`, and each room that is a
-//! member of a role, have rows of their own, because the members of a room are known only to its network.
+//! member of a role, have rows of their own, because only the chat network has the members of a room.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -131,7 +131,7 @@ impl Explainer<'_> {
         all
     }
 
-    /// Returns the plugin commands that a role permits; `None` if there are none.
+    /// Returns the plugin commands that a role permits; `None` if the role permits no plugin command.
     fn run(&self, held: &HeldRole) -> Option<MayRun> {
         let specs = self.plugins.table().specs().iter();
         let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A report on a configuration. `Display` writes it as text, and `Serialize` as JSON with the same facts.
+/// A report on a configuration. `Display` writes the report as text, and `Serialize` as JSON with the same facts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Report {

@@ -32,7 +32,7 @@ pub(crate) fn check_entries(
         return Err(missing(job, found));
     }
     if found > *count {
-        return Err(Fault::of(job, format!("entry {count} of job {job} was added later")));
+        return Err(Fault::of(job, format!("journal entry {count} of job {job} was added later")));
     }
     if hash != before {
         return Err(changed(job, found - 1));
@@ -41,11 +41,11 @@ pub(crate) fn check_entries(
 }
 
 pub(crate) fn missing(job: &str, number: u32) -> Fault {
-    Fault::of(job, format!("entry {number} of job {job} is missing"))
+    Fault::of(job, format!("journal entry {number} of job {job} is missing"))
 }
 
 pub(crate) fn changed(job: &str, number: u32) -> Fault {
-    Fault::of(job, format!("entry {number} of job {job} was changed"))
+    Fault::of(job, format!("journal entry {number} of job {job} was changed"))
 }
 
 /// Returns the fault of the entry `number`, which does not continue the job's hashes after the hash `before`.
@@ -60,9 +60,10 @@ fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fau
         hash == sealed.hash || here.is_some_and(|here| here.hash == hash)
     });
     match (moved, here) {
-        (Some(HashedEntry { entry, .. }), _) => {
-            Fault::of(job, format!("entry {} of job {job} was moved: it belongs at number {number}", entry.number))
-        }
+        (Some(HashedEntry { entry, .. }), _) => Fault::of(
+            job,
+            format!("journal entry {} of job {job} was moved: the entry belongs at number {number}", entry.number),
+        ),
         (None, Some(_)) => changed(job, number),
         (None, None) => missing(job, number),
     }

@@ -82,12 +82,16 @@ impl StoredJob {
                 return Err(fault.into());
             }
             (Some(_), None) => {
-                return Err(Fault::of(job, format!("job {job} is closed in the chain, but open in its row")).into());
+                return Err(Fault::of(
+                    job,
+                    format!("the hash chain records that job {job} was closed, but the job's row is open"),
+                )
+                .into());
             }
             (None, Some(_)) => {
                 return Err(Fault::of(
                     job,
-                    format!("job {job} is closed in its row, but the chain has no closing link"),
+                    format!("the row of job {job} is closed, but the hash chain has no link that closes the job"),
                 )
                 .into());
             }
@@ -128,8 +132,8 @@ pub(crate) fn missing_job(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 
-/// Returns the description of the first field in which a job's row differs from a journal entry, for example `the
-/// caller`. Skips fields that the entry does not have. `body` is the body of the entry.
+/// Returns the description of the first field in which a job's row differs from a journal entry, for example
+/// `the caller`. Skips fields that the entry does not have. `body` is the body of the entry.
 fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
     let differs = |value: &Value, stored: &str| value.as_str().is_some_and(|value| value != stored);
     match entry.kind {

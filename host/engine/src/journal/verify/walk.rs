@@ -67,7 +67,7 @@ impl<'s> Walk<'s> {
         {
             let (end, number) = (self.found.head.number, given.number);
             return Err(Fault::link(format!(
-                "the chain ends at link {end}, before the given head, link {number}: links were removed from the end of the chain"
+                "the hash chain ends at link {end}, but the given head is link {number}: links were removed from the end"
             ))
             .into());
         }
@@ -88,7 +88,7 @@ impl<'s> Walk<'s> {
         loop {
             let behind = self.found.head.number;
             let cannot =
-                |error| VerifyStop::reading(error, None, format!("the chain after link {behind} cannot be read"));
+                |error| VerifyStop::reading(error, None, format!("the hash chain after link {behind} cannot be read"));
             let page = self.store.links(behind, PAGE).await.map_err(cannot)?;
             if page.is_empty() {
                 return Ok(any);
@@ -107,7 +107,7 @@ impl<'s> Walk<'s> {
         }
         if self.given.is_some_and(|given| given.number == number && given.hash != link.hash) {
             return Err(Fault::link(format!(
-                "the chain does not contain the given head: link {number} has another hash"
+                "the hash chain does not contain the given head: link {number} has another hash"
             ))
             .into());
         }
@@ -118,18 +118,28 @@ impl<'s> Walk<'s> {
             LinkKind::Open => {
                 self.job_opened(job);
                 if self.open.insert(job.clone(), link.digest.clone()).is_some() {
-                    return Err(Fault::of(job, format!("link {number} opens job {job}, which is already open")).into());
+                    return Err(Fault::of(
+                        job,
+                        format!("link {number} of the hash chain opens job {job}, which is already open"),
+                    )
+                    .into());
                 }
                 Ok(())
             }
             LinkKind::Close => match self.open.remove(job) {
                 Some(opening) => self.closed(job, &opening, link).await,
-                None => Err(Fault::of(job, format!("link {number} closes job {job}, which is not open")).into()),
+                None => {
+                    Err(Fault::of(job, format!("link {number} of the hash chain closes job {job}, which is not open"))
+                        .into())
+                }
             },
             LinkKind::Lines | LinkKind::Refusal => self.lines(link).await,
             LinkKind::Removal => {
                 let Ok(moment) = link.subject.parse::<Timestamp>() else {
-                    return Err(Fault::link(format!("link {number} records a removal, but has no valid time")).into());
+                    return Err(Fault::link(format!(
+                        "link {number} of the hash chain records a removal, but has no valid time"
+                    ))
+                    .into());
                 };
                 self.removal(moment);
                 Ok(())
@@ -181,16 +191,24 @@ impl<'s> Walk<'s> {
 
     async fn lines(&mut self, link: &Link) -> Result<(), VerifyStop> {
         let number = link.number;
-        let cannot =
-            |error| VerifyStop::reading(error, None, format!("an audit record of link {number} cannot be read"));
+        let cannot = |error| {
+            VerifyStop::reading(
+                error,
+                None,
+                format!("an audit record of link {number} of the hash chain cannot be read"),
+            )
+        };
         let lines = self.store.audit_records(number).await.map_err(cannot)?;
         if lines.is_empty() {
-            let fault = Fault::link(format!("the audit records of link {number} are missing"));
+            let fault = Fault::link(format!("the audit records of link {number} of the hash chain are missing"));
             self.suspects.push(Suspect { job: None, at: link.at, fault, exists: false, removed: false });
             return Ok(());
         }
         if AuditRecord::group_digest(&lines) != link.digest {
-            return Err(Fault::link(format!("an audit record of link {number} was changed, removed or moved")).into());
+            return Err(Fault::link(format!(
+                "an audit record of link {number} of the hash chain was changed, removed or moved"
+            ))
+            .into());
         }
         self.found.lines += lines.len() as u64;
         Ok(())
@@ -250,7 +268,10 @@ impl<'s> Walk<'s> {
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
         match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.closed.contains(*id))
         {
-            Some(job) => Err(Fault::of(job, format!("job {job} was added: no link of the chain opens it")).into()),
+            Some(job) => {
+                Err(Fault::of(job, format!("job {job} was added: the hash chain has no link that opens the job"))
+                    .into())
+            }
             None => Ok(()),
         }
     }
@@ -264,8 +285,10 @@ fn explain(page: &[Link], number: u64, before: &str) -> Fault {
         hash == link.hash || here.is_some_and(|here| here.hash == hash)
     });
     Fault::link(match (moved, here) {
-        (Some(moved), _) => format!("link {} was moved: it belongs at number {number}", moved.number),
-        (None, Some(_)) => format!("link {number} was changed"),
-        (None, None) => format!("link {number} is missing"),
+        (Some(moved), _) => {
+            format!("link {} of the hash chain was moved: the link belongs at number {number}", moved.number)
+        }
+        (None, Some(_)) => format!("link {number} of the hash chain was changed"),
+        (None, None) => format!("link {number} of the hash chain is missing"),
     })
 }

@@ -37,7 +37,9 @@ pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
         checked.write(write).map_err(StoreError::Failed)?;
     }
     match checked.jobs.iter().find(|(_, job)| job.new && job.entries == 0) {
-        Some((id, _)) => Err(StoreError::Failed(format!("job `{id}` has no entry 0 in the transaction that opens it"))),
+        Some((id, _)) => Err(StoreError::Failed(format!(
+            "the transaction that opens job `{id}` does not append the first journal entry"
+        ))),
         None => Ok(()),
     }
 }
@@ -68,11 +70,11 @@ impl<'w> Checked<'w> {
                 }
                 let job = self.open(id)?;
                 if number < job.entries {
-                    return Err(format!("entry {number} of job `{id}` already exists"));
+                    return Err(format!("journal entry {number} of job `{id}` already exists"));
                 }
                 if number > job.entries {
                     return Err(format!(
-                        "entry {number} of job `{id}` is out of order: the next number is {}",
+                        "journal entry {number} of job `{id}` is out of order: the next number is {}",
                         job.entries
                     ));
                 }

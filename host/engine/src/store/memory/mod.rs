@@ -77,7 +77,10 @@ impl MemoryStore {
         let notes = std::mem::take(&mut *self.notes.lock());
         for note in notes {
             if let Err(error) = state.commit(note) {
-                tracing::error!(%error, "the store rejected queued writes; they are lost because of a bug in the host");
+                tracing::error!(
+                    %error,
+                    "cannot apply queued writes to the in-memory store; the writes are lost; hint: report this bug"
+                );
             }
         }
         state

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// The supervisor program of [`ExecFactory::new`](crate::ExecFactory::new) calls `supervise` first, with the arguments
 /// that follow the program's own arguments. The supervisor reads a start request from standard input; without a start
-/// request it exits with code 2.
+/// request, the exit code is 2.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {

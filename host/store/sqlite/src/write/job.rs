@@ -118,12 +118,12 @@ pub(super) async fn append(
         return Err(StoreError::Failed(format!("job `{job}` is not open")));
     }
     if number < tip.entries {
-        return Err(StoreError::Failed(format!("entry {number} of job `{job}` already exists")));
+        return Err(StoreError::Failed(format!("journal entry {number} of job `{job}` already exists")));
     }
     if number > tip.entries {
         let next = tip.entries;
         return Err(StoreError::Failed(format!(
-            "entry {number} of job `{job}` is out of order: the next number is {next}"
+            "journal entry {number} of job `{job}` is out of order: the next number is {next}"
         )));
     }
     let hash = entry.hash(&tip.hash);

@@ -31,7 +31,7 @@ pub(crate) async fn a_job_opens_once_and_closes_once(store: &dyn Store) {
     assert_eq!(fails(store, [opening("0b"), opening("0b")].concat()).await, "job `0b` already exists");
     assert_eq!(
         fails(store, vec![Write::Open(job("0b"))]).await,
-        "job `0b` has no entry 0 in the transaction that opens it"
+        "the transaction that opens job `0b` does not append the first journal entry"
     );
     assert_eq!(fails(store, closing("0b", 0)[1..].to_vec()).await, "job `0b` is not open");
     let twice = [closing("7f", 1), closing("7f", 2)[1..].to_vec()].concat();

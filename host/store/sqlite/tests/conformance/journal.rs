@@ -32,7 +32,7 @@ pub(crate) async fn entries_are_sorted_and_chained(store: &dyn Store) {
     assert_eq!(found[1..], entries);
     let mut before = "";
     for sealed in &sealed {
-        assert_eq!(sealed.hash, sealed.entry.hash(before), "entry {}", sealed.entry.number);
+        assert_eq!(sealed.hash, sealed.entry.hash(before), "journal entry {}", sealed.entry.number);
         before = &sealed.hash;
     }
     assert_eq!(store.journal_head("7f").await.expect("a tip"), Some((6, before.to_owned())));
@@ -46,15 +46,21 @@ pub(crate) async fn an_entry_must_be_the_next_one_of_an_open_job(store: &dyn Sto
     assert_eq!(fails(store, vec![Write::Append(first.clone())]).await, "there is no job `7f`");
     commit(store, vec![Write::Open(job("7f")), Write::Append(first.clone())]).await;
     let other = Write::Append(entry("7f", 0, EntryKind::Call));
-    assert_eq!(fails(store, vec![other]).await, "entry 0 of job `7f` already exists");
+    assert_eq!(fails(store, vec![other]).await, "journal entry 0 of job `7f` already exists");
     let next = Write::Append(entry("7f", 1, EntryKind::Call));
-    assert_eq!(fails(store, vec![next.clone(), next.clone()]).await, "entry 1 of job `7f` already exists");
+    assert_eq!(fails(store, vec![next.clone(), next.clone()]).await, "journal entry 1 of job `7f` already exists");
     let far = Write::Append(entry("7f", 2, EntryKind::Call));
-    assert_eq!(fails(store, vec![far.clone()]).await, "entry 2 of job `7f` is out of order: the next number is 1");
+    assert_eq!(
+        fails(store, vec![far.clone()]).await,
+        "journal entry 2 of job `7f` is out of order: the next number is 1"
+    );
     assert_eq!(store.entries("7f").await.expect("entries").len(), 1);
     // An invalid note fails alone, and a later commit is checked without it.
     store.note(vec![next.clone(), Write::JobStatus { job: "nobody".into(), status: status(JobPhase::Held, None) }]);
-    assert_eq!(fails(store, vec![far.clone()]).await, "entry 2 of job `7f` is out of order: the next number is 1");
+    assert_eq!(
+        fails(store, vec![far.clone()]).await,
+        "journal entry 2 of job `7f` is out of order: the next number is 1"
+    );
     commit(store, vec![next, far]).await;
     commit(store, closing("7f", 3)).await;
     let late = Write::Append(entry("7f", 4, EntryKind::Event));
@@ -109,10 +115,10 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     journal::verify(store, Some(&head)).await.expect("a readable store").expect("the chain contains this head");
     let other = journal::Head { number: 5, hash: links[3].hash.clone() };
     let fault = journal::verify(store, Some(&other)).await.expect("a readable store").expect_err("another head");
-    assert_eq!(fault.message, "the chain does not contain the given head: link 5 has another hash");
+    assert_eq!(fault.message, "the hash chain does not contain the given head: link 5 has another hash");
     let longer = journal::Head { number: 8, hash: links[4].hash.clone() };
     let fault = journal::verify(store, Some(&longer)).await.expect("a readable store").expect_err("a later head");
-    assert!(fault.message.starts_with("the chain ends at link 7"), "{fault}");
+    assert!(fault.message.starts_with("the hash chain ends at link 7"), "{fault}");
 }
 
 pub(crate) async fn an_invalid_list_adds_nothing_to_the_chain(store: &dyn Store) {

@@ -141,13 +141,13 @@ async fn a_changed_entry_is_named() {
             let fault = test.fault(&format!("update entry set {change} where job = '{job}' and number = 4")).await;
             let unreadable = format!("job {job} cannot be read: the column `body` cannot be read");
             let expected =
-                if change.contains("JSON") { unreadable } else { format!("entry 4 of job {job} was changed") };
+                if change.contains("JSON") { unreadable } else { format!("journal entry 4 of job {job} was changed") };
             assert!(fault.starts_with(&expected), "{change}: {fault}");
         }
     }
     for (job, number) in [("7f3a", 0), ("7f3a", 6), ("0b", 0), ("0b", 4)] {
         let fault = test.fault(&format!("update entry set rule = 'x' where job = '{job}' and number = {number}")).await;
-        assert_eq!(fault, format!("entry {number} of job {job} was changed"));
+        assert_eq!(fault, format!("journal entry {number} of job {job} was changed"));
     }
 }
 
@@ -156,10 +156,10 @@ async fn a_removed_entry_is_named() {
     let test = TamperTest::new().await;
     for (job, number) in [("7f3a", 0), ("7f3a", 3), ("7f3a", 6), ("0b", 0), ("0b", 3), ("0b", 4)] {
         let fault = test.fault(&format!("delete from entry where job = '{job}' and number = {number}")).await;
-        assert_eq!(fault, format!("entry {number} of job {job} is missing"));
+        assert_eq!(fault, format!("journal entry {number} of job {job} is missing"));
     }
     let all = test.fault("delete from entry where job = '0b'").await;
-    assert_eq!(all, "entry 0 of job 0b is missing");
+    assert_eq!(all, "journal entry 0 of job 0b is missing");
     // The chain holds the last entry of a closed job, independent of the job's row.
     let fault = test
         .fault(
@@ -168,11 +168,11 @@ async fn a_removed_entry_is_named() {
              where id = '7f3a'",
         )
         .await;
-    assert_eq!(fault, "entry 6 of job 7f3a is missing");
+    assert_eq!(fault, "journal entry 6 of job 7f3a is missing");
     let fault = test.fault("update job set entries = 4 where id = '0b'").await;
-    assert_eq!(fault, "entry 4 of job 0b was added later");
+    assert_eq!(fault, "journal entry 4 of job 0b was added later");
     let fault = test.fault("update job set tip = '' where id = '0b'").await;
-    assert_eq!(fault, "entry 4 of job 0b was changed");
+    assert_eq!(fault, "journal entry 4 of job 0b was changed");
 }
 
 #[tokio::test]
@@ -180,10 +180,10 @@ async fn a_moved_entry_is_named() {
     let test = TamperTest::new().await;
     for (job, one, other) in [("7f3a", 2, 3), ("7f3a", 2, 5), ("7f3a", 5, 6), ("0b", 1, 2), ("0b", 0, 4)] {
         let fault = test.fault(&swap("entry", "number", &format!("and job = '{job}'"), one, other)).await;
-        assert_eq!(fault, format!("entry {other} of job {job} was moved: it belongs at number {one}"));
+        assert_eq!(fault, format!("journal entry {other} of job {job} was moved: the entry belongs at number {one}"));
     }
     let fault = test.fault("update entry set number = 9 where job = '0b' and number = 3").await;
-    assert_eq!(fault, "entry 9 of job 0b was moved: it belongs at number 3");
+    assert_eq!(fault, "journal entry 9 of job 0b was moved: the entry belongs at number 3");
     // An entry of another job.
     let fault = test
         .fault(
@@ -191,7 +191,7 @@ async fn a_moved_entry_is_named() {
                 update entry set job = '0b' where job = '7f3a' and number = 3",
         )
         .await;
-    assert_eq!(fault, "entry 3 of job 7f3a is missing");
+    assert_eq!(fault, "journal entry 3 of job 7f3a is missing");
 }
 
 #[tokio::test]
@@ -212,9 +212,16 @@ async fn a_changed_line_is_named_by_its_link() {
         ),
     ] {
         let fault = test.fault(change).await;
-        assert_eq!(fault, format!("an audit record of link {link} was changed, removed or moved"), "{change}");
+        assert_eq!(
+            fault,
+            format!("an audit record of link {link} of the hash chain was changed, removed or moved"),
+            "{change}"
+        );
     }
-    assert_eq!(test.fault("delete from line where link = 7").await, "the audit records of link 7 are missing");
+    assert_eq!(
+        test.fault("delete from line where link = 7").await,
+        "the audit records of link 7 of the hash chain are missing"
+    );
 }
 
 #[tokio::test]
@@ -222,14 +229,14 @@ async fn a_changed_link_is_named() {
     let test = TamperTest::new().await;
     for change in ["digest = ''", "subject = 'ffff'", "kind = 'refusal'", "at = '2020-01-01T00:00:00Z'", "hash = ''"] {
         let fault = test.fault(&format!("update link set {change} where number = 6")).await;
-        assert_eq!(fault, "link 6 was changed", "{change}");
+        assert_eq!(fault, "link 6 of the hash chain was changed", "{change}");
     }
     for number in [1, 3, 5, 8] {
         let fault = test.fault(&format!("delete from link where number = {number}")).await;
-        assert_eq!(fault, format!("link {number} is missing"));
+        assert_eq!(fault, format!("link {number} of the hash chain is missing"));
     }
     let fault = test.fault(&swap("link", "number", "", 5, 6)).await;
-    assert_eq!(fault, "link 6 was moved: it belongs at number 5");
+    assert_eq!(fault, "link 6 of the hash chain was moved: the link belongs at number 5");
 }
 
 #[tokio::test]
@@ -238,20 +245,17 @@ async fn a_truncated_chain_is_found_with_a_head() {
     let cut = "delete from line where link = 9; delete from link where number = 9";
     assert_eq!(test.verify(cut, None).await, Ok(()), "only the head reveals it");
     let fault = test.fault_with(cut, Some(&test.head)).await;
-    assert_eq!(
-        fault,
-        "the chain ends at link 8, before the given head, link 9: links were removed from the end of the chain"
-    );
+    assert_eq!(fault, "the hash chain ends at link 8, but the given head is link 9: links were removed from the end");
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
-    assert_eq!(fault, "job 0b was added: no link of the chain opens it");
+    assert_eq!(fault, "job 0b was added: the hash chain has no link that opens the job");
     let fault = test
         .fault(
             "delete from link where number > 4; delete from line; delete from entry where job = '0b';
                              delete from job where id = '0b'",
         )
         .await;
-    assert_eq!(fault, "job 7f3a is closed in its row, but the chain has no closing link");
+    assert_eq!(fault, "the row of job 7f3a is closed, but the hash chain has no link that closes the job");
 }
 
 #[tokio::test]
@@ -264,7 +268,7 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
         ("line = 'deploy cms staging 1.0.1'", "the command of job 7f3a was changed"),
         ("digest = 'sha256:11'", "the digest of the plugin of job 7f3a was changed"),
         ("plugin = 'coffee'", "the plugin of job 7f3a was changed"),
-        ("ended = null", "job 7f3a is closed in the chain, but open in its row"),
+        ("ended = null", "the hash chain records that job 7f3a was closed, but the job's row is open"),
         ("id = '7f3b'", "job 7f3a is missing"),
     ] {
         let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;
@@ -272,7 +276,7 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
     }
     let fault =
         test.fault("update job set ended = opened, outcome = 'failed', summary = 'removal' where id = '0b'").await;
-    assert_eq!(fault, "job 0b is closed in its row, but the chain has no closing link");
+    assert_eq!(fault, "the row of job 0b is closed, but the hash chain has no link that closes the job");
 }
 
 #[tokio::test]
@@ -288,7 +292,7 @@ async fn a_deleted_or_added_job_is_named() {
                     line, opened, phase, about, since)
                     select 'bad', network, room, event, bot, caller_id, caller_name, plugin, digest, command, line,
                     opened, phase, about, since from job where id = '0b'";
-    assert_eq!(test.fault(invented).await, "job bad was added: no link of the chain opens it");
+    assert_eq!(test.fault(invented).await, "job bad was added: the hash chain has no link that opens the job");
 }
 
 #[tokio::test]
@@ -296,9 +300,9 @@ async fn a_changed_blob_is_named() {
     let test = TamperTest::new().await;
     let body = "(select beside from entry where beside is not null)";
     let fault = test.fault(&format!("update beside set bytes = x'7b7d' where digest = {body}")).await;
-    assert_eq!(fault, "the blob of entry 1 of job 7f3a was changed");
+    assert_eq!(fault, "the blob of journal entry 1 of job 7f3a was changed");
     let fault = test.fault(&format!("delete from beside where digest = {body}")).await;
-    assert_eq!(fault, "the blob of entry 1 of job 7f3a is missing");
+    assert_eq!(fault, "the blob of journal entry 1 of job 7f3a is missing");
     let fault = test.fault(&format!("update beside set bytes = x'00' where digest <> {body}")).await;
     assert!(fault.starts_with("the plugin of job 7f3a, sha256:") && fault.ends_with(", was changed"), "{fault}");
 }
