@@ -53,7 +53,8 @@ fn effects(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new("done"))
 }
 
-/// Reads values and waits. After the wait, the host runs the command again and answers all earlier calls from the journal.
+/// Reads values and waits. After the wait, the host runs the command again and answers all earlier calls from the
+/// journal.
 fn reads(arguments: &Arguments) -> Result<Reply, Failure> {
     for number in 0..arguments.integer("count")? {
         store::get(&Key { name: format!("k{number}") })?;

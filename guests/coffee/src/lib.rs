@@ -3,7 +3,8 @@
 //! The host denies the plugin's effects, as the README and the stories show. The command `coffee` tries to start a
 //! pipeline, although no app is typed; `brew` tries to deploy other versions and environments than the typed ones.
 //!
-//! Invariant: the plugin tries each deployment even after an earlier one was denied, and replies with the host's messages.
+//! Invariant: the plugin tries each deployment even after an earlier one was denied, and replies with the host's
+//! messages.
 
 use wardroom_guest::pipelines::Request;
 use wardroom_guest::{Arguments, Command, Entry, Failure, Parameter, Plugin, Reply, pipelines};

@@ -41,8 +41,8 @@ pub(crate) fn promote(arguments: &Arguments) -> Result<Reply, Failure> {
     closing::promoted(&target, version, &step.before, before.as_deref(), &ended)
 }
 
-/// Returns the deployment to the typed environment, or to all environments of the app, each with the name of its previous
-/// environment. Leaves out environments without a previous environment.
+/// Returns the deployment to the typed environment, or to all environments of the app, each with the name of its
+/// previous environment. Leaves out environments without a previous environment.
 ///
 /// # Errors
 /// `invalid` if no deployment is left.
@@ -88,8 +88,8 @@ fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<S
     })
 }
 
-/// Returns the version that runs in the environment `before`, from its attempts `past`. `environment` is the environment
-/// to promote to.
+/// Returns the version that runs in the environment `before`, from its attempts `past`. `environment` is the
+/// environment to promote to.
 ///
 /// # Errors
 /// The reason why the running version is not certain, in one line.
@@ -251,8 +251,8 @@ mod tests {
         assert_eq!(names(&line(), Some("production")), Ok(vec!["staging production".into()]));
         assert_eq!(
             names(&line(), Some("test")),
-            Err("Content Management System: test has no previous environment to promote from; deploy a version instead: \
-                 deploy cms test VERSION"
+            Err("Content Management System: test has no previous environment to promote from; deploy a version \
+                 instead: deploy cms test VERSION"
                 .into())
         );
         assert!(names(&line(), Some("qa")).unwrap_err().contains("is not deployed to `qa`"));

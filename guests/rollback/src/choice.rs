@@ -9,8 +9,8 @@ use wardroom_strategy::{History, MAX_RELEASES, Target};
 /// The maximum number of versions that a refusal names.
 const MAX_NAMED: usize = 5;
 
-/// Returns the newest success of another version than the current version. If the newest attempt did not succeed, returns
-/// the newest success.
+/// Returns the newest success of another version than the current version. If the newest attempt did not succeed,
+/// returns the newest success.
 ///
 /// # Errors
 /// `invalid` if `past` has no such release.

@@ -1,5 +1,5 @@
-//! The closing line of a rollback: the version before and the version after the rollback, and the command that undoes the
-//! rollback.
+//! The closing line of a rollback: the version before and the version after the rollback, and the command that undoes
+//! the rollback.
 //!
 //! Invariant: the functions are pure. The line has an undo command only if that command restores the version before the
 //! rollback.
@@ -8,7 +8,8 @@ use wardroom_guest::catalog::Release;
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, History, Target, attribution, outcome, undo};
 
-/// Returns the closing line of a rollback to the release `to`. `past` has the attempts of other jobs in the environment.
+/// Returns the closing line of a rollback to the release `to`. `past` has the attempts of other jobs in the
+/// environment.
 ///
 /// # Errors
 /// Any outcome but a success becomes a [`Failure`] with the line.

@@ -32,8 +32,8 @@ pub(crate) enum Step {
     Say(String),
     /// `stage:WORD`: sets the stage on the job's status card.
     Stage(String),
-    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: schedules a job with a delay of `MS` milliseconds. A `+` in a value becomes
-    /// a space.
+    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: schedules a job with a delay of `MS` milliseconds. A `+` in a value
+    /// becomes a space.
     Later { span: Duration, command: String, arguments: Vec<(String, String)> },
     /// `list`: replies with the number of scheduled jobs.
     List,

@@ -1,7 +1,7 @@
 //! The arguments of a command by parameter name, with typed access.
 //!
-//! Invariant: the host has validated each argument, so a missing argument or a wrong type is an error of the plugin. The
-//! functions then return a [`Failure`] and never panic.
+//! Invariant: the host has validated each argument, so a missing argument or a wrong type is an error of the plugin.
+//! The functions then return a [`Failure`] and never panic.
 
 use core::time::Duration;
 

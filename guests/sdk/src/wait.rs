@@ -1,7 +1,7 @@
 //! Waits for a pipeline run, for a timer, or for the first of several.
 //!
-//! Invariant: all functions use the contract's only waiting call, so a plugin that waits only for pipeline runs does not
-//! import the clock.
+//! Invariant: all functions use the contract's only waiting call, so a plugin that waits only for pipeline runs does
+//! not import the clock.
 //! Not here: scheduling jobs, which is in [`crate::Later`].
 
 use core::time::Duration;

@@ -72,8 +72,8 @@ pub fn undo(target: &Target) -> String {
     format!("Undo: {}", command_line(&["rollback", &target.app, target.environment()]))
 }
 
-/// Formats the reason of a failure for the end of a clause: ` in step migrate (exit code 3)` for a reason that starts with
-/// `in`, else the reason after a colon.
+/// Formats the reason of a failure for the end of a clause: ` in step migrate (exit code 3)` for a reason that starts
+/// with `in`, else the reason after a colon.
 fn reason(reason: &str) -> String {
     match reason.trim().trim_end_matches('.') {
         "" => String::new(),

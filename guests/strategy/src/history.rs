@@ -1,7 +1,7 @@
 //! The releases of one app in one environment, and the versions that a rollback can restore.
 //!
-//! Invariant: the command `history` marks exactly the releases that the command `rollback` accepts, because both commands
-//! use [`History::choices`].
+//! Invariant: the command `history` marks exactly the releases that the command `rollback` accepts, because both
+//! commands use [`History::choices`].
 
 use wardroom_guest::catalog::Release;
 
@@ -29,7 +29,8 @@ impl<'a> History<'a> {
         self.attempts.first().copied()
     }
 
-    /// Returns the newest success. A later attempt that did not succeed may still have replaced the version of the success.
+    /// Returns the newest success. A later attempt that did not succeed may still have replaced the version of the
+    /// success.
     pub fn last_good(&self) -> Option<&'a Release> {
         self.successes().next()
     }

@@ -18,8 +18,8 @@ pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
     Ok(ended(wait_for(&run)))
 }
 
-/// Returns the values of the parameters `version`, `app` and `environment`, without the parameters that the pipeline does
-/// not take.
+/// Returns the values of the parameters `version`, `app` and `environment`, without the parameters that the pipeline
+/// does not take.
 ///
 /// # Errors
 /// `invalid` if the pipeline does not take the parameter `version`.
@@ -38,8 +38,8 @@ fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
 }
 
-/// Converts an error of `pipelines.trigger` to the failure of the command. If it is not known whether the pipeline run was
-/// started, returns an attempt with an unknown outcome instead.
+/// Converts an error of `pipelines.trigger` to the failure of the command. If it is not known whether the pipeline run
+/// was started, returns an attempt with an unknown outcome instead.
 fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Failure> {
     let denied = matches!(error, Error::Denied(_));
     let failure = Failure::from(error);

@@ -8,7 +8,8 @@ use crate::{Ended, pipeline};
 /// The maximum number of releases that one call of `catalog.releases` returns.
 pub const MAX_RELEASES: u32 = 200;
 
-/// The number of releases that [`Target::last_good`] reads. More than one, because it skips the releases of the job itself.
+/// The number of releases that [`Target::last_good`] reads. More than one, because it skips the releases of the job
+/// itself.
 const LAST_GOOD_LIMIT: u32 = 10;
 
 /// One app in one environment.
@@ -60,8 +61,8 @@ impl Target {
 
     /// Returns the last version that another job than `job` deployed to the target with success, if any.
     ///
-    /// Other jobs can deploy to the target while this job waits for the deployment lock or for an approval. Read the version
-    /// again after the pipeline run has ended: this job then still holds the lock.
+    /// Other jobs can deploy to the target while this job waits for the deployment lock or for an approval. Read the
+    /// version again after the pipeline run has ended: this job then still holds the lock.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -70,8 +71,8 @@ impl Target {
         Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
     }
 
-    /// Returns the releases of the target by other jobs than `job`, newest first, at most [`MAX_RELEASES`]. Includes failed
-    /// deployments.
+    /// Returns the releases of the target by other jobs than `job`, newest first, at most [`MAX_RELEASES`]. Includes
+    /// failed deployments.
     ///
     /// # Errors
     /// The errors of `catalog.releases`.
@@ -109,7 +110,8 @@ impl Target {
         match self.deployment.strategy.as_str() {
             "pipeline" => pipeline::run(self, version),
             other => Err(Failure::invalid(format!(
-                "{} is deployed to {} with the strategy `{other}`, but this plugin supports only the strategy `pipeline`",
+                "{} is deployed to {} with the strategy `{other}`, but this plugin supports only the strategy \
+                 `pipeline`",
                 self.title,
                 self.environment()
             ))),

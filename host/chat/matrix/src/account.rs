@@ -20,8 +20,8 @@ use wardroom_account::Outage;
 
 use crate::{Config, Login, NETWORK, error::MatrixError, probe, rooms, send, session, sync::SyncLoop};
 
-/// Minimum age of a session that is replaced by a new login. If a session ends sooner, the account stops, because
-/// another session would most likely end in the same way.
+/// Minimum age at which an ended session is replaced by another login. If a session ends sooner after such a login, the
+/// account stops, because the next session would most likely end in the same way.
 const MIN_SESSION_AGE: Duration = Duration::from_secs(600);
 
 pub(crate) struct MatrixAccount {
@@ -39,23 +39,23 @@ impl MatrixAccount {
 
     fn client(&self) -> Result<Client, SendError> {
         let client = self.client.read().clone();
-        client.ok_or_else(|| SendError::Later { after: None, reason: "the account is not logged in yet".into() })
+        client.ok_or_else(|| SendError::Later { after: None, reason: "the Matrix account is not logged in yet".into() })
     }
 
     fn set_client(&self, client: Option<Client>) {
         *self.client.write() = client;
     }
 
-    /// Returns whether a room is encrypted. An unknown room counts as encrypted.
+    /// Returns whether a room is encrypted. A room that the client does not have counts as encrypted.
     fn is_encrypted(&self, room: &str) -> bool {
         let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
         client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))
     }
 
-    /// Opens the session. Retries while the homeserver is unavailable.
+    /// Opens the account's session. Retries after temporary errors, for example while the homeserver is unavailable.
     ///
     /// # Errors
-    /// The operator must correct the configuration first.
+    /// A retry cannot succeed before the operator corrects the configuration, for example a wrong password.
     async fn connect(&self, outage: &mut Outage) -> anyhow::Result<Client> {
         let mut backoff = Backoff::default();
         loop {
@@ -108,7 +108,8 @@ impl MatrixAccount {
         }
     }
 
-    /// Returns an error for the operator if a session that ended cannot be replaced by a new one.
+    /// Returns an error for the operator if an ended session must not be replaced by a new login. `end` is the reason
+    /// why the session ended; `last_login` is the time of the last login that replaced a session.
     fn check_can_log_in_again(&self, end: &MatrixError, last_login: Option<Instant>) -> anyhow::Result<()> {
         let user = &self.config.user;
         match (&self.config.login, end) {
@@ -163,7 +164,7 @@ impl Chat for MatrixAccount {
     }
 
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Cancellation is safe at every await: events that the inbox does not have are read again at the next start.
+        // Cancellation is safe at every await: events that the inbox does not have are read again when the host starts.
         let end = stop.run_until_cancelled(self.run(inbox)).await.unwrap_or(Ok(()));
         self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));
         end

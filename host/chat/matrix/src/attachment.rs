@@ -1,7 +1,7 @@
 //! Sends a text that does not fit in one message: the whole text as a file, and an excerpt as the message.
 //!
-//! Architecture Invariant: the file has its own key and is sent before its message, so that a retry after a crash sends
-//! neither of them twice. The homeserver deletes an upload that no event refers to.
+//! Architecture Invariant: the file has its own idempotency key and is sent before its message, so that a retry after a
+//! crash sends neither of them twice. The homeserver deletes an upload that no event refers to.
 
 use std::io::Cursor;
 
@@ -17,12 +17,13 @@ use crate::{content, error::MatrixError, send};
 /// Length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
 
-/// Sends a text as a file and returns the excerpt for the message. A text that is short enough is returned unchanged,
-/// without a file.
+/// Sends a long text as a file to a room, or to the thread with the root event `thread`. Returns the excerpt for the
+/// message. `key` is the message's idempotency key; the file's key is `KEY#file`. A text that is not longer than an
+/// excerpt is returned unchanged, and no file is sent.
 ///
 /// # Errors
-/// [`SendError::Later`] if a retry can succeed. If the homeserver rejects the file, the excerpt has a notice about
-/// that.
+/// [`SendError::Later`] if a retry can succeed; [`SendError::Never`] if the homeserver rejects the search for an
+/// earlier
 pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };
@@ -41,7 +42,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     match sent {
         Err(SendError::Never { reason }) => {
             tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected a file with a long text; sending an excerpt with a notice instead");
-            excerpt.push_lines("(The attached file is missing, because the homeserver rejected it.)");
+            excerpt.push_lines("(The attached file with the whole text is missing, because the homeserver rejected it.)");
         }
         sent => sent?,
     }

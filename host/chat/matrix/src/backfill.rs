@@ -30,13 +30,14 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
 /// room.
 const MAX_PAGES: usize = 500;
-/// Maximum clock skew of another server, in seconds. It applies if the cursor's event is not found.
+/// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, so that
+/// times decide.
 const MAX_SKEW: i64 = 10 * 60;
-/// The search for the cursor's event ends at a page whose events are all older than the cursor by more than this, in
-/// seconds. The value is more than a day, because a server's clock can be wrong by a day.
+/// Maximum time before the cursor, in seconds, in which the cursor's event is searched: the search ends at a page whose
+/// events are all older. The value is more than a day, because a server's clock can be wrong by a day.
 const MAX_SEARCH_AGE: i64 = 36 * 60 * 60;
 
-/// The events of a room after its cursor.
+/// The result of a backfill: the events of a room after its cursor.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
     /// Oldest first. If the bot joined after the cursor, the first event is the bot's join.
@@ -45,8 +46,8 @@ pub(crate) struct Backfill {
 }
 
 impl Backfill {
-    /// Prepends the events that only a sync delivered. The homeserver can sort a late event of another server before
-    /// the cursor, so that the backfill does not find it.
+    /// Prepends the events in `synced` that the backfill did not find. The homeserver can sort a late event of another
+    /// server before the cursor, so that only the sync delivers it.
     pub(crate) fn with_synced(mut self, synced: Vec<RoomEvent>) -> Self {
         let known: HashSet<_> = self.events.iter().filter_map(RoomEvent::id).collect();
         let late = synced.into_iter().filter(|event| event.id().is_some_and(|id| !known.contains(&id)));
@@ -63,7 +64,7 @@ enum Bound<'m> {
     Join,
 }
 
-/// Reads the events after a cursor.
+/// Reads the events of a room after its cursor.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
@@ -71,7 +72,8 @@ pub(crate) async fn since_cursor(client: &Client, room: &RoomId, cursor: &Positi
     Ok(read(client, room, Bound::Cursor(cursor)).await?.unwrap_or_default())
 }
 
-/// Reads the events since the bot's join. Returns `None` if the join is not found; no event may be handled then.
+/// Reads the events of a room since the bot's join. Returns `None` if the join is not found; the caller must not handle
+/// any event of the room then.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
@@ -121,8 +123,8 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
     Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
 }
 
-/// Returns the events after the cursor, oldest first. With `by_order`, the cursor's event was found, so all events are
-/// newer, whatever their times are.
+/// Sorts the events oldest first and drops those whose flag marks them as older than the cursor. `by_order` is true if
+/// the cursor's event was found. Then all events are newer than the cursor by their order, and none is dropped.
 fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
@@ -136,8 +138,8 @@ fn is_cursor_event(event: &RoomEvent, bound: &Bound<'_>) -> bool {
     event.id().is_some_and(|id| id == *cursor)
 }
 
-/// Returns whether an event is more than `skew` seconds older than the cursor by its time. For a cursor without an
-/// event the skew is 0, because its time is exact.
+/// Returns whether an event's time is more than `skew` seconds before the cursor's time. For a cursor without an event,
+/// the skew is 0, because the cursor's time is exact. Always false if the backfill ends at the bot's join.
 fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
     let Bound::Cursor(cursor) = bound else { return false };
     let skew = if cursor.event.is_some() { skew } else { 0 };

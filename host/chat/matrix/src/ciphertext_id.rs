@@ -1,9 +1,9 @@
-//! The deduplication key of an encrypted event: its sender, the session that encrypted it, and its message index in
-//! that session.
+//! The deduplication key of an encrypted event: its sender, the id of the Megolm session that encrypted the event, and
+//! the event's message index in that session.
 //!
 //! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two
-//! events. The message index is authenticated with the ciphertext, so an event is handled once per index.
-//! Not here: the record of handled keys, which is the engine's inbox.
+//! events. The message index is authenticated with the ciphertext, so the inbox accepts only one event per index.
+//! Not here: the record of the deduplication keys that were handled, which the engine's inbox keeps.
 
 use matrix_sdk::{
     Room,
@@ -28,8 +28,9 @@ pub(crate) enum Lookup {
     Replaced,
 }
 
-/// Returns the deduplication key of an event that is still encrypted: `megolm/SENDER/SESSION/INDEX`. It includes the
-/// sender, so that a copy of the ciphertext from another person does not block the original.
+/// Returns the deduplication key of an event that is still encrypted: `megolm/SENDER/SESSION/INDEX`. The key includes
+/// the sender, so that a copy of the ciphertext from another person does not block the original. `None` if the event
+/// has no Megolm ciphertext.
 pub(crate) fn of(event: &RoomEvent) -> Option<String> {
     let content = content(&event.raw)?;
     let message = MegolmMessage::from_base64(content["ciphertext"].as_str()?).ok()?;
@@ -41,7 +42,7 @@ pub(crate) fn of(event: &RoomEvent) -> Option<String> {
 /// encrypted event is requested from the homeserver.
 ///
 /// # Errors
-/// The homeserver or the key store failed; a retry can succeed.
+/// The homeserver is unavailable or the key store failed; a retry can succeed.
 pub(crate) async fn look_up(room: &Room, event: &RoomEvent) -> Result<Lookup, MatrixError> {
     if let Some(id) = &event.ciphertext_id {
         return Ok(Lookup::Found(id.clone()));

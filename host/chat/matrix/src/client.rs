@@ -1,5 +1,5 @@
-//! Creates clients of the homeserver: before a login, for a session with its stores, and for a session without its
-//! stores.
+//! Creates Matrix clients for the configured homeserver: without a login, with the SDK's stores, and with a session but
+//! without the SDK's stores.
 //!
 //! Not here: the choice of the session (`session`) and of the device (`device_recovery`).
 
@@ -17,7 +17,7 @@ use wardroom_account::{USER_AGENT, load_certificates};
 
 use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};
 
-/// Timeout of a request. For a sync, the time that the homeserver may hold the request is added.
+/// Timeout of a request. For a sync, the time for which the homeserver may hold the request open is added.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Placeholder for the device id of a session while the device id is unknown.
 const UNKNOWN_DEVICE: &str = "WARDROOM";
@@ -30,8 +30,8 @@ pub(crate) async fn anonymous(config: &Config) -> Result<Client, MatrixError> {
     build(builder(config)?).await
 }
 
-/// Creates a client with the stores of the account's device, not logged in. The client writes refreshed access tokens
-/// to the session file.
+/// Creates a client that is not logged in and uses the SDK's stores of the account's device. After a login, the client
+/// writes refreshed access tokens to the session file.
 ///
 /// # Errors
 /// [`MatrixError::Local`] if the stores cannot be opened.
@@ -60,7 +60,7 @@ pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> 
     Ok(client)
 }
 
-/// Creates a client that uses a session without opening its stores.
+/// Creates a client that is logged in with a stored session, without opening the SDK's stores.
 ///
 /// # Errors
 /// The session cannot be restored.
@@ -80,10 +80,12 @@ pub(crate) fn secret(config: &Config) -> Result<Secret, MatrixError> {
     reference.resolve().map_err(|error| MatrixError::rejected(format!("{error:#}")))
 }
 
-/// Creates the session of an access token. Requests the token's account and device from the homeserver.
+/// Creates a session from an access token. Requests the token's account and device from the homeserver. `reference` is
+/// the source of the token, for error messages.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] if the token belongs to another account or device than the configured one.
+/// [`MatrixError::Rejected`] if the homeserver does not accept the token, or if the token belongs to another account or
+/// device than the configured ones.
 pub(crate) async fn token_session(
     config: &Config,
     token: &Secret,
@@ -100,8 +102,8 @@ pub(crate) async fn token_session(
     })?;
     if owner.user_id != config.user {
         let reason = format!(
-            "the access token in {reference} belongs to `{}`, but `user` is `{}` in the configuration; hint: correct `user` or the token",
-            owner.user_id, config.user
+            "the access token in {reference} belongs to `{}`, but `user` of [bot.{}.matrix] is `{}`; hint: correct `user` or the token",
+            owner.user_id, config.bot, config.user
         );
         return Err(MatrixError::rejected(reason));
     }
@@ -110,14 +112,15 @@ pub(crate) async fn token_session(
         && wanted.as_str() != device
     {
         let reason = format!(
-            "the access token belongs to the device `{device}`, but `device_id` is `{wanted}` in the configuration; hint: write `device_id = \"{device}\"`, or remove `device_id`"
+            "the access token in {reference} belongs to the device `{device}`, but `device_id` of [bot.{}.matrix] is `{wanted}`; hint: write `device_id = \"{device}\"`, or remove `device_id`",
+            config.bot
         );
         return Err(MatrixError::rejected(reason));
     }
     Ok(new_session(config, &device, token.expose()))
 }
 
-/// Logs a client in by password, as an existing device or as a new one.
+/// Logs a client in by password. `device` is the id of an existing device; `None` creates a new one.
 ///
 /// # Errors
 /// [`MatrixError::Rejected`] if the homeserver rejects the password.
@@ -136,15 +139,15 @@ pub(crate) async fn log_in_with_password(
     }
     let answer = login.send().await.map_err(|error| match MatrixError::from(error) {
         MatrixError::Rejected { reason } | MatrixError::SessionEnded { reason, .. } => MatrixError::rejected(format!(
-            "`{}` cannot log in with its password: {reason}; hint: check the secret to which `password` refers",
-            config.user
+            "`{}` cannot log in with its password: {reason}; hint: check the secret to which `password` of [bot.{}.matrix] refers",
+            config.user, config.bot
         )),
         other => other,
     })?;
     if answer.user_id != config.user {
         let reason = format!(
-            "the homeserver logged in `{}`, but `user` is `{}` in the configuration; hint: correct `user`",
-            answer.user_id, config.user
+            "the homeserver logged in `{}`, but `user` of [bot.{}.matrix] is `{}`; hint: correct `user`",
+            answer.user_id, config.bot, config.user
         );
         return Err(MatrixError::rejected(reason));
     }
@@ -174,7 +177,7 @@ async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {
 fn persist_refreshed_tokens(config: &Config, client: &Client) -> Result<(), MatrixError> {
     let config = config.clone();
     client.set_session_callbacks(
-        Box::new(|_| Err("a session is loaded only at the start".into())),
+        Box::new(|_| Err("a session is loaded only when the account logs in".into())),
         Box::new(move |client| Ok(session::store_refreshed_tokens(&config, &client)?)),
     )?;
     Ok(())

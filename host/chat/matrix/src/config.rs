@@ -1,4 +1,4 @@
-//! Reads the table `[bot.NAME.matrix]`: the account, its homeserver and its rooms.
+//! Reads the configuration table `[bot.NAME.matrix]`: the account, its homeserver and its rooms.
 //!
 //! Architecture Invariant: reading the table opens no connection and resolves no secret.
 
@@ -32,7 +32,11 @@ pub(crate) static KEYS: TableKeys = TableKeys {
             "An access token. When its session ends, the account stops until an operator sets a new token.",
         )
         .required_unless("with `password`"),
-        Key::string("device_id", "The device of the `access_token`. Without it, the homeserver's answer is used."),
+        Key::string(
+            "device_id",
+            "The device to which the `access_token` belongs. Without `device_id`, the bot requests it from the \
+             homeserver.",
+        ),
         Key::strings(
             "rooms",
             "The rooms that the bot joins and serves, as aliases or ids. It also serves rooms to which an admin \
@@ -74,8 +78,8 @@ static IDENTITIES: TableKeys = TableKeys {
     keys: &[Key::any(
         "USER",
         KeyKind::String,
-        "The key is a full Matrix id, for example `@alice:example.org`. The value is the person's master key, as the \
-         log shows it.",
+        "The key is a person's full Matrix id, for example `@alice:example.org`. The value is the person's master key \
+         in base64, which the log shows when the key changes.",
     )],
 };
 
@@ -83,12 +87,12 @@ static IDENTITIES: TableKeys = TableKeys {
 pub(crate) struct Config {
     /// The bot's name in `plugins.toml`.
     pub(crate) bot: String,
-    /// The base URL of the client API.
+    /// The base URL of the homeserver's client API.
     pub(crate) homeserver: Url,
     /// The account's full id, for example `@marvin:example.org`.
     pub(crate) user: OwnedUserId,
     pub(crate) login: Login,
-    /// The rooms that the bot joins without an invitation of an admin.
+    /// The rooms that the bot joins without an admin's invitation.
     pub(crate) rooms: Vec<OwnedRoomOrAliasId>,
     /// The recovery key or passphrase that decrypts the account's secrets on the homeserver.
     pub(crate) recovery_key: Option<SecretRef>,
@@ -99,7 +103,7 @@ pub(crate) struct Config {
     /// Whether reactions and threads are accepted in encrypted rooms. Matrix does not encrypt them, so the homeserver
     /// could forge them.
     pub(crate) reactions: bool,
-    /// A PEM file with certificates that are trusted besides the system's.
+    /// A PEM file with certificates that are trusted in addition to the system's.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of the account's session and stores.
     pub(crate) folder: PathBuf,
@@ -108,9 +112,9 @@ pub(crate) struct Config {
 /// The credentials of an account.
 #[derive(Debug, Clone)]
 pub(crate) enum Login {
-    /// A password. A session that ended is replaced by a new login.
+    /// A password. When a session ends, the bot logs in again.
     Password(SecretRef),
-    /// An access token of the operator. When its session ends, the account stops.
+    /// An access token that the operator created. When the token's session ends, the account stops.
     Token {
         token: SecretRef,
         /// The token's device; `None` if the device is to be requested from the homeserver.
@@ -118,7 +122,8 @@ pub(crate) enum Login {
     },
 }
 
-/// The devices whose messages can start actions in encrypted rooms, and that can read the bot's messages there.
+/// The devices whose messages can start actions in encrypted rooms, and that can decrypt the bot's messages in these
+/// rooms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Devices {
     /// Devices that their owner has cross-signed ("verified").
@@ -128,7 +133,8 @@ pub(crate) enum Devices {
 }
 
 impl Config {
-    /// Reads every key. Returns `None` if the table has problems, which are added to the table's list.
+    /// Reads every key of the table. `state` is the host's state folder. Returns `None` if a key is missing or invalid;
+    /// the configuration problems are added to the table.
     pub(crate) fn read(bot: &BotIdentity, table: &mut Table, state: &Path) -> Option<Self> {
         let before = table.problems().count();
         let homeserver = read_server_url(table, "homeserver", "https://matrix.example.org", |_| None);
@@ -201,7 +207,7 @@ fn read_login(table: &mut Table) -> Option<Login> {
         (Some(_), None, Some(_)) => {
             let message = format!(
                 "`{}.device_id` is allowed only with `access_token`, because a login by password creates its own \
-                 device; remove the key",
+                 device; remove `device_id`",
                 table.path()
             );
             table.problem(&at_device, message, None);
@@ -234,7 +240,7 @@ fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
             keys.problem(&key.at, message, "\"@alice:example.org\" = \"MASTER KEY\"".to_owned());
         } else if parsed.is_none() {
             let message = format!(
-                "`{}.{name}` is not a master key (an Ed25519 key in base64); copy the key from the log",
+                "`{}.{name}` is not a master key (an Ed25519 key in base64); copy the person's master key from the host's log",
                 keys.path()
             );
             keys.problem(&key.at, message, None);
@@ -263,7 +269,7 @@ fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
                 let name = text.value.trim_start_matches(['#', '!']).split(':').next().unwrap_or_default();
                 let name = if name.is_empty() { "ops" } else { name };
                 let message = format!(
-                    "`{}.rooms` contains `{}`, which is neither an alias nor an id of a room",
+                    "`{}.rooms` contains `{}`, which is neither an alias nor the id of a Matrix room",
                     table.path(),
                     text.value
                 );

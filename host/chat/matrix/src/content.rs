@@ -1,4 +1,4 @@
-//! Converts the engine's text to event content. Pure functions: no network, no store.
+//! Converts the engine's texts to the content of Matrix events. Pure functions: no network, no store.
 //!
 //! Architecture Invariant: text is escaped, so that no part of it becomes markup or a mention. Only [`Block::People`]
 //! mentions people.
@@ -16,15 +16,16 @@ use wardroom::base::{Block, Text};
 
 use crate::convert::KEY_FIELD;
 
-/// Maximum size of an event's content, in bytes. Encryption adds a third, the server adds fields, and an event may have
-/// 64 KiB.
+/// Maximum size of an event's content, in bytes. Encryption adds a third, the server adds fields, and a server accepts
+/// events of up to 64 KiB.
 const MAX_CONTENT: usize = 45 * 1024;
 /// Maximum size of a text that is sent as a message, in bytes. A longer text is sent as a file.
 const MAX_TEXT: usize = 20_000;
-/// The name of the file with a long text.
+/// The name of the file that holds a text that is too long for a message.
 pub(crate) const FILE_NAME: &str = "output.txt";
 
-/// Returns the content of a new message. A text that is too long is truncated.
+/// Returns the content of a new message. A text that is too long is truncated. `thread` is the root event of the
+/// message's thread, if the message is sent to one; `key` is the message's idempotency key.
 pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let mut content = text_content(text);
@@ -60,7 +61,7 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
     content
 }
 
-/// Returns the content of an edit of one of the bot's messages.
+/// Returns the content of an edit that replaces the text of the bot's message `event`.
 pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let content = text_content(text);
@@ -97,7 +98,7 @@ fn with_key(content: &RoomMessageEventContent, key: &str) -> Value {
     value
 }
 
-/// Makes content from a text, truncated until the content fits in one event.
+/// Returns the content that `make` creates from a text. The text is truncated until the content fits in one event.
 fn truncate_to_fit(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
     let mut limit = 30_000;
     loop {

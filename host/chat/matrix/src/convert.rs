@@ -1,7 +1,7 @@
-//! Converts events to the engine's messages. Pure functions: no network, no store.
+//! Converts Matrix events to the engine's messages. Pure functions: no network, no store.
 //!
 //! Architecture Invariant: only new text, reactions and redactions of other accounts are converted. Messages of
-//! programs are marked. The bot's own events, edits, redacted events, quoted text and code blocks are left out.
+//! programs are marked as such. The bot's own events, edits, redacted events, quoted text and code blocks are left out.
 //! Not here: the conversion of the engine's text to events (`content`).
 
 use matrix_sdk::ruma::{
@@ -37,8 +37,8 @@ pub(crate) struct Converter<'a> {
 }
 
 impl Converter<'_> {
-    /// Converts an event to a message; `None` if the engine does not handle the event. The sender's id is used as their
-    /// name; the caller replaces it.
+    /// Converts an event to a message; `None` if the engine does not handle the event. The sender's id is used as the
+    /// sender's name; the caller replaces the name.
     pub(crate) fn message(&self, event: &RoomEvent) -> Option<Incoming> {
         let was_encrypted = event.encryption_info.is_some();
         let Ok(AnySyncTimelineEvent::MessageLike(event)) = event.raw.deserialize() else { return None };
@@ -93,8 +93,8 @@ impl Converter<'_> {
         })
     }
 
-    /// Replaces the account's id at the start of a text with `@BOT`. Replaces the display name likewise, if the message
-    /// mentions the account.
+    /// Replaces the account's id at the start of a text with `@BOT`. If `mentioned` is true (the message mentions the
+    /// account), replaces the account's display name, too.
     fn normalize_address(&self, text: &str, mentioned: bool) -> String {
         let display_name = self.display_name.filter(|_| mentioned);
         let rest = [Some(self.me.as_str()), display_name].into_iter().flatten().find_map(|name| {
@@ -107,7 +107,7 @@ impl Converter<'_> {
     }
 }
 
-/// Returns whether a formatted body is a single code block.
+/// Returns whether the HTML of a message is a single code block.
 fn is_code_block(html: &str) -> bool {
     let html = match html.split_once("</mx-reply>") {
         Some((_, rest)) => rest,

@@ -4,8 +4,8 @@
 //! account's keys are stored encrypted on the homeserver; the recovery key decrypts them.
 //!
 //! Architecture Invariant: existing keys are never replaced. If this device does not have the account's keys and cannot
-//! decrypt them, the bot logs what the operator must do, and runs without the keys until the next start.
-//! Not here: the file of the recovery key (`recovery_key`), and the keys of a device (`device_recovery`).
+//! decrypt them, the bot logs what the operator must do, and runs without the keys until the next session.
+//! Not here: the file of the recovery key (`recovery_key`), and a device that lost its own keys (`device_recovery`).
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::{
     recovery_key::{self, KeyCreation},
 };
 
-/// Minimum length of a configured recovery key with which new secrets are encrypted, in characters.
+/// Minimum length, in characters, of a configured recovery key with which a new backup is encrypted.
 const MIN_RECOVERY_KEY: usize = 16;
 
 /// The consequence of an unsigned device, as part of an error message.
@@ -37,7 +37,7 @@ pub(crate) struct CrossSigning<'a> {
     config: &'a Config,
     client: Client,
     retry: RetrySchedule,
-    /// Whether the set-up has succeeded or was rejected. A new session tries it again.
+    /// Whether the set-up has succeeded or was rejected. The next session of the account tries the set-up again.
     finished: bool,
 }
 
@@ -52,8 +52,8 @@ impl<'a> CrossSigning<'a> {
         (!self.finished).then(|| self.retry.due().map_or(Duration::ZERO, |due| due.saturating_duration_since(now)))
     }
 
-    /// Sets up the keys if that is due. Called after the first sync, because that sync publishes this device's keys. A
-    /// transient failure is retried; a rejection is logged once and ends the set-up.
+    /// Sets up the account's keys if an attempt is due. Called after each sync, because the first sync publishes this
+    /// device's keys. A transient failure is retried; a rejection is logged once and ends the set-up.
     pub(crate) async fn set_up_when_due(&mut self) {
         let now = Instant::now();
         if self.finished || !self.retry.is_due(now) {
@@ -64,11 +64,11 @@ impl<'a> CrossSigning<'a> {
             Ok(()) => self.finished = true,
             Err(MatrixError::Rejected { reason }) => {
                 self.finished = true;
-                tracing::warn!(%user, "{reason}");
+                tracing::warn!(%user, "cannot finish the set-up of the account's encryption: {reason}");
             }
             Err(error) => {
                 if self.retry.record_failure(now, error.retry_after()) {
-                    tracing::warn!(%user, %error, "the set-up of the account's encryption keys failed; retrying");
+                    tracing::warn!(%user, %error, "cannot set up the account's encryption keys; retrying");
                 }
             }
         }
@@ -91,7 +91,7 @@ impl<'a> CrossSigning<'a> {
         self.client.encryption().cross_signing_status().await.is_some_and(|status| status.is_complete())
     }
 
-    /// Creates the keys of an account that has none.
+    /// Creates the cross-signing keys of an account that has none.
     async fn create_keys(&self) -> Result<(), MatrixError> {
         let (encryption, user) = (self.client.encryption(), &self.config.user);
         // Some homeservers accept an account's first keys without authentication, others require the password.
@@ -102,7 +102,7 @@ impl<'a> CrossSigning<'a> {
         let Some(challenge) = error.as_uiaa_response() else { return Err(error.into()) };
         if matches!(self.config.login, Login::Token { .. }) {
             return Err(MatrixError::rejected(format!(
-                "the homeserver accepts encryption keys of `{user}` only with the password: {UNVERIFIED}; hint: log in as `{user}` with a client such as Element, set up encryption there, and configure its recovery key as `recovery_key` of [bot.{}.matrix]",
+                "the homeserver accepts new encryption keys of `{user}` only with the account's password, which is not configured: {UNVERIFIED}; hint: log in as `{user}` with a client such as Element, set up encryption there, and configure its recovery key as `recovery_key` of [bot.{}.matrix]",
                 self.config.bot
             )));
         }
@@ -117,7 +117,7 @@ impl<'a> CrossSigning<'a> {
                 ))
             };
             if error.as_uiaa_response().is_some() {
-                return rejected("it requires more than the password");
+                return rejected("the homeserver requires more than the password");
             }
             match MatrixError::from(error) {
                 MatrixError::Rejected { reason } => rejected(&reason),
@@ -128,7 +128,7 @@ impl<'a> CrossSigning<'a> {
         Ok(())
     }
 
-    /// Decrypts the account's keys, which another device created, with the recovery key.
+    /// Decrypts the account's cross-signing keys, which another device created, with the recovery key.
     async fn restore_keys(&self) -> Result<(), MatrixError> {
         let bot = &self.config.bot;
         let Some(key) = recovery_key::load(self.config)? else {
@@ -159,7 +159,7 @@ impl<'a> CrossSigning<'a> {
         self.client.encryption().recovery().recover_and_fix_backup(key).await.map_err(|error| match error {
             RecoveryError::Sdk(error) | RecoveryError::SecretStorage(SecretStorageError::Sdk(error)) => error.into(),
             error => MatrixError::rejected(format!(
-                "the recovery key in {source} does not decrypt the account's keys ({}): {UNVERIFIED}; hint: correct the key",
+                "the recovery key in {source} does not decrypt the account's keys ({}): {UNVERIFIED}; hint: put the account's current recovery key there",
                 error_chain(&error)
             )),
         })
@@ -181,7 +181,7 @@ impl<'a> CrossSigning<'a> {
         let creation = recovery_key::creation(self.config)?;
         match recovery.state() {
             RecoveryState::Unknown => {
-                Err(MatrixError::unavailable("the homeserver has not reported whether it stores the account's secrets"))
+                Err(MatrixError::unavailable("the homeserver has not reported yet whether it stores a backup of the account's encryption keys"))
             }
             // The last process ended after it created a recovery key and before it wrote the key to its file.
             RecoveryState::Enabled if creation == KeyCreation::Started && self.config.recovery_key.is_none() => {
@@ -203,7 +203,7 @@ impl<'a> CrossSigning<'a> {
         }
     }
 
-    /// Creates the backup of an account that has none.
+    /// Creates the encrypted backup of the account's keys on the homeserver, if the account has none.
     async fn create_backup(&self, creation: KeyCreation) -> Result<(), MatrixError> {
         let (config, user) = (self.config, &self.config.user);
         let recovery = self.client.encryption().recovery();
@@ -250,7 +250,7 @@ impl<'a> CrossSigning<'a> {
             tracing::info!(
                 user = %self.config.user,
                 path = %file.display(),
-                "the account's recovery key is still in its file; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
+                "the account's recovery key is still in the file that the bot created; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
                 self.config.bot
             );
         }

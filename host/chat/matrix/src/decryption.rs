@@ -21,7 +21,7 @@ pub(crate) enum DecryptionFailure {
     Damaged,
 }
 
-/// Decrypts an event. The inner error is the reason why the event cannot be decrypted, for example a missing key.
+/// Decrypts an event. The inner `Err` is the reason why the event cannot be decrypted, for example a missing key.
 ///
 /// # Errors
 /// [`MatrixError::Local`] if the key store fails.

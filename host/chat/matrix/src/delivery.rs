@@ -1,8 +1,8 @@
-//! Writes one room's events to the inbox.
+//! Writes the events of a room to the engine's inbox.
 //!
-//! Architecture Invariant: a room's cursor moves in the same transaction in which the messages are stored. It does not
-//! move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can be
-//! forged.
+//! Architecture Invariant: a room's cursor moves in the same transaction in which the messages are stored. The cursor
+//! does not move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can
+//! be forged.
 //! Architecture Invariant: an event that cannot be decrypted is on disk before the cursor moves past it.
 //! Not here: the choice of the rooms and events that are delivered (`sync`).
 
@@ -35,8 +35,8 @@ use crate::{
     trust_store::TrustStore,
 };
 
-/// The reason for the sender if the homeserver does not return the encrypted event of a message.
-const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it is a repetition. Send the message again.";
+/// Why a message cannot start an action if the homeserver does not return its encrypted event; a text for the sender.
+const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it has handled the message before. Send the message again.";
 
 /// Writes the events of one account's rooms to its inbox.
 pub(crate) struct Delivery<'a> {
@@ -49,7 +49,7 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// Loads the account's files. Makes no request.
+    /// Loads the account's state files. Makes no request.
     pub(crate) fn new(config: &'a Config, inbox: Arc<dyn Inbox>) -> Self {
         Self {
             config,
@@ -60,13 +60,14 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Looks up the account's global display name.
+    /// Looks up the account's global display name. If the lookup fails, the bot has no display name.
     pub(crate) async fn look_up_own_name(&mut self, client: &Client) {
         self.display_name = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Stores events as messages, oldest first, and moves the cursor to the last event. `late` is true for events that
-    /// a backfill found.
+    /// Stores a room's events, which are sorted oldest first, as messages, and moves the room's cursor to the newest
+    /// event. `names` holds the senders' display names that a backfill received. `late` is true for events that a
+    /// backfill found.
     ///
     /// # Errors
     /// No message was stored, because the homeserver or a file failed. A retry can succeed.
@@ -103,7 +104,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Decrypts pending events after keys arrived, and stores their messages. Events of rooms that are no longer served
-    /// are dropped. `sessions` are the sessions of the keys; `None` if they are unknown.
+    /// are dropped. `sessions` are the Megolm sessions whose keys arrived; `None` retries all pending events.
     pub(crate) async fn retry_decryption(
         &mut self,
         client: &Client,
@@ -127,13 +128,13 @@ impl<'a> Delivery<'a> {
             // Newest first, because a newer message can repeat an older one whose sender was asked to send it again.
             for event in events.into_iter().rev() {
                 let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
-                // A failed lookup is repeated when the next key arrives, or at the next start.
+                // A failed lookup is repeated when the next key arrives, or when the host starts.
                 let converted = self.convert(&room, &[decrypted], &BTreeMap::new(), is_encrypted, true).await;
                 let Ok(mut converted) = converted else { continue };
                 done.insert(event.event.clone());
                 let Some(message) = converted.pop() else { continue };
                 if self.pending.was_sent_again(&event.event, &message.text) {
-                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late, because its sender has sent it again");
+                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late, because its sender has sent the same text again");
                     continue;
                 }
                 // A failed write has no consequence: older events are compared with the record in memory, and the next
@@ -152,20 +153,20 @@ impl<'a> Delivery<'a> {
         self.pending.remove(&done);
     }
 
-    /// Asks the senders of undecrypted events to send them again, if that is due.
+    /// Sends the requests that are due: each asks the sender of an undecrypted message to send it again.
     pub(crate) async fn send_due_requests(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
             let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
             if let Err(error) = &stored {
-                tracing::error!(room = %request.room, event_id = %request.event, %error, "the request to send an undecrypted message again cannot be stored; retrying");
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the request to send an undecrypted message again; retrying");
             }
             self.pending.finish_requests(stored.is_err().then_some(&request.event));
         }
     }
 
-    /// Returns the time until the next request to a sender is due; `None` if no request is planned.
+    /// Returns the time until the next request to send a message again is due; `None` if no request is planned.
     pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
         self.pending.time_until_request(now)
     }
@@ -183,7 +184,8 @@ impl<'a> Delivery<'a> {
         self.inbox.receive(room.as_str(), Vec::new(), Some(cursor)).await;
     }
 
-    /// Converts events to messages and sets the reason of those that may not start actions.
+    /// Converts events to messages. Sets `unproven` to the reason why a message may not start an action, if there is
+    /// one.
     async fn convert(
         &self,
         room: &Room,
@@ -254,7 +256,7 @@ fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
 
-/// Sets the display name of a message's sender. Permissions depend on the id alone.
+/// Sets the display name of a message's sender. Permissions depend on the sender's id alone.
 async fn set_sender_name(room: &Room, message: &mut Incoming, names: &BTreeMap<OwnedUserId, String>) {
     let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
     let name = match names.get(&user) {

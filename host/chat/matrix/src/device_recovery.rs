@@ -47,7 +47,7 @@ pub(crate) enum KeyStore {
     Missing,
 }
 
-/// Returns whether a key store is on disk.
+/// Returns whether the key store of the account's device is on disk.
 pub(crate) fn has_key_store(config: &Config) -> bool {
     // An empty file holds no keys.
     fs::metadata(folder::stores(config).join(KEY_STORE)).is_ok_and(|file| file.len() > 0)
@@ -56,7 +56,7 @@ pub(crate) fn has_key_store(config: &Config) -> bool {
 /// Checks whether a session has a key store, or needs none.
 ///
 /// # Errors
-/// The key store does not exist, and the homeserver does not answer the question whether the device has keys.
+/// The key store does not exist, and the homeserver cannot be asked whether the device has published keys.
 pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) -> Result<KeyStore, MatrixError> {
     if has_key_store(config) {
         return Ok(KeyStore::Usable);
@@ -68,7 +68,7 @@ pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) 
     })
 }
 
-/// Returns whether the homeserver has keys of a session's device.
+/// Returns whether the homeserver has published keys of a session's device. False if the session has ended.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -87,7 +87,8 @@ pub(crate) async fn has_published_keys(config: &Config, session: &MatrixSession)
     }
 }
 
-/// Returns whether a session could not be restored because its stores are damaged.
+/// Returns whether `error` means that a session's stores are damaged. False for an error of the machine, for example a
+/// full disk.
 pub(crate) fn is_damaged_store(error: &MatrixError) -> bool {
     matches!(error, MatrixError::Local { reason } if !MACHINE_ERRORS.iter().any(|text| reason.contains(text)))
 }
@@ -131,12 +132,12 @@ pub(crate) async fn import_account_keys(config: &Config, client: &Client) -> Res
             Ok(Some((user, bundle))) if user == config.user => {
                 // Another client may have replaced these keys; `cross_signing` detects that.
                 if let Err(error) = client.encryption().import_secrets_bundle(&bundle).await {
-                    tracing::warn!(user = %config.user, error = error_chain(&error), "the account's encryption keys cannot be imported from the previous device; hint: set `recovery_key`");
+                    tracing::warn!(user = %config.user, error = error_chain(&error), "cannot import the account's encryption keys from the previous device; hint: configure the account's recovery key as `recovery_key` of [bot.{}.matrix]", config.bot);
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::info!(user = %config.user, error = error_chain(&error), "the store of the previous device holds no encryption keys of the account");
+                tracing::info!(user = %config.user, error = error_chain(&error), "cannot export the account's encryption keys from the store of the previous device");
             }
         }
     }
@@ -153,7 +154,7 @@ pub(crate) async fn log_out(config: &Config, session: MatrixSession) {
     match logged_out.await {
         Ok(_) => tracing::info!(user = %config.user, %device, "logged the old device out"),
         Err(error) => {
-            tracing::info!(user = %config.user, %device, %error, "the old device cannot be logged out; hint: remove it from the account's list of devices");
+            tracing::info!(user = %config.user, %device, %error, "cannot log the old device out; hint: remove it from the account's list of devices");
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum MatrixError {
         retry_after: Option<Duration>,
         reason: String,
     },
-    /// The account's folder or its stores failed. A retry can succeed.
+    /// A file operation in the account's state folder or in the SDK's stores failed. A retry can succeed.
     Local { reason: String },
     /// The homeserver ended the session.
     SessionEnded {
@@ -33,7 +33,8 @@ pub(crate) enum MatrixError {
 }
 
 impl MatrixError {
-    /// Creates the error of a failed operation on this machine. `what` names the operation.
+    /// Creates the error of a failed operation on this machine. `what` says what failed, for example `the key store
+    /// failed`.
     pub(crate) fn local(what: &str, error: &dyn std::error::Error) -> Self {
         Self::Local { reason: format!("{what}: {}", error_chain(error)) }
     }
@@ -113,7 +114,7 @@ impl From<matrix_sdk::Error> for MatrixError {
             matrix_sdk::Error::CryptoStoreError(_)
             | matrix_sdk::Error::StateStore(_)
             | matrix_sdk::Error::BadCryptoStoreState
-            | matrix_sdk::Error::Io(_) => Self::local("the account's stores failed", &error),
+            | matrix_sdk::Error::Io(_) => Self::local("the account's key store or state store failed", &error),
             matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(&error)),
             _ => Self::unavailable(error_chain(&error)),
         }

@@ -1,4 +1,4 @@
-//! The paths of the files in an account's folder.
+//! The paths of the files in an account's state folder.
 //!
 //! Not here: functions that write a file (`wardroom_account::folder`), and the content of the files.
 
@@ -8,13 +8,12 @@ pub(crate) use wardroom_account::folder::{read_json, remove, write_atomic, write
 
 use crate::{Config, error::MatrixError};
 
-/// Returns the path of the session file.
 pub(crate) fn session_file(config: &Config) -> PathBuf {
     config.folder.join("session.json")
 }
 
-/// Returns the folder of the SDK's stores for the present device. The stores have no passphrase, because it would have
-/// to be kept in the same folder; only the owner can read the folder.
+/// Returns the folder of the SDK's stores for the account's present device. The stores have no passphrase, because it
+/// would have to be kept in the same folder; only the owner can read the folder.
 pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
 }

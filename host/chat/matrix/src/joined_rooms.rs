@@ -2,9 +2,11 @@
 //! rooms.
 //!
 //! Architecture Invariant: the bot's presence in a room gives nobody in the room a permission. A room that the account
-//! is in for another reason (it was in `rooms` before, or somebody joined it by hand) is not served.
+//! is in for another reason (the configuration listed it before, or somebody used the account to join it) is not
+//! served.
 //! Architecture Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
-//! because a homeserver does not deliver them again. Each use checks whether the inviter is still an admin.
+//! because a homeserver does not deliver them again. Each use of a stored invitation checks whether the inviter is
+//! still an admin.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -30,7 +32,7 @@ struct StoredRooms {
     /// The inviters of rooms that the configuration does not list.
     #[serde(rename = "invited")]
     inviters: BTreeMap<OwnedRoomId, OwnedUserId>,
-    /// The confirmed successors, each with its predecessor.
+    /// The confirmed successors of upgraded rooms, each with its predecessor.
     #[serde(default, rename = "moved")]
     predecessors: BTreeMap<OwnedRoomId, OwnedRoomId>,
 }
@@ -44,16 +46,16 @@ pub(crate) struct JoinedRooms {
     /// The aliases that are not looked up yet.
     pending_aliases: BTreeSet<OwnedRoomOrAliasId>,
     lookup_retry: RetrySchedule,
-    /// Rooms that another room names as its successor, before that is confirmed.
+    /// The successors of upgraded rooms that are neither confirmed nor rejected yet.
     unconfirmed: BTreeSet<OwnedRoomId>,
     /// Pairs of a room and a rejected successor, which are not checked again.
     rejected_upgrades: BTreeSet<(OwnedRoomId, OwnedRoomId)>,
-    /// The ignored rooms that were logged.
+    /// The ignored rooms that were logged already.
     reported: HashSet<OwnedRoomId>,
 }
 
 impl JoinedRooms {
-    /// Loads the account's file. Makes no request.
+    /// Loads the account's file `rooms.json`. Makes no request.
     pub(crate) fn load(config: &Config) -> Self {
         let path = config.folder.join("rooms.json");
         let consequence = "rooms that `rooms` does not list are ignored until an admin invites the bot again";
@@ -91,7 +93,7 @@ impl JoinedRooms {
         }
     }
 
-    /// Returns whether a room is served now.
+    /// Returns whether a room is served now. `is_admin` returns whether a person with this id is an admin.
     pub(crate) fn membership(&self, room: &RoomId, is_admin: impl Fn(&str) -> bool) -> RoomMembership {
         let is_admitted =
             |room: &RoomId| self.stored.inviters.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
@@ -104,7 +106,8 @@ impl JoinedRooms {
         }
     }
 
-    /// Records that a room is named as a successor. It is undecided until the upgrade is confirmed or rejected.
+    /// Records a room that an upgraded room names as its successor. The successor's membership is undecided until the
+    /// upgrade is confirmed or rejected.
     pub(crate) fn expect_successor(&mut self, room: &RoomId) {
         self.unconfirmed.insert(room.to_owned());
     }
@@ -144,7 +147,8 @@ impl JoinedRooms {
         !was_upgraded && self.reported.insert(room.to_owned())
     }
 
-    /// Looks up the pending aliases. After a failure the rooms of the last lookup stay in use.
+    /// Looks up the rooms of the pending aliases, if an attempt is due. After a failed lookup, the rooms of the last
+    /// successful lookup stay in use.
     pub(crate) async fn look_up_aliases(&mut self, client: &Client) {
         if !self.lookup_retry.is_due(Instant::now()) {
             return;
@@ -160,7 +164,7 @@ impl JoinedRooms {
 
     fn retry_lookup(&mut self, alias: &RoomOrAliasId, error: &MatrixError) {
         if self.lookup_retry.record_failure(Instant::now(), error.retry_after()) {
-            tracing::warn!(room = %alias, %error, "the alias of a room cannot be looked up; retrying");
+            tracing::warn!(%alias, %error, "cannot look up the room of a configured alias; retrying");
         }
     }
 
@@ -175,8 +179,8 @@ impl JoinedRooms {
         self.configured.insert(room, id);
     }
 
-    /// Records that an admin invited the bot. An invitation to a configured room is not stored, so that the room is no
-    /// longer served after it is removed from the configuration.
+    /// Records that an admin invited the bot to a room. An invitation to a configured room is not stored, so that the
+    /// room is no longer served after it is removed from the configuration.
     pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {
         if !self.is_configured(room) {
             let before = self.stored.inviters.insert(room.to_owned(), inviter.to_owned());

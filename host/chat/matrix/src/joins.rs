@@ -17,12 +17,12 @@ use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms}
 /// moment before it accepts the join.
 const MAX_REJECTIONS: usize = 20;
 
-/// The result of a finished join.
+/// A join that has finished.
 #[derive(Debug)]
 pub(crate) enum Joined {
-    /// A configured room, and its id.
+    /// A configured room, as its alias or id in the configuration, and its id.
     Configured(OwnedRoomOrAliasId, OwnedRoomId),
-    /// A room, the successor that it names, and whether the successor is confirmed.
+    /// An upgraded room, the successor that it names, and whether the successor is confirmed.
     Successor(OwnedRoomId, OwnedRoomId, bool),
 }
 
@@ -53,7 +53,7 @@ impl Joins {
                             && !std::mem::replace(&mut reported, true)
                         {
                             let me = client.user_id().map(ToString::to_string).unwrap_or_default();
-                            tracing::warn!(%room, error = reason, "the bot cannot join the room; retrying; hint: invite {me} to the room");
+                            tracing::warn!(%room, error = reason, "the bot cannot join the room, because the homeserver rejects the join; retrying; hint: invite {me} to the room");
                         }
                         backoff.wait(error.retry_after()).await;
                     }
@@ -81,7 +81,7 @@ impl Joins {
                             && !std::mem::replace(&mut reported, true)
                         {
                             let me = room.own_user_id();
-                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the room was upgraded, and the bot cannot join its successor; retrying; hint: invite {me} to the successor");
+                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the bot cannot join the successor of an upgraded room; retrying; hint: invite {me} to the successor");
                         }
                         backoff.wait(error.retry_after()).await;
                     }
@@ -104,7 +104,7 @@ impl Joins {
         finished
     }
 
-    /// Accepts an invitation if its sender is an admin.
+    /// Accepts the invitation to a room in the background, if the inviter is an admin.
     pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &dyn Inbox, joined_rooms: &mut JoinedRooms) {
         if room.state() != RoomState::Invited {
             return;
@@ -113,13 +113,13 @@ impl Joins {
         let inviter = match room.invite_details().await {
             Ok(invite) => invite.inviter_id,
             Err(error) => {
-                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation without a sender; hint: have an admin invite the bot again");
+                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation to a room, because its sender cannot be determined; hint: have an admin invite the bot again");
                 return;
             }
         };
         if !inbox.is_admin(inviter.as_str()) {
             if self.ignored.insert(room.room_id().to_owned(), inviter.clone()).as_ref() != Some(&inviter) {
-                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation whose sender is not an admin; hint: have an admin invite the bot");
+                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation to a room, because the inviter is not an admin; hint: have an admin invite the bot");
             }
             return;
         }
@@ -142,7 +142,7 @@ impl Joins {
                     Err(error) => {
                         rejections += usize::from(matches!(error, MatrixError::Rejected { .. }));
                         if rejections == MAX_REJECTIONS {
-                            tracing::warn!(room = %room.room_id(), %error, "the homeserver rejected the join of a room after an invitation; hint: have an admin invite the bot again");
+                            tracing::warn!(room = %room.room_id(), %error, "the bot cannot join a room to which an admin invited it; hint: have an admin invite the bot again");
                         }
                         backoff.wait(error.retry_after()).await;
                     }

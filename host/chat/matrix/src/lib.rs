@@ -1,4 +1,4 @@
-//! Matrix rooms for Wardroom, through matrix-sdk.
+//! The chat adapter for Matrix, built on matrix-sdk.
 //!
 //! [`MatrixFactory`] reads `[bot.NAME.matrix]` and creates an account's [`Chat`]. Modules in reading order:
 //!
@@ -19,10 +19,10 @@
 //! Architecture Invariant: the engine's cursor of a room says how far the room's events are handled. The SDK's sync
 //! position does not, because the SDK stores it before the events of that sync are handled.
 //! Architecture Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not
-//! encrypt. A received command starts an action only if the sender's device is trusted, unless the table sets `devices
-//! = "any"`.
-//! Not here: verification by comparing emoji. The account's keys sign the bot's device, and people sign their own
-//! devices.
+//! encrypt. A received command starts an action only if the sender's device is trusted, unless the configuration sets
+//! `devices = "any"`.
+//! Not here: the verification of devices by comparing emoji, which the bot does not support. The account's own keys
+//! sign the bot's device, and people sign their own devices.
 
 // The SDK's futures nest deeper than rustc's default limit.
 #![recursion_limit = "256"]
@@ -65,7 +65,7 @@ use wardroom::{
 
 pub(crate) use config::{Config, Login};
 
-/// The network's name in `plugins.toml`, in keys and in logs.
+/// The network's name in `plugins.toml`, in the log and in metrics.
 pub(crate) const NETWORK: &str = "matrix";
 
 /// Creates the Matrix accounts of a host, one for each `[bot.NAME.matrix]`.

@@ -1,11 +1,11 @@
 //! Events that could not be decrypted. They are stored until their keys arrive, and their senders are asked to send
 //! them again.
 //!
-//! Architecture Invariant: an event is on disk before its room's cursor moves past it. It delays no other event, and it
-//! is stored until its key arrives or until it is too old to be handled.
+//! Architecture Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
+//! and is stored until its key arrives or until the event is too old to be handled.
 //! Architecture Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is
 //! skipped if the sender has sent the same text again.
-//! Not here: decryption (`decryption`), and the inbox (`delivery`).
+//! Not here: decryption (`decryption`), and writing to the inbox (`delivery`).
 
 mod resend_request;
 mod retention;
@@ -43,7 +43,7 @@ pub(crate) struct PendingEvent {
     sender: OwnedUserId,
     /// The time at which the event was sent, by its server's clock, but at most the present time.
     at: Timestamp,
-    /// The session whose key decrypts the event.
+    /// The id of the Megolm session whose key decrypts the event.
     session: String,
     /// Whether the sender was asked to send the event again.
     asked: bool,
@@ -62,7 +62,7 @@ pub(crate) struct PendingDecryption {
     file: PathBuf,
     /// The events in the order of arrival.
     events: Vec<PendingEvent>,
-    /// The times at which a person was asked in a room.
+    /// The times at which a person was asked to send a message again, by room and person.
     requests: HashMap<(OwnedRoomId, OwnedUserId), Vec<Instant>>,
 }
 
@@ -71,16 +71,17 @@ impl PendingDecryption {
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "the file with undecrypted messages cannot be read; these messages are not handled");
+            tracing::warn!(path = %file.display(), %error, "cannot read the file with undecrypted messages; these messages are not handled when their keys arrive");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
     }
 
-    /// Stores events. They are on disk when this function returns.
+    /// Stores a room's events that could not be decrypted. The events are on disk when this function returns. Events
+    /// older than a day and events that are stored already are left out.
     ///
     /// # Errors
-    /// The file cannot be written. The cursor must not move past these events.
+    /// The file cannot be written. The room's cursor must not move past these events then.
     pub(crate) fn add(&mut self, room: &RoomId, events: Vec<(RawEvent, DecryptionFailure)>) -> Result<(), MatrixError> {
         let (now, before) = (Timestamp::now(), self.events.len());
         for (raw, failure) in events {
@@ -113,10 +114,11 @@ impl PendingDecryption {
                 "too many undecrypted messages are stored; the oldest were dropped and are not handled when their keys arrive"
             );
         }
-        self.save().map_err(|error| MatrixError::local("undecrypted messages cannot be stored", &error))
+        self.save().map_err(|error| MatrixError::local("the file with undecrypted messages cannot be written", &error))
     }
 
-    /// Removes the events that these messages redact, so that they are not handled and their senders are not asked.
+    /// Removes the events that these messages redact, so that the events are not handled and their senders are not
+    /// asked.
     pub(crate) fn remove_withdrawn(&mut self, room: &RoomId, messages: &[Incoming]) {
         let withdrawn = |message: &Incoming| match &message.reaction {
             Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
@@ -148,10 +150,10 @@ impl PendingDecryption {
         if !changed {
             return Ok(());
         }
-        self.save().map_err(|error| MatrixError::local("the record of repeated messages cannot be stored", &error))
+        self.save().map_err(|error| MatrixError::local("the texts of repeated messages cannot be written to the file with undecrypted messages", &error))
     }
 
-    /// Returns the events that need a key of one of these sessions; all events for `None`.
+    /// Returns the events that need a key of one of these Megolm sessions; all events if `sessions` is `None`.
     pub(crate) fn waiting_for(&self, sessions: Option<&HashSet<String>>) -> Vec<PendingEvent> {
         let needs_key = |event: &&PendingEvent| sessions.is_none_or(|sessions| sessions.contains(&event.session));
         self.events.iter().filter(needs_key).cloned().collect()
@@ -169,10 +171,11 @@ impl PendingDecryption {
         self.save_if(self.events.len() != before);
     }
 
-    /// Saves a change whose loss is harmless, because it is made again after a crash.
+    /// Writes the file if `changed` is true. A failed write is only logged, because the change is made again after a
+    /// crash.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
-            tracing::warn!(path = %self.file.display(), %error, "the file with undecrypted messages cannot be written; retrying with the next change");
+            tracing::warn!(path = %self.file.display(), %error, "cannot write the file with undecrypted messages; retrying with the next change");
         }
     }
 

@@ -1,7 +1,7 @@
-//! Implements `wardroom check --connect` for an account: logs in separately from a running host, and checks rooms and
-//! people.
+//! Implements `wardroom check --connect` for an account: logs in separately from a running host, and checks the
+//! configured rooms, the account's keys and the configured people.
 //!
-//! Architecture Invariant: the check changes nothing. A login by password is followed by a logout, and nothing is
+//! Architecture Invariant: the check leaves nothing behind. A login by password is followed by a logout, and nothing is
 //! written to the state folder.
 
 use matrix_sdk::{
@@ -15,7 +15,8 @@ use matrix_sdk::{
 
 use crate::{Config, Login, client, error::MatrixError, rooms};
 
-/// Returns one line per finding, or one line per problem if there are problems.
+/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
+/// line per finding; if there are problems, only one line per problem.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     let client =
         log_in(config).await.map_err(|error| vec![format!("{} at {}: {error}", config.user, config.homeserver)])?;
@@ -32,14 +33,14 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
             }
         }
         Err(error) => {
-            problems.push(format!("the rooms of `{}` cannot be listed: {}", config.user, MatrixError::from(&error)));
+            problems.push(format!("the rooms that `{}` has joined cannot be listed: {}", config.user, MatrixError::from(&error)));
         }
     }
     // Check the account's keys.
     match has_keys(&client, &config.user).await {
         Ok(true) => found.push(format!("{} has encryption keys", config.user)),
         Ok(false) => {
-            found.push(format!("{} has no encryption keys yet; the bot creates them at its start", config.user));
+            found.push(format!("{} has no encryption keys yet; the bot creates them when the host starts", config.user));
         }
         Err(error) => problems.push(format!("the encryption keys of `{}` cannot be looked up: {error}", config.user)),
     }
@@ -58,7 +59,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     {
         let error = MatrixError::from(error);
         problems.push(format!(
-            "`{}` cannot log out after the check: {error}; remove the device from the account's list of devices",
+            "`{}` cannot log out after the check: {error}; remove the device of this check from the account's list of devices",
             config.user
         ));
     }
@@ -97,8 +98,8 @@ async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedR
             Ok(false) => Ok(format!("the bot is in the room {room}")),
             Err(error) => Err(format!("the encryption of the room `{room}` cannot be looked up: {error}")),
         },
-        Ok(Some(_)) => Ok(format!("the bot is not in the room {room} yet; it joins at its start")),
-        Ok(None) => Err(format!("the homeserver has no room `{room}`; correct `rooms`, or create the room")),
+        Ok(Some(_)) => Ok(format!("the bot is not in the room {room} yet; the bot joins the room when the host starts")),
+        Ok(None) => Err(format!("the homeserver has no room `{room}`; correct the room in `rooms`, or create the room")),
         Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
     }
 }

@@ -21,7 +21,8 @@ use crate::{
 pub(crate) enum KeyCreation {
     #[serde(rename = "never")]
     NotStarted,
-    /// The homeserver may hold secrets that are encrypted with a key that was not written to its file.
+    /// The bot began to create a key and has not written the key to its file. The homeserver may hold secrets that are
+    /// encrypted with that key.
     #[serde(rename = "begun")]
     Started,
     /// The key was written to its file.
@@ -29,12 +30,13 @@ pub(crate) enum KeyCreation {
     Finished,
 }
 
-/// Returns the path of the file with the key that the bot created.
+/// Returns the path of the file with the recovery key that the bot created.
 pub(crate) fn file(config: &Config) -> PathBuf {
     config.folder.join("recovery-key")
 }
 
-/// Returns the configured key. Without one, returns the key in [`file`], or `None` if that file does not exist.
+/// Returns the configured recovery key. Without a configured key, returns the key in [`file`]; `None` if that file does
+/// not exist or is empty.
 ///
 /// # Errors
 /// The key cannot be read.
@@ -51,7 +53,7 @@ pub(crate) fn load(config: &Config) -> Result<Option<Secret>, MatrixError> {
     }
 }
 
-/// Returns the progress of the creation of a key.
+/// Returns how far the creation of the account's recovery key has come.
 ///
 /// # Errors
 /// The file with the progress cannot be read.
@@ -60,8 +62,8 @@ pub(crate) fn creation(config: &Config) -> Result<KeyCreation, MatrixError> {
     Ok(stored.unwrap_or(KeyCreation::NotStarted))
 }
 
-/// Records that a key is about to be created. After a crash between this call and [`store`], nobody can read the
-/// created key.
+/// Records that a recovery key is about to be created. If the host crashes between this call and [`store`], nobody can
+/// read the created key, and the next start creates another one.
 ///
 /// # Errors
 /// The file with the progress cannot be written.
@@ -69,7 +71,7 @@ pub(crate) fn start_creation(config: &Config) -> Result<(), MatrixError> {
     folder::write_json(&creation_file(config), &KeyCreation::Started).map_err(|error| io_error(config, &error))
 }
 
-/// Writes a new key to its file.
+/// Writes a new recovery key to its file.
 ///
 /// # Errors
 /// The file cannot be written. The next start creates another key, because nobody could read this one.

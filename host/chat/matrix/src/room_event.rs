@@ -1,7 +1,7 @@
 //! An event of a room's timeline, with its encryption information.
 //!
 //! Architecture Invariant: a decrypted event is used only as a message of its sender. Memberships and redactions are
-//! accepted only from unencrypted events, because the homeserver checks the permissions of these alone.
+//! accepted only from unencrypted events, because the homeserver checks the sender's permission only for these.
 //! Not here: decryption (`decryption`), and events that cannot be decrypted (`pending_decryption`).
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct RoomEvent {
     pub(crate) raw: RawEvent,
     /// The device that encrypted the event; `None` for an event that was sent unencrypted or is still encrypted.
     pub(crate) encryption_info: Option<Arc<EncryptionInfo>>,
-    /// The deduplication key of the ciphertext (`ciphertext_id`); `None` if the ciphertext is not at hand.
+    /// The deduplication key of the ciphertext (`ciphertext_id`); `None` if the ciphertext is not available.
     pub(crate) ciphertext_id: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl From<&TimelineEvent> for RoomEvent {
 }
 
 impl RoomEvent {
-    /// Returns whether the content is still encrypted.
+    /// Returns whether the event's content is still encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         // A redacted event has no content.
         let content = || self.raw.get_field::<Value>("content").ok().flatten();
@@ -52,7 +52,7 @@ impl RoomEvent {
         self.encryption_info.is_none() && self.is_of_type(kind)
     }
 
-    /// Returns the id of the session that encrypted a decrypted event.
+    /// Returns the id of the Megolm session with which the event was encrypted; `None` unless the event was decrypted.
     pub(crate) fn session(&self) -> Option<&str> {
         self.encryption_info.as_deref().and_then(EncryptionInfo::session_id)
     }
@@ -70,7 +70,7 @@ impl RoomEvent {
     }
 }
 
-/// Returns an event's id, and its time by the clock of its sender's server.
+/// Returns an event's id, and its time by the clock of its sender's server; `None` if the event has no id.
 pub(crate) fn id_and_time(raw: &RawEvent) -> Option<(OwnedEventId, Timestamp)> {
     let event = raw.get_field::<OwnedEventId>("event_id").ok()??;
     let millis = raw.get_field::<i64>("origin_server_ts").ok().flatten().unwrap_or(0);
@@ -82,8 +82,8 @@ pub(crate) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Returns the unencrypted fields of an encrypted event: the id of the session whose key decrypts it, and the root of
-/// its thread.
+/// Returns the unencrypted fields of an encrypted event: the id of the Megolm session whose key decrypts the event
+/// (empty if missing), and the root event of its thread.
 pub(crate) fn session_and_thread(raw: &RawEvent) -> (String, Option<OwnedEventId>) {
     let content = raw.get_field::<Value>("content").ok().flatten().unwrap_or_default();
     let session = content["session_id"].as_str().unwrap_or_default().to_owned();

@@ -19,16 +19,16 @@ use serde_json::Value;
 
 use crate::error::MatrixError;
 
-/// Maximum length of a chain of upgrades.
+/// Maximum number of upgrades that are followed from one room.
 pub(crate) const MAX_UPGRADES: usize = 32;
 
-/// Returns the successor that a closed room names.
+/// Returns the successor that a closed room names; `None` for a room that was not upgraded.
 pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
     room.successor_room().map(|next| next.room_id).filter(|next| next != room.room_id())
 }
 
-/// Joins the successor that a room names. Returns whether the successor names the room as its predecessor. If it does
-/// not, the bot leaves it again.
+/// Joins the successor that a room names. Returns whether the successor names the room as its predecessor. If not, the
+/// bot leaves the successor again.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the join.
@@ -47,7 +47,7 @@ pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bo
     if is_confirmed {
         tracing::info!(room = %room.room_id(), %successor, "the room was upgraded; continuing in its successor");
     } else {
-        tracing::warn!(room = %room.room_id(), %successor, "ignored a room upgrade, because the successor does not name the room as its predecessor; hint: invite the bot to the successor if the upgrade is genuine");
+        tracing::warn!(room = %room.room_id(), %successor, "ignored a room upgrade, because the successor does not name the room as its predecessor; hint: if the upgrade is genuine, have an admin invite the bot to the successor");
         if !was_joined {
             client.send(leave_room::v3::Request::new(successor.to_owned())).await?;
         }
@@ -55,8 +55,8 @@ pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bo
     Ok(is_confirmed)
 }
 
-/// Follows the upgrades of a room and returns the last successor that the bot has joined; `None` if there is none. Each
-/// successor must name its predecessor.
+/// Follows the upgrades of a room and returns the last successor that the bot has joined; `None` if the bot has joined
+/// no successor. Each successor must name its predecessor.
 pub(crate) fn latest_successor(client: &Client, id: &RoomId) -> Option<Room> {
     let mut latest: Option<Room> = None;
     for _ in 0..MAX_UPGRADES {
@@ -71,7 +71,7 @@ pub(crate) fn latest_successor(client: &Client, id: &RoomId) -> Option<Room> {
     latest
 }
 
-/// Returns the server of the person who closed a room. The join of the successor is sent through that server.
+/// Returns the server of the person who closed a room. The bot joins the successor through that server.
 async fn server_of_upgrade(room: &Room) -> Vec<OwnedServerName> {
     let tombstone = room.get_state_event_static::<RoomTombstoneEventContent>().await.ok().flatten();
     let sender = tombstone.and_then(|event| match event {

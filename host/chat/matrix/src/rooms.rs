@@ -1,4 +1,4 @@
-//! Looks up rooms and their members.
+//! Looks up Matrix rooms and their members.
 
 use matrix_sdk::{
     Client, RoomMemberships, RoomState,
@@ -9,7 +9,7 @@ use wardroom_account::display_name;
 
 use crate::{error::MatrixError, room_upgrades::latest_successor};
 
-/// Returns a room's id. An alias is looked up on the homeserver; `None` if the homeserver does not have it.
+/// Returns a room's id. An alias is looked up on the homeserver; `None` if the homeserver does not have the alias.
 ///
 /// # Errors
 /// The homeserver does not answer.

@@ -1,9 +1,9 @@
 //! Sends one message, and searches a room for a message that was sent before.
 //!
-//! Architecture Invariant: a key always gives the same transaction id, so that the homeserver deduplicates a repeated
-//! send from the same device. This module does not retry; the outbox does.
+//! Architecture Invariant: an idempotency key always gives the same transaction id, so that the homeserver deduplicates
+//! a repeated send from the same device. This module does not retry; the outbox does.
 //! Architecture Invariant: the encryption state of the room alone decides whether an event is encrypted. Nothing is
-//! sent while that state is unknown. The key of a message is part of its encrypted content.
+//! sent while the encryption state is unknown. A message's idempotency key is part of its encrypted content.
 
 use matrix_sdk::{
     Client, Room, RoomState,
@@ -25,7 +25,7 @@ use crate::{
     room_upgrades::latest_successor, rooms,
 };
 
-/// Maximum number of pages that a search reads. A page has 100 events.
+/// Maximum number of pages in which a sent message is searched. A page has 100 events.
 const SEARCH_PAGES: usize = 5;
 
 const MESSAGE: &str = "m.room.message";
@@ -66,7 +66,8 @@ async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendErro
     }
 }
 
-/// Sends an event, encrypted if the room is encrypted. Returns the event's id.
+/// Sends an event, encrypted if the room is encrypted. `kind` is the event's type, `key` its idempotency key. Returns
+/// the event's id.
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
@@ -86,7 +87,8 @@ pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &st
     }
 }
 
-/// Searches a room and its successor for the bot's event with this key. Returns the event's id.
+/// Searches a room and its latest successor for the bot's event with this idempotency key. `name` is the room's id or
+/// alias. Returns the event's id; `None` if the event is not found.
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
@@ -99,7 +101,8 @@ pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Optio
     }
 }
 
-/// Searches the newest events of one room for the bot's event with this key. Returns the event's id.
+/// Searches the newest events of one room for the bot's event with this idempotency key. Returns the event's id; `None`
+/// if the event is not found.
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
@@ -134,8 +137,8 @@ pub(crate) async fn search(room: &Room, key: &str) -> Result<Option<String>, Sen
     Ok(None)
 }
 
-/// Returns the transaction id of a key. It is a hash, because a key can have any length and any characters, and the id
-/// is part of a URL.
+/// Returns the transaction id for an idempotency key. The id is a hash, because a key can have any length and any
+/// characters, and the id is part of a URL.
 fn transaction_id(key: &str) -> OwnedTransactionId {
     let hash = hex::encode(Sha256::digest(key));
     format!("wardroom-{}", &hash[..40]).into()
@@ -149,14 +152,14 @@ async fn room_id(client: &Client, room: &str) -> Result<OwnedRoomId, SendError> 
     rooms::resolve(client, &named).await?.ok_or_else(unknown)
 }
 
-/// Returns a joined room. If no sync has delivered the room, the homeserver is asked whether the bot is in it.
+/// Returns a joined room. If no sync has delivered the room, asks the homeserver whether the bot is in the room.
 async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
     if let Some(room) = client.get_room(id).filter(|room| room.state() == RoomState::Joined) {
         return Ok(room);
     }
     let joined = client.send(joined_rooms::v3::Request::new()).await.map_err(|error| MatrixError::from(&error))?;
     Err(match joined.joined_rooms.iter().any(|room| room == id) {
-        true => SendError::Later { after: None, reason: format!("no sync has delivered the room `{id}` yet") },
+        true => SendError::Later { after: None, reason: format!("the homeserver has not delivered the room `{id}` to the bot yet") },
         false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
     })
 }

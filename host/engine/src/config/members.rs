@@ -33,7 +33,8 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string(
             "file",
-            "The file of the members, with one id per line. The path is relative to the main file. The host reads the file again when it changes.",
+            "The file of the members, with one id per line. The path is relative to the main file. The host reads the \
+             file again when it changes.",
         )
         .required(),
         Key::duration(

@@ -1,8 +1,8 @@
 //! Checks whether an effect needs an approval, and whether the effect is approved.
 //!
 //! Invariant: an approval covers a plan, which is an ordered list of effects. After the approval, the job's nth effect
-//! must equal the nth effect of the plan. Otherwise the job requests a new approval, even if no approval rule matches the
-//! effect.
+//! must equal the nth effect of the plan. Otherwise the job requests a new approval, even if no approval rule matches
+//! the effect.
 //! Not here: requesting approvals (`runner/approval.rs`) and counting votes (`runner/vote.rs`), while no guest runs.
 
 use std::collections::BTreeSet;
@@ -48,12 +48,12 @@ struct RequiredApprovals {
 }
 
 impl Invocation {
-    /// Checks whether an effect needs an approval and is approved. Returns `rule` with the approvers if the effect may be
-    /// performed, else the reasons to refuse the effect. In a dry run, adds the effect to the plan.
+    /// Checks whether an effect needs an approval and is approved. Returns `rule` with the approvers if the effect may
+    /// be performed, else the reasons to refuse the effect. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
-    /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases cannot
-    /// be read from the store.
+    /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases
+    /// cannot be read from the store.
     pub(crate) async fn approved(
         &mut self,
         row: &CallSpec,
@@ -218,8 +218,8 @@ impl Invocation {
     }
 
     /// Returns whether a pipeline run of this host deployed the effect's version of its app to its environment
-    /// successfully before. A release that a person recorded by hand does not count, because the host did not observe it.
-    /// Returns `false` for an effect with further parameters, because these can change what the pipeline deploys.
+    /// successfully before. A release that a person recorded by hand does not count, because the host did not observe
+    /// it. Returns `false` for an effect with further parameters, because these can change what the pipeline deploys.
     async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
@@ -243,15 +243,15 @@ impl Invocation {
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
-    /// Returns the placeholder id for the answer of an effect or a wait in a dry run: `plan-1`. Returns `None` for other
-    /// calls and outside of a dry run.
+    /// Returns the placeholder id for the answer of an effect or a wait in a dry run: `plan-1`. Returns `None` for
+    /// other calls and outside of a dry run.
     pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
         let earlier = self.dry_run_state()?.replay.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(earlier + 1))
     }
 
-    /// Adds a performed effect to the job's progress, with the id from the effect's answer. Failed effects count. Ignores
-    /// calls that are not effects.
+    /// Adds a performed effect to the job's progress, with the id from the effect's answer. Failed effects count.
+    /// Ignores calls that are not effects.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
@@ -260,8 +260,8 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Adds a replayed effect to the job's progress. In a dry run, also adds the effect to the plan and marks it as done.
-    /// `recorded` is the effect's journal entry.
+    /// Adds a replayed effect to the job's progress. In a dry run, also adds the effect to the plan and marks it as
+    /// done. `recorded` is the effect's journal entry.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, recorded: &Entry, answer: &impl Serialize) {
         let environments = recorded.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
@@ -272,8 +272,8 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Returns all combinations of an effect's apps and environments, for which an approver needs the role. An effect with
-    /// an unknown app has every app, and an effect with an unknown environment has every environment of the bot.
+    /// Returns all combinations of an effect's apps and environments, for which an approver needs the role. An effect
+    /// with an unknown app has every app, and an effect with an unknown environment has every environment of the bot.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());

@@ -37,8 +37,8 @@ thread_local! {
 }
 
 impl Invocation {
-    /// Checks a host call against grants, roles and the arguments of the typed command. Returns the rules that allow the
-    /// call, or all reasons to refuse the call.
+    /// Checks a host call against grants, roles and the arguments of the typed command. Returns the rules that allow
+    /// the call, or all reasons to refuse the call.
     pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
@@ -59,7 +59,8 @@ impl Invocation {
     }
 
     /// Returns the text of the `allow` rule that permits a call. For an effect, the rule's `beyond` must list every
-    /// attribute whose value the typed command does not contain. If no rule permits the call, adds the reasons to `reasons`.
+    /// attribute whose value the typed command does not contain. If no rule permits the call, adds the reasons to
+    /// `reasons`.
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
         // 1. The values that the typed command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
@@ -114,9 +115,10 @@ impl Invocation {
         }
     }
 
-    /// Returns the name of the role that allows the caller a call. The caller needs a role for every app and environment
-    /// of the call's target, or for those of the command if the call's row has [`EnvironmentFrom::Command`]. Also checks
-    /// that the bot serves the environment. If a check fails, adds the reasons to `reasons`.
+    /// Returns the name of the role that allows the caller a call. The caller needs a role for every app and
+    /// environment of the call's target, or for those of the command if the call's row has
+    /// [`EnvironmentFrom::Command`]. Also checks that the bot serves the environment. If a check fails, adds the
+    /// reasons to `reasons`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
@@ -168,7 +170,8 @@ impl Invocation {
     }
 
     /// Returns the reason to refuse an effect whose values the typed command does not contain. The reason suggests the
-    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule; empty if it is unknown.
+    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule; empty if it is
+    /// unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();

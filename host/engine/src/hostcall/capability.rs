@@ -44,8 +44,8 @@ pub trait Capability: Send + Sync + 'static {
     /// Returns the capability's rows of the call table. Each row names its WIT package: `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
-    /// Returns the top-level keys that the capability adds to `plugins.toml`, usually one table. They must differ from the
-    /// keys of the engine and of other capabilities. By default, none.
+    /// Returns the top-level keys that the capability adds to `plugins.toml`, usually one table. They must differ from
+    /// the keys of the engine and of other capabilities. By default, none.
     fn keys(&self) -> &'static [Key] {
         &[]
     }

@@ -30,12 +30,12 @@ pub(crate) struct Context {
     pub(crate) approvals: Arc<Vec<Approval>>,
     /// The `[[notify]]` rules.
     pub(crate) notices: Arc<Notices>,
-    /// Cancelled when a shutdown of the host begins. A job's guest then ends at its next host call, and the job continues
-    /// after the next start of the host.
+    /// Cancelled when a shutdown of the host begins. A job's guest then ends at its next host call, and the job
+    /// continues after the next start of the host.
     pub(crate) stopping: CancellationToken,
     /// Cancelled at the deadline of a shutdown of the host. Tasks that still run are then aborted.
     pub(crate) stop: CancellationToken,
-    /// Notifies the loop that wakes due jobs ([`Jobs::run_wakeups`](crate::runner::Jobs::run_wakeups)) that a job may be
-    /// due earlier than the loop expects. The loop then queries the store again.
+    /// Notifies the loop that wakes due jobs ([`Jobs::run_wakeups`](crate::runner::Jobs::run_wakeups)) that a job may
+    /// be due earlier than the loop expects. The loop then queries the store again.
     pub(crate) alarm: tokio::sync::Notify,
 }

@@ -4,8 +4,8 @@
 //! Invariant: a freeze is checked at a job's first effect in an environment. A job that already performed an effect or
 //! holds a deployment lock in the environment is exempt, so that no deployment is left incomplete. No freeze can begin
 //! between this check and the time when the effect's intent is stored.
-//! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked in
-//! `authorize.rs`.
+//! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked
+//! in `authorize.rs`.
 
 use super::{
     direct_message::{refuses, shown_in_room_of},
@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Invocation {
-    /// Returns the reasons to forbid an effect. Empty for calls that are not effects. A call that only revokes rights is
-    /// exempt from freezes and from the promotion order.
+    /// Returns the reasons to forbid an effect. Empty for calls that are not effects. A call that only revokes rights
+    /// is exempt from freezes and from the promotion order.
     ///
     /// # Errors
     /// The releases cannot be read from the store.
@@ -67,8 +67,8 @@ impl Invocation {
         .collect()
     }
 
-    /// Returns a reason for each version of an effect that violates the promotion order: the version has not succeeded in
-    /// the environment that the order requires first. A version that already succeeded in the target environment is
+    /// Returns a reason for each version of an effect that violates the promotion order: the version has not succeeded
+    /// in the environment that the order requires first. A version that already succeeded in the target environment is
     /// allowed, so that a rollback is possible.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
@@ -106,8 +106,9 @@ impl Invocation {
         reasons
     }
 
-    /// Returns announcements for the rooms of those apps that the effect changes but that the command does not name. Empty
-    /// unless the command was sent in a direct message. The announcements are stored together with the effect's intent.
+    /// Returns announcements for the rooms of those apps that the effect changes but that the command does not name.
+    /// Empty unless the command was sent in a direct message. The announcements are stored together with the effect's
+    /// intent.
     pub(crate) async fn app_room_messages(&self, attributes: &Attributes) -> Vec<Write> {
         let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };

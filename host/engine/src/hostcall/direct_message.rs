@@ -18,16 +18,16 @@ use crate::{
 /// may wait for this request, and a `freeze` command may wait for the effect.
 const ROOM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Returns the room in which an action from a direct message is announced: the room of the command's app. Returns `None`
-/// if the command was not sent in a direct message, if the direct message is the app's own room, or if the app has no
-/// room.
+/// Returns the room in which an action from a direct message is announced: the room of the command's app. Returns
+/// `None` if the command was not sent in a direct message, if the direct message is the app's own room, or if the app
+/// has no room.
 pub(crate) async fn shown_in(context: &Context, request: &Request) -> Option<ShownIn> {
     let app = context.catalog.app(request.command().app()?)?;
     shown_in_room_of(context, request.message(), app).await
 }
 
-/// Returns the room in which an action on `app` from a direct message is announced: the room of `app`. Returns `None` in
-/// the cases of [`shown_in`], and if no bot has an account on the room's network.
+/// Returns the room in which an action on `app` from a direct message is announced: the room of `app`. Returns `None`
+/// in the cases of [`shown_in`], and if no bot has an account on the room's network.
 pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app: &App) -> Option<ShownIn> {
     if !message.direct || is_in_app_room(context, message, app).await {
         return None;
@@ -36,8 +36,8 @@ pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app:
     Some(ShownIn { bot, network, room })
 }
 
-/// Returns an error message if `app` does not accept an action from this message. An app with `direct = "refuse"` accepts
-/// an action from a direct message only if the direct message is the app's own room.
+/// Returns an error message if `app` does not accept an action from this message. An app with `direct = "refuse"`
+/// accepts an action from a direct message only if the direct message is the app's own room.
 pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) -> Option<String> {
     let app = context.catalog.app(app)?;
     if app.direct != DirectPolicy::Refuse || !message.direct || is_in_app_room(context, message, app).await {

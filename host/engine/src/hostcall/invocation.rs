@@ -40,8 +40,8 @@ pub(crate) enum GuestStop {
     StoreFailed(StoreError),
     #[error("the host is shutting down")]
     ShuttingDown,
-    /// During replay, the guest made a call that differs from the call in the journal, or a journal entry cannot be read.
-    /// The value is the reason, in one line.
+    /// During replay, the guest made a call that differs from the call in the journal, or a journal entry cannot be
+    /// read. The value is the reason, in one line.
     #[error("{0}")]
     Diverged(String),
     /// The guest's next effect needs an approval that the job must request.
@@ -63,8 +63,8 @@ pub(crate) enum RunMode {
     DryRun(Box<DryRun>),
 }
 
-/// The progress of a job or of a dry run: its effects, pipeline runs and timers so far, including those of earlier guest
-/// runs before a crash or a wait.
+/// The progress of a job or of a dry run: its effects, pipeline runs and timers so far, including those of earlier
+/// guest runs before a crash or a wait.
 pub(crate) struct ReplayState {
     pub(crate) replay: Replay,
     /// The plugin's settings at the time when the job started, as names and values.
@@ -98,8 +98,8 @@ pub(crate) struct DryRun {
 }
 
 impl DryRun {
-    /// Creates the state of a dry run. `replay` is the progress of the job so far. `job` is the job's id, or a new id if
-    /// no job exists yet.
+    /// Creates the state of a dry run. `replay` is the progress of the job so far. `job` is the job's id, or a new id
+    /// if no job exists yet.
     pub(crate) fn new(replay: ReplayState, job: String) -> Self {
         Self { replay, job, effects: Vec::new(), stored_values: BTreeMap::new() }
     }
@@ -109,7 +109,8 @@ impl DryRun {
 pub(crate) struct JobRun {
     pub(crate) job: Arc<ActiveJob>,
     pub(crate) replay: ReplayState,
-    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested approval.
+    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested
+    /// approval.
     pub(crate) ask: Option<ApprovalRequest>,
     /// Whether the guest has already received the error `cancelled`.
     pub(crate) cancel_delivered: bool,
@@ -168,8 +169,8 @@ pub struct Invocation {
     pub(crate) tally: Tally,
 }
 
-/// A host call that the rules allow and that the host is performing. `number` is the number of the journal entry with the
-/// effect's intent; 0 for other calls.
+/// A host call that the rules allow and that the host is performing. `number` is the number of the journal entry with
+/// the effect's intent; 0 for other calls.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
@@ -290,14 +291,15 @@ impl Invocation {
         }
     }
 
-    /// Returns a description of the next call in the journal, for messages. Returns `None` if the replay is finished, and
-    /// for a query.
+    /// Returns a description of the next call in the journal, for messages. Returns `None` if the replay is finished,
+    /// and for a query.
     pub(crate) fn expected_call(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
     }
 
-    /// Returns the number of the current host call within the guest run, from 1. The number is the same on every replay.
+    /// Returns the number of the current host call within the guest run, from 1. The number is the same on every
+    /// replay.
     pub(crate) fn call_number(&self) -> u32 {
         self.meter.calls()
     }
@@ -318,7 +320,8 @@ impl Invocation {
     }
 
     /// Returns the caller's rights to run this command. For a job, reads the caller's roles again at each host call, so
-    /// that a revocation takes effect at once. For a query and a dry run, returns the rights from the start of the command.
+    /// that a revocation takes effect at once. For a query and a dry run, returns the rights from the start of the
+    /// command.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
             return Cow::Borrowed(self.request.rights());
@@ -343,8 +346,8 @@ impl Invocation {
         self.writes.push(write);
     }
 
-    /// Holds the claim on another job until the answer of the current host call is stored, so that no other task starts or
-    /// changes that job.
+    /// Holds the claim on another job until the answer of the current host call is stored, so that no other task starts
+    /// or changes that job.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
@@ -360,8 +363,8 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns `false` if the guest has already posted [`MOST_MESSAGES`] messages, so that a
-    /// plugin cannot flood a room.
+    /// Counts a message of the guest. Returns `false` if the guest has already posted [`MOST_MESSAGES`] messages, so
+    /// that a plugin cannot flood a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;
         self.message_count <= MOST_MESSAGES

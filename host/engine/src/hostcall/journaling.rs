@@ -1,8 +1,8 @@
 //! Writes the host calls of a guest to the journal, and answers host calls from the journal during replay.
 //!
 //! Invariant: the intent of an effect is stored before the effect begins. The answer of a call is stored at the latest
-//! together with the next intent, wait or end, so no effect depends on an answer that a crash could lose. A failed write
-//! to the journal ends the guest; the job continues later, by replay of the stored entries.
+//! together with the next intent, wait or end, so no effect depends on an answer that a crash could lose. A failed
+//! write to the journal ends the guest; the job continues later, by replay of the stored entries.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -24,8 +24,8 @@ use crate::{
 type GuestAnswer<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
-    /// Returns the answer of a host call from the journal. Returns `None` if the journal does not contain the call, because
-    /// the replay is finished.
+    /// Returns the answer of a host call from the journal. Returns `None` if the journal does not contain the call,
+    /// because the replay is finished.
     ///
     /// # Errors
     /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded; [`GuestStop::StoreFailed`] if
@@ -74,7 +74,8 @@ impl Invocation {
         Ok(Some(answer))
     }
 
-    /// Returns the denial that the guest receives: the kind of the first reason, and the texts of all reasons in one line.
+    /// Returns the denial that the guest receives: the kind of the first reason, and the texts of all reasons in one
+    /// line.
     pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
@@ -143,8 +144,8 @@ impl Invocation {
         Reason { kind: "limit".to_owned(), text, add }
     }
 
-    /// Returns the error `cancelled` for the first effect after the job was cancelled. Returns `None` for later effects, so
-    /// that the plugin can clean up.
+    /// Returns the error `cancelled` for the first effect after the job was cancelled. Returns `None` for later
+    /// effects, so that the plugin can clean up.
     pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<NotTried> {
         let job_run = self
             .job_run()
@@ -153,12 +154,12 @@ impl Invocation {
         Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
-    /// Acquires the deployment locks of an effect. Returns the error `busy` for the guest if another job holds one of the
-    /// locks.
+    /// Acquires the deployment locks of an effect. Returns the error `busy` for the guest if another job holds one of
+    /// the locks.
     ///
     /// # Errors
-    /// [`GuestStop::QueuedForLock`] if another job holds one of the locks, the command has `--wait`, and this job holds no
-    /// other lock. The job then waits in the queue of the lock.
+    /// [`GuestStop::QueuedForLock`] if another job holds one of the locks, the command has `--wait`, and this job holds
+    /// no other lock. The job then waits in the queue of the lock.
     pub(crate) fn take_locks(
         &mut self,
         row: &CallSpec,
@@ -216,8 +217,8 @@ impl Invocation {
         Ok(CallInProgress { row: *row, number, rule, attributes })
     }
 
-    /// Returns the message to `room` about an overridden approval. Returns `None` if no bot has an account on the room's
-    /// network. `nth` makes the message's idempotency key unique within the effect.
+    /// Returns the message to `room` about an overridden approval. Returns `None` if no bot has an account on the
+    /// room's network. `nth` makes the message's idempotency key unique within the effect.
     fn override_notice(&self, nth: usize, room: &RoomName, text: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
         let destination = self.context().outbox.destination(&job.row().bot, room)?;

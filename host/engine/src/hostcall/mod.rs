@@ -1,13 +1,13 @@
-//! Host calls: the functions that guests import from the host. Contains the gate that every call passes, the call table,
-//! and a folder for each interface of the contract.
+//! Host calls: the functions that guests import from the host. Contains the gate that every call passes, the call
+//! table, and a folder for each interface of the contract.
 //!
-//! Reading order: `host_call` (the trait of a call), `table` (all calls), `capability` (calls that a program adds when it
-//! embeds the engine), `gate` (the path of every call), `authorize`, `deny_rules` and `approval_gate` (the checks),
+//! Reading order: `host_call` (the trait of a call), `table` (all calls), `capability` (calls that a program adds when
+//! it embeds the engine), `gate` (the path of every call), `authorize`, `deny_rules` and `approval_gate` (the checks),
 //! `journaling` (the journal entries).
 //!
-//! To add a call to the contract, add its function to `wit/`, add a type that implements [`HostCall`] to the folder of the
-//! call's interface, and add a row for the call to the folder's `mod.rs`. A test fails if a function of the contract has
-//! no row.
+//! To add a call to the contract, add its function to `wit/`, add a type that implements [`HostCall`] to the folder of
+//! the call's interface, and add a row for the call to the folder's `mod.rs`. A test fails if a function of the
+//! contract has no row.
 
 mod access;
 mod approval_gate;

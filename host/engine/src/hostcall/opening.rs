@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Creates the row and the first journal entry (number 0) of a new job. The job's caller is the sender of the request's
-/// message. The settings and limits are those of the plugin for this job. `parent` is the job that schedules the new job,
-/// if any; `shown` is the other room in which the new job is announced, if any.
+/// message. The settings and limits are those of the plugin for this job. `parent` is the job that schedules the new
+/// job, if any; `shown` is the other room in which the new job is announced, if any.
 pub(crate) fn new_job(
     context: &Context,
     plugin: &Plugin,
@@ -77,7 +77,8 @@ pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation 
     }
 }
 
-/// The characters of job ids. The characters `0`, `1`, `i`, `l` and `o` are missing, because people confuse them easily.
+/// The characters of job ids. The characters `0`, `1`, `i`, `l` and `o` are missing, because people confuse them
+/// easily.
 const ID_CHARACTERS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
 const ID_LENGTH: usize = 5;
 

@@ -32,8 +32,8 @@ pub struct CallRow {
 }
 
 impl CallRow {
-    /// Creates a row from the specification and the implementation of a host call. The attributes, the risk and the kind
-    /// in `spec` decide which rules apply to the call.
+    /// Creates a row from the specification and the implementation of a host call. The attributes, the risk and the
+    /// kind in `spec` decide which rules apply to the call.
     pub fn new<C: HostCall>(spec: CallSpec, call: C) -> Self
     where
         Result<C::Answer, C::Error>: Lower,
@@ -131,15 +131,15 @@ impl HostCalls {
         row.call.register(row.spec, linker)
     }
 
-    /// Queries the external system whether an effect in doubt happened. Returns `None` if the table does not contain the
-    /// effect's call.
+    /// Queries the external system whether an effect in doubt happened. Returns `None` if the table does not contain
+    /// the effect's call.
     pub(crate) async fn recover(&self, doubt: InDoubt<'_>) -> Option<Recovered<Value>> {
         let row = self.calls.get(doubt.intent.call.as_str())?;
         Some(row.call.recover(doubt).await)
     }
 
-    /// Returns the answer to store in the journal after a person confirmed that an effect in doubt happened. Returns `None`
-    /// if [`HostCall::assumed`] returns no answer, or if the table does not contain the effect's call.
+    /// Returns the answer to store in the journal after a person confirmed that an effect in doubt happened. Returns
+    /// `None` if [`HostCall::assumed`] returns no answer, or if the table does not contain the effect's call.
     pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }

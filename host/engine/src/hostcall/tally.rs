@@ -19,8 +19,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The maximum number of refused calls that [`Tally::denied`] contains. Bounds the memory if a guest repeats refused
-    /// calls.
+    /// The maximum number of refused calls that [`Tally::denied`] contains. Bounds the memory if a guest repeats
+    /// refused calls.
     pub(crate) const MOST_DENIED: usize = 20;
 
     /// Adds a refused host call for the closing message, unless there are already [`Tally::MOST_DENIED`].

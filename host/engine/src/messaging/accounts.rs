@@ -76,8 +76,8 @@ impl Outbox {
         self.is_unknown_bot(bot) || self.accounts.iter().any(|account| account.bot == bot)
     }
 
-    /// Returns whether no configured bot has this name. Store rows can have such a name: old rows have an empty one, and
-    /// an operator can remove a bot from the configuration.
+    /// Returns whether no configured bot has this name. Store rows can have such a name: old rows have an empty one,
+    /// and an operator can remove a bot from the configuration.
     fn is_unknown_bot(&self, bot: &str) -> bool {
         !self.identities.iter().any(|known| known == bot)
     }

@@ -154,8 +154,8 @@ impl AccountInbox {
         RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
-    /// Returns the command text of a message. If the message does not address the bot but matches a trigger, returns the
-    /// trigger's command text and the trigger. Returns `None` if the bot ignores the message. The command text of a
+    /// Returns the command text of a message. If the message does not address the bot but matches a trigger, returns
+    /// the trigger's command text and the trigger. Returns `None` if the bot ignores the message. The command text of a
     /// reaction is empty.
     fn command_or_trigger(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {

@@ -134,8 +134,8 @@ impl Notices {
         self.tell(outbox, catalog, row, NoticeEvent::Approval, &format!("asked-{}", ask.number), &facts)
     }
 
-    /// Returns the messages that notify about roles that a job grants or revokes. `name` makes the messages' idempotency
-    /// keys unique within the job. `summary` describes the change in one line.
+    /// Returns the messages that notify about roles that a job grants or revokes. `name` makes the messages'
+    /// idempotency keys unique within the job. `summary` describes the change in one line.
     pub(crate) fn rights(
         &self,
         outbox: &Outbox,
@@ -162,8 +162,8 @@ impl Notices {
             let Some(destination) = outbox.destination(&row.bot, &notice.room) else {
                 tracing::error!(
                     room = %notice.room,
-                    "a notification was dropped, because no bot has an account on the network of its room; hint: add an \
-                     account or change `room` in `[[notify]]`"
+                    "a notification was dropped, because no bot has an account on the network of its room; hint: \
+                     add an account or change `room` in `[[notify]]`"
                 );
                 continue;
             };

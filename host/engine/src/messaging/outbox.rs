@@ -75,8 +75,8 @@ struct InFlight {
 
 impl Outbox {
     /// Creates an outbox that sends through `accounts`. `identities` are the names of all configured bots, `network` is
-    /// the default network, and `absent` are the accounts of bots on other hosts. Nothing is sent before [`Outbox::run`]
-    /// is called.
+    /// the default network, and `absent` are the accounts of bots on other hosts. Nothing is sent before
+    /// [`Outbox::run`] is called.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
@@ -218,9 +218,9 @@ impl Outbox {
         self.send(chat, &message, left_over && matches!(message.body, Body::Say { .. })).await
     }
 
-    /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the room
-    /// for a message with the same idempotency key. Returns the event id of the message, or `None` after a permanent
-    /// error.
+    /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the
+    /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
+    /// permanent error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut searched = !search;

@@ -69,8 +69,8 @@ impl Artifact {
         Self::from_bytes(&read_file(path)?, table)
     }
 
-    /// Checks the bytes of a plugin's file, which are a component, or a core module with the contract's types in a custom
-    /// section.
+    /// Checks the bytes of a plugin's file, which are a component, or a core module with the contract's types in a
+    /// custom section.
     ///
     /// # Errors
     /// The reason why the bytes are not a valid plugin.
@@ -138,13 +138,14 @@ fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     unknown
 }
 
-/// Returns the text of an error and of its causes in one line. The text is cleaned, because it may quote the plugin's file.
+/// Returns the text of an error and of its causes in one line. The text is cleaned, because it may quote the plugin's
+/// file.
 fn chain(error: &anyhow::Error) -> String {
     displayable(&format!("{error:#}").replace('\n', " "))
 }
 
-/// Returns a text from the plugin's file in a form that is safe to display: one line of at most 300 bytes, without control
-/// characters.
+/// Returns a text from the plugin's file in a form that is safe to display: one line of at most 300 bytes, without
+/// control characters.
 fn displayable(text: &str) -> String {
     const LONGEST: usize = 300;
     let mut text = crate::base::clean(text);
@@ -152,8 +153,8 @@ fn displayable(text: &str) -> String {
     text
 }
 
-/// Returns every host call that a component imports. If the component imports from the contract, also returns the contract
-/// with its version.
+/// Returns every host call that a component imports. If the component imports from the contract, also returns the
+/// contract with its version.
 fn imports(
     resolve: &Resolve,
     world: WorldId,
@@ -216,8 +217,8 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
     Err(ArtifactError::NoCommands)
 }
 
-/// Returns the name of an interface, and the interface's package with its version. Returns `None` for an interface without
-/// a package.
+/// Returns the name of an interface, and the interface's package with its version. Returns `None` for an interface
+/// without a package.
 fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     let interface = &resolve.interfaces[id];
     let package = &resolve.packages[interface.package?].name;

@@ -1,7 +1,7 @@
 //! The cache of compiled plugins: a folder to which only the host's user can write.
 //!
-//! Invariant: the name of a cache file is a hash of the plugin's digest and of the engine's compatibility hash. The host
-//! deserializes only files that this module wrote.
+//! Invariant: the name of a cache file is a hash of the plugin's digest and of the engine's compatibility hash. The
+//! host deserializes only files that this module wrote.
 
 use std::{
     fs,
@@ -22,8 +22,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache, and creates `folder` with mode 0700 if it does not exist. If another user owns the folder or can
-    /// write to it, logs a warning and caches nothing. With `None`, caches nothing.
+    /// Opens the cache, and creates `folder` with mode 0700 if it does not exist. If another user owns the folder or
+    /// can write to it, logs a warning and caches nothing. With `None`, caches nothing.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
@@ -31,8 +31,8 @@ impl Cache {
                 tracing::warn!(
                     folder = %folder.display(),
                     reason,
-                    "cannot use the folder for compiled plugins; the host compiles all plugins at every start; hint: make \
-                     the host's user the owner of the folder and set its mode to 0700"
+                    "cannot use the folder for compiled plugins; the host compiles all plugins at every start; hint: \
+                     make the host's user the owner of the folder and set its mode to 0700"
                 );
                 false
             }
@@ -40,8 +40,8 @@ impl Cache {
         Self { folder: usable }
     }
 
-    /// Returns the path of the cache file for an engine, a plugin's digest and the ending of the file's name. Returns `None`
-    /// if the cache has no folder.
+    /// Returns the path of the cache file for an engine, a plugin's digest and the ending of the file's name. Returns
+    /// `None` if the cache has no folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
         let mut hasher = Sha256::new();
         let mut compatibility = HashBytes(Vec::new());
@@ -51,8 +51,8 @@ impl Cache {
         Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hasher.finalize()))))
     }
 
-    /// Returns the compiled component of a plugin from the cache. Returns `None` if the cache does not contain the plugin.
-    /// Deletes a cache file that cannot be loaded.
+    /// Returns the compiled component of a plugin from the cache. Returns `None` if the cache does not contain the
+    /// plugin. Deletes a cache file that cannot be loaded.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {
@@ -69,7 +69,8 @@ impl Cache {
         }
     }
 
-    /// Compiles a plugin's component and stores the compiled code in the cache. `digest` is the digest of the plugin's file.
+    /// Compiles a plugin's component and stores the compiled code in the cache. `digest` is the digest of the plugin's
+    /// file.
     pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
         let compiled = Component::new(engine, component)?;
         if let Some(file) = self.file(engine, digest, CODE) {
@@ -115,8 +116,8 @@ fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-/// Writes a cache file as a temporary file and renames it, so that the cache never contains a partial file. Logs an error
-/// instead of returning it.
+/// Writes a cache file as a temporary file and renames it, so that the cache never contains a partial file. Logs an
+/// error instead of returning it.
 fn write_atomically(file: &Path, bytes: &[u8]) {
     let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {

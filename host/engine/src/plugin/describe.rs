@@ -1,5 +1,5 @@
-//! A plugin's description: calls the plugin's exported function `describe`, during which every host call traps, and checks
-//! the description that it returns.
+//! A plugin's description: calls the plugin's exported function `describe`, during which every host call traps, and
+//! checks the description that it returns.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -10,7 +10,8 @@ use crate::{base::size, model::Limits};
 /// The limit that ended a guest. The value of a variant is the value of the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
-    /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a table has too many elements.
+    /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a table has too many
+    /// elements.
     #[error("it used more than {0} MiB of memory")]
     Memory(usize),
     /// The guest's processor time, counted in ticks of 10 ms.
@@ -70,8 +71,8 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect. Returns `false` if the guest has reached the limit `acts`. The host then denies the call, and the
-    /// guest continues.
+    /// Counts an effect. Returns `false` if the guest has reached the limit `acts`. The host then denies the call, and
+    /// the guest continues.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);

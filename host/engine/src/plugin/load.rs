@@ -1,5 +1,5 @@
-//! Loads plugins: checks, compiles, describes and links each plugin. A plugin that does not load does not affect the other
-//! plugins.
+//! Loads plugins: checks, compiles, describes and links each plugin. A plugin that does not load does not affect the
+//! other plugins.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -40,8 +40,8 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     pub grants: Arc<Grants>,
     /// The plugin's limits for the run of one command.
     pub limits: Limits,
-    /// The names and values of the configured settings, in the order of the plugin's description. A setting with several
-    /// values has one item per value.
+    /// The names and values of the configured settings, in the order of the plugin's description. A setting with
+    /// several values has one item per value.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
     /// The metric that counts the plugin's host calls and their decisions.
@@ -60,7 +60,8 @@ pub(crate) struct NotLoaded {
     /// The file and line of the plugin's table in the configuration.
     pub at: At,
     pub error: LoadError,
-    /// The names of the plugin's commands, from its description or else from `plugins.lock`. Empty if neither is available.
+    /// The names of the plugin's commands, from its description or else from `plugins.lock`. Empty if neither is
+    /// available.
     pub commands: Vec<String>,
 }
 
@@ -98,8 +99,8 @@ pub(crate) enum LoadError {
         /// The `allow` rules to add to `plugins.toml`, as TOML.
         add: String,
     },
-    /// The configured settings do not match the plugin's description. The value is the configuration problems, each with
-    /// its file and line.
+    /// The configured settings do not match the plugin's description. The value is the configuration problems, each
+    /// with its file and line.
     #[error("{}", .0.iter().map(|(at, message)| format!("{at}: {message}")).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(At, String)>),
     /// The host or another plugin already has one of the plugin's commands.
@@ -113,8 +114,8 @@ pub(crate) enum LoadError {
 }
 
 impl LoadError {
-    /// Returns the lines that fix the error if an operator adds them to `plugins.toml`. Returns `None` if no such lines are
-    /// known.
+    /// Returns the lines that fix the error if an operator adds them to `plugins.toml`. Returns `None` if no such lines
+    /// are known.
     pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),
@@ -196,8 +197,8 @@ impl<D: GuestData> Loader<D> {
         }
     }
 
-    /// Loads one plugin, but does not add the plugin's commands to the command table. Sets `commands` to their names after
-    /// the check of the description, so that the names are available if a later step fails.
+    /// Loads one plugin, but does not add the plugin's commands to the command table. Sets `commands` to their names
+    /// after the check of the description, so that the names are available if a later step fails.
     async fn prepare(
         &self,
         config: &PluginConfig,

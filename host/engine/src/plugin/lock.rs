@@ -100,8 +100,8 @@ impl Lock {
         if problems.count() == 0 { Ok(Some(lock)) } else { Err(problems.sorted()) }
     }
 
-    /// Returns the text of the lock file. Each command and each host call has its own line, so that a diff shows each added
-    /// or removed command and call as one line.
+    /// Returns the text of the lock file. Each command and each host call has its own line, so that a diff shows each
+    /// added or removed command and call as one line.
     pub fn text(&self) -> String {
         let mut text =
             String::from("# Written by `wardroom plugin lock`; commit this file. Changed plugin files do not load.\n");

@@ -1,8 +1,9 @@
-//! Loads an earlier version of a plugin for a job that has not ended, if the plugin's file has changed or the plugin is no
-//! longer configured.
+//! Loads an earlier version of a plugin for a job that has not ended, if the plugin's file has changed or the plugin is
+//! no longer configured.
 //!
 //! Invariant: a job continues with the plugin file from the job's start, but with the plugin's current grants. All host
-//! calls that the plugin imports are linked, including those without a grant. The gate denies each call without a grant.
+//! calls that the plugin imports are linked, including those without a grant. The gate denies each call without a
+//! grant.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use super::{
 use crate::{model::Limits, plugin::bindings::PluginPre, policy::Grants};
 
 impl<D: GuestData> Loader<D> {
-    /// Loads the plugin `name` from the stored bytes of its file. `grants` are the plugin's current grants. `limits` are
-    /// the limits from the start of the job.
+    /// Loads the plugin `name` from the stored bytes of its file. `grants` are the plugin's current grants. `limits`
+    /// are the limits from the start of the job.
     ///
     /// # Errors
     /// [`LoadError`], for example if this version of the host cannot compile or link the plugin.

@@ -1,5 +1,5 @@
-//! Runs a guest for one command: creates a wasmtime store with its own limits, calls the plugin's function `run` once, and
-//! returns how the guest ended.
+//! Runs a guest for one command: creates a wasmtime store with its own limits, calls the plugin's function `run` once,
+//! and returns how the guest ended.
 
 use std::time::Duration;
 
@@ -33,8 +33,8 @@ pub(crate) struct GuestRun<D: GuestData> {
     pub(crate) invocation: D,
 }
 
-/// Runs a guest of `plugin` for the command `asked` until the guest ends. The caller can drop the future to end the guest.
-/// The intents of the guest's effects are then already in the journal.
+/// Runs a guest of `plugin` for the command `asked` until the guest ends. The caller can drop the future to end the
+/// guest. The intents of the guest's effects are then already in the journal.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -69,8 +69,8 @@ async fn call<D: GuestData>(
     plugin.wardroom_plugin_commands().call_run(store, asked).await
 }
 
-/// Limits the processor time of a guest to `cpu`, rounded up to whole ticks. The guest yields at every [`TICK`], so that it
-/// cannot block a thread. At the limit, the guest ends with [`LimitReached::Cpu`].
+/// Limits the processor time of a guest to `cpu`, rounded up to whole ticks. The guest yields at every [`TICK`], so
+/// that it cannot block a thread. At the limit, the guest ends with [`LimitReached::Cpu`].
 pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
     let mut left = ticks;
@@ -84,8 +84,9 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits the bytes that the host copies from a guest in one host call. The limits of the meter are not enough: the meter
-/// counts bytes only after the copy, and a list of a thousand strings can point to the same megabyte a thousand times.
+/// Limits the bytes that the host copies from a guest in one host call. The limits of the meter are not enough: the
+/// meter counts bytes only after the copy, and a list of a thousand strings can point to the same megabyte a thousand
+/// times.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     // The meter counts the serialized form, which can be smaller than the copy. The factor 4 allows for the difference.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
@@ -110,8 +111,8 @@ fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     }
 }
 
-/// Returns the error with which a guest ended, in one line. The text is cleaned, because a hostile plugin can choose the
-/// text. Logs the full error with its backtrace at level debug.
+/// Returns the error with which a guest ended, in one line. The text is cleaned, because a hostile plugin can choose
+/// the text. Logs the full error with its backtrace at level debug.
 pub(crate) fn error_line(error: &wasmtime::Error) -> String {
     tracing::debug!(error = format!("{error:?}"), "a guest failed");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
@@ -124,8 +125,8 @@ pub(crate) fn error_line(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Returns whether an error reports that a guest reached the limit of [`limit_copies`]. Searches the error's text, because
-/// wasmtime exports no type for this error.
+/// Returns whether an error reports that a guest reached the limit of [`limit_copies`]. Searches the error's text,
+/// because wasmtime exports no type for this error.
 fn is_copy_limit(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }

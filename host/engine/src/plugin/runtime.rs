@@ -30,8 +30,8 @@ pub(crate) enum Memory {
     OnDemand,
 }
 
-/// Returns the wasmtime configuration. All engines of this crate use this configuration, so that the compiled code in the
-/// cache is valid for the next process.
+/// Returns the wasmtime configuration. All engines of this crate use this configuration, so that the compiled code in
+/// the cache is valid for the next process.
 pub(crate) fn config(memory: Memory) -> Config {
     // 1. Interruption, the stack, deterministic results and the allowed WebAssembly features.
     let mut config = Config::new();
@@ -80,8 +80,8 @@ pub(crate) fn config(memory: Memory) -> Config {
     config
 }
 
-/// The wasmtime engine that runs all plugins of a host, and the engine's clock thread. The thread ends when the last clone
-/// of the runtime is dropped.
+/// The wasmtime engine that runs all plugins of a host, and the engine's clock thread. The thread ends when the last
+/// clone of the runtime is dropped.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     engine: Engine,
@@ -112,8 +112,8 @@ impl Runtime {
     /// Creates an engine that allocates guest memory as `memory` says, and starts the engine's clock thread.
     ///
     /// # Errors
-    /// Wasmtime cannot create the engine, for example because the address space of the memory pool cannot be reserved; or
-    /// the clock thread cannot start.
+    /// Wasmtime cannot create the engine, for example because the address space of the memory pool cannot be reserved;
+    /// or the clock thread cannot start.
     pub(crate) fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(memory))?;
         let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);

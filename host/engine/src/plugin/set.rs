@@ -34,8 +34,8 @@ pub(crate) struct Plugins<D: GuestData> {
 }
 
 impl<D: GuestData> Plugins<D> {
-    /// Loads all configured plugins, in the order of the configuration. Logs each plugin that fails to load, and adds the
-    /// plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists.
+    /// Loads all configured plugins, in the order of the configuration. Logs each plugin that fails to load, and adds
+    /// the plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists.
     pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
@@ -95,8 +95,8 @@ impl<D: GuestData> Plugins<D> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
-    /// Copies the files of all loaded plugins to the store, so that a job can continue with the plugin file from the job's
-    /// start after an operator changed the file.
+    /// Copies the files of all loaded plugins to the store, so that a job can continue with the plugin file from the
+    /// job's start after an operator changed the file.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -114,8 +114,9 @@ impl<D: GuestData> Plugins<D> {
         self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
     }
 
-    /// Returns the plugin that runs a job: the loaded plugin if its file is the same as at the job's start, else the plugin
-    /// from the stored copy of the file. The plugin has its current grants; a plugin that is no longer configured has none.
+    /// Returns the plugin that runs a job: the loaded plugin if its file is the same as at the job's start, else the
+    /// plugin from the stored copy of the file. The plugin has its current grants; a plugin that is no longer
+    /// configured has none.
     ///
     /// # Errors
     /// The store is unavailable, or the stored copy of the plugin's file is missing, is damaged or does not load.

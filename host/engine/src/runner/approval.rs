@@ -125,8 +125,8 @@ impl Jobs {
         Ok((Plan { effects, end }, ran.invocation))
     }
 
-    /// Handles a job that waits for approval. After the request's deadline, stores that the job was not approved. Before
-    /// the deadline, updates the remaining time in the message of the request.
+    /// Handles a job that waits for approval. After the request's deadline, stores that the job was not approved.
+    /// Before the deadline, updates the remaining time in the message of the request.
     pub(crate) async fn wait_for_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -187,16 +187,16 @@ impl Jobs {
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
-    /// Returns the final message of an undecided approval request whose job has ended. Returns `None` if the request was
-    /// decided.
+    /// Returns the final message of an undecided approval request whose job has ended. Returns `None` if the request
+    /// was decided.
     pub(crate) fn closed_approval_message(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
         Some(Write::Send(self.approval_message(row, &over, self.context.clock.now())))
     }
 
-    /// Returns the ids of at most [`MOST_MENTIONED`] people who can approve a request: the members of the required roles,
-    /// except for the person who started the job.
+    /// Returns the ids of at most [`MOST_MENTIONED`] people who can approve a request: the members of the required
+    /// roles, except for the person who started the job.
     pub(crate) fn people_to_mention(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
         let mut ids = Vec::new();

@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Jobs {
-    /// Cancels a job. Returns the reply to the person `by`, in one line. The writes that `with` returns for the reply are
-    /// part of the transaction that stores the cancellation.
+    /// Cancels a job. Returns the reply to the person `by`, in one line. The writes that `with` returns for the reply
+    /// are part of the transaction that stores the cancellation.
     ///
     /// # Errors
     /// The reason why the job cannot be cancelled now, in one line for the person.
@@ -125,8 +125,8 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Closes a job that has no running task, with the writes `closing`. Dispatches the jobs that queued for the locks of
-    /// this job.
+    /// Closes a job that has no running task, with the writes `closing`. Dispatches the jobs that queued for the locks
+    /// of this job.
     async fn close_idle(
         self: &Arc<Self>,
         row: &JobRow,

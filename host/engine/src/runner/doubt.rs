@@ -1,5 +1,5 @@
-//! Settles effects in doubt: effects with a stored intent but no stored result. The host queries the backend whether the
-//! effect happened. If the backend cannot determine this, the host asks people in the room.
+//! Settles effects in doubt: effects with a stored intent but no stored result. The host queries the backend whether
+//! the effect happened. If the backend cannot determine this, the host asks people in the room.
 //!
 //! Invariant: an effect is performed again only after the backend or a person confirmed that it did not happen.
 
@@ -73,8 +73,8 @@ impl Jobs {
         Ok(Step::Continue)
     }
 
-    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody answers. `reason` is
-    /// the backend's reason why it cannot determine the answer.
+    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody answers. `reason`
+    /// is the backend's reason why it cannot determine the answer.
     async fn ask_room(&self, job: &Arc<ActiveJob>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -146,8 +146,8 @@ impl Jobs {
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!(
-                                "the host cannot derive the result of `{call}`, so `assume done` does not work for this job: run \
-                                 `job {} again` to repeat the call",
+                                "the host cannot derive the result of `{call}`, so `assume done` does not work for this job: \
+                                 run `job {} again` to repeat the call",
                                 row.id
                             ));
                         };

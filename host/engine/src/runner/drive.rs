@@ -21,7 +21,8 @@ use crate::{
 
 /// The delays between the retries of a step that failed with a store error.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// The maximum number of retries of a step that fails with [`StoreError::Failed`]. The job is held after the last retry.
+/// The maximum number of retries of a step that fails with [`StoreError::Failed`]. The job is held after the last
+/// retry.
 const MOST_RETRIES: u32 = 6;
 
 /// The result of a step: whether the job has a next step now.
@@ -36,7 +37,8 @@ pub(crate) enum Step {
 pub(crate) enum DriveError {
     /// The store failed or is unavailable. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job cannot continue until a person decides. The values are the reason, and whether the job's journal is intact.
+    /// The job cannot continue until a person decides. The values are the reason, and whether the job's journal is
+    /// intact.
     Hold(String, bool),
 }
 
@@ -279,8 +281,8 @@ impl Jobs {
         self.dispatch_next(next).await;
     }
 
-    /// Reports in the job's room that the store is unavailable. Sends the message directly, because the outbox is in the
-    /// store.
+    /// Reports in the job's room that the store is unavailable. Sends the message directly, because the outbox is in
+    /// the store.
     async fn report_store_outage(self: Arc<Self>, job: Arc<ActiveJob>) {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
@@ -320,7 +322,8 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(
         format!(
-            "its plugin did not repeat the calls in the job's journal: {how}, but the next call in the journal is {left}"
+            "its plugin did not repeat the calls in the job's journal: {how}, but the next call in the journal is \
+             {left}"
         ),
         true,
     )

@@ -26,8 +26,8 @@ use crate::{
 
 impl Jobs {
     /// Follows the pipeline runs that the plugin did not wait for to their end, then closes the job. One transaction
-    /// stores the last journal entry, the last status card, the closing message and the reaction on the command. `at` is
-    /// the index of the journal entry for the plugin's end. Returns [`Step::Yield`].
+    /// stores the last journal entry, the last status card, the closing message and the reaction on the command. `at`
+    /// is the index of the journal entry for the plugin's end. Returns [`Step::Yield`].
     pub(crate) async fn finish(
         self: &Arc<Self>,
         job: &Arc<ActiveJob>,
@@ -81,8 +81,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the other rooms in which a job from a direct message is announced: the room of the command's app, and the
-    /// rooms of the other apps that the job changed.
+    /// Returns the other rooms in which a job from a direct message is announced: the room of the command's app, and
+    /// the rooms of the other apps that the job changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let start = history.start_entry()?;
         let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();

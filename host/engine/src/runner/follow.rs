@@ -67,8 +67,8 @@ pub(crate) async fn follow(
                     context,
                     row,
                     format!(
-                        "{meanwhile} The run of the pipeline `{pipeline}` continues; a message in this room reports its \
-                         result."
+                        "{meanwhile} The run of the pipeline `{pipeline}` continues; a message in this room reports \
+                         its result."
                     ),
                 )
                 .await;

@@ -41,9 +41,9 @@ impl Jobs {
         Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
-    /// Restores the deployment locks and dispatches the open jobs of an earlier process when the host starts. Held jobs,
-    /// jobs that wait for a time and jobs that wait for approval are not dispatched. For a job in doubt, the host queries
-    /// the backend again.
+    /// Restores the deployment locks and dispatches the open jobs of an earlier process when the host starts. Held
+    /// jobs, jobs that wait for a time and jobs that wait for approval are not dispatched. For a job in doubt, the host
+    /// queries the backend again.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -79,8 +79,8 @@ impl Jobs {
         Ok(())
     }
 
-    /// Returns the deployment lock that a job with `--wait` queues for before its plugin's first call. Returns `None` for
-    /// a job whose plugin already made a call, because such a job may queue for another lock.
+    /// Returns the deployment lock that a job with `--wait` queues for before its plugin's first call. Returns `None`
+    /// for a job whose plugin already made a call, because such a job may queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {
@@ -126,14 +126,15 @@ impl Jobs {
         });
     }
 
-    /// Drives a job until the job waits or ends. Each job runs this function in its own task. `claim` is released at the
-    /// end.
+    /// Drives a job until the job waits or ends. Each job runs this function in its own task. `claim` is released at
+    /// the end.
     async fn run_task(self: &Arc<Self>, job: &Arc<ActiveJob>, claim: Claim) {
         loop {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
                 tracing::error!(
                     job = job.row().id,
-                    "the task of a job panicked; the job is held; hint: this is a bug in the host, report it with the log"
+                    "the task of a job panicked; the job is held; hint: this is a bug in the host, report it with the \
+                     log"
                 );
                 self.hold(job, "internal error; the host's log has the details", true).await;
             }

@@ -1,7 +1,7 @@
 //! Votes on approval requests: a person approves, denies, or withdraws an approval.
 //!
-//! Invariant: the right to vote is checked at the time of the vote, and for the person: two accounts of one person count
-//! once. One transaction stores the vote, the updated message of the request and the reply to the command.
+//! Invariant: the right to vote is checked at the time of the vote, and for the person: two accounts of one person
+//! count once. One transaction stores the vote, the updated message of the request and the reply to the command.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -171,11 +171,12 @@ impl Jobs {
         Ok((row, history, ask))
     }
 
-    /// Returns the events that a vote adds to the job's journal, and the reply to the person. `ask` is the open request;
-    /// `message` is the command or the reaction.
+    /// Returns the events that a vote adds to the job's journal, and the reply to the person. `ask` is the open
+    /// request; `message` is the command or the reaction.
     ///
     /// # Errors
-    /// [`VoteError::Denied`] if the person may not vote, [`VoteError::NotOpen`] if no approval has the removed reaction.
+    /// [`VoteError::Denied`] if the person may not vote, [`VoteError::NotOpen`] if no approval has the removed
+    /// reaction.
     fn evaluate(
         &self,
         row: &JobRow,

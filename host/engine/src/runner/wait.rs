@@ -103,7 +103,8 @@ impl Jobs {
         Ok(waits)
     }
 
-    /// Returns the answer of a wait that has only timers. Returns `None` if no timer is due and the job is not cancelled.
+    /// Returns the answer of a wait that has only timers. Returns `None` if no timer is due and the job is not
+    /// cancelled.
     fn timer_result(&self, job: &ActiveJob, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
@@ -161,8 +162,8 @@ impl Jobs {
     }
 }
 
-/// Requests that the backend cancels a pipeline run. Logs an error instead of returning it, because the caller waits for
-/// the end of the run in any case.
+/// Requests that the backend cancels a pipeline run. Logs an error instead of returning it, because the caller waits
+/// for the end of the run in any case.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     match tokio::time::timeout(CANCEL_TIMEOUT, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
@@ -184,8 +185,8 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     }
 }
 
-/// Waits until one of `runs` ends. Returns that pipeline run with its result, or with the backend's reason if the backend
-/// refuses to report on the run. Retries without limit while a backend is unavailable.
+/// Waits until one of `runs` ends. Returns that pipeline run with its result, or with the backend's reason if the
+/// backend refuses to report on the run. Retries without limit while a backend is unavailable.
 async fn first_end(
     backends: &Backends,
     job: &ActiveJob,

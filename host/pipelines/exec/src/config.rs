@@ -27,13 +27,13 @@ pub(crate) static KEYS: TableKeys = TableKeys {
         Key::strings(
             "run",
             "The program and its arguments; no shell is involved. The program is a path relative to the main \
-             file that contains the table, or a name that is looked up in `PATH`.",
+             file, or a name that is looked up in `PATH`.",
         )
         .required_unless("with `pipeline`"),
         Key::string(
             "dir",
-            "The working folder of the program, relative to the main file. The \
-             default is the folder of that file.",
+            "The working folder of the program, relative to the main file. The default is the folder of \
+             the main file.",
         ),
         Key::table(
             "env",
@@ -266,7 +266,9 @@ fn find_program(
             table.problem(
                 &written.at,
                 message,
-                format!("run = [\"./{name}\", ...]   (a path relative to this file), or env = {{ PATH = \"...\" }}"),
+                format!(
+                    "run = [\"./{name}\", ...]   (a path relative to the main file), or env = {{ PATH = \"...\" }}"
+                ),
             );
             return None;
         };

@@ -4,15 +4,15 @@
 //! [app.cms.deploy.staging]
 //! run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
 //! parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
-//! dir        = "sample"                        # working folder; default: the folder of this file
+//! dir        = "sample"                        # working folder; default: the folder of the main file
 //! env        = { TOKEN = { env = "CMS_TOKEN" }, RELEASE = "cms-{version}" }
 //! user       = "deploy"                        # run as this user; the host must run as root
 //! timeout    = "10m"                           # default 1h
 //! grace      = "30s"                           # time between SIGTERM and SIGKILL; default 10s
 //! ```
 //!
-//! - The program is a path relative to the folder of the configuration file, or a name that is looked up in the run's
-//!   `PATH`. `wardroom check` reports a missing program.
+//! - The program is a path relative to the main configuration file, or a name that is looked up in the run's `PATH`.
+//!   `wardroom check` reports a missing program.
 //! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are literal
 //!   braces. A value never becomes more than one argument. The program receives its parameters in no other way.
 //! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the

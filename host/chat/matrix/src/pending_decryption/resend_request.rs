@@ -1,4 +1,5 @@
-//! Requests to the senders of undecrypted events to send them again: their time, number and text.
+//! Requests to the senders of undecrypted messages to send them again: when, how often and with which text they are
+//! sent.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ pub(crate) struct ResendRequest {
 }
 
 impl PendingDecryption {
-    /// Returns the requests that are due and records their events as asked. Removes events that are too old to be
-    /// handled.
+    /// Returns the requests that are due, and records that the senders of their events were asked. Removes events that
+    /// are too old to be handled.
     pub(crate) fn take_due_requests(&mut self, now: Instant) -> Vec<ResendRequest> {
         // Remove events and requests that are too old.
         let (before, today) = (self.events.len(), Timestamp::now().as_second());
@@ -61,8 +62,8 @@ impl PendingDecryption {
         due
     }
 
-    /// Saves that the senders were asked. `failed` is an event whose request could not be sent; it is due again after
-    /// the grace period.
+    /// Writes to the file that the senders were asked. `failed` is the event whose request could not be stored, if
+    /// there is one; the request is due again after the grace period.
     pub(crate) fn finish_requests(&mut self, failed: Option<&OwnedEventId>) {
         if let Some(event) = self.events.iter_mut().find(|event| Some(&event.event) == failed) {
             (event.asked, event.due) = (false, after_grace_period());
@@ -70,7 +71,7 @@ impl PendingDecryption {
         self.save_if(true);
     }
 
-    /// Returns the time until the next request is due; `None` if no event waits for a request.
+    /// Returns the time until the next request to a sender is due; `None` if no event waits for a request.
     pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
         let waiting = self.events.iter().filter(|event| !event.asked);
         waiting.map(|event| event.due.saturating_duration_since(now)).min()

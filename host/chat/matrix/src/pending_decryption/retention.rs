@@ -1,5 +1,5 @@
-//! Limits of the stored events per account and per room, so that a flood in one room does not displace the events of
-//! another room.
+//! Limits of the stored undecrypted events per account and per room, so that a flood in one room does not displace the
+//! events of another room.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,25 @@ use matrix_sdk::ruma::{OwnedRoomId, RoomId};
 
 use super::{PendingDecryption, PendingEvent};
 
-/// Maximum number of events of the account, and of one room.
+/// Maximum number of stored events of an account.
 const MAX_EVENTS: usize = 1_000;
+/// Maximum number of stored events of one room.
 pub(super) const MAX_ROOM_EVENTS: usize = 250;
-/// Maximum size of the events of the account, and of one room, in bytes. Each change writes the whole file.
+/// Maximum total size of the stored events of an account, in bytes. Each change writes the whole file.
 const MAX_BYTES: usize = 4 << 20;
+/// Maximum total size of the stored events of one room, in bytes.
 pub(super) const MAX_ROOM_BYTES: usize = MAX_BYTES / 4;
 
 impl PendingEvent {
-    /// Returns the approximate size on disk, in bytes.
+    /// Returns the approximate size of the event on disk, in bytes.
     fn size(&self) -> usize {
         self.raw.json().get().len() + self.later_texts.iter().map(|hash| hash.len() + 3).sum::<usize>()
     }
 }
 
 impl PendingDecryption {
-    /// Drops the oldest events of a room until the room is within its limits, then the oldest events of the largest
-    /// room until the account is within its limits. Returns the number of dropped events.
+    /// Drops the oldest events of a room until the room is within its limits, then the oldest events of the room with
+    /// the most bytes until the account is within its limits. Returns the number of dropped events.
     pub(super) fn drop_excess(&mut self, room: &RoomId) -> usize {
         let before = self.events.len();
         while self.exceeds(|event| event.room == room, MAX_ROOM_EVENTS, MAX_ROOM_BYTES) {

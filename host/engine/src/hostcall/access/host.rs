@@ -91,8 +91,8 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
     Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// Returns the role that the person already holds, if this role makes the grant superfluous: the role is the same, covers
-/// the grant's app and environments, and lasts at least as long as the grant.
+/// Returns the role that the person already holds, if this role makes the grant superfluous: the role is the same,
+/// covers the grant's app and environments, and lasts at least as long as the grant.
 fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -113,8 +113,8 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     all.find(gives)
 }
 
-/// Returns the ids of the grants to delete when the grant `new` is stored: the person's grants that have expired or that
-/// the new grant covers and outlasts.
+/// Returns the ids of the grants to delete when the grant `new` is stored: the person's grants that have expired or
+/// that the new grant covers and outlasts.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -291,8 +291,8 @@ impl HostCall for List {
     }
 }
 
-/// Adds the messages about granted or revoked roles to the transaction that stores the change. `name` makes the messages'
-/// idempotency keys unique; `what` describes the change in one line.
+/// Adds the messages about granted or revoked roles to the transaction that stores the change. `name` makes the
+/// messages' idempotency keys unique; `what` describes the change in one line.
 fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
     let by = &invocation.request().caller().id;

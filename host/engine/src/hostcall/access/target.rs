@@ -13,7 +13,8 @@ use crate::{
     policy::{Access, Role},
 };
 
-/// The arguments of a command that grants, revokes or lists roles. A field is `None` if the command has no such argument.
+/// The arguments of a command that grants, revokes or lists roles. A field is `None` if the command has no such
+/// argument.
 pub(crate) struct GrantRequest {
     /// The bot that received the command.
     pub(crate) bot: String,
@@ -72,8 +73,8 @@ impl GrantRequest {
     /// environment.
     ///
     /// # Errors
-    /// `refused` if no role with `grant_in_chat` covers the app and the environment; `invalid` if several roles cover them
-    /// and the command has no role.
+    /// `refused` if no role with `grant_in_chat` covers the app and the environment; `invalid` if several roles cover
+    /// them and the command has no role.
     pub(crate) fn pick<'a>(&self, access: &'a Access) -> Result<&'a Arc<Role>, types::Error> {
         let app = self.app.as_deref();
         let fits = |role: &&Arc<Role>| {
@@ -166,8 +167,8 @@ fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Ve
     beyond.map(reason).collect()
 }
 
-/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the grant's role.
-/// `added` is true if the current host call stores the grant.
+/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the grant's
+/// role. `added` is true if the current host call stores the grant.
 pub(crate) fn guest_grant(
     invocation: &Invocation,
     role: Option<&Role>,

@@ -35,8 +35,8 @@ impl HostCall for Apps {
     }
 }
 
-/// Returns an app with the deployments that the caller may see. Returns `None` if the caller may see no deployment of the
-/// app.
+/// Returns an app with the deployments that the caller may see. Returns `None` if the caller may see no deployment of
+/// the app.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     let catalog = &invocation.context().catalog;
     let deployments: Vec<Deployment> = app

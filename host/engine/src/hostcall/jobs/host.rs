@@ -298,8 +298,8 @@ impl HostCall for Cancel {
         Ok(())
     }
 
-    /// Always predicts a success. Does not check whether the job exists, because the scheduled jobs may change before the
-    /// command runs.
+    /// Always predicts a success. Does not check whether the job exists, because the scheduled jobs may change before
+    /// the command runs.
     fn dry_run(&self, _: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
     }

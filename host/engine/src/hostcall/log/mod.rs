@@ -1,5 +1,5 @@
-//! The interface `log` of the contract: a host call that writes a line to the host's log, with the plugin's name and the
-//! job's id. Log lines are not posted in the room.
+//! The interface `log` of the contract: a host call that writes a line to the host's log, with the plugin's name and
+//! the job's id. Log lines are not posted in the room.
 
 mod host;
 

@@ -65,8 +65,8 @@ impl HostCall for Wait {
         Err(problem("parked", "the job waits"))
     }
 
-    /// Predicts the success of the first pipeline run. If the call waits only for timers, predicts that the earliest timer
-    /// is due.
+    /// Predicts the success of the first pipeline run. If the call waits only for timers, predicts that the earliest
+    /// timer is due.
     fn dry_run(
         &self,
         invocation: &mut Invocation,
@@ -122,7 +122,8 @@ fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
 /// Returns the data to store for a wait: the timers and the job's status.
 ///
 /// # Errors
-/// `invalid` for a wrong number of items or an unknown kind of item; `not-found` for an item that this job does not have.
+/// `invalid` for a wrong number of items or an unknown kind of item; `not-found` for an item that this job does not
+/// have.
 fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
     if items.is_empty() || items.len() > MOST_ITEMS {
         let message =
@@ -164,8 +165,8 @@ pub(crate) fn waiting_until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobSta
     JobStatus { phase: JobPhase::Time, about: format!("waits until {}", utc_text(at)), since: now, wake: Some(at) }
 }
 
-/// Returns the writes to store together with the end of a pipeline run: the release, if the run deployed a version, and a
-/// message with the last lines of the run's output, if the run did not succeed.
+/// Returns the writes to store together with the end of a pipeline run: the release, if the run deployed a version, and
+/// a message with the last lines of the run's output, if the run did not succeed.
 pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {

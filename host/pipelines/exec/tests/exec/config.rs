@@ -44,7 +44,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['nothing']",
-            "plugins.toml:1: the program `nothing` of `run` is not in `/usr/local/bin:/usr/bin:/bin`\n    write: run = [\"./nothing\", ...]   (a path relative to this file), or env = { PATH = \"...\" }",
+            "plugins.toml:1: the program `nothing` of `run` is not in `/usr/local/bin:/usr/bin:/bin`\n    write: run = [\"./nothing\", ...]   (a path relative to the main file), or env = { PATH = \"...\" }",
         ),
         (
             "run = ['true', '{version}']",
