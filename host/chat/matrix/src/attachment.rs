@@ -23,7 +23,7 @@ const EXCERPT: usize = 3_000;
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed; [`SendError::Never`] if the homeserver rejects the search for an
-/// earlier
+/// earlier file. A rejected file is not an error: the excerpt then ends with a notice.
 pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };
@@ -42,7 +42,8 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     match sent {
         Err(SendError::Never { reason }) => {
             tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected a file with a long text; sending an excerpt with a notice instead");
-            excerpt.push_lines("(The attached file with the whole text is missing, because the homeserver rejected it.)");
+            excerpt
+                .push_lines("(The attached file with the whole text is missing, because the homeserver rejected it.)");
         }
         sent => sent?,
     }

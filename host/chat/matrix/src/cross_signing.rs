@@ -159,7 +159,7 @@ impl<'a> CrossSigning<'a> {
         self.client.encryption().recovery().recover_and_fix_backup(key).await.map_err(|error| match error {
             RecoveryError::Sdk(error) | RecoveryError::SecretStorage(SecretStorageError::Sdk(error)) => error.into(),
             error => MatrixError::rejected(format!(
-                "the recovery key in {source} does not decrypt the account's keys ({}): {UNVERIFIED}; hint: put the account's current recovery key there",
+                "the recovery key in {source} does not decrypt the account's keys ({}): {UNVERIFIED}; hint: put the account's current recovery key in {source}",
                 error_chain(&error)
             )),
         })
@@ -180,9 +180,9 @@ impl<'a> CrossSigning<'a> {
         let recovery = self.client.encryption().recovery();
         let creation = recovery_key::creation(self.config)?;
         match recovery.state() {
-            RecoveryState::Unknown => {
-                Err(MatrixError::unavailable("the homeserver has not reported yet whether it stores a backup of the account's encryption keys"))
-            }
+            RecoveryState::Unknown => Err(MatrixError::unavailable(
+                "the homeserver has not reported yet whether it stores a backup of the account's encryption keys",
+            )),
             // The last process ended after it created a recovery key and before it wrote the key to its file.
             RecoveryState::Enabled if creation == KeyCreation::Started && self.config.recovery_key.is_none() => {
                 let key = recovery.reset_key().await.map_err(backup_error)?;

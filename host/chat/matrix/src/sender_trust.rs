@@ -36,7 +36,8 @@ pub(crate) async fn distrust_reason(
     }
 }
 
-/// Returns the reason why a device is not trusted, by the SDK's verification state.
+/// Returns the reason why a device is not trusted, as a text for its owner. `state` is the SDK's verification state of
+/// the device. Returns `None` if the device is trusted.
 fn device_distrust_reason(state: &VerificationState, devices: Devices) -> Option<String> {
     let VerificationState::Unverified(level) = state else { return None };
     let reason = match (level, devices) {

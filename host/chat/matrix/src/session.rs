@@ -1,4 +1,4 @@
-//! The account's session: restored at each start, or created anew if that fails.
+//! The account's login session: restored from the session file, or created by a new login if that fails.
 //!
 //! Architecture Invariant: the session file and the key store belong to one device. If one of them is missing or
 //! belongs to another device, a new device replaces the old one, because a device without its keys cannot decrypt
@@ -66,7 +66,7 @@ impl StoredSession {
     }
 }
 
-/// Restores the account's session, or creates one.
+/// Restores the account's session from the session file, or logs in. Returns the logged-in client.
 ///
 /// # Errors
 /// [`MatrixError::Rejected`] if the operator must correct the configuration.
@@ -81,7 +81,7 @@ pub(crate) async fn open(config: &Config) -> Result<Client, MatrixError> {
     Ok(client)
 }
 
-/// Deletes the session. The key store is kept until the next device has imported the account's keys from it.
+/// Deletes the session file. The key store is kept until the next device has imported the account's keys from it.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -89,7 +89,7 @@ pub(crate) fn discard(config: &Config) -> Result<(), MatrixError> {
     folder::remove(&folder::session_file(config)).map_err(|error| io_error(config, &error))
 }
 
-/// Deletes a session whose device lost its keys, and logs the device out if the homeserver can be reached.
+/// Deletes the session file of a device that lost its keys, and logs the device out if the homeserver can be reached.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -102,7 +102,7 @@ pub(crate) async fn abandon(config: &Config) -> Result<(), MatrixError> {
     Ok(())
 }
 
-/// Records that the homeserver requires a new login as the same device. The next [`open`] logs in.
+/// Records in the session file that the homeserver requires a new login as the same device. The next [`open`] logs in.
 ///
 /// # Errors
 /// The session file cannot be read or written.
@@ -115,7 +115,7 @@ pub(crate) fn request_login(config: &Config) -> Result<(), MatrixError> {
     .map_err(|error| io_error(config, &error))
 }
 
-/// Writes the refreshed tokens of a client to the session file, unless the file holds a newer session.
+/// Writes the refreshed tokens of a client to the session file, unless the file holds the session of another device.
 pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Result<()> {
     let file = folder::session_file(config);
     match (folder::read_json::<StoredSession>(&file)?, client.matrix_auth().session()) {
@@ -146,7 +146,7 @@ async fn restore_or_replace(config: &Config, secret: &Secret, stored: StoredSess
     }
     tracing::warn!(
         user = %config.user, %device,
-        "the key store of this device {damage}; logging in as a new device, which cannot read messages that were encrypted only for the old one"
+        "the key store of this device {damage}; logging in as a new device, which cannot read messages that were encrypted only for the old device"
     );
     let client = create(config, secret, Some(&stored)).await?;
     device_recovery::log_out(config, stored.session).await;
@@ -170,7 +170,8 @@ async fn restore(config: &Config, secret: &Secret, stored: &StoredSession) -> Re
     Ok(client)
 }
 
-/// Logs in as a new device, or with the operator's token. `old` is the session that is replaced.
+/// Logs in as a new device, or with the operator's token. `old` is the session that is replaced; `None` for the first
+/// login.
 async fn create(config: &Config, secret: &Secret, old: Option<&StoredSession>) -> Result<Client, MatrixError> {
     let stored = |token_hash, session| StoredSession {
         homeserver: config.homeserver.to_string(),
@@ -208,7 +209,10 @@ async fn create(config: &Config, secret: &Secret, old: Option<&StoredSession>) -
 }
 
 fn session_of(client: &Client) -> Result<MatrixSession, MatrixError> {
-    client.matrix_auth().session().ok_or_else(|| MatrixError::unavailable("the login returned no session"))
+    client
+        .matrix_auth()
+        .session()
+        .ok_or_else(|| MatrixError::unavailable("the login succeeded, but the Matrix client has no session"))
 }
 
 fn hash(secret: &Secret) -> String {

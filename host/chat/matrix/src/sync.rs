@@ -1,8 +1,8 @@
 //! The sync loop of one session: requests new events, and handles them before the next request.
 //!
 //! Architecture Invariant: the next sync begins after the inbox holds what the last sync delivered. If events can be
-//! missing (at each start, after each error, after a sync that left events out), the room is backfilled to its cursor
-//! before a newer event moves that cursor.
+//! missing (when a session starts, after each error, after a sync that left events out), the room is backfilled to its
+//! cursor before a newer event moves that cursor.
 //! Not here: the events of one room (`sync/rooms`).
 
 mod rooms;
@@ -43,7 +43,7 @@ use crate::{
     room_upgrades,
 };
 
-/// Maximum time that the homeserver may hold a sync without new events.
+/// Maximum time for which the homeserver may hold a sync request open while there are no new events.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of buffered events per queued room. The next backfill finds events that were dropped.
 const MAX_BUFFERED: usize = 1_000;
@@ -59,11 +59,11 @@ pub(crate) struct SyncLoop<'a> {
     cross_signing: CrossSigning<'a>,
 }
 
-/// The ids of the sessions whose room keys arrived; `None` if some ids were missed.
+/// Receives the ids of the Megolm sessions whose room keys arrived; `None` if some ids were missed.
 type ArrivedKeys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> SyncLoop<'a> {
-    /// Loads the account's files. Makes no request.
+    /// Loads the account's state files. Makes no request.
     pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<dyn Inbox>) -> Self {
         Self {
             config,
@@ -125,7 +125,8 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// Returns the time until a backfill or the set-up of the account's keys is due.
+    /// Returns the time until a backfill or the set-up of the account's keys is due, or [`SYNC_TIMEOUT`] if neither is
+    /// planned.
     fn time_until_due(&self, now: Instant) -> Duration {
         let backfill = match self.backfill.due(now).is_empty() {
             false => Some(Duration::ZERO),
@@ -135,8 +136,9 @@ impl<'a> SyncLoop<'a> {
         due.unwrap_or(SYNC_TIMEOUT)
     }
 
-    /// Runs one sync. While the sync waits, pending events are decrypted and due requests are sent. The sync is a task
-    /// that always runs to its end, because the homeserver deletes delivered keys.
+    /// Runs one sync. While the sync waits, pending events are decrypted when their keys arrive, and due requests to
+    /// send a message again are sent. The sync is a task that always runs to its end, because the homeserver deletes
+    /// delivered keys.
     async fn sync(&mut self, timeout: Duration, keys: &mut ArrivedKeys) -> Result<SyncResponse, MatrixError> {
         let client = self.client.clone();
         let mut sync = JoinSet::new();
@@ -187,7 +189,8 @@ impl<'a> SyncLoop<'a> {
         self.retry_decryption(None).await;
     }
 
-    /// Decrypts pending events of all rooms that are not ignored.
+    /// Decrypts pending events of all rooms that are not ignored. `sessions` are the Megolm sessions whose keys
+    /// arrived; `None` retries all pending events.
     async fn retry_decryption(&mut self, sessions: Option<&HashSet<String>>) {
         let Self { client, delivery, joined_rooms, inbox, .. } = self;
         let is_served =
@@ -223,7 +226,7 @@ impl<'a> SyncLoop<'a> {
         self.joined_rooms.membership(room, |person| self.inbox.is_admin(person))
     }
 
-    /// Handles the response of a sync.
+    /// Handles the response of a sync. `is_initial` is true for the first sync of a device.
     async fn handle(&mut self, response: SyncResponse, is_initial: bool) {
         for room in response.rooms.invited.keys() {
             if let Some(room) = self.client.get_room(room) {
@@ -246,7 +249,8 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// Receives the ids of the sessions whose keys arrive, by sync or from the backup, until `tasks` is dropped.
+/// Starts a task that receives the ids of the Megolm sessions whose room keys arrive, by sync or from the backup. The
+/// task runs until `tasks` is dropped.
 async fn watch_room_keys(client: &Client, tasks: &mut JoinSet<()>) -> ArrivedKeys {
     let (sender, keys) = mpsc::unbounded_channel();
     if let Some(stream) = client.encryption().room_keys_received_stream().await {

@@ -3,7 +3,7 @@
 //! Architecture Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
 //! person's devices, so it could add a device of its own and sign it with a forged master key. A changed master key
 //! therefore starts no action until an operator adds it to `identities`.
-//! Not here: the trust in a device that is not signed (`sender_trust`).
+//! Not here: the decision about a device that its owner has not signed (`sender_trust`).
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -20,32 +20,32 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{Config, folder};
 
-/// The reason for a person whose master key changed.
-const CHANGED: &str = "Your encryption keys have changed since your earlier messages. If you reset them, ask an operator to accept the new keys.";
-/// The reason for a person whose master key cannot be determined.
+/// Why a message is not trusted if its sender's master key changed; a text for the sender.
+const CHANGED: &str = "Your encryption keys have changed since your earlier messages. If you reset them, ask an operator to add your new master key to `identities` in the configuration.";
+/// Why a message is not trusted if its sender's master key cannot be determined; a text for the sender.
 const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the message again in a moment.";
-/// The reason for a person whose device is not signed by their keys.
-const NOT_SIGNED: &str = "The message was sent from a device that your encryption keys do not sign. Send the message again from a verified device.";
+/// Why a message is not trusted if the sender's keys do not sign the sending device; a text for the sender.
+const NOT_SIGNED: &str = "The message was sent from a device that is not signed with your encryption keys. Send the message again from a verified device.";
 
 /// Minimum interval between two lookups of the device of one session.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The trusted master keys, as unpadded base64.
+/// The trusted master keys of people, as unpadded base64.
 #[derive(Debug)]
 pub(crate) struct TrustStore {
     bot: String,
     file: PathBuf,
     /// The keys in the table `identities`.
     configured: BTreeMap<OwnedUserId, String>,
-    /// Whether the file could not be read. Then a person's first key is not trusted, because the file may hold an
-    /// earlier one.
+    /// Whether the file could not be read. Then the first key that arrives for a person is not trusted, because the
+    /// file may hold an earlier key of the person.
     is_unreadable: bool,
     state: Mutex<TrustState>,
 }
 
 #[derive(Debug, Default)]
 struct TrustState {
-    /// The content of the file: the first key of each person, or the key that was configured later.
+    /// The content of the file: the first key that arrived for each person, or the key that was configured later.
     keys: BTreeMap<OwnedUserId, String>,
     /// The changed keys that were logged.
     reported: HashSet<(OwnedUserId, String)>,
@@ -71,7 +71,7 @@ impl TrustStore {
         let (keys, is_unreadable) = match folder::read_json(&file) {
             Ok(keys) => (keys.unwrap_or_default(), false),
             Err(error) => {
-                tracing::error!(path = %file.display(), %error, "the stored master keys of people cannot be read; until the file is repaired or removed, only people in `identities` can run actions in encrypted rooms");
+                tracing::error!(path = %file.display(), %error, "cannot read the stored master keys of people; only people in `identities` can run actions in encrypted rooms; hint: repair or remove the file and restart the host");
                 (BTreeMap::new(), true)
             }
         };
@@ -92,7 +92,7 @@ impl TrustStore {
                 // Without the file, any key would be the first one after a restart.
                 Err(error) => {
                     self.state().keys.remove(user);
-                    tracing::error!(path = %self.file.display(), %user, %error, "a person's master key cannot be stored, so their command starts no action; hint: free disk space or repair the folder");
+                    tracing::error!(path = %self.file.display(), %user, %error, "cannot store a person's master key; the person's command starts no action; hint: free disk space or repair the folder's permissions");
                     Some(UNDETERMINED)
                 }
             },
@@ -101,7 +101,7 @@ impl TrustStore {
                     let bot = &self.bot;
                     tracing::warn!(
                         %user, key,
-                        "a person's master key changed, so their actions are refused; hint: ask them over another channel whether they reset their keys, and write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
+                        "a person's master key changed; the person's actions are refused; hint: ask the person outside of Matrix whether they reset their keys, and if so, write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
                     );
                 }
                 Some(CHANGED)

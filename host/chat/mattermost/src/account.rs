@@ -41,14 +41,17 @@ impl MattermostAccount {
 
     fn session(&self) -> Result<Arc<Session>, SendError> {
         let session = self.session.read().clone();
-        session.ok_or_else(|| SendError::Later { after: None, reason: "the account is not logged in yet".into() })
+        session.ok_or_else(|| SendError::Later {
+            after: None,
+            reason: "the Mattermost account is not logged in yet".into(),
+        })
     }
 
     fn set_session(&self, session: Option<Arc<Session>>) {
         *self.session.write() = session;
     }
 
-    /// Requests the token's account from the server. Retries while the server is unavailable.
+    /// Requests the token's account from the server. Retries until the server answers or rejects the token.
     async fn log_in(&self, client: &ApiClient, outage: &mut Outage) -> Result<User, MattermostError> {
         let mut backoff = Backoff::default();
         loop {
@@ -64,7 +67,7 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs until the server rejects the token, and returns that error.
+    /// Runs the account until the server rejects the token, and returns that error.
     async fn run_with_token(&self, client: ApiClient, inbox: &Arc<dyn Inbox>, outage: &mut Outage) -> MattermostError {
         let me = match self.log_in(&client, outage).await {
             Ok(me) => me,
@@ -90,8 +93,8 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs with the configured token. If the server rejects it, reads the configured secret again and continues with a
-    /// new token.
+    /// Runs the account with the configured token. If the server rejects the token, reads the configured secret again
+    /// and continues if the secret holds a new token.
     ///
     /// # Errors
     /// The server rejects the token, and the secret holds no other token.
@@ -118,7 +121,7 @@ impl MattermostAccount {
     }
 }
 
-/// Returns the configured token if it differs from the rejected one.
+/// Returns the configured token if it can be read and differs from the rejected one.
 fn replacement(current: anyhow::Result<Secret>, rejected: &Secret) -> Option<Secret> {
     current.ok().filter(|current| current != rejected)
 }
@@ -152,7 +155,7 @@ impl Chat for MattermostAccount {
     }
 
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Cancellation is safe at every await: posts that the inbox does not have are read again at the next start.
+        // Cancellation is safe at every await: posts that the inbox does not have are read again when the host starts.
         let ended = stop.run_until_cancelled(self.run(inbox)).await;
         self.link.down("stopped");
         ended.unwrap_or(Ok(()))

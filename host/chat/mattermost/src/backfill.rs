@@ -1,8 +1,10 @@
-//! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the bot's join.
+//! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the post that reports the
+//! bot's join.
 //!
-//! Architecture Invariant: the result holds no post at or before the bound. The server returns up to 1000 changes since
-//! a time. If there are more, it returns an arbitrary 1000 of them, so the channel is then read page by page, newest
-//! first. A page is addressed by a post and not by its number, because numbers shift while others write.
+//! Architecture Invariant: the result holds no post at or before the bound. A request for the changes since a time
+//! returns up to 1000 of them. If there are more, the server returns an arbitrary 1000, so the channel is then read
+//! page by page, newest first. A page is addressed by the id of a post and not by a page number, because page numbers
+//! shift while others write.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +16,19 @@ use crate::{
 
 /// Maximum number of pages that a backfill reads. A page has 200 posts.
 const MAX_PAGES: usize = 500;
-/// Maximum number of pages in which the bot's join is searched.
+/// Maximum number of pages in which the post that reports the bot's join is searched.
 const MAX_JOIN_PAGES: usize = 10;
-/// The clock skew between a server's nodes plus the time to write a post, in milliseconds.
+/// Assumed maximum of the clock skew between a server's nodes plus the time to write a post, in milliseconds.
 pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
-/// The posts and changes of a channel after a bound.
+/// The result of a backfill: the posts and changes of a channel after the lower bound.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
-    /// The posts after the bound, oldest first, including posts of the bot and of the server.
+    /// The posts after the lower bound, oldest first, including posts of the bot and of the server.
     pub(crate) posts: Vec<Post>,
     /// Deleted posts of other accounts.
     pub(crate) deleted: Vec<Post>,
-    /// The present reactions on the bot's messages, by post.
+    /// The present reactions on the bot's messages, by post id.
     pub(crate) reactions: BTreeMap<String, Vec<Reaction>>,
 }
 
@@ -38,11 +40,12 @@ pub(crate) struct ChannelJoin {
     pub(crate) at: i64,
 }
 
-/// Reads the posts of a channel after `bound`, and the changed reactions on the bot's messages. `with_reactions` lists
-/// the messages with stored reactions.
+/// Reads the posts of a channel after the time `bound`, in milliseconds of the server's clock, and the changed
+/// reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the bot's
+/// messages that have stored reactions.
 ///
 /// # Errors
-/// [`MattermostError`].
+/// A request to the server fails.
 pub(crate) async fn since(
     client: &ApiClient,
     me: &str,
@@ -96,10 +99,11 @@ pub(crate) async fn since(
     Ok(backfill)
 }
 
-/// Returns the bot's last join of a channel; `None` if the newest posts do not include it.
+/// Returns the bot's last join of a channel; `None` if the newest [`MAX_JOIN_PAGES`] pages of posts do not report a
+/// join. `me` is the id of the bot's account.
 ///
 /// # Errors
-/// [`MattermostError`].
+/// A request to the server fails.
 pub(crate) async fn find_join(
     client: &ApiClient,
     me: &str,
@@ -117,7 +121,7 @@ pub(crate) async fn find_join(
     Ok(None)
 }
 
-/// Reads the posts of a channel page by page until the bound is reached.
+/// Reads the posts of a channel page by page until a post is not newer than `bound`.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -140,18 +144,18 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
 /// Reads the pages of a channel, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct PostPager {
-    /// The next page holds posts that are older than this one; `None` for the newest page.
+    /// The id of the post before which the next page ends; `None` for the newest page.
     before: Option<String>,
-    /// The time of the oldest post on the last page.
+    /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
     is_finished: bool,
 }
 
 impl PostPager {
-    /// Returns the next page; `None` after the first post of the channel was read. A post can be on two pages.
+    /// Returns the next page; `None` after the oldest post of the channel was read. A post can be on two pages.
     ///
     /// # Errors
-    /// [`MattermostError`].
+    /// The request to the server fails.
     pub(crate) async fn next(
         &mut self,
         client: &ApiClient,

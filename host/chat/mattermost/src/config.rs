@@ -1,4 +1,5 @@
-//! Reads the table `[bot.NAME.mattermost]`: the server, the token, the channels and the policy for direct messages.
+//! Reads the configuration table `[bot.NAME.mattermost]`: the server, the token, the channels and the policy for direct
+//! messages.
 //!
 //! Architecture Invariant: reading the table opens no connection and resolves no secret.
 
@@ -53,9 +54,9 @@ pub(crate) struct Config {
     pub(crate) token: SecretRef,
     pub(crate) rooms: Vec<RoomName>,
     pub(crate) direct: DirectMessagePolicy,
-    /// A PEM file with certificates that are trusted besides the system's.
+    /// A PEM file with certificates that are trusted in addition to the system's.
     pub(crate) ca: Option<PathBuf>,
-    /// The folder of the account's files.
+    /// The folder of the account's state files.
     pub(crate) folder: PathBuf,
     /// Interval of the pings over the WebSocket.
     pub(crate) heartbeat_interval: Duration,
@@ -101,7 +102,8 @@ pub(crate) fn is_id(text: &str) -> bool {
 }
 
 impl Config {
-    /// Reads every key. Returns `None` if the table has problems, which are added to the table's list.
+    /// Reads every key of the table. `state` is the host's state folder. Returns `None` if a key is missing or invalid;
+    /// the configuration problems are added to the table.
     pub(crate) fn read(
         bot: &BotIdentity,
         table: &mut Table,
@@ -156,7 +158,8 @@ fn read_rooms(table: &mut Table) -> Vec<RoomName> {
     rooms
 }
 
-/// Adds a problem for a name that is not a channel, with a guess at the right name.
+/// Adds a configuration problem for an entry of `rooms` that is neither `team/channel` nor an id, and suggests a
+/// correction.
 fn report_invalid_room(table: &mut Table, text: &Located<String>) {
     let lower = text.value.to_lowercase();
     let parts: Vec<&str> = lower.split('/').map(|part| part.trim_start_matches(['~', '#', '@', ' ']).trim()).collect();
@@ -169,7 +172,7 @@ fn report_invalid_room(table: &mut Table, text: &Located<String>) {
     };
     let guess = if RoomName::parse(&guess).is_some() { guess } else { "team/channel".to_owned() };
     let message = format!(
-        "`{}.rooms` contains `{}`, which is neither `team/channel` nor an id of a channel",
+        "`{}.rooms` contains `{}`, which is neither `team/channel` nor the id of a Mattermost channel",
         table.path(),
         text.value
     );

@@ -1,4 +1,4 @@
-//! Converts posts to the engine's messages. Pure functions: no network, no store.
+//! Converts Mattermost posts to the engine's messages. Pure functions: no network, no store.
 //!
 //! Architecture Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the
 //! server, edited posts and their earlier versions, deleted posts, quoted text and code blocks are left out. Posts of a
@@ -49,7 +49,8 @@ impl Converter {
         Some(message)
     }
 
-    /// Returns whether another account wrote a post that was neither edited nor deleted.
+    /// Returns whether a post is a message of another account that was neither edited nor deleted. Notices of the
+    /// server and posts of webhooks do not count.
     pub(crate) fn is_of_others(&self, post: &Post) -> bool {
         let is_of_other = !post.user.is_empty() && post.user != self.me;
         // An edited post is left out, because its original text is unknown.
@@ -73,7 +74,7 @@ pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
     format!("reaction:{}:{}:{}:{}", reaction.post, reaction.user, reaction.emoji, reaction.create_at)
 }
 
-/// Returns the message for a reaction that was added.
+/// Returns the engine's message for a reaction that was added. `late` is true if a backfill found the reaction.
 pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bool, late: bool) -> Incoming {
     let given = EngineReaction::Given { on: reaction.post.clone(), emoji: emoji::of_name(&reaction.emoji) };
     let at = timestamp(reaction.create_at);
@@ -82,7 +83,8 @@ pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bo
     message
 }
 
-/// Returns the message for a deletion. `event` is the id of the deleted message or reaction.
+/// Returns the engine's message for a deletion. `event` is the id of the deleted message or reaction; `sender` deleted
+/// it.
 pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incoming {
     let withdrawn = EngineReaction::Withdrawn { given: event.to_owned() };
     incoming(format!("withdrawn:{event}"), sender, is_program, withdrawn, Timestamp::now())
@@ -119,7 +121,8 @@ pub(crate) fn carries_key(post: &Post, me: &str, key: &str) -> bool {
     post.user == me && post.delete_at == 0 && post.original.is_empty() && post.property(KEY_PROPERTY) == Some(key)
 }
 
-/// Returns the properties of the bot's messages. An edit replaces all properties, so each edit sends all of them.
+/// Returns the properties of the bot's message with this idempotency key. An edit replaces all properties, so each edit
+/// sends all of them.
 pub(crate) fn props(key: &str) -> Value {
     json!({ KEY_PROPERTY: key, "disable_group_highlight": true, "mentionHighlightDisabled": true })
 }

@@ -1,7 +1,8 @@
-//! Writes to the inbox: posts together with the channel's cursor, reactions, and deletions.
+//! Writes received posts, reactions and deletions to the engine's inbox. Posts are written together with the channel's
+//! cursor.
 //!
 //! Architecture Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
-//! back.
+//! moves back.
 //! Architecture Invariant: nothing is stored before its author was looked up. A post of an account that does not exist
 //! is skipped.
 //! Not here: the choice of the channels and posts that are delivered (`sync`).
@@ -34,7 +35,7 @@ pub(crate) struct UnknownAuthor;
 pub(crate) struct Delivery {
     session: Arc<Session>,
     inbox: InboxWriter,
-    /// The cursors that were read or written.
+    /// A cache of the channels' cursors.
     cursors: HashMap<String, Position>,
 }
 
@@ -76,7 +77,7 @@ impl Delivery {
         !self.session.converter.is_of_others(post) || self.session.users.kind(&post.user).is_some()
     }
 
-    /// Returns whether a post is a person's message.
+    /// Returns whether a post is a message of a person, and not of a program.
     pub(crate) fn is_from_person(&self, post: &Post, kind: ChannelKind) -> bool {
         let is_person = self.session.users.kind(&post.user) == Some(UserKind::Person);
         is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
@@ -101,8 +102,8 @@ impl Delivery {
         Some(message)
     }
 
-    /// Stores posts, oldest first, and moves the cursor to the newest post. The flag of a post is true if a backfill
-    /// found the post. The authors must have been looked up.
+    /// Stores a channel's posts, which are sorted oldest first, and moves the channel's cursor to the newest post. The
+    /// flag of a post is true if a backfill found the post. The caller must have looked up the authors.
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
@@ -128,11 +129,11 @@ impl Delivery {
         }
     }
 
-    /// Stores a reaction: first in the state file, then in the inbox. If the engine ignores the reaction, it is removed
-    /// from the state file.
+    /// Stores a reaction: first in the state file, then in the inbox. If the engine ignores the reaction, the reaction
+    /// is removed from the state file. `late` is true if a backfill found the reaction.
     ///
     /// # Errors
-    /// [`UnknownAuthor`].
+    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_reaction(
         &mut self,
         channel: &str,
@@ -158,7 +159,7 @@ impl Delivery {
     /// Stores that a reaction was removed. The removal of a reaction that is not in the state file is ignored.
     ///
     /// # Errors
-    /// [`UnknownAuthor`].
+    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_reaction_removal(
         &mut self,
         channel: &str,
@@ -176,7 +177,7 @@ impl Delivery {
     /// Compares the present reactions on a message of the bot with the stored ones, and stores the differences.
     ///
     /// # Errors
-    /// [`UnknownAuthor`].
+    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_changed_reactions(
         &mut self,
         channel: &str,
@@ -197,7 +198,7 @@ impl Delivery {
     /// because a moderator may have deleted the message.
     ///
     /// # Errors
-    /// [`UnknownAuthor`].
+    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_deletion(
         &mut self,
         channel: &str,
@@ -208,7 +209,7 @@ impl Delivery {
             tracing::info!(
                 room = channel,
                 event_id = post,
-                "ignored a deleted message, because the server does not report who deleted it; the command continues"
+                "ignored the deletion of a message, because the server does not report who deleted it; a command that the message started continues"
             );
             return Ok(());
         };
@@ -233,11 +234,12 @@ impl Delivery {
         }
     }
 
-    /// Stores the refusal of a direct message, once per channel. Returns whether it is stored.
+    /// Stores the refusal of a direct message in the outbox, once per channel and `key`. Returns whether the refusal is
+    /// stored.
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
         let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &stored {
-            tracing::error!(room = channel, %error, "the refusal of a direct message cannot be stored; retrying after the next message of the same person");
+            tracing::error!(room = channel, %error, "cannot store the refusal of a direct message; retrying after the next message of the same person");
         }
         stored.is_ok()
     }

@@ -25,7 +25,7 @@ const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
 /// Maximum number of people in the cache. A full cache is cleared.
 const MAX_CACHED: usize = 20_000;
 
-/// The authors whose direct messages are handled.
+/// The people whose direct messages are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectMessagePolicy {
     /// Admins, and members of a channel that `rooms` lists.
@@ -36,7 +36,7 @@ pub(crate) enum DirectMessagePolicy {
 }
 
 impl DirectMessagePolicy {
-    /// Reads the key `direct`. Adds a problem for an unknown value.
+    /// Reads the key `direct`. Adds a configuration problem to the table for an unknown value.
     pub(crate) fn read(table: &mut Table) -> Self {
         match table.choice("direct").map(|choice| choice.value) {
             Some("everybody") => Self::Everybody,
@@ -45,8 +45,8 @@ impl DirectMessagePolicy {
         }
     }
 
-    /// Returns the answer to a person whose direct messages are not handled. The key makes the outbox send the answer
-    /// once per channel.
+    /// Returns the idempotency key and the text of the answer to a person whose direct messages are not handled. The
+    /// outbox sends an answer with the same key only once per channel.
     pub(crate) fn refusal(self) -> (&'static str, Text) {
         match self {
             Self::Nobody => {
@@ -64,7 +64,9 @@ impl DirectMessagePolicy {
     /// Returns a line for `wardroom check --connect`.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Members => "direct messages are handled if their author is an admin or in a channel of `rooms`",
+            Self::Members => {
+                "direct messages are handled if their author is an admin or in a channel that `rooms` lists"
+            }
             Self::Everybody => "direct messages are handled for everybody with an account on the server",
             Self::Nobody => "direct messages are not handled",
         }
@@ -152,7 +154,7 @@ impl DirectSenders {
 /// Looks up whether a person is a member of one of these channels.
 ///
 /// # Errors
-/// Some channels could not be asked, and the person is not a member of the others.
+/// The lookup in some channels fails, and the person is not a member of the other channels.
 pub(crate) async fn is_member_of_any(
     client: &ApiClient,
     channels: &[String],
@@ -165,11 +167,15 @@ pub(crate) async fn is_member_of_any(
             Ok(false) => {}
             // The bot may have left this channel. Continue with the others.
             Err(error @ MattermostError::Rejected { .. }) => rejected = Some(error),
-            Err(error) => return Err(error.context("the sender's membership cannot be looked up")),
+            Err(error) => return Err(error.context(
+                "the server cannot be asked whether the sender of a direct message is in a channel that `rooms` lists",
+            )),
         }
     }
     match rejected {
-        Some(error) => Err(error.context("the server does not report whether the sender is a member")),
+        Some(error) => Err(error.context(
+            "the server does not report whether the sender of a direct message is in a channel that `rooms` lists",
+        )),
         None => Ok(false),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn name_of(letters: &str) -> Option<&'static str> {
     known.shortcode()
 }
 
-/// Returns the emoji with a name. `+1` gives `👍`; a custom emoji of the server gives `:name:`.
+/// Returns the emoji for one of Mattermost's emoji names. `+1` gives `👍`; a custom emoji of the server gives `:name:`.
 pub(crate) fn of_name(name: &str) -> String {
     let tone = TONES.iter().find_map(|(end, tone)| Some((name.strip_suffix(end)?, *tone)));
     let toned = tone.and_then(|(name, tone)| emojis::get_by_shortcode(name)?.with_skin_tone(tone));

@@ -16,7 +16,7 @@ use wardroom::{
 };
 use wardroom_account::error_chain;
 
-/// Mattermost's error id if a post with the same `pending_post_id` is being created.
+/// Mattermost's error id of a request to create a post while a post with the same `pending_post_id` is being created.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
 
 /// A failed request. The reason is one line for the log.
@@ -104,7 +104,7 @@ impl From<reqwest::Error> for MattermostError {
     }
 }
 
-/// Classifies an error response.
+/// Classifies an error response of the server or of a proxy.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> MattermostError {
     let body = ErrorBody::read(body);
     let reason = match &body {

@@ -15,12 +15,12 @@ pub(crate) enum Frame {
         version: String,
         seq: i64,
     },
-    /// An event; `None` if the bot does not handle it.
+    /// A numbered event of the server. `event` is `None` if the bot does not handle the event.
     Event {
         seq: Option<i64>,
         event: Option<Event>,
     },
-    /// The response to an action.
+    /// The response to an action that the bot sent over the WebSocket, for example a ping.
     Answer {
         /// The number of the action.
         to: i64,

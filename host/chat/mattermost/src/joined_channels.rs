@@ -2,8 +2,8 @@
 //! of the people whom the configuration allows.
 //!
 //! Architecture Invariant: the bot's presence in a channel gives nobody in the channel a permission. A channel that the
-//! account is in for another reason (it was in `rooms` before, somebody who is not an admin added the account, it is a
-//! team's default channel) is not served.
+//! account is in for another reason (the configuration listed it before, somebody who is not an admin added the
+//! account, it is a team's default channel) is not served.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -51,8 +51,8 @@ impl JoinedChannels {
     }
 }
 
-/// Returns whether a channel is served now. It is `Undecided` until the person who added the bot, or the membership of
-/// a direct message's sender, is looked up.
+/// Returns whether a channel is served now. The result is `Undecided` until the person who added the bot, or the
+/// membership of a direct message's sender, is looked up.
 pub(crate) fn membership(
     config: &Config,
     channels: &JoinedChannels,
@@ -77,7 +77,7 @@ pub(crate) fn membership(
     }
 }
 
-/// The channels that were logged already.
+/// The ignored and the missing channels that were logged already.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedChannels {
     ignored: HashSet<String>,

@@ -1,4 +1,4 @@
-//! Mattermost channels for Wardroom, over the REST API and the WebSocket.
+//! The chat adapter for Mattermost, over the REST API and the WebSocket.
 //!
 //! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and creates an account's [`Chat`]. Modules in reading order:
 //!
@@ -7,7 +7,7 @@
 //! - `socket` (the WebSocket and its reconnects) and `event` (its frames).
 //! - `sync` (live events and backfill of the channels), `joined_channels` (the channels that are served),
 //!   `direct_messages` (the policy for direct messages), `state_file` (state that survives a restart), `backfill`
-//!   (reads a channel back to a bound).
+//!   (reads a channel back to a given time).
 //! - `convert` (converts a post to a message), `delivery` (writes messages to the inbox).
 //! - `send`, `markdown` and `emoji` (convert text and emoji for Mattermost).
 //! - `probe`: `wardroom check --connect`.
@@ -16,7 +16,8 @@
 //! by another account.
 //! Architecture Invariant: only a resumed connection proves that no event is missing. After any other connection each
 //! channel is backfilled to its cursor.
-//! Not here: buttons, slash commands and webhooks, which need a listener that the server can reach.
+//! Not here: buttons, slash commands and webhooks, which the bot does not support, because they need a listener that
+//! the server can reach.
 
 mod account;
 mod backfill;
@@ -46,10 +47,10 @@ use wardroom::{
     model::BotIdentity,
 };
 
-/// The network's name in `plugins.toml`, in keys and in logs.
+/// The network's name in `plugins.toml`, in the log and in metrics.
 pub(crate) const NETWORK: &str = "mattermost";
 
-/// Default interval of the heartbeats. A server closes a connection after 100 seconds without data.
+/// Default interval of the pings over the WebSocket. A server closes a connection after 100 seconds without data.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Creates the Mattermost accounts of a host, one for each `[bot.NAME.mattermost]`.
@@ -66,8 +67,9 @@ impl MattermostFactory {
         Self { state, heartbeat_interval: HEARTBEAT_INTERVAL }
     }
 
-    /// Sets the interval of the pings, 30 seconds by default. The bot closes a connection on which the server sent
-    /// nothing for one interval. A server must send its greeting within a sixth of the interval.
+    /// Sets the interval of the pings over the WebSocket, 30 seconds by default. The bot closes a connection on which
+    /// the server sent nothing for one interval. After a connection is opened, the server must send its greeting within
+    /// a sixth of the interval.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;

@@ -1,15 +1,16 @@
-//! Converts the engine's text to Markdown. Pure functions: no network, no store.
+//! Converts the engine's texts to Mattermost's Markdown. Pure functions: no network, no store.
 //!
 //! Architecture Invariant: text is escaped, so that no part of it becomes a heading, a link with another label, a
 //! channel link or a mention. Only [`Block::People`] mentions people.
 
 use wardroom::base::{Block, Text};
 
-/// An invisible character that ends a word. After an `@` it prevents a mention. It is removed from received messages,
-/// so that copied text keeps its meaning.
+/// An invisible character that ends a word. After an `@` it prevents a mention. The character is removed from received
+/// messages, so that copied text keeps its meaning.
 pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
-/// Converts a text to Markdown. `name` returns the name of an account by its id.
+/// Converts a text to Markdown. `name` returns the name of an account by its id; an account without a known name is
+/// shown by its id.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
     let mut lines: Vec<String> = Vec::new();
     for block in text.blocks() {

@@ -10,7 +10,8 @@ use crate::{
     joined_channels::JoinedChannels,
 };
 
-/// Returns one line per finding, or one line per problem if there are problems.
+/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
+/// line per finding; if there are problems, only one line per problem.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     // Check the account.
     let at = |problem: &dyn std::fmt::Display| vec![format!("Mattermost at {}: {problem}", config.url)];
@@ -95,7 +96,7 @@ async fn check_person(client: &ApiClient, person: &str) -> Result<Option<String>
             user.id, user.name
         )),
         Some(user) => Ok(Some(format!(
-            "if `{person}` is meant to be @{} on Mattermost, write the id: \"{}\"",
+            "if `{person}` in the configuration is meant to be @{} on Mattermost, write the id: \"{}\"",
             user.name, user.id
         ))),
         None if is_of_mattermost => Err(format!(

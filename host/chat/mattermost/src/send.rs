@@ -1,8 +1,8 @@
 //! Sends one message, and searches a channel for a message that was sent before.
 //!
-//! Architecture Invariant: a key always gives the same `pending_post_id`, by which the server deduplicates posts for
-//! half a minute. After an attempt without a response, the channel is searched for the key before the message is sent
-//! again. Retries with a delay are left to the outbox.
+//! Architecture Invariant: an idempotency key always gives the same `pending_post_id`, by which the server deduplicates
+//! posts for half a minute. After an attempt without a response, the channel is searched for the key before the message
+//! is sent again. Retries with a delay are left to the outbox.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::{
     backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
 };
 
-/// Maximum number of pages that a search reads. A page has 200 posts.
+/// Maximum number of pages in which a sent message is searched. A page has 200 posts.
 const SEARCH_PAGES: usize = 10;
 /// Length of the excerpt of a text that is sent as a file, in characters.
 const EXCERPT: usize = 4_000;
@@ -27,9 +27,9 @@ const MAX_SHORTENINGS: usize = 6;
 /// The state of earlier attempts to send messages.
 #[derive(Debug, Default)]
 pub(crate) struct SendAttempts {
-    /// Keys of messages that may have been sent, because the response was lost.
+    /// Idempotency keys of messages that may have been sent, because the response was lost.
     uncertain: HashSet<String>,
-    /// The ids of uploaded files, by key.
+    /// The ids of uploaded files, by the idempotency key of their message.
     files: HashMap<String, String>,
 }
 
@@ -57,7 +57,8 @@ impl Session {
         }
     }
 
-    /// Searches the newest posts of a channel for the bot's message with this key. Returns the post's id.
+    /// Searches the newest posts of a channel for the bot's message with this idempotency key. Returns the post's id;
+    /// `None` if the message is not found.
     ///
     /// # Errors
     /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
@@ -107,8 +108,8 @@ impl Session {
         Ok(sent?)
     }
 
-    /// Creates the post of a message. If the server rejects its length, sends a shorter text; if the server rejects its
-    /// thread, sends it to the channel.
+    /// Creates the post of a message. If the server rejects its length, sends a shorter text. If the server rejects its
+    /// thread, sends the message to the channel, outside of a thread.
     async fn post(
         &self,
         channel: &str,
@@ -131,12 +132,12 @@ impl Session {
             };
             match self.client.create_post(&new).await {
                 Err(error) if root.is_some() && is_about_root(&error) => {
-                    tracing::info!(key, %error, "the thread of a message does not exist; sending the message to the channel");
+                    tracing::info!(room = channel, key, %error, "the thread of a message does not exist; sending the message to the channel, outside of a thread");
                     root = None;
                 }
                 Err(error) if is_too_long(&error) => {
                     let max_length = self.reduce_max_length();
-                    tracing::info!(key, max_length, %error, "the server rejected the length of a message; sending a shorter message");
+                    tracing::info!(room = channel, key, max_length, %error, "the server rejected a message as too long; sending a shorter message");
                 }
                 sent => return sent,
             }
@@ -173,6 +174,7 @@ impl Session {
                 Ok(file) => file,
                 Err(MattermostError::Rejected { reason, .. }) => {
                     tracing::warn!(
+                        room = channel,
                         key,
                         error = reason,
                         "the server rejected a file with a long text; sending a truncated message instead"
@@ -215,7 +217,7 @@ impl Session {
         }
     }
 
-    /// Returns the `pending_post_id` of a key. It is a hash, because a key can have any length.
+    /// Returns the `pending_post_id` for an idempotency key. The id contains a hash, because a key can have any length.
     fn pending_post_id(&self, key: &str) -> String {
         format!("{}:{}", self.me(), &hex::encode(Sha256::digest(key))[..40])
     }

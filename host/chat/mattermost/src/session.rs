@@ -21,7 +21,7 @@ const FIXED_MAX_LENGTH: usize = 4_000;
 /// Maximum length of a message if the server's configuration cannot be read, in characters. The default of current
 /// versions.
 const DEFAULT_MAX_LENGTH: usize = 16_383;
-/// A reported limit below this is ignored.
+/// Minimum message length, in characters. A lower limit that the server reports is ignored.
 const MIN_MAX_LENGTH: usize = 500;
 
 pub(crate) struct Session {
@@ -36,7 +36,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Creates a session. `typing` receives the channels in which the bot prepares an answer.
+    /// Creates a session. `typing` receives the ids of the channels in which the bot prepares an answer; the socket
+    /// sends a typing notice to each.
     pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
         let converter = Converter { me: me.id, user_name: me.name, bot: config.bot.clone() };
         let max_length = AtomicUsize::new(DEFAULT_MAX_LENGTH);
@@ -90,12 +91,14 @@ impl Session {
         change(channels.get_or_insert_default());
     }
 
-    /// Calls `read` with the list of channels; `None` until the server has listed them.
+    /// Calls `read` with the channels that the bot is in. Until the server has listed the channels, returns `None`
+    /// without a call.
     pub(crate) fn with_channels<T>(&self, read: impl FnOnce(&JoinedChannels) -> T) -> Option<T> {
         self.channels.read().as_ref().map(read)
     }
 
-    /// Returns the id of a joined channel by its id or name; `None` if the bot is in no such channel.
+    /// Returns the id of a channel that the bot is in. `name` is the channel's id or `team/channel`. Returns `None` if
+    /// the bot is not in the channel.
     ///
     /// # Errors
     /// [`SendError::Later`] until the server has listed the channels.
@@ -109,7 +112,8 @@ impl Session {
         })
     }
 
-    /// Returns the id of the channel for a message. An id is not checked, because the server rejects an unknown one.
+    /// Returns the id of the channel for a message. `room` is an id or `team/channel`. An id is not checked, because
+    /// the server rejects an unknown one.
     ///
     /// # Errors
     /// [`SendError::Later`] until the server has listed the channels; [`SendError::Never`] if the bot is not in the
@@ -136,7 +140,8 @@ impl Session {
         Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
     }
 
-    /// Shows a typing notice. Without a connection the notice is dropped.
+    /// Passes a typing notice for a channel to the socket. Without a connection, the notice waits for the next one. An
+    /// unknown channel gets no notice.
     pub(crate) fn typing(&self, room: &str) {
         if let Ok(channel) = self.resolve_channel(room) {
             let _ = self.typing.send(channel);

@@ -27,11 +27,12 @@ pub(crate) enum Signal {
     /// The previous connection was resumed. No event is missing.
     Resumed,
     Event(Event),
-    /// The connection was lost, with the reason.
+    /// The connection was lost or could not be opened, for this reason.
     Disconnected(String),
 }
 
-/// Keeps a connection until the server rejects the token, and returns that error.
+/// Keeps a connection open, with reconnects, until the server rejects the token. Returns that error. `typing` receives
+/// the channels to which a typing notice is sent.
 pub(crate) async fn keep_connected(
     session: &Session,
     heartbeat_interval: Duration,

@@ -1,9 +1,9 @@
 //! The stored state of an account: its channels, each with the person who added the bot, and the reactions that are in
 //! the inbox.
 //!
-//! Architecture Invariant: a reaction is on disk before it is in the inbox. The removal of a reaction while the bot
-//! does not run is detected by comparison with the stored reactions, because the server does not report it.
-//! Not here: the check whether the person who added the bot is an admin, which each use repeats.
+//! Architecture Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
+//! does not run is detected by comparison with the stored reactions, because the server does not report the removal.
+//! Not here: the check whether the person who added the bot is an admin (`joined_channels`), which each use repeats.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -19,7 +19,7 @@ const MAX_MESSAGES: usize = 2000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ChannelState {
-    /// The person who added the bot, if the server reported one.
+    /// The id of the person who added the bot; `None` if the bot joined by itself or the person is unknown.
     #[serde(rename = "by")]
     pub(crate) added_by: Option<String>,
     /// Whether `added_by` was looked up.
@@ -59,12 +59,12 @@ struct Content {
 #[derive(Debug)]
 pub(crate) struct AccountState {
     content: StateFile<Content>,
-    /// Whether the account had no file. Then the present posts are older than the bot and are not handled.
+    /// Whether the account had no state file. Then the posts that are present at the first start are not handled.
     is_new: bool,
 }
 
 impl AccountState {
-    /// Loads the state of an account. The file of another account is ignored.
+    /// Loads the state of the account with the id `user` from `kept.json`. The file of another account is ignored.
     pub(crate) fn load(folder: &Path, user: &str) -> Self {
         let path = folder.join("kept.json");
         let consequence = "the people who added the bot to its channels are looked up again";
@@ -79,7 +79,7 @@ impl AccountState {
         self.is_new
     }
 
-    /// Records that all present channels have a state, so that later posts are handled.
+    /// Records that the state of all channels that the bot is in was set, so that later posts are handled.
     pub(crate) fn finish_initialization(&mut self) {
         self.is_new = false;
     }
@@ -121,13 +121,13 @@ impl AccountState {
         self.content.reactions.get(post).into_iter().flat_map(|message| message.given.iter().map(reaction)).collect()
     }
 
-    /// Returns the messages of a channel that have stored reactions.
+    /// Returns the ids of a channel's messages that have stored reactions.
     pub(crate) fn messages_with_reactions(&self, channel: &str) -> Vec<String> {
         let here = self.content.reactions.iter().filter(|(_, message)| message.channel == channel);
         here.map(|(post, _)| post.clone()).collect()
     }
 
-    /// Stores a reaction. It replaces an earlier reaction of the same person with the same emoji.
+    /// Stores a reaction. The new reaction replaces an earlier one of the same person with the same emoji.
     pub(crate) fn add_reaction(&mut self, channel: &str, reaction: &Reaction) {
         let stored =
             StoredReaction { user: reaction.user.clone(), emoji: reaction.emoji.clone(), at: reaction.create_at };

@@ -1,7 +1,7 @@
 //! The sync loop of one account: handles live events, and backfills the channels.
 //!
-//! Architecture Invariant: if events can be missing (at each start, after each new connection), a channel is backfilled
-//! to its cursor before a newer event moves that cursor.
+//! Architecture Invariant: if events can be missing (when the host starts, after each new connection), a channel is
+//! backfilled to its cursor before a newer event moves that cursor.
 //! Architecture Invariant: the loop waits for the server only to look up an author, for a few seconds. All other
 //! requests run in the background, a few at a time, so that a failing channel does not delay another.
 //! Not here: live events (`live`), background requests (`requests`), and the backfill of one channel
@@ -46,7 +46,7 @@ pub(crate) struct SyncLoop<'a> {
 }
 
 impl<'a> SyncLoop<'a> {
-    /// Loads the account's file. Makes no request.
+    /// Loads the account's state file. Makes no request.
     pub(crate) fn new(config: &'a Config, session: Arc<Session>, inbox: Arc<dyn Inbox>, link: &'a Link) -> Self {
         Self {
             config,
@@ -67,7 +67,7 @@ impl<'a> SyncLoop<'a> {
     /// than the bot and are not handled; later posts are.
     ///
     /// # Errors
-    /// [`MattermostError::TokenRejected`].
+    /// [`MattermostError::TokenRejected`]. Other errors are retried.
     pub(crate) async fn initialize(&mut self) -> Result<(), MattermostError> {
         let mut backoff = Backoff::default();
         while self.state.is_new() {
@@ -75,7 +75,7 @@ impl<'a> SyncLoop<'a> {
                 Ok((channels, is_complete)) => self.handle_listing(channels, is_complete),
                 Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
                 Err(error) => {
-                    tracing::warn!(%error, "the bot's channels cannot be listed; retrying");
+                    tracing::warn!(%error, "cannot list the bot's channels; retrying");
                     backoff.wait(error.retry_after()).await;
                 }
             }
@@ -115,7 +115,8 @@ impl<'a> SyncLoop<'a> {
         self.backfill.next_retry(now).into_iter().chain(listing).min()
     }
 
-    /// Reports the link as up if a connection is open and no channel waits for its first backfill.
+    /// Reports the account as connected if a connection is open, the channels are listed, and no queued channel waits
+    /// for its first attempt of a backfill.
     fn update_link(&self) {
         if self.is_connected && !self.listing.is_pending() && self.backfill.all_attempted() {
             self.link.up();
@@ -131,7 +132,8 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// Returns the time of a channel's newest post in milliseconds; the present time if the server does not report it.
+/// Returns the time of a channel's newest post, in milliseconds; the present time if the server does not report the
+/// newest post's time.
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
 }

@@ -65,7 +65,7 @@ impl UserCache {
     /// Looks up the accounts that are not cached. An id without an account is looked up again each time.
     ///
     /// # Errors
-    /// [`MattermostError`]; the accounts stay unknown.
+    /// The request to the server fails; the accounts stay unknown.
     pub(crate) async fn look_up<'i>(
         &self,
         client: &ApiClient,
@@ -106,7 +106,7 @@ impl UserCache {
         })
     }
 
-    /// Returns the name with which an account is mentioned, without `@`; `None` if it is unknown.
+    /// Returns the name with which an account is mentioned, without `@`; `None` if the name is unknown.
     pub(crate) fn name(&self, id: &str) -> Option<String> {
         let seen = self.seen_names().get(id).cloned();
         seen.or_else(|| Some(self.looked_up().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())

@@ -146,8 +146,8 @@ impl Jobs {
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!(
-                                "the host cannot derive the result of `{call}`, so `assume done` does not work for this job: \
-                                 run `job {} again` to repeat the call",
+                                "the host cannot derive the result of `{call}`, so `assume done` does not \
+                                 work for this job: run `job {} again` to repeat the call",
                                 row.id
                             ));
                         };

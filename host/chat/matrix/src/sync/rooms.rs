@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl SyncLoop<'_> {
-    /// Handles the events of one room. `is_limited`: the homeserver left older events out. `is_initial`: this is the
-    /// device's first sync.
+    /// Handles the events that a sync delivered for one room. `is_limited` is true if the homeserver left older events
+    /// out of the sync; `is_initial` is true for the first sync of a device.
     pub(super) async fn handle_room(
         &mut self,
         id: OwnedRoomId,
@@ -113,7 +113,7 @@ impl SyncLoop<'_> {
         };
         let synced = self.backfill.buffered(id).to_vec();
         let Some(backfill) = backfill else {
-            tracing::warn!(room = %id, "the bot's join was not found in the room, so the messages up to now are not handled; hint: send the commands again");
+            tracing::warn!(room = %id, "cannot find the bot's join in the room; the messages up to now are not handled; hint: send the commands again");
             self.delivery.skip(id, &synced).await;
             return Ok(());
         };
@@ -121,11 +121,11 @@ impl SyncLoop<'_> {
         self.delivery.deliver(room, events, &names, true).await
     }
 
-    /// Schedules the retry of a failed backfill, and logs the first failure.
+    /// Schedules the retry of a room's failed backfill, and logs the first failure.
     fn schedule_retry(&mut self, id: &RoomId, error: &MatrixError) {
         let now = Instant::now();
         if self.backfill.record_failure(id, now, error.retry_after()) {
-            tracing::warn!(room = %id, %error, "the backfill of the room failed; retrying");
+            tracing::warn!(room = %id, %error, "cannot backfill the room; retrying");
         }
         if let Some(requested) = error.retry_after() {
             self.backfill.delay_all(now, requested.min(Backoff::MAX_REQUESTED));

@@ -27,14 +27,15 @@ pub(crate) struct NewPost<'a> {
 }
 
 impl ApiClient {
-    /// Returns the account of the token.
+    /// Returns the account to which the token belongs.
     pub(crate) async fn me(&self) -> Result<User, MattermostError> {
         let answer = self.get(&["users", "me"], &[]).await?;
         User::read(&answer)
             .ok_or_else(|| MattermostError::unavailable("the server's response does not contain the bot's account"))
     }
 
-    /// Returns the channels that the bot is in, without archived ones, and whether the list is complete.
+    /// Returns the channels that the bot is in, without archived ones, and whether the list is complete. The list is
+    /// incomplete if the server rejects the request for a team's channels.
     pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), MattermostError> {
         let teams = self.get(&["users", "me", "teams"], &[]).await?;
         let mut channels: Vec<Channel> = Vec::new();
@@ -56,7 +57,7 @@ impl ApiClient {
                     tracing::warn!(
                         team = id,
                         error = reason,
-                        "the channels of a team cannot be listed; their messages are not handled; hint: check that the bot is a member of the team"
+                        "cannot list the channels of a team; messages in these channels are not handled; hint: check that the bot is a member of the team"
                     );
                     is_complete = false;
                 }
@@ -83,7 +84,8 @@ impl ApiClient {
         Ok((page, is_complete))
     }
 
-    /// Returns the posts before a post, or the newest ones, and whether there can be older ones.
+    /// Returns a page of the posts before the post with the id `before`, or the newest page for `None`, and whether
+    /// older posts can exist.
     pub(crate) async fn posts_before(
         &self,
         channel: &str,

@@ -25,7 +25,7 @@ pub(crate) enum ChannelKind {
 }
 
 impl ChannelKind {
-    /// Converts the API's letter for the kind of a channel.
+    /// Converts the letter with which the API describes the kind of a channel: `D`, `G`, `O` or `P`.
     pub(crate) fn read(letter: &str) -> Self {
         match letter {
             "D" => Self::Direct,
@@ -61,9 +61,9 @@ pub(crate) struct Post {
     pub(crate) edit_at: i64,
     pub(crate) user: String,
     pub(crate) channel: String,
-    /// The root post of the thread; empty if the post is a root itself.
+    /// The id of the thread's root post; empty if the post is a root itself.
     pub(crate) root: String,
-    /// The post of which this is an earlier version; empty for a present version.
+    /// For an earlier version of an edited post: the id of the edited post. Empty for a current version.
     pub(crate) original: String,
     pub(crate) message: String,
     /// Empty for a message of an account, `system_...` for a notice of the server.
@@ -75,13 +75,13 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    /// Returns whether a property is true. The server writes it as a text or as a boolean.
+    /// Returns whether a property is true. The server writes the value as a text or as a boolean.
     pub(crate) fn has_flag(&self, property: &str) -> bool {
         let value = &self.props[property];
         value == "true" || *value == Value::Bool(true)
     }
 
-    /// Returns a property that is a text; `None` if it is empty.
+    /// Returns a property that is a text; `None` if the property is missing or empty.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.props[name].as_str().filter(|text| !text.is_empty())
     }
@@ -98,7 +98,8 @@ pub(crate) struct Reaction {
 }
 
 impl Reaction {
-    /// Returns an id that does not contain the time. An account can put an emoji on a message only once at a time.
+    /// Returns `POST/USER/EMOJI`, which identifies a present reaction without its time, because an account can put an
+    /// emoji on a message only once.
     pub(crate) fn key(&self) -> String {
         format!("{}/{}/{}", self.post, self.user, self.emoji)
     }

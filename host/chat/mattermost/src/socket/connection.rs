@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{client::ApiClient, event::Frame};
 
-/// Timeout of a write.
+/// Timeout of one write to the WebSocket.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of the server's greeting is the heartbeat interval divided by this.
 const GREETING_SHARE: u32 = 6;
@@ -91,7 +91,8 @@ impl<'t> Connection<'t> {
         }
     }
 
-    /// Passes on events until the connection is closed. Returns the reason.
+    /// Passes events on to the sync loop, and sends heartbeats and typing notices, until the connection is closed.
+    /// Returns the reason.
     pub(super) async fn run(
         &mut self,
         client: &ApiClient,
@@ -125,7 +126,8 @@ impl<'t> Connection<'t> {
         }
     }
 
-    /// Reacts to a greeting that the server did not send in time.
+    /// Handles the timeout of the server's greeting: authenticates the connection over the WebSocket, or gives up if
+    /// that was tried already.
     async fn handle_missing_greeting(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         if self.is_authenticated {
             // The server answers without a greeting, so it is unknown which events are missing.
@@ -140,7 +142,8 @@ impl<'t> Connection<'t> {
         self.send_challenge(client).await
     }
 
-    /// Sends the token, for servers that did not receive the header of the first request.
+    /// Sends the token over the WebSocket, for a server that did not receive the token in the header of the first
+    /// request.
     async fn send_challenge(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         let data = json!({ "token": client.token() });
         self.challenge = Some(self.send_action("authentication_challenge", &data).await?);
@@ -220,7 +223,7 @@ impl<'t> Connection<'t> {
         }
         match (seq, self.next_seq) {
             (Some(seq), Some(next)) if seq > next => {
-                return Err(Disconnect::closed(format!("event {next} is missing before event {seq}")));
+                return Err(Disconnect::closed(format!("the server sent event {seq} before the missing event {next}")));
             }
             // A repeated event, or an event of a server that restarted its numbers without a greeting.
             (Some(seq), Some(next)) if seq < next => {}

@@ -1,7 +1,8 @@
 //! Opens a WebSocket by upgrading a request of the HTTP client, so that both use the same certificates, proxies and
 //! token.
 //!
-//! Any other response is classified by its body, because a proxy and Mattermost reject with the same status.
+//! A response that does not upgrade the connection is classified by its body, because a proxy and Mattermost reject
+//! with the same status.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) struct ResumePoint {
     pub(super) next_seq: i64,
 }
 
-/// Opens a connection, or resumes one.
+/// Opens a new connection, or resumes an earlier one at `resume_point`.
 ///
 /// # Errors
 /// [`MattermostError`]. A wrong token is not an error: the server opens the connection and does not authenticate it.

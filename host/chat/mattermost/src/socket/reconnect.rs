@@ -1,4 +1,4 @@
-//! Opens one connection after the other, and keeps the position at which the last one can be resumed.
+//! Opens one WebSocket connection after the other, and keeps the position at which the last connection can be resumed.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,6 @@ impl Disconnect {
     }
 }
 
-/// Opens connections, and keeps the position at which the last one can be resumed.
 #[derive(Debug)]
 pub(super) struct Reconnector<'a> {
     me: &'a str,

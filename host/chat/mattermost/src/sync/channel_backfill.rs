@@ -1,4 +1,5 @@
-//! The backfill of one channel: reads it back to its cursor in the background, then delivers or skips its posts.
+//! The backfill of one channel: reads the channel back to its cursor in the background, then delivers or skips its
+//! posts.
 //!
 //! Architecture Invariant: all authors are looked up before anything is delivered. If a lookup fails, the channel stays
 //! queued with the posts that arrived in the meantime.
@@ -22,7 +23,8 @@ use crate::{
 /// The result of reading a channel.
 pub(super) struct ReadBack {
     backfill: Backfill,
-    /// The time of the channel's cursor in milliseconds. Later posts were not read before.
+    /// The time of the channel's cursor in milliseconds. Later posts were not read before. `i64::MIN` if the channel
+    /// has no cursor.
     cursor: i64,
     /// The sender in a direct channel, and whether they are a member of a configured channel; `None` without a lookup.
     membership: Option<(String, bool)>,
@@ -70,7 +72,7 @@ impl ReadRequest {
     }
 }
 
-/// Returns whether another account wrote, deleted or reacted.
+/// Returns whether a backfill found a post of another account, a deleted post or changed reactions.
 fn has_events(backfill: &Backfill, me: &str) -> bool {
     backfill.posts.iter().any(|post| post.user != me) || !backfill.deleted.is_empty() || !backfill.reactions.is_empty()
 }
@@ -103,7 +105,8 @@ impl SyncLoop<'_> {
         });
     }
 
-    /// Returns the sender in an undecided direct channel, and the configured channels in which they are looked up.
+    /// Returns the sender in a direct channel whose membership is undecided, and the configured channels in which the
+    /// sender is looked up; `None` if no lookup is needed.
     fn sender_to_look_up(&self, channel: &Channel) -> Option<(String, Vec<String>)> {
         if channel.kind != ChannelKind::Direct || self.membership(channel) != RoomMembership::Undecided {
             return None;
@@ -184,8 +187,8 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips direct messages that are not handled. Sends their author a refusal, once, if a person wrote a message
-    /// after `cursor`. The authors must have been looked up.
+    /// Skips direct messages that are not handled. Sends their author a refusal, once per channel, if a person wrote a
+    /// message after `cursor`, a time in milliseconds. The caller must have looked up the authors.
     pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], cursor: i64) {
         let of_others = || posts.iter().filter(|post| post.user != self.session.me());
         let newest = of_others().map(|post| post.create_at).max();
@@ -199,7 +202,7 @@ impl SyncLoop<'_> {
         if has_new_message && !self.senders.was_refused(&channel.id) {
             tracing::info!(
                 room = channel.id,
-                "ignored a direct message, because `direct` does not allow its author; the author gets a refusal"
+                "ignored a direct message, because the key `direct` does not allow its author; sending a refusal to the author"
             );
             if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
                 self.senders.record_refusal(&channel.id);

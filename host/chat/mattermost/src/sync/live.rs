@@ -1,6 +1,7 @@
 //! Handles live events: posts, reactions, deletions, and changes of the bot's channels.
 //!
-//! Architecture Invariant: an event is not skipped while it cannot be decided. Its channel is queued for a backfill.
+//! Architecture Invariant: an event is not skipped while it is undecided whether its channel is served. Instead, the
+//! channel is queued for a backfill.
 //! Not here: the backfill of a channel (`channel_backfill`).
 
 use wardroom_account::RoomMembership;
@@ -85,7 +86,8 @@ impl SyncLoop<'_> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 
-    /// Returns whether a channel is served. An undecided channel is queued, so that a backfill finds its events.
+    /// Returns whether a channel is served. A channel whose membership is undecided is queued, so that a backfill finds
+    /// its events.
     fn is_served(&mut self, id: &str) -> bool {
         // A channel that is not listed yet is backfilled after it is listed.
         let Some(channel) = self.joined_channel(id) else { return false };

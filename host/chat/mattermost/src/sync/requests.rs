@@ -19,11 +19,12 @@ use crate::{
     state_file::ChannelState,
 };
 
-/// Maximum number of channels that are read at a time.
+/// Maximum number of channels that are backfilled at the same time.
 const MAX_READERS: usize = 4;
-/// Interval of the list of channels while the bot is not in a configured channel.
+/// Interval at which the bot's channels are listed while the bot is not in a configured channel.
 const MISSING_CHANNEL_INTERVAL: Duration = Duration::from_secs(300);
-/// Delay of the list of channels after a channel was rejected. The bot may have left that channel.
+/// Delay after which the bot's channels are listed again if the server rejected the backfill of a channel, because the
+/// bot may have left the channel.
 const REJECTED_CHANNEL_DELAY: Duration = Duration::from_secs(60);
 
 /// The result of a background request.
@@ -35,13 +36,13 @@ pub(super) enum Finished {
     Backfill(Channel, Result<ReadBack, MattermostError>),
 }
 
-/// The schedule of the list of the bot's channels.
+/// The schedule for listing the bot's channels.
 #[derive(Debug, Default)]
 pub(super) struct ChannelListing {
     /// Whether the list must be requested, because it may be out of date.
     pub(super) is_requested: bool,
     pub(super) is_running: bool,
-    /// `None` if a requested list is due at once.
+    /// The time of the next list; `None` if none is scheduled or a requested list is due at once.
     pub(super) due: Option<Instant>,
     backoff: Backoff,
     failure_reported: bool,
@@ -53,7 +54,7 @@ impl ChannelListing {
         (self.is_requested, self.due) = (true, None);
     }
 
-    /// Schedules the list for a time, unless it is due earlier.
+    /// Schedules the list for `time`, unless the list is due earlier or requested already.
     fn schedule(&mut self, time: Instant) {
         if !self.is_requested {
             self.due = Some(self.due.map_or(time, |due| due.min(time)));
@@ -122,7 +123,7 @@ impl SyncLoop<'_> {
     /// Handles the result of a background request.
     ///
     /// # Errors
-    /// [`MattermostError::TokenRejected`].
+    /// [`MattermostError::TokenRejected`]. Other errors are retried.
     pub(super) async fn handle_finished(&mut self, finished: Finished) -> Result<(), MattermostError> {
         match finished {
             Finished::Listing(Ok((channels, is_complete))) => self.handle_listing(channels, is_complete),
@@ -136,7 +137,7 @@ impl SyncLoop<'_> {
                 (listing.is_running, listing.is_requested) = (false, true);
                 listing.due = Some(Instant::now() + listing.backoff.next_delay_or(error.retry_after()));
                 if !std::mem::replace(&mut listing.failure_reported, true) {
-                    tracing::warn!(%error, "the bot's channels cannot be listed; retrying");
+                    tracing::warn!(%error, "cannot list the bot's channels; retrying");
                 }
             }
             Finished::Join(channel, Err(error)) | Finished::Backfill(channel, Err(error)) => {
@@ -146,7 +147,8 @@ impl SyncLoop<'_> {
         Ok(())
     }
 
-    /// Records the bot's channels, and queues the new ones.
+    /// Records the channels that the bot is in, and queues the new ones for a backfill. `is_complete` is false if the
+    /// server did not list all of them.
     pub(super) fn handle_listing(&mut self, channels: Vec<Channel>, is_complete: bool) {
         let listing = &mut self.listing;
         (listing.is_running, listing.failure_reported) = (false, false);
@@ -176,7 +178,8 @@ impl SyncLoop<'_> {
         self.session.change_channels(|known| *known = channels);
     }
 
-    /// Records the person who added the bot to a channel, and queues the backfill of the channel.
+    /// Records the person who added the bot to a channel, and makes the channel's backfill due at once. `join` is
+    /// `None` if the bot's join was not found.
     fn handle_join(&mut self, channel: &Channel, join: Option<ChannelJoin>) {
         let state = self.state.channel(&channel.id).cloned();
         // A post in the same millisecond as the join is handled.
@@ -191,7 +194,7 @@ impl SyncLoop<'_> {
         self.backfill.restart(&channel.id);
     }
 
-    /// Schedules the retry of a channel that could not be read, and logs the first failure.
+    /// Schedules the retry of a failed request about a channel, and logs the first failure.
     fn schedule_retry(&mut self, channel: &Channel, error: &MattermostError) {
         let now = Instant::now();
         if self.backfill.record_failure(&channel.id, now, error.retry_after()) {
@@ -199,7 +202,7 @@ impl SyncLoop<'_> {
                 room = channel.id,
                 name = channel.name,
                 %error,
-                "the backfill of the channel failed; retrying"
+                "cannot backfill the channel; retrying"
             );
         }
         if let Some(requested) = error.retry_after() {
