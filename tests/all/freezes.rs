@@ -79,7 +79,10 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     host.say("freeze production reason the database moves &")?;
     host.wait_for("`production` is frozen by operator: the database moves.")?;
     let printed = host.wait_for("is already running and continues")?;
-    ensure!(printed.ends_with(&format!("is already running and continues: script-app cms production 1.0 {script}")), "{printed}");
+    ensure!(
+        printed.ends_with(&format!("is already running and continues: script-app cms production 1.0 {script}")),
+        "{printed}"
+    );
     host.wait_for("To lift the freeze: unfreeze production")?;
     // Deploy another app to the same environment, and the same app again.
     host.say("deploy shop production 5.0 &")?;

@@ -140,7 +140,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     host.say("/as @bob:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
     host.wait_for("is cancelled: `deploy cms staging 1.0` is being stopped")?;
-    host.wait_for("the deployment of version 1.0 to staging was cancelled after")?;
+    host.wait_for("version 1.0 to staging was cancelled after")?;
     eventually("the run's own end", || Ok(test_host.path("stopped").exists()))?;
     host.say("/as operator")?;
     host.say("history cms &")?;

@@ -139,11 +139,7 @@ fn an_interrupted_run_ends_as_unknown() -> Result<()> {
     }
     ensure!(!test_host.path("state/runs").join(&run).join("verdict.json").exists());
     let ran = test_host.wardroom(&["run"], "history it\n")?;
-    ensure!(
-        ran.out.contains("It: the outcome of the deployment of version 1.0 to slow is unknown: interrupted."),
-        "{}",
-        ran.out
-    );
+    ensure!(ran.out.contains("It: the outcome of version 1.0 to slow is unknown: interrupted."), "{}", ran.out);
     ensure!(ran.out.contains("1.0 has an unknown outcome"), "{}", ran.out);
     ensure!(journal(&test_host)?.texts("select outcome from release")? == ["unknown"]);
     ensure!(starts(&test_host) == 1);

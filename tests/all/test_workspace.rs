@@ -15,8 +15,7 @@ use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::Inbox,
     adapter::{
-        Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines,
-        Outgoing, SendError,
+        Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines, Outgoing, SendError,
     },
     base::{Key, Problem, Table, TableKeys},
     engine::{ConfigError, RunError},

@@ -52,7 +52,7 @@ fn closing_line(
         done,
         aside: String::new(),
         next,
-        tried: format!("the deployment of version {version} to {environment}"),
+        tried: format!("version {version} to {environment}"),
         last_good: before,
         again,
     };
@@ -98,8 +98,8 @@ mod tests {
     fn a_failure_names_the_last_good_version_and_the_retry_command() {
         assert_eq!(
             text("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
-            "Content Management System: the deployment of version 1.0.3 to staging failed after 41 s in step migrate \
-             (exit code 3). Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
+            "Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
+             (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
     }
 }

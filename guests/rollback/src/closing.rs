@@ -144,7 +144,7 @@ pub(crate) mod tests {
         assert_eq!(
             text(&past, Outcome::Failed, "in step migrate (exit code 3)"),
             "failed> Content Management System: the rollback of staging to version 1.0.2 failed after 6 s in step \
-             migrate (exit code 3). Last good version: 1.0.3. Retry: rollback cms staging 1.0.2"
+             migrate (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
         );
         let after = [release("1.0.2", "failed"), past[0].clone(), past[1].clone()];
         let again = crate::choice::typed_version(&target(), &History::of(&after), "1.0.2");

@@ -18,7 +18,7 @@ pub struct Closing<'a> {
     pub aside: String,
     /// The sentences after the text of a success, for example `Undo: rollback cms staging`; may be empty.
     pub next: String,
-    /// The name of the attempt, for the other outcomes: `the deployment of version 1.0.2 to staging`.
+    /// The name of the attempt, for the other outcomes: `version 1.0.2 to staging`.
     pub tried: String,
     /// The last version that succeeded in the environment; `None` if no version has succeeded.
     pub last_good: Option<&'a str>,
@@ -36,7 +36,7 @@ impl Closing<'_> {
         let title = &self.target.title;
         let after = |word: &str| ended.duration.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
         let reason = reason(&ended.reason);
-        let next = format!("Last good version: {}. Retry: {again}", self.last_good.unwrap_or("none"));
+        let next = format!("Last good: {}. Again: {again}", self.last_good.unwrap_or("none"));
         match ended.outcome {
             Outcome::Succeeded => Ok(Reply::new(self.success(&after("in")))),
             Outcome::Failed => {
@@ -109,7 +109,7 @@ mod tests {
             done: "deployed version 1.0.3 to staging".into(),
             aside: aside.into(),
             next: String::new(),
-            tried: "the deployment of version 1.0.3 to staging".into(),
+            tried: "version 1.0.3 to staging".into(),
             last_good,
             again: "deploy cms staging 1.0.3".into(),
         };
@@ -135,13 +135,13 @@ mod tests {
     fn a_failure_has_the_step_and_the_retry_command() {
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
-            "failed> Content Management System: the deployment of version 1.0.3 to staging failed after 41 s in step \
-             migrate (exit code 3). Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
+            "failed> Content Management System: version 1.0.3 to staging failed after 41 s in step \
+             migrate (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
         assert_eq!(
             text(None, "", Outcome::Failed, "timed out after 10 min.", Some("10 min")),
-            "failed> Content Management System: the deployment of version 1.0.3 to staging failed after 10 min: timed \
-             out after 10 min. Last good version: none. Retry: deploy cms staging 1.0.3"
+            "failed> Content Management System: version 1.0.3 to staging failed after 10 min: timed \
+             out after 10 min. Last good: none. Again: deploy cms staging 1.0.3"
         );
     }
 
@@ -149,13 +149,13 @@ mod tests {
     fn cancelled_and_unknown_outcomes_are_not_reported_as_failures() {
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
-            "cancelled> Content Management System: the deployment of version 1.0.3 to staging was cancelled after 3 s. \
-             Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
+            "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. \
+             Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
         assert_eq!(
             text(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
-            "unknown> Content Management System: the outcome of the deployment of version 1.0.3 to staging is unknown: \
-             the run was interrupted. Last good version: 1.0.2. Retry: deploy cms staging 1.0.3"
+            "unknown> Content Management System: the outcome of version 1.0.3 to staging is unknown: \
+             the run was interrupted. Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
     }
 }

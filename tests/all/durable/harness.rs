@@ -18,9 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
-    adapter::{
-        ChatFeatures, Clock, Incoming, MemoryChat, MemoryPipelines, Outgoing,
-    },
+    adapter::{ChatFeatures, Clock, Incoming, MemoryChat, MemoryPipelines, Outgoing},
     model::{Outcome, Person},
     store::{HashedEntry, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError, Write},
 };
@@ -125,10 +123,7 @@ impl Harness {
 
     /// Returns a builder of an engine with the same adapters that does not crash.
     pub(super) fn builder(&self) -> EngineBuilder {
-        Engine::builder()
-            .chat(self.chat.clone())
-            .pipelines(self.pipelines.clone())
-            .capability(self.tracker.clone())
+        Engine::builder().chat(self.chat.clone()).pipelines(self.pipelines.clone()).capability(self.tracker.clone())
     }
 
     async fn run_engine(&self, config: &str, typed: &[&str], budget: &Arc<CallBudget>) -> Result<bool> {

@@ -7,7 +7,7 @@ mod approvals;
 mod capability;
 mod direct_messages;
 mod freezes;
+mod harness;
 mod in_doubt;
 mod locks;
 mod replay;
-mod harness;

@@ -1,9 +1,6 @@
 //! The host calls of the WIT package `acme:tickets`, with a ticket tracker in memory.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
