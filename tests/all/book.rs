@@ -56,7 +56,7 @@ fn pages() -> Result<Vec<Page>> {
 }
 
 fn markdown(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).with_context(|| format!("there is no {}", folder.display()))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("the folder {} cannot be read", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
             markdown(&path, files)?;
@@ -88,7 +88,7 @@ fn every_session_comes_back_as_it_is_written() -> Result<()> {
 #[test]
 fn the_readme_shows_a_deployment_and_a_refusal() -> Result<()> {
     let page = Page::read(&repository().join("README.md"))?;
-    let test_host = session::run(&page)?.context("the README has no session")?;
+    let test_host = session::run(&page)?.context("README.md has no console session")?;
     let version = fs::read_to_string(test_host.path("sample/site/staging/current/index.html"))?;
     assert!(version.contains("1.0.1"), "{version}");
     // The malicious plugin started nothing.
@@ -121,10 +121,12 @@ fn the_sample_passes_its_own_check() -> Result<()> {
 
 #[test]
 fn the_engine_runs_in_another_program() -> Result<()> {
-    let mut child = Command::new(std::env::var_os("WARDROOM_EMBED").context("WARDROOM_EMBED names no example to run")?)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child = Command::new(
+        std::env::var_os("WARDROOM_EMBED").context("WARDROOM_EMBED is not set to the path of the example `embed`")?,
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()?;
     let typed = "!deploy cms staging 1.0.2\nnothing for the bot\n!where\n!nonsense\n";
     std::io::Write::write_all(&mut child.stdin.take().context("no input")?, typed.as_bytes())?;
     let output = child.wait_with_output()?;

@@ -165,7 +165,7 @@ fn every_hostile_guest_has_a_test() -> Result<()> {
     let mut tried: Vec<String> =
         RUN.iter().copied().chain(NOT_LOADED.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
     tried.sort();
-    ensure!(tried == guest::names()?, "tried {tried:?}, and there are {:?}", guest::names()?);
+    ensure!(tried == guest::names()?, "the test tried {tried:?}, but the folder has {:?}", guest::names()?);
     Ok(())
 }
 
@@ -229,7 +229,7 @@ fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
     for (name, why) in &wanted {
         let line = checked.err.lines().find(|line| line.contains(&format!("plugin {name} is not loaded: ")));
         let line = line.with_context(|| format!("{name} is not among the problems:\n{}", checked.err))?;
-        ensure!(line.contains(why), "{line}\nand not: {why}");
+        ensure!(line.contains(why), "got: {line}\nexpected the reason: {why}");
         ensure!(!line.contains('\u{1b}'), "{line:?}");
     }
     let ran = test_host.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;

@@ -172,7 +172,7 @@ async fn a_grant_for_all_environments_covers_those_of_its_identity_only() -> Res
     }
     assert!(workspace.pipelines.runs().is_empty(), "{:?} {:?}", workspace.said("marvin"), workspace.said("bender"));
     let open_job = workspace.store.job(&id).await?.is_some_and(|job| job.end.is_none());
-    assert!(open_job, "it waits: {:?} {:?}", workspace.said("marvin"), workspace.said("bender"));
+    assert!(open_job, "the job waits for an approval: {:?} {:?}", workspace.said("marvin"), workspace.said("bender"));
     open.say("bob", "vault", &format!("?approve {id}")).await?;
     assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("bender"));
     open.close().await

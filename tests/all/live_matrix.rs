@@ -69,7 +69,7 @@ async fn a_person_without_the_right_is_refused_and_nothing_runs() -> Result<()> 
     let command = mallory.say(&scene.room, DEPLOY).await?;
     scene.reaction(&command, "⛔").await?;
     let answer = scene.answer(&command, "").await?;
-    assert!(body(&answer).contains(&scene.alice.id), "it names who can help: {answer}");
+    assert!(body(&answer).contains(&scene.alice.id), "the answer names a person who can help: {answer}");
     assert!(scene.host.runs().is_empty());
     Ok(())
 }
@@ -172,7 +172,7 @@ async fn an_open_job_resumes_after_a_crash() -> Result<()> {
     scene.answer(&command, DEPLOYED).await?;
     scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
-    assert_eq!(scene.host.runs(), ["1.0.2"], "the run was not started a second time");
+    assert_eq!(scene.host.runs(), ["1.0.2"], "the pipeline run was not started a second time");
     Ok(())
 }
 
@@ -294,7 +294,7 @@ async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
     account.logout_everywhere().await?;
     scene.host.wait_for_log("no longer accepts the access token").await?;
     assert!(!scene.host.log().contains(account.token()));
-    assert!(!scene.host.state_holds(account.token())?, "the operator's token is not written down a second time");
+    assert!(!scene.host.state_holds(account.token())?, "the operator's token is not copied to the state folder");
     Ok(())
 }
 

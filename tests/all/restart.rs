@@ -306,7 +306,7 @@ fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<(
 
     let filler = state.join("filler");
     let full = fs::write(&filler, vec![0_u8; 8 << 20]);
-    ensure!(full.is_err(), "the disk is full");
+    ensure!(full.is_err(), "the write fails, because the disk is full");
     host.say("deploy it slow 1.0")?;
     host.wait_for_log("cannot store received messages in the inbox")?;
     ensure!(starts(&test_host) == 0 && host.said().iter().all(|line| !line.contains("deployed")));

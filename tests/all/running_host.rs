@@ -71,7 +71,11 @@ impl RunningHost {
                     bail!("timed out waiting for `{words}`; output:\n{}\n{}", self.said.join("\n"), self.log())
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    bail!("it ended before `{words}`; output:\n{}\n{}", self.said.join("\n"), self.log())
+                    bail!(
+                        "the host ended before it printed `{words}`; output:\n{}\n{}",
+                        self.said.join("\n"),
+                        self.log()
+                    )
                 }
             }
         }
@@ -151,7 +155,7 @@ impl RunningHost {
                 return Ok(status);
             }
             if Instant::now() > until {
-                bail!("it has not ended; output:\n{}\n{}", self.said.join("\n"), self.log());
+                bail!("the host has not ended; output:\n{}\n{}", self.said.join("\n"), self.log());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

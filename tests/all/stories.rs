@@ -108,15 +108,15 @@ fn every_folder_is_a_story() -> Result<()> {
     let untold: Vec<&String> = folders.difference(&run).collect();
     ensure!(untold.is_empty(), "folders of tests/stories without a test: {untold:?}");
     let empty: Vec<&String> = run.difference(&folders).collect();
-    ensure!(empty.is_empty(), "stories without a folder: {empty:?}");
+    ensure!(empty.is_empty(), "tests without a folder in tests/stories: {empty:?}");
     Ok(())
 }
 
 /// Runs one story.
 fn run_story(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
-    let config =
-        fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
+    let config = fs::read_to_string(story.join("plugins.toml"))
+        .with_context(|| format!("the story {name} has no plugins.toml"))?;
     let test_host = TestHost::new(&config)?;
     for entry in fs::read_dir(&story)? {
         let entry = entry?;
@@ -131,7 +131,7 @@ fn run_story(name: &str) -> Result<()> {
     run.session()?;
     run.journal()?;
     run.files()?;
-    ensure!(run.parts > 0, "{name} has no expectation");
+    ensure!(run.parts > 0, "the story {name} has no expected output");
     if run.wrong.is_empty() { Ok(()) } else { bail!("{}", run.wrong.join("\n\n")) }
 }
 

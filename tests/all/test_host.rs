@@ -182,8 +182,8 @@ pub(crate) fn binary() -> Result<PathBuf> {
     let named = ["WARDROOM_BIN", "WARDROOM_BIN_QUICK"].into_iter().find_map(env::var_os).map(PathBuf::from);
     match named {
         Some(path) if path.is_file() => Ok(path),
-        Some(path) => bail!("WARDROOM_BIN names `{}`, which is no file", path.display()),
-        None => bail!("WARDROOM_BIN names no host to test: run `cargo xtask test`, or set it to a built `wardroom`"),
+        Some(path) => bail!("WARDROOM_BIN is `{}`, which is not a file", path.display()),
+        None => bail!("WARDROOM_BIN is not set; run `cargo xtask test`, or set WARDROOM_BIN to a built `wardroom`"),
     }
 }
 
@@ -191,8 +191,10 @@ pub(crate) fn binary() -> Result<PathBuf> {
 pub(crate) fn failpoints() -> Result<PathBuf> {
     match env::var_os("WARDROOM_FAILPOINTS").map(PathBuf::from) {
         Some(path) if path.is_file() => Ok(path),
-        Some(path) => bail!("WARDROOM_FAILPOINTS names `{}`, which is no file", path.display()),
-        None => bail!("WARDROOM_FAILPOINTS is not set; run `cargo xtask test`, or set it to a built `failpoints`"),
+        Some(path) => bail!("WARDROOM_FAILPOINTS is `{}`, which is not a file", path.display()),
+        None => bail!(
+            "WARDROOM_FAILPOINTS is not set; run `cargo xtask test`, or set WARDROOM_FAILPOINTS to a built `failpoints`"
+        ),
     }
 }
 

@@ -132,7 +132,7 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     assert_eq!(workspace.pipelines.runs().len(), 1);
     let job = workspace.store.jobs(&Default::default()).await?.pop().context("a job")?;
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
-    assert!(job.thread.is_some(), "its words hang on what announced it");
+    assert!(job.thread.is_some(), "the job's messages are in the thread of its announcement");
     for (body, wrong) in [
         (json!({ "version": ["1"] }), "the body has no string, number or boolean at `/version`"),
         (json!({}), "the body has no string, number or boolean at `/version`"),
@@ -283,5 +283,5 @@ async fn wait_for(workspace: &TestWorkspace, times: usize) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("the schedule did not come {times} times: {:?}", workspace.said("marvin"));
+    panic!("the schedule did not run {times} times: {:?}", workspace.said("marvin"));
 }

@@ -63,7 +63,7 @@ impl EncryptedUser {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         // Fetch the signatures, which arrive with a sync.
         client.encryption().request_user_identity(&user).await?;
-        let device = client.encryption().get_own_device().await?.context("no device of one's own")?;
+        let device = client.encryption().get_own_device().await?.context("the account has no device of its own")?;
         anyhow::ensure!(device.is_cross_signed_by_owner() == verified, "verified: {verified}");
         let syncing = tokio::spawn({
             let (client, seen) = (client.clone(), seen.clone());
@@ -137,7 +137,7 @@ impl EncryptedUser {
         let encryption = self.client.encryption();
         if let Some(handle) = encryption.reset_cross_signing().await? {
             let CrossSigningResetAuthType::Uiaa(asked) = handle.auth_type() else {
-                bail!("it does not ask for a password")
+                bail!("the homeserver does not request a password")
             };
             let user = UserIdentifier::Matrix(MatrixUserIdentifier::new(self.id.clone()));
             let mut login = Password::new(user, password.to_owned());
@@ -145,7 +145,10 @@ impl EncryptedUser {
             handle.auth(Some(AuthData::Password(login))).await?;
         }
         let user = UserId::parse(&self.id)?;
-        let identity = encryption.request_user_identity(&user).await?.context("no identity of one's own")?;
+        let identity = encryption
+            .request_user_identity(&user)
+            .await?
+            .context("the account has no cross-signing identity of its own")?;
         Ok(identity.master_key().get_first_key().context("no master key")?.to_base64())
     }
 
@@ -163,7 +166,11 @@ impl EncryptedUser {
             if begun.elapsed() > PATIENCE {
                 let seen: Vec<String> =
                     events.iter().map(|event| format!("{} {}", event["type"], event["content"])).collect();
-                bail!("no {what} after {PATIENCE:?}; {} sees:\n{}", self.id, seen.join("\n"));
+                bail!(
+                    "`{what}` did not arrive within {PATIENCE:?}; the messages that {} received:\n{}",
+                    self.id,
+                    seen.join("\n")
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -245,7 +245,7 @@ impl MatrixUser {
             }
             if begun.elapsed() > PATIENCE {
                 let seen: Vec<String> = self.seen(room).await.iter().map(short).collect();
-                bail!("no {what} after {PATIENCE:?}; the room has:\n{}", seen.join("\n"));
+                bail!("`{what}` did not arrive within {PATIENCE:?}; the room has:\n{}", seen.join("\n"));
             }
             self.sync(1000).await?;
         }
@@ -313,7 +313,7 @@ async fn call(http: &reqwest::Client, method: Method, url: &str, token: &str, bo
 }
 
 fn text(answer: &Value, field: &str) -> Result<String> {
-    Ok(answer[field].as_str().with_context(|| format!("no `{field}` in {answer}"))?.to_owned())
+    Ok(answer[field].as_str().with_context(|| format!("the response has no field `{field}`: {answer}"))?.to_owned())
 }
 
 /// Formats an event in one line for an error.

@@ -146,7 +146,7 @@ fn python() -> Result<PathBuf> {
     };
     let python = venv.join("bin/python");
     if !python.exists() {
-        bail!("there is no Synapse in {}; hint: `cargo xtask test` installs it", venv.display());
+        bail!("Synapse is not installed in {}; hint: `cargo xtask test` installs it", venv.display());
     }
     Ok(python)
 }

@@ -60,7 +60,7 @@ impl Page {
                 inside.push_str(line.strip_prefix(indent).unwrap_or(line));
                 inside.push('\n');
             }
-            ensure!(closed, "{}:{}: a code block has no end", file.display(), number + 1);
+            ensure!(closed, "{}:{}: a code block is not closed", file.display(), number + 1);
             let info = info.split(',').map(|word| word.trim().to_owned()).collect();
             blocks.push(Block { info, raw, text: inside, line: number + 1 });
         }

@@ -24,7 +24,7 @@ fn every_command_of_the_host_has_a_section() -> Result<()> {
     // The host's own commands are the first group.
     let group = help.lines().skip(1).take_while(|line| line.starts_with(' '));
     let names: BTreeSet<&str> = group.filter_map(|line| line.split_whitespace().next()).collect();
-    ensure!(names.contains("help") && names.len() > 10, "`help` is not what this test thinks: {help}");
+    ensure!(names.contains("help") && names.len() > 10, "`help` lists too few commands: {help}");
     let has = |name: &&str| page.lines().any(|line| line.starts_with("## ") && line.contains(&format!("`{name}`")));
     let missing: Vec<&str> = names.into_iter().filter(|name| !has(name)).collect();
     ensure!(missing.is_empty(), "docs/src/commands.md has no section for {missing:?}");
@@ -37,9 +37,9 @@ fn every_subcommand_and_flag_is_documented() -> Result<()> {
     let test_host = scratch(&sample()?)?;
     let mut found = BTreeSet::new();
     collect(&test_host, &mut Vec::new(), &mut found)?;
-    ensure!(found.len() > 10, "the help of the command line is not what this test thinks: {found:?}");
+    ensure!(found.len() > 10, "the help of the command line lists too few subcommands and flags: {found:?}");
     let missing: Vec<&String> = found.iter().filter(|word| !page.contains(word.as_str())).collect();
-    ensure!(missing.is_empty(), "docs/src/operations.md does not tell of {missing:?}");
+    ensure!(missing.is_empty(), "docs/src/operations.md does not describe {missing:?}");
     Ok(())
 }
 
@@ -143,14 +143,14 @@ fn every_key_that_is_shown_or_tested_is_in_the_reference() -> Result<()> {
         }
     }
     ensure!(seen > 60, "only {seen} configurations were found");
-    ensure!(unknown.is_empty(), "not in {KEYS}:\n{}", unknown.join("\n"));
+    ensure!(unknown.is_empty(), "keys that are missing in {KEYS}:\n{}", unknown.join("\n"));
     Ok(())
 }
 
 /// Returns the folders of stories.
 fn folders(below: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
-    for entry in fs::read_dir(below).with_context(|| format!("there is no {}", below.display()))? {
+    for entry in fs::read_dir(below).with_context(|| format!("the folder {} cannot be read", below.display()))? {
         let path = entry?.path();
         if path.is_dir() {
             folders.push(path);

@@ -36,7 +36,11 @@ pub(super) fn run(page: &Page) -> Result<Option<TestHost>> {
         if !(block.is("text") && block.is("session")) {
             continue;
         }
-        ensure!(block.raw == block.text, "the session of line {} is indented, and so cannot be blessed", block.line);
+        ensure!(
+            block.raw == block.text,
+            "the session at line {} is indented, so it cannot be written by WARDROOM_BLESS",
+            block.line
+        );
         let at = match test_host.take() {
             Some(test_host) => test_host,
             None => scratch(&sample()?)?,
@@ -64,10 +68,10 @@ fn play(session: &str, test_host: &TestHost) -> Result<String> {
         if let Some(command) = line.strip_prefix(COMMAND) {
             steps.push((command, Vec::new()));
         } else if let Some(typed) = line.strip_prefix(TYPED) {
-            steps.last_mut().context("something is typed before a host is started")?.1.push(typed);
+            steps.last_mut().context("the session has input before its command line")?.1.push(typed);
         }
     }
-    ensure!(!steps.is_empty(), "it has no command line");
+    ensure!(!steps.is_empty(), "the session has no command line");
     let parts = steps.into_iter().map(|(command, typed)| match STARTS.contains(&command) {
         true => hosted(command, &typed, test_host),
         false => shell(command, test_host),

@@ -54,12 +54,16 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
     state.all_finished()?;
     let mut journal = Journal::open(&test_host.path("state"))?;
     let received = journal.count("select count(*) from inbox where text like 'deploy%'")?;
-    ensure!(i64::try_from(state.jobs.len())? == received, "a job for each message: {received} and {:?}", state.jobs);
+    ensure!(
+        i64::try_from(state.jobs.len())? == received,
+        "each message starts one job: {received} messages, jobs {:?}",
+        state.jobs
+    );
     for job in &state.jobs {
         let outcome = done_once(test_host, &state, job)?;
         ensure!(outcome == JobOutcome::Succeeded, "{outcome:?}");
         let asked = journal.count("select count(*) from outbox where key like '%/approval-%'")?;
-        ensure!(asked == 1, "asked for in {asked} messages");
+        ensure!(asked == 1, "the approval was requested in {asked} messages");
         for (query, wanted) in [
             ("select count(*) from entry where body ->> 'event' = 'approval-asked'", 1),
             ("select count(*) from entry where body ->> 'event' = 'approval-given'", 1),
@@ -75,7 +79,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
         let said = sessions.iter().flat_map(|session| &session.said).filter(|line| *line == summary).count();
         let deaths =
             sessions.iter().filter(|session| session.crashed() && session.said.last() == Some(summary)).count();
-        ensure!((1..=1 + deaths).contains(&said), "said {said} times: {summary}");
+        ensure!((1..=1 + deaths).contains(&said), "the summary was sent {said} times: {summary}");
     }
     Ok(())
 }
@@ -87,7 +91,7 @@ fn an_approved_deployment_survives_a_crash_at_each_point() -> Result<()> {
     session.ended_cleanly()?;
     let points = session.crash_points();
     check(&untouched, &[session])?;
-    ensure!(points.len() > 30, "too few points: {points:#?}");
+    ensure!(points.len() > 30, "too few crash points: {points:#?}");
     let ran = for_each_point("an approved deployment", &points, Clone::clone, |point| {
         let test_host = test_host()?;
         let first = run_session(&test_host, TYPED, Some(point))?;
@@ -97,7 +101,7 @@ fn an_approved_deployment_survives_a_crash_at_each_point() -> Result<()> {
         Ok((crashed, starts(&test_host, "1.0")))
     })?;
     let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
-    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few crash points were reached: {crashed} of {}", points.len());
     ensure!(ran.iter().any(|(_, starts)| *starts == 1));
     Ok(())
 }

@@ -80,7 +80,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     })?;
     let (found, broken) = read_state(&test_host)?;
     let id = &found.jobs[0].id;
-    ensure!(broken.as_ref().is_some_and(|broken| broken.contains(fault)), "{broken:?}, and not: {fault}");
+    ensure!(broken.as_ref().is_some_and(|broken| broken.contains(fault)), "expected the fault {fault}, got {broken:?}");
     ensure!(outcomes(&found) == [None, Some(JobOutcome::Succeeded)], "{:?}", found.jobs);
     ensure!(started(&test_host) == ["2.0"], "{:?}", started(&test_host));
     let about = || format!("{sessions:#?}");
@@ -99,7 +99,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     ensure!(again.said[0].starts_with("the job's journal is broken: "), "{again:#?}");
     let (ended, broken) = read_state(&test_host)?;
     ensure!(outcomes(&ended) == [Some(JobOutcome::Unknown), Some(JobOutcome::Succeeded)], "{again:#?}");
-    ensure!(broken.is_some_and(|broken| broken.contains(fault)), "its end hides nothing");
+    ensure!(broken.is_some_and(|broken| broken.contains(fault)), "the end of the job does not hide the fault");
     ensure!(started(&test_host) == ["2.0"]);
     Ok(())
 }
@@ -170,7 +170,7 @@ fn a_full_disk_delays_a_resuming_job_until_there_is_space() -> Result<()> {
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
     // The job's time comes, but the store cannot write.
     host.wait_for("waits: the database is unavailable")?;
-    ensure!(started(&test_host).is_empty(), "nothing is started that is not written down");
+    ensure!(started(&test_host).is_empty(), "no pipeline run is started before its intent is stored");
     std::thread::sleep(Duration::from_millis(500));
     ensure!(started(&test_host).is_empty() && !host.log().contains("panicked"), "{}", host.log());
 

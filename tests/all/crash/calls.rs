@@ -107,7 +107,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
             Some(_) if is_never(job) => ("was cancelled", &[]),
             Some(_) => (LEFT, &["3.0"]),
         };
-        ensure!(end.summary.contains(answer), "{}: {end:?}, and not: {answer}", job.line);
+        ensure!(end.summary.contains(answer), "{}: expected the end {answer}, got {end:?}", job.line);
         ensure!((end.outcome == JobOutcome::Succeeded) != is_never(job), "{}: {end:?}", job.line);
         let released: Vec<&str> =
             state.releases_of(&job.id).into_iter().map(|release| release.version.as_str()).collect();
@@ -115,7 +115,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
         wanted.extend(starts.iter().map(|version| (*version).to_owned()));
     }
     wanted.sort();
-    ensure!(starts(test_host) == wanted, "started {:?}, and not {wanted:?}", starts(test_host));
+    ensure!(starts(test_host) == wanted, "started the pipeline runs {:?} instead of {wanted:?}", starts(test_host));
     ensure!([0, 1, 3, 4].contains(&state.jobs.len()), "{} jobs", state.jobs.len());
     Ok(())
 }
@@ -126,7 +126,7 @@ fn every_kind_of_call_survives_a_crash_at_each_point() -> Result<()> {
     let session = run_session(&untouched, &typed(), None)?;
     session.ended_cleanly()?;
     let points = session.crash_points();
-    ensure!(points.len() > 100, "too few points: {session:#?}");
+    ensure!(points.len() > 100, "too few crash points: {session:#?}");
     let sessions = run_to_end(&untouched, session)?;
     check(&untouched, &sessions).with_context(|| format!("{sessions:#?}"))?;
 
@@ -139,6 +139,10 @@ fn every_kind_of_call_survives_a_crash_at_each_point() -> Result<()> {
         Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
-    ensure!(crashed + points.len() / 10 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
+    ensure!(
+        crashed + points.len() / 10 >= points.len(),
+        "too few crash points were reached: {crashed} of {}",
+        points.len()
+    );
     Ok(())
 }

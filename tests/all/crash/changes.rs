@@ -49,7 +49,10 @@ fn new_plugin_bytes_apply_to_new_jobs_only() -> Result<()> {
     ensure!(started(&test_host) == ["1.0"]);
     let after = run_session(&test_host, PARKS, None)?;
     ensure!(after.said.iter().any(|line| line.contains("script-app")), "{after:#?}");
-    ensure!(stored_state(&test_host)?.jobs.len() == 1, "the new bytes have no such command: {after:#?}");
+    ensure!(
+        stored_state(&test_host)?.jobs.len() == 1,
+        "the replaced plugin file has no such command, so no second job starts: {after:#?}"
+    );
     Ok(())
 }
 
@@ -171,9 +174,13 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
         .flat_map(|session| &session.said)
         .filter(|line| line.contains("happened: its pipeline"))
         .count();
-    ensure!(questions == 1, "asked once, over restarts too: {}", about());
+    ensure!(
+        questions == 1,
+        "the question about the effect in doubt is asked only once, also after restarts: {}",
+        about()
+    );
     let places = Journal::open(&test_host.path("state"))?.count("select count(*) from place")?;
-    ensure!(places == 1, "it holds its place meanwhile");
+    ensure!(places == 1, "the job keeps its deployment lock while it waits");
 
     // After the pipeline is configured again, its system answers, unless a person has already answered.
     let said = run_session(&test_host, says, None)?;

@@ -99,7 +99,11 @@ fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: 
     state.announced_once(sessions)?;
     let mut journal = Journal::open(&test_host.path("state"))?;
     let taken = journal.count("select count(*) from inbox where text like 'deploy%' or text like 'rollback%'")?;
-    ensure!(i64::try_from(state.jobs.len())? == taken, "a job for each message: {taken} and {:?}", state.jobs);
+    ensure!(
+        i64::try_from(state.jobs.len())? == taken,
+        "each message starts one job: {taken} messages, jobs {:?}",
+        state.jobs
+    );
     let recorded = journal.count("select count(*) from inbox where text like 'release%'")?;
     let records = state.releases.iter().filter(|release| release.recorded).count();
     ensure!(i64::try_from(records)? == recorded, "recorded once: {:?}", state.releases);
@@ -129,7 +133,7 @@ pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow)
         JobOutcome::Cancelled => (started == 0 && releases.is_empty()) || (started <= 1 && said(Outcome::Cancelled)),
         _ => false,
     };
-    ensure!(holds, "{}: {outcome:?}, {started} starts, {releases:?}", job.line);
+    ensure!(holds, "{}: outcome {outcome:?}, {started} pipeline runs, releases {releases:?}", job.line);
     Ok(outcome)
 }
 
@@ -176,7 +180,7 @@ fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
 #[test]
 fn a_command_survives_a_crash_at_each_point() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
-    ensure!(points.len() > 60, "too few points: {points:#?}");
+    ensure!(points.len() > 60, "too few crash points: {points:#?}");
     // At every point, kill only the host. At a sample of the points, kill all processes.
     let host = points.iter().map(|point| (point.clone(), Killed::Host));
     let all = one_of_each_name(&points).into_iter().map(|point| (point, Killed::All));
@@ -184,9 +188,12 @@ fn a_command_survives_a_crash_at_each_point() -> Result<()> {
     let name = |(point, killed): &(String, Killed)| format!("{point}, killed: {killed:?}");
     let ran = for_each_point("a deployment and a rollback", &all, name, |(point, killed)| crash_at(point, *killed))?;
     let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
-    ensure!(crashed + 8 >= all.len(), "too few points were reached: {crashed} of {}", all.len());
+    ensure!(crashed + 8 >= all.len(), "too few crash points were reached: {crashed} of {}", all.len());
     let unknown: usize = ran.iter().map(|(_, unknown)| unknown).sum();
-    ensure!(unknown >= if runs_all() { 5 } else { 2 }, "runs were killed too: {unknown}");
+    ensure!(
+        unknown >= if runs_all() { 5 } else { 2 },
+        "some pipeline runs were killed, too: {unknown} unknown outcomes"
+    );
     Ok(())
 }
 
@@ -235,10 +242,11 @@ fn a_cancellation_survives_a_crash_at_each_point() -> Result<()> {
         }
         let sessions = run_to_end(&test_host, "", vec![first])?;
         let way = if received == 0 { JobOutcome::Succeeded } else { JobOutcome::Cancelled };
-        check(&test_host, [way], &sessions).with_context(|| format!("received {received} times: {sessions:#?}"))?;
+        check(&test_host, [way], &sessions)
+            .with_context(|| format!("the line was received {received} times: {sessions:#?}"))?;
         Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
-    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few crash points were reached: {crashed} of {}", points.len());
     Ok(())
 }

@@ -35,14 +35,17 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     let said = scene.said_by_bot().await?;
     let own: Vec<_> = said.iter().filter(|event| thread_of(event) == Some(command)).collect();
     let words: Vec<&str> = own.iter().map(|event| body(event)).collect();
-    ensure!(own.len() == 2, "a card and a closing line: {words:#?}");
+    ensure!(own.len() == 2, "expected a status card and a closing line: {words:#?}");
     let card = own.iter().find(|event| body(event).starts_with('[')).context("a card")?;
     ensure!(own.iter().any(|event| body(event).contains(&deployed(number))), "{words:#?}");
     let card_id = card["event_id"].as_str().context("no id")?;
     let edits: Vec<&str> = said.iter().filter(|event| replaces(event, card_id)).map(body).collect();
     let last = edits.last().copied().unwrap_or_else(|| body(card));
     ensure!(last.contains("succeeded"), "the card's last words: {last}, after {edits:#?}");
-    ensure!(edits.iter().collect::<BTreeSet<_>>().len() == edits.len(), "no edit changes nothing: {edits:#?}");
+    ensure!(
+        edits.iter().collect::<BTreeSet<_>>().len() == edits.len(),
+        "each edit changes the card's text: {edits:#?}"
+    );
     let runs = scene.host.runs().iter().filter(|version| **version == format!("1.0.{number}")).count();
     ensure!(runs == 1, "started {runs} times");
     Ok(())
@@ -74,7 +77,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
     scene.barrier().await?;
     let seen = seen_once(scene, &event, number).await;
     scene.host.kill();
-    seen.with_context(|| format!("killed at {point}, crashed: {crashed}"))?;
+    seen.with_context(|| format!("killed at the crash point {point}, crashed: {crashed}"))?;
     Ok(crashed)
 }
 
@@ -82,7 +85,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
 async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()> {
     let began = Instant::now();
     let points = points().await?;
-    ensure!(points.len() >= 16, "too few points: {points:#?}");
+    ensure!(points.len() >= 16, "too few crash points: {points:#?}");
     // Test a sample of the points. The test for Mattermost covers all of them.
     let points = one_of_each_name(&points);
     let mut rooms = JoinSet::new();
@@ -103,7 +106,7 @@ async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()
     let took = began.elapsed().as_secs();
     let _ =
         writeln!(std::io::stderr(), "a deployment in a Matrix room: {crashed} of {} points in {took} s", points.len());
-    ensure!(crashed * 4 >= points.len() * 3, "too few points were reached: {crashed} of {}", points.len());
+    ensure!(crashed * 4 >= points.len() * 3, "too few crash points were reached: {crashed} of {}", points.len());
     Ok(())
 }
 

@@ -129,7 +129,7 @@ impl Scene {
         let begun = Instant::now();
         while !is(self) {
             if begun.elapsed() > PATIENCE {
-                bail!("no `{what}` after {PATIENCE:?}; the log:\n{}", self.log());
+                bail!("`{what}` did not happen within {PATIENCE:?}; the log:\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -158,7 +158,7 @@ impl Scene {
                 let ended = self.ends_within(Duration::from_secs(1)).await?;
                 return Ok((command, ended));
             }
-            ensure!(begun.elapsed() < PATIENCE, "neither a crash nor an answer; the log:\n{}", self.log());
+            ensure!(begun.elapsed() < PATIENCE, "the host neither crashed nor answered; the log:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -174,7 +174,7 @@ impl Scene {
         self.answer(&barrier, "You are ").await?;
         let answers = self.answers(command);
         let words: Vec<&str> = answers.iter().map(|post| post.message.as_str()).collect();
-        ensure!(answers.len() == 2, "a card and a closing line: {words:#?}");
+        ensure!(answers.len() == 2, "expected a status card and a closing line: {words:#?}");
         let card = answers.iter().find(|post| !post.message.contains(&deployed)).context("a card")?;
         ensure!(card.message.contains("succeeded"), "the card's last words: {}", card.message);
         ensure!(self.emoji(command).len() == 2, "two emoji: {:?}", self.emoji(command));
@@ -196,7 +196,7 @@ async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open().await?;
     scene.start(None)?;
     let (command, crashed) = scene.deploys(0).await?;
-    ensure!(!crashed, "it crashed by itself:\n{}", scene.log());
+    ensure!(!crashed, "the host crashed without a crash point:\n{}", scene.log());
     scene.seen_once(&command, 0).await?;
     let passed = fs::read_to_string(scene.test_host.path("points"))?;
     Ok(around_reading_and_sending(&passed.lines().map(str::to_owned).collect::<Vec<_>>()))
@@ -211,7 +211,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
     scene.start(None)?;
     let seen = scene.seen_once(&command, number).await;
     scene.kill();
-    seen.with_context(|| format!("killed at {point}, crashed: {crashed}; the log:\n{}", scene.log()))?;
+    seen.with_context(|| format!("killed at the crash point {point}, crashed: {crashed}; the log:\n{}", scene.log()))?;
     Ok(crashed)
 }
 
@@ -219,7 +219,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
 async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()> {
     let began = Instant::now();
     let points = points().await?;
-    ensure!(points.len() >= 16, "too few points: {points:#?}");
+    ensure!(points.len() >= 16, "too few crash points: {points:#?}");
     let mut channels = JoinSet::new();
     for channel in 0..CHANNELS {
         let mine: Vec<(usize, String)> = points.iter().cloned().enumerate().skip(channel).step_by(CHANNELS).collect();
@@ -235,6 +235,6 @@ async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()
     let crashed: usize = channels.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
     let took = began.elapsed().as_secs();
     let _ = writeln!(std::io::stderr(), "a deployment on Mattermost: {crashed} of {} points in {took} s", points.len());
-    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few crash points were reached: {crashed} of {}", points.len());
     Ok(())
 }

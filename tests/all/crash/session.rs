@@ -106,7 +106,7 @@ impl ConsoleInput {
             if began.elapsed() > PATIENCE {
                 child.kill()?;
                 child.wait()?;
-                bail!("it has not ended");
+                bail!("the host has not ended");
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -131,7 +131,7 @@ impl Session {
 
     /// Checks that the host exited with code 0.
     pub(super) fn ended_cleanly(&self) -> Result<()> {
-        ensure!(self.status.success(), "it ended with {}:\n{}", self.status, self.log);
+        ensure!(self.status.success(), "the host ended with {}:\n{}", self.status, self.log);
         self.has_no_internal_error()
     }
 
@@ -174,7 +174,7 @@ pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
             }
         }
         killed += found.len();
-        ensure!(began.elapsed() < PATIENCE, "they do not end: {found:?}");
+        ensure!(began.elapsed() < PATIENCE, "processes of the host do not end: {found:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

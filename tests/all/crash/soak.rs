@@ -118,7 +118,7 @@ fn two_hundred_jobs_survive_thirty_kills() -> Result<()> {
             input.wait_for("the crash", || Ok(born.elapsed() >= dies))?;
             input.kill()
         })?;
-        ensure!(session.crashed(), "it was killed in the middle of its work: {session:#?}");
+        ensure!(session.crashed(), "the host was killed while jobs were running: {session:#?}");
         session.has_no_internal_error()?;
         sessions.push(session);
     }
@@ -145,10 +145,10 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
         *starts.entry(line).or_default() += 1;
     }
     let twice: Vec<_> = starts.iter().filter(|(_, count)| **count != 1).collect();
-    ensure!(twice.is_empty(), "started more than once: {twice:?}");
+    ensure!(twice.is_empty(), "pipeline runs were started more than once: {twice:?}");
     ensure!(starts.keys().map(|what| (*what).to_owned()).collect::<BTreeSet<_>>() == wanted, "{starts:?}");
 
-    ensure!(state.jobs.len() == wanted.len(), "a job for each command: {}", state.jobs.len());
+    ensure!(state.jobs.len() == wanted.len(), "each command starts one job: {} jobs", state.jobs.len());
     for job in &state.jobs {
         let end = job.end.as_ref().context("the job is finished")?;
         ensure!(end.outcome == JobOutcome::Succeeded, "{}: {end:?}", job.line);

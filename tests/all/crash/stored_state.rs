@@ -28,7 +28,7 @@ pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
     let (state, fault) = read_state(test_host)?;
     match fault {
         None => Ok(state),
-        Some(fault) => bail!("the journal does not hold: {fault}"),
+        Some(fault) => bail!("the journal's chain is broken: {fault}"),
     }
 }
 
@@ -77,7 +77,7 @@ impl StoredState {
             .collect();
         for (line, count) in &said {
             let allowed = 1 + last_words.iter().filter(|last| *last == line).count();
-            ensure!(*count <= allowed, "said {count} times: {line}");
+            ensure!(*count <= allowed, "the line was sent {count} times: {line}");
         }
         for job in &self.jobs {
             let end = job.end.as_ref().context("the job is finished")?;

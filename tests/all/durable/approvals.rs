@@ -130,7 +130,7 @@ fn check_approvals(harness: &Harness, count: usize) -> Result<()> {
                     approved = true;
                 }
                 (EntryKind::Event, Some("not-approved")) => approved = false,
-                (EntryKind::Intent, _) => ensure!(approved, "an effect of {} without an approval", job.id),
+                (EntryKind::Intent, _) => ensure!(approved, "an effect of {} happened without an approval", job.id),
                 _ => {}
             }
         }
@@ -240,7 +240,7 @@ fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
     // The operator now requires two people, and the rule moves to another line.
     let stricter = format!("# a line more\n{}", config(2, "10m"));
     ensure!(harness.run(&stricter, &["carol> 👍"], None)?);
-    ensure!(harness.pipelines.runs().is_empty(), "one is not enough any more");
+    ensure!(harness.pipelines.runs().is_empty(), "one approval is no longer enough");
     let again = harness.jobs()[0].status.about.clone();
     ensure!(again.contains("0 of 2"), "{again}");
     let id = harness.jobs()[0].id.clone();

@@ -35,12 +35,12 @@ fn the_apps_room_is_told_the_start_and_end_once_over_a_crash_at_each_call() -> R
         if !harness.has_received()? {
             continue;
         }
-        ensure!(harness.run(&config, &[], None)?, "after {calls} calls it does not come to rest");
+        ensure!(harness.run(&config, &[], None)?, "after a crash at call {calls}, the host does not become idle");
         let said = said_in(&harness, "#ops:example.org");
         let job = &harness.jobs()[0];
         let begins = format!("`{}` (job {}, requested by operator) was started in a direct message.", job.line, job.id);
         let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
-        ensure!(said == [begins, ends], "after {calls} calls: {said:?}");
+        ensure!(said == [begins, ends], "after a crash at call {calls}: {said:?}");
     }
     Ok(())
 }

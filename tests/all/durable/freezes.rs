@@ -10,7 +10,7 @@ fn deployed(harness: &Harness, config: &str, moment: &str) -> Result<JobOutcome>
     let moment: Timestamp = moment.parse()?;
     harness.clock.set(moment.as_second() - Timestamp::now().as_second());
     let script = "script-app cms production 1.0 trigger:cms/production:1.0 wait";
-    ensure!(harness.run(config, &[script], None)?, "it did not come to rest");
+    ensure!(harness.run(config, &[script], None)?, "the host did not become idle");
     let job = harness.jobs().pop();
     job.and_then(|job| job.end).map(|end| end.outcome).ok_or_else(|| anyhow::anyhow!("the job is open"))
 }

@@ -196,7 +196,7 @@ impl Harness {
             }) {
                 return Ok(());
             }
-            ensure!(began.elapsed() < PATIENCE, "it does not come to rest: {open:?}");
+            ensure!(began.elapsed() < PATIENCE, "the host does not become idle; open jobs: {open:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

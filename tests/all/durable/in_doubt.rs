@@ -29,7 +29,7 @@ fn in_doubt(runs: usize) -> Result<Harness> {
             return Ok(harness);
         }
     }
-    anyhow::bail!("no moment leaves {runs} runs in doubt")
+    anyhow::bail!("no crash leaves {runs} pipeline runs in doubt")
 }
 
 fn only(harness: &Harness) -> Result<wardroom::store::JobRow> {
@@ -110,7 +110,7 @@ fn calls_of_a_removed_plugin_are_denied_and_reported() -> Result<()> {
     let without = whole.split("[plugin.scripted]").next().context("a configuration")?;
     ensure!(harness.run(without, &[], None)?);
     let end = only(&harness)?.end.context("the job is finished")?;
-    ensure!(harness.pipelines.runs().is_empty(), "nothing is done without a grant");
+    ensure!(harness.pipelines.runs().is_empty(), "no effect happens without a grant");
     ensure!(end.summary.starts_with("ok ok reached denied denied"), "it wakes, and its calls are refused: {end:?}");
     ensure!(end.summary.contains("Refused: pipelines.trigger cms/staging version 1.0"), "{end:?}");
     harness.verify()

@@ -47,7 +47,7 @@ fn check_exclusive(harness: &Harness) -> Result<()> {
         for other in held[index + 1..].iter().filter(|other| other.lock == one.lock && other.job != one.job) {
             ensure!(
                 one.to <= other.from || other.to <= one.from,
-                "{} was held by {} from {} to {} and by {} from {} to {}",
+                "the lock {} was held by {} from {} to {} and by {} from {} to {}",
                 one.lock,
                 one.job,
                 one.from,
@@ -115,7 +115,10 @@ fn killed_in_line(calls: u32) -> Result<()> {
     harness.run(&config, &[], Some(calls))?;
     ensure!(harness.run(&config, &[], None)?);
     let turns = turns(&harness, &line)?;
-    ensure!(turns == line, "after {calls} calls: they stood as {line:?}, and came as {turns:?}");
+    ensure!(
+        turns == line,
+        "after a crash at call {calls}: the jobs were queued as {line:?} and got the lock as {turns:?}"
+    );
     Ok(())
 }
 

@@ -106,7 +106,7 @@ fn check(harness: &Harness) -> Result<()> {
     }
     ensure!(
         started == harness.pipelines.runs().len(),
-        "{started} runs in the journals, {} were",
+        "the journals have {started} started pipeline runs, and the backend has {}",
         harness.pipelines.runs().len()
     );
     // Each message was sent once under its key.
@@ -166,7 +166,7 @@ proptest! {
         let typed: &[&str] = if harness.has_received().map_err(failure)? { &[] } else { &[&script] };
         prop_assert!(harness.run(&config(FEW), typed, None).map_err(failure)?);
         check(&harness).map_err(failure)?;
-        prop_assert_eq!(before, harness.pipelines.runs().len(), "nothing is started without a grant");
+        prop_assert_eq!(before, harness.pipelines.runs().len(), "no pipeline run is started without a grant");
     }
 
     #[test]
@@ -201,6 +201,6 @@ fn check_cancelled(harness: &Harness) -> Result<()> {
         ensure!(job.end.is_some() && job.status.phase != JobPhase::Held, "job {} is {:?}", job.id, job.status);
     }
     let going = harness.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
-    ensure!(going == 0, "{going} runs go on");
+    ensure!(going == 0, "{going} pipeline runs have not finished");
     Ok(())
 }

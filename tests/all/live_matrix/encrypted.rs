@@ -80,7 +80,7 @@ impl EncryptedScene {
                 return self.answer(&command, answer).await.map(drop);
             }
         }
-        anyhow::bail!("the bot cannot decrypt what it is sent; the log:\n{}", self.scene.host.log())
+        anyhow::bail!("the bot cannot decrypt a message; the log:\n{}", self.scene.host.log())
     }
 
     /// Sends a command and waits for the answer.
@@ -246,7 +246,7 @@ async fn an_answer_that_exceeds_a_message_is_sent_as_a_file() -> Result<()> {
     encrypted.scene.host.set_output(&long)?;
     let deploy = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     let card = encrypted.answer(&deploy, "] deploy cms staging 1.0.2: ").await?;
-    let job = body(&card).split(['[', ']']).nth(1).context("no id on the card")?;
+    let job = body(&card).split(['[', ']']).nth(1).context("the status card has no job id")?;
     encrypted.answer(&deploy, DEPLOYED).await?;
     let bot = encrypted.scene.bot.clone();
     for room in [&encrypted.room, &encrypted.scene.room] {

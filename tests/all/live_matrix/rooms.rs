@@ -215,6 +215,6 @@ async fn the_bot_continues_after_it_leaves_and_rejoins_a_room() -> Result<()> {
         let question = scene.alice.say(&chat, "whoami").await?;
         scene.answer_in(&chat, &question, "").await?;
     }
-    assert!(scene.host.runs().is_empty(), "what was said without the bot is not done");
+    assert!(scene.host.runs().is_empty(), "commands from before the bot's join are not run");
     Ok(())
 }

@@ -94,7 +94,7 @@ impl Scene {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("neither a crash nor an answer; the log:\n{}", self.host.log());
+        bail!("the host neither crashed nor answered; the log:\n{}", self.host.log());
     }
 
     /// Sends a command and waits for the answer. Then the bot has handled all earlier messages.
@@ -374,7 +374,7 @@ impl Host {
         let begun = Instant::now();
         while !ended().await? {
             if begun.elapsed() > Duration::from_secs(60) {
-                bail!("no job is {outcome} after a minute; the log:\n{}", self.log());
+                bail!("no job ended as {outcome} within a minute; the log:\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -395,7 +395,7 @@ impl Host {
         let begun = Instant::now();
         while !is() {
             if begun.elapsed() > Duration::from_secs(60) {
-                bail!("no `{what}` after a minute; the log:\n{}", self.log());
+                bail!("`{what}` did not happen within a minute; the log:\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

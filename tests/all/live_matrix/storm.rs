@@ -45,7 +45,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
             }
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
-        ensure!(began.elapsed() < Duration::from_secs(480), "seed {seed}: {} cuts only", proxy.cuts());
+        ensure!(began.elapsed() < Duration::from_secs(480), "seed {seed}: only {} connections were cut", proxy.cuts());
     }
     let cuts = proxy.cuts();
     proxy.set(None);
@@ -58,7 +58,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
         }
         ensure!(
             began.elapsed() < Duration::from_secs(180),
-            "seed {seed}: {left} without an answer\n{}",
+            "seed {seed}: {left} commands have no answer\n{}",
             scene.host.log()
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -66,9 +66,9 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     scene.barrier().await?;
     let answered = answers(&scene).await?;
     for event in &asked {
-        let count = answered.get(event).context("it was answered a moment ago")?;
+        let count = answered.get(event).context("the command was answered before")?;
         ensure!(*count == 1, "seed {seed}: {event} was answered {count} times");
     }
-    ensure!(cuts >= CUTS, "seed {seed}: {cuts} cuts");
+    ensure!(cuts >= CUTS, "seed {seed}: {cuts} connections were cut");
     Ok(())
 }

@@ -39,15 +39,15 @@ impl Room for Console {
     }
 
     async fn edit(&mut self, _person: &str, _message: &str, _words: &str) -> Result<()> {
-        bail!("a line that was typed stays as it is")
+        bail!("a typed line cannot be edited or deleted")
     }
 
     async fn react(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
-        bail!("there are no emoji on lines")
+        bail!("a line cannot have a reaction")
     }
 
     async fn unreact(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
-        bail!("there are no emoji on lines")
+        bail!("a line cannot have a reaction")
     }
 
     async fn actions(&mut self) -> Result<Vec<BotAction>> {

@@ -71,7 +71,7 @@ fn encryption() -> serde_json::Value {
 
 impl Encrypted {
     fn person(&self, name: &str) -> Result<&EncryptedUser> {
-        self.people.get(name).with_context(|| format!("there is no {name}"))
+        self.people.get(name).with_context(|| format!("the story has no person `{name}`"))
     }
 
     /// Waits until the bot's device is verified and every client has received it. The bot cannot decrypt earlier
@@ -132,7 +132,7 @@ impl Room for Encrypted {
 
     async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
-        self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
+        self.person(person)?.redact(&self.room, &put.context("the reaction to remove was not added before")?).await
     }
 
     async fn actions(&mut self) -> Result<Vec<BotAction>> {

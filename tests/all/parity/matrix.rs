@@ -55,7 +55,7 @@ pub(super) async fn open() -> Result<Matrix> {
 
 impl Matrix {
     fn person(&self, name: &str) -> Result<&MatrixUser> {
-        self.people.get(name).with_context(|| format!("there is no {name}"))
+        self.people.get(name).with_context(|| format!("the story has no person `{name}`"))
     }
 
     /// Returns the room of a person and the bot. Creates it at the first call.
@@ -98,7 +98,7 @@ impl Room for Matrix {
 
     async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
-        self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
+        self.person(person)?.redact(&self.room, &put.context("the reaction to remove was not added before")?).await
     }
 
     async fn actions(&mut self) -> Result<Vec<BotAction>> {

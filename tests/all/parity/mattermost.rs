@@ -54,7 +54,7 @@ pub(super) async fn open() -> Result<Mattermost> {
     // Wait for the bot's first connection, because the bot ignores earlier messages.
     let begun = std::time::Instant::now();
     while !room.host.log().contains("connected") {
-        ensure!(begun.elapsed() < PATIENCE, "the bot does not come; {}", room.log());
+        ensure!(begun.elapsed() < PATIENCE, "the bot does not connect; {}", room.log());
         tokio::time::sleep(LOOK).await;
     }
     Ok(room)
@@ -62,7 +62,7 @@ pub(super) async fn open() -> Result<Mattermost> {
 
 impl Mattermost {
     fn person(&self, name: &str) -> Result<&Person> {
-        self.people.get(name).with_context(|| format!("there is no {name}"))
+        self.people.get(name).with_context(|| format!("the story has no person `{name}`"))
     }
 }
 
@@ -141,7 +141,7 @@ impl Mattermost {
 
 fn name(emoji: &str) -> Result<&'static str> {
     let known = EMOJI.iter().find(|(letters, _)| *letters == emoji);
-    known.map(|(_, name)| *name).with_context(|| format!("there is no name for {emoji}"))
+    known.map(|(_, name)| *name).with_context(|| format!("Mattermost has no name for the emoji {emoji}"))
 }
 
 /// Returns the text of a message without Markdown escapes.

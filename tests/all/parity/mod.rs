@@ -92,9 +92,12 @@ fn missing() -> Result<Vec<(String, String)>> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (kind, rest) = line.split_once(": ").with_context(|| format!("`{line}` names no kind"))?;
-            let (ability, why) = rest.split_once(", because ").with_context(|| format!("`{line}` has no reason"))?;
-            ensure!(!why.trim().is_empty(), "`{line}` has no reason");
+            let (kind, rest) = line
+                .split_once(": ")
+                .with_context(|| format!("the line `{line}` does not begin with a kind of room"))?;
+            let (ability, why) =
+                rest.split_once(", because ").with_context(|| format!("the line `{line}` does not give a reason"))?;
+            ensure!(!why.trim().is_empty(), "the line `{line}` does not give a reason");
             Ok((kind.to_owned(), ability.to_owned()))
         })
         .collect()
@@ -112,7 +115,7 @@ fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
     }
     ensure!(files == names, "the list has {names:?}, and the folder has {files:?}");
     for (kind, ability) in missing()? {
-        ensure!(KINDS.contains(&kind.as_str()), "there are no rooms of kind {kind}");
+        ensure!(KINDS.contains(&kind.as_str()), "no room of the kind {kind} can be created");
         ensure!(needs.contains(&ability), "no story needs `{ability}`");
     }
     Ok(())
@@ -192,7 +195,7 @@ impl<R: Room> StoryRun<R> {
                 return Ok(id);
             }
             if begun.elapsed() > PATIENCE {
-                bail!("no match within {PATIENCE:?}");
+                bail!("no message matched within {PATIENCE:?}");
             }
             tokio::time::sleep(LOOK).await;
             self.actions = self.room.actions().await?;
@@ -209,7 +212,7 @@ impl<R: Room> StoryRun<R> {
                 Shown::Message { words: said, .. } | Shown::Edit { words: said } => said.contains(words.as_str()),
                 Shown::Reaction { .. } => false,
             });
-            ensure!(!said, "`{words}` was said; {}", self.all());
+            ensure!(!said, "the bot sent `{words}`; {}", self.all());
         }
         Ok(())
     }

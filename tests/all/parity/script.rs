@@ -93,7 +93,7 @@ fn read(line: &str) -> Result<Line> {
     if let Some((person, emoji)) = line.split_once(" takes back ") {
         return Ok(Line::Unreacts { person: owned(person), emoji: owned(emoji) });
     }
-    let Some((who, words)) = line.split_once("> ") else { bail!("that is no line of a story") };
+    let Some((who, words)) = line.split_once("> ") else { bail!("the line is not a step of a story") };
     let (person, words) = (who.split(' ').next().map(owned).unwrap_or_default(), owned(words));
     match who.split_once(' ').map(|(_, how)| how) {
         None => Ok(Line::Says { person, words }),

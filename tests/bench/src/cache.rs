@@ -57,7 +57,7 @@ async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let commands = loaded.map_err(anyhow::Error::msg)?;
     for number in 0..PLUGINS {
         let name = variant::name(number);
-        ensure!(commands.contains(&name), "there is no command `{name}`");
+        ensure!(commands.contains(&name), "the plugin has no command `{name}`");
     }
     Ok(took)
 }

@@ -49,7 +49,7 @@ pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &s
     }
     let parked = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Time]), ..JobQuery::default() };
     let found = store.jobs(&parked).await?.len();
-    ensure!(found == jobs, "{found} jobs wait for a time, and not {jobs}");
+    ensure!(found == jobs, "{found} jobs wait for a time instead of {jobs}");
     store.close().await;
     Ok(())
 }
@@ -68,7 +68,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
         Write::Open(row) => Some(row.clone()),
         _ => None,
     });
-    let row = opened.context("no job was opened")?;
+    let row = opened.context("no job was created")?;
     let waits = |write: &Write| matches!(write, Write::Append(entry) if entry.kind == EntryKind::Wait);
     ensure!(writes.iter().any(waits), "job `{}` did not park", row.line);
     let of_job = |write: &&Write| !matches!(write, Write::StoreBlob { .. });
@@ -115,7 +115,7 @@ impl Row {
             Write::Open(row) => (Kind::Open, json(row)?),
             Write::JobStatus { job, status } => (Kind::Stand, json(&(job, status))?),
             Write::Append(entry) => (Kind::Enter, json(entry)?),
-            other => bail!("a job that parks wrote what is not copied: {other:?}"),
+            other => bail!("a parked job has rows that this benchmark does not copy: {other:?}"),
         };
         Ok(Self { kind, text: names.iter().fold(text, |text, (name, other)| replace(&text, name, other)) })
     }

@@ -26,7 +26,7 @@ impl Host {
         let mut command = Command::new(program);
         command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env_remove("RUST_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("`{}` does not start", program.display()))?;
+        let mut child = command.spawn().with_context(|| format!("the host `{}` does not start", program.display()))?;
         let log = child.stderr.take().context("the host has no standard error")?;
         let output = child.stdout.take().context("the host has no standard output")?;
         let (send_ready, ready) = mpsc::channel();
@@ -64,7 +64,7 @@ impl Host {
     /// Types a line.
     pub(crate) fn types(&mut self, line: &str) -> Result<()> {
         let input = self.child.stdin.as_mut().context("the host has no standard input")?;
-        writeln!(input, "{line}").and_then(|()| input.flush()).context("the host does not read")
+        writeln!(input, "{line}").and_then(|()| input.flush()).context("the host does not read its standard input")
     }
 
     /// Waits for a line of output that contains `words`. Returns the line.
@@ -75,7 +75,7 @@ impl Host {
             match self.said.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(words) => return Ok(line),
                 Ok(line) => others.push(line),
-                Err(_) => bail!("the host did not say `{words}`, but:\n{}", others.join("\n")),
+                Err(_) => bail!("the host did not print `{words}`; its output:\n{}", others.join("\n")),
             }
         }
     }
@@ -84,7 +84,7 @@ impl Host {
     pub(crate) fn resident(&self) -> Result<f64> {
         let file = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(&file).with_context(|| format!("`{file}` cannot be read"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the host is gone")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the host has ended")?;
         let kibibytes = line.trim().trim_end_matches(" kB").parse::<f64>()?;
         Ok(kibibytes / 1024.0)
     }

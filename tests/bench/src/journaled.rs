@@ -106,10 +106,10 @@ async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Resul
         ensure!(outcome == Some(JobOutcome::Succeeded), "job `{}` ended with {:?}", job.line, job.end);
         let entries = store.entries(&job.id).await?;
         let made = entries.iter().filter(|sealed| sealed.entry.kind == kind.last).count();
-        ensure!(made == CALLS as usize, "job `{}` made {made} calls, and not {CALLS}", job.line);
+        ensure!(made == CALLS as usize, "job `{}` made {made} calls instead of {CALLS}", job.line);
     }
-    ensure!(jobs.len() == JOBS, "{} jobs were opened", jobs.len());
-    let took = hooked.hooks().took().context("the calls were not all written")?;
+    ensure!(jobs.len() == JOBS, "{} jobs were created", jobs.len());
+    let took = hooked.hooks().took().context("not all calls were written to the journal")?;
     store.close().await;
     Ok((took.as_secs_f64(), hooked.hooks().written()))
 }

@@ -59,13 +59,13 @@ fn main() -> ExitCode {
 /// Measures and prints the selected figures. Returns true if every figure is within its limit.
 fn run(wanted: &[String]) -> Result<bool> {
     if cfg!(debug_assertions) {
-        bail!("these are figures of release builds; build with: --release");
+        bail!("the benchmarks measure release builds; build with `--release`");
     }
     let scene = Scene::of_environment()?;
     let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.starts_with(word.as_str()));
     let mut good = true;
     for (name, measure) in MEASURES.iter().filter(|(name, _)| chosen(name)) {
-        match measure(&scene).with_context(|| format!("no figure for `{name}`")) {
+        match measure(&scene).with_context(|| format!("the benchmark `{name}` failed")) {
             Ok(figures) => {
                 for figure in figures {
                     writeln!(std::io::stdout(), "{figure}")?;

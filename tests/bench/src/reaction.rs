@@ -120,7 +120,7 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     let seen = seen.into_inner();
     let mut reactions = Vec::with_capacity(MESSAGES);
     for (event, at) in sent? {
-        let Some(when) = seen.get(&event) else { bail!("a command was not reacted to") };
+        let Some(when) = seen.get(&event) else { bail!("the bot did not react to a command") };
         reactions.push(milliseconds(when.saturating_duration_since(at)));
     }
     ensure!(reactions.len() == MESSAGES, "{} reactions", reactions.len());
@@ -157,7 +157,7 @@ impl Host {
         let mut command = Command::new(program);
         command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env("MARVIN_PASSWORD", password);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Self(command.spawn().with_context(|| format!("`{}` does not start", program.display()))?))
+        Ok(Self(command.spawn().with_context(|| format!("the host `{}` does not start", program.display()))?))
     }
 }
 

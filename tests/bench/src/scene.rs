@@ -35,20 +35,20 @@ impl Scene {
 
     /// Returns the release build of the host.
     pub(crate) fn host(&self) -> Result<&Path> {
-        self.host.as_deref().context("`WARDROOM_BIN_RELEASE` names no host; start with: cargo xtask bench")
+        self.host.as_deref().context("`WARDROOM_BIN_RELEASE` is not set; run `cargo xtask bench`")
     }
 
     /// Returns the release build with Matrix.
     pub(crate) fn host_with_matrix(&self) -> Result<&Path> {
         let named = self.host_with_matrix.as_deref();
-        named.context("`WARDROOM_BIN_MATRIX` names no host; start with: cargo xtask bench")
+        named.context("`WARDROOM_BIN_MATRIX` is not set; run `cargo xtask bench`")
     }
 
     /// Reads the guest `bench`, which replies to `ping` after one host call.
     pub(crate) fn guest(&self) -> Result<Vec<u8>> {
         let file = self.guests.join("bench.wasm");
         std::fs::read(&file)
-            .with_context(|| format!("`{}` cannot be read; build it with: cargo xtask guests", file.display()))
+            .with_context(|| format!("`{}` cannot be read; build the guests with `cargo xtask guests`", file.display()))
     }
 }
 
@@ -92,5 +92,5 @@ pub(crate) fn builder() -> EngineBuilder {
 pub(crate) fn read_text(folder: &Path, text: &str) -> Result<Config> {
     let file = folder.join("plugins.toml");
     std::fs::write(&file, text)?;
-    builder().read(&file).context("the bench's own configuration is wrong")
+    builder().read(&file).context("the configuration of the benchmark is not valid")
 }

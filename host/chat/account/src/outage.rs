@@ -32,7 +32,12 @@ impl Outage {
             }
             Some((began, logged)) if now.duration_since(*logged) >= REMINDER_INTERVAL => {
                 let outage_minutes = now.duration_since(*began).as_secs() / 60;
-                tracing::warn!(server, error, outage_minutes, "still no connection to {kind}; retrying until {kind} answers");
+                tracing::warn!(
+                    server,
+                    error,
+                    outage_minutes,
+                    "still no connection to {kind}; retrying until {kind} answers"
+                );
                 *logged = now;
             }
             Some(_) => {}

@@ -29,8 +29,7 @@ impl Config {
         let user = table.required_string("user", "\"operator\"")?;
         if taken {
             let at = table.at().clone();
-            let message =
-                "two bots have a table `[bot.NAME.console]`, but the host has only one standard input; remove one of the \
+            let message = "two bots have a table `[bot.NAME.console]`, but the host has only one standard input; remove one of the \
                  two tables";
             table.problem(&at, message, None);
             return None;

@@ -150,7 +150,12 @@ impl PendingDecryption {
         if !changed {
             return Ok(());
         }
-        self.save().map_err(|error| MatrixError::local("the texts of repeated messages cannot be written to the file with undecrypted messages", &error))
+        self.save().map_err(|error| {
+            MatrixError::local(
+                "the texts of repeated messages cannot be written to the file with undecrypted messages",
+                &error,
+            )
+        })
     }
 
     /// Returns the events that need a key of one of these Megolm sessions; all events if `sessions` is `None`.

@@ -33,14 +33,19 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
             }
         }
         Err(error) => {
-            problems.push(format!("the rooms that `{}` has joined cannot be listed: {}", config.user, MatrixError::from(&error)));
+            problems.push(format!(
+                "the rooms that `{}` has joined cannot be listed: {}",
+                config.user,
+                MatrixError::from(&error)
+            ));
         }
     }
     // Check the account's keys.
     match has_keys(&client, &config.user).await {
         Ok(true) => found.push(format!("{} has encryption keys", config.user)),
         Ok(false) => {
-            found.push(format!("{} has no encryption keys yet; the bot creates them when the host starts", config.user));
+            found
+                .push(format!("{} has no encryption keys yet; the bot creates them when the host starts", config.user));
         }
         Err(error) => problems.push(format!("the encryption keys of `{}` cannot be looked up: {error}", config.user)),
     }
@@ -98,8 +103,12 @@ async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedR
             Ok(false) => Ok(format!("the bot is in the room {room}")),
             Err(error) => Err(format!("the encryption of the room `{room}` cannot be looked up: {error}")),
         },
-        Ok(Some(_)) => Ok(format!("the bot is not in the room {room} yet; the bot joins the room when the host starts")),
-        Ok(None) => Err(format!("the homeserver has no room `{room}`; correct the room in `rooms`, or create the room")),
+        Ok(Some(_)) => {
+            Ok(format!("the bot is not in the room {room} yet; the bot joins the room when the host starts"))
+        }
+        Ok(None) => {
+            Err(format!("the homeserver has no room `{room}`; correct the room in `rooms`, or create the room"))
+        }
         Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
     }
 }

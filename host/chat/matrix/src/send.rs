@@ -159,7 +159,10 @@ async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
     }
     let joined = client.send(joined_rooms::v3::Request::new()).await.map_err(|error| MatrixError::from(&error))?;
     Err(match joined.joined_rooms.iter().any(|room| room == id) {
-        true => SendError::Later { after: None, reason: format!("the homeserver has not delivered the room `{id}` to the bot yet") },
+        true => SendError::Later {
+            after: None,
+            reason: format!("the homeserver has not delivered the room `{id}` to the bot yet"),
+        },
         false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
     })
 }

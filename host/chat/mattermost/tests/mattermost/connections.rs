@@ -17,7 +17,7 @@ async fn a_command_is_answered_in_its_thread() -> Result<()> {
     ensure!(answer.props.contains_key("wardroom_key") && answer.props["disable_group_highlight"] == true, "{answer:?}");
     let within = harness.alice.reply(&asked, "@ops-bot: whoami");
     until("an answer in the same thread", || harness.bot.replies(&asked).len() == 2).await?;
-    ensure!(harness.bot.replies(&within).is_empty(), "an answer in a thread of its own");
+    ensure!(harness.bot.replies(&within).is_empty(), "the answer is not in the thread of the command");
     Ok(())
 }
 
@@ -120,7 +120,7 @@ async fn the_account_authenticates_by_challenge_where_a_proxy_drops_the_header()
     harness.server.cut();
     asked.push(harness.alice.post(&harness.ops, "!whoami"));
     harness.each_once(&asked).await?;
-    ensure!(harness.server.connections().1 == 0, "such a connection is never resumed");
+    ensure!(harness.server.connections().1 == 0, "a connection that a challenge authenticated is never resumed");
     Ok(())
 }
 

@@ -111,7 +111,7 @@ async fn a_direct_message_waits_for_the_lookup_of_its_author_and_no_other_messag
     tokio::time::sleep(Duration::from_millis(500)).await;
     ensure!(
         harness.bot.posts(&of_bob).is_empty() && harness.bot.posts(&of_eve).is_empty(),
-        "a failed lookup counted as an answer"
+        "a failed lookup counted as a result"
     );
     host.kill();
     asked.push(harness.bob.post(&of_bob, "whoami"));
@@ -142,7 +142,7 @@ async fn a_channel_that_cannot_be_asked_is_no_reason_to_refuse_and_one_other_suf
     tokio::time::sleep(Duration::from_millis(500)).await;
     ensure!(
         harness.bot.posts(&of_eve).is_empty(),
-        "a failed lookup counted as an answer: {:?}",
+        "a failed lookup counted as a result: {:?}",
         harness.bot.posts(&of_eve)
     );
     harness.server.faults(|faults| faults.forbidden.clear());

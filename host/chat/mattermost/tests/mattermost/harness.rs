@@ -165,7 +165,7 @@ allow  = [
         until("an answer", || !self.bot.replies(to).is_empty()).await?;
         let mut replies = self.bot.replies(to);
         if replies.len() > 1 {
-            bail!("answered {} times: {replies:?}", replies.len());
+            bail!("the bot answered {} times: {replies:?}", replies.len());
         }
         replies.pop().context("an answer")
     }
@@ -184,7 +184,7 @@ allow  = [
         for event in asked {
             let replies = self.bot.replies(event);
             if replies.len() != 1 {
-                bail!("{} answers to {event}: {replies:?}", replies.len());
+                bail!("the bot sent {} answers to {event}: {replies:?}", replies.len());
             }
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Host {
         loop {
             match self.ended.try_recv() {
                 Ok(ended) => return Ok(ended),
-                Err(_) if began.elapsed() > TIMEOUT => bail!("the host does not end"),
+                Err(_) if began.elapsed() > TIMEOUT => bail!("the host did not stop in time"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }

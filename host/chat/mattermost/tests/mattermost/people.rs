@@ -14,8 +14,8 @@ pub(crate) async fn asking(harness: &Harness, count: usize) -> Result<Post> {
     let asks = || -> Vec<Post> {
         harness.bot.posts(&harness.ops).into_iter().filter(|post| post.message.contains("Required by")).collect()
     };
-    until("a message that asks", || asks().len() >= count).await?;
-    asks().pop().context("a message that asks")
+    until("a message that requests an approval", || asks().len() >= count).await?;
+    asks().pop().context("a message that requests an approval")
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn live_reactions_are_withdrawn_and_given_again() -> Result<()> {
     until("it is no longer counted", || edits() == 2).await?;
     carol.react(&asks.id, "+1");
     until("the other one is counted", || edits() == 3).await?;
-    ensure!(harness.pipelines.runs().is_empty(), "one of two is enough");
+    ensure!(harness.pipelines.runs().is_empty(), "one approval of two is not enough");
     tokio::time::sleep(Duration::from_millis(5)).await;
     harness.bob.react(&asks.id, "+1");
     until("it runs", || harness.pipelines.runs().len() == 1).await
@@ -112,13 +112,13 @@ async fn a_command_goes_on_where_the_server_does_not_tell_who_deleted_it() -> Re
     let is_open = || harness.store.all_jobs().iter().all(|job| job.end.is_none());
     harness.server.purge(&command);
     tokio::time::sleep(Duration::from_millis(700)).await;
-    ensure!(is_open(), "a moderator cancelled it");
+    ensure!(is_open(), "the deletion by a moderator cancelled the job");
     host.kill();
     // The backfill finds the deletion again.
     let _host = harness.start_with(&harness.with_approvals()).await?;
     harness.answer(&harness.alice.post(&harness.ops, "!whoami")).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    ensure!(is_open(), "a moderator cancelled it");
+    ensure!(is_open(), "the deletion by a moderator cancelled the job");
     Ok(())
 }
 

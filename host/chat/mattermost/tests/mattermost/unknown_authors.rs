@@ -19,7 +19,7 @@ async fn a_message_waits_for_the_lookup_of_its_author() -> Result<()> {
     asked.push(harness.bob.post(&harness.ops, "!whoami"));
     asked.push(harness.alice.post(&harness.ops, "!whoami"));
     tokio::time::sleep(Duration::from_millis(800)).await;
-    ensure!(harness.bot.replies(&asked[1]).is_empty(), "handled as a person's");
+    ensure!(harness.bot.replies(&asked[1]).is_empty(), "the message of an unknown author was handled as a person's");
     harness.server.faults(|faults| faults.users_away = false);
     harness.each_once(&asked).await?;
     harness.server.faults(|faults| faults.users_away = true);
@@ -28,7 +28,10 @@ async fn a_message_waits_for_the_lookup_of_its_author() -> Result<()> {
     host.kill();
     let _host = harness.start().await?;
     tokio::time::sleep(Duration::from_millis(800)).await;
-    ensure!(harness.bot.replies(&asked[3]).is_empty(), "handled as a person's by the backfill");
+    ensure!(
+        harness.bot.replies(&asked[3]).is_empty(),
+        "the backfill handled the message of an unknown author as a person's"
+    );
     harness.server.faults(|faults| faults.users_away = false);
     harness.each_once(&asked).await
 }
