@@ -153,14 +153,14 @@ fn reports_know_the_calls_of_a_capability() -> Result<()> {
         ensure!(review.problems().is_empty(), "{:?}", review.problems());
         // Check the audit report.
         let audit = review.audit(Some(&*harness.store as &dyn Store)).await?;
+        let json = serde_json::to_value(&audit)?;
         let row = |call: &str| {
-            let calls = audit.plugins.iter().flat_map(|plugin| &plugin.calls);
-            calls.into_iter().find(|row| row.call == call).map(|row| (row.kind, row.did, row.refused))
+            let calls = json["plugins"].as_array()?.iter().flat_map(|plugin| plugin["calls"].as_array());
+            let row = calls.flatten().find(|row| row["call"] == call)?;
+            Some((row["kind"].as_str()?.to_owned(), row["did"].as_u64()?, row["refused"].as_u64()?))
         };
-        ensure!(
-            row("tickets.close") == Some(("acts", 1, 1)) && row("tickets.find") == Some(("reads", 1, 0)),
-            "{audit}"
-        );
+        ensure!(row("tickets.close") == Some(("acts".to_owned(), 1, 1)), "{audit}");
+        ensure!(row("tickets.find") == Some(("reads".to_owned(), 1, 0)), "{audit}");
         ensure!(audit.to_string().contains("ticket [\"OPS-*\"]"), "{audit}");
         // Check the lock file, a question about rights, and the description of the plugin's file.
         ensure!(review.lock().text().contains("\"tickets.close\""), "{}", review.lock().text());

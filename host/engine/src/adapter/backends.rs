@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{health::ObservedBackend, pipelines::Pipelines};
 use crate::model::BackendId;
 
-/// All pipeline backends: first the backends of the `[pipelines.NAME]` tables, sorted by name, then one backend for
-/// each kind that has inline pipelines, which are pipelines without such a table.
+/// All pipeline backends. First come the backends of the `[pipelines.NAME]` tables, sorted by name. Then comes one
+/// backend for each kind that has inline pipelines, which are pipelines without a `[pipelines.NAME]` table.
 #[derive(Default)]
 pub(crate) struct Backends(Vec<Arc<ObservedBackend>>);
 

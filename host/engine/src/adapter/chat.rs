@@ -185,9 +185,9 @@ pub trait Chat: Send + Sync + 'static {
     /// Shows a typing indicator in a room. The default does nothing. An implementation ignores errors.
     async fn typing(&self, _room: &str) {}
 
-    /// Passes the messages that the account receives to `inbox` until `stop` is cancelled, and recovers from network
-    /// errors. Returns early only after a permanent error, for example a revoked login, or at the end of the console's
-    /// input.
+    /// Connects the account, and passes its received messages to `inbox` until `stop` is cancelled. Recovers from
+    /// network errors. Returns before `stop` is cancelled only after a permanent error, for example a revoked login, or
+    /// at the end of the console's input.
     ///
     /// # Errors
     /// Returns the permanent error.
@@ -201,9 +201,9 @@ pub trait Chat: Send + Sync + 'static {
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
     /// Searches a room for the message that the bot sent with the idempotency key `key`, and returns the event id of
-    /// the message. The engine calls this method after a crash, if it does not have the result of [`Chat::send`]. The
-    /// default returns `None`, for networks that cannot search messages. On these networks a crash can cause a message
-    /// to be sent twice.
+    /// the message. The engine calls this method after a crash, if the result of [`Chat::send`] was lost. The default
+    /// is for networks that cannot search messages, and returns `None`. On these networks, the engine can send a
+    /// message twice after a crash.
     ///
     /// # Errors
     /// [`SendError`].
@@ -215,7 +215,7 @@ pub trait Chat: Send + Sync + 'static {
     /// the bot is not in the room.
     ///
     /// # Errors
-    /// [`SendError::Later`] if the network cannot answer now.
+    /// [`SendError::Later`] if the network is unavailable.
     async fn room(&self, _name: &str) -> Result<Option<String>, SendError> {
         Ok(None)
     }
@@ -228,8 +228,8 @@ pub trait Chat: Send + Sync + 'static {
         Err(SendError::Never { reason: format!("the network `{}` cannot list the members of a room", self.network()) })
     }
 
-    /// Runs the checks of `wardroom check --connect`: logs in, and looks up the configured rooms and the people whose
-    /// ids are in `people` and belong to this network. Changes nothing. Returns one line per passed check.
+    /// Runs the checks of `wardroom check --connect`: logs in, looks up the configured rooms, and looks up each id in
+    /// `people` that belongs to this network. Changes nothing. Returns one line per passed check.
     ///
     /// # Errors
     /// One line per failed check.

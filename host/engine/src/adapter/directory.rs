@@ -8,8 +8,8 @@ use std::{collections::HashSet, sync::Arc};
 pub struct GroupUnavailable(pub String);
 
 /// A directory of groups of people. The engine queries the directory in each check of a person's rights, so the
-/// directory must answer from memory. A directory that reads from a server must cache the members, and must return
-/// [`GroupUnavailable`] when the cache is too old.
+/// directory must return the members from memory. A directory that reads from a server must cache the members. If its
+/// cache is too old, it must return [`GroupUnavailable`].
 ///
 /// ```
 /// use wardroom::prelude::*;

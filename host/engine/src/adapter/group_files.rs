@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use super::directory::{Directory, GroupUnavailable};
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
-/// The maximum time by which the modification time of a file can be in the future, because the clock of a file server
-/// can differ from the clock of the host.
+/// The maximum time by which the modification time of a file may be in the future. The clock of a file server can be
+/// ahead of the clock of the host.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// The time within which two writes of a file can leave the same modification time.
@@ -71,7 +71,8 @@ impl Stamp {
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
-    /// Returns whether the last write of the file is so old that another write changes the modification time.
+    /// Returns whether the modification time is more than [`MTIME_RESOLUTION`] ago. If so, another write of the file
+    /// would change the modification time.
     fn is_settled(&self) -> bool {
         SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > MTIME_RESOLUTION)
     }
@@ -118,7 +119,8 @@ impl Directory for GroupFiles {
 }
 
 impl GroupFile {
-    /// Returns the current members of the group. Reads the file only if the file's metadata changed.
+    /// Returns the current members of the group. Reads the file if its metadata changed since the last read; otherwise
+    /// returns the members of the last read.
     fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let metadata = std::fs::metadata(&self.path)
             .map_err(|error| GroupUnavailable(format!("the group's file cannot be read: {error}")))?;
@@ -142,8 +144,8 @@ impl GroupFile {
         read.members.clone()
     }
 
-    /// Reads the file of the group. An outer error (an unreadable file, a write during the read) is not cached. An
-    /// inner error (invalid content) is cached until the file changes.
+    /// Reads the file of the group. The outer error is an unreadable file or a write during the read; the caller does
+    /// not cache it. The inner error is invalid content; the caller caches it until the file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
         let unread = |error: std::io::Error| GroupUnavailable(format!("the group's file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;

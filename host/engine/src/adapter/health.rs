@@ -1,4 +1,4 @@
-//! A wrapper around a pipeline backend that records when the backend last answered.
+//! A wrapper around a pipeline backend that records when the backend last responded to a request.
 //!
 //! Invariant: the wrapper sends no request of its own and changes no result.
 
@@ -24,10 +24,11 @@ pub(crate) struct ObservedBackend {
 /// The last answer of a pipeline backend, and the backend's current outage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BackendHealth {
-    /// The time of the backend's last answer; `None` before the first answer. A refusal counts as an answer.
+    /// The time of the backend's last response; `None` before the first response. A refused request counts as a
+    /// response.
     pub answered: Option<Timestamp>,
-    /// The time and the reason of the last request that the backend did not answer; `None` if the backend has answered
-    /// since.
+    /// The time of the last request to which the backend did not respond, and the reason; `None` if the backend has
+    /// responded since.
     pub unavailable: Option<(Timestamp, String)>,
 }
 

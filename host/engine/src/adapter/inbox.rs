@@ -21,9 +21,9 @@ use crate::{base::Text, store::StoreError};
 /// ```
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Returns the account's read cursor in a room. If the room has no cursor, creates a cursor at the time `now`; the
-    /// engine never handles messages from before this time. The adapter calls this method for each room that the bot is
-    /// in.
+    /// Returns the account's read cursor in a room. If the room has no cursor yet, creates and stores a cursor at the
+    /// time `now`. The engine never handles messages from before the cursor. The adapter calls this method for each
+    /// room that the bot is in.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -35,10 +35,10 @@ pub trait Inbox: Send + Sync + 'static {
     /// [`StoreError`].
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
-    /// Stores messages of one room, the oldest first, and sets the room's read cursor to `cursor` in the same
-    /// transaction; `None` keeps the cursor. Ignores messages that are already stored and messages that the bot does
-    /// not handle. Returns the number of messages that were stored. The messages are on disk when this method returns,
-    /// so the adapter may then advance its own sync position.
+    /// Stores messages of one room; `messages` begins with the oldest. In the same transaction, sets the room's read
+    /// cursor to `cursor`, or keeps the cursor if `cursor` is `None`. Ignores messages that are already stored, and
+    /// messages that the bot does not handle. Returns the number of messages that were stored. The messages are on disk
+    /// when this method returns, so the adapter may then advance its own sync position.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was stored. The adapter must deliver the same messages again.
@@ -49,8 +49,8 @@ pub trait Inbox: Send + Sync + 'static {
     /// a trigger.
     fn handles(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Sends a message of the adapter itself, such as a notice, at most once for each room and `key`. `thread` is the
-    /// id of the first message of the thread; `None` outside of a thread.
+    /// Queues a message of the adapter itself, such as a notice. A second call with the same room and `key` does
+    /// nothing. `thread` is the id of the first message of the thread; `None` outside of a thread.
     ///
     /// # Errors
     /// [`StoreError`].

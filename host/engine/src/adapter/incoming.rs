@@ -67,7 +67,7 @@ impl Incoming {
 pub struct Position {
     /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
     pub event: Option<String>,
-    /// The time of `event`; before the first event, the time at which the bot joined the room. The engine never handles
-    /// older messages.
+    /// The time of the message `event`. Before the first message, the time at which the bot joined the room. The engine
+    /// never handles messages from before this time.
     pub at: Timestamp,
 }

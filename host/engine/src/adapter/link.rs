@@ -1,6 +1,7 @@
 //! The state of an account's connection to its chat network.
 //!
-//! Invariant: only the adapter changes the state. The engine does not derive the state from missing messages.
+//! Invariant: only the adapter changes the state. The engine never concludes that a connection is lost because no
+//! messages arrive.
 //! Not here: the status messages and metrics about connections (`engine::health`).
 
 use jiff::Timestamp;
@@ -31,8 +32,8 @@ pub enum LinkState {
         /// The time at which the connection was lost; for an account that was never connected, the time at which the
         /// link was created.
         since: Timestamp,
-        /// The reason why the account is not connected, shown in the answer to `status`. The reason must not contain
-        /// secrets.
+        /// The reason why the account is not connected. The reply to `status` shows the reason, so the reason must not
+        /// contain secrets.
         reason: String,
     },
 }

@@ -52,7 +52,7 @@ pub enum PipelineError {
         /// The reason, shown in the room.
         message: String,
     },
-    /// The backend did not answer, so it is unknown whether a pipeline run was started. The engine calls
+    /// The backend did not respond, so it is unknown whether a pipeline run was started. The engine calls
     /// [`Pipelines::state`] later.
     #[error("{message}")]
     Unavailable {
@@ -71,10 +71,11 @@ pub enum PipelineError {
 /// ```
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
-    /// Starts a pipeline run under the idempotency key `key`. A second call with the same key must not start a second
-    /// pipeline run, and returns the result of the first call. After [`Pipelines::state`] returned [`RunState::Absent`]
-    /// for a key, this method must refuse the key. The engine has already checked the parameters against their
-    /// patterns. Returns a link to the pipeline run; `None` if the backend has no links.
+    /// Starts a pipeline run under the idempotency key `key`. Returns a link to the pipeline run; `None` if the backend
+    /// has no links. The engine has already checked the parameters against their patterns.
+    ///
+    /// A second call with the same key must not start a second pipeline run, and returns the result of the first call.
+    /// If [`Pipelines::state`] returned [`RunState::Absent`] for the key, this method must refuse the key.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -87,16 +88,17 @@ pub trait Pipelines: Send + Sync + 'static {
 
     /// Returns the state of the pipeline run with this key.
     ///
-    /// [`RunState::Absent`] is final: no pipeline run may start with the key afterwards, even by a call of
-    /// [`Pipelines::start`] that is still in progress or was made by a crashed host. Never call this method for a key
-    /// with which a pipeline run is still to be started.
+    /// [`RunState::Absent`] is final. Afterwards, no pipeline run may start with the key, even by a call of
+    /// [`Pipelines::start`] that is still in progress or that a crashed host made. Never call this method for a key if
+    /// a pipeline run should still start with the key.
     ///
     /// # Errors
     /// [`PipelineError::Unavailable`] while the backend is unavailable.
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
-    /// Waits until the pipeline run with this key has ended. Passes new lines of its output to `line`; lines can be
-    /// missing. The caller can drop the future and call the method again, even after the pipeline run has ended.
+    /// Waits until the pipeline run with this key has ended, and returns its result. Meanwhile passes new lines of its
+    /// output to `line`, but can skip lines. The caller can drop the future and call the method again, even after the
+    /// pipeline run has ended.
     ///
     /// # Errors
     /// [`PipelineError::Refused`] if no pipeline run has this key. If the backend is unavailable, the method retries.
@@ -114,8 +116,8 @@ pub trait Pipelines: Send + Sync + 'static {
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
     /// Deletes the host's own data about a pipeline run, for example its output file. The engine calls this method
-    /// once, after it deleted the job of the pipeline run. If the host is killed before the call, the data stays. Must
-    /// not stop a pipeline run. The default does nothing.
+    /// once, after it deleted the job that started the pipeline run. If the host is killed before the call, the data
+    /// stays. Must not stop a pipeline run. The default does nothing.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -123,7 +125,8 @@ pub trait Pipelines: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Requests the cancellation of a pipeline run. The pipeline run has ended only when [`Pipelines::ended`] returns.
+    /// Requests the cancellation of a pipeline run, and returns without waiting for the end of the pipeline run, which
+    /// [`Pipelines::ended`] reports.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -156,9 +159,9 @@ pub trait PipelinesFactory: Send + Sync + 'static {
         &TableKeys::NONE
     }
 
-    /// Reads a `[pipelines.NAME]` table and returns the builder of its backend. With `None`, returns the builder of the
-    /// backend that all inline pipelines of this kind share. If a value is not valid, adds a configuration problem to
-    /// the table's list and returns `None`.
+    /// Reads a `[pipelines.NAME]` table, and returns the builder of its backend. If `table` is `None`, returns the
+    /// builder of the backend that all inline pipelines of this kind share. If a value is not valid, adds a
+    /// configuration problem to the table's list and returns `None`.
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>>;
 }
 

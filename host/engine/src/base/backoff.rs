@@ -8,8 +8,8 @@ const DEFAULT_CAP: Duration = Duration::from_secs(30);
 /// retrying at the same instant.
 const JITTER: f64 = 0.25;
 
-/// An exponential backoff: the delay before a retry starts at a base and doubles with each retry up to a cap. Each
-/// delay is then changed at random by up to 25 %.
+/// Exponential backoff: the delay before the first retry is the base delay. It doubles with each retry, up to a cap.
+/// Each delay is then changed at random by up to 25 %.
 #[derive(Debug)]
 pub struct Backoff {
     base: Duration,
@@ -18,8 +18,8 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// Creates a backoff whose delays grow from 250 ms to 30 s. The first delay is short, so that a client reconnects
-    /// soon after a server's restart.
+    /// Creates a backoff whose delays grow from 250 ms to 30 s. The delay before the first retry is short, so that a
+    /// client reconnects soon after a server's restart.
     fn default() -> Self {
         Self::new(DEFAULT_BASE, DEFAULT_CAP)
     }
@@ -41,8 +41,8 @@ impl Backoff {
         delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * random_share())
     }
 
-    /// Returns the delay before the next retry, or the delay that the server `requested` if the requested delay is
-    /// longer, and counts one retry. Limits a requested delay to [`Self::MAX_REQUESTED`].
+    /// Counts one retry, and returns the delay before it. If the server `requested` a longer delay, returns the
+    /// requested delay, but at most [`Self::MAX_REQUESTED`].
     pub fn next_delay_or(&mut self, requested: Option<Duration>) -> Duration {
         let delay = self.next_delay();
         requested.map_or(delay, |requested| delay.max(requested.min(Backoff::MAX_REQUESTED)))

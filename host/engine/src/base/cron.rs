@@ -1,8 +1,9 @@
 //! Cron expressions with five fields (minute, hour, day of the month, month, day of the week), evaluated in a time
 //! zone.
 //!
-//! Invariant: a change between winter and summer time loses no match. A minute that the local clock shows twice matches
-//! twice. A minute that the local clock skips matches at the instant of the clock change.
+//! Invariant: each matching minute of the local clock runs, even at a change between winter and summer time. A minute
+//! that the local clock shows twice matches twice. A minute that the local clock skips matches at the instant of the
+//! clock change.
 
 use std::time::Duration;
 
@@ -87,8 +88,8 @@ impl Cron {
         }
     }
 
-    /// Returns the last time at or before `upto` that the expression matches. Searches only the span `within` before
-    /// `upto`, and returns `None` if the span has no match.
+    /// Returns the last time at or before `upto` that the expression matches; `None` if the last match is more than
+    /// `within` before `upto`.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);

@@ -11,8 +11,8 @@ static PARSER: SpanParser = SpanParser::new();
 static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
 
 /// Parses a duration such as `90s`, `2h`, `1d12h`, `1w` or `500ms`: whole numbers with units, each unit at most once,
-/// the largest unit first. A day has 24 hours. Returns `None` for other text, for months and years (they have no fixed
-/// length) and for fractions of a millisecond.
+/// the largest unit first. A day has 24 hours. Returns `None` for any other text. Months, years and fractions of a
+/// millisecond are not accepted.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     // Reject signs, decimal fractions, inner spaces and clock times such as `1:30:00`.

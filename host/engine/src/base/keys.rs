@@ -21,15 +21,15 @@ impl TableKeys {
     /// The description of a table that accepts no keys.
     pub const NONE: Self = Self { path: "", about: "", keys: &[] };
 
-    /// Returns the description of the key `name`. If the table does not list this name, returns the key that accepts
-    /// any name ([`Key::any_name`]), or `None` if the table has no such key.
+    /// Returns the description of the key `name`. If the table does not list `name` but accepts any name, returns the
+    /// description with [`Key::any_name`]. Otherwise returns `None`.
     pub fn find(&self, name: &str) -> Option<Key> {
         find(self.keys, name)
     }
 }
 
-/// Returns the key `name` from a list. If the list does not have this name, returns the key that accepts any name
-/// ([`Key::any_name`]), or `None` if the list has no such key.
+/// Returns the description of the key `name` from a list. If the list does not have `name` but accepts any name,
+/// returns the description with [`Key::any_name`]. Otherwise returns `None`.
 pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> Option<Key> {
     let mut any = None;
     for key in keys {
@@ -108,8 +108,8 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Returns the keys that the nested table or tables can have; `None` if the value is not a table, a set of tables
-    /// or a list of tables.
+    /// If the value is a table, a set of tables or a list of tables, returns the keys that these tables can have.
+    /// Otherwise returns `None`.
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
             Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),

@@ -1,8 +1,8 @@
 //! Reads one configuration table and checks the table against its [`TableKeys`]. A key that the [`TableKeys`] do not
 //! list is a configuration problem.
 //!
-//! Invariant: the code reads only listed keys, and each key as its listed kind. The listed key also has the bounds and
-//! the default. A debug build panics if the code reads another key or kind.
+//! Invariant: the code reads only listed keys, and reads each key as its listed kind with its listed bounds and
+//! default. A debug build panics if the code reads a key that is not listed, or as another kind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -152,18 +152,17 @@ impl Table {
         self.problems.add(at, message, fix.into());
     }
 
-    /// Returns whether the table has the key. Does not count as reading the key. Returns `false` after the key was
-    /// read.
+    /// Returns whether the table has the key and the key was not read yet. This call does not count as reading the key.
     pub fn has(&self, key: &str) -> bool {
         self.fields.contains_key(key)
     }
 
-    /// Returns whether the value of a key is a list. Does not count as reading the key.
+    /// Returns whether the value of a key is a list. This call does not count as reading the key.
     pub fn is_list(&self, key: &str) -> bool {
         matches!(self.fields.get(key), Some(Field { node: Node { value: Value::Array(_), .. }, .. }))
     }
 
-    /// Returns whether the value of a key is a table. Does not count as reading the key.
+    /// Returns whether the value of a key is a table. This call does not count as reading the key.
     pub fn is_table(&self, key: &str) -> bool {
         self.fields.get(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))
     }
@@ -179,8 +178,8 @@ impl Table {
         key
     }
 
-    /// Removes a key from the unread keys, and returns its field. `fits` tests that the key has the kind that the
-    /// caller reads.
+    /// Marks a key as read, and returns its value; `None` if the table does not have the key. A debug build panics if
+    /// `fits` rejects the listed kind of the key.
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
@@ -332,8 +331,8 @@ impl Table {
     }
 
     /// Reads the list of strings of `key`. A single string is read as a list with one string. Returns `None` if the key
-    /// is missing or the value has another type. For a value or item of another type, adds a configuration problem; the
-    /// list that is returned does not contain such an item.
+    /// is missing. If the value is not a list or a string, adds a configuration problem and returns `None`. If an item
+    /// is not a string, adds a configuration problem and leaves out the item.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
@@ -426,9 +425,9 @@ impl Table {
         }
     }
 
-    /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key
-    /// is missing. For a string, adds a configuration problem whose message does not repeat the string, because the
-    /// string can be the secret itself.
+    /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key is
+    /// missing. If the value is not a valid reference, adds a configuration problem and returns `None`. The message
+    /// does not repeat a string, because the string can be the secret itself.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());

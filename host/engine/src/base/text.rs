@@ -85,9 +85,8 @@ impl Text {
         parts.join("\n")
     }
 
-    /// Shortens a text of more than `most` characters. Returns the start and the end of the text with a note between
-    /// them, and the whole text, which the caller attaches as a file. Returns a text of at most `most` characters
-    /// unchanged, with `None` instead of the file.
+    /// Returns a text of at most `most` characters unchanged, with `None`. Shortens a longer text to its start and its
+    /// end with a note between them. The second value is then the whole text, which the caller attaches as a file.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
@@ -108,8 +107,8 @@ impl Text {
         (text, Some(whole))
     }
 
-    /// Truncates a text to `most` bytes, including line feeds, and appends a line with the number of removed bytes.
-    /// Keeps all mentions.
+    /// Returns a text of at most `most` bytes, including line feeds, unchanged. Truncates a longer text, and appends a
+    /// line with the number of removed bytes. Keeps all mentions.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);

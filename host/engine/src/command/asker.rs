@@ -10,7 +10,8 @@ use crate::{model::Person, store::InboxRow};
 pub(crate) struct Asker<'a> {
     /// The person's id on the chat network: `@bob:example.org`.
     pub id: &'a str,
-    /// The name of the bot that received the message. With `None`, roles that were granted through any bot count.
+    /// The name of the bot that received the message. If `None`, roles count regardless of the bot through which they
+    /// were granted.
     pub bot: Option<&'a str>,
     /// The network and the room id of the message; `None` if the person is checked outside a room.
     pub room: Option<(&'a str, &'a str)>,

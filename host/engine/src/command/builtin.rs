@@ -1,5 +1,5 @@
-//! The built-in commands of the host. Everybody may run most of these commands; an answer contains only what the sender
-//! may see. A built-in command that changes something requires a right.
+//! The built-in commands of the host. Everybody may run a built-in command that only reads; its reply contains only
+//! what the sender may see. A built-in command that changes something requires a right.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 

@@ -1,5 +1,6 @@
-//! Parses command lines with inserted values: texts that a trigger takes from a message or a webhook, or that are
-//! typed after an alias. Each inserted value is a single argument, whatever it contains.
+//! Parses command lines with inserted values. An inserted value is text that a trigger takes from a message or a
+//! webhook, or text that a person types after an alias. Each inserted value is a single argument, even if it contains
+//! spaces or quotation marks.
 //!
 //! Invariant: while flags are parsed, each inserted value is replaced by a placeholder. An inserted value is therefore
 //! never read as a flag, as `key=value`, or as more than one argument.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::spec::{CommandKind, ParameterType, Spec, Target};
 
-/// Returns the answer to `help`: one line per command, grouped by plugin. `prefix` is the bot's command prefix, such as
+/// Returns the reply to `help`: one line per command, grouped by plugin. `prefix` is the bot's command prefix, such as
 /// `!`.
 pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
@@ -26,8 +26,8 @@ pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &s
     text
 }
 
-/// Returns the answer to `help COMMAND`: usage, parameters, other names and examples. `who` is a sentence about the
-/// people who may run the command, and becomes the end of the answer.
+/// Returns the reply to `help COMMAND`: usage, parameters, other names and examples. The reply ends with `who`, a
+/// sentence about the people who may run the command.
 pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
     let mut text = format!("{}\n{}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {

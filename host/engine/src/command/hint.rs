@@ -42,8 +42,9 @@ pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
     }
 }
 
-/// Adds a suggestion to a parse error: the same arguments in the right order, the line with corrected names, or the
-/// usage of the command. `words` are the words after the command's name.
+/// Adds a suggestion to a parse error. The suggestion is the first of these that exists: the same arguments in the
+/// right order, the line with corrected names, the suggestion that the error already has, or the usage of the command.
+/// `words` are the words after the command's name.
 pub(crate) fn improve(
     error: ParseError,
     spec: &Arc<Spec>,
@@ -67,8 +68,8 @@ pub(crate) fn improve(
     }
 }
 
-/// Leaves out the filler words and tries all orders of the other arguments. Returns the valid command line, or `None`
-/// if no order or more than one order gives a valid command.
+/// Leaves out the filler words and tries all orders of the other arguments. If exactly one order gives a valid command,
+/// returns the command line. Otherwise returns `None`.
 fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
@@ -101,8 +102,8 @@ fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[S
     }
 }
 
-/// Returns the command line with the misspelled names of apps and environments corrected. Returns `None` if no name is
-/// misspelled, or if the corrected line is not valid either.
+/// Returns the command line with corrected names of apps and environments. Returns `None` if no name is misspelled.
+/// Also returns `None` if the corrected line is not valid.
 fn corrected(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let names: Vec<&str> =
         vocabulary.apps().map(|app| app.name.as_str()).chain(vocabulary.seen_environments()).collect();

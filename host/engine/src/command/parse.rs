@@ -130,7 +130,7 @@ impl Command {
     }
 
     /// Returns this command line with another environment, and without the host's options. Returns `None` if the
-    /// command has no app, no environment or no version, because the command may then not be a deployment.
+    /// command lacks an app, an environment or a version, because it may then not be a deployment.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -143,8 +143,8 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Returns whether an argument has this value of an attribute, for example `staging` for the attribute
-    /// `environment`. The value of a pipeline parameter can be typed in any argument.
+    /// Returns whether the person typed this value of an attribute, for example `staging` as the environment. For a
+    /// pipeline parameter, any argument with this value counts.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
@@ -152,8 +152,8 @@ impl Command {
         }
     }
 
-    /// Returns the arguments whose parameter type corresponds to an attribute. Empty for attributes without a parameter
-    /// type, such as `key`.
+    /// Returns the arguments whose parameter has the type of this attribute, for example the environments. Returns none
+    /// for an attribute that no parameter type has, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -200,8 +200,8 @@ impl std::fmt::Display for ParseError {
 }
 
 impl Command {
-    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. An
-    /// argument is left out if the command no longer has the parameter.
+    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. If the
+    /// command no longer has a parameter, its argument is left out.
     pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
         let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();

@@ -34,7 +34,7 @@ impl Target {
 /// The kind of a command: whether it changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandKind {
-    /// A command that only reads. The host answers it at once.
+    /// A command that only reads. The host runs it at once, without a job.
     Query,
     /// A command that changes something. The host runs it as a job.
     Action,
@@ -242,8 +242,8 @@ fn is_name(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Builds the parser of a command's flags. Every parameter can be given as a flag. Words without a flag are assigned to
-/// the other parameters later, so `deploy --environment staging cms 1.0.2` is valid.
+/// Builds the parser of a command's flags. Every parameter can be given as a flag. A later step assigns the words that
+/// belong to no flag to the other parameters, so `deploy --environment staging cms 1.0.2` is valid.
 fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)

@@ -52,7 +52,7 @@ impl CommandTable {
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
-    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that no other command has their names.
+    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that the names are free.
     pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
             self.insert(spec);
@@ -75,8 +75,8 @@ impl CommandTable {
         self.longest(first, words.next()).map(|(spec, _)| spec)
     }
 
-    /// Returns the command whose name is `first second` or `first`, and the number of words in the name. The name of
-    /// two words has priority.
+    /// Returns the command with the name `first second`. If no command has this name, returns the command with the name
+    /// `first`. Also returns the number of words in the name.
     pub(crate) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))

@@ -81,8 +81,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     Some(Window { at, environments, from: from?, ends: ends?, reason })
 }
 
-/// Parses a cron expression, and reports an invalid expression. Also returns `None` if `zone` is `None`, which means
-/// that an invalid time zone is already reported.
+/// Parses a cron expression. For an invalid expression, reports a configuration problem and returns `None`. If `zone`
+/// is `None`, returns `None` without a report, because the invalid time zone is already reported.
 fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
     match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
         Ok(cron) => zone.is_some().then_some(cron),
@@ -93,7 +93,8 @@ fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>
     }
 }
 
-/// Reads the key `time_zone`. Returns `None` if the key is missing, or if its value is unknown, which is reported.
+/// Reads the key `time_zone`. Returns `None` if the key is missing. For an unknown time zone, reports a configuration
+/// problem and returns `None`.
 pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
     match zone(&name.value) {

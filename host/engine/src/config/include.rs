@@ -56,8 +56,8 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
     }
 }
 
-/// Removes and reports the tables of an included file that only the main file may have. A reviewer then finds the
-/// admins and the database in the main file.
+/// Reports each table of an included file that only the main file may have, and removes the table. A reviewer therefore
+/// finds the admins and the database in the main file.
 fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
     for name in ["people", "store"] {
@@ -103,8 +103,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Adds the tables of an included file to the tree. A table such as `[app.cms]` must be in one file as a whole, so a
-/// key or table that the tree already has is reported as a configuration problem.
+/// Adds the tables of an included file to the tree. The whole of a table such as `[app.cms]` must be in one file. A key
+/// or table that the tree already has is therefore reported as a configuration problem, and not added.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
     for (key, field) in more {

@@ -109,8 +109,8 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     known.then_some(template)
 }
 
-/// Reads a list of patterns that limits a notification. Reports names that are not in `exist`. `exist` is `None` for
-/// commands, whose names are checked after the plugins are loaded.
+/// Reads a list of patterns that limits a notification. Reports a configuration problem for each name that is not in
+/// `exist`. If `exist` is `None`, reports no names: the names of commands are checked after the plugins are loaded.
 fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
     if let Some(exist) = exist {

@@ -160,8 +160,8 @@ fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {
     Some(FixedAnswer { at, typed: typed?, text: answer?.value })
 }
 
-/// Splits the value of `typed` into words. Reports a value without words, with an open quote, or with a placeholder as
-/// the first word.
+/// Splits the value of `typed` into words. Reports a configuration problem and returns `None` if the value has no
+/// words, has an unclosed quote, or begins with a placeholder.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
     match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
         Some(words) => Some(words),
@@ -242,8 +242,8 @@ fn schedule(
     })
 }
 
-/// Reads the keys `as`, `room` and `bot` of a schedule or hook. The third value is `Some(None)` if the table has no
-/// `bot`, and `None` if the value of `bot` is invalid.
+/// Reads the keys `as`, `room` and `bot` of a schedule or hook. Returns the machine, the room and the bot. The bot is
+/// `Some(None)` if the table has no `bot`, and `None` if the value of `bot` is invalid.
 pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,

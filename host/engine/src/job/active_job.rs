@@ -65,8 +65,8 @@ impl ActiveJob {
         self.cancelled.cancelled().await;
     }
 
-    /// Reads the job's journal. Sets the number of the next journal entry. If the journal contains a cancellation,
-    /// signals it to the job's tasks.
+    /// Reads the job's journal, and sets the number of the next journal entry. If the journal contains a cancellation,
+    /// also signals the cancellation to every task that works on this job.
     ///
     /// # Errors
     /// [`HistoryError`].
@@ -80,8 +80,7 @@ impl ActiveJob {
         Ok(history)
     }
 
-    /// Commits journal entries, and the writes in `more`, in one transaction. Returns the number of the first of these
-    /// entries.
+    /// Stores journal entries and the writes in `more` in one transaction. Returns the number of the first entry.
     ///
     /// # Errors
     /// The error of the store. Nothing was written.
@@ -117,8 +116,8 @@ impl ActiveJob {
         *next += 1;
     }
 
-    /// Commits journal entries, the job's new status and the writes in `more` in one transaction, together with the
-    /// status card if the job now waits.
+    /// Stores journal entries, the job's new status and the writes in `more` in one transaction. If the job now waits,
+    /// the transaction also stores the changed status card.
     ///
     /// # Errors
     /// The error of the store. Nothing was written, and the status is unchanged.
@@ -143,15 +142,16 @@ impl ActiveJob {
         }
     }
 
-    /// Returns the writes of a new status: the status in the job's row, and the status card if the job now waits.
+    /// Returns the writes of a new status: the status in the job's row and, if the job now waits, the changed status
+    /// card.
     async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
         let card = self.card.waiting_row(&status).await.map(Write::Send);
         [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
     }
 }
 
-/// Sets the number of a journal entry and returns its writes: first a blob if the entry's body is large, then the
-/// entry.
+/// Sets the number of a journal entry. Returns the entry's writes in order: first a blob if the entry's body is large,
+/// then the entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
     let blob = entry.pack();

@@ -32,7 +32,8 @@ pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
 }
 
 /// Returns the argument of `approve` and `deny` for an approval request: `7f3ak` for the first request of a job,
-/// `7f3ak-2` for the second. The number prevents the approval of a newer request that the person has not read.
+/// `7f3ak-2` for the second. Because of the number, a command that was copied from an older request does not approve a
+/// newer request.
 pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
@@ -96,9 +97,9 @@ fn left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Returns the text of an approval message: the plan, the rules, the approvals so far, and, until the decision, the
-/// deadline and the commands to type. `asked` contains the ids of the people to mention. `thumbs` is `true` if 👍 and 👎
-/// count as answers in the room.
+/// Returns the text of an approval message: the plan, the rules and the approvals so far. If the request is not decided
+/// yet, the text also contains the deadline, the commands to type, and mentions of the people whose ids are in `asked`.
+/// If `thumbs` is true, the text names 👍 and 👎 next to the commands.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = name_and_id(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
@@ -136,8 +137,8 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     text
 }
 
-/// Returns the vote that an emoji stands for; `None` for an emoji that is not a vote. Skin tones and variation
-/// selectors are ignored.
+/// Returns the vote that an emoji stands for, regardless of its skin tone. Returns `None` for an emoji that is not a
+/// vote.
 pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     let bare: String =
         emoji.chars().filter(|letter| !matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).collect();

@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// Returns the closing journal entry of a job, and the other writes of the same transaction: the outcome in the job's
-/// row, the last status card, the closing message in each room of `shown` and in the job's thread, and the reaction.
+/// row, the last status card, the closing message in the job's thread and in each room of `shown`, and the reaction to
+/// the message that started the job. A job that another job scheduled gets no reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,

@@ -49,7 +49,7 @@ pub(crate) struct StartEntry {
 /// The position of a job in its journal, which determines the runner's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
-    /// The plugin runs from the start of its command. The host answers the recorded host calls from the journal.
+    /// The plugin runs from the start of its command. Recorded host calls return their results from the journal.
     Running,
     /// The job waits for a pipeline run or a timer. Holds the index of the `Wait` entry.
     Waiting(usize),
@@ -89,8 +89,9 @@ impl JobHistory {
         Self::read_incremental(store, job, &mut None).await
     }
 
-    /// Reads a job's journal like [`Self::read`], but skips the hash check of entries that were checked before.
-    /// `checked` holds the number of checked entries and the hash of the last of them, and is updated.
+    /// Reads a job's journal like [`Self::read`], but skips the hash check of entries that an earlier call checked.
+    /// `checked` holds the number of these entries and the hash of the last of them. After success, `checked` covers
+    /// all entries.
     pub(crate) async fn read_incremental(
         store: &dyn Store,
         job: &str,
@@ -135,13 +136,14 @@ impl JobHistory {
         self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
     }
 
-    /// Returns the newest approval request with its answers; `None` if the job has not requested approval.
+    /// Returns the newest approval request with the approvals so far; `None` if the job has not requested approval.
     pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
     }
 
-    /// Returns the job's position. The newest open entry determines the position: an intent or a wait without a result,
-    /// or the end of the plugin.
+    /// Returns the job's position. A job with a closing entry is closed. Otherwise, if an intent or a wait has no
+    /// result, or if the plugin ended, the newest such entry determines the position. Otherwise the job waits for
+    /// approval, or the plugin runs.
     pub(crate) fn position(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {

@@ -64,8 +64,8 @@ impl fmt::Display for Busy {
 }
 
 impl LockTable {
-    /// Reserves all of these locks for a job, or no lock if another job holds one of them. Returns the locks that have
-    /// no stored row yet. The caller stores these rows.
+    /// Reserves all of these locks for a job. Returns the locks whose rows are not stored yet; the caller stores these
+    /// rows. If one of the locks is held by or reserved for another job, reserves no lock and returns [`Busy`].
     pub(crate) fn take(&self, locks: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
         if locks.is_empty() {
             return Ok(Vec::new());
@@ -86,7 +86,7 @@ impl LockTable {
         Ok(new)
     }
 
-    /// Marks locks as stored. Called after the transaction that stored the rows of the locks.
+    /// Marks locks as stored. The caller has committed the transaction that stores the rows of the locks.
     pub(crate) fn mark_stored(&self, locks: &[DeploymentLock]) {
         let mut state = self.0.lock();
         for lock in locks {
@@ -96,8 +96,8 @@ impl LockTable {
         }
     }
 
-    /// Releases the locks that are only reserved for a job. Returns the id of the next job in the queue of each
-    /// released lock.
+    /// Releases the locks that are only reserved for a job. Reserves each released lock for the next job in its queue.
+    /// Returns the ids of these next jobs.
     pub(crate) fn release_reserved(&self, job: &str) -> Vec<String> {
         self.free(job, |holder| !holder.stored)
     }
@@ -107,8 +107,9 @@ impl LockTable {
         self.0.lock().held.insert(lock, Holder::of(job, true));
     }
 
-    /// Adds a job to the queue of a lock and returns the job's status text. The queue is ordered by `since`. Returns
-    /// `None` if no other job holds the lock; the lock is then reserved for the job.
+    /// Adds a job to the queue of a lock if the lock is held by or reserved for another job. The queue is ordered by
+    /// `since`. Returns the status text of the queued job. If the job already has the lock, returns `None`. If the lock
+    /// is free, reserves it for the job and returns `None`.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.0.lock();
         match state.held.get(lock) {
@@ -126,8 +127,8 @@ impl LockTable {
         }
     }
 
-    /// Releases all locks of a job, and removes the job from all queues. Returns the id of the next job in the queue of
-    /// each released lock. The lock is now reserved for that next job.
+    /// Releases all locks of a job, and removes the job from all queues. Reserves each released lock for the next job
+    /// in its queue. Returns the ids of these next jobs.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
         self.leave_queues(job);
         self.free(job, |_| true)

@@ -1,4 +1,4 @@
-//! Replay: answers the host calls of a plugin from the job's journal when the plugin runs again.
+//! Replay: returns the recorded results of host calls from the job's journal when the plugin runs again.
 //!
 //! Invariant: a host call is answered only from its own journal entry. If the plugin's call differs from the entry, the
 //! job is held.
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::history::JobHistory;
 use crate::store::{Entry, EntryKind, Store, StoreError};
 
-/// The error of answering a host call from the journal.
+/// The reason why a host call cannot be replayed from the journal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReplay {
     /// The journal has another host call at this position. Holds a description of both calls in one line.
@@ -29,7 +29,7 @@ pub(crate) struct Replay {
     at: usize,
 }
 
-/// A recorded host call and its answer.
+/// A recorded host call and its result.
 #[derive(Debug)]
 pub(crate) struct ReplayStep {
     pub(crate) answer: Value,
@@ -56,7 +56,8 @@ impl Replay {
         Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
     }
 
-    /// Returns the recorded answer of a host call, or `None` after the last recorded call.
+    /// Returns the recorded result of the plugin's next host call, `call` with `arguments`. Returns `None` after the
+    /// last recorded call.
     ///
     /// # Errors
     /// [`NoReplay`].

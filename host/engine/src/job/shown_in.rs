@@ -34,8 +34,8 @@ impl ShownIn {
         Write::Send(self.message(row, "shown", Text::lines(format!("{} was started in a direct message.", title(row)))))
     }
 
-    /// Returns the write of the message about an app that the job changes although the job's command does not name the
-    /// app. The message is sent once per app.
+    /// Returns the write of a message to this room: the job changes the app `app`, which the job's command does not
+    /// name. The message is sent once per job and app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
         let text = format!("{} was started in a direct message. The job now changes {app}.", title(row));
         Write::Send(self.message(row, &format!("shown-{app}"), Text::lines(text)))

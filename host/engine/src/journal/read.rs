@@ -48,12 +48,12 @@ impl JobJournal {
 }
 
 /// The entries of a job, and the result of [`Store::journal_head`]: the stored number of entries and the hash of the
-/// last entry; `None` for an unknown job.
+/// last entry. The result is `None` for an unknown job.
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
-/// Reads the entries of a job and their stored number. Retries while the stored number is greater than the number of
-/// entries that were read, because a host may append entries at the same time. After [`MAX_READS`] attempts, returns
-/// the entries anyway; verification then reports the missing entries.
+/// Reads the entries of a job and their stored number. A host may append entries between the two reads; if fewer
+/// entries than the stored number were read, reads again. After [`MAX_READS`] attempts, returns the entries anyway, and
+/// the verification then reports the missing entries.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.

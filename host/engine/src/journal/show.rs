@@ -144,8 +144,8 @@ fn problem(error: &Value) -> String {
     }
 }
 
-/// Formats an entry for the end of the plugin or of the job: `closed: succeeded: Deployed.`. Uses the whole body if
-/// `kind` is not a string.
+/// Formats the entry that records the end of the plugin or of the job: `closed: succeeded: Deployed.`. If `kind` is not
+/// a string, formats the whole body.
 fn end_line(event: &str, kind: &Value, message: &Value, body: &Value) -> String {
     match (text(kind), text(message)) {
         (Some(kind), Some(message)) => format!("{event}: {kind}: {message}"),

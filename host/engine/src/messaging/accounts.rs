@@ -76,14 +76,14 @@ impl Outbox {
         self.is_unknown_bot(bot) || self.accounts.iter().any(|account| account.bot == bot)
     }
 
-    /// Returns whether no configured bot has this name. Store rows can have such a name: old rows have an empty one,
-    /// and an operator can remove a bot from the configuration.
+    /// Returns whether no configured bot has this name. Rows in the store can have such a name: an operator can remove
+    /// a bot from the configuration, and rows from before bots had names contain an empty name.
     fn is_unknown_bot(&self, bot: &str) -> bool {
         !self.identities.iter().any(|known| known == bot)
     }
 
-    /// Returns a bot's connection to a network. If no configured bot has this name, returns the network's first account
-    /// on this host. Returns `None` if this host has no such account.
+    /// Returns the connection of a bot's account on a network. If no configured bot has this name, returns the
+    /// connection of the first account on the network. Returns `None` if this host has no such account.
     pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
         let any = self.is_unknown_bot(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
@@ -96,9 +96,9 @@ impl Outbox {
         self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_PLUGIN_TEXT)
     }
 
-    /// Returns the destination for messages to a configured room. The sending bot is `bot` if `bot` lists the room in
-    /// its configuration, else another bot that lists the room, else `bot` if it has an account on the room's network,
-    /// else any other bot with an account on this network. Returns `None` if no bot of this host has one.
+    /// Returns the destination for messages to a configured room. The sender is the first of these accounts on the
+    /// room's network: an account of `bot` that lists the room in its configuration, any account that lists the room,
+    /// any account of `bot`, any account. Returns `None` if this host has no account on the network.
     pub(crate) fn destination(&self, bot: &str, room: &crate::model::RoomName) -> Option<Destination> {
         let network = room.network.as_ref().unwrap_or(&self.network);
         let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
@@ -111,8 +111,9 @@ impl Outbox {
         Some(Destination { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
     }
 
-    /// Returns the id of the thread for answers to a message: the message's own thread, or else a new thread below the
-    /// message. Returns `None` on a network without threads, and for a triggered command that was not in a thread.
+    /// Returns the id of the thread for replies to a message. This is the thread that contains the message. If the
+    /// message is not in a thread, it is a new thread below the message. Returns `None` on a network without threads,
+    /// and for a triggered command that is not in a thread.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
         let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.features().threads);
         let own = || (!is_trigger_event(&message.key.event)).then(|| message.key.event.clone());

@@ -154,9 +154,9 @@ impl AccountInbox {
         RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
-    /// Returns the command text of a message. If the message does not address the bot but matches a trigger, returns
-    /// the trigger's command text and the trigger. Returns `None` if the bot ignores the message. The command text of a
-    /// reaction is empty.
+    /// Returns the command text of a message that addresses the bot. If the message addresses no bot but matches a
+    /// `[[listen]]` trigger, returns the trigger's command text and the trigger. For a reaction, returns an empty text.
+    /// For any other message, returns `None`.
     fn command_or_trigger(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
@@ -175,8 +175,8 @@ impl AccountInbox {
         self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Stores received messages and the writes `more` in one transaction, and queues the new messages for handling.
-    /// Returns the number of new messages, which excludes redeliveries.
+    /// Stores received messages and the writes `more` in one transaction. Then queues the messages that were not stored
+    /// before for handling. Returns the number of queued messages.
     ///
     /// # Errors
     /// [`StoreError`] if the transaction failed. Nothing is then stored.
@@ -216,8 +216,8 @@ impl AccountInbox {
     }
 
     /// Returns whether the bot handles a message. The bot handles texts, removed reactions, and the reactions 👍 and 👎
-    /// on a message that requests approval. Returns `false` for messages from a configured bot, and from a machine
-    /// (another bot) that is not configured.
+    /// to an approval message. The bot does not handle messages from a configured bot, or from a machine account that
+    /// is not configured.
     async fn is_relevant(&self, message: &Incoming) -> Result<bool, StoreError> {
         if self.outbox.is_own(self.network, &message.sender.id) {
             return Ok(false);
@@ -240,8 +240,8 @@ impl AccountInbox {
     }
 }
 
-/// Returns whether a message that requests approval may be in a room of `network` although its event id is not stored
-/// yet. A reaction on an unknown event can then be a vote.
+/// Returns whether the outbox has an approval message for `network` without a stored event id. The message may be in
+/// its room already, so a reaction to an unknown event can be a vote.
 pub(crate) async fn may_have_unsent_request(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()

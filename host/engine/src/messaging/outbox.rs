@@ -60,13 +60,14 @@ pub(crate) struct Outbox {
 /// The bot, network and room whose messages a lane (a send queue) sends. The lanes for acknowledgements also have a
 /// number.
 type LaneName = (String, String, String, Option<u64>);
-/// A send queue. One task sends the rows of a lane in order. The flag is true for rows that an earlier process left.
+/// A send queue. One task sends the rows of a lane in order. The flag is true for rows that an earlier process may have
+/// sent.
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
 /// The idempotency key and the version of an outbox row.
 type RowVersion = (String, u64);
 
-/// The rows that are in a lane, and the rows that were sent since the last read of the outbox. Neither are queued again
-/// if a read of the outbox still returns them as unsent.
+/// The rows that are in a lane, and the rows that were sent since the last read of the outbox. The outbox does not
+/// queue these rows again if a read still returns them as unsent.
 #[derive(Debug, Default)]
 struct InFlight {
     queued: HashSet<RowVersion>,
@@ -96,8 +97,9 @@ impl Outbox {
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// Sends the rows of the outbox until the process ends. An earlier process may already have sent the rows of the
-    /// first read, so their messages are searched in the room before they are sent.
+    /// Sends the rows of the outbox until the process ends. An earlier process may already have sent the messages of
+    /// the rows in the first read. The outbox therefore searches the room for each of these messages before it sends
+    /// the message.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().take() else { return };
         let in_flight: Arc<Mutex<InFlight>> = Arc::default();
@@ -195,8 +197,9 @@ impl Outbox {
         }
     }
 
-    /// Sends the message of one row. Returns the event id of the message, or `None` if the network refused the message
-    /// or does not support it. `left_over` is true if an earlier process may have sent the message.
+    /// Sends the message of one row. Returns the event id of the message, or `None` if the network refused the message.
+    /// Skips a reaction, and returns `None`, if the network has no reactions or if no message started the command.
+    /// `left_over` is true if an earlier process may have sent the message.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
@@ -284,8 +287,8 @@ fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     }
 }
 
-/// Returns the number of the acknowledgement lane for a reaction that acknowledges a command, so that the reaction does
-/// not wait for the room's queued messages. Returns `None` for other rows.
+/// Returns the number of the acknowledgement lane for a reaction that acknowledges a command. Such a reaction does not
+/// wait for the room's other messages. Returns `None` for other rows.
 fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
@@ -298,8 +301,9 @@ pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
-/// Orders rows for sending. If a job ended before its status card was sent, the card is moved directly before the job's
-/// closing message. Otherwise the card would show the job's end before the job's other messages.
+/// Orders rows for sending: keeps the given order, but moves the card of an ended job directly before the job's closing
+/// message if the card was never sent. In its own place, the card would show the job's end before the job's other
+/// messages.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
     let closings: HashMap<String, usize> =

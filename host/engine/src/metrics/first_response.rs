@@ -1,6 +1,6 @@
-//! Measures the time from the arrival of a command to the first answer in the room of the command.
+//! Measures the time from the arrival of a command to the first reply in the command's room.
 //!
-//! Invariant: the number of waiting commands is limited, so that commands without an answer do not fill the memory.
+//! Invariant: the number of waiting commands is limited, so that commands without a reply do not fill the memory.
 
 use std::{
     collections::HashMap,
@@ -12,13 +12,14 @@ use parking_lot::{Mutex, MutexGuard};
 use super::metric::Label;
 use crate::store::InboxKey;
 
-/// The maximum number of keys of waiting commands. While the map has this many keys, new commands are not measured. A
-/// command has one key, or two keys after it opened a job.
+/// The maximum number of keys in the map of waiting commands. A command has one key, or two keys if it created a job.
+/// While the map is full, new commands are not measured.
 const MAX_WAITING: usize = 4_096;
 /// The age from which a waiting command is removed when the map is full.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The commands that have no answer yet, by message key and, if the command opened a job, also by job id.
+/// The commands that have no reply yet. The keys are the message key and, if the command created a job, also the job's
+/// id.
 #[derive(Default)]
 pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 
@@ -41,7 +42,7 @@ impl FirstAnswers {
         }
     }
 
-    /// Links a command to the job that it opened, so that a message of the job counts as an answer to the command.
+    /// Links a command to the job that it created, so that a message of the job counts as a reply to the command.
     pub(crate) fn link_job(&self, key: &InboxKey, job: &str) {
         let mut waiting = self.waiting();
         let name = name(key);
@@ -51,12 +52,13 @@ impl FirstAnswers {
         waiting.insert(job.to_owned(), Waiting { since, other_key: Some(name) });
     }
 
-    /// Stops the measurement for a command that gets no answer.
+    /// Discards the measurement of a command that gets no reply.
     pub(crate) fn discard(&self, key: &InboxKey) {
         self.waiting().remove(&name(key));
     }
 
-    /// Ends the measurement of a command if the message with the outbox key `key` is the first answer to this command.
+    /// Records the duration of a command if the sent message with the outbox key `key` is the first reply to the
+    /// command.
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
         // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
@@ -76,7 +78,7 @@ impl FirstAnswers {
     }
 }
 
-/// Returns the prefix of the outbox keys of all answers to a message.
+/// Returns the prefix of the outbox keys of all replies to a message.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }

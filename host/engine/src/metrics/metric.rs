@@ -1,7 +1,8 @@
 //! The types of metrics and labels, and the registration of metrics.
 //!
-//! Metrics go to the recorder of the crate `metrics`, which the process installs before it builds an [`crate::Engine`].
-//! Without a recorder, metrics are dropped at almost no cost. `METRICS.md` is generated from [`TABLE`].
+//! The crate `metrics` passes each metric to the recorder that the process installs before it builds an
+//! [`crate::Engine`]. Without a recorder, metrics are dropped at almost no cost. `METRICS.md` is generated from
+//! [`TABLE`].
 //!
 //! Invariant: every metric is a row of [`TABLE`]. The value of a label comes from the host, the contract or the
 //! configuration, and never from text that somebody typed or sent.

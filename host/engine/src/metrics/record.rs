@@ -40,9 +40,9 @@ impl RequestOutcome {
     }
 }
 
-/// Records a request that began at `began` and just ended. `target` is the name of the chat network, or the name of the
-/// pipeline backend in the configuration. `method` is the name of the adapter method that the engine called, such as
-/// `say` or `start`, or the HTTP method of a request that an adapter sent.
+/// Records the result and the duration of a request that began at `began` and just ended. `target` is the name of the
+/// chat network, or the name of the pipeline backend in the configuration. `method` is the name of the adapter method
+/// that the engine called, such as `say` or `start`. For a request that an adapter sent, `method` is the HTTP method.
 pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
@@ -58,8 +58,8 @@ pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, bega
         .record(began.elapsed().as_secs_f64());
 }
 
-/// Counts the answer to the delivery of a webhook. `hook` is the name of the configured hook; `None` if the URL has an
-/// unknown name. `answer` is the answer in one word, for example `taken`.
+/// Counts a delivery of a webhook. `hook` is the name of the configured hook; `None` if the URL names an unknown hook.
+/// `answer` is the result of the delivery in one word, for example `taken`.
 pub fn hook(hook: Option<&str>, answer: &'static str) {
     hooks_counter(hook.unwrap_or_default(), answer).increment(1);
 }
@@ -79,7 +79,8 @@ pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
     super::table::JOBS.gauge([(Label::JobPhase, phase_label(phase).into())]).set(count as f64);
 }
 
-/// Sets the delay of the most overdue job, which is the time since its wake time; zero if no job is overdue.
+/// Sets the delay of the most overdue job: the time that has passed since its wake time. `late` is zero if no job is
+/// overdue.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
@@ -90,8 +91,8 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     }
 }
 
-/// Creates the counters of rare events with the value 0, for schedules and hooks with these names. Without this value,
-/// `increase()` of PromQL would miss the first event.
+/// Creates the counters of rare events with the value 0: those of these schedules and hooks, and those of ended jobs.
+/// Without the value 0, `increase()` of PromQL would miss the first event.
 pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);
@@ -149,7 +150,7 @@ pub(crate) enum ScheduleOutcome {
     Skipped,
 }
 
-/// Counts `times` scheduled times of a schedule that had this outcome.
+/// Adds `times` to the number of scheduled times of the schedule that had this outcome.
 pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) {
     let label = match outcome {
         ScheduleOutcome::Fired => "fired",

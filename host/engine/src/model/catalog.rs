@@ -30,9 +30,9 @@ impl Catalog {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
-    /// Returns the environment in which a version of `app` must have been deployed successfully before the version may
-    /// be deployed to `environment`, and the position of the key `after` of `environment`. Skips environments in which
-    /// the app has no deployment. Returns `None` if the version may be deployed to `environment` first.
+    /// Returns the environment to which a version of `app` must be deployed successfully before `environment`, and the
+    /// position of the key `after` of `environment`. If the app has no deployment to the environment in `after`,
+    /// follows the key `after` of that environment. Returns `None` if no deployment must come first.
     pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;

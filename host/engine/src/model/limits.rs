@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The resource limits of one run of a plugin. The run of the plugin starts with a replay of all earlier host calls of
-/// its job, which counts too, and ends at the next wait or with the command.
+/// The resource limits of one run of a plugin. The run ends when the plugin waits or when the command ends. A run that
+/// continues a job first replays the job's earlier host calls; the replay counts toward the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The maximum linear memory in bytes, as the sum over all memories of the plugin.
     pub memory: usize,
-    /// The maximum CPU time. The runtime rounds it up to a multiple of its tick.
+    /// The maximum CPU time of the run. The runtime rounds the time up to a multiple of its tick.
     pub cpu: Duration,
     /// The maximum wall-clock time of the run of the plugin.
     pub wall: Duration,
-    /// The maximum number of host calls.
+    /// The maximum number of host calls in the run.
     pub calls: u32,
-    /// The maximum number of bytes that the plugin passes to the host: the arguments of its host calls and its results.
+    /// The maximum total number of bytes that the plugin passes to the host in the run: the arguments of all its host
+    /// calls, and its results.
     pub bytes_out: usize,
-    /// The maximum number of bytes that host calls return to the plugin, in serialized form.
+    /// The maximum total number of bytes that all host calls of the run return to the plugin, in serialized form.
     pub bytes_in: usize,
-    /// The maximum number of effects: allowed host calls that change something outside of the plugin.
+    /// The maximum number of effects in the run: allowed host calls that change something outside of the plugin.
     pub acts: u32,
 }
 

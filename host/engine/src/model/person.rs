@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct Person {
     /// The immutable id that the network assigns, for example `@bob:example.org`. Rights depend on the id only.
     pub id: String,
-    /// The display name. The host does not use it for rights, because anybody can choose any name.
+    /// The display name. A person's rights do not depend on the display name, because anybody can choose any name.
     pub name: String,
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The idempotency key of a pipeline run: the job's id, a dash, and the number of the journal entry of the host call
-/// that starts the pipeline run, for example `7f3ak-2`. After a crash, the host uses the same key to ask the backend
+/// The idempotency key of a pipeline run, for example `7f3ak-2`: the job's id, a dash, and the number of the journal
+/// entry of the host call that starts the pipeline run. After a crash, the host uses this key to ask the backend
 /// whether the pipeline run was started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey(String);
@@ -17,8 +17,8 @@ impl RunKey {
         Self(format!("{job}-{call}"))
     }
 
-    /// Parses a key. Returns `None` unless the text has 1 to 64 lower-case letters, digits and dashes and does not
-    /// begin with a dash. A valid key is therefore safe in paths and URLs.
+    /// Parses a key: 1 to 64 lower-case letters, digits and dashes, of which the first is not a dash. A valid key is
+    /// therefore safe in paths and URLs. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let good = !text.is_empty()
             && text.len() <= 64

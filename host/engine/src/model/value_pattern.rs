@@ -28,7 +28,7 @@ impl ValuePattern {
     }
 
     /// Returns whether the expression matches the whole value. A value with a zero byte never matches. A value that
-    /// begins with a dash matches only if the expression itself begins with a dash.
+    /// begins with a dash matches only if the expression also begins with a dash.
     pub(crate) fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }

@@ -22,8 +22,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache, and creates `folder` with mode 0700 if it does not exist. If another user owns the folder or
-    /// can write to it, logs a warning and caches nothing. With `None`, caches nothing.
+    /// Opens the cache in `folder`. If the folder does not exist, creates it with mode 0700. If another user owns the
+    /// folder or can write to it, logs a warning and caches nothing. With `None`, caches nothing.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
@@ -52,7 +52,7 @@ impl Cache {
     }
 
     /// Returns the compiled component of a plugin from the cache. Returns `None` if the cache does not contain the
-    /// plugin. Deletes a cache file that cannot be loaded.
+    /// plugin. If the cache file cannot be loaded, deletes the file and returns `None`.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {

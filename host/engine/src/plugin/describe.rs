@@ -1,5 +1,5 @@
-//! A plugin's description: calls the plugin's exported function `describe`, during which every host call traps, and
-//! checks the description that it returns.
+//! Calls the function `describe` of a plugin, and checks the description that the function returns. A host call that
+//! `describe` makes traps.
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -79,7 +79,7 @@ impl Meter {
         allowed
     }
 
-    /// Counts the bytes of an answer that a host call returns to the guest.
+    /// Counts the bytes of the result that a host call returns to the guest.
     ///
     /// # Errors
     /// [`LimitReached::BytesIn`] if the guest exceeded this limit. The guest then ends.

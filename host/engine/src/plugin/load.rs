@@ -197,8 +197,9 @@ impl<D: GuestData> Loader<D> {
         }
     }
 
-    /// Loads one plugin, but does not add the plugin's commands to the command table. Sets `commands` to their names
-    /// after the check of the description, so that the names are available if a later step fails.
+    /// Loads one plugin, but does not add the plugin's commands to the command table. After the check of the
+    /// description, sets `commands` to the names of the plugin's commands. The names are then available even if a later
+    /// step fails.
     async fn prepare(
         &self,
         config: &PluginConfig,
@@ -248,8 +249,9 @@ impl<D: GuestData> Loader<D> {
         })
     }
 
-    /// Returns the compiled component of a plugin, its metadata and the host calls that it imports. Reads them from the
-    /// cache, or else compiles the component and stores the results in the cache. `bytes` are the plugin's file.
+    /// Returns the compiled component of a plugin, the plugin's metadata, and the host calls that the plugin imports.
+    /// Reads all three from the cache. If the cache does not have them, compiles the component and stores the results
+    /// in the cache. `bytes` are the plugin's file.
     pub(crate) async fn compile_or_cached(
         &self,
         bytes: &[u8],

@@ -114,9 +114,9 @@ impl<D: GuestData> Plugins<D> {
         self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
     }
 
-    /// Returns the plugin that runs a job: the loaded plugin if its file is the same as at the job's start, else the
-    /// plugin from the stored copy of the file. The plugin has its current grants; a plugin that is no longer
-    /// configured has none.
+    /// Returns the plugin that runs a job. If the loaded plugin has the same file as at the job's start, returns the
+    /// loaded plugin. Otherwise loads the stored copy of the file from the job's start, with the plugin's current
+    /// grants. A plugin that is no longer configured has no grants.
     ///
     /// # Errors
     /// The store is unavailable, or the stored copy of the plugin's file is missing, is damaged or does not load.

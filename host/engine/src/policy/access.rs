@@ -93,7 +93,7 @@ impl Access {
         }
     }
 
-    /// Returns the rights of a person to run a command. The app and the environment of the command are not checked yet.
+    /// Returns the rights of a person to run a command. Does not check the app and the environment of the command.
     pub(crate) fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
         let who = who.into();
         if target.is_open() {
@@ -107,8 +107,9 @@ impl Access {
         }
     }
 
-    /// Returns the roles of a person, from the configuration and from grants in chat, that count for the room and the
-    /// bot of the message. If `everyone` is true, the result includes the roles that have `everyone` as a member.
+    /// Returns the roles of a person, from the configuration and from grants in chat. Leaves out roles that do not
+    /// count in the room of the message, and roles that were granted through another bot. If `everyone` is true, the
+    /// result includes the roles that have `everyone` as a member.
     pub(crate) fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
         let who = who.into();
         let canonical_id = self.persons.canonical_id(who.id);
@@ -227,9 +228,9 @@ impl Access {
         self.index.role(name).map(|position| &self.roles[position])
     }
 
-    /// Returns whether a person has a role on an app and an environment. A role that the person has only through
-    /// `everyone` does not count. `None` stands for any app or environment. Approvals use this check, so the result for
-    /// a machine is `false`.
+    /// Returns whether a person has a role on an app and an environment, for the check of an approval. `None` stands
+    /// for any app or environment. A role that the person has only through `everyone` does not count. Returns `false`
+    /// for a machine, because machines cannot approve.
     pub(crate) fn holds_role<'a>(
         &self,
         role: &str,
@@ -248,8 +249,9 @@ impl Access {
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
-    /// Returns the ids of a role's members, from the configuration, its groups and the grants in chat, but without the
-    /// members of rooms. For a person with several ids, the result has only the first id.
+    /// Returns the ids of a role's members: the members in the configuration, the members of its groups, and the people
+    /// to whom the role was granted in chat. Does not include the members of rooms. For a person with several ids, the
+    /// result has only the first id.
     pub(crate) fn known_members(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
@@ -367,8 +369,8 @@ impl Access {
         }
     }
 
-    /// Requests the members of the rooms in the configuration from their networks, except for rooms whose cached
-    /// members are recent. Takes at most a few seconds.
+    /// Requests the members of the configured rooms from the chat networks, and caches them. Skips rooms that were
+    /// requested in the last 5 seconds. Takes at most a few seconds.
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         self.rooms.refresh(accounts).await;
     }

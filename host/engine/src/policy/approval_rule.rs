@@ -13,7 +13,8 @@ use crate::model::{Attributes, CallSpec, RoomName};
 /// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
 pub(crate) struct Approval {
-    /// The name and position of the rule, for the room and the journal: `environment production, plugins.toml line 34`.
+    /// The name of the rule and its position in the configuration, for messages and the journal: `environment
+    /// production, plugins.toml line 34`.
     pub text: Arc<str>,
     /// An id of the rule that does not depend on the rule's line in the file.
     pub id: Arc<str>,
@@ -70,7 +71,8 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Adds `more`, the required approvals of another effect, to `needs`. Two entries of the same rule become one.
+    /// Adds `more`, the required approvals of another effect, to `needs`. If `needs` already has an entry of the same
+    /// rule, updates that entry and adds the targets to it.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
@@ -87,8 +89,8 @@ impl Need {
         }
     }
 
-    /// Returns whether an approval request for `requested` also covers this need. One of the requested needs must be of
-    /// the same rule, with the same or a higher count, no additional roles, and all targets of this need.
+    /// Returns whether an approval request for `requested` also covers this need. One of the requested needs must have
+    /// the same rule and all targets of this need, require at least as many people, and accept no other roles.
     pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
         let as_strict = |other: &&Self| {
             other.id == self.id

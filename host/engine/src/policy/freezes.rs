@@ -144,14 +144,14 @@ impl Freezes {
         format!("`{}` is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
     }
 
-    /// Blocks changes of freezes until the guard is dropped. An effect holds the guard from its freeze check until its
-    /// intent is stored.
+    /// Acquires a read lock that blocks changes of freezes until the guard is dropped. The host holds the guard from
+    /// the freeze check of an effect until the effect's intent is stored.
     pub(crate) async fn guard(&self) -> FreezeGuard {
         FreezeGuard { _held: self.lock.clone().read_owned().await }
     }
 
-    /// Waits until no effect is between its freeze check and the storing of its intent, then blocks new effects until
-    /// the guard is dropped.
+    /// Acquires the write lock for a change of freezes. First waits until no effect is between its freeze check and the
+    /// storing of its intent. Then blocks new effects until the returned guard is dropped.
     pub(crate) async fn exclusive(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.lock.clone().write_owned().await
     }

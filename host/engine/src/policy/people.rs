@@ -21,8 +21,8 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Indexes people by their ids. If two people have the same id, the id belongs to the first of them, and reading
-    /// the configuration reports a configuration problem.
+    /// Indexes people by their ids. If two people have the same id, the id belongs to the first of them. The reader of
+    /// the configuration reports such an id as a configuration problem.
     pub(crate) fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {

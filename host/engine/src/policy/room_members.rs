@@ -46,8 +46,8 @@ struct CachedRoom {
 }
 
 impl Rooms {
-    /// Creates the list of rooms, without any members yet. `with_members` are rooms whose members are needed; of the
-    /// `named` rooms only the ids are needed.
+    /// Creates the list of rooms, without any members yet. The host requests the id and the members of each room in
+    /// `with_members`, but only the id of each other room in `named`.
     pub(crate) fn new(
         with_members: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,
@@ -77,8 +77,8 @@ impl Rooms {
         itself || known.get(name).is_some_and(found)
     }
 
-    /// Returns whether one of these ids is a member of a room. Returns `false` if the cached member list is missing or
-    /// too old.
+    /// Returns whether one of these ids is a member of a room. Returns `false` if the host has no member list of the
+    /// room, or only one that is older than [`MAX_AGE`].
     pub(crate) fn has<'a>(&self, name: &RoomName, mut ids: impl Iterator<Item = &'a str>) -> bool {
         let known = self.known.read();
         let now = Instant::now();

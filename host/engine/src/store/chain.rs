@@ -25,8 +25,8 @@ impl Entry {
 }
 
 impl Link {
-    /// Returns the hash of the link. `before` is the hash of the previous link; empty for the first link. The link's
-    /// own field `hash` is not hashed.
+    /// Returns the hash of the link over all its fields except `hash`. `before` is the hash of the previous link; empty
+    /// for the first link.
     pub fn hash_after(&self, before: &str) -> String {
         hash(before, &(self.number, self.kind, &self.subject, &self.digest, self.at))
     }

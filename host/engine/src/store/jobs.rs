@@ -11,8 +11,8 @@ use crate::model::Person;
 /// A job: one run of an action. A person typed the action, or a trigger or another job started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// The short lower-case id, for example `7f3ak`. The host never uses an id twice, because pipeline runs and
-    /// releases refer to the id even after the removal of the job.
+    /// The short lower-case id, for example `7f3ak`. The host never uses an id for a second job, because pipeline runs
+    /// and releases refer to the id even after the job is removed.
     pub id: String,
     /// The inbox key of the message or trigger that started the job.
     pub inbox: InboxKey,
@@ -49,7 +49,8 @@ pub struct JobRow {
 }
 
 impl JobRow {
-    /// Returns the deployment lock of the command's app and environment; `None` unless the command has both.
+    /// Returns the deployment lock of the command's app and environment; `None` if the command lacks an app or an
+    /// environment.
     pub fn deployment_lock(&self) -> Option<DeploymentLock> {
         Some(DeploymentLock { app: self.app.clone()?, environment: self.environment.clone()? })
     }
@@ -85,7 +86,7 @@ pub enum JobPhase {
     /// The job waits for its scheduled start time; its plugin has not run yet.
     #[serde(rename = "later")]
     Scheduled,
-    /// The job waits until a person answers whether an effect happened.
+    /// An effect of the job is in doubt. The job waits until a person states whether the effect happened.
     #[serde(rename = "asked")]
     InDoubt,
     /// The job waits for the approval of its next effect.
@@ -156,8 +157,8 @@ pub struct JobQuery {
     pub inbox: Option<InboxKey>,
     /// If `true`, only jobs whose caller overrode a required approval.
     pub overrides: bool,
-    /// The maximum number of jobs; the newest jobs come first. Use `None` only with `phases` that few jobs have,
-    /// because `None` returns all jobs.
+    /// The maximum number of jobs that the query returns; the newest jobs come first. `None` returns all matching jobs,
+    /// so use `None` only with `phases` that few jobs have.
     pub limit: Option<u32>,
 }
 

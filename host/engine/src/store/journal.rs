@@ -27,8 +27,8 @@ pub enum EntryKind {
     Result,
     /// A host call that the rules denied.
     Denied,
-    /// An event from outside of the guest. Examples: a person cancelled the job or gave an approval; a pipeline run
-    /// ended for which the plugin did not wait.
+    /// An event that the plugin did not cause. Examples: a person cancelled the job; a person gave an approval; a
+    /// pipeline run ended, and the plugin did not wait for it.
     Event,
     /// The end of the guest, with its reply or error.
     End,
@@ -56,8 +56,8 @@ pub struct Entry {
     pub rule: String,
     /// The attributes of the host call and their values, by the name of the attribute, for example `environment`.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// The arguments of the host call, its result, or both. If the body is stored as a blob, only the body's size in
-    /// bytes.
+    /// The arguments of the host call, its result, or both. If the body is stored as a blob, this field contains only
+    /// the body's size in bytes.
     pub body: serde_json::Value,
     /// The digest of the blob that contains the body; `None` for a small body. See [`Entry::pack`].
     #[serde(rename = "beside")]
@@ -82,11 +82,12 @@ pub struct Link {
     pub number: u64,
     /// The event that the link records.
     pub kind: LinkKind,
-    /// For an opened or closed job, the job's id. For a removal, the time before which rows were removed. Otherwise
-    /// empty.
+    /// The job's id, if the link records that a job was created or closed. The time before which rows were removed, if
+    /// the link records a removal. Otherwise empty.
     pub subject: String,
-    /// For an opened job, the hash of its first entry. For a closed job, the hash of its last entry. For audit records,
-    /// their [`AuditRecord::group_digest`]. For a removal, empty.
+    /// The hash of the job's first entry, if the link records that a job was created. The hash of the job's last entry,
+    /// if the link records that a job was closed. The [`AuditRecord::group_digest`], if the link records audit records.
+    /// Empty, if the link records a removal.
     pub digest: String,
     /// The time of the recorded event.
     pub at: Timestamp,
@@ -98,7 +99,7 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
-    /// A job was opened.
+    /// A job was created.
     Open,
     /// A job was closed.
     Close,
@@ -159,6 +160,6 @@ pub struct Removed {
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
     /// The number of removed inbox rows, outbox rows, deduplication keys and audit records.
     pub rows: u64,
-    /// Whether more expired data may still be stored. One call removes only a limited number of jobs and rows.
+    /// Whether expired data may remain, because one call removes only a limited number of jobs and rows.
     pub more: bool,
 }

@@ -104,7 +104,8 @@ pub struct RoomCursor {
     pub room: String,
     /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
     pub event: Option<String>,
-    /// The time of `event`, or the time at which the bot joined the room. The bot never handles older messages.
+    /// The time of the message `event`, or the time at which the bot joined the room. The bot never handles messages
+    /// from before this time.
     pub at: Timestamp,
 }
 
@@ -132,8 +133,9 @@ pub enum OutboxKind {
 /// A message in the outbox, which is sent or still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. A second row with the same
-    /// key replaces the text of a status card; for other kinds, the store ignores the second row.
+    /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. If a row with the key exists
+    /// and the message is a status card, a second row replaces its text. For other messages, the store ignores the
+    /// second row.
     pub key: String,
     /// The name of the bot that sends the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
@@ -162,7 +164,7 @@ pub struct PendingRow {
 }
 
 /// Returns whether an event id belongs to a command that a schedule or hook started. No message on the network has this
-/// id, so the host cannot send a reply in its thread or a reaction to it.
+/// id, so the host can neither reply in its thread nor react to it.
 pub(crate) fn is_trigger_event(event: &str) -> bool {
     TRIGGER_EVENT_PREFIXES.iter().any(|prefix| event.starts_with(prefix))
 }

@@ -21,8 +21,9 @@ use super::{
 pub enum Write {
     /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
-    /// Stores a received message with its announcements, unless the store has the deduplication key. Used for webhooks,
-    /// because a redelivery of a webhook can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
+    /// Stores a received message, and queues its announcements. If the store already has the deduplication key, stores
+    /// and queues nothing. Used for webhooks, because a redelivery of a webhook can have another event id. See
+    /// [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
@@ -37,7 +38,7 @@ pub enum Write {
     Handled(InboxKey),
     /// Sets a bot's read cursor in a room. Ignored if the stored cursor has a later time.
     SetCursor(RoomCursor),
-    /// Queues a message in the outbox. [`OutboxRow::key`] describes the case that the key exists already.
+    /// Queues a message in the outbox. If the outbox already has a row with the same key, see [`OutboxRow::key`].
     Send(OutboxRow),
     /// Marks a text of an outbox row as sent, or records that the row can never be sent.
     Sent {
@@ -48,8 +49,8 @@ pub enum Write {
         /// The event id of the sent message; `None` if the row can never be sent.
         event: Option<String>,
     },
-    /// Opens a job. The same list must append the job's first journal entry, which adds the opening link to the hash
-    /// chain.
+    /// Stores a new job, which is open until it is closed. The same list must append the job's first journal entry.
+    /// This entry adds the link [`LinkKind::Open`](super::LinkKind::Open) to the hash chain.
     Open(JobRow),
     /// Sets the status of an open job.
     JobStatus {
@@ -65,7 +66,8 @@ pub enum Write {
         /// The id of the job that gets the lock.
         job: String,
     },
-    /// Closes a job, releases its deployment locks, and adds the closing link to the hash chain.
+    /// Closes a job, releases its deployment locks, and adds the link [`LinkKind::Close`](super::LinkKind::Close) to
+    /// the hash chain.
     Close {
         /// The id of the job.
         job: String,
@@ -114,8 +116,8 @@ pub enum Write {
 }
 
 impl Write {
-    /// The additional time for which a store keeps deduplication keys ([`Write::ReceiveOnce`]) when the retention of
-    /// messages is over: 366 days.
+    /// The additional time for which a store keeps the deduplication keys of received messages
+    /// ([`Write::ReceiveOnce`]): 366 days after the retention of messages.
     pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 }
 
@@ -143,8 +145,8 @@ pub enum StoreError {
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies all of these writes or none, and returns after the changes are on disk. Returns the inbox keys of the
-    /// received messages that the store did not have yet.
+    /// Applies all of these writes in one transaction, and returns after the changes are on disk. Returns the inbox
+    /// keys of the received messages that were new to the store.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed.
@@ -227,15 +229,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// Returns the number of a job's journal entries and the hash of the last entry, as the store keeps them with the
-    /// job; `None` for an unknown job.
+    /// Returns the number of a job's journal entries and the hash of the last entry, both from the job's own row;
+    /// `None` for an unknown job. A verification compares them with the entries.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
-    /// Returns the time of the newest journal entry or link; `None` if the store has neither. When the host starts, it
-    /// uses this time to detect a clock that was set back.
+    /// Returns the time of the newest journal entry or link of the hash chain; `None` if the store has neither. When
+    /// the host starts, it compares this time with the clock to detect a clock that was set back.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -260,12 +262,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes one batch of expired rows, and adds a link that records the removal to the hash chain.
+    /// Removes one batch of expired rows and all unused blobs. If rows were removed, adds a link that records the
+    /// removal to the hash chain.
     ///
-    /// - Expired rows are older than `before`: closed jobs with their entries, audit records, handled messages and sent
-    ///   messages. Deduplication keys expire [`Write::DEDUPLICATION_RETENTION`] later.
-    /// - Blobs to which no row refers are removed, except for the blobs with a digest in `loaded`: the loaded plugins.
-    /// - A closed job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too.
+    /// - These rows are removed if they are from before `before`: closed jobs with their entries, audit records,
+    ///   handled messages and sent messages.
+    /// - Deduplication keys are removed [`Write::DEDUPLICATION_RETENTION`] later.
+    /// - Blobs to which no row refers are removed. The blobs with a digest in `loaded`, which are the loaded plugins,
+    ///   are kept.
+    /// - A closed job with unsent messages is kept, and so are the inbox row and the outbox rows of a kept job.
     /// - Links, releases, read cursors and the values of plugins are never removed.
     ///
     /// # Errors
@@ -303,7 +308,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// Returns how often each plugin made each host call, over all stored jobs and queries.
+    /// Returns how often each plugin made each host call. Counts the calls in all stored jobs and queries.
     ///
     /// # Errors
     /// [`StoreError`].

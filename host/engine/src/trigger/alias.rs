@@ -50,7 +50,7 @@ pub(crate) fn eq_ignoring_case(known: &str, word: &str) -> bool {
 }
 
 impl TriggerSource {
-    /// Returns the triggered command as one line for messages. The host never parses this line.
+    /// Returns the triggered command as one line, only for messages; the host never parses this line.
     pub(crate) fn line(&self) -> String {
         line(&self.words)
     }

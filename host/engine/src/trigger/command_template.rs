@@ -66,8 +66,8 @@ impl CommandTemplate {
         })
     }
 
-    /// Returns the words of the command, with `values`, by placeholder name, in place of the placeholders. A
-    /// placeholder without a value becomes an empty argument, which every command refuses.
+    /// Returns the words of the command. Replaces each placeholder by its value in `values`, whose keys are the names
+    /// of the placeholders. A placeholder without a value becomes an empty argument, which every command refuses.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> Vec<GivenArgument> {
         let fill = |word: &Word| match word {
             Word::Written(word) => GivenArgument::Written(word.clone()),

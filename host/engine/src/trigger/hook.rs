@@ -22,9 +22,9 @@ pub struct Hook {
     pub at: At,
     /// The command that a delivery starts.
     pub command: CommandTemplate,
-    /// The machine that counts as the sender of the command. The command runs with the machine's rights.
+    /// The machine account that counts as the sender of the command. The command runs with the rights of this account.
     pub machine: Person,
-    /// The room that shows the command and its answer.
+    /// The room that shows the command and its reply.
     pub room: RoomName,
     /// The name of the bot that runs the command; `None` for the bot whose account table names the room.
     pub bot: Option<String>,
@@ -33,8 +33,8 @@ pub struct Hook {
     /// For each placeholder of the command, the JSON pointer to its value in the delivery's body, such as
     /// `/build/version`.
     pub capture: BTreeMap<String, String>,
-    /// The accepted values in the delivery's body, by JSON pointer. A delivery with other values is accepted, but does
-    /// not start the command.
+    /// The accepted values in the delivery's body, by JSON pointer. The host accepts a delivery with other values, but
+    /// does not start the command.
     pub when: BTreeMap<String, Vec<String>>,
     /// The maximum size of a delivery's body, in bytes.
     pub most_bytes: usize,
@@ -55,7 +55,8 @@ pub enum HookAuth {
         delivery: String,
     },
     /// HMAC-SHA-256 of the body in the header `X-Hub-Signature-256`, as code hosts send it. The signature contains no
-    /// time, so the host accepts an identical body only once within the retention period of messages.
+    /// time. An attacker could therefore replay a delivery, so the host accepts an identical body only once within the
+    /// retention period of messages.
     Hub {
         /// The secret that the sender and the host share.
         secret: SecretRef,
@@ -84,7 +85,8 @@ pub(crate) enum HookRejection {
 const MAX_VALUE_CHARS: usize = 256;
 
 impl Hook {
-    /// Reads the values of the command's placeholders from the body of a delivery, by placeholder name.
+    /// Reads the values of the command's placeholders from the body of a delivery. The keys of the result are the names
+    /// of the placeholders.
     ///
     /// # Errors
     /// [`HookRejection`].

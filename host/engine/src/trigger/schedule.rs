@@ -13,7 +13,7 @@ pub(crate) struct Schedule {
     pub at: At,
     pub cron: Cron,
     pub command: CommandTemplate,
-    /// The machine that counts as the sender of the command. The command runs with the machine's rights.
+    /// The machine account that counts as the sender of the command. The command runs with the rights of this account.
     pub machine: Person,
     /// The room that shows the command and its answer.
     pub room: RoomName,

@@ -54,7 +54,7 @@ impl Listener for Triggers {
 }
 
 impl Triggers {
-    /// Returns the fixed answer to a typed line; `None` if no `[[say]]` has this line.
+    /// Returns the fixed reply to a typed line; `None` if no `[[say]]` table has this line.
     pub(crate) fn fixed_answer(&self, line: &str) -> Option<Text> {
         // Most hosts have no fixed answers, and then need not split the line into words.
         if self.fixed_answers.is_empty() {
@@ -68,12 +68,12 @@ impl Triggers {
         Some(Text::lines(&answer.text))
     }
 
-    /// Returns the command that a typed line runs as an alias. Returns `None` if the line does not begin with the words
-    /// of an alias.
+    /// If a typed line fits an alias, returns the command of the alias. If the line does not begin with the words of
+    /// any alias, returns `None`.
     ///
     /// # Errors
-    /// The line begins with the words of an alias, but the rest of the line does not fit the alias. The error is a
-    /// message that shows the words to type.
+    /// The line begins with the words of an alias, but does not fit the alias. The error is a message that shows the
+    /// words to type.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<ExpandedAlias>, String> {
         if self.aliases.is_empty() {
             return Ok(None);
@@ -107,7 +107,8 @@ impl Triggers {
         Ok(Some(ExpandedAlias { words: alias.command.fill(&values), options }))
     }
 
-    /// Returns the aliases and fixed answers for `help`: for each, the words to type and a description.
+    /// Returns the words to type and a description for each alias and each fixed reply. The built-in command `help`
+    /// shows them.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let alias = |alias: &Alias| (alias.typed.join(" "), format!("Runs `{}`.", alias.command.as_str()));
         let answer = |answer: &FixedAnswer| (answer.typed.join(" "), "Gives a fixed answer.".to_owned());

@@ -153,7 +153,7 @@ static MEMORY_KEYS: TableKeys = TableKeys {
     keys: &[Key::boolean("memory", "Whether to use the in-memory pipeline.")],
 };
 
-/// Makes the backend the factory of its own kind. The backend serves every `[app.A.deploy.E]` table with
+/// Makes the backend the factory of its own kind. The backend runs the pipelines of all `[app.A.deploy.E]` tables with
 /// `memory = true`.
 impl PipelinesFactory for Arc<MemoryPipelines> {
     fn kind(&self) -> &'static str {

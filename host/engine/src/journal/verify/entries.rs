@@ -2,9 +2,10 @@
 
 use crate::{journal::verify::Fault, store::HashedEntry};
 
-/// Verifies the entries of one job: their hashes, and that `head` ([`crate::store::Store::journal_head`]) has their
-/// number and the hash of the last entry. If an earlier call verified the first entries, `checked` has the number of
-/// these entries and the hash of the last of them; the function then skips these entries.
+/// Verifies the entries of one job. Checks the hash of each entry. Then compares the number of entries and the last
+/// hash with `head`, which comes from [`crate::store::Store::journal_head`]. `checked` is the number of entries that an
+/// earlier call verified, and the hash of the last of them. If that entry is unchanged, the function skips the entries
+/// that were verified before.
 ///
 /// # Errors
 /// The description of the first entry that was changed, removed, moved or added.

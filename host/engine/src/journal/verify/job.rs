@@ -57,8 +57,8 @@ impl StoredJob {
         self.row.as_ref().map(|row| row.digest.as_str())
     }
 
-    /// Verifies the job's entries, blobs and row. `opening` is the hash of the first entry in the job's opening link.
-    /// `closing` is the job's closing link; `None` for an open job.
+    /// Verifies the job's entries, blobs and row. `opening` is the hash of the job's first entry, as the hash chain
+    /// records it. `closing` is the link that closes the job; `None` for an open job.
     pub(crate) async fn check(
         &self,
         store: &dyn Store,

@@ -75,8 +75,8 @@ impl From<Fault> for VerifyStop {
 }
 
 impl VerifyStop {
-    /// Converts an error of a read. `what` says what cannot be read. A permanent error is a fault: somebody must have
-    /// changed the data, because the store can read all data that it wrote.
+    /// Converts the error of a failed read. `what` names the data that cannot be read. A permanent error becomes a
+    /// fault, because the store can read all data that it wrote: somebody must have changed the data.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {

@@ -1,6 +1,7 @@
 //! Reads the links of the hash chain in order, and verifies each link with its job or audit records.
 //!
-//! A host may write at the same time. After a mismatch, the walk therefore reads the newer links and repeats the check.
+//! A host may write at the same time. If a check finds a mismatch, the walk reads the newer links and repeats the
+//! check.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -177,7 +178,8 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Counts a verified job and its entries. Also verifies the plugin of the job, once for each plugin.
+    /// Counts a verified job and its entries. If no earlier job had the same plugin, also verifies the file of the
+    /// plugin.
     async fn count(&mut self, job: &str, found: &StoredJob) -> Result<(), VerifyStop> {
         if let Some(name) = found.digest()
             && self.plugins.insert(name.to_owned())
@@ -214,7 +216,8 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Handles a link that records a removal: missing data from before the time `moment` is not a fault.
+    /// Handles a link that records a removal of the rows from before `moment`. Drops the suspects from before `moment`
+    /// whose data is missing, because the removal explains them. Marks the other suspects from before `moment`.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
         self.suspects.retain_mut(|suspect| {
@@ -227,7 +230,8 @@ impl<'s> Walk<'s> {
         self.found.removed += removed;
     }
 
-    /// Handles a link that opens a job. An earlier job with the same id that was removed is not a fault.
+    /// Handles a link that records a new job. If a removed job had the same id, drops the suspect of the removed job,
+    /// and counts that job as removed.
     fn job_opened(&mut self, job: &str) {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
@@ -277,7 +281,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns the fault of the link `number`, which does not continue the hash chain after the hash `before`.
+/// Returns the fault of the link `number`, whose hash does not follow the hash `before` of the previous link.
 fn explain(page: &[Link], number: u64, before: &str) -> Fault {
     let here = page.iter().find(|link| link.number == number);
     let moved = page.iter().filter(|link| link.number > number).find(|link| {

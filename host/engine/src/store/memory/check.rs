@@ -1,5 +1,5 @@
-//! Checks a list of writes before the in-memory store applies it. Each write is checked against the state after the
-//! writes before it.
+//! Checks a list of writes before the in-memory store applies it. Each write is checked against the state that the
+//! earlier writes of the list produce.
 //!
 //! Invariant: every store rejects the same lists of writes with the same messages.
 //! Not here: the functions that apply writes (`state.rs`).

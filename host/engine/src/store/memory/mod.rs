@@ -61,16 +61,16 @@ impl MemoryStore {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// Applies all queued writes, adds a link to the hash chain for audit records without a link, and returns the
-    /// state.
+    /// Applies all queued writes, and returns the state. Also adds a link to the hash chain for the audit records that
+    /// have no link yet.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state_with_notes();
         state.seal();
         state
     }
 
-    /// Applies all queued writes and returns the state. The audit records of these writes have no link in the hash
-    /// chain yet.
+    /// Applies all queued writes, and returns the state. Adds no link to the hash chain for the audit records of
+    /// queries.
     fn state_with_notes(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         // Take the queue while `state` is locked, so that a later commit cannot overtake a queued write.

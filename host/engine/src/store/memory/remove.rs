@@ -1,8 +1,8 @@
 //! Removes expired rows from the in-memory store. Links of the hash chain are never removed.
 //!
-//! A job with unsent messages is kept. The inbox row that started a kept job is kept too, because the host would
-//! otherwise handle the message again. The outbox rows of a kept job are kept, because the host would otherwise send
-//! the job's status card twice.
+//! A job with unsent messages is kept. The inbox row that started a kept job is kept too; otherwise the host would
+//! handle the message again. The outbox rows of a kept job are kept; otherwise the host would send the job's status
+//! card twice.
 
 use std::collections::HashSet;
 

@@ -34,7 +34,7 @@ pub(crate) struct State {
     pub(crate) jobs: Jobs,
     pub(crate) blob: HashMap<String, Vec<u8>>,
     pub(crate) links: Vec<Link>,
-    /// The ids of all jobs that were ever opened, including removed jobs.
+    /// The ids of all jobs that were ever created, including removed jobs.
     pub(crate) opened: HashSet<String>,
     pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
     /// The audit records of queries that have no link in the hash chain yet. [`State::seal`] adds one link for all of
