@@ -1,6 +1,7 @@
 //! `promote APP [ENVIRONMENT]`: selects an environment and deploys the version of the previous environment to it.
 //!
-//! The previous environment is the one in which a version must succeed first (`after` in `plugins.toml`).
+//! The previous environment is the one to which a version must be deployed successfully first (`after` in
+//! `plugins.toml`).
 //!
 //! Invariant: the newest attempt to deploy to the previous environment succeeded, with the promoted version.
 
@@ -96,9 +97,9 @@ fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<S
 fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Result<String, String> {
     match (past.current(), past.newest(), past.last_good()) {
         (Some(version), _, _) => Ok(version.to_owned()),
-        (None, None, _) => Err(format!("nothing was deployed to {before} yet")),
+        (None, None, _) => Err(format!("nothing has been deployed to {before} yet")),
         (None, Some(newest), None) => {
-            Err(format!("{} in {before}, and no version has succeeded in {before}", outcome(newest)))
+            Err(format!("{} in {before}, and no version was ever deployed successfully to {before}", outcome(newest)))
         }
         (None, Some(newest), Some(good)) => Err(format!(
             "{} in {before}. To deploy the last good version: {}",
@@ -108,8 +109,8 @@ fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Resul
     }
 }
 
-/// Selects the only step whose previous environment runs another version, with this version. `one_typed` is true if the
-/// person typed the environment.
+/// Selects the environment to promote to: the only one that runs another version than its previous environment. Returns
+/// its step and the version to promote. `one_typed` is true if the person typed the environment.
 ///
 /// # Errors
 /// `invalid` if no step or several steps have a version to promote.
@@ -199,7 +200,7 @@ mod tests {
         let production = |now| step("production", "staging", Ok("2"), now);
         assert_eq!(chosen(&[staging(), production(Some("1"))], false), Ok(("production".into(), "2".into())));
         assert_eq!(chosen(&[staging(), production(None)], false), Ok(("production".into(), "2".into())));
-        let uncertain = step("staging", "test", Err("nothing was deployed to test yet"), None);
+        let uncertain = step("staging", "test", Err("nothing has been deployed to test yet"), None);
         assert_eq!(chosen(&[uncertain, production(None)], false), Ok(("production".into(), "2".into())));
     }
 
@@ -222,18 +223,18 @@ mod tests {
         let why = "production already runs 2, the version of staging";
         assert_eq!(chosen(&steps, true), Err(format!("{nothing} to production: {why}")));
         assert_eq!(chosen(&steps, false), Err(format!("{nothing}: {why}")));
-        let steps = [step("production", "staging", Err("nothing was deployed to staging yet"), None)];
-        assert_eq!(chosen(&steps, false), Err(format!("{nothing}: nothing was deployed to staging yet")));
+        let steps = [step("production", "staging", Err("nothing has been deployed to staging yet"), None)];
+        assert_eq!(chosen(&steps, false), Err(format!("{nothing}: nothing has been deployed to staging yet")));
     }
 
     #[test]
     fn only_a_version_that_is_certain_to_run_is_promoted() {
         let runs = |past: &[Release]| runs("cms", &History::of(past), "staging", "production");
         assert_eq!(runs(&[release("2", "succeeded"), release("3", "failed")]), Ok("2".into()));
-        assert_eq!(runs(&[]), Err("nothing was deployed to staging yet".into()));
+        assert_eq!(runs(&[]), Err("nothing has been deployed to staging yet".into()));
         assert_eq!(
             runs(&[release("3", "failed")]),
-            Err("3 failed in staging, and no version has succeeded in staging".into())
+            Err("3 failed in staging, and no version was ever deployed successfully to staging".into())
         );
         assert_eq!(
             runs(&[release("3", "unknown"), release("2", "succeeded")]),

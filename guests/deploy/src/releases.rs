@@ -110,8 +110,8 @@ fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String
         }
     }
     match (releases.len(), environment) {
-        (0, Some(environment)) => text.push_str(&format!("\n  nothing was deployed to {environment} yet")),
-        (0, None) => text.push_str("\n  nothing was deployed yet"),
+        (0, Some(environment)) => text.push_str(&format!("\n  nothing has been deployed to {environment} yet")),
+        (0, None) => text.push_str("\n  nothing has been deployed yet"),
         (more, _) if more > MAX_SHOWN => {
             text.push_str(&format!("\n  only the newest {MAX_SHOWN} deployments are shown"));
         }
@@ -247,6 +247,6 @@ mod tests {
         assert_eq!(text.lines().count(), MAX_SHOWN + 2);
         assert!(text.ends_with("\n  only the newest 20 deployments are shown"));
         assert!(!listing(&cms(), None, &many[1..]).contains("only"));
-        assert!(listing(&cms(), Some("staging"), &[]).ends_with("nothing was deployed to staging yet"));
+        assert!(listing(&cms(), Some("staging"), &[]).ends_with("nothing has been deployed to staging yet"));
     }
 }

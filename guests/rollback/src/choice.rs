@@ -9,8 +9,8 @@ use wardroom_strategy::{History, MAX_RELEASES, Target};
 /// The maximum number of versions that a refusal names.
 const MAX_NAMED: usize = 5;
 
-/// Returns the newest success of another version than the current version. If the newest attempt did not succeed,
-/// returns the newest success.
+/// Returns the release that a rollback restores: the newest successful release of a version other than the current
+/// version. If the newest attempt did not succeed, returns the newest successful release.
 ///
 /// # Errors
 /// `invalid` if `past` has no such release.
@@ -21,10 +21,11 @@ pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Rele
     }
 }
 
-/// Returns the newest success of the typed version.
+/// Returns the newest successful release of the typed version.
 ///
 /// # Errors
-/// `invalid` if the version has never succeeded in the environment, or if the version is the current version.
+/// `invalid` if the version has never been deployed to the environment successfully, or if the version is the current
+/// version.
 pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &str) -> Result<&'a Release, Failure> {
     let Target { app, title, .. } = target;
     let environment = target.environment();
@@ -45,7 +46,7 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &s
             let (listed, more) =
                 if good.len() > MAX_NAMED { ("The newest good versions", ", ...") } else { ("Good versions", "") };
             Err(Failure::invalid(format!(
-                "{title}: {version} has not succeeded in {environment}{}. {listed}: {}{more}",
+                "{title}: {version} has never been deployed to {environment} successfully{}. {listed}: {}{more}",
                 seen(past),
                 newest.join(", ")
             )))
@@ -57,8 +58,8 @@ fn nothing(target: &Target, past: &History<'_>) -> Failure {
     let title = &target.title;
     let environment = target.environment();
     let why = match past.last_good() {
-        Some(only) => format!("{} is the only version that has succeeded{}", only.version, seen(past)),
-        None => format!("no version has succeeded{}", seen(past)),
+        Some(only) => format!("{} is the only version that was deployed successfully{}", only.version, seen(past)),
+        None => format!("no version was deployed successfully{}", seen(past)),
     };
     Failure::invalid(format!("{title}: {environment} cannot be rolled back: {why}"))
 }
@@ -99,13 +100,13 @@ mod tests {
     fn a_refusal_names_the_reason() {
         let message = before_of(&[]).unwrap_err();
         let refused = "Content Management System: staging cannot be rolled back";
-        assert_eq!(message, format!("{refused}: no version has succeeded"));
+        assert_eq!(message, format!("{refused}: no version was deployed successfully"));
         assert_eq!(typed_of(&[release("1.0.2", "failed")], "1.0.2"), Err(message));
         let only = [release("1.0.2", "succeeded"), release("1.0.3", "failed"), release("1.0.2", "succeeded")];
         let message = before_of(&only).unwrap_err();
-        assert_eq!(message, format!("{refused}: 1.0.2 is the only version that has succeeded"));
+        assert_eq!(message, format!("{refused}: 1.0.2 is the only version that was deployed successfully"));
         let message = before_of(&vec![release("1.0.3", "succeeded"); MAX_RELEASES as usize]).unwrap_err();
-        let end = "1.0.3 is the only version that has succeeded in the newest 200 attempts";
+        let end = "1.0.3 is the only version that was deployed successfully in the newest 200 attempts";
         assert!(message.ends_with(end), "{message}");
     }
 
@@ -116,12 +117,14 @@ mod tests {
         assert_eq!(typed_of(&past, "1.0.3").as_deref(), Ok("1.0.3"), "the last good version, after a failure");
         assert_eq!(
             typed_of(&past, "1.0.4"),
-            Err("Content Management System: 1.0.4 has not succeeded in staging. Good versions: 1.0.3, 1.0.2".into())
+            Err("Content Management System: 1.0.4 has never been deployed to staging successfully. \
+                 Good versions: 1.0.3, 1.0.2"
+                .into())
         );
         let many = ["9", "8", "7", "6", "5", "4"].map(|version| release(version, "succeeded"));
         assert_eq!(
             typed_of(&many, "1"),
-            Err("Content Management System: 1 has not succeeded in staging. \
+            Err("Content Management System: 1 has never been deployed to staging successfully. \
                  The newest good versions: 9, 8, 7, 6, 5, ..."
                 .into())
         );

@@ -1,8 +1,8 @@
-//! The plugin `rollback`: deploys an earlier version again that has succeeded in the environment.
+//! The plugin `rollback`: deploys a version again that was deployed to the environment successfully before.
 //!
 //! The plugin reads releases from the catalog and deploys with the crate `wardroom-strategy`.
 //!
-//! Invariant: the plugin deploys only versions that have succeeded in the same environment.
+//! Invariant: the plugin deploys only versions that were deployed to the same environment successfully before.
 
 mod choice;
 mod closing;

@@ -67,7 +67,11 @@ fn with_index(items: &[Waitable], ready: Ready) -> Result<(usize, Ready), WaitEr
         Some(index) => Ok((index, ready)),
         None => Err(WaitError::Other(Problem {
             code: "unknown".to_owned(),
-            message: format!("the host returned the {} `{}`, but the plugin did not wait for it", ready.kind, ready.id),
+            message: format!(
+                "internal error: the host returned the {} `{}`, which the plugin does not wait for; \
+                 report this bug with the host's log",
+                ready.kind, ready.id
+            ),
         })),
     }
 }

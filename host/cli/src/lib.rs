@@ -28,16 +28,17 @@ use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand}
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
-/// Customizes the host in another program: adds capabilities, or wraps the adapters and the store.
+/// Customizes the host in another program: adds capabilities (host calls that plugins can import), or wraps the
+/// adapters and the store.
 pub trait Instrument: Sync {
-    /// Returns the engine builder with the program's additions. Each subcommand that reads the configuration or a
-    /// plugin file calls this function with a builder that has the adapters of this build. Reports include the added
-    /// capabilities.
+    /// Returns the engine builder with the program's additions. `builder` already has the adapters of this build. Each
+    /// subcommand that reads the configuration or a plugin file calls this function, so that its report includes the
+    /// added capabilities.
     fn builder(&self, builder: EngineBuilder) -> EngineBuilder {
         builder
     }
 
-    /// Returns the store for the engine. Called once by `wardroom run`, with the open database.
+    /// Returns the store for the engine. `wardroom run` calls this function once, with the open database.
     fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         store
     }
@@ -52,7 +53,7 @@ impl Instrument for Unchanged {}
 pub(crate) enum Exit {
     /// Exit code 0.
     Done,
-    /// Exit code 1: the subcommand failed, or the answer of `can` is no.
+    /// Exit code 1: the subcommand failed, or `wardroom can` printed no.
     Failed,
     /// Exit code 2: the usage or the configuration is wrong.
     Invalid,

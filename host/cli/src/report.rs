@@ -8,8 +8,9 @@ use wardroom::base::Problem;
 
 use crate::arguments::{Arguments, Command, Format};
 
-/// Starts the log. `RUST_LOG` overrides the default filter. The default shows warnings and errors; for `wardroom run`
-/// without a terminal as standard input, it also shows the information lines of the host.
+/// Starts the log, which goes to standard error. By default, the log shows warnings and errors. If `wardroom run` has
+/// no terminal as standard input, for example as a service, the log also shows the host's information lines. `RUST_LOG`
+/// replaces these defaults.
 pub(crate) fn log(arguments: &Arguments) {
     let default = match arguments.command {
         // The Matrix library logs each failed request, and the adapter logs an outage once.
@@ -48,7 +49,7 @@ pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
 }
 
-/// Prints the problems of a configuration, and their number, to standard error.
+/// Prints the problems of a configuration to standard error, and then the number of problems.
 pub(crate) fn problems(problems: &[Problem]) {
     let mut out = std::io::stderr().lock();
     for problem in problems {

@@ -13,7 +13,7 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Instrument, report};
 
-/// The networks of all chat adapters, with or without support in this build.
+/// The networks of all chat adapters, including the adapters that this build leaves out.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
 /// The inputs with which a subcommand reads the configuration.
@@ -26,11 +26,12 @@ pub(crate) struct Wiring<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) database: PathBuf,
-    /// The folder of the database. Also contains the files of pipeline runs, sessions and compiled code.
+    /// The folder of the database. It also contains the files of pipeline runs, chat sessions and compiled plugins.
     pub(crate) folder: PathBuf,
 }
 
-/// A valid configuration, with the builder that has read it, the paths of the state and the lock file.
+/// A valid configuration, the engine builder that has read it, the paths of the database and its folder, and the
+/// content of `plugins.lock`.
 pub(crate) struct Wired {
     pub(crate) builder: EngineBuilder,
     pub(crate) config: Config,
@@ -42,7 +43,7 @@ impl Wiring<'_> {
     /// Reads the configuration and the lock file.
     ///
     /// # Errors
-    /// All configuration problems of both files.
+    /// The problems of both files.
     pub(crate) fn read(&self) -> Result<Wired, Vec<Problem>> {
         let path = self.path;
         let peek = Peek::read(path);
@@ -150,7 +151,8 @@ impl State {
 }
 
 impl Wired {
-    /// Loads the plugins for a report. Uses the cache of compiled code only if the state folder exists.
+    /// Loads the plugins for a report. If the state folder exists, uses and extends its cache of compiled plugins.
+    /// Otherwise compiles the plugins without a cache, so that a report does not create the folder.
     pub(crate) async fn review(self) -> anyhow::Result<(Review, State)> {
         let mut builder = self.builder.lock(self.lock);
         if self.state.folder.is_dir() {
@@ -159,7 +161,8 @@ impl Wired {
         Ok((builder.review(self.config).await?, self.state))
     }
 
-    /// Loads the plugins like [`review`](Self::review), and the grants that were made in chat.
+    /// Loads the plugins like [`review`](Self::review). If the database exists, also reads the grants that people made
+    /// in chat.
     pub(crate) async fn review_with_grants(self) -> anyhow::Result<Review> {
         let (mut review, state) = self.review().await?;
         if let Some(store) = state.store().await? {

@@ -1,7 +1,7 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
 //! A chat message is parsed into a typed `command`. The module `policy` authorizes the command. An action becomes a
-//! durable [`job`], which runs a sandboxed [`plugin`]. Each host call of the plugin is checked in [`hostcall`]. The
+//! durable [`job`], which runs a sandboxed [`plugin`]. The module [`hostcall`] checks each host call of the plugin. The
 //! module `messaging` sends the result to the room. The module [`engine`] calls these stages in order.
 //!
 //! The modules are layers. Each module imports only modules that are earlier in this list: [`base`], [`model`],

@@ -1,8 +1,10 @@
 //! Authenticates a webhook delivery with the secret of its hook, and returns the delivery's id.
 //!
-//! Invariant: secrets are compared in constant time, and every failed check has the same response. Only a holder of the
-//! secret can choose the delivery id: a Standard Webhooks signature covers the id, a hub signature covers the body
-//! whose digest is the id, and a request without the token is rejected.
+//! Invariant: secrets are compared in constant time. Every failed authentication has the same response.
+//! Invariant: only a client that has the secret can choose a delivery id:
+//! - A Standard Webhooks signature covers the id.
+//! - A hub signature covers the body, and the id is the digest of the body.
+//! - With a token, a request without the token is rejected.
 
 use std::{
     sync::Arc,
@@ -22,8 +24,8 @@ use wardroom::{
     trigger::{Hook, HookAuth as Scheme},
 };
 
-/// Age at which a cached secret is read from its file again. A rotated secret needs no restart; the old secret is
-/// rejected after this time.
+/// Age at which a cached secret is read from its file again. When an operator replaces the secret in the file, the host
+/// needs no restart: it rejects the previous secret after at most this time.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 /// Maximum length of a delivery id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
@@ -64,7 +66,9 @@ impl HookAuth {
         Ok(Self { hook: hook.name.clone(), scheme, secret, cache })
     }
 
-    /// Checks the headers of a delivery before its body is read: the token, or a signature's presence, format and age.
+    /// Checks the headers of a delivery, before its body is read. If the hook has a token, compares the token.
+    /// Otherwise checks that a signature is present and well-formed. A Standard Webhooks timestamp must also be within
+    /// the tolerance.
     pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
         match &self.scheme {
             Scheme::Token { header, .. } => {
@@ -82,8 +86,8 @@ impl HookAuth {
         }
     }
 
-    /// Verifies the signature over the body and returns the delivery's id. Call [`Self::check_headers`] first: only
-    /// `check_headers` checks a token.
+    /// Returns the delivery's id. If the hook uses signatures, first verifies the signature over the body. If the hook
+    /// has a token, checks nothing: the caller must call [`Self::check_headers`] first.
     pub(crate) fn delivery_id(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, AuthError> {
         match &self.scheme {
             Scheme::Token { delivery, .. } => {
@@ -111,7 +115,8 @@ impl HookAuth {
         if valid { Ok(()) } else { Err(AuthError::Unauthenticated) }
     }
 
-    /// Returns the cached key. A key from a file is read again after [`CACHE_TTL`].
+    /// Returns the cached key. If the key is from a file and older than [`CACHE_TTL`], reads the file again. If that
+    /// fails, logs a warning and returns the previous key.
     fn key(&self) -> Arc<[u8]> {
         let mut cache = self.cache.lock();
         if matches!(self.secret, SecretRef::File(_)) && cache.read_at.elapsed() >= CACHE_TTL {
@@ -121,7 +126,10 @@ impl HookAuth {
                 // The file can be incomplete while a secret rotation writes it.
                 Err(error) => {
                     let hook = &self.hook;
-                    tracing::warn!(hook, %error, "cannot read the hook's secret again; the old secret stays valid");
+                    tracing::warn!(
+                        hook, %error,
+                        "cannot read the hook's secret again; the previous secret stays valid"
+                    );
                 }
             }
         }
@@ -136,8 +144,8 @@ impl HookAuth {
     }
 }
 
-/// Returns the secret as the bytes of a key. A Standard Webhooks secret with the prefix `whsec_` is decoded from
-/// base64.
+/// Returns the secret as the bytes of a key. If a Standard Webhooks secret begins with `whsec_`, decodes the rest of
+/// the secret from base64.
 fn read_key(secret: &SecretRef, scheme: &Scheme) -> anyhow::Result<Arc<[u8]>> {
     let value: Secret = secret.resolve()?;
     match (scheme, value.expose().strip_prefix("whsec_")) {
@@ -163,8 +171,8 @@ struct StandardHeaders<'h> {
 }
 
 impl<'h> StandardHeaders<'h> {
-    /// Parses the headers. Fails if a header is missing or malformed, or if the timestamp differs from the clock by
-    /// more than `tolerance`.
+    /// Parses the headers. Fails if a header is missing or malformed, or if the timestamp differs from the host's clock
+    /// by more than `tolerance`.
     fn parse(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, AuthError> {
         let get = |name| single_header(headers, name).filter(|text| text.len() <= 4 * MAX_ID_BYTES);
         // The signed text is `id.timestamp.body`: a dot in the id would make the split ambiguous.

@@ -24,12 +24,13 @@ const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { D
 /// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
-/// Time that a request in progress has to finish after its connection begins to shut down.
+/// Maximum time for a request in progress after the shutdown of its connection has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
-/// Delay after `accept` fails, for example because the process has no free file descriptor.
+/// Delay before a retry if `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is cancelled, then finishes the requests in progress.
+/// Serves connections until `stop` is cancelled. Then accepts no more connections, and gives the requests in progress
+/// [`SHUTDOWN_TIMEOUT`] to finish.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();

@@ -17,9 +17,9 @@ pub(crate) struct Endpoints(HashMap<String, Endpoint>);
 pub(crate) struct Endpoint {
     pub(crate) hook: Hook,
     pub(crate) auth: HookAuth,
-    /// Limits authenticated deliveries to this hook.
+    /// Limits the number of authenticated deliveries to this hook per minute.
     pub(crate) rate: TokenBucket,
-    /// Limits the number of request bodies in memory.
+    /// Limits the number of request bodies of this hook that are in memory at the same time.
     pub(crate) bodies: Semaphore,
 }
 

@@ -21,7 +21,7 @@ use crate::AppState;
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Answers 200 if the store can be read, else 503.
+/// Returns the HTTP status 200 if the store can be read, and 503 if it cannot.
 pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body> {
     match health(&state).await {
         Some(_) => json_response(StatusCode::OK, &json!({ "status": "ok" })),
@@ -29,7 +29,7 @@ pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body
     }
 }
 
-/// Answers 200 if every chat account is connected, else 503.
+/// Returns the HTTP status 200 if every chat account is connected, and 503 if one is not.
 pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
     let accounts = state.engine.accounts();
     let ready = accounts.iter().all(AccountHealth::is_up);
@@ -38,8 +38,8 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body>
     json_response(status, &json!({ "ready": ready, "accounts": accounts }))
 }
 
-/// Formats an account without the reason for an outage, because the reason may name machines. The log and the command
-/// `status` show the reason.
+/// Returns an account's connection status as JSON. Leaves out the reason for an outage, because the reason may contain
+/// names of internal servers. The log and the command `status` show the reason.
 fn account_json(account: &AccountHealth) -> Value {
     let since = match &account.link {
         None => None,
@@ -56,7 +56,8 @@ fn account_json(account: &AccountHealth) -> Value {
 #[derive(Default)]
 pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 
-/// Returns the host's health, at most [`CACHE_TTL`] old, or `None` if the store fails or times out.
+/// Returns the host's health. Reads the store at most once per [`CACHE_TTL`], and returns the cached result in between.
+/// Returns `None` if the read failed or took longer than [`STORE_TIMEOUT`].
 pub(crate) async fn health(state: &AppState) -> Option<Health> {
     let mut cache = state.health.0.lock().await;
     match &*cache {
@@ -77,7 +78,7 @@ async fn read_health(state: &AppState) -> Option<Health> {
             None
         }
         Err(_) => {
-            tracing::warn!(timeout = ?STORE_TIMEOUT, "the store did not answer the health check in time");
+            tracing::warn!(timeout = ?STORE_TIMEOUT, "the health check timed out while it read the store");
             None
         }
     }

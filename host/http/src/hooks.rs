@@ -1,8 +1,8 @@
 //! `POST /hooks/NAME`: receives a webhook delivery and passes it to the engine.
 //!
-//! Checks run in this order: size, authentication, rate limit, content.
-//! Invariant: a response to an unauthenticated client shows only the results of the first two checks. Received text is
-//! never logged.
+//! A delivery is checked in this order: size, authentication, rate limit of the hook, content.
+//! Invariant: the response to an unauthenticated client does not depend on the hook's rate limit or on the content of
+//! the body. Received text is never logged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,9 +25,10 @@ use crate::{
     health::json_response,
 };
 
-/// Timeout for reading a request body, and for waiting until the hook may read another request body.
+/// Timeout for reading a request body. Also the timeout for a delivery that waits because its hook already reads the
+/// maximum number of bodies.
 pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
-/// Value of the header `Retry-After` for a delivery that the host cannot accept now.
+/// Value of the header `Retry-After` if the hook reads too many bodies at the same time or the engine is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a delivery; each variant is one HTTP response.
@@ -68,11 +69,11 @@ pub(crate) async fn deliver(
     }
     match result {
         DeliveryResult::RateLimited(_) => {
-            tracing::debug!(hook, result = result.label(), "a webhook delivery was answered")
+            tracing::debug!(hook, result = result.label(), "handled a webhook delivery")
         }
         _ => {
             let hook = hook.unwrap_or("(unknown)");
-            tracing::info!(hook, result = result.label(), "a webhook delivery was answered");
+            tracing::info!(hook, result = result.label(), "handled a webhook delivery");
         }
     }
     result.into_response()
@@ -117,7 +118,8 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     }
 }
 
-/// Checks the signature and the rate limit, then returns the delivery's id and its JSON body.
+/// Verifies the signature, counts the delivery towards the hook's rate limit, and parses the body as JSON. Returns the
+/// delivery's id and the parsed body.
 fn authenticate_and_parse(
     endpoint: &Endpoint,
     headers: &HeaderMap,

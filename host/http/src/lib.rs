@@ -34,16 +34,17 @@ use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
 
-/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further deliveries get the status 429 and
-/// no log line.
+/// Maximum number of deliveries per minute, over all hooks, that fail before their sender is authenticated. Further
+/// deliveries of this kind get the status 429 and no log line.
 const FAILURES_PER_MINUTE: u32 = 60;
-/// Backlog of the listening socket. A client whose connection does not fit in the backlog retries only after seconds.
+/// Maximum number of connections that wait to be accepted. A client whose connection exceeds this number retries only
+/// after some seconds.
 const BACKLOG: u32 = 4096;
-/// Interval at which measured values move into their histograms, so that memory is bounded even if nobody reads
-/// `/metrics`.
+/// Interval at which the host moves recorded values into their histograms. Without it, the recorded values would take
+/// ever more memory while nobody reads `/metrics`.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A bound socket. Requests wait until [`Listener::open`] and [`Server::serve`] are called.
+/// A listening socket. Requests wait until [`Listener::open`] and then [`Server::serve`] are called.
 pub struct Listener(TcpListener);
 
 /// State shared by all routes.
@@ -56,7 +57,7 @@ struct AppState {
 }
 
 impl Listener {
-    /// Binds the configured address.
+    /// Listens at the configured address.
     ///
     /// # Errors
     /// The address is in use, or does not belong to this machine.
@@ -84,18 +85,21 @@ impl Listener {
     }
 }
 
-/// An HTTP listener with the secrets of its hooks. [`Server::serve`] answers the requests.
+/// An HTTP listener with the secrets of its hooks. [`Server::serve`] handles the requests.
 pub struct Server {
     listener: TcpListener,
     state: Arc<AppState>,
 }
 
 impl Server {
-    /// Serves until `stop` is cancelled. Requests in progress then have 4 seconds to finish.
+    /// Serves requests until `stop` is cancelled. Requests in progress then have 4 seconds to finish.
     pub async fn serve(self, stop: CancellationToken) {
         match self.listener.local_addr() {
             Ok(address) => tracing::info!(%address, "listening for HTTP requests"),
-            Err(error) => tracing::warn!(%error, "cannot read the address of the HTTP listener; requests are served"),
+            Err(error) => tracing::warn!(
+                %error,
+                "cannot read the address of the HTTP listener; the listener still serves requests"
+            ),
         }
         let metrics = self.state.metrics.clone();
         let upkeep = async move {

@@ -35,7 +35,7 @@ impl Metrics {
         Self(recorder.handle())
     }
 
-    /// Moves measured values into their histograms.
+    /// Moves recorded values into their histograms, which frees the memory of the recorded values.
     pub(crate) fn run_upkeep(&self) {
         self.0.run_upkeep();
     }
@@ -52,8 +52,8 @@ pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
     Ok(builder.build_recorder())
 }
 
-/// Answers with all metrics in the text format of Prometheus. Metrics that are computed from the store are missing
-/// while the store cannot be read.
+/// Returns all metrics in the text format of Prometheus. While the store cannot be read, the metrics that are computed
+/// from the store keep the values of the last successful read.
 pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body> {
     for account in state.engine.accounts() {
         account.record();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Allows `capacity` requests per minute, and the same number in one burst.
+/// A token bucket. Allows `capacity` requests per minute, and up to `capacity` requests at once.
 pub(crate) struct TokenBucket {
     capacity: f64,
     /// The number of tokens, and the time at which this number was computed.

@@ -1,8 +1,9 @@
 //! The queue of rooms to backfill, with a retry time per room. A backfill reads a room from its newest event back to
 //! the room's cursor.
 //!
-//! Invariant: a room leaves the queue only after a successful backfill that began after the room was last queued, or
-//! when the caller removes it because the bot has left the room or does not serve it. A failure never removes a room.
+//! Invariant: a room leaves the queue after a successful backfill. If the room was queued again during that backfill,
+//! it stays queued. The caller can also remove a room, because the bot has left or ignores it. A failed backfill never
+//! removes a room.
 //! Invariant: each room has its own retry time, so that a failing room does not delay the others.
 //! Not here: reading a room's events, which `backfill.rs` of each adapter does.
 
@@ -52,29 +53,30 @@ impl<E> Default for QueuedRoom<E> {
 }
 
 impl<R: Ord + Clone, E> BackfillQueue<R, E> {
-    /// Creates an empty queue. It buffers at most `max_buffered` events per room and drops the oldest ones above that.
-    /// Use `usize::MAX` if events can arrive during the backfill of their room, because that backfill does not find
-    /// dropped events.
+    /// Creates an empty queue that buffers at most `max_buffered` events per room. If more events arrive, the queue
+    /// drops the room's oldest buffered events. If events can arrive during the backfill of their room, use
+    /// `usize::MAX`, because that backfill does not find dropped events.
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
 
-    /// Queues a room. A room that waits for its retry keeps its retry time. A room whose backfill is running is
-    /// backfilled once more afterwards.
+    /// Queues a room. If the room waits for a retry, its retry time does not change. If its backfill is running,
+    /// another backfill follows.
     pub fn add(&mut self, room: R) {
         let queued = self.rooms.entry(room).or_default();
         queued.requeued = queued.reading;
         queued.attempted = false;
     }
 
-    /// Queues a room and makes its backfill due at once, even if the room waits for a retry. Called for each room after
-    /// a new connection to the server.
+    /// Queues a room and makes its backfill due at once, even if the room waits for a retry. An adapter calls this
+    /// function for each room after it has connected to the server again.
     pub fn add_now(&mut self, room: R) {
         self.add(room.clone());
         self.rooms.entry(room).or_default().retry.run_now();
     }
 
-    /// Buffers events of a room until its backfill has succeeded. Queues the room if it is not queued yet.
+    /// Buffers events of a room until its backfill has succeeded. If the room is not queued yet, queues it. If the
+    /// buffer is full, drops the room's oldest buffered events.
     pub fn buffer(&mut self, room: R, events: impl IntoIterator<Item = E>) {
         let buffered = &mut self.rooms.entry(room).or_default().buffered;
         buffered.extend(events);
@@ -104,8 +106,8 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
         self.rooms.values().all(|queued| queued.attempted)
     }
 
-    /// Delays the backfills of all queued rooms until `now + requested` or later. `requested` is the delay that the
-    /// server requested.
+    /// Postpones the next backfill of every queued room to `now + requested`. A room whose backfill is due later keeps
+    /// its time. `requested` is the delay that the server requested, for example because of a rate limit.
     pub fn delay_all(&mut self, now: Instant, requested: Duration) {
         for queued in self.rooms.values_mut() {
             queued.retry.delay_until(now + requested);
@@ -131,9 +133,10 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
-    /// Removes a deleted event from a room's buffer and records its `id` for [`BackfillQueue::is_withdrawn`]. `matches`
-    /// recognizes the event in the buffer. If a backfill is running, queues another one, because the running backfill
-    /// may have read the event already. Returns `false` and does nothing if the room is not queued.
+    /// Removes a deleted event from the buffer of a queued room, and records its `id` for
+    /// [`BackfillQueue::is_withdrawn`]. `matches` returns `true` for the deleted event. If a backfill of the room is
+    /// running, queues another one, because the running backfill may have read the event already. If the room is not
+    /// queued, changes nothing and returns `false`.
     pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, matches: impl Fn(&E) -> bool) -> bool
     where
         R: Borrow<Q>,
@@ -146,7 +149,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         true
     }
 
-    /// Returns whether the event with this id was withdrawn since the backfill of its room began.
+    /// Returns whether the event with this id was deleted since the backfill of its room began.
     pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
     where
         R: Borrow<Q>,
@@ -166,8 +169,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a room's backfill without a result and makes the next backfill due at once, for example because the author
-    /// of a buffered event must be looked up first.
+    /// Ends a room's running backfill and makes the next one due at once. The caller discards the result, for example
+    /// because the author of a buffered event must be looked up first.
     pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -193,9 +196,9 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         buffered
     }
 
-    /// Ends a room's failed backfill and schedules the retry: after the backoff or after `requested`, the delay that
-    /// the server requested, whichever is longer. Returns `true` for the room's first failure and `false` for repeated
-    /// ones, so that the caller logs only the first.
+    /// Ends a room's failed backfill and schedules the retry. The retry is due after the backoff; if the server
+    /// requested a longer delay (`requested`), after that delay. Returns `true` for the room's first failure, which the
+    /// caller logs, and `false` for repeated failures.
     pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
     where
         R: Borrow<Q>,

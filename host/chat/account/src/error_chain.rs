@@ -1,13 +1,13 @@
 //! Formats an error and its causes as one line.
 
-/// Returns an error and its causes as one line, separated by colons. A cause whose text is already in the line is left
-/// out. The URL that `reqwest` adds to an error is removed from the outermost error, because a URL can contain a
-/// secret.
+/// Returns an error and its causes as one line, separated by colons. Leaves out a cause whose text is already in the
+/// line. Removes every ` for url (…)` from the error and from each cause, because `reqwest` adds the URL of a request
+/// to its errors, and a URL can contain a secret.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = without_url(&error.to_string());
+    let mut text = without_urls(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let part = error.to_string();
+        let part = without_urls(&error.to_string());
         if !text.contains(&part) {
             text = format!("{text}: {part}");
         }
@@ -16,11 +16,17 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn without_url(text: &str) -> String {
-    match text.split_once(" for url (").and_then(|(head, rest)| Some((head, rest.split_once(')')?.1))) {
-        Some((head, tail)) => format!("{head}{tail}"),
-        None => text.to_owned(),
+fn without_urls(text: &str) -> String {
+    let mut parts = text.split(" for url (");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // A URL can contain `)` but no space, so it ends at the last `)` before a space. Without a `)`, the URL is
+        // truncated and ends at the space.
+        let end = part.find(char::is_whitespace).unwrap_or(part.len());
+        let end = part[..end].rfind(')').map_or(end, |bracket| bracket + 1);
+        kept.push_str(&part[end..]);
     }
+    kept
 }
 
 #[cfg(test)]
@@ -40,6 +46,23 @@ mod tests {
         fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
             self.1.as_deref().map(|inner| inner as _)
         }
+    }
+
+    #[test]
+    fn every_url_of_every_cause_is_removed() {
+        let inner = Layered("refused for url (https://x/?token=a)b) and for url (https://y/?token=c): reset", None);
+        let middle = Layered("cannot connect for url (https://x/?token=d)", Some(Box::new(inner)));
+        let error = Layered("no answer for url (https://x/?token=e)", Some(Box::new(middle)));
+        assert_eq!(error_chain(&error), "no answer: cannot connect: refused and: reset");
+        let truncated = Layered("no answer for url (https://x/?token=f and more", None);
+        assert_eq!(error_chain(&truncated), "no answer and more");
+    }
+
+    #[test]
+    fn a_cause_that_differs_only_in_its_url_appears_once() {
+        let inner = Layered("cannot connect for url (https://y/)", None);
+        let error = Layered("cannot connect for url (https://x/)", Some(Box::new(inner)));
+        assert_eq!(error_chain(&error), "cannot connect");
     }
 
     #[test]

@@ -26,8 +26,8 @@ impl InboxWriter {
     }
 
     /// Stores messages of a room and the room's new cursor in one transaction, and retries until the transaction
-    /// succeeds. `None` keeps the room's cursor. Returns the number of messages that the inbox stored: it ignores
-    /// messages that it has already and messages that the bot does not handle.
+    /// succeeds. If `cursor` is `None`, the room's cursor does not change. Returns the number of messages that the
+    /// inbox stored. The inbox ignores messages that it holds already and messages that the bot does not handle.
     pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
         let mut backoff = Backoff::default();
         loop {

@@ -21,8 +21,8 @@ impl Outage {
         Self { kind, server: server.into(), current: None }
     }
 
-    /// Records a failed request or a lost connection. `error` is the cause, for the log. Logs the start of an outage,
-    /// and a reminder every five minutes.
+    /// Records a failed request or a lost connection. `error` is the cause, for the log. The first failure logs the
+    /// start of an outage. Later failures log a reminder, at most once in five minutes.
     pub fn record_failure(&mut self, error: &str) {
         let (now, kind, server) = (Instant::now(), self.kind, &self.server);
         match &mut self.current {

@@ -1,6 +1,7 @@
 //! Whether the bot serves a room that its account has joined.
 
-/// Whether the bot handles the messages of a joined room or channel. A served room gives nobody in it a permission.
+/// Whether the bot handles the messages of a joined room or channel. Being in a room that the bot serves gives a person
+/// no permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomMembership {
     /// The bot handles the room's messages, for example because the configuration lists the room or an admin added the

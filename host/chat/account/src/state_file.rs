@@ -21,8 +21,8 @@ pub struct StateFile<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> StateFile<T> {
-    /// Reads the value; `None` if the file does not exist. A file that cannot be read counts as missing; the log line
-    /// ends with `consequence`, for example `rooms are ignored until an admin invites the bot again`.
+    /// Reads the value; `None` if the file does not exist. If the file cannot be read, returns `None`, too, and logs a
+    /// warning that ends with `consequence`, for example `rooms are ignored until an admin invites the bot again`.
     pub fn read(path: &Path, consequence: &str) -> Option<T> {
         folder::read_json(path).unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "cannot read the state file; {consequence}");

@@ -29,8 +29,8 @@ use crate::{
     convert::{Input, incoming, parse},
 };
 
-/// Maximum time that the next prompt waits for the jobs of a message, so that a quick answer is printed above the
-/// prompt.
+/// Maximum time that the console waits for the end of a message's jobs before it prints the next prompt, so that a
+/// quick reply is printed above the prompt.
 const PROMPT_DELAY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -58,7 +58,8 @@ impl Console {
         }
     }
 
-    /// Handles the lines of standard input until it ends or `/quit` is typed, then waits for the jobs to end.
+    /// Handles the lines of standard input until the input ends or `/quit` is typed, then waits until all jobs have
+    /// ended.
     async fn read_lines(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal.is_interactive() {
@@ -112,7 +113,7 @@ impl Console {
             );
         }
         let user = &self.config.user;
-        tracing::warn!(user, sender = id, "the next messages of the console are sent in the name of another person");
+        tracing::warn!(user, sender = id, "the person at the console now sends messages as another person");
         self.terminal.print(&format!("You now type as {id}. The journal records this."))?;
         let name = format!("{id}, typed by {user}");
         let sender = if id == *user { Person::named_by_id(id) } else { Person { id, name } };

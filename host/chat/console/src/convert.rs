@@ -6,7 +6,7 @@ use wardroom::{Timestamp, adapter::Incoming, model::Person};
 pub(crate) enum Input {
     /// An empty line or a comment (`# …`).
     Empty,
-    /// `/as ID`: the next messages are sent in the name of this person.
+    /// `/as ID`: the next messages are sent as the person with this id.
     As(String),
     /// `/quit` or `/exit`: ends the input.
     Quit,

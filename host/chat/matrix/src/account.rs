@@ -20,8 +20,8 @@ use wardroom_account::Outage;
 
 use crate::{Config, Login, NETWORK, error::MatrixError, probe, rooms, send, session, sync::SyncLoop};
 
-/// Minimum age at which an ended session is replaced by another login. If a session ends sooner after such a login, the
-/// account stops, because the next session would most likely end in the same way.
+/// Minimum time between two logins that replace an ended session. If the new session ends sooner, the account stops,
+/// because the next session would most likely end in the same way.
 const MIN_SESSION_AGE: Duration = Duration::from_secs(600);
 
 pub(crate) struct MatrixAccount {
@@ -46,7 +46,7 @@ impl MatrixAccount {
         *self.client.write() = client;
     }
 
-    /// Returns whether a room is encrypted. A room that the client does not have counts as encrypted.
+    /// Returns whether a room is encrypted. If the client does not have the room, returns `true`.
     fn is_encrypted(&self, room: &str) -> bool {
         let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
         client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))

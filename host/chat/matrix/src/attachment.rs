@@ -17,13 +17,14 @@ use crate::{content, error::MatrixError, send};
 /// Length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
 
-/// Sends a long text as a file to a room, or to the thread with the root event `thread`. Returns the excerpt for the
-/// message. `key` is the message's idempotency key; the file's key is `KEY#file`. A text that is not longer than an
-/// excerpt is returned unchanged, and no file is sent.
+/// Sends a long text as a file, to a room or to the thread with the root event `thread`. Returns an excerpt, which the
+/// caller sends as the message. If the text is not longer than an excerpt, sends no file and returns the text
+/// unchanged. If the homeserver rejects the file, the excerpt ends with a notice. `key` is the message's idempotency
+/// key; the file's key is `KEY#file`.
 ///
 /// # Errors
-/// [`SendError::Later`] if a retry can succeed; [`SendError::Never`] if the homeserver rejects the search for an
-/// earlier file. A rejected file is not an error: the excerpt then ends with a notice.
+/// [`SendError::Later`] if a retry can succeed; [`SendError::Never`] if the homeserver rejects the search for the file
+/// of an earlier attempt.
 pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };

@@ -30,11 +30,12 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
 /// room.
 const MAX_PAGES: usize = 500;
-/// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, so that
-/// times decide.
+/// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
+/// backfill then compares times.
 const MAX_SKEW: i64 = 10 * 60;
-/// Maximum time before the cursor, in seconds, in which the cursor's event is searched: the search ends at a page whose
-/// events are all older. The value is more than a day, because a server's clock can be wrong by a day.
+/// Time before the cursor, in seconds, in which a backfill searches for the cursor's event. The search ends at a page
+/// on which every event is from before that time. The value is more than a day, because a server's clock can be wrong
+/// by a day.
 const MAX_SEARCH_AGE: i64 = 36 * 60 * 60;
 
 /// The result of a backfill: the events of a room after its cursor.
@@ -46,8 +47,8 @@ pub(crate) struct Backfill {
 }
 
 impl Backfill {
-    /// Prepends the events in `synced` that the backfill did not find. The homeserver can sort a late event of another
-    /// server before the cursor, so that only the sync delivers it.
+    /// Prepends the events that a sync delivered (`synced`) and the backfill did not find. If an event of another
+    /// server arrives with a delay, the homeserver can sort it before the cursor, where the backfill does not find it.
     pub(crate) fn with_synced(mut self, synced: Vec<RoomEvent>) -> Self {
         let known: HashSet<_> = self.events.iter().filter_map(RoomEvent::id).collect();
         let late = synced.into_iter().filter(|event| event.id().is_some_and(|id| !known.contains(&id)));
@@ -123,8 +124,9 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
     Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
 }
 
-/// Sorts the events oldest first and drops those whose flag marks them as older than the cursor. `by_order` is true if
-/// the cursor's event was found. Then all events are newer than the cursor by their order, and none is dropped.
+/// Returns events oldest first; `events` is sorted newest first. The flag of an event is true if its time is before the
+/// cursor's time. If `by_order` is true, keeps all events, because their order proves that they are newer than the
+/// cursor. Otherwise drops the events whose flag is true.
 fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
@@ -138,8 +140,8 @@ fn is_cursor_event(event: &RoomEvent, bound: &Bound<'_>) -> bool {
     event.id().is_some_and(|id| id == *cursor)
 }
 
-/// Returns whether an event's time is more than `skew` seconds before the cursor's time. For a cursor without an event,
-/// the skew is 0, because the cursor's time is exact. Always false if the backfill ends at the bot's join.
+/// Returns whether an event's time is more than `skew` seconds before the cursor's time. If the cursor has no event,
+/// ignores `skew`, because the time of such a cursor is exact. If the backfill has no cursor, returns `false`.
 fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
     let Bound::Cursor(cursor) = bound else { return false };
     let skew = if cursor.event.is_some() { skew } else { 0 };

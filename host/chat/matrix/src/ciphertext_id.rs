@@ -38,8 +38,8 @@ pub(crate) fn of(event: &RoomEvent) -> Option<String> {
     Some(format!("megolm/{sender}/{session}/{}", message.message_index()))
 }
 
-/// Looks up the deduplication key of a decrypted event. A sync delivers events without their ciphertext, so the
-/// encrypted event is requested from the homeserver.
+/// Looks up the deduplication key of a decrypted event. A sync delivers events without their ciphertext, so this
+/// function requests the encrypted event from the homeserver.
 ///
 /// # Errors
 /// The homeserver is unavailable or the key store failed; a retry can succeed.

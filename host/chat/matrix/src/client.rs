@@ -172,12 +172,12 @@ async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {
     builder.build().await.map_err(|error| MatrixError::local("the Matrix client cannot be created", &error))
 }
 
-/// Makes a client write refreshed tokens to the session file before it uses them, because the old tokens may be invalid
-/// after a crash.
+/// Makes a client write refreshed tokens to the session file before it uses them. Otherwise a crash could leave only
+/// the old tokens, which may be invalid by then.
 fn persist_refreshed_tokens(config: &Config, client: &Client) -> Result<(), MatrixError> {
     let config = config.clone();
     client.set_session_callbacks(
-        Box::new(|_| Err("a session is loaded only when the account logs in".into())),
+        Box::new(|_| Err("internal error: the Matrix client tried to load a session outside of a login; report this bug with the host's log".into())),
         Box::new(move |client| Ok(session::store_refreshed_tokens(&config, &client)?)),
     )?;
     Ok(())

@@ -29,7 +29,7 @@ use crate::{
 /// Minimum length, in characters, of a configured recovery key with which a new backup is encrypted.
 const MIN_RECOVERY_KEY: usize = 16;
 
-/// The consequence of an unsigned device, as part of an error message.
+/// Part of an error message: the consequence if the account's keys have not signed this device.
 const UNVERIFIED: &str = "this device is not verified, so it cannot read most messages in encrypted rooms";
 
 /// The set-up of the account's keys on this device, with retries.
@@ -212,16 +212,16 @@ impl<'a> CrossSigning<'a> {
                 let Some(key) = recovery_key::load(config)? else { return Ok(()) };
                 if key.expose().chars().count() < MIN_RECOVERY_KEY {
                     return Err(MatrixError::rejected(format!(
-                        "the account's encryption keys are not backed up, because the recovery key in {reference} has fewer than {MIN_RECOVERY_KEY} characters; hint: remove `recovery_key` from [bot.{}.matrix], and the bot creates a key",
+                        "the account's encryption keys are not backed up, because the recovery key in {reference} has fewer than {MIN_RECOVERY_KEY} characters; hint: configure a longer secret, or remove `recovery_key` from [bot.{}.matrix], so that the bot creates a key",
                         config.bot
                     )));
                 }
                 recovery.enable().with_passphrase(key.expose()).await.map_err(backup_error)?;
-                tracing::warn!(%user, "stored a first backup of the account's encryption keys on the homeserver; the recovery key in {reference} decrypts it");
+                tracing::warn!(%user, "created a backup of the account's encryption keys on the homeserver; hint: keep the recovery key in {reference}, because a new device needs it to decrypt the backup");
                 Ok(())
             }
             (None, KeyCreation::Finished) => Err(MatrixError::rejected(format!(
-                "the homeserver no longer stores the account's encryption keys, so a new device could not replace this one; hint: set `recovery_key` of [bot.{}.matrix] to a long secret of your own, and the bot backs the keys up again",
+                "the homeserver no longer has the backup of the account's encryption keys, so a new device could not restore them; hint: set `recovery_key` of [bot.{}.matrix] to a long secret of your own, and the bot creates a new backup",
                 config.bot
             ))),
             (None, KeyCreation::NotStarted | KeyCreation::Started) => {
@@ -268,7 +268,7 @@ fn backup_error(error: RecoveryError) -> MatrixError {
             }
         }
         RecoveryError::BackupExistsOnServer => MatrixError::rejected(
-            "the account has a backup of room keys that this device cannot decrypt, so no recovery key is created; hint: set up recovery with the client that created the backup and configure its recovery key, or delete the backup with that client",
+            "the account has a backup of room keys that this device cannot decrypt, so the bot does not create a recovery key; hint: set up recovery with the client that created the backup and configure its recovery key, or delete the backup with that client",
         ),
         error => MatrixError::rejected(format!("the recovery key cannot be created: {}", error_chain(&error))),
     }

@@ -65,12 +65,12 @@ impl<'a> Delivery<'a> {
         self.display_name = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Stores a room's events, which are sorted oldest first, as messages, and moves the room's cursor to the newest
-    /// event. `names` holds the senders' display names that a backfill received. `late` is true for events that a
-    /// backfill found.
+    /// Stores a room's events as messages, and moves the room's cursor to the newest event. `events` is sorted oldest
+    /// first. If an event cannot be decrypted yet, stores it until its key arrives. `names` holds the senders' display
+    /// names that a backfill received. `late` is true if a backfill found the events.
     ///
     /// # Errors
-    /// No message was stored, because the homeserver or a file failed. A retry can succeed.
+    /// The homeserver or a file failed, so no message was stored. A retry can succeed.
     pub(crate) async fn deliver(
         &mut self,
         room: &Room,
@@ -103,8 +103,9 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// Decrypts pending events after keys arrived, and stores their messages. Events of rooms that are no longer served
-    /// are dropped. `sessions` are the Megolm sessions whose keys arrived; `None` retries all pending events.
+    /// Decrypts pending events after their keys arrived, and stores their messages in the inbox. If the sender has sent
+    /// the same text again, skips the event. If the bot no longer serves the room, drops the event. `sessions` are the
+    /// Megolm sessions whose keys arrived; `None` retries all pending events.
     pub(crate) async fn retry_decryption(
         &mut self,
         client: &Client,
@@ -153,14 +154,14 @@ impl<'a> Delivery<'a> {
         self.pending.remove(&done);
     }
 
-    /// Sends the requests that are due: each asks the sender of an undecrypted message to send it again.
+    /// Sends the requests that are due: each asks the sender of a message that cannot be decrypted to send it again.
     pub(crate) async fn send_due_requests(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
             let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
             if let Err(error) = &stored {
-                tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the request to send an undecrypted message again; retrying");
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the bot's message that asks a person to repeat a message that cannot be decrypted; retrying");
             }
             self.pending.finish_requests(stored.is_err().then_some(&request.event));
         }
@@ -176,16 +177,16 @@ impl<'a> Delivery<'a> {
         self.inbox.cursor(room.as_str()).await
     }
 
-    /// Moves a room's cursor to the newest of these events without handling them, or to the present time if there are
-    /// no events.
+    /// Moves a room's cursor to the newest of these events without handling them. If there are no events, moves it to
+    /// the present time.
     pub(crate) async fn skip(&self, room: &RoomId, events: &[RoomEvent]) {
         let now = Position { event: None, at: Timestamp::now() };
         let cursor = cursor_at(events).unwrap_or(now);
         self.inbox.receive(room.as_str(), Vec::new(), Some(cursor)).await;
     }
 
-    /// Converts events to messages. Sets `unproven` to the reason why a message may not start an action, if there is
-    /// one.
+    /// Converts events to messages. If a message must not start an action, sets the message's field `unproven` to the
+    /// reason.
     async fn convert(
         &self,
         room: &Room,
@@ -225,7 +226,7 @@ impl<'a> Delivery<'a> {
         Ok(messages)
     }
 
-    /// Returns the messages that the inbox accepts. Conversations between people are neither stored nor compared.
+    /// Returns the messages that the inbox accepts. Conversations between people are left out.
     fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
         let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()

@@ -24,7 +24,7 @@ use crate::{Config, client, error::MatrixError, folder};
 /// The file name of the SDK's key store.
 const KEY_STORE: &str = "matrix-sdk-crypto.sqlite3";
 
-/// Texts of errors that are caused by the machine or the disk, and not by a damaged file.
+/// Texts of errors that the operating system or the disk causes, and not a damaged file.
 const MACHINE_ERRORS: &[&str] = &[
     "database is locked",
     "database or disk is full",
@@ -53,10 +53,11 @@ pub(crate) fn has_key_store(config: &Config) -> bool {
     fs::metadata(folder::stores(config).join(KEY_STORE)).is_ok_and(|file| file.len() > 0)
 }
 
-/// Checks whether a session has a key store, or needs none.
+/// Returns whether a session's key store is missing. If the homeserver has published no keys of the device, the key
+/// store is not missing, because the session never had one.
 ///
 /// # Errors
-/// The key store does not exist, and the homeserver cannot be asked whether the device has published keys.
+/// The key store does not exist, and the homeserver does not report whether it has published keys of the device.
 pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) -> Result<KeyStore, MatrixError> {
     if has_key_store(config) {
         return Ok(KeyStore::Usable);
@@ -87,8 +88,8 @@ pub(crate) async fn has_published_keys(config: &Config, session: &MatrixSession)
     }
 }
 
-/// Returns whether `error` means that a session's stores are damaged. False for an error of the machine, for example a
-/// full disk.
+/// Returns whether `error` means that a session's stores are damaged. Returns `false` for an error of the operating
+/// system or the disk, for example a full disk.
 pub(crate) fn is_damaged_store(error: &MatrixError) -> bool {
     matches!(error, MatrixError::Local { reason } if !MACHINE_ERRORS.iter().any(|text| reason.contains(text)))
 }
@@ -102,7 +103,8 @@ pub(crate) fn token_needs_new_device(config: &Config, device: &DeviceId, token: 
     ))
 }
 
-/// Deletes the session file and renames the stores of its device to `store.old`.
+/// Deletes the session file and renames the stores of its device to `store.old`. If `store.old` exists already, keeps
+/// it and deletes the stores instead.
 ///
 /// # Errors
 /// A file cannot be renamed or removed.
@@ -118,7 +120,8 @@ pub(crate) fn set_stores_aside(config: &Config) -> Result<(), MatrixError> {
     moved.map_err(|error| folder::io_error(config, &error))
 }
 
-/// Imports the account's own keys from `store.old`, and deletes `store.old`.
+/// Imports the account's own keys from `store.old`, then deletes `store.old`. If the import fails, logs that and
+/// deletes `store.old`, too.
 ///
 /// # Errors
 /// `store.old` cannot be deleted.

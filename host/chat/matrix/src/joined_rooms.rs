@@ -140,8 +140,8 @@ impl JoinedRooms {
         std::iter::successors(Some(room), before).take(MAX_UPGRADES).collect()
     }
 
-    /// Returns whether the caller must log that a room is ignored: once per session, and not for a room that was
-    /// upgraded.
+    /// Returns `true` if the caller must log that a room is ignored. Returns `false` if the session has logged that
+    /// already, or if the room was upgraded.
     pub(crate) fn report_ignored(&mut self, room: &RoomId) -> bool {
         let was_upgraded = self.stored.predecessors.values().any(|before| before == room);
         !was_upgraded && self.reported.insert(room.to_owned())
@@ -179,8 +179,8 @@ impl JoinedRooms {
         self.configured.insert(room, id);
     }
 
-    /// Records that an admin invited the bot to a room. An invitation to a configured room is not stored, so that the
-    /// room is no longer served after it is removed from the configuration.
+    /// Records that an admin invited the bot to a room. If the configuration lists the room, the invitation is not
+    /// stored: the bot then ignores the room after an operator has removed it from the configuration.
     pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {
         if !self.is_configured(room) {
             let before = self.stored.inviters.insert(room.to_owned(), inviter.to_owned());

@@ -104,7 +104,8 @@ impl Joins {
         finished
     }
 
-    /// Accepts the invitation to a room in the background, if the inviter is an admin.
+    /// Handles the invitation to a room. If the inviter is an admin, joins the room in the background. Otherwise logs
+    /// the invitation once and ignores it.
     pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &dyn Inbox, joined_rooms: &mut JoinedRooms) {
         if room.state() != RoomState::Invited {
             return;

@@ -1,5 +1,5 @@
-//! Events that could not be decrypted. They are stored until their keys arrive, and their senders are asked to send
-//! them again.
+//! Events that could not be decrypted. The bot stores them until their keys arrive, and asks their senders to send them
+//! again.
 //!
 //! Architecture Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
 //! and is stored until its key arrives or until the event is too old to be handled.
@@ -71,14 +71,15 @@ impl PendingDecryption {
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "cannot read the file with undecrypted messages; these messages are not handled when their keys arrive");
+            tracing::warn!(path = %file.display(), %error, "cannot read the file with messages that cannot be decrypted yet; the bot does not handle these messages when their keys arrive; hint: ask the senders to send their commands again");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
     }
 
     /// Stores a room's events that could not be decrypted. The events are on disk when this function returns. Events
-    /// older than a day and events that are stored already are left out.
+    /// that were sent more than a day ago and events that are stored already are left out. If the room or the account
+    /// has too many stored events, the oldest are dropped.
     ///
     /// # Errors
     /// The file cannot be written. The room's cursor must not move past these events then.
@@ -111,14 +112,16 @@ impl PendingDecryption {
             tracing::warn!(
                 %room,
                 dropped,
-                "too many undecrypted messages are stored; the oldest were dropped and are not handled when their keys arrive"
+                "too many messages that cannot be decrypted yet are stored; the oldest were dropped and are not handled when their keys arrive"
             );
         }
-        self.save().map_err(|error| MatrixError::local("the file with undecrypted messages cannot be written", &error))
+        self.save().map_err(|error| {
+            MatrixError::local("the file with messages that cannot be decrypted yet cannot be written", &error)
+        })
     }
 
-    /// Removes the events that these messages redact, so that the events are not handled and their senders are not
-    /// asked.
+    /// Removes the stored events that these messages redact. The bot then neither handles these events nor asks their
+    /// senders to send them again.
     pub(crate) fn remove_withdrawn(&mut self, room: &RoomId, messages: &[Incoming]) {
         let withdrawn = |message: &Incoming| match &message.reaction {
             Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
@@ -129,8 +132,8 @@ impl PendingDecryption {
         self.remove(&self.events.iter().filter(is_here).map(|event| event.event.clone()).collect());
     }
 
-    /// Records the texts of messages that may repeat an event whose sender was asked. The texts are on disk when this
-    /// function returns.
+    /// Records the texts of messages by people who were asked to send an event again, because such a message may repeat
+    /// that event. The texts are on disk when this function returns.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -151,10 +154,7 @@ impl PendingDecryption {
             return Ok(());
         }
         self.save().map_err(|error| {
-            MatrixError::local(
-                "the texts of repeated messages cannot be written to the file with undecrypted messages",
-                &error,
-            )
+            MatrixError::local("the file with messages that cannot be decrypted yet cannot be updated", &error)
         })
     }
 
@@ -176,11 +176,11 @@ impl PendingDecryption {
         self.save_if(self.events.len() != before);
     }
 
-    /// Writes the file if `changed` is true. A failed write is only logged, because the change is made again after a
-    /// crash.
+    /// Writes the file if `changed` is true. If the write fails, logs that and returns, because a host that restarts
+    /// with the old file makes the same change again.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
-            tracing::warn!(path = %self.file.display(), %error, "cannot write the file with undecrypted messages; retrying with the next change");
+            tracing::warn!(path = %self.file.display(), %error, "cannot write the file with messages that cannot be decrypted yet; retrying when the list of these messages changes; hint: free disk space or repair the folder's permissions");
         }
     }
 

@@ -16,7 +16,7 @@ use matrix_sdk::{
 use crate::{Config, Login, client, error::MatrixError, rooms};
 
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
-/// line per finding; if there are problems, only one line per problem.
+/// line per finding. If there are problems, returns an error with one line per problem instead.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     let client =
         log_in(config).await.map_err(|error| vec![format!("{} at {}: {error}", config.user, config.homeserver)])?;

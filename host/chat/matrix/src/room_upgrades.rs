@@ -27,8 +27,8 @@ pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
     room.successor_room().map(|next| next.room_id).filter(|next| next != room.room_id())
 }
 
-/// Joins the successor that a room names. Returns whether the successor names the room as its predecessor. If not, the
-/// bot leaves the successor again.
+/// Joins the successor that a room names. If the successor names the room as its predecessor, returns `true`. Otherwise
+/// leaves the successor again and returns `false`.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the join.

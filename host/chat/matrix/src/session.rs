@@ -170,8 +170,8 @@ async fn restore(config: &Config, secret: &Secret, stored: &StoredSession) -> Re
     Ok(client)
 }
 
-/// Logs in as a new device, or with the operator's token. `old` is the session that is replaced; `None` for the first
-/// login.
+/// Creates a session: by a login as a new device, or with the operator's access token. `old` is the session that the
+/// new one replaces; `None` for the first login.
 async fn create(config: &Config, secret: &Secret, old: Option<&StoredSession>) -> Result<Client, MatrixError> {
     let stored = |token_hash, session| StoredSession {
         homeserver: config.homeserver.to_string(),
@@ -212,7 +212,7 @@ fn session_of(client: &Client) -> Result<MatrixSession, MatrixError> {
     client
         .matrix_auth()
         .session()
-        .ok_or_else(|| MatrixError::unavailable("the login succeeded, but the Matrix client has no session"))
+        .ok_or_else(|| MatrixError::unavailable("internal error: the login succeeded, but the Matrix client has no session; report this bug with the host's log"))
 }
 
 fn hash(secret: &Secret) -> String {

@@ -114,7 +114,7 @@ impl<'a> SyncLoop<'a> {
             }
             (is_first, is_initial) = (false, false);
             if key_conflicts.try_recv().is_ok() {
-                let reason = "the homeserver has other one-time keys of this device, so the key store is an old copy, or two programs use the device".to_owned();
+                let reason = "the one-time keys of this device on the homeserver differ from those in the key store; the key store is an old copy, or two programs use the device".to_owned();
                 return MatrixError::DeviceKeysLost { reason };
             }
             if let Err(end) = self.read_back_due_rooms().await {
@@ -151,7 +151,7 @@ impl<'a> SyncLoop<'a> {
                     return match done {
                         Some(Ok(done)) => done.map_err(MatrixError::from),
                         Some(Err(error)) => Err(MatrixError::local("the sync task failed", &error)),
-                        None => Err(MatrixError::Local { reason: "the sync task did not start".into() }),
+                        None => Err(MatrixError::Local { reason: "internal error: the sync task did not start; report this bug with the host's log".into() }),
                     };
                 }
                 Some(sessions) = keys.recv() => self.retry_decryption(sessions.as_ref()).await,
@@ -198,7 +198,8 @@ impl<'a> SyncLoop<'a> {
         delivery.retry_decryption(client, sessions, is_served).await;
     }
 
-    /// Joins the successor of a served room that was upgraded.
+    /// If a room was upgraded, joins its successor in the background. Does nothing if the bot ignores the room or has
+    /// checked the upgrade before.
     fn follow_upgrade(&mut self, room: &Room) {
         let Some(successor) = room_upgrades::announced_successor(room) else { return };
         let is_ignored = self.membership(room.room_id()) == RoomMembership::Ignored;

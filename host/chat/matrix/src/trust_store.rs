@@ -1,4 +1,5 @@
-//! The trusted master keys of people: the configured key, or else the first key that was received (trust on first use).
+//! The trusted master keys of people. For a person in `identities` this is the configured key; for any other person it
+//! is the first key that the bot received (trust on first use).
 //!
 //! Architecture Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
 //! person's devices, so it could add a device of its own and sign it with a forged master key. A changed master key
@@ -79,8 +80,9 @@ impl TrustStore {
         Self { bot: config.bot.clone(), file, configured: config.identities.clone(), is_unreadable, state }
     }
 
-    /// Returns the reason why a signed device is not trusted, as a text for its owner; `None` if it is trusted. Checks
-    /// the device's signature again, because the signature may belong to an earlier master key.
+    /// Returns the reason why a signed device is not trusted, as a text for its owner; `None` if it is trusted. If the
+    /// bot has no key of the owner yet, stores the owner's key as trusted. Checks the device's signature again, because
+    /// the signature may belong to an earlier master key.
     pub(crate) async fn distrust_reason(&self, client: &Client, info: &EncryptionInfo) -> Option<String> {
         let user = &info.sender;
         let Some(key) = master_key(client, user).await else { return Some(UNDETERMINED.to_owned()) };
@@ -117,8 +119,8 @@ impl TrustStore {
         (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNDETERMINED.to_owned())
     }
 
-    /// Returns whether the device of a session may be looked up on the homeserver: at most once per
-    /// [`LOOKUP_INTERVAL`].
+    /// Returns whether the device of a session may be looked up on the homeserver now, and records the lookup. Returns
+    /// `false` if the last lookup was less than [`LOOKUP_INTERVAL`] ago.
     pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
         let now = Instant::now();
         let mut state = self.state();
@@ -131,7 +133,8 @@ impl TrustStore {
         true
     }
 
-    /// Compares a person's key with the trusted one. Trusts the key if it is the first one of the person.
+    /// Compares a person's key with the trusted one. If there is no trusted key of the person yet, records this key as
+    /// trusted, in memory only.
     fn compare(&self, user: &UserId, key: &str) -> KeyMatch {
         let mut state = self.state();
         let stored = state.keys.get(user);

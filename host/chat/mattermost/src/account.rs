@@ -93,8 +93,8 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs the account with the configured token. If the server rejects the token, reads the configured secret again
-    /// and continues if the secret holds a new token.
+    /// Runs the account with the configured token. If the server rejects the token, reads the configured secret again.
+    /// If the secret now holds another token, reconnects with that token.
     ///
     /// # Errors
     /// The server rejects the token, and the secret holds no other token.
@@ -109,7 +109,7 @@ impl MattermostAccount {
             self.link.down("the server rejected the access token");
             match replacement(token.resolve(), &secret) {
                 Some(new) => {
-                    tracing::warn!(%token, error = %end, "the server rejected the access token; continuing with the new token");
+                    tracing::warn!(%token, error = %end, "the server rejected the access token, but the configured token has changed since; reconnecting with the changed token");
                     secret = new;
                 }
                 None => anyhow::bail!(

@@ -36,13 +36,13 @@ pub(crate) struct Backfill {
 pub(crate) struct ChannelJoin {
     /// The person who added the bot; `None` if the bot joined by itself.
     pub(crate) added_by: Option<String>,
-    /// The time of the join, in milliseconds of the server's clock.
+    /// The time of the join, in milliseconds since the Unix epoch (server clock).
     pub(crate) at: i64,
 }
 
-/// Reads the posts of a channel after the time `bound`, in milliseconds of the server's clock, and the changed
-/// reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the bot's
-/// messages that have stored reactions.
+/// Reads the posts of a channel after the time `bound`, in milliseconds since the Unix epoch (server clock), and the
+/// changed reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the
+/// bot's messages that have stored reactions.
 ///
 /// # Errors
 /// A request to the server fails.
@@ -169,8 +169,8 @@ impl PostPager {
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
 
-    /// Sets the start of the next page. Returns `false` if the next page would not be further back, which ends the
-    /// paging.
+    /// Sets the start of the next page to the oldest of these posts. Returns `false` if the next page would hold no
+    /// older posts, so that the caller stops.
     fn advance(&mut self, posts: &[Post]) -> bool {
         let Some(oldest) = posts.iter().min_by_key(|post| post.create_at) else { return false };
         // Posts of the same millisecond can be on two pages, so the next page begins above them and repeats them.

@@ -62,8 +62,8 @@ impl Delivery {
         cursor
     }
 
-    /// Moves a channel's cursor to a time without handling a post, unless the cursor is newer. `until` is in
-    /// milliseconds of the server's clock.
+    /// Moves a channel's cursor to the time `until` without handling a post. If the cursor is newer, it does not
+    /// change. `until` is in milliseconds since the Unix epoch (server clock).
     pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
         let at = convert::timestamp(until);
         if self.cursor(channel).await.is_none_or(|cursor| cursor.at < at) {
@@ -102,8 +102,9 @@ impl Delivery {
         Some(message)
     }
 
-    /// Stores a channel's posts, which are sorted oldest first, and moves the channel's cursor to the newest post. The
-    /// flag of a post is true if a backfill found the post. The caller must have looked up the authors.
+    /// Stores a channel's posts as messages, and moves the channel's cursor to the newest post. `posts` is sorted
+    /// oldest first. The flag of a post is true if a backfill found the post. The caller must have looked up the
+    /// authors.
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
@@ -234,8 +235,8 @@ impl Delivery {
         }
     }
 
-    /// Stores the refusal of a direct message in the outbox, once per channel and `key`. Returns whether the refusal is
-    /// stored.
+    /// Stores the refusal of a direct message in the outbox, once per channel and `key`. Returns `true` if the outbox
+    /// holds the refusal. A failed write is logged.
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
         let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &stored {

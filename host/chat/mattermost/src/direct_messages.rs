@@ -45,8 +45,8 @@ impl DirectMessagePolicy {
         }
     }
 
-    /// Returns the idempotency key and the text of the answer to a person whose direct messages are not handled. The
-    /// outbox sends an answer with the same key only once per channel.
+    /// Returns the idempotency key and the text of the bot's reply to a person whose direct messages are not handled.
+    /// The outbox sends a reply with the same key only once per channel.
     pub(crate) fn refusal(self) -> (&'static str, Text) {
         match self {
             Self::Nobody => {
@@ -154,7 +154,8 @@ impl DirectSenders {
 /// Looks up whether a person is a member of one of these channels.
 ///
 /// # Errors
-/// The lookup in some channels fails, and the person is not a member of the other channels.
+/// A lookup fails, and no other lookup has found the person. If the server is unavailable, the remaining channels are
+/// not looked up.
 pub(crate) async fn is_member_of_any(
     client: &ApiClient,
     channels: &[String],
@@ -167,14 +168,16 @@ pub(crate) async fn is_member_of_any(
             Ok(false) => {}
             // The bot may have left this channel. Continue with the others.
             Err(error @ MattermostError::Rejected { .. }) => rejected = Some(error),
-            Err(error) => return Err(error.context(
-                "the server cannot be asked whether the sender of a direct message is in a channel that `rooms` lists",
-            )),
+            Err(error) => {
+                return Err(error.context(
+                    "cannot look up whether the sender of a direct message is in a channel that `rooms` lists",
+                ));
+            }
         }
     }
     match rejected {
         Some(error) => Err(error.context(
-            "the server does not report whether the sender of a direct message is in a channel that `rooms` lists",
+            "the server refuses to report whether the sender of a direct message is in a channel that `rooms` lists",
         )),
         None => Ok(false),
     }

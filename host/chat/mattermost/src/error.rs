@@ -1,7 +1,7 @@
 //! Classifies the errors of requests by how the account reacts.
 //!
-//! Architecture Invariant: only an answer of Mattermost itself is final. Any other answer comes from a proxy whose
-//! server is down, and a retry can succeed.
+//! Architecture Invariant: only an error response of Mattermost itself is final. Any other error response comes from a
+//! proxy in front of a server that is down, and a retry can succeed.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) enum MattermostError {
     Rejected {
         /// Whether the requested object does not exist.
         not_found: bool,
-        /// Mattermost's error id; empty if the answer has none.
+        /// Mattermost's error id; empty if the response has none.
         id: String,
         reason: String,
     },

@@ -40,7 +40,7 @@ impl JoinedChannels {
         self.0.remove(id);
     }
 
-    /// Returns the channel that a name in the configuration stands for, if the bot is in it.
+    /// Returns the channel with a name from the configuration; `None` if the bot is not in the channel.
     pub(crate) fn named(&self, name: &RoomName) -> Option<&Channel> {
         match name {
             RoomName::Id(id) => self.get(id),
@@ -97,7 +97,8 @@ impl ReportedChannels {
         }
     }
 
-    /// Removes a channel that the bot left, so that the channel is logged again if it is ignored later.
+    /// Removes the record that a channel was logged. Called after the bot left the channel, so that the channel is
+    /// logged again if it is ignored later.
     pub(crate) fn remove(&mut self, channel: &str) {
         self.ignored.remove(channel);
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
-/// line per finding; if there are problems, only one line per problem.
+/// line per finding. If there are problems, returns an error with one line per problem instead.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     // Check the account.
     let at = |problem: &dyn std::fmt::Display| vec![format!("Mattermost at {}: {problem}", config.url)];

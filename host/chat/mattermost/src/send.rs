@@ -145,8 +145,8 @@ impl Session {
         Err(MattermostError::rejected("the server rejects even a shortened message as too long"))
     }
 
-    /// Converts a text to one message. If the text is too long, the message is an excerpt, and the id of an uploaded
-    /// file with the whole text is returned, too.
+    /// Converts a text to one message. If the text is too long, uploads the whole text as a file, and returns an
+    /// excerpt and the file's id. If the server rejects the file, returns a truncated message without a file.
     async fn with_file(
         &self,
         channel: &str,

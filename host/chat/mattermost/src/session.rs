@@ -36,8 +36,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Creates a session. `typing` receives the ids of the channels in which the bot prepares an answer; the socket
-    /// sends a typing notice to each.
+    /// Creates a session. `typing` receives the ids of the channels in which the bot prepares a reply; the socket sends
+    /// a typing notice to each.
     pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
         let converter = Converter { me: me.id, user_name: me.name, bot: config.bot.clone() };
         let max_length = AtomicUsize::new(DEFAULT_MAX_LENGTH);

@@ -25,7 +25,7 @@ pub(crate) struct ChannelState {
     /// Whether `added_by` was looked up.
     #[serde(rename = "looked")]
     pub(crate) is_looked_up: bool,
-    /// The lower bound in milliseconds of the server's clock: only later posts are handled.
+    /// The lower bound in milliseconds since the Unix epoch (server clock): only later posts are handled.
     pub(crate) since: i64,
     /// Whether the channel was ignored at the last check. If it is served later, the posts up to that time are not
     /// handled.

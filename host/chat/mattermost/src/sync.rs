@@ -63,8 +63,8 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// Lists the channels of an account without stored state, before the connection is opened. Present posts are older
-    /// than the bot and are not handled; later posts are.
+    /// Lists the channels of an account that has no stored state, before the connection is opened. The posts that are
+    /// in the channels at that time are not handled; later posts are.
     ///
     /// # Errors
     /// [`MattermostError::TokenRejected`]. Other errors are retried.
@@ -132,8 +132,8 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// Returns the time of a channel's newest post, in milliseconds; the present time if the server does not report the
-/// newest post's time.
+/// Returns the time of a channel's newest post, in milliseconds since the Unix epoch (server clock); the present time
+/// if the server does not report the newest post's time.
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
 }

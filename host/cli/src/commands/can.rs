@@ -1,6 +1,6 @@
-//! `wardroom can`: answers whether a person may run a command, with the rule that decides it.
+//! `wardroom can`: prints whether a person may run a command, and the rule or grant that decides it.
 //!
-//! The answer ignores rights through the membership of a room, because only the chat network has the room's members.
+//! Rights that a person has as a member of a room are left out, because only the chat network has the list of members.
 
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 use serde_json::json;

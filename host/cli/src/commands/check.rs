@@ -1,4 +1,5 @@
-//! `wardroom check`: reports all problems of the configuration without connecting to a network.
+//! `wardroom check`: reports all problems of the configuration and the plugins. Connects to the chat networks only with
+//! `--connect`.
 
 use serde_json::json;
 use wardroom::{base::Problem, plugin::Lock};
@@ -55,7 +56,7 @@ pub(crate) async fn check(wiring: &Wiring<'_>, connect: bool, format: Format) ->
     Ok(if failures.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-/// Prints problems: text to standard error, JSON to standard output.
+/// Prints configuration problems, as text to standard error or as JSON to standard output. Returns [`Exit::Invalid`].
 fn invalid(problems: &[Problem], format: Format) -> anyhow::Result<Exit> {
     match format {
         Format::Text => report::problems(problems),

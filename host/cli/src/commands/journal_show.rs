@@ -39,8 +39,9 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
     }
 }
 
-/// Returns an entry as JSON with its whole body. A large body is stored as a blob. If the blob is missing or changed,
-/// stores the error in `fault`, unless `fault` already has a value.
+/// Returns a journal entry as JSON. If the entry's body is stored as a blob, reads the body from the blob. If the blob
+/// is missing or was changed, returns the entry with the size of the body in place of the body, and stores the error in
+/// `fault` unless `fault` already has an error.
 async fn entry_json(store: &SqliteStore, entry: &HashedEntry, fault: &mut Option<String>) -> Result<Value, StoreError> {
     let mut json = json!(entry.entry);
     json["hash"] = json!(entry.hash);

@@ -1,4 +1,5 @@
-//! `wardroom plugin lock`: writes `plugins.lock`, which pins each plugin file.
+//! `wardroom plugin lock`: writes `plugins.lock`, which pins each plugin file. With `--check`, only reports whether
+//! `plugins.lock` would change.
 
 use wardroom::plugin::Lock;
 

@@ -9,8 +9,9 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Exit, report, wiring::Wiring};
 
-/// The maximum time from the first signal to the end of the process. Running plugins can use 8 seconds of this time. A
-/// service manager must wait longer before it kills the process.
+/// Maximum time between the first signal and the end of the process. Running plugins have 8 seconds of this time to
+/// end. A service manager must wait longer before it kills the process, see `TimeoutStopSec` in
+/// `packaging/wardroom.service`.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
 pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
@@ -94,7 +95,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
     }
 }
 
-/// Serves HTTP while the engine runs.
+/// Runs the engine and returns its result. If a listener is configured, also serves HTTP until the engine ends.
 #[cfg(feature = "http")]
 async fn with_listener<T>(
     engine: impl Future<Output = T>,
@@ -115,7 +116,8 @@ async fn with_listener<T>(
     tokio::join!(engine, listen).0
 }
 
-/// Shuts down at the first signal. Ends the process at the second signal or after [`SHUTDOWN_TIMEOUT`].
+/// Waits for SIGTERM or SIGINT. Cancels `stop` at the first signal, which shuts the host down. Cancels `end`, which
+/// ends the process at once, at the second signal or after [`SHUTDOWN_TIMEOUT`].
 async fn signals(stop: CancellationToken, end: CancellationToken) {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),

@@ -101,7 +101,7 @@ impl Directory for GroupFiles {
             Ok(_) if read.logged => tracing::info!(
                 group,
                 path = %group_file.file.path.display(),
-                "the group's file is valid again; the group has the members in the file"
+                "the group's file is valid again; the group has the members that the file lists"
             ),
             Err(error) if !read.logged => {
                 tracing::error!(

@@ -14,14 +14,14 @@ use crate::{
     model::RunKey,
 };
 
-/// A pipeline backend with a record of its last answer and its current outage.
+/// A pipeline backend with a record of its last response and its current outage.
 pub(crate) struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
     health: Mutex<BackendHealth>,
 }
 
-/// The last answer of a pipeline backend, and the backend's current outage.
+/// The time of a pipeline backend's last response, and the backend's current outage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BackendHealth {
     /// The time of the backend's last response; `None` before the first response. A refused request counts as a

@@ -125,8 +125,8 @@ pub trait Pipelines: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Requests the cancellation of a pipeline run, and returns without waiting for the end of the pipeline run, which
-    /// [`Pipelines::ended`] reports.
+    /// Requests the cancellation of a pipeline run. The pipeline run may continue for a while; [`Pipelines::ended`]
+    /// returns when the pipeline run has ended.
     ///
     /// # Errors
     /// [`PipelineError`].

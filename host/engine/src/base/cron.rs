@@ -88,8 +88,8 @@ impl Cron {
         }
     }
 
-    /// Returns the last time at or before `upto` that the expression matches; `None` if the last match is more than
-    /// `within` before `upto`.
+    /// Returns the last time at or before `upto` that the expression matches; `None` if the expression has no match in
+    /// the span `within` before `upto`.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);

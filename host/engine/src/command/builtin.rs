@@ -11,7 +11,7 @@ pub(crate) enum Builtin {
     Status,
     Stats,
     Jobs,
-    /// Shows a job's status, or stores a person's answer to the question whether an effect in doubt happened.
+    /// Shows a job's status, or stores a person's decision about an effect in doubt, or retries a held job.
     Job,
     Logs,
     Cancel,
@@ -88,7 +88,7 @@ impl Builtin {
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
-        let job = || text("id", "the id of the job; not needed in the job's thread, or if only one job can be meant");
+        let job = || text("id", "the id of the job; optional in the job's thread, or if the command fits only one job");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
             Self::Help => (
                 "Lists the commands that you may run, or explains one command.",
@@ -123,9 +123,13 @@ impl Builtin {
             ),
             Self::Jobs => ("Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
             Self::Job => (
-                "Shows a job's status. `assume done` and `again` answer a job that waits for an answer.",
+                "Shows a job's status. For an effect in doubt, `assume done` counts it as done and `again` repeats it. \
+                 `again` also retries a held job.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
-                vec![job(), parameter("say", "the answer to the job: `assume done` or `again`", ParameterType::Rest)],
+                vec![
+                    job(),
+                    parameter("say", "the way to continue the job: `assume done` or `again`", ParameterType::Rest),
+                ],
             ),
             Self::Logs => (
                 "Shows the last output lines of a job's pipeline runs.",

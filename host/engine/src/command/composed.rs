@@ -28,7 +28,7 @@ struct Placeholders<'w> {
 impl<'w> Placeholders<'w> {
     fn replace(words: &'w [GivenArgument]) -> Result<Self, ParseError> {
         if words.len() > MAX_WORDS {
-            return Err(ParseError::new(format!("The command has more than {MAX_WORDS} words.")));
+            return Err(ParseError::new(format!("The command has more than {MAX_WORDS} words. Shorten the command.")));
         }
         let mut placeholders = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
         for word in words {
@@ -39,8 +39,9 @@ impl<'w> Placeholders<'w> {
                     let placeholder = u32::try_from(placeholders.given.len())
                         .ok()
                         .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
-                    let placeholder =
-                        placeholder.ok_or_else(|| ParseError::new("The command has too many inserted values."))?;
+                    let placeholder = placeholder.ok_or_else(|| {
+                        ParseError::new("The command has too many inserted values. Shorten the command.")
+                    })?;
                     placeholders.given.push(text);
                     placeholders.words.push(format!("{before}{placeholder}"));
                 }

@@ -177,7 +177,7 @@ impl Spec {
             }
             if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
                 return invalid(format!(
-                    "the parameter `{}` takes the rest of the line, so it must be the last parameter, and not named",
+                    "the parameter `{}` takes the rest of the line, so it must be the last parameter and cannot be named",
                     parameter.name
                 ));
             }

@@ -296,11 +296,11 @@ fn invalid_descriptions_are_rejected() {
         ),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
-            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named",
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter and cannot be named",
         ),
         (
             vec![named("rest", Is::Rest)],
-            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and not named",
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter and cannot be named",
         ),
         (
             vec![optional("app", Is::App), parameter("version", Is::Version)],

@@ -13,7 +13,7 @@ pub(crate) trait Visibility: Sync {
     fn roles_given_in_chat(&self) -> Vec<&str>;
 }
 
-/// The apps, environments and roles of the configuration, limited to the part that one person may see.
+/// The apps, environments and roles of the configuration, limited to those that one person may see.
 #[derive(Clone, Copy)]
 pub(crate) struct Vocabulary<'a> {
     catalog: &'a Catalog,
@@ -34,7 +34,7 @@ impl<'a> Vocabulary<'a> {
         Self { catalog, policy: Some(policy), person: None }
     }
 
-    /// Creates a vocabulary of the part of the configuration that a person's rights cover.
+    /// Creates a vocabulary that has only the apps and deployments that the person may see.
     pub(crate) fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
         Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }

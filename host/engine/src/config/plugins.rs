@@ -14,11 +14,8 @@ pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME",
     about: "A plugin with its grants, limits and settings. A name has up to 32 lower-case letters, digits and dashes.",
     keys: &[
-        Key::string(
-            "module",
-            "The file of the WebAssembly component. The path is relative to the main file.",
-        )
-        .required(),
+        Key::string("module", "The file of the WebAssembly component. The path is relative to the main file.")
+            .required(),
         Key::array(
             "allow",
             &ALLOW_KEYS,

@@ -1,4 +1,4 @@
-//! Opens a job for an action and starts the job.
+//! Creates a job for an action and starts the job.
 
 use std::sync::Arc;
 
@@ -11,13 +11,12 @@ use crate::{
     store::{JobPhase, JobStatus, StoreError, Write},
 };
 
-/// The maximum number of retries with a new random job id. The transaction that opens a job fails if another job
-/// already has the id.
+/// The maximum number of retries with a new random job id. A retry is necessary if another job already has the id.
 const MAX_ID_DRAWS: u32 = 8;
 
 impl Host {
-    /// Opens the job of an action and starts it. The transaction that opens the job also marks the message of the
-    /// command as handled.
+    /// Creates the job of an action and starts it. One transaction stores the job and marks the message of the command
+    /// as handled.
     pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<Plugin>,

@@ -16,8 +16,8 @@ use crate::{
     store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_trigger_event},
 };
 
-/// The longest wait until an announcement is sent. After this time, the answers to the command go to the room outside
-/// of a thread.
+/// The maximum time that a triggered command waits for its announcement to be sent. After this time, the replies to the
+/// command go to the room, not to the announcement's thread.
 const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval between two checks whether the announcement is sent.
 const ANNOUNCEMENT_POLL: Duration = Duration::from_millis(50);
@@ -46,23 +46,24 @@ pub(crate) struct TriggeredCommand {
     /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates this id, so the chat
     /// network has no event with the id.
     pub(crate) event: String,
-    /// The key by which the inbox deduplicates the command. `None` if the room and the event id already identify the
-    /// command.
+    /// The key by which the inbox deduplicates the command. `None` if the room and the event id are sufficient to
+    /// detect a duplicate.
     pub(crate) deduplication_key: Option<String>,
     /// The machine account whose rights apply to the command.
     pub(crate) machine: Person,
     /// The schedule or hook that starts the command, and the words of the command.
     pub(crate) started: TriggerSource,
-    /// The time from which the age of the command is counted, for the bot's `max_age`.
+    /// The time from which the host counts the age of the command. A command that is older than the bot's `max_age`
+    /// does not start.
     pub(crate) at: Timestamp,
     /// An extra line of the announcement, for example about missed scheduled runs.
     pub(crate) note: Option<String>,
 }
 
 impl Host {
-    /// Resolves the room of a schedule or hook. `bot` is the key `bot` of the trigger; if it is `None`, the bot whose
-    /// account table names the room is used. Returns `None` if the bot is not in the room, or if the network does not
-    /// answer within [`ROOM_TIMEOUT`].
+    /// Resolves the room of a schedule or hook. `bot` is the key `bot` of the schedule or hook. If `bot` is `None`,
+    /// uses the bot whose account table names the room. Returns `None` if the bot is not in the room, or if the chat
+    /// network does not respond within [`ROOM_TIMEOUT`].
     pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
         // The key `bot` takes precedence over the bot whose account table names the room.
@@ -113,8 +114,8 @@ impl Host {
         Ok(new > 0)
     }
 
-    /// Queues a message to the room of a trigger, in one transaction with the writes `more`. `key` is the message's
-    /// outbox key: a message whose key is already in the outbox is not sent again.
+    /// Queues a message to the room of a trigger. The same transaction stores the writes `more`. `key` is the message's
+    /// key in the outbox. If the outbox already has a message with this key, sends nothing.
     pub(crate) async fn send_once(
         &self,
         trigger_room: &TriggerRoom,
@@ -129,8 +130,9 @@ impl Host {
     }
 
     /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns the inbox
-    /// row with the announcement as its thread, so that the answers appear below the announcement. Returns the row
-    /// unchanged for a message that a person sent, on a network without threads, and after the timeout.
+    /// row with the announcement as its thread, so that the replies appear below the announcement. After the timeout,
+    /// returns the row unchanged. Also returns the row unchanged, without a wait, if a person sent the message or if
+    /// the network has no threads.
     pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
         if !is_trigger_event(&row.key.event) || row.thread.is_some() {
             return row;

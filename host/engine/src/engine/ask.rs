@@ -26,10 +26,10 @@ pub enum NoAnswer {
 }
 
 impl Engine {
-    /// Answers a query or a host command, with the same parser, rights and limits as for a message from a chat network.
-    /// Host commands that change something, such as `cancel`, `job ID again` and `release record`, are carried out. The
-    /// message is not stored in the inbox, and nothing is sent to a chat network. The audit record is stored with the
-    /// store's next group commit.
+    /// Runs a query or a host command and returns the reply. The parser, the rights and the limits are the same as for
+    /// a message from a chat network. A host command such as `cancel`, `job ID again` or `release record` takes effect.
+    /// The message is not stored in the inbox, and nothing is sent to a chat network. The store writes the audit record
+    /// with its next group commit.
     ///
     /// # Errors
     /// [`NoAnswer`].

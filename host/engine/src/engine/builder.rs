@@ -135,8 +135,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Declares a chat network that needs a build with another cargo feature. If a configuration has a table for this
-    /// network, reading the configuration reports a problem that names the cargo feature. Does nothing if
+    /// Declares a chat network that this build does not include. If a configuration has a table for this network,
+    /// reading the configuration reports a problem that names the cargo feature to build with. Does nothing if
     /// [`EngineBuilder::chat`] has already added the network.
     #[must_use]
     pub fn left_out(mut self, network: &'static str) -> Self {
@@ -167,8 +167,8 @@ impl EngineBuilder {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// Sets the content of the lock file. A plugin whose file is not in the lock file, or differs from it, is not
-    /// loaded. With `None`, plugin files are not pinned.
+    /// Sets the content of the lock file, which pins the digests of plugin files. A plugin is not loaded if its file is
+    /// not in the lock file or has another digest. If `lock` is `None`, plugin files are not pinned.
     #[must_use]
     pub fn lock(self, lock: Option<Lock>) -> Self {
         Self { lock, ..self }
@@ -198,8 +198,9 @@ impl EngineBuilder {
         crate::config::read_text(text, &folder.join("plugins.toml"), &self.registry).map_err(ConfigError)
     }
 
-    /// Reads a configuration from a value that serializes to the tables of `plugins.toml`. The line of a configuration
-    /// problem is a line of the value's TOML form. Relative paths are relative to `folder`.
+    /// Reads a configuration from a value that serializes to the tables of `plugins.toml`. The host converts the value
+    /// to TOML; the line number of a configuration problem is a line of this TOML text. Relative paths are relative to
+    /// `folder`.
     ///
     /// # Errors
     /// The errors of [`read`](Self::read), and an error for a value that cannot be serialized as TOML.
@@ -370,9 +371,9 @@ impl Inboxes<'_> {
         self.bots.iter().flat_map(of)
     }
 
-    /// Creates an inbox for each account by a call of `make`. The arguments of `make` are the account, the bot's
-    /// prefix, the addresses of the other bots, whether the account is the first account on its network, and the sender
-    /// of the channel.
+    /// Creates an inbox for each account. Calls `make` once for each account with the account, the bot's prefix, the
+    /// addresses of the other bots, whether the account is the first account on its network, and the sender of the
+    /// channel.
     fn open(
         &self,
         make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,

@@ -20,8 +20,8 @@ use crate::{
 /// The time after which the room of an unanswered message gets a typing notification.
 const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// Returns the refusal of an action that a listen rule started or whose sender is not verified; `None` for other
-/// messages.
+/// Returns the refusal for an action whose message cannot be trusted: a `[[listen]]` rule started it, or its sender is
+/// not verified. Returns `None` for other messages.
 fn untrusted_source(row: &InboxRow) -> Option<String> {
     if Host::is_from_listen_rule(row) {
         return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
@@ -37,7 +37,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Host {
     /// Handles a message in a separate task, with retries. `guard` keeps the engine from ending until the message is
-    /// handled. `late` is true if an earlier process stored the message.
+    /// handled. `late` is true if an earlier process of the host stored the message in the inbox.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
@@ -78,7 +78,8 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Returns the refusal of a message that is older than the bot's `max_age`; `None` for a newer message.
+    /// Returns the refusal for a message that is older than the bot's `max_age`. Returns `None` for other messages, for
+    /// reactions, and for commands of schedules and hooks.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
         // A reaction is limited by the deadline of the approval request, and a schedule or hook has already checked the
         // age of its command.
@@ -102,8 +103,9 @@ impl Host {
         self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
-    /// Handles a message. `old` is the refusal of a message that is too old; `None` for other messages. After a panic,
-    /// dispatches the job that the message opened, or else refuses the message, because every command must be answered.
+    /// Handles a message. If the message is too old, `old` is the refusal, and the message is refused. If the handler
+    /// panics after it created a job, dispatches the job. If the handler panics before that, refuses the message with
+    /// an internal error, so that the sender gets a reply.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -119,7 +121,8 @@ impl Host {
                 tracing::error!(
                     room = row.key.room,
                     event_id = row.key.event,
-                    "the handling of the message panicked; its job continues, or else the sender gets an error"
+                    "the host panicked while it handled a message; if the message created a job, the job \
+                     continues, else the sender gets an error; hint: this is a bug in the host, report it with the log"
                 );
                 let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
                 if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
@@ -132,7 +135,8 @@ impl Host {
         }
     }
 
-    /// Reports an outage of the store to the room. Sends the message directly, because the outbox is in the store.
+    /// Reports in the room that the store is unavailable. Sends the message directly, because the outbox is in the
+    /// store.
     async fn report_store_outage(&self, row: &InboxRow, error: &StoreError) {
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
@@ -186,9 +190,9 @@ impl Host {
         decided.await
     }
 
-    /// Evaluates a message: finds its command, checks the rights of its sender, and runs a query or host command. The
-    /// caller stores the result. Exception: a host command that changes something stores its own result, in the
-    /// transaction of the change.
+    /// Evaluates a message: finds its command, checks the rights of its sender, and runs a query or a host command.
+    /// Does not start actions. The caller stores and sends the result. A host command that changes something stores its
+    /// result itself, in the transaction of the change.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
@@ -278,8 +282,8 @@ impl Host {
         }
     }
 
-    /// Returns the words of the command that a trigger or an alias stands for; `None` for a command that was typed in
-    /// full.
+    /// Returns the command of a message as a list of words, if a trigger or an alias provides the command. Returns
+    /// `None` if a person typed the command itself.
     ///
     /// # Errors
     /// The message begins like an alias, but its arguments do not match the alias. The error is the usage of the alias.
@@ -333,8 +337,8 @@ impl Host {
         row.started.is_some() && !is_trigger_event(&row.key.event)
     }
 
-    /// Refuses a message. A message from a listen rule, or from a sender beyond the reply limit, gets no answer. One
-    /// transaction stores the answer and the audit record, and marks the message as handled.
+    /// Refuses a message. One transaction stores the reply and the audit record, and marks the message as handled.
+    /// Sends no reply if a `[[listen]]` rule started the command, or if the sender has reached the reply limit.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
         let outcome = refusal.outcome();
         let (emoji, message, counted) = match refusal {
@@ -374,9 +378,10 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the answer of a query or host command, then queues two writes: the audit record, and the mark that the
-    /// message is handled. After a crash before these writes, the command runs again. `late` is true if an earlier
-    /// process may have sent the answer; the room is then searched for the answer first.
+    /// Sends the reply of a query or host command, then queues two writes: the audit record, and the mark that the
+    /// message is handled. If the host crashes before these writes, the command runs again after the restart. `late` is
+    /// true if an earlier attempt may have sent the reply. The room is then searched for this reply, so that it is not
+    /// sent twice.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();

@@ -44,9 +44,9 @@ impl Engine {
         &self.host.triggers.hooks
     }
 
-    /// Accepts a delivery to a hook. `delivery` is the idempotency key of the delivery, and `body` its JSON body. A
-    /// hook accepts each key once, even after a change of its room. [`Delivered::Accepted`] is returned after the
-    /// command is stored.
+    /// Accepts a delivery to a hook, and stores its command in the inbox before it returns. `delivery` is the
+    /// idempotency key of the delivery, and `body` its JSON body. A hook accepts each key only once, even if the hook's
+    /// room changes.
     ///
     /// # Errors
     /// [`DeliveryError`]; nothing was stored.

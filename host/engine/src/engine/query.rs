@@ -1,5 +1,5 @@
-//! Runs the queries of plugins, and dry runs of actions. Queries and dry runs are not replayed after a restart. Each of
-//! them leaves an audit record.
+//! Runs the queries of plugins, and dry runs of actions. Each query and each dry run leaves an audit record. After a
+//! restart of the host, they are not replayed.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Host {
-    /// Runs an action without its effects. Returns the plan as text, and the audit record.
+    /// Runs an action without its effects. Returns the planned effects as text, and the audit record.
     pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());

@@ -1,8 +1,9 @@
-//! Starts the commands of schedules: once for each due time, also after restarts and changes of the clock.
+//! Starts the commands of schedules. Each command starts once for each due time, even if the host restarts or the clock
+//! changes.
 //!
-//! Invariant: the store has a cursor for each schedule, with its last due time. One transaction moves the cursor and
-//! stores the command in the inbox. The event id of the command contains the due time, so the inbox deduplicates the
-//! command.
+//! Invariant: the store has a cursor for each schedule: the last due time for which the command was started or skipped.
+//! One transaction moves the cursor and stores the command in the inbox. The event id of the command contains the due
+//! time, so the inbox deduplicates the command.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +20,11 @@ use crate::{
     trigger::{MissedPolicy, Schedule},
 };
 
-/// The value of the column `network` in the cursor row of a schedule. This value differs from the name of every chat
-/// network.
+/// The value of the column `network` in the cursor row of a schedule. No chat network has this name.
 const NETWORK: &str = "schedule";
 /// The interval at which the clock is read, so that a changed clock takes effect.
 const CLOCK_POLL: Duration = Duration::from_secs(1);
-/// The delay before a retry after a store error, and the first delay while the room cannot be reached.
+/// The delay before a retry after a store error, and before the first retry if the room cannot be reached.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The longest delay before a retry while the room cannot be reached.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
@@ -164,8 +164,8 @@ impl Host {
     }
 }
 
-/// Returns the latest due time of a schedule up to `now`, and the number of due times before it. `first` is the
-/// earliest due time that counts. The number is at most [`MAX_COUNTED`].
+/// Returns the latest due time of a schedule between `first` and `now`, and the number of earlier due times since
+/// `first`. `first` is itself a due time. The number is at most [`MAX_COUNTED`].
 fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
     let (mut due, mut before) = (first, 0);
     while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {

@@ -81,9 +81,10 @@ impl Engine {
         Some(inbox.clone())
     }
 
-    /// Serves until `stop` is cancelled, or until every chat has ended and no job or query runs. After `stop`, no
-    /// command starts and running plugins end at their next host call. After 8 seconds, the remaining plugins are
-    /// aborted. Open jobs continue at the next start, because the journal contains every effect.
+    /// Serves the chat networks until `stop` is cancelled, or until every chat adapter has ended and no job or query
+    /// runs. After `stop` is cancelled, no command starts, and running plugins end at their next host call. 8 seconds
+    /// later, the remaining plugins are aborted. Open jobs continue at the next start of the host, because the journal
+    /// contains every effect.
     ///
     /// # Errors
     /// [`RunError`].

@@ -1,4 +1,4 @@
-//! The verdict on a message: an answer, a permitted action or a refusal.
+//! The result of evaluating a message: a reply, a permitted action or a refusal.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Autho
 pub(crate) enum Verdict {
     /// The answer of a query, or of a host command that changed nothing, with its audit record.
     Answered(Text, Box<AuditRecord>),
-    /// The answer of a host command that changed something. The transaction of the change has stored the answer and the
+    /// The reply of a host command that changed something. The transaction of the change has stored the reply and the
     /// audit record, and has marked the message as handled.
     CarriedOut(Text),
-    /// An action that its caller may run. The action's job is not open yet.
+    /// An action that its caller may run. The action's job is not created yet.
     Action(Arc<Plugin>, Authorized),
     Refused(Refusal),
 }

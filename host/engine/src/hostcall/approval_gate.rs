@@ -48,8 +48,9 @@ struct RequiredApprovals {
 }
 
 impl Invocation {
-    /// Checks whether an effect needs an approval and is approved. Returns `rule` with the approvers if the effect may
-    /// be performed, else the reasons to refuse the effect. In a dry run, adds the effect to the plan.
+    /// Checks whether an effect needs an approval, and whether the effect is approved. If the effect may be performed,
+    /// returns `rule` with the approvers. Otherwise returns the reasons to refuse the effect. In a dry run, adds the
+    /// effect to the plan.
     ///
     /// # Errors
     /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases
@@ -175,7 +176,8 @@ impl Invocation {
                 // 2. Known good: the same version succeeded for the same app and environment before.
                 _ if rule.known_good && self.is_known_good(row, attributes).await? => {
                     required.waived.push(format!(
-                        "{}: approval not needed, because this version succeeded in this environment before",
+                        "{}: approval not needed, because this version was deployed successfully to this environment \
+                         before",
                         rule.text
                     ));
                 }
@@ -218,8 +220,9 @@ impl Invocation {
     }
 
     /// Returns whether a pipeline run of this host deployed the effect's version of its app to its environment
-    /// successfully before. A release that a person recorded by hand does not count, because the host did not observe
-    /// it. Returns `false` for an effect with further parameters, because these can change what the pipeline deploys.
+    /// successfully before. Ignores a release that a person recorded by hand, because the host did not observe the
+    /// deployment. Returns `false` if the effect has parameters besides app, environment and version, because these can
+    /// change what the pipeline deploys.
     async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
@@ -243,14 +246,14 @@ impl Invocation {
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
-    /// Returns the placeholder id for the answer of an effect or a wait in a dry run: `plan-1`. Returns `None` for
-    /// other calls and outside of a dry run.
+    /// Returns a placeholder id, such as `plan-1`, for the result of an effect or a wait in a dry run. Returns `None`
+    /// for other host calls, and outside of a dry run.
     pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
         let earlier = self.dry_run_state()?.replay.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(earlier + 1))
     }
 
-    /// Adds a performed effect to the job's progress, with the id from the effect's answer. Failed effects count.
+    /// Adds an effect to the job's progress, with the id from the effect's result. Also counts effects that failed.
     /// Ignores calls that are not effects.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
@@ -272,8 +275,9 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Returns all combinations of an effect's apps and environments, for which an approver needs the role. An effect
-    /// with an unknown app has every app, and an effect with an unknown environment has every environment of the bot.
+    /// Returns all combinations of an effect's apps and environments. An approver needs the role for each of them. If
+    /// the effect's app is unknown, includes every app. If its environment is unknown, includes every environment of
+    /// the bot.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());

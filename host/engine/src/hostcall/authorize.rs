@@ -58,9 +58,9 @@ impl Invocation {
         }
     }
 
-    /// Returns the text of the `allow` rule that permits a call. For an effect, the rule's `beyond` must list every
-    /// attribute whose value the typed command does not contain. If no rule permits the call, adds the reasons to
-    /// `reasons`.
+    /// Returns the text of the `allow` rule that permits a call. If an effect has a value that is not in the typed
+    /// command, the rule must list the value's attribute in `beyond`. If no rule permits the call, adds the reasons to
+    /// `reasons` and returns `None`.
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
         // 1. The values that the typed command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
@@ -115,10 +115,10 @@ impl Invocation {
         }
     }
 
-    /// Returns the name of the role that allows the caller a call. The caller needs a role for every app and
-    /// environment of the call's target, or for those of the command if the call's row has
-    /// [`EnvironmentFrom::Command`]. Also checks that the bot serves the environment. If a check fails, adds the
-    /// reasons to `reasons`.
+    /// Returns the name of the role that permits a call. The caller needs a role for every app and environment of the
+    /// call. For a call with [`EnvironmentFrom::Command`], the app and the environment of the command count instead.
+    /// Also checks that the bot may be used for the environment. If a check fails, adds the reasons to `reasons` and
+    /// returns `None`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
@@ -169,9 +169,9 @@ impl Invocation {
             .collect()
     }
 
-    /// Returns the reason to refuse an effect whose values the typed command does not contain. The reason suggests the
-    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule; empty if it is
-    /// unknown.
+    /// Returns the reason to refuse an effect with values that are not in the typed command. The reason suggests the
+    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule. `place` is empty if
+    /// the line is unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();

@@ -1,7 +1,7 @@
 //! A capability: a WIT package whose functions plugins can import in addition to the contract.
 //!
-//! The calls of a capability pass the same gate as the calls of the contract. Grants, roles, approvals, dry runs, the
-//! journal, replay and the audit therefore apply to the capability's calls without a change to the engine.
+//! The host checks and records a capability's calls in the same way as the calls of the contract: grants, roles,
+//! approvals, dry runs, the journal, replay and the audit apply to them.
 
 use super::table::CallRow;
 use crate::base::{Key, Table};

@@ -35,7 +35,7 @@ pub(crate) struct Context {
     pub(crate) stopping: CancellationToken,
     /// Cancelled at the deadline of a shutdown of the host. Tasks that still run are then aborted.
     pub(crate) stop: CancellationToken,
-    /// Notifies the loop that wakes due jobs ([`Jobs::run_wakeups`](crate::runner::Jobs::run_wakeups)) that a job may
-    /// be due earlier than the loop expects. The loop then queries the store again.
+    /// Notifies [`Jobs::run_wakeups`](crate::runner::Jobs::run_wakeups), the loop that wakes jobs, that a job's wake
+    /// time has changed. The loop then queries the store for due jobs again.
     pub(crate) alarm: tokio::sync::Notify,
 }

@@ -1,9 +1,9 @@
 //! Rules that forbid an effect that grants and roles permit: freezes, the promotion order, and apps that do not accept
 //! actions from direct messages.
 //!
-//! Invariant: a freeze is checked at a job's first effect in an environment. A job that already performed an effect or
-//! holds a deployment lock in the environment is exempt, so that no deployment is left incomplete. No freeze can begin
-//! between this check and the time when the effect's intent is stored.
+//! Invariant: a freeze is checked at a job's first effect in an environment. If the job has already performed an effect
+//! or holds a deployment lock in the environment, the freeze does not apply, so that no deployment is left incomplete.
+//! No freeze can begin between this check and the time when the effect's intent is stored.
 //! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked
 //! in `authorize.rs`.
 
@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Invocation {
-    /// Returns the reasons to forbid an effect. Empty for calls that are not effects. A call that only revokes rights
-    /// is exempt from freezes and from the promotion order.
+    /// Returns the reasons to forbid an effect. Empty for calls that are not effects. Freezes and the promotion order
+    /// do not apply to a call that only revokes rights.
     ///
     /// # Errors
     /// The releases cannot be read from the store.
@@ -41,7 +41,7 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Returns a reason for each freeze of an effect's environments, except for environments in which this job already
+    /// Returns a reason for each freeze of an effect's environments. Skips environments in which this job has already
     /// performed an effect or holds a deployment lock. An effect with an unknown environment matches every freeze.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
@@ -67,9 +67,9 @@ impl Invocation {
         .collect()
     }
 
-    /// Returns a reason for each version of an effect that violates the promotion order: the version has not succeeded
-    /// in the environment that the order requires first. A version that already succeeded in the target environment is
-    /// allowed, so that a rollback is possible.
+    /// Returns a reason for each version of an effect that violates the promotion order. The order requires that the
+    /// version was first deployed successfully to the environment before. If the version was already deployed
+    /// successfully to the target environment, it is allowed, so that a rollback is possible.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;
@@ -95,8 +95,9 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Returns a reason for each app of an effect that does not accept actions from direct messages, if the command was
-    /// sent in a direct message. Includes apps that the command does not name.
+    /// If the command was sent in a direct message, returns a reason for each app of the effect that does not accept
+    /// actions from direct messages. Includes apps that the command does not name. For other messages, returns no
+    /// reason.
     async fn refused_by_apps(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
@@ -106,9 +107,9 @@ impl Invocation {
         reasons
     }
 
-    /// Returns announcements for the rooms of those apps that the effect changes but that the command does not name.
-    /// Empty unless the command was sent in a direct message. The announcements are stored together with the effect's
-    /// intent.
+    /// If the command was sent in a direct message, returns announcements for the rooms of the apps that the effect
+    /// changes and that the command does not name. For other messages, returns nothing. The caller stores the
+    /// announcements together with the effect's intent.
     pub(crate) async fn app_room_messages(&self, attributes: &Attributes) -> Vec<Write> {
         let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };

@@ -2,8 +2,8 @@
 //! and one when the job ends.
 //!
 //! Invariant: the job's first journal entry contains the room, so that both messages go to the same room even if the
-//! configuration changes. Each message is stored in the transaction that opens or closes the job. A command from the
-//! app's own room is not announced.
+//! configuration changes. Each message is stored in the transaction that creates or closes the job. If the direct
+//! message is the app's own room, the action is not announced.
 
 use super::context::Context;
 use crate::{

@@ -11,8 +11,8 @@ use crate::{
     model::{Attributes, CallKind, CallSpec},
 };
 
-/// Executes a host call. During replay, returns the answer from the journal. Otherwise checks the call against all
-/// rules, performs it and records its answer. In a dry run, predicts the answer of an effect instead.
+/// Executes a host call. During replay, returns the result from the journal. Otherwise checks the call against all
+/// rules, performs the call and records its result. In a dry run, does not perform an effect but predicts its result.
 ///
 /// # Errors
 /// An error ends the guest: the guest exceeded a limit, or the host stops the guest with a [`GuestStop`].

@@ -56,30 +56,31 @@ pub trait HostCall: Send + Sync + 'static {
     /// The error of a call that is denied or fails, which the guest receives.
     type Error: GuestError;
 
-    /// Returns the attributes of a call against which rules are matched, such as app, environment and version. Omit an
-    /// attribute that the host cannot determine. By default, a call has no attributes.
+    /// Returns the attributes of a call, such as app, environment and version. The host compares them with its rules.
+    /// Omit an attribute that cannot be determined. By default, a call has no attributes.
     fn attributes(&self, _invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
         std::future::ready(Attributes::new())
     }
 
-    /// Returns the reasons to refuse a call by rules of this host call alone. For example, `jobs.later` checks whether
-    /// the caller may run the scheduled command. Empty if no such rule refuses the call, which is the default.
+    /// Returns the reasons to refuse a call that only this host call checks. For example, `jobs.later` checks whether
+    /// the caller may run the scheduled command. By default, returns no reason.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
         Vec::new()
     }
 
-    /// Performs a call, after the rules allowed the call and the engine stored the intent of an effect. Derive names
-    /// that must be the same on every replay from [`Invocation::key`]. The answer must not contain a secret, because
-    /// the journal stores it unchanged.
+    /// Performs a call. The engine calls this function after the rules allowed the call and, for an effect, after the
+    /// intent was stored. If the call creates a name outside of the host, derive the name from [`Invocation::key`], so
+    /// that it is the same on every replay. The result must not contain a secret, because the journal stores it
+    /// unchanged.
     fn perform(
         &self,
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// Predicts the answer of an effect or a wait in a dry run, which performs no effects. Returns the answer of a
-    /// success, with `name` as the id in the answer. Returns `None` if the answer cannot be predicted; the plan then
-    /// ends at this call.
+    /// Predicts the result of an effect or a wait in a dry run, which performs no effects. Returns the result of a
+    /// success, with `name` as its id. If the result cannot be predicted, returns `None`; the plan then ends at this
+    /// call.
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -89,9 +90,9 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// Restores the state that later calls of the same guest run need. The engine calls this function when it answers a
-    /// call from the journal. `recorded` is the journal entry of the call. The function must change nothing outside of
-    /// the invocation.
+    /// Restores the state of `Invocation` that later calls of the same guest run need. The engine calls this function
+    /// after it found the result of a call in the journal. `recorded` is the journal entry of the call. The function
+    /// must change nothing but the invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
@@ -102,14 +103,14 @@ pub trait HostCall: Send + Sync + 'static {
     }
 
     /// Queries the external system whether an effect in doubt happened. The engine can call this function repeatedly,
-    /// so the function must change nothing. After [`Recovered::NotHappened`], the engine performs the effect again. By
-    /// default, returns [`Recovered::Unknowable`], so that people in the room decide.
+    /// so the function must change nothing. If the result is [`Recovered::NotHappened`], the engine performs the effect
+    /// again. By default, returns [`Recovered::Unknowable`], so that people in the room decide.
     fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
         std::future::ready(Recovered::Unknowable("the host cannot query the result of this call".to_owned()))
     }
 
-    /// Returns the answer of an effect in doubt, after a person confirmed that the effect happened. Returns `None` if
-    /// the answer cannot be derived from the call's arguments, which is the default.
+    /// Returns the result of an effect in doubt after a person confirmed that the effect happened. Returns `None` if
+    /// the result cannot be derived from the call's arguments. By default, returns `None`.
     fn assumed(&self, _doubt: &InDoubt<'_>) -> Option<Self::Answer> {
         None
     }

@@ -26,7 +26,8 @@ use crate::{
 /// The maximum number of messages that the guest of one command may post in addition to its answer.
 pub(crate) const MOST_MESSAGES: u32 = 20;
 
-/// The reason why the host ends a guest that made no error. The guest's job continues later, by replay of its journal.
+/// The reason why the host ends a guest although the guest made no error. The guest's job continues later, by replay of
+/// its journal.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum GuestStop {
     /// The guest called `pipelines.wait`, so the job is parked.
@@ -169,8 +170,8 @@ pub struct Invocation {
     pub(crate) tally: Tally,
 }
 
-/// A host call that the rules allow and that the host is performing. `number` is the number of the journal entry with
-/// the effect's intent; 0 for other calls.
+/// A host call that passed all checks and that the host is performing. For an effect, `number` is the number of the
+/// journal entry with the effect's intent. For other calls, `number` is 0.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
@@ -319,9 +320,9 @@ impl Invocation {
         self.intent
     }
 
-    /// Returns the caller's rights to run this command. For a job, reads the caller's roles again at each host call, so
-    /// that a revocation takes effect at once. For a query and a dry run, returns the rights from the start of the
-    /// command.
+    /// Returns the caller's rights to run this command. In a job, reads the caller's roles again at each host call, so
+    /// that a revocation takes effect at once. In a query and a dry run, returns the rights that the caller had when
+    /// the command started.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
             return Cow::Borrowed(self.request.rights());
@@ -346,8 +347,8 @@ impl Invocation {
         self.writes.push(write);
     }
 
-    /// Holds the claim on another job until the answer of the current host call is stored, so that no other task starts
-    /// or changes that job.
+    /// Keeps the claim on another job until the result of the current host call is stored. Until then, no other task
+    /// can start or change that job.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
@@ -363,8 +364,8 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns `false` if the guest has already posted [`MOST_MESSAGES`] messages, so
-    /// that a plugin cannot flood a room.
+    /// Counts a message of the guest. Returns `false` if one run of the guest has already posted [`MOST_MESSAGES`]
+    /// messages. This limit keeps a plugin from flooding a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;
         self.message_count <= MOST_MESSAGES

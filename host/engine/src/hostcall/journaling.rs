@@ -1,8 +1,8 @@
-//! Writes the host calls of a guest to the journal, and answers host calls from the journal during replay.
+//! Writes the host calls of a guest to the journal, and returns their results from the journal during replay.
 //!
-//! Invariant: the intent of an effect is stored before the effect begins. The answer of a call is stored at the latest
-//! together with the next intent, wait or end, so no effect depends on an answer that a crash could lose. A failed
-//! write to the journal ends the guest; the job continues later, by replay of the stored entries.
+//! Invariant: the intent of an effect is stored before the effect begins. The result of a call is stored at the latest
+//! together with the next intent, the next wait or the end of the job, so no effect depends on a result that a crash
+//! could lose. A failed write to the journal ends the guest; the job continues later, by replay of the stored entries.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ use crate::{
 type GuestAnswer<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
-    /// Returns the answer of a host call from the journal. Returns `None` if the journal does not contain the call,
+    /// Returns the result of a host call from the journal. Returns `None` if the journal does not contain the call,
     /// because the replay is finished.
     ///
     /// # Errors
@@ -52,7 +52,10 @@ impl Invocation {
         };
         // 3. The recorded answer.
         let answer: GuestAnswer<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
-            GuestStop::Diverged(format!("the answer in journal entry {} cannot be read: {error}", recorded.number))
+            GuestStop::Diverged(format!(
+                "the host call result in journal entry {} cannot be decoded: {error}",
+                recorded.number
+            ))
         })?;
         // 4. The counters and limits, as on the first run.
         if recorded.kind == EntryKind::Denied {
@@ -154,8 +157,8 @@ impl Invocation {
         Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
-    /// Acquires the deployment locks of an effect. Returns the error `busy` for the guest if another job holds one of
-    /// the locks.
+    /// Acquires the deployment locks of an effect. If another job holds one of the locks, acquires none of them and
+    /// returns the error `busy` for the guest.
     ///
     /// # Errors
     /// [`GuestStop::QueuedForLock`] if another job holds one of the locks, the command has `--wait`, and this job holds
@@ -177,8 +180,8 @@ impl Invocation {
         Ok(Ok(()))
     }
 
-    /// Stores the intent of an effect, the effect's deployment locks and the announcements to other rooms in one
-    /// transaction. For a call that is not an effect, stores nothing and only counts the call.
+    /// For an effect, stores the intent, the deployment locks and the announcements to other rooms in one transaction.
+    /// For other calls, stores nothing and only counts the call.
     ///
     /// # Errors
     /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
@@ -226,8 +229,8 @@ impl Invocation {
         Some(Write::Send(destination.say(key, Text::lines(text))))
     }
 
-    /// Stores the answer of a host call and the pending writes of the call in one transaction. In a dry run, keeps the
-    /// written values in memory instead.
+    /// Stores the result of a host call and the pending writes of the call in one transaction. In a dry run, stores
+    /// nothing, and only keeps the values that the plugin wrote in memory.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
         call: CallInProgress,

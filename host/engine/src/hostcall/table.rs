@@ -138,8 +138,9 @@ impl HostCalls {
         Some(row.call.recover(doubt).await)
     }
 
-    /// Returns the answer to store in the journal after a person confirmed that an effect in doubt happened. Returns
-    /// `None` if [`HostCall::assumed`] returns no answer, or if the table does not contain the effect's call.
+    /// Returns the result to store in the journal after a person confirmed that an effect in doubt happened. Returns
+    /// `None` if the result cannot be derived ([`HostCall::assumed`]), or if the table does not contain the effect's
+    /// call.
     pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }

@@ -98,7 +98,8 @@ impl JobHistory {
         checked: &mut Option<(u32, String)>,
     ) -> Result<Self, HistoryError> {
         let (hashed, head) = read(store, job).await?;
-        let head = head.ok_or_else(|| HistoryError::Broken(format!("the database has no entry of job {job}")))?;
+        let head =
+            head.ok_or_else(|| HistoryError::Broken(format!("the database has no journal entry of job `{job}`")))?;
         let result = check_entries(job, &hashed, &head, checked.as_ref());
         result.map_err(|fault| HistoryError::Broken(fault.message))?;
         *checked = Some(head);

@@ -158,7 +158,8 @@ impl LockTable {
         });
     }
 
-    /// Returns the locks that a job holds, sorted. Locks that are only reserved are not included.
+    /// Returns the locks that a job holds, sorted by app and environment. Leaves out locks that are only reserved for
+    /// the job.
     pub(crate) fn held_by(&self, job: &str) -> Vec<DeploymentLock> {
         let state = self.0.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && holder.stored);

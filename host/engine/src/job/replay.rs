@@ -1,7 +1,7 @@
 //! Replay: returns the recorded results of host calls from the job's journal when the plugin runs again.
 //!
-//! Invariant: a host call is answered only from its own journal entry. If the plugin's call differs from the entry, the
-//! job is held.
+//! Invariant: a host call gets only the result of its own journal entry. If the plugin's call differs from the entry,
+//! the job is held.
 //! Not here: reading the journal (`history`), and host calls that the journal does not contain (`hostcall`).
 
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Replay {
             if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
                 return Err(NoReplay::Differs(format!(
-                    "the plugin called {call} {arguments}, but the journal has {expected}"
+                    "the plugin called {call} {arguments}, but the next call in the journal is {expected}"
                 )));
             }
             self.at += 1;
@@ -90,8 +90,8 @@ impl Replay {
                 return Err(NoReplay::Differs(format!("journal entry {} has no result", entry.number)));
             };
             let mut body = if holder.number == entry.number { body } else { holder.unpack(store).await? };
-            // A result without an answer means that a person said that the effect did not happen. The host call is then
-            // answered from the next entry, or it is a new call.
+            // The result entry has no answer if a person decided that the effect in doubt did not happen. The host call
+            // then gets the result of the next recorded call. After the last recorded call, it is a new call.
             if !body["answer"].is_null() {
                 return Ok(Some(ReplayStep { answer: body["answer"].take(), begun: entry.clone() }));
             }
@@ -155,7 +155,10 @@ mod tests {
             ]
         };
         let other = next(&mut replay(entries()), "store.get", json!(["x"])).unwrap_err();
-        assert_eq!(other, "the plugin called store.get [\"x\"], but the journal has entry 1, store.get [\"k\"]");
+        assert_eq!(
+            other,
+            "the plugin called store.get [\"x\"], but the next call in the journal is entry 1, store.get [\"k\"]"
+        );
         assert!(next(&mut replay(entries()), "clock.now", json!(["k"])).is_err());
     }
 

@@ -50,7 +50,7 @@ impl Status {
         let mut lines = vec![job.status_line(stage)];
         let taken =
             job.end.as_ref().map(|end| format!(", took {}", elapsed_text(job.opened, end.at))).unwrap_or_default();
-        lines.push(format!("  opened {}{taken}, plugin {}", utc_text(job.opened), job.plugin));
+        lines.push(format!("  created {}{taken}, plugin {}", utc_text(job.opened), job.plugin));
         if let (JobPhase::Run, Some(stage), None) = (job.status.phase, stage, &job.end) {
             lines.push(format!("  stage: {stage}"));
         }

@@ -89,7 +89,7 @@ pub(crate) enum CommandOutcome {
     Answered,
     /// A command of the host itself, such as `cancel`, made a change.
     CarriedOut,
-    /// The command opened a job.
+    /// The command created a job.
     Started,
     /// The text was not a valid command.
     Malformed,

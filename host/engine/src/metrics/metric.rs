@@ -62,7 +62,7 @@ pub(crate) enum Label {
     Success,
     /// The name of a hook in the configuration.
     Hook,
-    /// The host's answer to the delivery of a webhook, in one word such as `taken`.
+    /// The result of the delivery of a webhook, in one word such as `taken`.
     Answer,
     /// The name of a schedule in the configuration.
     Schedule,

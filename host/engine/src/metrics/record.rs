@@ -14,7 +14,7 @@ pub enum RequestOutcome {
     Done,
     /// The server rejected the request because of its rate limit.
     Limited,
-    /// The server did not answer or is temporarily unavailable.
+    /// The server did not respond or is temporarily unavailable.
     Unavailable,
     /// The server refused the request; a retry would fail too.
     Refused,

@@ -113,7 +113,7 @@ pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Re
     let foreign = |word: &&String| word.split_once(' ').is_some_and(|(first, _)| !words.contains(first));
     if let Some(word) = words.iter().find(foreign) {
         return Err(format!(
-            "it describes the command `{word}`, but no command `{}`",
+            "it describes the command `{word}`, but not the command `{}`, which the same plugin must describe",
             word.split(' ').next().unwrap_or_default()
         ));
     }

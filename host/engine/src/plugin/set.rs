@@ -138,7 +138,7 @@ impl<D: GuestData> Plugins<D> {
         let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
         let bytes = bytes.ok_or_else(|| {
             HistoryError::Plugin(format!(
-                "the stored copy of the file of plugin `{}` is missing or damaged",
+                "the plugin file of `{}` from the job's start is missing or damaged in the database",
                 row.plugin
             ))
         })?;
@@ -146,7 +146,7 @@ impl<D: GuestData> Plugins<D> {
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
         let plugin = loaded.map_err(|error| {
             HistoryError::Plugin(format!(
-                "the stored copy of the file of plugin `{}` does not load: {error}",
+                "the plugin file of `{}` from the job's start cannot be loaded: {error}",
                 row.plugin
             ))
         })?;

@@ -30,8 +30,9 @@ use crate::{
 const MOST_MENTIONED: usize = 20;
 
 impl Jobs {
-    /// Computes a job's plan with a dry run, stores an approval request for the plan and shows the request in a room.
-    /// `held` is the effect that needs the approval. Returns [`Step::Continue`] if the effect no longer needs one.
+    /// Requests an approval for a job: computes the job's plan with a dry run, stores an approval request for the plan
+    /// and sends the request to a room. `held` is the effect that needs the approval. If the effect no longer needs an
+    /// approval, requests nothing and returns [`Step::Continue`].
     pub(crate) async fn request_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -50,8 +51,10 @@ impl Jobs {
                 == (&held.effect.call, &held.effect.attributes, &held.effect.arguments)
         });
         if !same {
-            let why =
-                format!("its plugin is not deterministic: a dry run did not plan the effect {}", held.effect.about());
+            let why = format!(
+                "its plugin is not deterministic: the job requested the effect {}, but a dry run did not",
+                held.effect.about()
+            );
             return Err(DriveError::Hold(why, true));
         }
         // Step 2: collect the approvals that the pending effects need. A job that deviated from its approved plan also
@@ -67,7 +70,8 @@ impl Jobs {
         }
         // Step 3: refuse a plan that is too long for one message.
         if !approval_text::can_be_shown(&plan) {
-            let why = "its plan is too long for one message, so people cannot approve the plan".to_owned();
+            let why = "its plan is too long for one message, so nobody can approve it; run commands with fewer effects"
+                .to_owned();
             return Err(DriveError::Hold(why, true));
         }
         // Step 4: store the request, the job's status and the messages in one transaction.
@@ -96,7 +100,7 @@ impl Jobs {
     }
 
     /// Runs a plugin without performing its effects. Returns the plan, and the state of the guest after the dry run.
-    /// `replay` answers the calls that the job already made.
+    /// `replay` contains the results of the calls that the job has already made.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -125,8 +129,8 @@ impl Jobs {
         Ok((Plan { effects, end }, ran.invocation))
     }
 
-    /// Handles a job that waits for approval. After the request's deadline, stores that the job was not approved.
-    /// Before the deadline, updates the remaining time in the message of the request.
+    /// Handles a job that waits for approval. Before the request's deadline, updates the remaining time in the message
+    /// of the request. After the deadline, stores that the job was not approved.
     pub(crate) async fn wait_for_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -154,8 +158,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the status of a job that waits for approval. The job's wake time is the request's deadline. On a network
-    /// that supports edits, the wake time is the next update of the remaining time in the message.
+    /// Returns the status of a job that waits for approval. On a network that supports edits, the job's wake time is
+    /// the next update of the remaining time in the message. On other networks, it is the deadline of the request.
     pub(crate) fn approval_status(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
         let since = if row.status.phase == JobPhase::Approval { row.status.since } else { now };
         let destination = self.approval_room(row, ask);
@@ -187,8 +191,8 @@ impl Jobs {
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
-    /// Returns the final message of an undecided approval request whose job has ended. Returns `None` if the request
-    /// was decided.
+    /// Returns the final text of an approval request for a job that ended before the request was decided. Returns
+    /// `None` if the request was decided.
     pub(crate) fn closed_approval_message(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
@@ -236,8 +240,9 @@ fn code(code: &str) -> String {
     code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
 }
 
-/// Returns the time of the next update of the remaining time in an approval message. `until` is the deadline. Updates
-/// are made every minute in the last 10 minutes, every 10 minutes in the last 2 hours, and every hour before.
+/// Returns the time at which the remaining time in an approval message is updated next. `until` is the deadline. The
+/// interval is 1 minute in the last 10 minutes before the deadline, 10 minutes in the last 2 hours, and 1 hour earlier
+/// than that.
 fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {

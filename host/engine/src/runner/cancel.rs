@@ -93,8 +93,8 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Ends a held job or a job in doubt, whose plugin cannot run again. The job's pipeline runs are cancelled and
-    /// followed to their end.
+    /// Ends a job that is held or in doubt, without running its plugin. Cancels the job's pipeline runs and follows
+    /// them to their end.
     async fn end_without_cleanup(
         self: &Arc<Self>,
         row: JobRow,
@@ -125,8 +125,8 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Closes a job that has no running task, with the writes `closing`. Dispatches the jobs that queued for the locks
-    /// of this job.
+    /// Stores the writes `closing`, which close a job that has no running task. Then dispatches the jobs that are
+    /// queued for the deployment locks of this job.
     async fn close_idle(
         self: &Arc<Self>,
         row: &JobRow,

@@ -23,8 +23,8 @@ use crate::{
 /// The timeout of a query to a backend whether an effect happened.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A function that returns the writes to commit together with a change that a person requested by command. The argument
-/// is the reply to the command.
+/// A function that returns additional writes for the transaction that stores a change requested by a command. The
+/// argument is the reply to the command.
 pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// A person's answer about an effect in doubt.
@@ -37,8 +37,9 @@ pub(crate) enum DoubtAnswer {
 }
 
 impl Jobs {
-    /// Queries the backend whether an effect in doubt happened, and retries until the backend answers. `intent` is the
-    /// journal entry of the effect. Asks the room if the backend cannot determine the answer.
+    /// Queries the backend whether an effect in doubt happened. Retries until the backend responds. `intent` is the
+    /// journal entry of the effect. If the backend cannot determine whether the effect happened, asks people in the
+    /// room.
     pub(crate) async fn recover(&self, job: &Arc<ActiveJob>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut backoff = backend_backoff();
@@ -48,7 +49,13 @@ impl Jobs {
             let recovered =
                 tokio::time::timeout(QUERY_TIMEOUT, calls.recover(doubt)).await.unwrap_or_else(|_| unavailable());
             let Some(recovered) = recovered else {
-                return Err(DriveError::Hold(format!("this host does not have the call `{}`", intent.call), true));
+                return Err(DriveError::Hold(
+                    format!(
+                        "this host does not provide the host call `{}`, so it cannot query whether the effect happened",
+                        intent.call
+                    ),
+                    true,
+                ));
             };
             match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
@@ -73,8 +80,8 @@ impl Jobs {
         Ok(Step::Continue)
     }
 
-    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody answers. `reason`
-    /// is the backend's reason why it cannot determine the answer.
+    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody replies. `reason`
+    /// states why the backend cannot determine whether the effect happened.
     async fn ask_room(&self, job: &Arc<ActiveJob>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -115,8 +122,9 @@ impl Jobs {
         job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await
     }
 
-    /// Settles an effect in doubt by the answer `given` of the person `by`, or retries a held job. Returns the reply to
-    /// the person, in one line. The writes that `with` returns for the reply are part of the transaction.
+    /// Continues a job in doubt or a held job after a person's decision. For a job in doubt, `given` states whether the
+    /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. The writes that
+    /// `with` returns for the reply are part of the transaction that stores the decision.
     ///
     /// # Errors
     /// The reason why the answer changes nothing, in one line for the person.

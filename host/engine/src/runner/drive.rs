@@ -68,7 +68,7 @@ impl Jobs {
                 Ok(Step::Yield) => return,
                 Err(DriveError::Hold(reason, intact)) => return self.hold(job, &reason, intact).await,
                 Err(DriveError::Store(error)) => {
-                    tracing::error!(job = job.row().id, %error, "a step of a job failed with a store error; retrying");
+                    tracing::error!(job = job.row().id, %error, "the store failed during a step of a job; retrying");
                     if backoff.retries() == 1 {
                         // Report the outage in a separate task, so that a slow chat network does not delay the retries.
                         tokio::spawn(self.clone().report_store_outage(job.clone()));
@@ -117,8 +117,8 @@ impl Jobs {
         }
     }
 
-    /// Runs the job's plugin from its start. Answers the calls that the journal contains from the journal, and performs
-    /// the later calls.
+    /// Runs the job's plugin from its start. If the journal contains a call, returns its result from the journal.
+    /// Performs the calls after that.
     async fn run(self: &Arc<Self>, job: &Arc<ActiveJob>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
@@ -193,8 +193,8 @@ impl Jobs {
         }
     }
 
-    /// Releases the deployment locks that are reserved for a job but that the job has not acquired. Dispatches the jobs
-    /// that queued for these locks.
+    /// Releases the deployment locks that are reserved for a job and that the job did not acquire. Dispatches the jobs
+    /// that are queued for these locks.
     async fn release_reservations(self: &Arc<Self>, job: &ActiveJob) {
         let next = self.context.locks.release_reserved(&job.row().id);
         self.dispatch_next(next).await;
@@ -287,7 +287,8 @@ impl Jobs {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
-            "{} waits: the database is unavailable. The job starts nothing new and is retried automatically.",
+            "{} waits: the database is unavailable. The job continues automatically when the database is available \
+             again.",
             title(row)
         );
         let message = Outgoing {

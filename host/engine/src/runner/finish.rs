@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Jobs {
-    /// Follows the pipeline runs that the plugin did not wait for to their end, then closes the job. One transaction
+    /// Waits for the end of the pipeline runs that the plugin did not wait for, then closes the job. One transaction
     /// stores the last journal entry, the last status card, the closing message and the reaction on the command. `at`
     /// is the index of the journal entry for the plugin's end. Returns [`Step::Yield`].
     pub(crate) async fn finish(
@@ -81,8 +81,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the other rooms in which a job from a direct message is announced: the room of the command's app, and
-    /// the rooms of the other apps that the job changed.
+    /// Returns the rooms besides the job's own in which a job from a direct message is announced: the room of the
+    /// command's app, and the rooms of the other apps that the job changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let start = history.start_entry()?;
         let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();
@@ -98,7 +98,7 @@ impl Jobs {
 }
 
 /// Returns a line that lists the approved effects that the job did not perform. Returns `None` if the job performed all
-/// approved effects, or if the request `ask` was not approved.
+/// of them, or if the approval request `ask` was not approved.
 fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
@@ -113,8 +113,8 @@ fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     (!left.is_empty()).then(|| format!("These approved effects were not performed: {}.", left.join("; ")))
 }
 
-/// Returns the writes that close a job whose journal is broken, without an entry in the journal. `by` is the person who
-/// cancelled the job; `shown` is the other room in which the job was announced.
+/// Returns the writes that close a job whose journal is broken. Adds no entry to the journal. `by` is the person who
+/// cancelled the job. `shown` is the other room in which the job was announced, if any.
 pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));

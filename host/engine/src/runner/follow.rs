@@ -35,9 +35,9 @@ impl RunResult {
     }
 }
 
-/// Follows a pipeline run to its end. Retries while the backend is unavailable. Returns `None` if the host is shutting
-/// down. If the run has not ended yet, posts a progress report that begins with `meanwhile`, once per job. A cancelled
-/// job's run is cancelled, unless `is_cleanup_run` is true.
+/// Follows a pipeline run to its end and stores the end. Retries while the backend is unavailable. If the run has not
+/// ended yet, posts a progress report that begins with `meanwhile`, once per job. If the job is cancelled, cancels the
+/// run, unless `is_cleanup_run` is true. Returns the run's result, or `None` if the host is shutting down.
 ///
 /// # Errors
 /// The store is unavailable. The end of the run is then not stored.

@@ -41,9 +41,9 @@ impl Jobs {
         Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
-    /// Restores the deployment locks and dispatches the open jobs of an earlier process when the host starts. Held
-    /// jobs, jobs that wait for a time and jobs that wait for approval are not dispatched. For a job in doubt, the host
-    /// queries the backend again.
+    /// Called when the host starts: restores the deployment locks and dispatches the jobs that an earlier process of
+    /// the host left open. Does not dispatch held jobs, jobs that wait for a time and jobs that wait for approval. For
+    /// a job in doubt, the host queries the backend again.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -79,8 +79,8 @@ impl Jobs {
         Ok(())
     }
 
-    /// Returns the deployment lock that a job with `--wait` queues for before its plugin's first call. Returns `None`
-    /// for a job whose plugin already made a call, because such a job may queue for another lock.
+    /// Returns the deployment lock that a job with `--wait` queues for before its plugin makes its first call. Returns
+    /// `None` if the plugin has already made a call, because the job may then queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {
@@ -94,8 +94,8 @@ impl Jobs {
         }
     }
 
-    /// Starts a task for a job, or makes the job's running task drive the job again. Ignores a job whose bot runs on
-    /// another host. If another task has claimed the job, retries later.
+    /// Starts a task for a job. If the job already has a task, makes this task drive the job again. If another task has
+    /// claimed the job, for example to cancel it, retries later. Ignores a job whose bot runs on another host.
     pub(crate) fn dispatch(self: &Arc<Self>, row: JobRow) {
         // Jobs of a bot that does not run here belong to the host that runs it.
         if !self.context.outbox.runs(&row.bot) {
@@ -136,7 +136,7 @@ impl Jobs {
                     "the task of a job panicked; the job is held; hint: this is a bug in the host, report it with the \
                      log"
                 );
-                self.hold(job, "internal error; the host's log has the details", true).await;
+                self.hold(job, "internal error; report this bug with the host's log", true).await;
             }
             let mut running = self.running_jobs();
             match running.get_mut(&job.row().id) {
@@ -181,8 +181,7 @@ impl Jobs {
         self.running_jobs().len()
     }
 
-    /// Dispatches the jobs that queued for a deployment lock, after another job released the lock. `ids` are their job
-    /// ids.
+    /// Dispatches the jobs with the ids `ids`, which were queued for a deployment lock that another job released.
     pub(crate) async fn dispatch_next(self: &Arc<Self>, ids: Vec<String>) {
         for id in ids {
             match self.context.store.job(&id).await {

@@ -1,7 +1,7 @@
 //! Votes on approval requests: a person approves, denies, or withdraws an approval.
 //!
-//! Invariant: the right to vote is checked at the time of the vote, and for the person: two accounts of one person
-//! count once. One transaction stores the vote, the updated message of the request and the reply to the command.
+//! Invariant: the right to vote is checked when the vote arrives. Two accounts of one person count as one vote. One
+//! transaction stores the vote, the updated message of the request and the reply to the command.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -60,9 +60,9 @@ impl Jobs {
         }
     }
 
-    /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the vote names only
-    /// the job. Returns the reply to the person, in one line. The writes that `with` returns for the reply are part of
-    /// the transaction that stores the vote.
+    /// Handles a vote on a job's approval request. `number` is the number of the request. `number` is `None` if the
+    /// vote names only the job. Returns the reply to the person, in one line. The writes that `with` returns for the
+    /// reply are part of the transaction that stores the vote.
     ///
     /// # Errors
     /// [`VoteError`] if the vote does not count. Nothing is then changed.
@@ -171,8 +171,8 @@ impl Jobs {
         Ok((row, history, ask))
     }
 
-    /// Returns the events that a vote adds to the job's journal, and the reply to the person. `ask` is the open
-    /// request; `message` is the command or the reaction.
+    /// Checks a vote. Returns the events to add to the job's journal, and the reply to the person. `ask` is the open
+    /// request. `message` is the command or the reaction.
     ///
     /// # Errors
     /// [`VoteError::Denied`] if the person may not vote, [`VoteError::NotOpen`] if no approval has the removed

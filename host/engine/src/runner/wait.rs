@@ -41,12 +41,14 @@ pub(crate) struct PendingWait {
 }
 
 impl Jobs {
-    /// Waits for the pipeline runs of a parked job and stores the answer of the wait. If the job waits only for timers,
-    /// does not wait: [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
+    /// Waits for the pipeline runs of a parked job and stores the result of the wait. If the job waits only for timers,
+    /// does not wait; [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
     pub(crate) async fn wait(&self, job: &Arc<ActiveJob>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
-                let message = format!("the pipeline of the pipeline run `{id}` is no longer configured");
+                let message = format!(
+                    "the state of the pipeline run `{id}` is unknown, because its pipeline is no longer configured"
+                );
                 Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
             }
             (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
@@ -103,7 +105,7 @@ impl Jobs {
         Ok(waits)
     }
 
-    /// Returns the answer of a wait that has only timers. Returns `None` if no timer is due and the job is not
+    /// Returns the result of a wait that has only timers. Returns `None` while no timer is due and the job is not
     /// cancelled.
     fn timer_result(&self, job: &ActiveJob, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
@@ -113,9 +115,9 @@ impl Jobs {
         (timer.at <= self.context.monotonic.now()).then(|| timer_answer(id, *timer))
     }
 
-    /// Waits until one of the pipeline runs ends or the timer is due. Returns the answer of the wait and the writes to
-    /// store with it, or `None` if the host is shutting down. If the job is cancelled, cancels the pipeline runs except
-    /// for cleanup runs, and continues to wait for their end.
+    /// Waits until one of the pipeline runs ends or the timer is due. If the job is cancelled, cancels the pipeline
+    /// runs except for cleanup runs, and continues to wait for their end. Returns the result of the wait and the writes
+    /// to store with it. Returns `None` if the host is shutting down.
     async fn first_result(
         &self,
         job: &Arc<ActiveJob>,
@@ -162,8 +164,8 @@ impl Jobs {
     }
 }
 
-/// Requests that the backend cancels a pipeline run. Logs an error instead of returning it, because the caller waits
-/// for the end of the run in any case.
+/// Sends a request to the backend to cancel a pipeline run. If the request fails, logs the error and does not return
+/// it, because the caller waits for the end of the run in any case.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     match tokio::time::timeout(CANCEL_TIMEOUT, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
@@ -185,8 +187,8 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     }
 }
 
-/// Waits until one of `runs` ends. Returns that pipeline run with its result, or with the backend's reason if the
-/// backend refuses to report on the run. Retries without limit while a backend is unavailable.
+/// Waits until one of `runs` ends. Returns that pipeline run and its end. If the backend rejects the query for a run,
+/// returns that run and the backend's reason. Retries without limit while a backend is unavailable.
 async fn first_end(
     backends: &Backends,
     job: &ActiveJob,

@@ -39,7 +39,7 @@ pub struct JobRow {
     pub parent: Option<String>,
     /// The caller's reason for overriding a required approval; `None` if the caller did not override an approval.
     pub overrides: Option<String>,
-    /// The time at which the host opened the job.
+    /// The time at which the host created the job.
     pub opened: Timestamp,
     /// The current status; for an ended job, the last status before the end.
     #[serde(rename = "stand")]

@@ -262,7 +262,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes one batch of expired rows and all unused blobs. If rows were removed, adds a link that records the
+    /// Removes one batch of expired rows and of unused blobs. If rows were removed, adds a link that records the
     /// removal to the hash chain.
     ///
     /// - These rows are removed if they are from before `before`: closed jobs with their entries, audit records,

@@ -15,7 +15,7 @@ pub(crate) struct Schedule {
     pub command: CommandTemplate,
     /// The machine account that counts as the sender of the command. The command runs with the rights of this account.
     pub machine: Person,
-    /// The room that shows the command and its answer.
+    /// The room that shows the command and its reply.
     pub room: RoomName,
     /// The name of the bot that runs the command; `None` for the bot whose account table names the room.
     pub bot: Option<String>,
@@ -25,9 +25,9 @@ pub(crate) struct Schedule {
 /// The handling of scheduled times that were missed while the host was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissedPolicy {
-    /// After downtime, only the latest missed time runs, and only if it is younger than the bot's `max_age`. The
-    /// schedule's room is notified of the skipped times.
+    /// After downtime, the host runs only the latest missed time, and only if that time is less than the bot's
+    /// `max_age` ago. A message in the schedule's room reports the skipped times.
     SkipOld,
-    /// After downtime, only the latest missed time runs, regardless of its age.
+    /// After downtime, the host runs only the latest missed time, regardless of its age.
     RunLatest,
 }

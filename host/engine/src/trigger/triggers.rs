@@ -54,7 +54,7 @@ impl Listener for Triggers {
 }
 
 impl Triggers {
-    /// Returns the fixed reply to a typed line; `None` if no `[[say]]` table has this line.
+    /// Returns the fixed answer to a typed line; `None` if no `[[say]]` table has this line.
     pub(crate) fn fixed_answer(&self, line: &str) -> Option<Text> {
         // Most hosts have no fixed answers, and then need not split the line into words.
         if self.fixed_answers.is_empty() {
@@ -95,7 +95,7 @@ impl Triggers {
             let meant = self.aliases.iter().filter(begins).max_by_key(most);
             return meant.map_or(Ok(None), |alias| {
                 Err(format!(
-                    "The line does not fit the alias `{0}`, which runs `{1}`. Try: {0}",
+                    "The line begins like the alias `{0}`, which runs `{1}`, but does not match it. Try: {0}",
                     alias.typed.join(" "),
                     alias.command.as_str()
                 ))
@@ -107,11 +107,11 @@ impl Triggers {
         Ok(Some(ExpandedAlias { words: alias.command.fill(&values), options }))
     }
 
-    /// Returns the words to type and a description for each alias and each fixed reply. The built-in command `help`
+    /// Returns the words to type and a description for each alias and each fixed answer. The built-in command `help`
     /// shows them.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let alias = |alias: &Alias| (alias.typed.join(" "), format!("Runs `{}`.", alias.command.as_str()));
-        let answer = |answer: &FixedAnswer| (answer.typed.join(" "), "Gives a fixed answer.".to_owned());
+        let answer = |answer: &FixedAnswer| (answer.typed.join(" "), "Replies with a fixed text.".to_owned());
         self.aliases.iter().map(alias).chain(self.fixed_answers.iter().map(answer))
     }
 }

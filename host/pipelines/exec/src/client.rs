@@ -31,6 +31,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(60);
 const RETRY_INTERVAL: Duration = POLL_INTERVAL.saturating_mul(20);
 /// Timeout for a supervisor to start the program of a pipeline run.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+const NO_SUPERVISOR: &str = "internal error: the host has no supervisor program and cannot start pipeline runs; report \
+                             this bug to the developers of the host";
 
 /// All exec pipelines of a host.
 pub(crate) struct ExecPipelines {
@@ -56,7 +58,10 @@ impl ExecPipelines {
         Ok((folder, status))
     }
 
-    /// Returns the folder of a pipeline run, and the run's end if the run has ended. Fails if the run does not exist.
+    /// Returns the folder of a pipeline run; if the run has ended, also returns its end.
+    ///
+    /// # Errors
+    /// The key has no pipeline run, or the run's program could not be started.
     async fn existing_run(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
         match self.status(key).await? {
             (_, RunStatus::Absent) => Err(refused(format!("there is no pipeline run `{key}`"))),
@@ -66,11 +71,11 @@ impl ExecPipelines {
         }
     }
 
-    /// Waits until the program of an earlier start request with the same key has started. Returns false if the key has
-    /// no pipeline run.
+    /// Returns whether an earlier start request with the same key has started its program. If that request is still in
+    /// progress, waits for it. Returns false if the key has no pipeline run.
     ///
     /// # Errors
-    /// The earlier request was refused, or its program was not started within [`START_TIMEOUT`].
+    /// The earlier request could not start its program, or did not start it within [`START_TIMEOUT`].
     async fn started_before(&self, key: &RunKey) -> Result<bool, PipelineError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
@@ -88,14 +93,15 @@ impl ExecPipelines {
         }
     }
 
-    /// Removes old temporary folders of pipeline runs, once per host process.
+    /// At the first call in a host process, removes old temporary folders of pipeline runs. Later calls do nothing. If
+    /// the removal fails, logs a warning.
     async fn remove_leftovers_once(&self) {
         let remove = || async {
             let runs = self.runs.clone();
             if let Err(error) = blocking(move || remove_leftovers(&runs)).await {
                 tracing::warn!(
                     path = %self.runs.display(), %error,
-                    "cannot remove old temporary folders of pipeline runs"
+                    "cannot remove old temporary folders of pipeline runs; the host retries after its next start"
                 );
             }
         };
@@ -117,10 +123,7 @@ impl Pipelines for ExecPipelines {
         }
         let config =
             self.pipelines.get(pipeline).ok_or_else(|| refused(format!("there is no pipeline `{pipeline}`")))?;
-        let (program, arguments) = self
-            .supervisor
-            .split_first()
-            .ok_or_else(|| refused("the host was built without a supervisor program".to_owned()))?;
+        let (program, arguments) = self.supervisor.split_first().ok_or_else(|| refused(NO_SUPERVISOR.to_owned()))?;
         let request = StartRequest {
             runs: self.runs.clone(),
             key: key.clone(),
@@ -238,12 +241,18 @@ async fn send_request(program: String, request: StartRequest) -> Result<StartRes
         .spawn()
         .map_err(|error| refused(format!("cannot start the supervisor `{program}`: {error}")))?;
     let (Some(mut input), Some(mut output)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
-        return Err(unavailable(format!("the supervisor `{program}` was started without pipes")));
+        return Err(unavailable(format!(
+            "internal error: the host has no pipes to the supervisor `{program}`; report this bug with the host's log"
+        )));
     };
     // The supervisor exits when the pipeline run ends; its parent, the host, must then reap the supervisor.
     tokio::spawn(async move { supervisor.wait().await });
-    let request =
-        serde_json::to_vec(&request).map_err(|error| refused(format!("cannot encode the start request: {error}")))?;
+    let request = serde_json::to_vec(&request).map_err(|error| {
+        refused(format!(
+            "internal error: the start request for the supervisor `{program}` cannot be encoded: {error}; report this \
+             bug with the host's log"
+        ))
+    })?;
     let exchange = async {
         // Ignore the error of a supervisor that has already exited: its response, or the missing response, decides.
         let _ = input.write_all(&request).await;

@@ -15,7 +15,7 @@ use crate::{protocol::ProgramSpec, template::parse_template};
 
 /// The default `PATH` of a program. When the host reads the configuration, it searches the `PATH` for the program.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Lower bound of `timeout` and `grace`: with a timeout of 0, no pipeline run could succeed.
+/// Minimum value of `timeout` and `grace`. With a timeout of 0, no pipeline run could succeed.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// The keys of an exec pipeline in `[app.NAME.deploy.ENVIRONMENT]`.
@@ -216,7 +216,7 @@ fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
     if !path.is_dir() {
         table.problem(
             &at,
-            format!("the working folder `{}` is not a folder", path.display()),
+            format!("the working folder `{}` does not exist or is not a folder", path.display()),
             "dir = \"...\"   (an existing folder)".to_owned(),
         );
         return None;
@@ -262,7 +262,7 @@ fn find_program(
         };
         let candidates = search.split(':').filter(|part| part.starts_with('/')).map(|part| Path::new(part).join(&name));
         let Some(path) = candidates.into_iter().find(is_executable) else {
-            let message = format!("the program `{name}` of `run` is not in `{search}`");
+            let message = format!("the program `{name}` of `run` is in no folder of `PATH` (`{search}`)");
             table.problem(
                 &written.at,
                 message,
@@ -283,13 +283,13 @@ fn is_executable(path: &PathBuf) -> bool {
 
 fn as_text(path: &Path, at: &wardroom::base::At, table: &Table) -> Option<String> {
     if path.to_str().is_none() {
-        table.problem(at, format!("`{}` is not UTF-8", path.display()), "a path in UTF-8".to_owned());
+        table.problem(at, format!("the path `{}` is not UTF-8 text", path.display()), "a path in UTF-8".to_owned());
     }
     path.to_str().map(str::to_owned)
 }
 
-/// Reports parameters that `run` and `env` do not use. The program would not receive the values that people type for
-/// these parameters.
+/// Adds a configuration problem for each parameter that neither `run` nor `env` uses. The program would not receive the
+/// values that people type for such a parameter.
 fn report_unused(
     parameters: &[String],
     arguments: &[Template],

@@ -13,7 +13,8 @@ pub(crate) enum StopReason {
 }
 
 /// Converts a program's exit status to the end of its pipeline run. `status` is `None` if the exit status is unknown.
-/// `stop` is set if the supervisor stopped the program. `step` is the last step that the program reported.
+/// `stop` is the reason why the supervisor stopped the program; `None` if the program ended by itself. `step` is the
+/// last step that the program reported.
 pub(crate) fn ended(
     status: Option<WaitStatus>,
     stop: Option<StopReason>,
@@ -44,8 +45,8 @@ pub(crate) fn ended(
     RunEnd { outcome, message, started, ended, details }
 }
 
-/// Returns the end of a pipeline run whose supervisor died. The end time is the time at which the host detected the
-/// death.
+/// Returns the end of a pipeline run whose supervisor died: the outcome `unknown` with the message `interrupted`.
+/// `detected` is the time at which the host detected the death; it is stored as the end time.
 pub(crate) fn interrupted(started: Timestamp, detected: Timestamp) -> RunEnd {
     RunEnd {
         outcome: Outcome::Unknown,

@@ -26,7 +26,7 @@ pub(crate) fn create_private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Writes JSON to a file in `folder`. The file and its name are on disk when the function returns.
+/// Writes JSON to a file in `folder`. When the function returns, the file's content and name are synced to disk.
 pub(crate) fn write_json(folder: &Path, name: &str, content: &impl Serialize) -> io::Result<()> {
     let temporary = folder.join(format!("{name}.{}.tmp", processes::own_id()));
     let mut file = private_file().create(true).truncate(true).open(&temporary)?;
@@ -45,7 +45,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> io::R
     }
 }
 
-/// Writes the names of a folder's files to disk, so that new and renamed files survive a power failure.
+/// Syncs the names of a folder's files to disk, so that new and renamed files survive a power failure.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

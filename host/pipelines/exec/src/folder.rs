@@ -1,5 +1,5 @@
-//! The folder of a pipeline run, which the host and the run's supervisor share. An existing folder reserves the run's
-//! key.
+//! The folder of a pipeline run. The host and the run's supervisor share it. While the folder exists, no other run can
+//! start with the run's key.
 //!
 //! ```text
 //! KEY/lock            locked until the supervisor exits
@@ -10,12 +10,13 @@
 //!     verdict.json    the result of the run
 //! ```
 //!
-//! If the host has reported that a key has no pipeline run, the key's folder contains only `lock` and `verdict.json`.
+//! If the engine requests the state of a run whose key has no folder, the host creates a folder with only `lock` and
+//! `verdict.json`, and then reports that the key has no run. A delayed start request with this key then starts nothing.
 //!
-//! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. A folder
-//! with a key's name is therefore locked, finished or interrupted. If two processes create the folder of one key, the
-//! first rename succeeds and the other fails. The host reports that a key has no run only after it has reserved the
-//! key.
+//! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. If two
+//! processes create the folder of one key, the first rename succeeds and the second fails. A folder with a key's name
+//! is therefore in one of three states: locked by a running supervisor, complete with a result, or left by a supervisor
+//! that died.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
@@ -43,11 +44,11 @@ const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
 /// The prefix of a temporary folder's name. A key never begins with a dot.
 const TEMPORARY_PREFIX: &str = ".new-";
-/// Age at which a temporary folder is removed. A temporary folder normally exists for milliseconds; an old one was left
-/// by a process that died.
+/// Age above which a temporary folder is removed. A temporary folder is normally renamed within milliseconds. A folder
+/// of this age was left by a process that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// The number of temporary folders that this process has created. It makes their names unique.
+/// The number of temporary folders that this process has created. The number makes the names of these folders unique.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// The content of `plan.json`. The supervisor writes the file before the program starts.
@@ -100,7 +101,8 @@ impl RunFolder {
         &self.0
     }
 
-    /// Creates the folder of a requested pipeline run and locks the folder. Returns `None` if the run's key is in use.
+    /// Creates the folder of a requested pipeline run with the file `plan.json`, and locks the folder until the
+    /// returned file is closed. Returns `None` if the run's key already has a folder.
     pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
         let folder = Self::of(&request.runs, &request.key)
             .ok_or_else(|| io::Error::other(format!("`{}` is not a valid run key", request.key)))?;
@@ -120,10 +122,11 @@ impl RunFolder {
         Ok(lock.map(|lock| (folder, lock)))
     }
 
-    /// Creates the folder with the file `name`, and returns the folder's lock. Returns `None` if the folder exists.
+    /// Creates the folder with the JSON file `name`, and returns the folder's lock. Returns `None` if the folder
+    /// already exists.
     fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
-            return Err(io::Error::other("the path of the pipeline run's folder is not valid"));
+            return Err(io::Error::other(format!("`{}` is not a valid path of a pipeline run", self.0.display())));
         };
         create_private_folder(runs)?;
         let temporary = format!(
@@ -162,8 +165,9 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status of the pipeline run. If the run's key has no folder, creates the folder to reserve the key;
-    /// never returns [`RunStatus::Absent`]. A delayed start request then fails because the key is in use.
+    /// Returns the status of the pipeline run, but never [`RunStatus::Absent`]. If the run's key has no folder, creates
+    /// the folder with the result [`Verdict::Refused`] and returns this result. The folder reserves the key: a delayed
+    /// start request with this key then fails.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
         let never_started = Verdict::Refused("the pipeline run was never started".to_owned());
         loop {
@@ -178,8 +182,8 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status of the pipeline run. If the supervisor died, kills the run's remaining processes and stores
-    /// the verdict.
+    /// Returns the status of the pipeline run. If the supervisor died before it stored a result, kills the run's
+    /// remaining processes and stores a result with the outcome `unknown`.
     pub(crate) fn status(&self) -> io::Result<RunStatus> {
         if !self.0.try_exists()? {
             return Ok(RunStatus::Absent);
@@ -193,7 +197,7 @@ impl RunFolder {
             Some(lock) => lock,
             None => return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? }),
         };
-        // The supervisor may have written its verdict and exited after the first check.
+        // The supervisor may have written the result and exited after the first check.
         let verdict = match self.verdict()? {
             Some(verdict) => verdict,
             None => self.record_interruption(),
@@ -212,7 +216,10 @@ impl RunFolder {
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));
         if let Err(error) = write_json(&self.0, VERDICT, &verdict) {
             let path = self.0.display();
-            tracing::warn!(%path, %error, "cannot store the result of an interrupted pipeline run; retrying");
+            tracing::warn!(
+                %path, %error,
+                "cannot store the result of an interrupted pipeline run; the next status check retries"
+            );
         }
         verdict
     }
@@ -256,7 +263,8 @@ impl RunFolder {
     }
 }
 
-/// Removes temporary folders of processes that died before the rename. These processes had not started a program.
+/// Removes temporary folders that are older than [`LEFTOVER_AGE`]. They were left by processes that died before they
+/// renamed the folder. These processes had not started a program.
 pub(crate) fn remove_leftovers(runs: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

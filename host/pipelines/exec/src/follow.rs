@@ -8,10 +8,10 @@ use std::io;
 
 use crate::{folder::RunFolder, lines::LineSplitter, output};
 
-/// Number of bytes before the end of the output at which the first read begins. If more than [`MAX_BYTES`] bytes are
-/// new, a later read skips to this position too.
+/// Maximum number of bytes of existing output that the first read returns. The first read skips older output. If a
+/// later read finds more than [`MAX_BYTES`] new bytes, it also skips all but the last `BACKLOG` bytes.
 const BACKLOG: u64 = 64 << 10;
-/// Maximum number of new bytes that one call reads. Split into lines, the bytes take up to fifty times as much memory.
+/// Maximum number of new bytes that one call reads. As separate lines, the bytes can take fifty times as much memory.
 const MAX_BYTES: u64 = 256 << 10;
 
 pub(crate) struct OutputFollower {
@@ -28,8 +28,8 @@ impl OutputFollower {
         Self { folder, next: None, skipped: 0, splitter: LineSplitter::default() }
     }
 
-    /// Returns the new lines of the output. If the pipeline run has `ended`, also returns a last line without a line
-    /// end. Output that cannot be read is left out.
+    /// Returns the lines of output that were completed since the last call. If `ended` is true, also returns an
+    /// incomplete last line. If the output cannot be read, returns only the lines that were read before the error.
     pub(crate) fn read(&mut self, ended: bool) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(error) = self.read_new(&mut lines) {
@@ -41,8 +41,8 @@ impl OutputFollower {
         lines
     }
 
-    /// Reads the output up to its present length, and adds its lines to `lines`. The next call reads the bytes that the
-    /// program writes meanwhile.
+    /// Reads the output up to its length at the time of the call, and adds its complete lines to `lines`. If output was
+    /// skipped or removed, adds a line with the number of bytes.
     fn read_new(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
         let folder = self.folder.path();
         let length = output::length(folder)?;

@@ -26,12 +26,13 @@
 //!
 //! Each pipeline run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
 //! [`RunKey`](wardroom::model::RunKey). A restarted host reads the run's status from the folder. If the supervisor is
-//! killed, the kernel kills the program; the next status check kills the rest of the session and records the outcome
-//! `unknown`. The run is never started again.
+//! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and
+//! stores the outcome `unknown`. The host never starts the run again.
 //!
-//! A run's folder reserves its key until the run's job is removed. Before the host reports that a key has no run, it
-//! creates the key's folder, so that a delayed start request starts nothing. Under systemd the host's unit needs
-//! `KillMode=process`; otherwise stopping the host stops its runs.
+//! A run's folder exists until the host removes the run's job. Until then, no other run can start with the same key. If
+//! the engine requests the state of a key without a folder, the host creates the folder before it reports that the key
+//! has no run, so that a delayed start request starts nothing. Under systemd, the host's unit needs `KillMode=process`;
+//! otherwise systemd kills the runs when it stops the host.
 //!
 //! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
 //! its response go through pipes, so that no secret is in a file or an argument.
@@ -71,10 +72,12 @@ pub struct ExecFactory {
 impl ExecFactory {
     /// Creates a factory for exec pipelines.
     ///
-    /// `runs_folder` is the folder for the folders of pipeline runs. The first pipeline run creates it with mode 0700.
-    /// `supervisor` is a program with its first arguments, for example `["/proc/self/exe", "supervise"]`; the program
-    /// passes its remaining arguments to [`supervise`]. `/proc/self/exe` is the running binary, even after an upgrade
-    /// has replaced the file.
+    /// `runs_folder` contains one folder for each pipeline run. The first pipeline run creates `runs_folder` with mode
+    /// 0700.
+    ///
+    /// `supervisor` is a program with its first arguments, for example `["/proc/self/exe", "supervise"]`. The program
+    /// must pass its remaining arguments to [`supervise`]. `/proc/self/exe` is the running binary, even after an
+    /// upgrade has replaced the file.
     pub fn new(runs_folder: PathBuf, supervisor: Vec<String>) -> Self {
         Self { runs: std::path::absolute(&runs_folder).unwrap_or(runs_folder), supervisor }
     }

@@ -45,7 +45,7 @@ pub(crate) struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Length at which a line is split, so that output without line ends takes bounded memory.
+    /// Length at which a line is split, in bytes. The limit bounds the memory for output without line ends.
     const MAX_LINE_BYTES: usize = 16 << 10;
 
     pub(crate) fn feed(&mut self, bytes: &[u8], lines: &mut Vec<String>) {

@@ -13,7 +13,8 @@ use crate::files::private_file;
 
 /// Maximum size of an output file, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
-/// Number of last output files that are kept: four full files, and the file that is being written.
+/// Number of output files that are kept in addition to the first: the file that is being written, and the four files
+/// before it.
 const KEPT_FILES: u64 = 5;
 
 fn file_path(folder: &Path, number: u64) -> PathBuf {
@@ -33,7 +34,7 @@ impl OutputWriter {
         Self { folder: folder.to_owned(), length: 0, file: None, lost: 0 }
     }
 
-    /// Appends bytes to the output. If the bytes cannot be written, they are counted as lost and the pipeline run
+    /// Appends bytes to the output. If the bytes cannot be written, adds their number to `lost`, and the pipeline run
     /// continues.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -66,7 +67,7 @@ impl OutputWriter {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of bytes between the requested offset and `bytes` whose file was removed.
+    /// Number of removed bytes between the requested offset and the first byte of `bytes`.
     pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
     /// The offset at which the next read begins.
@@ -93,8 +94,8 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// Reads up to `max` bytes of output from offset `from`, at most to the end of one file. At the end of the output,
-/// returns no bytes.
+/// Reads up to `max` bytes of output from offset `from`, at most to the end of one file. If the output at `from` was
+/// removed, reads from the next file that still exists, and sets `missing`. At the end of the output, returns no bytes.
 pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
@@ -118,7 +119,8 @@ pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// Returns the last output as text, at most `max` bytes.
+/// Returns the end of the output as text of at most `max` bytes. A line with the number of bytes replaces removed
+/// output.
 pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
     // Ignore later output; otherwise a program that prints without end would keep the loop running.
     let length = length(folder)?;

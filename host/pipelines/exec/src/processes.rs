@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// Number of attempts of [`Session::kill`], 5 ms apart.
+/// Maximum number of rounds of [`Session::kill`], which are 5 ms apart.
 const KILL_ROUNDS: usize = 100;
 
 /// One process, read from `/proc/ID/stat`.
@@ -18,8 +18,8 @@ struct Process {
     start_time: u64,
 }
 
-/// A session of processes. The start time of its leader and the boot id distinguish a session from a later session with
-/// the same id.
+/// A session of processes. The kernel can reuse the id of an ended session. The start time of the leader and the boot
+/// id distinguish the two sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     leader: i32,
@@ -68,7 +68,8 @@ impl Session {
         Self { leader: own_id(), start_time, boot: boot_id() }
     }
 
-    /// Kills all processes of the session. Does nothing if the session is from an earlier boot.
+    /// Kills all processes of the session, in up to [`KILL_ROUNDS`] rounds. Does nothing if the session is from an
+    /// earlier boot, or if a later session has its id.
     pub(crate) fn kill(&self) {
         if self.boot != boot_id() {
             return;

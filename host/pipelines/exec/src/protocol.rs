@@ -39,8 +39,8 @@ pub(crate) struct ProgramSpec {
     pub(crate) user: Option<String>,
 }
 
-/// A supervisor's response to a start request. Without a response, the host reads from the pipeline run's folder
-/// whether the run has started.
+/// A supervisor's response to a start request. If the host receives no response, the call fails. The next call reads
+/// from the pipeline run's folder whether the run has started.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {

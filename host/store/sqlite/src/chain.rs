@@ -1,5 +1,5 @@
-//! Caches the hash chain: the last link of the chain, and the tips of recently written jobs. The tip of a job is the
-//! last entry of its journal.
+//! Caches the last link of the hash chain, and the tips of recently written jobs. The tip of a job is the last entry of
+//! its journal.
 //!
 //! Architecture Invariant: a transaction changes a [`ChainDraft`]. [`ChainCache::adopt`] merges the draft after the
 //! commit; the draft of a failed transaction is dropped. The cache therefore contains only committed data.
@@ -18,7 +18,8 @@ use crate::{
     write,
 };
 
-/// Maximum number of jobs whose tips are cached. Other tips are read from the database.
+/// Maximum number of tips in the cache. If a transaction ends while the cache has more tips, the cache drops all of
+/// them and then adds the tips of the transaction. Tips that are not cached are read from the database.
 const MAX_TIPS: usize = 4096;
 
 /// The tip of a job: the last entry of its journal.
@@ -29,7 +30,7 @@ pub(crate) struct Tip {
     /// The hash of the last entry; empty for a journal without entries.
     pub(crate) hash: String,
     pub(crate) open: bool,
-    /// True if the job's row in the database contains an older tip.
+    /// True if this tip is newer than the tip in the job's row of the database.
     pub(crate) changed: bool,
 }
 
@@ -53,12 +54,13 @@ pub(crate) struct ChainDraft<'w> {
     tips: HashMap<String, Tip>,
     /// The audit records of queries. All of them share one link, which [`ChainDraft::end_transaction`] writes.
     audit_records: Vec<&'w AuditRecord>,
-    /// The ids of the jobs that the current list of writes has opened.
+    /// The ids of the jobs that the current list of writes creates.
     opened: Vec<&'w str>,
 }
 
 impl ChainCache {
-    /// Merges the draft of a committed transaction into the cache.
+    /// Merges the draft of a committed transaction into the cache. Removes the tips of closed jobs, and all earlier
+    /// tips if the cache has more than [`MAX_TIPS`].
     pub(crate) fn adopt(&mut self, draft: ChainDraft<'_>) {
         if self.tips.len() > MAX_TIPS {
             self.tips.clear();
@@ -109,19 +111,22 @@ impl<'w> ChainDraft<'w> {
         }
     }
 
-    /// Adds an opened job. The job's first journal entry, with the number 0, must follow in the same list of writes.
+    /// Adds a job that the current list of writes creates. The same list must also append the job's first journal
+    /// entry, which has the number 0.
     pub(crate) fn add_job(&mut self, job: &'w str) {
         self.tips.insert(job.to_owned(), Tip { entries: 0, hash: String::new(), open: true, changed: false });
         self.opened.push(job);
     }
 
-    /// Adds a query's audit record to the shared link of the transaction.
+    /// Adds the audit record of a query. All audit records of queries in one transaction share one link.
     pub(crate) fn add_audit_record(&mut self, record: &'w AuditRecord) {
         self.audit_records.push(record);
     }
 
-    /// Appends a link to the chain and returns the link's number. `subject` is a job id, the time of a removal, or
-    /// empty for audit records; `digest` is the digest of what the link covers.
+    /// Appends a link to the hash chain and returns the link's number. `kind` determines `subject` and `digest`:
+    /// - start or end of a job: the job's id, and the hash of the job's first or last journal entry
+    /// - audit records: an empty subject, and the digest of the records
+    /// - removal: the time before which data was removed, and an empty digest
     pub(crate) async fn write_link(
         &mut self,
         connection: &mut SqliteConnection,
@@ -153,7 +158,8 @@ impl<'w> ChainDraft<'w> {
         Ok(number)
     }
 
-    /// Writes audit records, and one link with the digest of all these records. Writes nothing for an empty list.
+    /// Inserts audit records, and appends one link with the digest of all these records to the hash chain. Does nothing
+    /// for an empty list.
     pub(crate) async fn write_audit_records(
         &mut self,
         connection: &mut SqliteConnection,
@@ -170,8 +176,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Checks that the list of writes contains the first journal entry, with the number 0, of each job that the list
-    /// opens. The caller calls this function at the end of each list.
+    /// Checks that the current list of writes appends the first journal entry, with the number 0, of each job that it
+    /// creates. `write_lists` calls this function at the end of each list of writes.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
             if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
@@ -183,8 +189,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Writes the shared link with its audit records, and the changed tips of jobs. The caller calls this function
-    /// before the commit.
+    /// Inserts the audit records of queries with their shared link, then stores the changed tips in the rows of their
+    /// jobs. `write_lists` calls this function after the last list of writes.
     pub(crate) async fn end_transaction(
         &mut self,
         connection: &mut SqliteConnection,

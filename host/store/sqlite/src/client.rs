@@ -16,8 +16,8 @@ use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
 
 /// A [`Store`] in one SQLite database file.
 ///
-/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise lists of writes
-/// that were passed to `note` may be lost.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise the last lists of
+/// writes that were passed to `note` may be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` for a read-only store.
@@ -26,12 +26,14 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens a database for a host. Creates a missing folder with mode 0700 and a missing file with mode 0600. The
-    /// folder stays locked until the store is closed or the process ends.
+    /// Opens a database for a host and migrates it to the schema of this build. Creates a missing folder with mode 0700
+    /// and a missing file with mode 0600. Locks the folder until the store is closed or the process ends.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] if another host uses the folder, [`OpenError::OtherMachine`] if another machine used the
-    /// database, [`OpenError::Newer`] for the database of a newer build, and I/O and SQLite errors.
+    /// - [`OpenError::InUse`] if another host uses the folder.
+    /// - [`OpenError::OtherMachine`] if a host on another machine used the database.
+    /// - [`OpenError::Newer`] if a newer build migrated the database.
+    /// - [`OpenError::Folder`] and [`OpenError::Database`] for I/O and SQLite errors.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
@@ -48,24 +50,27 @@ impl SqliteStore {
     /// system's id.
     ///
     /// # Errors
-    /// The errors of [`SqliteStore::open`]; [`OpenError::OtherMachine`] only if `claim` has a machine id and `adopt` is
-    /// false.
+    /// The errors of [`SqliteStore::open`]. [`OpenError::OtherMachine`] is returned only if `claim` has a machine id
+    /// and `adopt` is false.
     pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
         let (connection, lock) = open::open_writer(path, claim).await?;
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
     }
 
-    /// Opens a database for reading, even while a host uses the database. Every commit returns [`StoreError::Failed`].
+    /// Opens a database for reading, even while a host uses the database. Every commit fails with
+    /// [`StoreError::Failed`].
     ///
     /// # Errors
-    /// [`OpenError::Missing`] if the file does not exist, [`OpenError::Newer`] and [`OpenError::Older`] for the
-    /// database of another build, and I/O and SQLite errors.
+    /// - [`OpenError::Missing`] if the file does not exist.
+    /// - [`OpenError::Newer`] or [`OpenError::Older`] if a build with another schema version last migrated the
+    ///   database.
+    /// - [`OpenError::Folder`] and [`OpenError::Database`] for I/O and SQLite errors.
     pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         open::check_readable(path).await?;
         Ok(Self { writer: None, readers: open::reader_pool(path) })
     }
 
-    /// Waits until the lists of earlier `note` calls are written. Does nothing in a read-only store.
+    /// Waits until the writer has tried to write the lists of earlier `note` calls. Does nothing in a read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.flush().await,
@@ -73,13 +78,14 @@ impl SqliteStore {
         }
     }
 
-    /// Returns the number of transactions since the store was opened. Concurrent commits share transactions.
+    /// Returns the number of transactions that were committed since the store was opened. Commits that are requested at
+    /// the same time share a transaction.
     pub fn transactions(&self) -> u64 {
         self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
-    /// Writes the lists that were passed to `note`, closes the database and unlocks its folder. Later calls of the
-    /// store fail.
+    /// Writes the lists that were passed to `note`, closes the database and unlocks its folder. Reads and commits after
+    /// this call fail.
     pub async fn close(&self) {
         // Close the reading connections first: the last open connection writes the write-ahead log back to the database
         // file, and a reading connection cannot write.

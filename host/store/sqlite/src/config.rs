@@ -25,7 +25,7 @@ pub fn parse_url(url: &str, folder: &Path) -> Result<PathBuf, String> {
         return Err(format!("the store `{url}` would lose its data when the host stops; write for example {EXAMPLE}"));
     }
     if path.contains(['?', '#', '\0']) {
-        return Err(format!("the store `{url}` has options, which SQLite does not take; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` has options, which are not supported; write for example {EXAMPLE}"));
     }
     if path.is_empty() || path.ends_with(['/', '.']) {
         return Err(format!("the store `{url}` must name a file; write for example {EXAMPLE}"));

@@ -12,7 +12,7 @@ use wardroom::{
 
 use crate::OpenError;
 
-/// Formats a time with nine fractional digits, so that the order of the texts is the order of the times.
+/// Formats a time with nine fractional digits, so that the texts sort in the order of the times.
 pub(crate) fn time_column(at: Timestamp) -> String {
     format!("{at:.9}")
 }
@@ -97,8 +97,11 @@ fn unreadable(column: &str, reason: impl std::fmt::Display) -> StoreError {
     StoreError::Failed(format!("the column `{column}` cannot be read: {reason}"))
 }
 
-/// Converts an error of SQLite. Temporary errors become [`StoreError::Unavailable`], so that the engine retries: a full
-/// or failing disk, a lock of another process, too little memory or too few file descriptors.
+/// Converts an error of SQLite. A temporary error becomes [`StoreError::Unavailable`], after which the engine retries.
+/// Every other error becomes [`StoreError::Failed`].
+///
+/// Temporary errors are: a full or failing disk, a database that another process locks, too little memory, too few file
+/// descriptors, and no free reading connection.
 pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
@@ -107,7 +110,7 @@ pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     const FULL: i32 = 13;
     const CANTOPEN: i32 = 14;
     match error {
-        sqlx::Error::PoolTimedOut => StoreError::Unavailable("no connection was free in time".into()),
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable("no database connection became free in time".into()),
         sqlx::Error::Database(inner) => match primary_code(inner.as_ref()) {
             Some(BUSY | LOCKED | NOMEM | IOERR | FULL | CANTOPEN) => StoreError::Unavailable(inner.to_string()),
             _ => StoreError::Failed(inner.to_string()),
@@ -116,7 +119,7 @@ pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Returns SQLite's primary result code: the lowest byte of the extended code.
+/// Returns SQLite's primary result code, which is the lowest byte of its extended result code.
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }

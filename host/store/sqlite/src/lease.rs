@@ -1,6 +1,6 @@
-//! The lease of a database: a row with the id of the machine that uses the database. The folder's lock excludes a
-//! second host on the same machine; the lease excludes a host on another machine that shares the folder or has a copy
-//! of the folder.
+//! The lease of a database: a row with the id of the machine whose host last opened the database. The folder's lock
+//! excludes a second host on the same machine. The lease excludes a host on another machine that shares the folder or
+//! has a copy of it.
 //!
 //! Invariant: a host does not change the database of another machine until an operator takes over the database with
 //! `wardroom run --adopt`.
@@ -18,14 +18,14 @@ use crate::{
 /// The identity of the machine that opens a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineClaim {
-    /// The machine's id, see [`machine_id`]. If `machine` is `None`, the lease is neither compared nor changed.
+    /// The machine's id, see [`machine_id`]. If `machine` is `None`, the host neither checks nor changes the lease.
     pub machine: Option<String>,
     /// If true, the host takes over the database of another machine.
     pub adopt: bool,
 }
 
-/// Returns a digest of the operating system's machine id, because the id itself is confidential. Returns `None` on a
-/// system without a machine id.
+/// Returns a digest of the operating system's machine id; `None` if the system has no machine id. The id itself is
+/// confidential and is not stored.
 pub fn machine_id() -> Option<String> {
     let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
     files.iter().find_map(|file| hashed(&std::fs::read_to_string(file).ok()?))
@@ -37,8 +37,8 @@ fn hashed(id: &str) -> Option<String> {
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Checks that the lease does not name another machine. Any machine may open a database without a lease, and `adopt`
-/// skips the check.
+/// Returns [`OpenError::OtherMachine`] if the lease names another machine. Skips this check if `claim.adopt` is set, if
+/// `claim` has no machine id, or if the database has no lease.
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,
@@ -64,7 +64,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Stores the id of this machine in the lease. Does nothing if the machine has no id.
+/// Stores the machine id of `claim` and the current time in the lease. Does nothing if `claim` has no machine id.
 pub(crate) async fn take(
     connection: &mut SqliteConnection,
     file: &Path,

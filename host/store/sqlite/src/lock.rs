@@ -1,5 +1,5 @@
-//! The lock on a state folder: a kernel lock on the file `lock` in the folder. Only one host at a time can use the
-//! folder.
+//! The lock on a state folder: a kernel lock on the file `lock` in the folder. It ensures that only one host at a time
+//! uses the folder.
 //!
 //! Architecture Invariant: the kernel releases the lock when the process exits or is killed. A child process does not
 //! inherit the lock, because Rust opens files close-on-exec.
@@ -14,7 +14,8 @@ use std::{
 
 use crate::OpenError;
 
-/// Maximum time that a host retries to lock the folder, because a host that was just killed may still be exiting.
+/// Maximum time for which a host retries to lock the folder. A host that was just killed holds the lock until the
+/// kernel has ended its process.
 const TIMEOUT: Duration = Duration::from_millis(700);
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -25,7 +26,8 @@ pub(crate) struct FolderLock {
 }
 
 impl FolderLock {
-    /// Locks a state folder. Creates a missing folder. Retries for a short time if another process holds the lock.
+    /// Creates the state folder if it is missing, and locks it. If another process holds the lock, retries for
+    /// [`TIMEOUT`] and then returns [`OpenError::InUse`].
     pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
         create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("lock");

@@ -24,7 +24,7 @@ use crate::{
 /// The errors of opening a database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another host on this machine uses the state folder. Two hosts would both answer every message.
+    /// Another host on this machine uses the state folder. Two hosts would both reply to every message.
     #[error("another host uses the folder `{}`; stop that host, or set another `url` in `[store]`", folder.display())]
     InUse {
         /// The state folder.
@@ -82,10 +82,12 @@ pub enum OpenError {
     },
 }
 
-/// Maximum time that an SQL statement waits for another process, such as a backup, to unlock the database.
+/// Maximum time that an SQL statement waits until another process, such as a backup, unlocks the database. Also the
+/// maximum time that a query waits for a free reading connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Locks the folder of the database file, migrates the database, takes its lease, and opens the writing connection.
+/// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no other
+/// machine uses the database, migrates the database, and stores this machine in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,
@@ -135,7 +137,7 @@ pub(crate) fn reader_pool(file: &Path) -> SqlitePool {
         .connect_lazy_with(read_only_options(file))
 }
 
-/// Checks that the database exists and has this build's schema version.
+/// Checks that the database file exists and has exactly the schema version of this build. Changes nothing.
 pub(crate) async fn check_readable(file: &Path) -> Result<(), OpenError> {
     match file.try_exists() {
         Ok(true) => {}

@@ -1,10 +1,11 @@
-//! Removes the jobs that ended, and the messages and audit records that are older, than a given time. Each call removes
-//! a bounded number of rows. The links of the hash chain are never removed.
+//! Removes the data that is older than a given time: closed jobs, messages, deduplication keys and audit records. Also
+//! removes blobs to which nothing refers any more. The links of the hash chain are never removed.
 //!
-//! A job with unsent messages is kept. The inbox row and the outbox rows of a kept job are kept too; without these rows
-//! the host would handle the job's message again and send the job's status card again.
-//! Architecture Invariant: one call is bounded, so that the removal does not block other writes for long. If
-//! `Removed::more` is set, the caller calls again.
+//! A closed job is kept while it has unsent messages. The inbox row and the outbox rows of a kept job are kept too.
+//! Without these rows, the host would handle the job's message again and send the job's status card again.
+//!
+//! Architecture Invariant: one call removes a limited number of rows, so that it does not block other writes for long.
+//! If `Removed::more` is set, the caller calls again.
 //! Not here: the retention period (`host/engine`).
 
 use std::collections::HashMap;
@@ -23,15 +24,20 @@ use crate::{
 
 /// Maximum number of jobs that one call removes.
 const MAX_JOBS: usize = 500;
-/// Maximum number of journal entries that one call removes with its jobs. A call that removes only one job may exceed
-/// this number.
+/// Maximum number of journal entries that one call removes with its jobs. A job with more entries is removed in a call
+/// of its own.
 const MAX_ENTRIES: i64 = 20_000;
-/// Maximum number of rows that one call removes from each other table. The SQL statements of this file contain the same
-/// number.
+/// Maximum number of inbox rows that one call removes. The same maximum applies to outbox rows of kept or missing jobs,
+/// deduplication keys, links whose audit records are removed, and blobs. The SQL statements of this file contain the
+/// same number.
 const MAX_ROWS: u64 = 5000;
 
-/// Removes a bounded number of jobs that ended before `before`, and of older messages and audit records. `loaded` are
-/// the digests of the loaded plugins, whose files are kept.
+/// Removes one batch of the data that is older than `before`: closed jobs, messages, audit records, and deduplication
+/// keys. Appends a link that records the removal to the hash chain. If no such data is left, also removes blobs to
+/// which nothing refers any more, for example plugin files. Keeps the files of the loaded plugins, whose digests are in
+/// `loaded`.
+///
+/// Returns the removed jobs, and whether more data may be left to remove.
 pub(crate) async fn remove_some(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
@@ -100,8 +106,8 @@ async fn remove_jobs(
     Ok(())
 }
 
-/// Returns, for each job, the pipeline runs that the job may have started: their run keys and the names of their
-/// pipelines. `jobs` is a JSON list of job ids.
+/// Returns the pipeline runs that each job may have started: the run's key and the name of its pipeline. `jobs` is a
+/// JSON list of job ids.
 async fn runs_of(
     connection: &mut SqliteConnection,
     jobs: &str,
@@ -124,7 +130,10 @@ async fn runs_of(
     Ok(runs)
 }
 
-/// Removes handled messages, sent messages, old deduplication keys, and the audit records of queries and refusals.
+/// Removes one batch of rows that are older than `before` and belong to no stored job: handled messages, messages that
+/// were sent or given up, and the audit records of queries and refused commands. Also removes deduplication keys that
+/// are older than `before` by more than [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to
+/// `removed.rows`.
 async fn remove_rows(
     connection: &mut SqliteConnection,
     before: Timestamp,
@@ -169,8 +178,8 @@ async fn remove_rows(
     Ok(())
 }
 
-/// Removes blobs to which no journal entry, no job and no loaded plugin refers. `loaded` are the digests of the loaded
-/// plugins. Returns the number of removed blobs.
+/// Removes up to [`MAX_ROWS`] blobs to which no journal entry and no job refers. Keeps the files of the loaded plugins,
+/// whose digests are in `loaded`. Returns the number of removed blobs.
 async fn remove_blobs(connection: &mut SqliteConnection, loaded: &[String]) -> Result<u64, StoreError> {
     delete(
         connection,

@@ -26,8 +26,8 @@ fn newest_version() -> i64 {
     VERSIONS.last().map_or(0, |(number, ..)| *number)
 }
 
-/// Migrates a database to the newest schema version of this build. For the database of a newer build, returns
-/// [`OpenError::Newer`] and changes nothing.
+/// Migrates a database to the newest schema version of this build. If a newer build has migrated the database, changes
+/// nothing and returns [`OpenError::Newer`].
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let migrations = VERSIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -41,7 +41,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> R
     }
 }
 
-/// Checks that a database has the newest schema version of this build, without changing the database.
+/// Checks that a database has the newest schema version of this build. Changes nothing.
 pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let found: Result<Option<i64>, _> =
         sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(connection).await;

@@ -21,11 +21,11 @@ use crate::{
 };
 
 pub(crate) enum TransactionError {
-    /// The transaction did not begin, for example because another process locks the database. A retry with fewer lists
-    /// fails too.
+    /// The transaction did not begin, for example because another process locks the database. A transaction with fewer
+    /// lists would fail too.
     Begin(StoreError),
-    /// One of the lists is invalid, or the disk has no space for all lists. A retry with each list in its own
-    /// transaction can succeed for some lists.
+    /// A write or the commit failed, for example because a list is invalid or the disk is full. If each list is written
+    /// in its own transaction, some of the lists can succeed.
     Write(StoreError),
 }
 
@@ -41,7 +41,7 @@ impl WriteConnection {
         Self { connection, chain: ChainCache::default(), committed }
     }
 
-    /// Executes lists of writes in one transaction. Returns, for each list, the inbox keys of the messages that the
+    /// Executes lists of writes in one transaction. For each list, returns the inbox keys of the messages that the
     /// store did not have before.
     pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
         if lists.iter().all(|list| list.is_empty()) {
@@ -54,7 +54,7 @@ impl WriteConnection {
         self.finish(written, draft).await.map_err(TransactionError::Write)
     }
 
-    /// Removes, in one transaction, a bounded number of expired jobs and rows, see [`retention::remove_some`].
+    /// Removes one batch of old data in one transaction, see [`retention::remove_some`].
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.execute("begin immediate").await?;
         let mut draft = ChainDraft::default();
@@ -66,8 +66,8 @@ impl WriteConnection {
         self.connection.close().await
     }
 
-    /// Ends a transaction. If `result` is `Ok`, commits and merges `draft` into the cached chain. Otherwise, or if the
-    /// commit fails, rolls back and clears the cached chain.
+    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `draft` into the cached chain. If
+    /// `result` is an error or the commit fails, rolls back, clears the cached chain and returns the error.
     async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => self.execute("commit").await.map(|()| value),
@@ -95,7 +95,8 @@ impl WriteConnection {
     }
 }
 
-/// Executes all lists of writes in order, then writes the shared link of their audit records.
+/// Executes all lists of writes in order. Then inserts the audit records of their queries, and stores the changed tips
+/// of their jobs.
 async fn write_lists<'w>(
     connection: &mut SqliteConnection,
     chain: &ChainCache,

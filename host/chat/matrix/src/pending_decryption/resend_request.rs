@@ -1,5 +1,5 @@
-//! Requests to the senders of undecrypted messages to send them again: when, how often and with which text they are
-//! sent.
+//! Requests that the bot sends to people whose messages it cannot decrypt: when, how often and with which text it asks
+//! them to send a message again.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ pub(crate) struct ResendRequest {
 }
 
 impl PendingDecryption {
-    /// Returns the requests that are due, and records that the senders of their events were asked. Removes events that
-    /// are too old to be handled.
+    /// Returns the requests that are due, and records in memory that the senders were asked. If a sender was asked
+    /// often enough, returns no request for the event. Removes stored events that were sent more than [`MAX_AGE`] ago.
     pub(crate) fn take_due_requests(&mut self, now: Instant) -> Vec<ResendRequest> {
         // Remove events and requests that are too old.
         let (before, today) = (self.events.len(), Timestamp::now().as_second());
@@ -62,8 +62,8 @@ impl PendingDecryption {
         due
     }
 
-    /// Writes to the file that the senders were asked. `failed` is the event whose request could not be stored, if
-    /// there is one; the request is due again after the grace period.
+    /// Writes to the file which senders were asked. If a request could not be stored in the outbox, `failed` is its
+    /// event, and the request is due again after the grace period.
     pub(crate) fn finish_requests(&mut self, failed: Option<&OwnedEventId>) {
         if let Some(event) = self.events.iter_mut().find(|event| Some(&event.event) == failed) {
             (event.asked, event.due) = (false, after_grace_period());

@@ -1,5 +1,5 @@
-//! Limits of the stored undecrypted events per account and per room, so that a flood in one room does not displace the
-//! events of another room.
+//! Limits of the stored events that cannot be decrypted yet, per account and per room. Because of the limit per room, a
+//! flood in one room does not displace the events of another room.
 
 use std::collections::BTreeMap;
 

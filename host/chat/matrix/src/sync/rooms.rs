@@ -55,7 +55,8 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips the events of a room that is not served, and logs that once.
+    /// Moves the cursor of an ignored room past these events without handling them, and removes the room from the
+    /// backfill queue. Logs once that the bot ignores the room.
     async fn ignore(&mut self, id: &RoomId, events: &[RoomEvent]) {
         if self.joined_rooms.report_ignored(id) {
             let (bot, me) = (&self.config.bot, &self.config.user);
@@ -65,7 +66,8 @@ impl SyncLoop<'_> {
         self.backfill.remove(id);
     }
 
-    /// Backfills each queued room that is due. A room that fails stays queued.
+    /// Backfills each queued room that is due. If a backfill fails, the room stays queued. If the homeserver is
+    /// unavailable, the remaining rooms wait for the next sync.
     ///
     /// # Errors
     /// The session ended.
@@ -132,7 +134,8 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Asks the homeserver whether the bot has left a room. A sync does not always report that.
+    /// Requests the bot's rooms from the homeserver, and returns whether the bot has left this room. A sync does not
+    /// always report that.
     async fn has_left(&self, id: &RoomId) -> bool {
         let joined = self.client.send(joined_rooms::v3::Request::new()).await;
         joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))

@@ -76,7 +76,7 @@ impl ApiClient {
     }
 
     /// Returns the posts of a channel that were created, changed or deleted since a time, and whether the list is
-    /// complete. `since` is in milliseconds of the server's clock.
+    /// complete. `since` is in milliseconds since the Unix epoch (server clock).
     pub(crate) async fn posts_since(&self, channel: &str, since: i64) -> Result<(Page, bool), MattermostError> {
         let since = since.to_string();
         let page = Page::read(&self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await?);

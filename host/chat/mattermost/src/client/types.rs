@@ -44,14 +44,16 @@ pub(crate) struct Channel {
     pub(crate) team: String,
     /// The channel's name as in its URL.
     pub(crate) name: String,
-    /// The time of creation, in milliseconds of the server's clock.
+    /// The time of creation, in milliseconds since the Unix epoch (server clock).
     pub(crate) create_at: i64,
-    /// The time of the newest post; 0 if the server does not report it.
+    /// The time of the newest post, in milliseconds since the Unix epoch (server clock); 0 if the server does not
+    /// report it.
     pub(crate) last_post_at: i64,
     pub(crate) is_archived: bool,
 }
 
-/// A message of an account, or a notice of the server about a channel. Times are in milliseconds of the server's clock.
+/// A message of an account, or a notice of the server about a channel. Times are in milliseconds since the Unix epoch
+/// (server clock).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Post {
     pub(crate) id: String,
@@ -70,7 +72,7 @@ pub(crate) struct Post {
     pub(crate) kind: String,
     pub(crate) props: Value,
     pub(crate) has_reactions: bool,
-    /// The reactions in the API's answer. A server can leave them out.
+    /// The reactions in the server's response. A server can leave them out.
     pub(crate) reactions: Vec<Reaction>,
 }
 

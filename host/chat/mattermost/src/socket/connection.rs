@@ -126,8 +126,9 @@ impl<'t> Connection<'t> {
         }
     }
 
-    /// Handles the timeout of the server's greeting: authenticates the connection over the WebSocket, or gives up if
-    /// that was tried already.
+    /// Handles the timeout of the server's greeting. If the server has authenticated the account without a greeting,
+    /// records a new connection. Otherwise sends the token over the WebSocket. If the token was sent that way before,
+    /// returns an error.
     async fn handle_missing_greeting(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         if self.is_authenticated {
             // The server answers without a greeting, so it is unknown which events are missing.
@@ -223,7 +224,7 @@ impl<'t> Connection<'t> {
         }
         match (seq, self.next_seq) {
             (Some(seq), Some(next)) if seq > next => {
-                return Err(Disconnect::closed(format!("the server sent event {seq} before the missing event {next}")));
+                return Err(Disconnect::closed(format!("the server sent event {seq}, but event {next} is missing")));
             }
             // A repeated event, or an event of a server that restarted its numbers without a greeting.
             (Some(seq), Some(next)) if seq < next => {}
@@ -242,7 +243,9 @@ impl<'t> Connection<'t> {
         Ok(())
     }
 
-    /// Handles the server's rejection of an action.
+    /// Handles the server's rejection of an action. If the server requires a login, sends the token over the WebSocket.
+    /// If the token was sent that way before, or the connection was established, returns an error. Any other rejection
+    /// is only logged.
     async fn handle_failure(&mut self, to: i64, failure: &str, client: &ApiClient) -> Result<(), Disconnect> {
         let is_about_login = failure.contains("authenticat") || failure.contains("session");
         let was_tried = self.is_established || self.challenge.is_some();

@@ -20,7 +20,8 @@ const MIN_LIFETIME: Duration = Duration::from_secs(2);
 pub(super) enum Disconnect {
     /// The connection could not be opened.
     NotOpened(MattermostError),
-    /// The connection was closed. `was_useful` is true if it delivered events or lasted for some time.
+    /// The connection was closed. `was_useful` is true if the connection delivered a new event or lasted longer than
+    /// [`MIN_LIFETIME`].
     Closed { reason: String, was_useful: bool },
     /// The server did not authenticate the account.
     Unauthenticated { reason: String },

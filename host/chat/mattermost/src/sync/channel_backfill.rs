@@ -23,8 +23,8 @@ use crate::{
 /// The result of reading a channel.
 pub(super) struct ReadBack {
     backfill: Backfill,
-    /// The time of the channel's cursor in milliseconds. Later posts were not read before. `i64::MIN` if the channel
-    /// has no cursor.
+    /// The time of the channel's cursor, in milliseconds since the Unix epoch (server clock); `i64::MIN` if the channel
+    /// has no cursor. Posts after that time are new.
     cursor: i64,
     /// The sender in a direct channel, and whether they are a member of a configured channel; `None` without a lookup.
     membership: Option<(String, bool)>,
@@ -33,7 +33,7 @@ pub(super) struct ReadBack {
 /// The input of a backfill.
 struct ReadRequest {
     channel: String,
-    /// The lower bound in milliseconds of the server's clock: only later posts are handled.
+    /// The lower bound in milliseconds since the Unix epoch (server clock): only later posts are handled.
     since: i64,
     /// The bot's messages with stored reactions.
     with_reactions: Vec<String>,
@@ -82,7 +82,8 @@ fn by_time(one: &Post, other: &Post) -> std::cmp::Ordering {
 }
 
 impl SyncLoop<'_> {
-    /// Starts a backfill of a channel in the background.
+    /// Starts a backfill of a channel in the background. If the channel was ignored at the last check, the posts that
+    /// are in it now are skipped.
     pub(super) fn start_backfill(&mut self, channel: Channel, mut state: ChannelState) {
         if state.was_ignored {
             // Skip the present posts, because they were written while the channel was ignored.
@@ -119,7 +120,9 @@ impl SyncLoop<'_> {
         Some((person, channels?))
     }
 
-    /// Delivers the posts that a backfill found and the posts that arrived in the meantime.
+    /// Delivers the posts that a backfill found and the posts that arrived during the backfill. If an author or the
+    /// sender's membership is still unknown, starts another backfill instead. If the channel is ignored, skips the
+    /// posts.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
         let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();
@@ -187,8 +190,9 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips direct messages that are not handled. Sends their author a refusal, once per channel, if a person wrote a
-    /// message after `cursor`, a time in milliseconds. The caller must have looked up the authors.
+    /// Skips the posts of a direct channel if the key `direct` does not allow their author, and moves the channel's
+    /// cursor past them. If a person wrote one of the posts after `cursor` (milliseconds since the Unix epoch), sends
+    /// the person a refusal, once per channel. The caller must have looked up the authors.
     pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], cursor: i64) {
         let of_others = || posts.iter().filter(|post| post.user != self.session.me());
         let newest = of_others().map(|post| post.create_at).max();
@@ -210,7 +214,8 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips a channel that is not served, and logs that once.
+    /// Removes an ignored channel from the backfill queue, and records that its posts up to now are skipped. Logs once
+    /// that the bot ignores the channel.
     pub(super) fn ignore(&mut self, channel: &Channel) {
         self.reported.report_ignored(self.config, channel);
         self.backfill.remove(&channel.id);

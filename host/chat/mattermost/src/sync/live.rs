@@ -86,8 +86,8 @@ impl SyncLoop<'_> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 
-    /// Returns whether a channel is served. A channel whose membership is undecided is queued, so that a backfill finds
-    /// its events.
+    /// Returns whether the bot serves a channel. If that is undecided, queues the channel, so that a backfill finds its
+    /// events, and returns `false`.
     fn is_served(&mut self, id: &str) -> bool {
         // A channel that is not listed yet is backfilled after it is listed.
         let Some(channel) = self.joined_channel(id) else { return false };
@@ -98,7 +98,8 @@ impl SyncLoop<'_> {
         membership == RoomMembership::Served
     }
 
-    /// Queues a channel whose event was not stored, because the event's author could not be looked up.
+    /// If `delivered` is an error, queues the channel for a backfill, because an event's author could not be looked up
+    /// and the event was not stored.
     fn queue_if_unknown(&mut self, channel: &str, delivered: Result<(), UnknownAuthor>) {
         if delivered == Err(UnknownAuthor) {
             self.backfill.add(channel.to_owned());

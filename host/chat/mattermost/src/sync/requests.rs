@@ -42,7 +42,7 @@ pub(super) struct ChannelListing {
     /// Whether the list must be requested, because it may be out of date.
     pub(super) is_requested: bool,
     pub(super) is_running: bool,
-    /// The time of the next list; `None` if none is scheduled or a requested list is due at once.
+    /// The time of the next request for the list; `None` if no request is scheduled, or if a request is due at once.
     pub(super) due: Option<Instant>,
     backoff: Backoff,
     failure_reported: bool,
@@ -54,7 +54,7 @@ impl ChannelListing {
         (self.is_requested, self.due) = (true, None);
     }
 
-    /// Schedules the list for `time`, unless the list is due earlier or requested already.
+    /// Schedules a request for the list at `time`. If a request is due earlier, changes nothing.
     fn schedule(&mut self, time: Instant) {
         if !self.is_requested {
             self.due = Some(self.due.map_or(time, |due| due.min(time)));
@@ -68,7 +68,7 @@ impl ChannelListing {
 }
 
 impl SyncLoop<'_> {
-    /// Starts the requests that are due.
+    /// Starts the requests that are due. While the list of channels is pending, starts no other request.
     pub(super) fn start_due_requests(&mut self) {
         // Request the list of channels first, because the backfill depends on it.
         let now = Instant::now();
@@ -147,8 +147,8 @@ impl SyncLoop<'_> {
         Ok(())
     }
 
-    /// Records the channels that the bot is in, and queues the new ones for a backfill. `is_complete` is false if the
-    /// server did not list all of them.
+    /// Records the channels that the bot is in, and queues the new ones for a backfill. If the list is complete,
+    /// removes the stored state of all other channels. `is_complete` is false if the server did not list all channels.
     pub(super) fn handle_listing(&mut self, channels: Vec<Channel>, is_complete: bool) {
         let listing = &mut self.listing;
         (listing.is_running, listing.failure_reported) = (false, false);
@@ -194,7 +194,9 @@ impl SyncLoop<'_> {
         self.backfill.restart(&channel.id);
     }
 
-    /// Schedules the retry of a failed request about a channel, and logs the first failure.
+    /// Schedules the retry of a failed request about a channel, and logs the channel's first failure. If the server
+    /// requested a delay, postpones the requests of all queued channels. If the server rejected the request, schedules
+    /// a new list of the channels, because the bot may have left the channel.
     fn schedule_retry(&mut self, channel: &Channel, error: &MattermostError) {
         let now = Instant::now();
         if self.backfill.record_failure(&channel.id, now, error.retry_after()) {

@@ -1,4 +1,4 @@
-//! Runs the host's own commands, and answers `help`, `whoami` and `plugins`.
+//! Runs the host's own commands, and replies to `help`, `whoami` and `plugins`.
 //!
 //! Invariant: an answer shows only commands, apps and environments for which the person has rights.
 

@@ -110,8 +110,8 @@ impl Host {
         carried_out(answer.map_err(Refusal::from))
     }
 
-    /// Returns the job and the number of the approval request in whose thread the message is; `None` if the message is
-    /// not in such a thread.
+    /// Returns the job of the approval request in whose thread the message is, and the number of the request. Returns
+    /// `None` if the message is not in the thread of an approval request.
     async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
@@ -121,8 +121,9 @@ impl Host {
         }
     }
 
-    /// Returns the job with the id `id`, if the sender of the message may vote on it. For other senders, returns the
-    /// result of [`Host::pick`].
+    /// Returns the job with the id `id`. Also returns a job that the sender of the message may not see, if the sender
+    /// may vote on it. If the sender may neither vote on the job nor see it, or if the job does not exist, returns a
+    /// refusal.
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
         let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
         if let Some(job) = job
@@ -133,9 +134,9 @@ impl Host {
         self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
-    /// Returns the only job that waits for approval and on which the sender of the message may vote. If the sender may
-    /// vote on no job, returns the only job that waits for approval, so that the refusal of the vote states the missing
-    /// right.
+    /// Returns the job that waits for a vote of the sender of the message. If there are several such jobs, returns a
+    /// refusal that lists them. If the sender may vote on no job, returns the only job that waits for approval and that
+    /// the sender may see; [`Jobs::vote`](crate::runner::Jobs::vote) then refuses the vote and names the missing role.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
@@ -146,7 +147,7 @@ impl Host {
             }
         }
         match may.len() {
-            1 => may.pop().ok_or_else(|| malformed("The job does not exist.")),
+            1 => may.pop().ok_or_else(|| malformed("The job was not found. Add the job's id to the command.")),
             0 => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
@@ -159,8 +160,8 @@ impl Host {
         }
     }
 
-    /// Handles a reaction. The transaction of the vote also marks the reaction as handled. The function ignores a
-    /// reaction that is not a vote, and marks the reaction as handled.
+    /// Handles a reaction. If the reaction is a vote, one transaction stores the vote and marks the reaction as
+    /// handled. If it is not a vote, only marks the reaction as handled.
     ///
     /// # Errors
     /// The store is unavailable. The reaction stays unhandled and is retried.
@@ -221,8 +222,8 @@ impl Host {
         }
     }
 
-    /// Returns the job that a deleted message opened, if the job waits for approval and the same person sent and
-    /// deleted the message. `event` is the event id of the deleted message.
+    /// Returns the job that was created by the message with the event id `event`, which is now deleted. Returns `None`
+    /// if the job does not wait for approval, or if the person who deleted the message did not send it.
     async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);

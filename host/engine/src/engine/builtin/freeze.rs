@@ -1,8 +1,8 @@
 //! The commands `freeze` and `unfreeze`.
 //!
-//! Invariant: everybody may list the freezes. Only admins, and people with a role for the command and the environment,
-//! may change freezes. One exclusive lock covers each change of the stored freezes and of the cached freezes that host
-//! calls check.
+//! Invariant: everybody may list the freezes. Changing a freeze requires an admin, or a role for the command and the
+//! environment. The stored freezes and their copy in memory, which host calls check, change together under one
+//! exclusive lock.
 
 use super::jobs::{carried_out, text};
 use crate::{
@@ -104,8 +104,8 @@ impl Host {
         carried_out(Ok(answer))
     }
 
-    /// Checks that the sender may run `name`, which is `freeze` or `unfreeze`, on an environment. The right must cover
-    /// the environment without an app, and every app that is deployed in the environment.
+    /// Checks that the sender may run `name`, which is `freeze` or `unfreeze`, on an environment. The sender needs the
+    /// right for the environment as a whole, and for every app that is deployed in the environment.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));

@@ -190,7 +190,9 @@ impl Host {
         let name = crate::store::digest(format!("{:?}", message.key).as_bytes());
         let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
         let Some(run) = run else {
-            return Err(malformed("The release cannot be recorded, because its run key is invalid."));
+            return Err(malformed(
+                "Internal error: the release was not recorded. Report this bug with the host's log.",
+            ));
         };
         let release = Release {
             run,
@@ -216,8 +218,8 @@ impl Host {
     }
 
     /// Returns the writes that must be in the same transaction as the change of a host command: the audit record, the
-    /// mark that the message is handled, and the answer. In a later transaction these writes could be lost in a crash.
-    /// The host would then run the command again, and a command without a job id could match another job.
+    /// mark that the message is handled, and the reply. If a later transaction stored them, a crash in between could
+    /// lose them. The host would then run the command again, and a command without a job id could change another job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -226,9 +228,12 @@ impl Host {
         [line, Write::Handled(message.key.clone())].into_iter().chain(say).collect()
     }
 
-    /// Finds the job to which a command applies, among the jobs that `person` may see. With an id, returns the job with
-    /// this id. Without an id, returns the only job that `fits` accepts: among the jobs of the message's thread, where
-    /// open jobs take precedence, or else among all open jobs.
+    /// Finds the job to which a command applies, among the jobs that `person` may see. If `id` is given, returns the
+    /// job with this id, without a check by `fits`. Otherwise searches the thread of the message for jobs that `fits`
+    /// accepts. If an open job is found, ignores the ended jobs. If the thread has no such job, searches all open jobs.
+    ///
+    /// # Errors
+    /// A refusal if no job or several jobs are found.
     pub(crate) async fn pick(
         &self,
         message: &InboxRow,
@@ -265,7 +270,7 @@ impl Host {
         }
         // 4. There must be exactly one match.
         match found.len() {
-            1 => found.pop().ok_or_else(|| malformed("The job does not exist.")),
+            1 => found.pop().ok_or_else(|| malformed("The job was not found. Add the job's id to the command.")),
             0 => Err(malformed("No job matches the command. `jobs` lists the open jobs.")),
             _ => {
                 let ids: Vec<&str> = found.iter().take(5).map(|job| job.id.as_str()).collect();
@@ -278,8 +283,8 @@ impl Host {
         }
     }
 
-    /// Returns the open jobs that a person may see, newest first. Of the jobs that wait only for a time, reads at most
-    /// [`MAX_READ`] jobs of all people, and at most [`MAX_READ`] jobs of this person.
+    /// Returns the open jobs that a person may see, newest first. Reads at most [`MAX_READ`] jobs that are scheduled or
+    /// wait for a timer, and at most [`MAX_READ`] further such jobs that this person started.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
         let sleeping = vec![JobPhase::Time, JobPhase::Scheduled];
         let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
@@ -335,7 +340,7 @@ impl Host {
     }
 }
 
-/// Returns the person as the caller of a command to the job's bot. Grants in chat that were made through another bot do
+/// Returns the person as the sender of a command to the job's bot. Grants that were made in chat through another bot do
 /// not apply to the job.
 fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
     Asker { bot: Some(&job.bot), ..Asker::from(person) }

@@ -76,9 +76,9 @@ impl Host {
 #[error("{0}")]
 pub(crate) struct NotFound(pub String);
 
-/// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name, and
-/// `members` are the members of the room. A handle or display name must be unique among `members` and the people whose
-/// ids the configuration contains.
+/// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name.
+/// `members` are the members of the room. A handle or display name must match only one person among `members` and the
+/// people in the configuration.
 ///
 /// # Errors
 /// [`NotFound`]: nobody matches, or several people match.

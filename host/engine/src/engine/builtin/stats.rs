@@ -1,7 +1,8 @@
 //! The command `stats`: counts the deployments of a period by app and environment.
 //!
-//! Invariant: the counts come from releases, which only the host writes, and cover only apps and environments on which
-//! the person has rights. A release by `release record` is not counted, but is used to detect rollbacks.
+//! Invariant: the counts come from releases, which only the host writes. They include only apps and environments on
+//! which the person has rights. A release that a person recorded with `release record` is not counted. It is only used
+//! to determine whether a later deployment is a rollback.
 
 use std::{collections::BTreeMap, time::Duration};
 

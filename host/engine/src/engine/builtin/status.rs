@@ -74,7 +74,7 @@ fn account_text(account: &AccountHealth, admin: bool) -> String {
 
 fn backend_text(health: &BackendHealth, admin: bool) -> String {
     match health {
-        BackendHealth { answered: None, unavailable: None } => "no request since the start of the host".to_owned(),
+        BackendHealth { answered: None, unavailable: None } => "no request since the host started".to_owned(),
         BackendHealth { answered: Some(at), unavailable: None } => format!("last answer at {}", utc_text(*at)),
         BackendHealth { unavailable: Some((at, why)), answered } => {
             let why = if admin { format!(" ({why})") } else { String::new() };

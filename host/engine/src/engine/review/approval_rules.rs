@@ -30,8 +30,8 @@ pub(super) fn rule_text(rule: &Approval) -> String {
     line
 }
 
-/// Returns a warning for each rule that requires more approvals than its roles have members. Roles with a room as a
-/// member are skipped, because the number of their members is unknown.
+/// Returns a warning for each approval rule that requires more approvals than its roles have members. Skips a rule if a
+/// room is a member of one of its roles, because the number of the room's members is unknown.
 pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     for rule in approvals {

@@ -1,8 +1,8 @@
 //! Explains whether a person may run a command, with the rule that decides it. The command `can`, the subcommand
 //! `wardroom can` and the `[[expect]]` tests use this explanation.
 //!
-//! Invariant: the functions that check a command in a room also give this answer. No command is run, and nothing is
-//! stored.
+//! Invariant: the explanation comes from the same functions that check a command in a room. No command is run, and
+//! nothing is stored.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -90,8 +90,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Returns whether the bot of `who` has this environment. If `who` has no bot, returns whether any bot has the
-    /// environment.
+    /// Returns whether the bot of `who` may be used for this environment. If `who` has no bot, returns whether any bot
+    /// may be used for it.
     fn serves(&self, who: Asker<'_>, environment: &str) -> bool {
         match who.bot {
             Some(bot) => self.access.bots.may_change(bot, environment),
@@ -99,8 +99,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Returns one line for each unavailable group whose members would have the right to run the command. An
-    /// unavailable group counts as empty.
+    /// Returns one line for each group that cannot be read and whose members might have the right to run the command.
+    /// Such a group counts as empty in all other checks.
     fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
@@ -115,8 +115,9 @@ impl Explainer<'_> {
         closed.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Returns the plugin's grants for a command, one line for each host call that has effects. Checks only the typed
-    /// arguments, because the arguments of a host call are unknown before the plugin makes the call.
+    /// Explains whether the plugin's grants permit a command. Returns one line for each host call that has effects.
+    /// Checks only the arguments of the command, because the arguments of a host call are unknown before the plugin
+    /// makes the call.
     ///
     /// # Errors
     /// The plugin is not loaded, or no grant permits any effect of the plugin.
@@ -153,8 +154,8 @@ impl Explainer<'_> {
 }
 
 impl Explainer<'_> {
-    /// Returns the approvals that a host call requires if the command makes it with the typed arguments, one line for
-    /// each rule.
+    /// Returns one line for each approval rule that applies to a host call. Assumes that the call has the app, the
+    /// environment and the version of the command.
     fn required_approvals(&self, row: &CallSpec, command: &Command) -> Vec<String> {
         let typed = |attribute| -> Vec<String> { command.typed(attribute).map(str::to_owned).collect() };
         let attributes: Attributes = [Attribute::App, Attribute::Environment, Attribute::Version]

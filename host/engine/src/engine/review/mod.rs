@@ -63,8 +63,8 @@ impl Review {
         Self { reviewed: Reviewed { config, access, plugins }, grant_warnings: Vec::new() }
     }
 
-    /// Adds the grants that were made in chat to the rights. [`people`](Self::people) then has a warning for each grant
-    /// without effect.
+    /// Adds the grants that were made in chat to the rights. If a grant has no effect, [`people`](Self::people) has a
+    /// warning for it.
     ///
     /// # Errors
     /// The store cannot be read.

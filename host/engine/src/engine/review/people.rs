@@ -1,8 +1,9 @@
 //! The table of rights: the commands that each person may run, by app and environment, with the rule or grant that
 //! permits them.
 //!
-//! Invariant: the functions that check a command in a room also build this table. `everyone`, and each room that is a
-//! member of a role, have rows of their own, because only the chat network has the members of a room.
+//! Invariant: the table is built with the same functions that check a command in a room. `everyone` has its own row.
+//! Each room that is a member of a role has its own row too, because only the chat network knows the members of the
+//! room.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -54,7 +54,8 @@ impl Reviewed {
         }
     }
 
-    /// Reports an alias or fixed answer that begins like a command, because the alias or answer would hide the command.
+    /// Reports an alias or fixed answer that begins with the name of a command. A message that begins with these words
+    /// would get the alias or the fixed answer instead of the command.
     fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
         let two = typed.get(1).map(|second| format!("{} {second}", typed[0]));
         let known = two
@@ -62,8 +63,11 @@ impl Reviewed {
             .and_then(|two| self.plugins.table().get(two))
             .or_else(|| self.plugins.table().get(&typed[0]));
         if let Some(spec) = known {
-            let message =
-                format!("`{}` would hide the command `{}`, which begins in the same way", typed.join(" "), spec.name);
+            let message = format!(
+                "`{}` would replace the command `{}`, because both begin with the same words; choose other words",
+                typed.join(" "),
+                spec.name
+            );
             problems.push(Problem { at: at.clone(), message, fix: None });
         }
     }
@@ -80,7 +84,8 @@ impl Reviewed {
         let Some(spec) = spec else { return };
         let asker = Asker { room: Some(self.access.room_of(room)), ..Asker::from(machine) };
         if !self.access.may_run(asker, &spec.name, spec.target.clone()) {
-            let message = format!("machine {} has no role that permits the command `{}`", machine.name, spec.name);
+            let message =
+                format!("the machine account `{}` has no role that permits the command `{}`", machine.name, spec.name);
             let fix = format!("members = [\"{}\"]   in a role with commands = [\"{}\"]", machine.name, spec.name);
             problems.push(Problem { at: at.clone(), message, fix: Some(fix) });
         }

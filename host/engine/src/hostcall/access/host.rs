@@ -57,8 +57,8 @@ impl HostCall for Grant {
     }
 }
 
-/// Returns the answer for the guest and the grant that the command requests. `name` becomes the grant's id. The flag
-/// `added` of the answer is false if the person already has the role. Stores nothing.
+/// Returns the grant that the command requests, as the guest receives it and as the store contains it. `name` becomes
+/// the grant's id. The guest's value has `added = false` if the person already has the role. Stores nothing.
 fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::store::Grant), types::Error> {
     let (context, request) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
@@ -91,8 +91,8 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
     Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// Returns the role that the person already holds, if this role makes the grant superfluous: the role is the same,
-/// covers the grant's app and environments, and lasts at least as long as the grant.
+/// Returns the role that the person already has, if this role makes the new grant superfluous. The role must be the
+/// same as in the grant, cover the grant's app and environments, and last at least as long as the grant.
 fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -113,8 +113,8 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     all.find(gives)
 }
 
-/// Returns the ids of the grants to delete when the grant `new` is stored: the person's grants that have expired or
-/// that the new grant covers and outlasts.
+/// Returns the ids of the grants to delete when the grant `new` is stored: the person's expired grants, and the grants
+/// that `new` includes and that end no later than `new`.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();

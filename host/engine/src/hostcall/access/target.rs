@@ -114,8 +114,9 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
     all.cloned().collect()
 }
 
-/// Returns the reasons to refuse a grant or a revocation: the person or the app is missing, the caller is neither an
-/// admin nor an owner of the app, or an owner's own rights do not cover every environment.
+/// Returns the reasons to refuse a grant or a revocation. Refuses if the command does not name a person and an app.
+/// Refuses if the caller is neither an admin nor an owner of the app. Also refuses an owner whose own rights do not
+/// cover every environment of the grant.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (asker, request) = (invocation.request().asker(), GrantRequest::of(invocation));
@@ -147,9 +148,9 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// Returns a reason to refuse for each environment of the grant that the caller's own rights to this command do not
-/// cover. A grant without a typed environment is for all environments of its role. Empty if the command has an
-/// environment, because the general role check then covers it.
+/// Returns a reason to refuse for each environment of the grant in which the caller may not run this command. A grant
+/// without an environment is for all environments of its role. If the command names an environment, returns no reason,
+/// because the role check of the host call covers this environment.
 fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };

@@ -48,7 +48,7 @@ impl HostCall for Say {
     }
 }
 
-/// The host call `chat.stage`, which sets the stage on the job's status card.
+/// The host call `chat.stage`, which changes the stage that the job's status card shows.
 pub(crate) struct Stage;
 
 impl HostCall for Stage {

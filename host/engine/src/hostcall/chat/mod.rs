@@ -1,5 +1,5 @@
-//! The interface `chat` of the contract: host calls that post a message in the job's thread and set the stage on the
-//! job's status card.
+//! The interface `chat` of the contract: host calls that post a message in the job's thread, and that change the stage
+//! shown on the job's status card.
 //!
 //! Invariant: a guest cannot post in another room or under another name, and cannot use markup.
 
@@ -16,7 +16,7 @@ pub(super) fn rows() -> Vec<CallRow> {
             host::Say,
         ),
         CallRow::new(
-            contract_call("chat.stage", CallKind::Notes, "sets the stage on the job's status card")
+            contract_call("chat.stage", CallKind::Notes, "changes the stage that the job's status card shows")
                 .on(&[], EnvironmentFrom::Command),
             host::Stage,
         ),

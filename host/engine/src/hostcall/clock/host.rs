@@ -81,7 +81,7 @@ pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Ti
         return Err(problem("invalid", "the time span is longer than the maximum of 400 days"));
     }
     let span = jiff::SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
-    from.checked_add(span).map_err(|_| problem("invalid", "the time after this span is out of range"))
+    from.checked_add(span).map_err(|_| problem("invalid", "the resulting time is out of range"))
 }
 
 /// Converts a timestamp into the contract's type, in milliseconds since 1970. Returns `None` for a time before 1970.

@@ -109,8 +109,9 @@ impl HostCall for Later {
         let scheduled = Left {
             id: row.id.clone(),
             line: row.line.clone(),
-            at: clock_instant(begins)
-                .ok_or_else(|| problem::<types::Error>("invalid", "the job's start time is before 1970"))?,
+            at: clock_instant(begins).ok_or_else(|| {
+                problem::<types::Error>("invalid", "the job's start time is before 1970; check the host's clock")
+            })?,
         };
         // 3. The job's row, first entry, status card and announcement are stored together with the result of this call.
         invocation.also_write(Write::Send(first_card(&row)));
@@ -132,8 +133,9 @@ impl HostCall for Later {
             let command =
                 command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
             let begins = clock_later(invocation.context().monotonic.now(), request.milliseconds)?;
-            let at = clock_instant(begins)
-                .ok_or_else(|| problem::<types::Error>("invalid", "the job's start time is before 1970"))?;
+            let at = clock_instant(begins).ok_or_else(|| {
+                problem::<types::Error>("invalid", "the job's start time is before 1970; check the host's clock")
+            })?;
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
         Some(scheduled())

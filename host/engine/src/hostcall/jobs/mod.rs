@@ -1,9 +1,9 @@
 //! The interface `jobs` of the contract: host calls that schedule actions for a later time, each as a new job, and that
 //! list and cancel the scheduled jobs.
 //!
-//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command. The arguments
-//! must be in the typed command, or the plugin's `allow` rule must list their attributes in `beyond`. A plugin can list
-//! and cancel only the jobs that it scheduled.
+//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command. An argument of
+//! the scheduled action must be in the typed command, or the plugin's `allow` rule must list the argument's attribute
+//! in `beyond`. A plugin can list and cancel only the jobs that it scheduled.
 
 mod host;
 

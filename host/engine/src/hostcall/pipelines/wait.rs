@@ -37,8 +37,8 @@ const OUTPUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// The host call `pipelines.wait`, which waits for the first of several pipeline runs and timers.
 pub(crate) struct Wait;
 
-/// The timers for which a call waits, by id. The journal entry of the call contains the timers, because the call's
-/// arguments contain only their ids.
+/// The timers for which a call waits, by id. The journal entry of the call contains them in full, because the call's
+/// arguments contain only the ids.
 pub(crate) type Timers = BTreeMap<String, Timer>;
 
 impl HostCall for Wait {
@@ -65,8 +65,8 @@ impl HostCall for Wait {
         Err(problem("parked", "the job waits"))
     }
 
-    /// Predicts the success of the first pipeline run. If the call waits only for timers, predicts that the earliest
-    /// timer is due.
+    /// Predicts that the first pipeline run among the items succeeds. If the call waits only for timers, predicts that
+    /// the earliest timer is due.
     fn dry_run(
         &self,
         invocation: &mut Invocation,
@@ -165,8 +165,8 @@ pub(crate) fn waiting_until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobSta
     JobStatus { phase: JobPhase::Time, about: format!("waits until {}", utc_text(at)), since: now, wake: Some(at) }
 }
 
-/// Returns the writes to store together with the end of a pipeline run: the release, if the run deployed a version, and
-/// a message with the last lines of the run's output, if the run did not succeed.
+/// Returns the writes to store together with the end of a pipeline run. If the run deployed a version, the writes
+/// contain the release. If the run did not succeed, they contain a message with the last lines of the run's output.
 pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {
@@ -206,7 +206,10 @@ pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &Pipe
 /// Returns the answer of `pipelines.wait` after a pipeline run ended.
 pub(crate) fn run_answer(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
-        return Err(problem("invalid", "the start or the end of the pipeline run is before 1970"));
+        return Err(problem(
+            "invalid",
+            "the pipeline run has a start or end time before 1970; check the clock of the pipeline system",
+        ));
     };
     Ok(Ready {
         kind: RUN.to_owned(),
@@ -222,7 +225,7 @@ pub(crate) fn run_answer(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> 
 /// Returns the answer of `pipelines.wait` after a timer became due.
 pub(crate) fn timer_answer(id: &str, timer: Timer) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
-        return Err(problem("invalid", "the time of the timer is before 1970"));
+        return Err(problem("invalid", "the timer has a start or end time before 1970; check the host's clock"));
     };
     Ok(Ready {
         kind: TIMER.to_owned(),

@@ -79,7 +79,8 @@ impl MemoryStore {
             if let Err(error) = state.commit(note) {
                 tracing::error!(
                     %error,
-                    "cannot apply queued writes to the in-memory store; the writes are lost; hint: report this bug"
+                    "cannot apply queued writes to the in-memory store; the writes are lost; \
+                     hint: report this bug with the host's log"
                 );
             }
         }

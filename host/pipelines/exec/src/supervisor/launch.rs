@@ -2,8 +2,9 @@
 //! binary. The launcher sets its own user, working folder and parent-death signal, then replaces itself with the
 //! program by `exec`.
 //!
-//! The supervisor and the launcher share a socket: the launcher's standard input, marked close-on-exec. The launcher
-//! writes an error to the socket as text. When the program starts, the socket closes without a text.
+//! The supervisor and the launcher communicate through a socket, which is the launcher's standard input and is closed
+//! by `exec`. If the program cannot be started, the launcher writes the error to the socket as text. If the program
+//! starts, the socket closes without a text.
 
 use std::{
     ffi::CString,
@@ -26,8 +27,8 @@ use crate::{processes, protocol::ProgramSpec};
 
 /// The argument that makes [`supervise`](super::supervise) run as a launcher.
 pub(super) const ARGUMENT: &str = "become-program";
-/// Timeout for the launcher to start the program. Entering a working folder on an unreachable network disk can block
-/// forever.
+/// Timeout for the launcher to start the program. Without it, a working folder on an unreachable network disk could
+/// block the launcher forever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
@@ -41,7 +42,7 @@ struct Request<P> {
 /// program's standard output and standard error.
 ///
 /// # Errors
-/// The program cannot be started. The text is the reason, which the room gets.
+/// The program cannot be started. The text is the reason, which is shown in the room.
 pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> Result<(Child, PipeReader), String> {
     let failed = |error: io::Error| format!("cannot start `{}`: {error}", program.path);
     let (output, writer) = io::pipe().map_err(failed)?;
@@ -78,7 +79,8 @@ pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> R
     }
 }
 
-/// Runs the launcher. Returns only if the program could not be started.
+/// Runs the launcher, which replaces itself with the program. Returns only if the program cannot be started, after the
+/// launcher has sent the error to the supervisor.
 pub(super) fn exec_program() -> ExitCode {
     let Ok(mut supervisor) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
@@ -87,14 +89,15 @@ pub(super) fn exec_program() -> ExitCode {
     let read = supervisor.read_to_end(&mut request).and_then(|_| Ok(serde_json::from_slice(&request)?));
     let error = match read {
         Ok(Request { parent, program }) => exec(program, parent),
-        Err(error) => format!("cannot read the launcher's request: {error}"),
+        Err(error) => format!("the launcher cannot read the request of the supervisor: {error}"),
     };
     let _ = supervisor.write_all(error.as_bytes());
     ExitCode::FAILURE
 }
 
-/// Replaces the current process with the program. Returns only if that fails, with the error message. `parent` is the
-/// process id of the supervisor.
+/// Changes the user, the parent-death signal and the working folder of the current process, then replaces it with the
+/// program. Returns only if one of these steps fails; the text is the error message. `parent` is the process id of the
+/// supervisor.
 fn exec(program: ProgramSpec, parent: i32) -> String {
     let cannot = |what: &str, error: io::Error| format!("cannot {what}: {error}");
     if let Err(error) = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)) {
@@ -107,10 +110,10 @@ fn exec(program: ProgramSpec, parent: i32) -> String {
     }
     // Set the signal after the change of user, because a change of user resets the signal.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return cannot("set the parent-death signal of the program", error.into());
+        return cannot("make the kernel kill the program if its supervisor dies", error.into());
     }
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
-        return "the supervisor of the pipeline run has exited".to_owned();
+        return "the program was not started, because the supervisor of its pipeline run has exited".to_owned();
     }
     if let Err(error) = std::env::set_current_dir(&program.directory) {
         return cannot(&format!("enter the folder `{}`", program.directory), error);

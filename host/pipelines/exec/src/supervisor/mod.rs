@@ -1,11 +1,12 @@
-//! The supervisor of one pipeline run: creates the run's folder, starts its program, waits for the program's end and
-//! writes the verdict.
+//! The supervisor of one pipeline run: creates the run's folder, starts the program, waits until the program ends, and
+//! stores the run's result in the folder.
 //!
-//! A supervisor is a process with a single thread. It reads its request and writes its response through pipes; after
-//! the response it runs without the host.
+//! A supervisor is a process with a single thread. It reads its request from the host and writes its response to the
+//! host through pipes. After the response, it no longer needs the host.
 //!
-//! Architecture Invariant: the program starts after the folder is created, and all processes of the pipeline run have
-//! ended when the lock of the run's folder is released.
+//! Architecture Invariant: the supervisor starts the program only after it has created the folder. It releases the
+//! folder's lock only after all processes of the pipeline run have ended or [`watch`] has stopped waiting for killed
+//! processes.
 
 mod launch;
 mod watch;
@@ -27,9 +28,9 @@ use crate::{
 
 /// Runs a supervisor and returns its exit code.
 ///
-/// The supervisor program of [`ExecFactory::new`](crate::ExecFactory::new) calls `supervise` first, with the arguments
-/// that follow the program's own arguments. The supervisor reads a start request from standard input; without a start
-/// request, the exit code is 2.
+/// The program that is passed to [`ExecFactory::new`](crate::ExecFactory::new) must call `supervise` before it does
+/// anything else, with the arguments that follow its own arguments. The supervisor reads a start request from standard
+/// input. If standard input contains no start request, the exit code is 2.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {
@@ -75,7 +76,8 @@ fn serve() -> ExitCode {
     }
 }
 
-/// Leaves the host's session and terminal, and makes the supervisor the parent of the run's orphans.
+/// Leaves the host's session and terminal, and changes the working folder to `/`. Makes the supervisor the parent of
+/// the run's orphans: the processes whose own parent has ended.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -100,7 +102,8 @@ fn run(request: &StartRequest, folder: &RunFolder) {
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Stores the verdict in the pipeline run's folder. Retries for a minute, for example while the disk is full.
+/// Stores the result in the pipeline run's folder. If that fails, for example because the disk is full, retries once
+/// per second for a minute. Stops if the folder was removed.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {
@@ -110,7 +113,7 @@ fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     }
 }
 
-/// Writes the response to the host and closes the pipes to the host. Ignores errors, because the host may have exited.
+/// Writes the response to the host, and closes the pipes to the host. Ignores errors, because the host may have exited.
 fn respond(response: &StartResponse) {
     let null = File::options().read(true).write(true).open("/dev/null");
     if let Ok(null) = &null {

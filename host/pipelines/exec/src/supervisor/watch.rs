@@ -1,8 +1,8 @@
-//! Waits for the end of a program: stores its output, enforces its timeout, stops the program when the pipeline run is
-//! cancelled, and kills every process of the run at the end.
+//! Waits until a program ends, and meanwhile stores its output. Stops the program at its timeout or when its pipeline
+//! run is cancelled. At the end, kills every process of the run.
 //!
-//! The processes of a pipeline run are the program's process group and its orphans. Because the supervisor is the
-//! subreaper, it becomes the parent of an orphan that has left the group.
+//! The processes of a pipeline run are the program's process group, and the orphans that have left the group. The
+//! kernel makes the supervisor the parent of these orphans, because the supervisor is their subreaper.
 
 use std::{
     io::{PipeReader, Read},
@@ -31,13 +31,15 @@ use crate::{
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Interval at which ended orphans are reaped.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
-/// Maximum time that the supervisor waits for the end of killed processes before it writes the verdict. A process that
-/// waits for an unreachable disk may not end.
+/// Maximum time that the supervisor waits until killed processes have ended. Afterwards it stores the run's result in
+/// any case, because a process that is blocked on an unreachable disk may never end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time that the supervisor waits for the end of the output before it writes the verdict.
+/// Maximum time that the supervisor reads remaining output after it has killed the run's processes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits for the end of the program, then kills and reaps the remaining processes of the pipeline run.
+/// Stores the program's output until the program ends. If the pipeline run is cancelled or exceeds its timeout, sends
+/// SIGTERM to the program's process group, and SIGKILL after the grace period. At the end, kills and reaps the
+/// remaining processes of the run, and returns the run's end.
 pub(super) fn wait(
     program: Child,
     output: PipeReader,
@@ -108,7 +110,8 @@ fn reap_orphans(leader: Pid) {
     }
 }
 
-/// Kills all child processes of the supervisor, including the orphans whose parent the supervisor becomes meanwhile.
+/// Kills and reaps all child processes of the supervisor, including orphans that become its children meanwhile. Stops
+/// after [`KILL_TIMEOUT`].
 fn kill_orphans() {
     let began = Instant::now();
     while began.elapsed() < KILL_TIMEOUT {
@@ -137,7 +140,7 @@ impl Output {
         Self { pipe: Some(pipe), writer: OutputWriter::new(folder.path()), steps: StepTracker::default() }
     }
 
-    /// Stores available output. If no output is available, waits for output, at most for `wait`.
+    /// Stores the output that is available. If there is none, waits for output for at most `wait`.
     fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {
             std::thread::sleep(wait.min(Duration::from_millis(20)));
@@ -157,7 +160,7 @@ impl Output {
         }
     }
 
-    /// Stores the remaining output after all processes of the pipeline run have ended.
+    /// Stores the remaining output, after the processes of the pipeline run were killed. Stops after [`DRAIN_TIMEOUT`].
     fn drain(&mut self) {
         let began = Instant::now();
         while self.pipe.is_some() && began.elapsed() < DRAIN_TIMEOUT {

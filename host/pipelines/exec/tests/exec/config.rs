@@ -44,7 +44,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['nothing']",
-            "plugins.toml:1: the program `nothing` of `run` is not in `/usr/local/bin:/usr/bin:/bin`\n    write: run = [\"./nothing\", ...]   (a path relative to the main file), or env = { PATH = \"...\" }",
+            "plugins.toml:1: the program `nothing` of `run` is in no folder of `PATH` (`/usr/local/bin:/usr/bin:/bin`)\n    write: run = [\"./nothing\", ...]   (a path relative to the main file), or env = { PATH = \"...\" }",
         ),
         (
             "run = ['true', '{version}']",
@@ -52,7 +52,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ndir = 'plain'",
-            "plugins.toml:3: the working folder `FOLDER/plain` is not a folder\n    write: dir = \"...\"   (an existing folder)",
+            "plugins.toml:3: the working folder `FOLDER/plain` does not exist or is not a folder\n    write: dir = \"...\"   (an existing folder)",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ntimeout = '0s'",

@@ -16,7 +16,7 @@ use wardroom::{
 
 use crate::convert::{Columns, enum_column, store_error};
 
-/// Converts all rows of a query's result.
+/// Converts each row of a query's result with `read`.
 fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
@@ -170,8 +170,9 @@ pub(crate) async fn values(
     .map_err(|error| store_error(&error))
 }
 
-/// Returns the exclusive upper bound of the texts that begin with `prefix`, for example `ac` for `ab`; `None` if every
-/// greater text has the prefix. The order of UTF-8 bytes is the order of characters.
+/// Returns the smallest text that is greater than all texts with the prefix `prefix`, for example `ac` for `ab`.
+/// Returns `None` if such a text does not exist, for example for an empty prefix. SQLite compares UTF-8 bytes, which
+/// have the same order as the characters.
 fn prefix_end(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {

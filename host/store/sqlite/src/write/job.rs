@@ -1,4 +1,4 @@
-//! Executes the writes of a job: opening, status, deployment lock, journal entry and closing.
+//! Executes the writes of a job: creation, status, deployment lock, journal entry and end.
 
 use sqlx::SqliteConnection;
 use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError};

@@ -96,7 +96,7 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     Ok(())
 }
 
-/// Stores a deduplication key. Returns false if the key is already stored.
+/// Stores a deduplication key. Returns false if the key was already stored.
 async fn is_new(connection: &mut SqliteConnection, key: &str, received: Timestamp) -> Result<bool, StoreError> {
     let result = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
         .bind(key)

@@ -1,9 +1,9 @@
 //! The only writer of a store. Lists of writes that are queued at the same time share a transaction and its sync to
 //! disk.
 //!
-//! Architecture Invariant: lists of writes are written in the order of their submission, each list completely or not at
-//! all. If a shared transaction fails, each list is written in its own transaction, so that only the invalid list
-//! fails.
+//! Architecture Invariant: lists of writes are written in the order of their submission. Each list is written
+//! completely or not at all. If a shared transaction fails, the writer writes each list in its own transaction, so that
+//! only the invalid list fails.
 //! Architecture Invariant: the state folder stays locked until the writing connection is closed.
 //! Not here: running a transaction (`transaction.rs`).
 
@@ -33,7 +33,7 @@ enum Request {
     Close(oneshot::Sender<()>),
 }
 
-/// A request to remove a bounded number of expired jobs and rows, see [`crate::retention`].
+/// A request to remove one batch of old data, see [`crate::retention`].
 struct Removal {
     before: Timestamp,
     loaded: Vec<String>,
@@ -44,13 +44,13 @@ struct Removal {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Number of lists that were submitted with [`Writer::note`] and are not written yet.
+    /// Number of submitted notes that are neither written nor lost yet.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }
 
 impl Writer {
-    /// Starts the writer's task. The task holds `lock` until the connection is closed.
+    /// Starts the writer's task, which owns `connection`. The task holds `lock` until it has closed the connection.
     pub(crate) fn start(connection: SqliteConnection, lock: impl Into<Option<FolderLock>>) -> Self {
         let (queue, requests) = mpsc::unbounded_channel();
         let committed = Arc::new(AtomicU64::new(0));
@@ -61,15 +61,16 @@ impl Writer {
         Self { queue, pending_notes, committed }
     }
 
-    /// Writes a list of writes in the next transaction, and waits for the result. The list is written even if the
-    /// caller is cancelled.
+    /// Submits a list of writes and waits until its transaction has ended. If the caller is cancelled, the list is
+    /// still written. Returns the inbox keys of the messages that the store did not have before.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> CommitResult {
         let (reply, result) = oneshot::channel();
         self.queue.send(Request::Commit(writes, reply)).map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
     }
 
-    /// Submits a list of writes without waiting for its result. Such a list is called a note.
+    /// Submits a list of writes without waiting for its result. Such a list is called a note. If the store is closed,
+    /// the note is lost, and an error is logged.
     pub(crate) fn note(&self, writes: Vec<Write>) {
         // Count the note before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
@@ -78,13 +79,16 @@ impl Writer {
         }
     }
 
-    /// Waits until earlier notes are written or have failed.
+    /// Waits until the writer has tried to write all earlier notes.
+    ///
+    /// # Errors
+    /// The writer cannot begin a transaction, or the store is closed.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         if self.pending_notes.load(Ordering::SeqCst) == 0 { Ok(()) } else { self.commit(Vec::new()).await.map(drop) }
     }
 
-    /// Removes a bounded number of jobs and rows that ended before `before`. `loaded` are the digests of the loaded
-    /// plugins.
+    /// Removes one batch of the data that is older than `before`, and waits for the result. Keeps the files of the
+    /// loaded plugins, whose digests are in `loaded`.
     pub(crate) async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         let (reply, result) = oneshot::channel();
         let removal = Removal { before, loaded: loaded.to_vec(), reply };
@@ -92,7 +96,8 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
-    /// Writes all submitted lists and closes the connection. Does nothing if the connection is already closed.
+    /// Writes all submitted lists, then closes the connection and unlocks the state folder. Notes that cannot be
+    /// written are lost. Does nothing if the connection is already closed.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.queue.send(Request::Close(reply)).is_ok() {

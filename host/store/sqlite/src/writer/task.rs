@@ -23,11 +23,12 @@ use crate::{
 
 /// Maximum number of lists of writes in one transaction.
 const MAX_BATCH: usize = 1000;
-/// Maximum time that notes, whose callers do not wait for a result, wait for further lists. A commit ends the wait.
+/// Maximum time for which the writer waits for further requests before it writes notes. A request whose caller waits
+/// for the result ends this wait.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
 /// Delay before the writer retries notes that could not be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum number of notes that are kept for a retry. Further notes that fail are lost.
+/// Maximum number of notes that the writer keeps for a retry. Further notes that fail are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
 struct List {
@@ -66,7 +67,8 @@ impl WriterTask {
         Self { connection, requests, unwritten: Vec::new(), closing: Vec::new(), pending_notes }
     }
 
-    /// Runs until the queue is closed and empty.
+    /// Executes batches of requests until the queue is closed and empty. Then closes the connection, releases `lock`,
+    /// and replies to the callers of `close`.
     pub(super) async fn run(mut self, lock: Option<FolderLock>) {
         loop {
             let batch = self.next_batch().await;
@@ -93,8 +95,11 @@ impl WriterTask {
         }
     }
 
-    /// Waits for a request, and collects all queued requests in one batch. A batch of notes waits up to [`NOTE_DELAY`]
-    /// for further requests.
+    /// Returns the next batch: the notes to retry, and the queued requests. The batch ends when it has [`MAX_BATCH`]
+    /// lists or the queue is empty.
+    ///
+    /// Waits for the first request. If notes must be retried, waits at most [`RETRY_INTERVAL`]. If no caller waits for
+    /// a result of the batch, also waits up to [`NOTE_DELAY`] for further requests.
     async fn next_batch(&mut self) -> Batch {
         // 1. Wait for the first request, at most RETRY_INTERVAL if unwritten notes must be retried.
         let mut batch = Batch { lists: std::mem::take(&mut self.unwritten), ..Batch::default() };
@@ -151,8 +156,8 @@ impl WriterTask {
         }
     }
 
-    /// Writes lists in one transaction. If the transaction fails because of its lists, writes each list in its own
-    /// transaction.
+    /// Writes lists in one transaction and handles their results with [`Self::finish`]. If the transaction begins but
+    /// fails, writes each list in its own transaction. If the transaction cannot begin, all lists fail.
     async fn write(&mut self, lists: Vec<List>) {
         match self.transaction(&lists).await {
             Ok(results) => {
@@ -194,9 +199,12 @@ impl WriterTask {
         self.connection.write(&lists).await
     }
 
-    /// Replies to the caller of a list. Keeps a note that failed with [`StoreError::Unavailable`] for a retry. While
-    /// notes are kept, a later list may fail because it needs one of them, so the error of the later list becomes
-    /// [`StoreError::Unavailable`] too.
+    /// Handles the result of a list. If a caller waits for the list, sends the result to the caller. If the list is a
+    /// note that failed with [`StoreError::Unavailable`], keeps the note for a retry. If a note fails in another way or
+    /// too many notes are kept, the note is lost, and an error is logged.
+    ///
+    /// While notes are kept, a later list may fail because it needs one of them. For this time, an error
+    /// [`StoreError::Failed`] becomes [`StoreError::Unavailable`].
     fn finish(&mut self, list: List, result: CommitResult) {
         let result = match result {
             Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
