@@ -28,7 +28,7 @@ const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the
 /// Why a message is not trusted if the sender's keys do not sign the sending device; a text for the sender.
 const NOT_SIGNED: &str = "The message was sent from a device that is not signed with your encryption keys. Send the message again from a verified device.";
 
-/// Minimum interval between two lookups of the device of one session.
+/// Minimum interval between two lookups of the device that sent with the same Megolm session.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The trusted master keys of people, as unpadded base64.

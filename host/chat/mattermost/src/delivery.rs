@@ -240,7 +240,7 @@ impl Delivery {
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
         let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &stored {
-            tracing::error!(room = channel, %error, "cannot store the refusal of a direct message; retrying after the next message of the same person");
+            tracing::error!(room = channel, %error, "cannot store the reply that refuses a direct message; retrying after the person's next direct message");
         }
         stored.is_ok()
     }

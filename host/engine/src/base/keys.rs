@@ -47,7 +47,7 @@ pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> O
 pub struct Key {
     /// The name of the key, or a placeholder in capitals if the table accepts any name.
     pub name: &'static str,
-    /// Whether the description applies to keys with any name. If so, `name` is a placeholder for the reference.
+    /// Whether the key can have any name. If so, `name` is only the placeholder that the configuration reference prints.
     pub any_name: bool,
     /// The type of the value and its bounds.
     pub kind: KeyKind,

@@ -123,7 +123,8 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
-    /// Clears the last text after the transaction that writes it failed, so that a retry writes the text again.
+    /// Clears the cached copy of the card's text. Called if the transaction with that text failed, so that a retry does not
+    /// skip the text as unchanged.
     pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }

@@ -111,9 +111,9 @@ impl Outbox {
         Some(Destination { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
     }
 
-    /// Returns the id of the thread for replies to a message. This is the thread that contains the message. If the
-    /// message is not in a thread, it is a new thread below the message. Returns `None` on a network without threads,
-    /// and for a triggered command that is not in a thread.
+    /// Returns the id of the thread for replies to a message: the message's own thread or, if it has none, a new thread
+    /// below the message. Returns `None` on a network without threads, and for a command that a trigger started outside
+    /// of a thread.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
         let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.features().threads);
         let own = || (!is_trigger_event(&message.key.event)).then(|| message.key.event.clone());

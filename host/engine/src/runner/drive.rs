@@ -183,7 +183,7 @@ impl Jobs {
             GuestStop::ShuttingDown => Ok(Step::Yield),
             GuestStop::StoreFailed(error) => Err(error.into()),
             GuestStop::Diverged(why) => {
-                Err(DriveError::Hold(format!("its plugin did not repeat the calls in the job's journal: {why}"), true))
+                Err(DriveError::Hold(format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"), true))
             }
             GuestStop::QueuedForLock(lock) => self.enqueue(job, &lock).await,
             // Unreachable: `run` handles `NeedsApproval`, and only dry runs end with `Unpredictable`.
@@ -323,7 +323,7 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(
         format!(
-            "its plugin did not repeat the calls in the job's journal: {how}, but the next call in the journal is \
+            "the replay failed, because the plugin's host calls differ from the job's journal: {how}, but the next call in the journal is \
              {left}"
         ),
         true,
