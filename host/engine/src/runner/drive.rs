@@ -182,9 +182,10 @@ impl Jobs {
             GuestStop::Parked => Ok(Step::Continue),
             GuestStop::ShuttingDown => Ok(Step::Yield),
             GuestStop::StoreFailed(error) => Err(error.into()),
-            GuestStop::Diverged(why) => {
-                Err(DriveError::Hold(format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"), true))
-            }
+            GuestStop::Diverged(why) => Err(DriveError::Hold(
+                format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"),
+                true,
+            )),
             GuestStop::QueuedForLock(lock) => self.enqueue(job, &lock).await,
             // Unreachable: `run` handles `NeedsApproval`, and only dry runs end with `Unpredictable`.
             stop @ (GuestStop::NeedsApproval(_) | GuestStop::Unpredictable) => {

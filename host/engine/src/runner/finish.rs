@@ -44,7 +44,7 @@ impl Jobs {
         let unfinished = history.unfinished();
         if !unfinished.is_empty() {
             job.card().stage("the plugin ended; its pipeline run continues".to_owned());
-            let meanwhile = format!("The plugin of {} ended before the job's pipeline run.", title(row));
+            let meanwhile = format!("The plugin of {} ended while the job's pipeline run was still active.", title(row));
             let runs = unfinished.iter().map(|intent| async {
                 match (history.recorded_result(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),

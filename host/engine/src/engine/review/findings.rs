@@ -135,6 +135,6 @@ impl fmt::Display for PluginFindings {
 impl fmt::Display for PastUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, call, did, refused } = self;
-        write!(f, "plugin {plugin} can no longer call {call}: calls made {did}, refused {refused}")
+        write!(f, "plugin {plugin} can no longer call {call}, which it used before: {did} calls were made, {refused} were refused")
     }
 }
