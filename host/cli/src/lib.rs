@@ -24,7 +24,8 @@ use wiring::Wiring;
 
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 
-/// The hidden subcommand that runs as the supervisor of one exec pipeline run.
+/// The name of a hidden subcommand. The host starts itself with this subcommand as the supervisor process of one run of
+/// a pipeline of the kind `exec`.
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
@@ -38,13 +39,14 @@ pub trait Instrument: Sync {
         builder
     }
 
-    /// Returns the store for the engine. `wardroom run` calls this function once, with the open database.
+    /// Returns the store that the engine uses: `store`, or a wrapper around it. `store` is the open database.
+    /// `wardroom run` calls this function once.
     fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         store
     }
 }
 
-/// The host without changes, as the binary `wardroom` runs it.
+/// An [`Instrument`] that changes nothing. The binary `wardroom` uses it.
 #[derive(Debug, Clone, Copy)]
 pub struct Unchanged;
 

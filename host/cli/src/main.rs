@@ -1,4 +1,4 @@
-//! The binary `wardroom`.
+//! The binary `wardroom`: runs the subcommand that the arguments of the process name.
 
 use std::process::ExitCode;
 

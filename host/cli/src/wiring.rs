@@ -13,10 +13,10 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Instrument, report};
 
-/// The networks of all chat adapters, including the adapters that this build leaves out.
+/// The names of all chat networks for which the host has an adapter. A build can leave out some of these adapters.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
-/// The inputs with which a subcommand reads the configuration.
+/// The inputs that a subcommand needs to read the configuration.
 pub(crate) struct Wiring<'a> {
     /// The path of `plugins.toml`.
     pub(crate) path: &'a Path,
@@ -135,7 +135,7 @@ fn state(path: &Path, peek: &Peek) -> Result<State, String> {
 }
 
 impl State {
-    /// Returns the folder of compiled plugins.
+    /// Returns the path of the folder that caches the compiled code of plugins.
     pub(crate) fn cache(&self) -> PathBuf {
         self.folder.join("code")
     }
@@ -151,8 +151,8 @@ impl State {
 }
 
 impl Wired {
-    /// Loads the plugins for a report. If the state folder exists, uses and extends its cache of compiled plugins.
-    /// Otherwise compiles the plugins without a cache, so that a report does not create the folder.
+    /// Loads the plugins for a report. If the state folder exists, uses and extends its cache of compiled plugins. If
+    /// the folder does not exist, compiles the plugins without a cache, because a report must not create the folder.
     pub(crate) async fn review(self) -> anyhow::Result<(Review, State)> {
         let mut builder = self.builder.lock(self.lock);
         if self.state.folder.is_dir() {

@@ -9,7 +9,8 @@
 //! [`hostcall`], `runner`, [`trigger`], [`config`], [`engine`].
 //!
 //! Architecture Invariant: this crate does not depend on a chat network, a cloud or a database driver.
-//! Architecture Invariant: each stage takes a value of a type that only the previous stage can create.
+//! Architecture Invariant: each stage takes a value whose type proves that the previous stage has run, because only the
+//! previous stage can create the value.
 
 pub mod adapter;
 pub mod base;

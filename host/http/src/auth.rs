@@ -24,8 +24,8 @@ use wardroom::{
     trigger::{Hook, HookAuth as Scheme},
 };
 
-/// Age at which a cached secret is read from its file again. When an operator replaces the secret in the file, the host
-/// needs no restart: it rejects the previous secret after at most this time.
+/// Time after which a cached secret is read from its file again. An operator can replace the secret in the file without
+/// a restart of the host. The host rejects the previous secret after at most this time.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 /// Maximum length of a delivery id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
@@ -46,7 +46,8 @@ struct CachedKey {
 pub(crate) enum AuthError {
     /// The token or the signature is missing, malformed, expired or wrong.
     Unauthenticated,
-    /// The delivery is authenticated, but the header with this name does not contain a valid delivery id.
+    /// The delivery is authenticated but has no valid delivery id. The value is the name of the header that must
+    /// contain the id.
     NoId(String),
 }
 
@@ -66,9 +67,9 @@ impl HookAuth {
         Ok(Self { hook: hook.name.clone(), scheme, secret, cache })
     }
 
-    /// Checks the headers of a delivery, before its body is read. If the hook has a token, compares the token.
-    /// Otherwise checks that a signature is present and well-formed. A Standard Webhooks timestamp must also be within
-    /// the tolerance.
+    /// Checks the headers of a delivery, before its body is read. If the hook has a token, compares the token. If the
+    /// hook uses signatures, checks that a signature is present and well-formed. A Standard Webhooks timestamp may
+    /// differ from the host's clock by at most the configured tolerance.
     pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
         match &self.scheme {
             Scheme::Token { header, .. } => {
@@ -115,8 +116,8 @@ impl HookAuth {
         if valid { Ok(()) } else { Err(AuthError::Unauthenticated) }
     }
 
-    /// Returns the cached key. If the key is from a file and older than [`CACHE_TTL`], reads the file again. If that
-    /// fails, logs a warning and returns the previous key.
+    /// Returns the cached key. If the key is from a file and older than [`CACHE_TTL`], reads the file again. If the
+    /// file cannot be read, logs a warning and returns the previous key.
     fn key(&self) -> Arc<[u8]> {
         let mut cache = self.cache.lock();
         if matches!(self.secret, SecretRef::File(_)) && cache.read_at.elapsed() >= CACHE_TTL {

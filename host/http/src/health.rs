@@ -56,7 +56,7 @@ fn account_json(account: &AccountHealth) -> Value {
 #[derive(Default)]
 pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 
-/// Returns the host's health. Reads the store at most once per [`CACHE_TTL`], and returns the cached result in between.
+/// Returns the host's health. Reads the store at most once per [`CACHE_TTL`]. Until then, returns the cached result.
 /// Returns `None` if the read failed or took longer than [`STORE_TIMEOUT`].
 pub(crate) async fn health(state: &AppState) -> Option<Health> {
     let mut cache = state.health.0.lock().await;

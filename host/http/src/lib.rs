@@ -34,8 +34,8 @@ use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
 
-/// Maximum number of deliveries per minute, over all hooks, that fail before their sender is authenticated. Further
-/// deliveries of this kind get the status 429 and no log line.
+/// Maximum number of unauthenticated deliveries per minute, over all hooks. Further unauthenticated deliveries get the
+/// status 429 and no log line.
 const FAILURES_PER_MINUTE: u32 = 60;
 /// Maximum number of connections that wait to be accepted. A client whose connection exceeds this number retries only
 /// after some seconds.
@@ -44,7 +44,8 @@ const BACKLOG: u32 = 4096;
 /// ever more memory while nobody reads `/metrics`.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A listening socket. Requests wait until [`Listener::open`] and then [`Server::serve`] are called.
+/// A listening socket. Connections wait in the socket's backlog until [`Server::serve`] is called. [`Listener::open`]
+/// returns the [`Server`].
 pub struct Listener(TcpListener);
 
 /// State shared by all routes.
@@ -85,7 +86,7 @@ impl Listener {
     }
 }
 
-/// An HTTP listener with the secrets of its hooks. [`Server::serve`] handles the requests.
+/// An HTTP listener that is ready to serve: the secrets of all hooks are read. [`Server::serve`] handles the requests.
 pub struct Server {
     listener: TcpListener,
     state: Arc<AppState>,

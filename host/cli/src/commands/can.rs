@@ -1,6 +1,7 @@
 //! `wardroom can`: prints whether a person may run a command, and the rule or grant that decides it.
 //!
-//! Rights that a person has as a member of a room are left out, because only the chat network has the list of members.
+//! The answer ignores roles that a person has only as a member of a room. Only the chat network has the list of a
+//! room's members, and this subcommand does not connect to a chat network.
 
 use crate::{Exit, arguments::Format, report, wiring::Wiring};
 use serde_json::json;

@@ -34,7 +34,7 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
     Ok(Exit::Done)
 }
 
-/// Prints that the job does not exist.
+/// Prints the error that no job has the id `id`. Returns [`Exit::Failed`].
 pub(super) fn no_job(id: &str) -> Exit {
     report::error(&format!("there is no job `{}`", wardroom::base::clean(id)));
     Exit::Failed

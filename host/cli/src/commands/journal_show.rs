@@ -39,9 +39,9 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
     }
 }
 
-/// Returns a journal entry as JSON. If the entry's body is stored as a blob, reads the body from the blob. If the blob
-/// is missing or was changed, returns the entry with the size of the body in place of the body, and stores the error in
-/// `fault` unless `fault` already has an error.
+/// Returns a journal entry as JSON. If the entry's body is stored as a blob, reads the blob. If the blob is missing or
+/// was changed, the JSON contains the size of the body and not the body. The error is then stored in `fault`; an
+/// earlier error in `fault` is kept.
 async fn entry_json(store: &SqliteStore, entry: &HashedEntry, fault: &mut Option<String>) -> Result<Value, StoreError> {
     let mut json = json!(entry.entry);
     json["hash"] = json!(entry.hash);

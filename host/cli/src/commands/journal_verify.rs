@@ -49,7 +49,7 @@ fn text(verified: &Verified) -> String {
     lines.join("\n")
 }
 
-/// Formats a head as `--head` accepts it: `12:0f3a…`.
+/// Formats the head of the hash chain in the form that the option `--head` accepts: `12:0f3a…`.
 fn head_text(head: &Head) -> String {
     format!("{}:{}", head.number, head.hash)
 }

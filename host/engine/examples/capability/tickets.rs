@@ -34,7 +34,7 @@ pub(crate) struct CloseRequest {
 #[derive(Default)]
 pub(crate) struct Tickets {
     pub(crate) by_id: BTreeMap<String, Ticket>,
-    /// The idempotency key of each effect that closed a ticket, with the ticket's id.
+    /// One pair for each closed ticket: the idempotency key of the effect that closed the ticket, and the ticket's id.
     pub(crate) closed: Vec<(String, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! The trait with which the checks of people's rights look up the bot accounts of a chat network.
+//! The trait [`Accounts`], which finds the bot accounts of a chat network. The engine queries these accounts when it
+//! checks people's rights, because rights can depend on the id and the members of a room.
 
 use std::sync::Arc;
 

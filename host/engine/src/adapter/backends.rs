@@ -1,6 +1,6 @@
-//! The pipeline backends of a configuration. The creation of a backend opens no connection.
+//! The list of all pipeline backends that the configuration defines. To create a backend opens no connection.
 //!
-//! A deployment in the catalog stores only the [`BackendId`] of its backend, so that the catalog stays plain data.
+//! Each deployment in the configuration refers to its backend by a [`BackendId`], which is an index into this list.
 
 use std::sync::Arc;
 
@@ -18,8 +18,7 @@ impl Backends {
         BackendId(self.0.len() - 1)
     }
 
-    /// Returns the backend with this id. The id must come from the same configuration; otherwise this function can
-    /// panic.
+    /// Returns the backend with this id. Panics if `id` comes from another configuration and is out of range.
     pub(crate) fn get(&self, id: BackendId) -> Arc<dyn Pipelines> {
         self.0[id.0].clone()
     }

@@ -29,8 +29,8 @@ pub struct ChatFeatures {
     pub edits: bool,
     /// Whether the bot can put an emoji on a message.
     pub reactions: bool,
-    /// Whether the adapter attaches a text as a file if the text is too long for one message. If so, the engine passes
-    /// texts of up to 1 MiB.
+    /// Whether the adapter attaches a long text as a file. If `true`, the engine passes texts of up to 1 MiB to the
+    /// adapter, and the adapter attaches each text that is too long for one message.
     pub files: bool,
 }
 
@@ -182,12 +182,13 @@ pub trait Chat: Send + Sync + 'static {
         true
     }
 
-    /// Shows a typing indicator in a room. The default does nothing. An implementation ignores errors.
+    /// Shows in a room that the bot is typing. The default implementation does nothing. An implementation must ignore
+    /// errors.
     async fn typing(&self, _room: &str) {}
 
-    /// Connects the account, and passes its received messages to `inbox` until `stop` is cancelled. Recovers from
-    /// network errors. Returns before `stop` is cancelled only after a permanent error, for example a revoked login, or
-    /// at the end of the console's input.
+    /// Connects the account to the network, and passes each received message to `inbox` until `stop` is cancelled.
+    /// Reconnects after network errors. Returns earlier only in two cases: after a permanent error, for example a
+    /// revoked login, or at the end of the console's input.
     ///
     /// # Errors
     /// Returns the permanent error.
@@ -200,10 +201,12 @@ pub trait Chat: Send + Sync + 'static {
     /// [`SendError`].
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
-    /// Searches a room for the message that the bot sent with the idempotency key `key`, and returns the event id of
-    /// the message. The engine calls this method after a crash, if the result of [`Chat::send`] was lost. The default
-    /// is for networks that cannot search messages, and returns `None`. On these networks, the engine can send a
-    /// message twice after a crash.
+    /// Searches a room for the message that the bot sent with the idempotency key `key`. Returns the event id of the
+    /// message; `None` if the room has no such message. The engine calls this method after a crash, because the crash
+    /// may have lost the result of [`Chat::send`].
+    ///
+    /// The default implementation returns `None`, for networks that cannot search messages. On such a network, the
+    /// engine can send a message twice after a crash.
     ///
     /// # Errors
     /// [`SendError`].
@@ -259,8 +262,8 @@ pub trait ChatFactory: Send + Sync + 'static {
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
 }
 
-/// Makes an existing chat adapter the factory of its network, for embedders that create the adapter themselves. The
-/// table `[bot.NAME.NETWORK]` must be empty.
+/// Lets an embedder pass a chat adapter that already exists to the engine instead of a factory. The adapter reads no
+/// configuration, so the table `[bot.NAME.NETWORK]` must be empty.
 impl<C: Chat> ChatFactory for Arc<C> {
     fn network(&self) -> &'static str {
         Chat::network(&**self)

@@ -2,14 +2,14 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-/// The error if the members of a group are unavailable: the reason, in one line for the log and for people.
+/// The members of a group are unavailable. The text is the reason, in one line for the log and for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GroupUnavailable(pub String);
 
-/// A directory of groups of people. The engine queries the directory in each check of a person's rights, so the
-/// directory must return the members from memory. A directory that reads from a server must cache the members. If its
-/// cache is too old, it must return [`GroupUnavailable`].
+/// A directory of groups of people. The engine queries the directory each time that it checks a person's rights, so
+/// [`Directory::members`] must return the members from memory. A directory that reads from a server must cache the
+/// members of each group. If the cached members are too old, it must return [`GroupUnavailable`].
 ///
 /// ```
 /// use wardroom::prelude::*;

@@ -19,22 +19,24 @@ use parking_lot::Mutex;
 use super::directory::{Directory, GroupUnavailable};
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
-/// The maximum time by which the modification time of a file may be in the future. The clock of a file server can be
-/// ahead of the clock of the host.
+/// The maximum time by which the modification time of a group's file may be in the future, because the clock of a file
+/// server can be ahead of the host's clock. A group whose file is further in the future is unavailable.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// The time within which two writes of a file can leave the same modification time.
+/// Two writes of a file within this time can leave the same modification time. The host therefore reads a file again if
+/// the last write is more recent than this time.
 const MTIME_RESOLUTION: Duration = Duration::from_millis(100);
 
-/// A `[group.NAME]` table.
+/// The settings of one `[group.NAME]` table: the path of the group's file, and the file's maximum age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GroupFile {
     pub path: PathBuf,
-    /// The maximum time since the last write of the file; `None` for no limit.
+    /// The maximum time since the last write of the group's file; `None` for no limit. If the file is older, the group
+    /// counts as empty.
     pub max_age: Option<Duration>,
 }
 
-/// The groups of the configuration, by name.
+/// All groups that have a `[group.NAME]` table, by the name of the group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupFiles(BTreeMap<String, Group>);
 
@@ -54,7 +56,7 @@ struct CachedRead {
     logged: bool,
 }
 
-/// The part of a file's metadata that changes when the file is written.
+/// The metadata by which the host detects that a group's file was written: modification time, length and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: SystemTime,
@@ -71,8 +73,8 @@ impl Stamp {
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
-    /// Returns whether the modification time is more than [`MTIME_RESOLUTION`] ago. If so, another write of the file
-    /// would change the modification time.
+    /// Returns whether the file's modification time is more than [`MTIME_RESOLUTION`] ago. A further write of the file
+    /// then certainly changes the modification time.
     fn is_settled(&self) -> bool {
         SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > MTIME_RESOLUTION)
     }
@@ -119,8 +121,8 @@ impl Directory for GroupFiles {
 }
 
 impl GroupFile {
-    /// Returns the current members of the group. Reads the file if its metadata changed since the last read; otherwise
-    /// returns the members of the last read.
+    /// Returns the current members of the group. If the metadata of the group's file changed since the last read, reads
+    /// the file again. Otherwise returns the members from the cache `read`.
     fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let metadata = std::fs::metadata(&self.path)
             .map_err(|error| GroupUnavailable(format!("the group's file cannot be read: {error}")))?;
@@ -144,8 +146,9 @@ impl GroupFile {
         read.members.clone()
     }
 
-    /// Reads the file of the group. The outer error is an unreadable file or a write during the read; the caller does
-    /// not cache it. The inner error is invalid content; the caller caches it until the file changes.
+    /// Reads the group's file. Returns the outer error if the file is unreadable or was written during the read; the
+    /// caller does not cache this error. Returns the inner error if the content is invalid; the caller caches this
+    /// error until the file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
         let unread = |error: std::io::Error| GroupUnavailable(format!("the group's file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
@@ -167,7 +170,8 @@ impl GroupFile {
     }
 }
 
-/// Checks that a file was last written at most `max_age` before `now`.
+/// Returns an error if a group's file was last written more than `max_age` before `now`, or if its modification time
+/// `modified` is more than [`MAX_CLOCK_SKEW`] after `now`.
 fn check_age(modified: SystemTime, now: SystemTime, max_age: Duration) -> Result<(), GroupUnavailable> {
     let age = match now.duration_since(modified) {
         Ok(age) => age,

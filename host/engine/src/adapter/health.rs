@@ -33,22 +33,24 @@ pub(crate) struct BackendHealth {
 }
 
 impl ObservedBackend {
-    /// Wraps a backend. `name` is the name of the backend's `[pipelines.NAME]` table, or its kind if it has no table.
+    /// Wraps the backend `system`. `name` is the `NAME` of the backend's table `[pipelines.NAME]`. For a backend
+    /// without such a table, `name` is the kind of the backend.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
         Self { name, system, health: Mutex::default() }
     }
 
-    /// Returns the name of the backend's table, or its kind if it has no table.
+    /// Returns the `NAME` of the backend's table `[pipelines.NAME]`; the kind of the backend if it has no such table.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the health record, which is empty before the first request.
+    /// Returns the time of the backend's last response and its current outage. Both are `None` before the first
+    /// request.
     pub(crate) fn health(&self) -> BackendHealth {
         self.health.lock().clone()
     }
 
-    /// Updates the health record with the result of a request, and counts the request in the metrics.
+    /// Stores the result of one request in the backend's [`BackendHealth`], and counts the request in the metrics.
     fn record<T>(
         &self,
         method: &'static str,

@@ -21,24 +21,27 @@ use crate::{base::Text, store::StoreError};
 /// ```
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Returns the account's read cursor in a room. If the room has no cursor yet, creates and stores a cursor at the
-    /// time `now`. The engine never handles messages from before the cursor. The adapter calls this method for each
-    /// room that the bot is in.
+    /// Returns the account's read cursor in a room. If the store has no cursor for this room, stores a cursor at the
+    /// time `now` and returns that cursor. The engine never handles messages from before the cursor. The adapter calls
+    /// this method for each room that the bot is in.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError>;
 
-    /// Returns the account's read cursor in a room; `None` if the bot was never in the room.
+    /// Returns the account's read cursor in a room; `None` if the store has no cursor for this room. Unlike
+    /// [`Inbox::enter`], creates no cursor.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
-    /// Stores messages of one room; `messages` begins with the oldest. In the same transaction, sets the room's read
-    /// cursor to `cursor`, or keeps the cursor if `cursor` is `None`. Ignores messages that are already stored, and
-    /// messages that the bot does not handle. Returns the number of messages that were stored. The messages are on disk
-    /// when this method returns, so the adapter may then advance its own sync position.
+    /// Stores new messages of one room and moves the room's read cursor, in one transaction. `messages` begins with the
+    /// oldest message. `cursor` is the new read cursor; `None` leaves the cursor unchanged. Messages that are already
+    /// stored and messages that the bot does not handle are ignored.
+    ///
+    /// Returns the number of stored messages. The messages are on disk when this method returns, so the adapter may
+    /// then advance its own sync position.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was stored. The adapter must deliver the same messages again.
@@ -49,8 +52,9 @@ pub trait Inbox: Send + Sync + 'static {
     /// a trigger.
     fn handles(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Queues a message of the adapter itself, such as a notice. A second call with the same room and `key` does
-    /// nothing. `thread` is the id of the first message of the thread; `None` outside of a thread.
+    /// Queues a message that the adapter itself writes, for example a notice. `key` identifies the message: a second
+    /// call with the same room and `key` does nothing. `thread` is the id of the first message of the thread; `None`
+    /// outside of a thread.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -59,6 +63,6 @@ pub trait Inbox: Send + Sync + 'static {
     /// Returns whether the person with this id is an admin. Only an admin may invite the bot to a room.
     fn is_admin(&self, person: &str) -> bool;
 
-    /// Waits until the host handles no message, runs no job and has sent every message.
+    /// Waits until the host is idle: it handles no message, runs no job, and has sent every queued message.
     async fn until_idle(&self);
 }

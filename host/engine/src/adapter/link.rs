@@ -1,13 +1,14 @@
 //! The state of an account's connection to its chat network.
 //!
-//! Invariant: only the adapter changes the state. The engine never concludes that a connection is lost because no
-//! messages arrive.
+//! Invariant: only the adapter changes the state of the connection. If no messages arrive, the engine does not report a
+//! lost connection.
 //! Not here: the status messages and metrics about connections (`engine::health`).
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The state of an account's connection, as the adapter reports it. A new link is disconnected.
+/// Shares the state of one account's connection between the adapter, which reports changes, and the engine, which reads
+/// the state. A new link is disconnected.
 #[derive(Debug)]
 pub struct Link(Mutex<Inner>);
 

@@ -1,4 +1,5 @@
-//! The clock for timers: the wall-clock time when the process started, plus the elapsed time of a monotonic clock.
+//! The clock that the engine uses for timers. Its time is the wall-clock time at which the process started, plus the
+//! time that has elapsed on a monotonic clock since the start.
 //!
 //! Invariant: a change of the system clock does not move timers while the process runs. After a restart, the process
 //! reads the system clock again.
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that is never set back.
+/// A clock whose time never goes back, even if the system clock is set back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MonotonicClock {
     wall: Timestamp,

@@ -32,7 +32,8 @@ pub struct RunEnd {
 /// happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// No pipeline run was started with the key, and no pipeline run will ever start with it. This state is final.
+    /// No pipeline run was started with this idempotency key, and none will ever start with this key. The state is
+    /// final.
     Absent,
     /// The pipeline run has not ended yet.
     Running,
@@ -71,11 +72,13 @@ pub enum PipelineError {
 /// ```
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
-    /// Starts a pipeline run under the idempotency key `key`. Returns a link to the pipeline run; `None` if the backend
-    /// has no links. The engine has already checked the parameters against their patterns.
+    /// Starts a pipeline run under the idempotency key `key`. `pipeline` and `parameters` are the name of the pipeline
+    /// and the values of its parameters, which the engine has already checked against their patterns. Returns a web
+    /// link to the pipeline run; `None` if the backend has no links.
     ///
-    /// A second call with the same key must not start a second pipeline run, and returns the result of the first call.
-    /// If [`Pipelines::state`] returned [`RunState::Absent`] for the key, this method must refuse the key.
+    /// A second call with the same key must return the result of the first call and must not start a second pipeline
+    /// run. If [`Pipelines::state`] returned [`RunState::Absent`] for this key earlier, this method must refuse the
+    /// call.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -88,17 +91,17 @@ pub trait Pipelines: Send + Sync + 'static {
 
     /// Returns the state of the pipeline run with this key.
     ///
-    /// [`RunState::Absent`] is final. Afterwards, no pipeline run may start with the key, even by a call of
-    /// [`Pipelines::start`] that is still in progress or that a crashed host made. Never call this method for a key if
-    /// a pipeline run should still start with the key.
+    /// After this method has returned [`RunState::Absent`] for a key, no pipeline run may ever start with this key.
+    /// This also applies to a call of [`Pipelines::start`] that is still in progress or that a crashed host made. The
+    /// caller must therefore not call this method for a key that it still wants to use in [`Pipelines::start`].
     ///
     /// # Errors
     /// [`PipelineError::Unavailable`] while the backend is unavailable.
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
-    /// Waits until the pipeline run with this key has ended, and returns its result. Meanwhile passes new lines of its
-    /// output to `line`, but can skip lines. The caller can drop the future and call the method again, even after the
-    /// pipeline run has ended.
+    /// Waits until the pipeline run with the idempotency key `key` has ended, and returns the result of the pipeline
+    /// run. While it waits, passes new lines of the pipeline run's output to `line`; it can skip lines. The caller can
+    /// drop the future and call the method again, even after the pipeline run has ended.
     ///
     /// # Errors
     /// [`PipelineError::Refused`] if no pipeline run has this key. If the backend is unavailable, the method retries.
@@ -159,17 +162,18 @@ pub trait PipelinesFactory: Send + Sync + 'static {
         &TableKeys::NONE
     }
 
-    /// Reads a `[pipelines.NAME]` table, and returns the builder of its backend. If `table` is `None`, returns the
-    /// builder of the backend that all inline pipelines of this kind share. If a value is not valid, adds a
-    /// configuration problem to the table's list and returns `None`.
+    /// Reads the table `[pipelines.NAME]` of one backend, and returns the builder of this backend. If `table` is
+    /// `None`, returns the builder of the backend for inline pipelines, which all inline pipelines of this kind share.
+    /// If a value in `table` is not valid, adds a configuration problem to the table's list and returns `None`.
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>>;
 }
 
 /// Collects the pipelines of one backend from the configuration, and then creates the backend.
 pub trait PipelinesBuilder: Send {
-    /// Reads one `[app.A.deploy.E]` table. `name` is the name of the pipeline, `A/E`. `path` is the text after the
-    /// colon of `pipeline = "ci:path"`; `None` for an inline pipeline. The caller has already read the keys `pipeline`
-    /// and `parameters`, and passes the names of the parameters. Adds configuration problems to the table's list.
+    /// Reads the table `[app.A.deploy.E]` of one pipeline, and adds a configuration problem for each invalid value.
+    /// `name` is the name of the pipeline, `A/E`. `path` is the text after the colon of `pipeline = "ci:path"`; `None`
+    /// for an inline pipeline. The caller has already read the keys `pipeline` and `parameters`; `parameters` lists the
+    /// names of the pipeline's parameters.
     fn pipeline(&mut self, name: &str, path: Option<&str>, parameters: &[String], table: &mut Table);
 
     /// Creates the backend after all its pipelines were read. Must not connect.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// The number of current activities, for example of messages that the host is handling. All clones share the number.
+/// A shared counter of the host's current activities, for example of the messages that the host is handling. All clones
+/// share one counter.
 #[derive(Debug, Clone)]
 pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 

@@ -8,8 +8,8 @@ const DEFAULT_CAP: Duration = Duration::from_secs(30);
 /// retrying at the same instant.
 const JITTER: f64 = 0.25;
 
-/// Exponential backoff: the delay before the first retry is the base delay. It doubles with each retry, up to a cap.
-/// Each delay is then changed at random by up to 25 %.
+/// Exponential backoff for retries. The delay before the first retry is the base delay. The delay doubles with each
+/// retry, up to a cap, and is then changed at random by up to 25 %.
 #[derive(Debug)]
 pub struct Backoff {
     base: Duration,
@@ -26,7 +26,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The upper limit for a retry delay that a server requests, for example with `Retry-After`.
+    /// The longest retry delay that a client accepts from a server, for example in a `Retry-After` header. A longer
+    /// requested delay is shortened to this limit.
     pub const MAX_REQUESTED: Duration = Duration::from_secs(300);
 
     /// Creates a backoff whose delays grow from `base` to `cap`. The jitter can extend a delay beyond `cap` by 25 %.
@@ -41,14 +42,16 @@ impl Backoff {
         delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * random_share())
     }
 
-    /// Counts one retry, and returns the delay before it. If the server `requested` a longer delay, returns the
-    /// requested delay, but at most [`Self::MAX_REQUESTED`].
+    /// Counts one retry, and returns the delay before this retry. `requested` is the delay that the server requires;
+    /// `None` if it requires none. If `requested` is longer than the backoff's own delay, returns `requested`, but at
+    /// most [`Self::MAX_REQUESTED`].
     pub fn next_delay_or(&mut self, requested: Option<Duration>) -> Duration {
         let delay = self.next_delay();
         requested.map_or(delay, |requested| delay.max(requested.min(Backoff::MAX_REQUESTED)))
     }
 
-    /// Sleeps for the delay that [`Backoff::next_delay_or`] returns for `requested`.
+    /// Counts one retry, and sleeps for the delay from [`Backoff::next_delay_or`]. `requested` is the delay that the
+    /// server requires; `None` if it requires none.
     pub async fn wait(&mut self, requested: Option<Duration>) {
         let delay = self.next_delay_or(requested);
         tokio::time::sleep(delay).await;

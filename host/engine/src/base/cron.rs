@@ -1,9 +1,9 @@
 //! Cron expressions with five fields (minute, hour, day of the month, month, day of the week), evaluated in a time
 //! zone.
 //!
-//! Invariant: each matching minute of the local clock runs, even at a change between winter and summer time. A minute
-//! that the local clock shows twice matches twice. A minute that the local clock skips matches at the instant of the
-//! clock change.
+//! Invariant: no matching minute of the local clock is lost at a change between winter and summer time. A minute that
+//! the local clock shows twice matches twice. A minute that the local clock skips matches at the instant of the clock
+//! change.
 
 use std::time::Duration;
 
@@ -64,7 +64,8 @@ impl Cron {
         format!("{} {}", self.text, self.zone.iana_name().unwrap_or("fixed"))
     }
 
-    /// Returns the first time after `after` that the expression matches; `None` if the next four years have no match.
+    /// Returns the first time after `after` that matches the expression. Returns `None` if no time in the next four
+    /// years matches.
     pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
         let mut changes = self.zone.following(after);
@@ -88,8 +89,8 @@ impl Cron {
         }
     }
 
-    /// Returns the last time at or before `upto` that the expression matches; `None` if the expression has no match in
-    /// the span `within` before `upto`.
+    /// Returns the last time at or before `upto` that matches the expression. `within` is the length of the searched
+    /// span before `upto`. Returns `None` if no time in this span matches.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);

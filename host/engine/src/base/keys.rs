@@ -1,5 +1,5 @@
-//! Descriptions of the keys that configuration tables can have. [`Table`](super::Table) checks a table against these
-//! descriptions, and the configuration reference is generated from them.
+//! Types that describe which keys a configuration table can have. [`Table`](super::Table) checks each table against its
+//! description, and the configuration reference is generated from the descriptions.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ pub struct TableKeys {
     /// The dotted path of the table, with placeholders in capitals: `bot.NAME.matrix`. Empty for the top level of the
     /// file.
     pub path: &'static str,
-    /// One or two sentences for operators: the purpose of the table, and the effect of leaving out the table.
+    /// The description of the table for operators, in one or two sentences: the purpose of the table, and what happens
+    /// if the configuration does not have the table.
     pub about: &'static str,
     /// The descriptions of the keys, in the order in which the configuration reference lists the keys.
     pub keys: &'static [Key],
@@ -21,15 +22,15 @@ impl TableKeys {
     /// The description of a table that accepts no keys.
     pub const NONE: Self = Self { path: "", about: "", keys: &[] };
 
-    /// Returns the description of the key `name`. If the table does not list `name` but accepts any name, returns the
-    /// description with [`Key::any_name`]. Otherwise returns `None`.
+    /// Returns the description of the key `name` in this table. If the table does not list `name`, returns the
+    /// description with [`Key::any_name`]. Returns `None` if the table has neither.
     pub fn find(&self, name: &str) -> Option<Key> {
         find(self.keys, name)
     }
 }
 
-/// Returns the description of the key `name` from a list. If the list does not have `name` but accepts any name,
-/// returns the description with [`Key::any_name`]. Otherwise returns `None`.
+/// Returns the description of the key `name` from the list `keys`. If the list does not contain `name`, returns the
+/// description with [`Key::any_name`]. Returns `None` if the list has neither.
 pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> Option<Key> {
     let mut any = None;
     for key in keys {
@@ -47,7 +48,7 @@ pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> O
 pub struct Key {
     /// The name of the key, or a placeholder in capitals if the table accepts any name.
     pub name: &'static str,
-    /// Whether the key can have any name. If so, `name` is only the placeholder that the configuration reference prints.
+    /// Whether the key can have any name. If `true`, `name` is only the placeholder in the configuration reference.
     pub any_name: bool,
     /// The type of the value and its bounds.
     pub kind: KeyKind,
@@ -55,7 +56,8 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// Whether the table must have the key.
     pub presence: Presence,
-    /// One or two sentences for operators: the meaning, the unit, and the effect of leaving out the key.
+    /// The description of the key for operators, in one or two sentences: the meaning, the unit, and what happens if
+    /// the table does not have the key.
     pub about: &'static str,
 }
 
@@ -66,7 +68,7 @@ pub enum Presence {
     Optional,
     /// The key is required.
     Required,
-    /// The key is required except in one case. The text describes the case, for example "with `token`".
+    /// The key is required, with one exception. The text names the exception, for example "with `token`".
     RequiredUnless(&'static str),
 }
 
@@ -108,8 +110,8 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// If the value is a table, a set of tables or a list of tables, returns the keys that these tables can have.
-    /// Otherwise returns `None`.
+    /// Returns the keys that the nested table or tables of this kind can have. Returns `None` for a kind that is not
+    /// [`KeyKind::Table`], [`KeyKind::Tables`] or [`KeyKind::Array`].
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
             Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),
@@ -240,8 +242,8 @@ impl Key {
         Self { presence: Presence::Required, ..self }
     }
 
-    /// Makes the key required except in one case. `exception` describes the case after the words "required, except" in
-    /// the configuration reference, for example "with `token`".
+    /// Makes the key required, with one exception. `exception` names the exception, for example "with `token`". The
+    /// configuration reference prints the text after the words "required, except".
     #[must_use]
     pub const fn required_unless(self, exception: &'static str) -> Self {
         Self { presence: Presence::RequiredUnless(exception), ..self }

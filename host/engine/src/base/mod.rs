@@ -1,4 +1,5 @@
-//! General-purpose code without domain logic: text, times, durations, cron, positions in files, configuration tables.
+//! Helper code that does not depend on bots, jobs or plugins: text, times, durations, cron expressions, configuration
+//! tables and their problems.
 
 mod activity;
 mod backoff;

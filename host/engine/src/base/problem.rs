@@ -78,5 +78,6 @@ impl Problems {
     }
 }
 
-/// The maximum length in bytes of a mistyped word for which `nearest` suggests a correction.
+/// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`](super::text::nearest) suggests no
+/// correction.
 pub(crate) const LONGEST_WORD: usize = 64;

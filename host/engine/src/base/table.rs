@@ -1,8 +1,8 @@
 //! Reads one configuration table and checks the table against its [`TableKeys`]. A key that the [`TableKeys`] do not
 //! list is a configuration problem.
 //!
-//! Invariant: the code reads only listed keys, and reads each key as its listed kind with its listed bounds and
-//! default. A debug build panics if the code reads a key that is not listed, or as another kind.
+//! Invariant: the code reads only the keys that the [`TableKeys`] list, each with the listed type, bounds and default.
+//! A debug build panics if the code reads a key that is not listed, or reads a key as another type.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -178,8 +178,9 @@ impl Table {
         key
     }
 
-    /// Marks a key as read, and returns its value; `None` if the table does not have the key. A debug build panics if
-    /// `fits` rejects the listed kind of the key.
+    /// Removes a key from the table, which marks the key as read, and returns its value. Returns `None` if the table
+    /// does not have the key. A debug build panics if `fits` returns `false` for the type of the key in the
+    /// [`TableKeys`].
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
@@ -187,7 +188,8 @@ impl Table {
         self.fields.remove(name)
     }
 
-    /// Returns the default of a listed key, converted by `parse`. A debug build panics if the key has no valid default.
+    /// Returns the default of a key from the [`TableKeys`]. `parse` converts the default from text. A debug build
+    /// panics if the key has no default or `parse` returns `None`.
     fn default_of<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let value = self.key(name).and_then(|key| key.default).and_then(parse);
         debug_assert!(value.is_some(), "the keys of [{}] list no default for `{name}`, or an invalid one", self.path);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::LONGEST_WORD;
 
-/// A part of a [`Text`], shown on lines of its own.
+/// A part of a [`Text`]. Each block begins on a new line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
@@ -85,8 +85,9 @@ impl Text {
         parts.join("\n")
     }
 
-    /// Returns a text of at most `most` characters unchanged, with `None`. Shortens a longer text to its start and its
-    /// end with a note between them. The second value is then the whole text, which the caller attaches as a file.
+    /// Shortens a text of more than `most` characters. Returns the shortened text, which has the start and the end of
+    /// the text and a note between them, and the whole text, which the caller attaches as a file. Returns a shorter
+    /// text unchanged, with `None`.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
@@ -107,8 +108,8 @@ impl Text {
         (text, Some(whole))
     }
 
-    /// Returns a text of at most `most` bytes, including line feeds, unchanged. Truncates a longer text, and appends a
-    /// line with the number of removed bytes. Keeps all mentions.
+    /// Truncates a text of more than `most` bytes, line feeds included, and appends a line with the number of removed
+    /// bytes. Keeps all mentions. Returns a shorter text unchanged.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
@@ -142,8 +143,8 @@ impl Text {
     }
 }
 
-/// Returns a line without control characters, invisible characters such as zero-width spaces, and characters that
-/// change the reading order such as bidirectional overrides. Replaces a tab by four spaces.
+/// Removes control characters and invisible characters from a line. Examples are zero-width spaces and the
+/// bidirectional overrides, which change the reading order. Replaces each tab by four spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for letter in line.chars() {

@@ -16,7 +16,7 @@ pub(crate) struct EndAndReason {
     pub reason: String,
 }
 
-/// The error for a text that is not an end time: one line for the person who typed the text.
+/// The typed text is not a valid end time. The message is one line for the person who typed the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct InvalidEnd(String);
@@ -109,7 +109,7 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
     }
 }
 
-/// The length in bytes of a date such as `2026-12-01`.
+/// The length in bytes of a date in a typed time, such as `2026-12-01`.
 const DATE: usize = 10;
 
 /// Parses a time of day such as `14:00` or `9:30`. Returns `None` for any other format.

@@ -46,24 +46,22 @@ pub(crate) struct TriggeredCommand {
     /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates this id, so the chat
     /// network has no event with the id.
     pub(crate) event: String,
-    /// The key by which the inbox deduplicates the command. `None` if the room and the event id are sufficient to
-    /// detect a duplicate.
+    /// An idempotency key for the inbox. `None` if the room and the event id are sufficient to detect a duplicate.
     pub(crate) deduplication_key: Option<String>,
     /// The machine account whose rights apply to the command.
     pub(crate) machine: Person,
     /// The schedule or hook that starts the command, and the words of the command.
     pub(crate) started: TriggerSource,
-    /// The time from which the host counts the age of the command. A command that is older than the bot's `max_age`
-    /// does not start.
+    /// The time at which the command was triggered. A command that is older than the bot's `max_age` does not start.
     pub(crate) at: Timestamp,
     /// An extra line of the announcement, for example about missed scheduled runs.
     pub(crate) note: Option<String>,
 }
 
 impl Host {
-    /// Resolves the room of a schedule or hook. `bot` is the key `bot` of the schedule or hook. If `bot` is `None`,
-    /// uses the bot whose account table names the room. Returns `None` if the bot is not in the room, or if the chat
-    /// network does not respond within [`ROOM_TIMEOUT`].
+    /// Resolves the room `room` of a schedule or hook. `bot` is the name of the bot that the schedule or hook
+    /// configures. If it configures no bot, uses the bot with `room` in its account table. Returns `None` if the bot is
+    /// not in the room, or if the chat network does not respond within [`ROOM_TIMEOUT`].
     pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
         // The key `bot` takes precedence over the bot whose account table names the room.
@@ -80,8 +78,8 @@ impl Host {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 
-    /// Stores a triggered command in the inbox, in one transaction with the writes `more`. Returns `false` if the
-    /// command is a duplicate.
+    /// Stores a triggered command in the inbox. The same transaction stores the writes `more`. Returns `false` if the
+    /// inbox already contains the command.
     pub(crate) async fn start_triggered(
         &self,
         trigger_room: &TriggerRoom,
@@ -114,8 +112,8 @@ impl Host {
         Ok(new > 0)
     }
 
-    /// Queues a message to the room of a trigger. The same transaction stores the writes `more`. `key` is the message's
-    /// key in the outbox. If the outbox already has a message with this key, sends nothing.
+    /// Queues a message to the room of a trigger in the outbox. The same transaction stores the writes `more`. `key` is
+    /// an idempotency key: the outbox sends only one message per key.
     pub(crate) async fn send_once(
         &self,
         trigger_room: &TriggerRoom,
@@ -129,10 +127,10 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns the inbox
-    /// row with the announcement as its thread, so that the replies appear below the announcement. After the timeout,
-    /// returns the row unchanged. Also returns the row unchanged, without a wait, if a person sent the message or if
-    /// the network has no threads.
+    /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns `row`
+    /// with the announcement as its thread, so that the replies appear below the announcement. After the timeout,
+    /// returns `row` unchanged. If a person sent the message, or if the network has no threads, returns `row` unchanged
+    /// at once.
     pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
         if !is_trigger_event(&row.key.event) || row.thread.is_some() {
             return row;

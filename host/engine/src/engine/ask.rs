@@ -1,4 +1,4 @@
-//! Answers a message without a chat network, for programs that embed the engine.
+//! [`Engine::ask`]: runs a query or a host command for a program that embeds the engine. No chat network is involved.
 //!
 //! Invariant: the message passes the same checks as a message from a room, and leaves the same audit record.
 //! Not here: actions (`action.rs`). A job needs a room for its messages, so an action must come through

@@ -33,8 +33,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Collects the parts of an engine: adapters for chat networks and pipeline systems, capabilities, the clock, the code
-/// cache, the lock file and the directory of groups.
+/// Collects the parts of an engine: adapters for chat networks and pipeline systems, capabilities, the clock, the
+/// folder of compiled plugins, the lock file and the source of group members.
 ///
 /// ```
 /// use std::{path::Path, sync::Arc};
@@ -72,7 +72,7 @@ impl Engine {
     }
 }
 
-/// The configuration problems, ordered by file and line.
+/// The error of [`EngineBuilder::read`]: all problems of the configuration, ordered by file and line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);
 
@@ -89,7 +89,7 @@ impl std::error::Error for ConfigError {}
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Wasmtime cannot be started; the text is the reason.
+    /// Wasmtime cannot be started. The value is the reason.
     #[error("the WebAssembly engine cannot be started: {0}")]
     Runtime(String),
     /// The grants or freezes that were made in chat cannot be read from the store.
@@ -146,8 +146,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Declares that this build has no HTTP listener. If a configuration has the table `[http]`, reading the
-    /// configuration reports a problem that names the cargo feature.
+    /// Declares that this build has no HTTP listener. If a configuration has the table `[http]`,
+    /// [`EngineBuilder::read`] reports a problem that names the cargo feature to build with.
     #[must_use]
     pub fn without_http(mut self) -> Self {
         self.registry.no_http = true;
@@ -371,9 +371,9 @@ impl Inboxes<'_> {
         self.bots.iter().flat_map(of)
     }
 
-    /// Creates an inbox for each account. Calls `make` once for each account with the account, the bot's prefix, the
-    /// addresses of the other bots, whether the account is the first account on its network, and the sender of the
-    /// channel.
+    /// Creates an inbox for each account with the function `make`. Its arguments are: the account, the prefix of the
+    /// account's bot, the names and prefixes of the other bots, whether the account is the first account on its
+    /// network, and the channel to which the inbox sends new rows.
     fn open(
         &self,
         make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,

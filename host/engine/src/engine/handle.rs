@@ -20,8 +20,8 @@ use crate::{
 /// The time after which the room of an unanswered message gets a typing notification.
 const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// Returns the refusal for an action whose message cannot be trusted: a `[[listen]]` rule started it, or its sender is
-/// not verified. Returns `None` for other messages.
+/// Refuses an action if a `[[listen]]` rule started the action, or if the sender of the message is not verified.
+/// Returns the text of the refusal, and `None` for other messages.
 fn untrusted_source(row: &InboxRow) -> Option<String> {
     if Host::is_from_listen_rule(row) {
         return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
@@ -78,8 +78,8 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Returns the refusal for a message that is older than the bot's `max_age`. Returns `None` for other messages, for
-    /// reactions, and for commands of schedules and hooks.
+    /// Returns the refusal for a message that is older than the bot's `max_age`. Returns `None` for newer messages, for
+    /// all reactions, and for all commands of schedules and hooks.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
         // A reaction is limited by the deadline of the approval request, and a schedule or hook has already checked the
         // age of its command.
@@ -103,9 +103,9 @@ impl Host {
         self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
-    /// Handles a message. If the message is too old, `old` is the refusal, and the message is refused. If the handler
-    /// panics after it created a job, dispatches the job. If the handler panics before that, refuses the message with
-    /// an internal error, so that the sender gets a reply.
+    /// Handles a message. If `old` is set, the message is too old and is refused with the text `old`. If the handler
+    /// panics, dispatches the job that the handler created. If the handler panicked before it created a job, refuses
+    /// the message with an internal error, so that the sender gets a reply.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -153,7 +153,8 @@ impl Host {
         self.context.outbox.send(&chat, &message, false).await;
     }
 
-    /// Evaluates a message, then stores or sends the result.
+    /// Evaluates a message, then stores or sends the result. `late` is true if an earlier attempt may already have sent
+    /// the reply.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         if let Some(reaction) = &row.reaction {
             return self.handle_reaction(&row, reaction).await;
@@ -282,8 +283,8 @@ impl Host {
         }
     }
 
-    /// Returns the command of a message as a list of words, if a trigger or an alias provides the command. Returns
-    /// `None` if a person typed the command itself.
+    /// Returns the words of a message's command, if an alias, schedule, hook or listen rule provides the command.
+    /// Returns `None` if a person typed the command itself.
     ///
     /// # Errors
     /// The message begins like an alias, but its arguments do not match the alias. The error is the usage of the alias.
@@ -308,8 +309,8 @@ impl Host {
         spec.cloned()
     }
 
-    /// Returns the refusal of an action in a direct message, if the key `direct` of the action's app forbids the
-    /// action.
+    /// Refuses an action in a direct message if the key `direct` of the action's app forbids it. Returns the text of
+    /// the refusal, and `None` if the action is not refused.
     async fn direct_message_refusal(&self, authorized: &Authorized) -> Option<String> {
         refuses(&self.context, authorized.message(), authorized.command().app()?).await
     }
@@ -319,8 +320,8 @@ impl Host {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
-    /// Returns the refusal of a command whose plugin is not loaded; `None` if the command does not belong to such a
-    /// plugin.
+    /// Refuses a command whose plugin failed to load. Returns the text of the refusal. Returns `None` if no such plugin
+    /// has the command.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
@@ -378,10 +379,10 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the reply of a query or host command, then queues two writes: the audit record, and the mark that the
-    /// message is handled. If the host crashes before these writes, the command runs again after the restart. `late` is
-    /// true if an earlier attempt may have sent the reply. The room is then searched for this reply, so that it is not
-    /// sent twice.
+    /// Sends the reply of a query or host command. Then queues two writes: the audit record `line`, and the mark that
+    /// the message is handled. If the host crashes before these writes, the command runs again after the restart. If
+    /// `late` is true, an earlier attempt may already have sent the reply. The reply is then searched in the room
+    /// first, so that it is not sent twice.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();

@@ -15,7 +15,8 @@ use crate::{
     store::{JobPhase, JobRow, StoreError},
 };
 
-/// The maximum number of overdue jobs that are read from the store to find one that this host runs.
+/// The maximum number of overdue jobs that are read from the store. The overdue job to report is searched only among
+/// these jobs.
 const MAX_OVERDUE_READ: u32 = 256;
 
 /// The health of a host. Returned by [`Engine::health`].
@@ -40,7 +41,8 @@ pub struct AccountHealth {
     pub bot: String,
     /// The chat network, for example `matrix`.
     pub network: &'static str,
-    /// The state of the connection. `None` if the adapter does not report the state; the connection then counts as up.
+    /// The state of the connection to the chat network. `None` if the adapter does not report a state;
+    /// [`AccountHealth::is_up`] then returns true.
     pub link: Option<LinkState>,
     /// The number of times that the connection was restored after an outage, since the host started.
     pub reconnects: u64,
@@ -64,7 +66,7 @@ impl AccountHealth {
         metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
     }
 
-    /// Returns whether the connection is up. A connection without a reported state counts as up.
+    /// Returns whether the connection is up. Returns true if the adapter does not report a state.
     pub fn is_up(&self) -> bool {
         self.link.as_ref().is_none_or(LinkState::is_up)
     }
@@ -78,7 +80,8 @@ pub struct Overdue {
     pub late: Duration,
 }
 
-/// The accounts whose chat adapters failed with a permanent error: bot, network, time and reason.
+/// The accounts whose chat adapters ended with a permanent error. Each value has the bot, the network, the time and the
+/// reason.
 #[derive(Debug, Default)]
 pub(crate) struct EndedAdapters(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
 

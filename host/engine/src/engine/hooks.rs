@@ -44,9 +44,9 @@ impl Engine {
         &self.host.triggers.hooks
     }
 
-    /// Accepts a delivery to a hook, and stores its command in the inbox before it returns. `delivery` is the
-    /// idempotency key of the delivery, and `body` its JSON body. A hook accepts each key only once, even if the hook's
-    /// room changes.
+    /// Accepts a delivery to a hook. The hook's command is stored in the inbox before this function returns. `delivery`
+    /// is the idempotency key of the delivery, and `body` is the JSON body. A hook accepts each key only once, even if
+    /// the hook's room changes.
     ///
     /// # Errors
     /// [`DeliveryError`]; nothing was stored.

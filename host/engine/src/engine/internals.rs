@@ -58,7 +58,8 @@ impl Sandbox {
         Ok(Self(Runtime::with_memory(Memory::Pool)?))
     }
 
-    /// Returns the wasmtime engine. Its epoch advances only while the sandbox exists.
+    /// Returns the wasmtime engine. The time limits of plugins need the engine's epoch, which advances only while the
+    /// sandbox exists.
     pub fn engine(&self) -> &wasmtime::Engine {
         self.0.engine()
     }

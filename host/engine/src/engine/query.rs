@@ -1,5 +1,5 @@
-//! Runs the queries of plugins, and dry runs of actions. Each query and each dry run leaves an audit record. After a
-//! restart of the host, they are not replayed.
+//! Runs the queries of plugins, and dry runs of actions. Each query and each dry run leaves an audit record. Queries
+//! and dry runs have no journal, so a restart of the host ends them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Host {
-    /// Runs an action without its effects. Returns the planned effects as text, and the audit record.
+    /// Runs an action without performing its effects. Returns the list of planned effects as text, and the audit record
+    /// of the dry run.
     pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());

@@ -7,11 +7,11 @@ use crate::store::StoreError;
 
 /// The time between two removals of expired jobs and messages.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// The time between two batches of one removal, so that other writes can run.
+/// The pause after each batch of removed rows. Other transactions can run in this pause.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Host {
-    /// Removes expired jobs and messages every hour, until the host stops.
+    /// Removes expired jobs and messages every hour, until the host stops. `keep` is the retention period.
     pub(crate) async fn expire(self: Arc<Self>, keep: Duration) {
         loop {
             if let Err(error) = self.remove(keep).await {

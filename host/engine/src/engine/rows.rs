@@ -51,8 +51,8 @@ impl Host {
         }
     }
 
-    /// Returns the outbox row of a reply to a message. `purpose`, for example `refusal`, is a part of the row's key.
-    /// The outbox sends one row per key, so a message gets at most one reply for each purpose.
+    /// Returns the outbox row of a reply to a message. `purpose` is a word such as `refusal`. A message gets at most
+    /// one reply for each purpose, because the purpose is a part of the row's idempotency key.
     pub(crate) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),

@@ -22,13 +22,15 @@ use crate::{
 
 /// The value of the column `network` in the cursor row of a schedule. No chat network has this name.
 const NETWORK: &str = "schedule";
-/// The interval at which the clock is read, so that a changed clock takes effect.
+/// The maximum delay between two checks of a schedule. The host detects a changed system clock within this time.
 const CLOCK_POLL: Duration = Duration::from_secs(1);
-/// The delay before a retry after a store error, and before the first retry if the room cannot be reached.
+/// The delay before a retry after a store error. Also the first delay before a retry if the schedule's room cannot be
+/// reached.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// The longest delay before a retry while the room cannot be reached.
+/// The maximum delay before a retry if the schedule's room cannot be reached.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// The maximum number of missed runs of one schedule that are counted.
+/// The maximum number of missed runs of one schedule that are counted. Beyond this number, the message in the room says
+/// `at least`.
 const MAX_COUNTED: usize = 1_000;
 
 enum NextStep {
@@ -164,8 +166,8 @@ impl Host {
     }
 }
 
-/// Returns the latest due time of a schedule between `first` and `now`, and the number of earlier due times since
-/// `first`. `first` is itself a due time. The number is at most [`MAX_COUNTED`].
+/// Returns the latest due time of a schedule that is not later than `now`, and the number of missed due times before
+/// it. `first` is the earliest missed due time. The number is at most [`MAX_COUNTED`].
 fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
     let (mut due, mut before) = (first, 0);
     while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {

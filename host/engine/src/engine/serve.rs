@@ -14,7 +14,7 @@ use crate::{
     store::{InboxRow, StoreError},
 };
 
-/// The time in which running plugins must end after the engine is stopped.
+/// The time for running plugins to end after the engine is stopped. The engine then aborts the remaining plugins.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A new inbox row, whether an earlier process stored it, and a guard that keeps the engine from ending until the row
@@ -56,7 +56,7 @@ pub enum RunError {
         /// The adapter's error, in one line.
         reason: String,
     },
-    /// [`Engine::run`] was called before on this engine.
+    /// [`Engine::run`] was already called on this engine. An engine can run only once.
     #[error("the engine has already run; build a new one")]
     Again,
 }

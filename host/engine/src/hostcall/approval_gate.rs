@@ -28,7 +28,7 @@ const MOST_REQUESTS: u32 = 5;
 /// An effect that the host holds until people approve it.
 #[derive(Debug, Clone)]
 pub(crate) struct Unapproved {
-    /// The number of the job's effects before this effect.
+    /// The index of this effect among the job's effects, from 0.
     pub(crate) index: usize,
     pub(crate) effect: Effect,
     /// The reason why the job requests approval again. `None` for the job's first request.
@@ -41,16 +41,16 @@ pub(crate) struct Unapproved {
 #[derive(Debug, Default)]
 struct RequiredApprovals {
     needs: Vec<Need>,
-    /// For each matching rule that requires no approval, the reason: an override, or a version that succeeded before.
+    /// The reasons why matching approval rules require no approval: an override, or a version that succeeded before.
     waived: Vec<String>,
-    /// The messages about an override: for each, a room and its text.
+    /// The messages that report an override. Each value is a room and the text for this room.
     notify: Vec<(RoomName, String)>,
 }
 
 impl Invocation {
-    /// Checks whether an effect needs an approval, and whether the effect is approved. If the effect may be performed,
-    /// returns `rule` with the approvers. Otherwise returns the reasons to refuse the effect. In a dry run, adds the
-    /// effect to the plan.
+    /// Checks whether an effect needs an approval, and whether the effect is approved. `rule` has the rules that allow
+    /// the effect so far. If the effect may be performed, returns `rule` with the approvers added. If it may not,
+    /// returns the reasons. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
     /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases
@@ -195,7 +195,7 @@ impl Invocation {
         Ok(required)
     }
 
-    /// Returns the reasons why `--override` does not lift the approval rules that match an effect: one for each rule.
+    /// Returns one reason for each approval rule that matches an effect: why `--override` does not lift the rule.
     fn override_refusals(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.request().caller().id;
         let reason = |rule: &Approval| {
@@ -275,9 +275,9 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Returns all combinations of an effect's apps and environments. An approver needs the role for each of them. If
-    /// the effect's app is unknown, includes every app. If its environment is unknown, includes every environment of
-    /// the bot.
+    /// Returns all pairs of an app and an environment that an effect can change. An approver needs the role for each
+    /// pair. If the effect's app is unknown, includes every app. If the effect's environment is unknown, includes every
+    /// environment of the bot.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());
@@ -295,8 +295,8 @@ impl Invocation {
     }
 }
 
-/// Returns the values of an attribute. If the attribute has no value, returns the values `all`, or `[None]` if `all` is
-/// empty.
+/// Returns the values of an attribute. If the attribute has no value, returns all values in `all`. If `all` is empty
+/// too, returns `[None]`.
 fn values(attributes: &Attributes, attribute: Attribute, all: impl Iterator<Item = String>) -> Vec<Option<String>> {
     let known = attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let mut values: Vec<Option<String>> = known.iter().cloned().map(Some).collect();

@@ -11,7 +11,7 @@ use crate::{
     policy::Allow,
 };
 
-/// The rules that allow a host call. The journal entry of the call contains them as [`Rule::text`].
+/// The rules that allow a host call. [`Rule::text`] is their text in the journal entry of the call.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     /// The plugin's `allow` rule, as the text that the journal shows.
@@ -20,7 +20,8 @@ pub(crate) struct Rule {
     pub(crate) role: Option<String>,
     /// The approvers, or the reason why an approval rule was waived. `None` if no approval rule matches the call.
     pub(crate) approval: Option<String>,
-    /// The messages about an override that are stored with the intent: for each, a room and its text.
+    /// The messages that report an override. Each value is a room and the text for this room. The transaction that
+    /// stores the effect's intent also stores the messages.
     pub(crate) notify: Vec<(RoomName, String)>,
 }
 
@@ -115,10 +116,10 @@ impl Invocation {
         }
     }
 
-    /// Returns the name of the role that permits a call. The caller needs a role for every app and environment of the
-    /// call. For a call with [`EnvironmentFrom::Command`], the app and the environment of the command count instead.
-    /// Also checks that the bot may be used for the environment. If a check fails, adds the reasons to `reasons` and
-    /// returns `None`.
+    /// Returns the name of the caller's role that permits a call. The role must cover every app and environment of the
+    /// call. For a call with [`EnvironmentFrom::Command`], the role must cover the app and the environment of the
+    /// command. The bot must also be configured for the environment. If a check fails, adds the reasons to `reasons`
+    /// and returns `None`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
@@ -169,9 +170,9 @@ impl Invocation {
             .collect()
     }
 
-    /// Returns the reason to refuse an effect with values that are not in the typed command. The reason suggests the
-    /// `beyond` that would allow these values. `place` is the file and line of the `allow` rule. `place` is empty if
-    /// the line is unknown.
+    /// Returns the reason to refuse an effect with values that are not in the typed command. `untyped` are these
+    /// values. The reason suggests a `beyond` that would allow them. `place` is the file and line of the `allow` rule,
+    /// or empty if the line is unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();

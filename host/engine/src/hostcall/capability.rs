@@ -50,7 +50,7 @@ pub trait Capability: Send + Sync + 'static {
         &[]
     }
 
-    /// Reads the capability's keys of `plugins.toml`; `root` contains no other keys. The implementation reports
-    /// configuration problems through `root`, and must not connect to a system or resolve secrets.
+    /// Reads the capability's keys of `plugins.toml`. `root` contains only these keys. The implementation reports
+    /// configuration problems through `root`. It must not connect to a system or resolve secrets.
     fn read(&self, _root: &mut Table) {}
 }

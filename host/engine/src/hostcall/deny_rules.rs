@@ -67,9 +67,9 @@ impl Invocation {
         .collect()
     }
 
-    /// Returns a reason for each version of an effect that violates the promotion order. The order requires that the
-    /// version was first deployed successfully to the environment before. If the version was already deployed
-    /// successfully to the target environment, it is allowed, so that a rollback is possible.
+    /// Returns a reason for each version of an effect that violates the promotion order. A version may be deployed to
+    /// an environment if it was deployed successfully to the preceding environment of the order. For a rollback, it is
+    /// sufficient that the version was deployed successfully to the environment itself.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;
@@ -123,7 +123,7 @@ impl Invocation {
     }
 
     /// Returns the version of the last successful release of an app in an environment, if there is one. If `version` is
-    /// set, only releases of this version count.
+    /// set, considers only releases of this version.
     async fn succeeded(
         &self,
         app: &str,

@@ -1,5 +1,5 @@
-//! Announces an action that a person sent in a direct message in the room of its app: one message when the job starts
-//! and one when the job ends.
+//! Announcements of actions that people send in direct messages. The room of the action's app gets one message when the
+//! job starts and one when the job ends.
 //!
 //! Invariant: the job's first journal entry contains the room, so that both messages go to the same room even if the
 //! configuration changes. Each message is stored in the transaction that creates or closes the job. If the direct

@@ -62,8 +62,8 @@ pub trait HostCall: Send + Sync + 'static {
         std::future::ready(Attributes::new())
     }
 
-    /// Returns the reasons to refuse a call that only this host call checks. For example, `jobs.later` checks whether
-    /// the caller may run the scheduled command. By default, returns no reason.
+    /// Performs a check that only this host call needs, and returns the reasons to refuse the call. For example,
+    /// `jobs.later` checks whether the caller may run the scheduled command. By default, returns no reason.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
         Vec::new()
     }
@@ -78,9 +78,9 @@ pub trait HostCall: Send + Sync + 'static {
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// Predicts the result of an effect or a wait in a dry run, which performs no effects. Returns the result of a
-    /// success, with `name` as its id. If the result cannot be predicted, returns `None`; the plan then ends at this
-    /// call.
+    /// Predicts the result of a call in a dry run, for a call that is an effect or a wait. Returns the result that the
+    /// call has if it succeeds. If the result contains an id, the id is `name`. If the result cannot be predicted,
+    /// returns `None`, and the plan ends at this call.
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -90,9 +90,9 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// Restores the state of `Invocation` that later calls of the same guest run need. The engine calls this function
-    /// after it found the result of a call in the journal. `recorded` is the journal entry of the call. The function
-    /// must change nothing but the invocation.
+    /// Restores the state in the invocation that later calls of the same guest run need. During replay, the engine
+    /// calls this function instead of [`HostCall::perform`]. `recorded` is the journal entry of the call. The function
+    /// must change nothing outside of the invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
@@ -151,7 +151,7 @@ impl InDoubt<'_> {
 
 /// The data that the host stores for a waiting job before the host ends the job's guest.
 pub(crate) struct Parking {
-    /// The fields of the wait's journal entry in addition to the call's arguments.
+    /// Further fields of the wait's journal entry. The entry also contains the arguments of the call.
     pub(crate) body: serde_json::Map<String, Value>,
     pub(crate) status: crate::store::JobStatus,
 }

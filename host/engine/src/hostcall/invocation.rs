@@ -158,7 +158,8 @@ pub struct Invocation {
     pub(crate) mode: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The number of the journal entry with the current effect's intent. 0 outside of an effect.
+    /// The number of the journal entry that contains the intent of the current effect. 0 if the current call is not an
+    /// effect.
     pub(crate) intent: u32,
     pub(crate) writes: Vec<Write>,
     messages: Vec<Text>,
@@ -292,8 +293,8 @@ impl Invocation {
         }
     }
 
-    /// Returns a description of the next call in the journal, for messages. Returns `None` if the replay is finished,
-    /// and for a query.
+    /// Returns a description of the call that the journal contains next, for error messages. Returns `None` after the
+    /// end of the replay, and for a query.
     pub(crate) fn expected_call(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
@@ -347,8 +348,8 @@ impl Invocation {
         self.writes.push(write);
     }
 
-    /// Keeps the claim on another job until the result of the current host call is stored. Until then, no other task
-    /// can start or change that job.
+    /// Keeps the claim on another job until the result of the current host call is stored. While the claim exists, no
+    /// other task can start or change the other job.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }

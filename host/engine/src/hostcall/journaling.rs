@@ -77,8 +77,8 @@ impl Invocation {
         Ok(Some(answer))
     }
 
-    /// Returns the denial that the guest receives: the kind of the first reason, and the texts of all reasons in one
-    /// line.
+    /// Returns the denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message
+    /// joins the texts of all `reasons`.
     pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
@@ -229,8 +229,8 @@ impl Invocation {
         Some(Write::Send(destination.say(key, Text::lines(text))))
     }
 
-    /// Stores the result of a host call and the pending writes of the call in one transaction. In a dry run, stores
-    /// nothing, and only keeps the values that the plugin wrote in memory.
+    /// Stores the result of a host call and the pending writes of the call in one transaction. A dry run stores
+    /// nothing: values that the plugin wrote stay in memory until the end of the dry run.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
         call: CallInProgress,

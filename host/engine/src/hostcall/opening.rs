@@ -12,8 +12,8 @@ use crate::{
 };
 
 /// Creates the row and the first journal entry (number 0) of a new job. The job's caller is the sender of the request's
-/// message. The settings and limits are those of the plugin for this job. `parent` is the job that schedules the new
-/// job, if any; `shown` is the other room in which the new job is announced, if any.
+/// message. `parent` is the job that scheduled the new job, if any. `shown` is a further room in which the new job is
+/// announced, if any.
 pub(crate) fn new_job(
     context: &Context,
     plugin: &Plugin,

@@ -23,7 +23,8 @@ impl Tally {
     /// refused calls.
     pub(crate) const MOST_DENIED: usize = 20;
 
-    /// Adds a refused host call for the closing message, unless there are already [`Tally::MOST_DENIED`].
+    /// Adds a refused host call to [`Tally::denied`], which the closing message lists. Does nothing if the list already
+    /// has [`Tally::MOST_DENIED`] calls.
     pub(crate) fn denied(&mut self, denied: Denied) {
         if self.denied.len() < Self::MOST_DENIED {
             self.denied.push(denied);

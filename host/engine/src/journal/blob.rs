@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use crate::store::{Entry, Store, StoreError, Write, digest};
 
-/// The maximum size in bytes of a body that is stored inside of its journal entry.
+/// The maximum size in bytes of a body that the store keeps inside of its journal entry. A larger body is stored as a
+/// blob.
 const MAX_INLINE_BODY: usize = 16 << 10;
 
 impl Entry {
-    /// Replaces a body of more than 16 KiB by the body's size, and sets `blob` to the body's digest. Returns the write
-    /// that stores the body as a blob; `None` for a smaller body, which stays in the entry.
+    /// Moves a body of more than 16 KiB out of the entry. The entry then has only the size of the body, and `blob` is
+    /// the digest of the body. Returns the write that stores the body as a blob. Returns `None` for a smaller body,
+    /// which stays in the entry.
     pub fn pack(&mut self) -> Option<Write> {
         if crate::base::size(&self.body) <= MAX_INLINE_BODY {
             return None;

@@ -3,7 +3,8 @@
 use super::{check_entries, verify::Fault};
 use crate::store::{HashedEntry, JobRow, Store, StoreError};
 
-/// The maximum number of attempts to read as many entries as the store has counted.
+/// The maximum number of attempts to read a job's entries and their stored number so that both match. After the last
+/// attempt, a mismatch is reported as a fault.
 const MAX_READS: usize = 5;
 
 /// The journal of one job. `Display` formats the journal for people with one line per entry, as `wardroom journal show`

@@ -14,9 +14,9 @@ use crate::{
     store::{Entry, EntryKind, HashedEntry, JobRow},
 };
 
-/// The maximum length of the line of an entry, in characters.
+/// The maximum length of the line of a journal entry, in characters. A longer line is truncated.
 const MAX_LINE: usize = 240;
-/// The maximum length of an argument or a result of a host call, in characters.
+/// The maximum length of an argument or a result of a host call, in characters. A longer value is truncated.
 const MAX_VALUE: usize = 100;
 
 impl fmt::Display for JobJournal {

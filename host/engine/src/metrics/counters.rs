@@ -1,6 +1,7 @@
-//! Counters of commands and host calls. The host counts often, so each counter is registered only once.
+//! Counters of commands and host calls. The host updates these counters often, so it registers each counter only once
+//! and then keeps it.
 //!
-//! Invariant: the counters belong to one engine and are created after the process installed a metrics recorder.
+//! Invariant: an engine creates its counters after the process has installed a metrics recorder.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,7 @@
 //! Measures the time from the arrival of a command to the first reply in the command's room.
 //!
-//! Invariant: the number of waiting commands is limited, so that commands without a reply do not fill the memory.
+//! Invariant: the number of commands that wait for a reply is limited, so that commands without a reply cannot use
+//! unlimited memory.
 
 use std::{
     collections::HashMap,
@@ -12,14 +13,14 @@ use parking_lot::{Mutex, MutexGuard};
 use super::metric::Label;
 use crate::store::InboxKey;
 
-/// The maximum number of keys in the map of waiting commands. A command has one key, or two keys if it created a job.
-/// While the map is full, new commands are not measured.
+/// The maximum number of keys in [`FirstAnswers`]. Each command without a reply has one key, and a second key if the
+/// command created a job. At the maximum, new commands are not measured.
 const MAX_WAITING: usize = 4_096;
-/// The age from which a waiting command is removed when the map is full.
+/// When [`FirstAnswers`] is full, it drops each command that has had no reply for this time.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The commands that have no reply yet. The keys are the message key and, if the command created a job, also the job's
-/// id.
+/// The commands that have no reply yet. Each command is stored under the key of its message. A command that created a
+/// job is also stored under the id of the job.
 #[derive(Default)]
 pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 
@@ -57,8 +58,8 @@ impl FirstAnswers {
         self.waiting().remove(&name(key));
     }
 
-    /// Records the duration of a command if the sent message with the outbox key `key` is the first reply to the
-    /// command.
+    /// Handles a sent message with the outbox key `key`. If the message is the first reply to a command, records the
+    /// time from the arrival of the command until now.
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
         // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
@@ -78,7 +79,7 @@ impl FirstAnswers {
     }
 }
 
-/// Returns the prefix of the outbox keys of all replies to a message.
+/// Returns the text with which the outbox key of each reply to the message `key` begins.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }

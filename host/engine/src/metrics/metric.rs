@@ -109,8 +109,8 @@ impl Metric {
         self.labels.iter().map(|label| label.as_str())
     }
 
-    /// Returns the key under which the recorder registers the metric with these label values. A debug build panics if
-    /// the labels differ from [`Metric::labels`] or have another order.
+    /// Returns the key of the metric with these label values in the metrics recorder. A debug build panics if `labels`
+    /// are not the labels of [`Metric::labels`] in the same order.
     fn key<const N: usize>(&self, labels: [(Label, SharedString); N]) -> Key {
         debug_assert!(
             labels.iter().map(|(label, _)| *label).eq(self.labels.iter().copied()),

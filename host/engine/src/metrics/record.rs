@@ -79,8 +79,8 @@ pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
     super::table::JOBS.gauge([(Label::JobPhase, phase_label(phase).into())]).set(count as f64);
 }
 
-/// Sets the delay of the most overdue job: the time that has passed since its wake time. `late` is zero if no job is
-/// overdue.
+/// Sets the metric for the most overdue job. `late` is the time that has passed since the wake time of this job; zero
+/// if no job is overdue.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
@@ -91,8 +91,8 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     }
 }
 
-/// Creates the counters of rare events with the value 0: those of these schedules and hooks, and those of ended jobs.
-/// Without the value 0, `increase()` of PromQL would miss the first event.
+/// Creates counters of rare events with the value 0: the counters of the schedules `schedules`, of the hooks `hooks`
+/// and of ended jobs. If a counter began with the value 1, `increase()` of PromQL would miss the first event.
 pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);
@@ -150,7 +150,8 @@ pub(crate) enum ScheduleOutcome {
     Skipped,
 }
 
-/// Adds `times` to the number of scheduled times of the schedule that had this outcome.
+/// Adds `times` to the number of scheduled times that had this outcome. `schedule` is the name of the schedule in the
+/// configuration.
 pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) {
     let label = match outcome {
         ScheduleOutcome::Fired => "fired",

@@ -2,7 +2,8 @@
 
 use super::metric::{Label, Metric, MetricKind};
 
-/// The buckets, in seconds, for the time from a command to its first reply. The target is below one second.
+/// The histogram buckets, in seconds, for the time from a command to its first reply. The time should be below one
+/// second.
 const ANSWERS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// The buckets, in seconds, for the durations of requests to chat networks and pipeline backends.
 const REQUESTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];

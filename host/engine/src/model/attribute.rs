@@ -61,6 +61,6 @@ impl Attribute {
     }
 }
 
-/// The values of each attribute of one host call. The host takes a value from its own data where possible, and
-/// otherwise from the arguments that the plugin passed.
+/// The attributes of one host call, each with its values. Where possible, the host takes the values from its own data.
+/// It takes all other values from the arguments that the plugin passed.
 pub type Attributes = BTreeMap<Attribute, Vec<String>>;

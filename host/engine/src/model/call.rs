@@ -9,7 +9,8 @@ use super::attribute::Attribute;
 /// The kind of a host call, which decides how the host checks and records the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
-    /// Reads data. The journal of a job stores the result; the audit record of a query stores only the number of calls.
+    /// Reads data. In a job, the journal stores the result of the call. In a query, the audit record stores only the
+    /// number of calls.
     Reads,
     /// Writes a log line, a message in the job's own thread, or the job's status card. Needs no grant.
     Notes,
@@ -104,8 +105,7 @@ pub struct CallSpec {
     pub risk: Risk,
     /// Whether the host takes the deployment locks of the call's apps and environments before the effect.
     pub locks: bool,
-    /// Whether the call only revokes rights. Approval rules, freezes and promotion orders do not hold an effect that
-    /// only revokes rights.
+    /// Whether the call only revokes rights. Such a call needs no approval, and no freeze or promotion order stops it.
     pub only_revokes: bool,
     /// A description of the call for reports, in one line without a full stop: `starts a pipeline`.
     pub summary: &'static str,
@@ -139,8 +139,8 @@ impl CallSpec {
         Self { locks: false, ..self }
     }
 
-    /// Declares that the call only revokes rights. Approval rules, freezes and promotion orders then do not hold its
-    /// effect.
+    /// Declares that the call only revokes rights. The call then needs no approval, and no freeze or promotion order
+    /// stops it.
     #[must_use]
     pub const fn only_revokes(self) -> Self {
         Self { only_revokes: true, ..self }

@@ -1,4 +1,4 @@
-//! Plain data: the apps and environments of the configuration, and the deployments of each app.
+//! The apps and environments of the configuration, and the deployments of each app, as plain data.
 
 use std::collections::BTreeMap;
 
@@ -30,9 +30,12 @@ impl Catalog {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
-    /// Returns the environment to which a version of `app` must be deployed successfully before `environment`, and the
-    /// position of the key `after` of `environment`. If the app has no deployment to the environment in `after`,
-    /// follows the key `after` of that environment. Returns `None` if no deployment must come first.
+    /// Returns the environment that must come before `environment` in the promotion order of `app`. A version of `app`
+    /// must be deployed there successfully first. This is the environment in the key `after` of `environment`. If the
+    /// app has no deployment to that environment, the function follows the key `after` of that environment in the same
+    /// way.
+    ///
+    /// Also returns the position of the key `after` of `environment`. Returns `None` if no deployment must come first.
     pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
@@ -55,8 +58,8 @@ impl Catalog {
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub name: String,
-    /// The environment in which a version must have been deployed successfully first, and the position of this key
-    /// `after`; `None` if the table has no key `after`.
+    /// The value of the key `after` with its position; `None` if the table does not have the key. The value is the
+    /// environment to which a version must be deployed successfully before it is deployed to this environment.
     pub after: Option<Located<String>>,
 }
 
@@ -88,7 +91,7 @@ pub(crate) struct Deployment {
     pub backend: BackendId,
 }
 
-/// The index of a pipeline backend in the list of all backends of the configuration.
+/// The id of a pipeline backend: its index in the list of all backends of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BackendId(pub(crate) usize);
 

@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The resource limits of one run of a plugin. The run ends when the plugin waits or when the command ends. A run that
-/// continues a job first replays the job's earlier host calls; the replay counts toward the limits.
+/// The resource limits of one run of a plugin. The run ends when the plugin waits or when the command ends. When a job
+/// continues after a wait, a new run first replays the job's earlier host calls. The replay counts toward the limits of
+/// the new run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The maximum linear memory in bytes, as the sum over all memories of the plugin.
     pub memory: usize,
-    /// The maximum CPU time of the run. The runtime rounds the time up to a multiple of its tick.
+    /// The maximum CPU time of the run. The runtime measures the time in ticks, and rounds this limit up to a whole
+    /// number of ticks.
     pub cpu: Duration,
     /// The maximum wall-clock time of the run of the plugin.
     pub wall: Duration,
     /// The maximum number of host calls in the run.
     pub calls: u32,
-    /// The maximum total number of bytes that the plugin passes to the host in the run: the arguments of all its host
-    /// calls, and its results.
+    /// The maximum total number of bytes that the plugin passes to the host in the run: the arguments of all host
+    /// calls, and the results of the plugin itself.
     pub bytes_out: usize,
     /// The maximum total number of bytes that all host calls of the run return to the plugin, in serialized form.
     pub bytes_in: usize,
@@ -26,7 +28,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The highest memory limit that the configuration accepts, in MiB: the size of a slot in the pool of guests.
+    /// The highest memory limit in MiB that an operator can configure. Each slot in the pool of guests has this size.
     pub const MOST_MEMORY_MIB: usize = 64;
 
     /// The limits for the plugin's exported function `describe`, which may make no host calls.

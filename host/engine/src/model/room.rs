@@ -7,14 +7,15 @@ use crate::base::Table;
 /// The name of a room in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName {
-    /// The chat network before the first colon, for example `matrix`. `None` means the default network.
+    /// The chat network of the room, for example `matrix`; `None` for the default network.
     pub network: Option<String>,
     /// The id or name of the room on the network, for example `#ops:example.org`.
     pub name: String,
 }
 
 impl RoomName {
-    /// Parses the name of a room. The text before the first colon is a network only if `networks` contains this text.
+    /// Parses the name of a room, with or without a chat network. In `matrix:#ops:example.org`, the network is `matrix`
+    /// if `networks` contains `matrix`. Otherwise the whole text is the name of the room.
     pub fn parse(text: &str, networks: &[&str]) -> Self {
         match text.split_once(':') {
             Some((network, name)) if networks.contains(&network) && !name.is_empty() => {

@@ -27,13 +27,14 @@ impl ValuePattern {
         Ok(Self { text: text.to_owned(), whole, dash })
     }
 
-    /// Returns whether the expression matches the whole value. A value with a zero byte never matches. A value that
-    /// begins with a dash matches only if the expression also begins with a dash.
+    /// Returns whether a value is valid: the expression matches the whole value. A value with a zero byte is never
+    /// valid. A value that begins with a dash is valid only if the expression also begins with a dash.
     pub(crate) fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
-    /// Returns the requirement that an invalid value does not meet, as text for messages.
+    /// Returns the requirement that an invalid value violates, as text for messages, for example `the value must not
+    /// begin with a dash`.
     pub(crate) fn requirement(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
             true => "the value must not begin with a dash".to_owned(),

@@ -30,9 +30,9 @@ use crate::{
 const MOST_MENTIONED: usize = 20;
 
 impl Jobs {
-    /// Requests an approval for a job: computes the job's plan with a dry run, stores an approval request for the plan
-    /// and sends the request to a room. `held` is the effect that needs the approval. If the effect no longer needs an
-    /// approval, requests nothing and returns [`Step::Continue`].
+    /// Requests an approval for a job. Computes the job's plan with a dry run, stores an approval request for the plan
+    /// and sends the request to a room. `held` is the effect that needs the approval. If the approval rules have
+    /// changed and the effect no longer needs an approval, requests nothing and returns [`Step::Continue`].
     pub(crate) async fn request_approval(
         &self,
         job: &Arc<ActiveJob>,
@@ -100,7 +100,8 @@ impl Jobs {
     }
 
     /// Runs a plugin without performing its effects. Returns the plan, and the state of the guest after the dry run.
-    /// `replay` contains the results of the calls that the job has already made.
+    /// `replay` contains the results of the calls that the job has already made. `command` is the command for the
+    /// guest.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -222,8 +223,8 @@ impl Jobs {
         ids
     }
 
-    /// Returns whether a person's approval counts for `need`: the person holds a required role for all apps and
-    /// environments of `need`.
+    /// Returns whether a person has a role that can give the required approval `need`. The person must have the role
+    /// for all apps and environments of the approval.
     pub(crate) fn counts_for(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.context.access;
         let in_role = |role: &String| {
@@ -240,9 +241,8 @@ fn code(code: &str) -> String {
     code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
 }
 
-/// Returns the time at which the remaining time in an approval message is updated next. `until` is the deadline. The
-/// interval is 1 minute in the last 10 minutes before the deadline, 10 minutes in the last 2 hours, and 1 hour earlier
-/// than that.
+/// Returns the next time to update the message of an approval request, which shows the time until the deadline `until`.
+/// The message is updated every hour, every 10 minutes in the last 2 hours, and every minute in the last 10 minutes.
 fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {

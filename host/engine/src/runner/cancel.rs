@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Jobs {
-    /// Cancels a job. Returns the reply to the person `by`, in one line. The writes that `with` returns for the reply
-    /// are part of the transaction that stores the cancellation.
+    /// Cancels a job. Returns the reply to the person `by`, in one line. `with` returns further writes for a reply; the
+    /// transaction that stores the cancellation also stores these writes.
     ///
     /// # Errors
     /// The reason why the job cannot be cancelled now, in one line for the person.

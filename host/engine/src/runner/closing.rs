@@ -9,7 +9,8 @@ use crate::{
 /// The maximum length in bytes of each part of the closing message: the plugin's text and the list of denied calls.
 const LONGEST: usize = 8_000;
 
-/// Returns the outcome of a job and its closing message. `ended` is the end of the job's plugin.
+/// Returns the outcome of a job and its closing message. `ended` contains the result of the job's plugin and its denied
+/// calls.
 pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;

@@ -123,8 +123,8 @@ impl Jobs {
     }
 
     /// Continues a job in doubt or a held job after a person's decision. For a job in doubt, `given` states whether the
-    /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. The writes that
-    /// `with` returns for the reply are part of the transaction that stores the decision.
+    /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. `with` returns
+    /// further writes for a reply; the transaction that stores the decision also stores these writes.
     ///
     /// # Errors
     /// The reason why the answer changes nothing, in one line for the person.

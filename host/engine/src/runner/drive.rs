@@ -37,8 +37,8 @@ pub(crate) enum Step {
 pub(crate) enum DriveError {
     /// The store failed or is unavailable. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job cannot continue until a person decides. The values are the reason, and whether the job's journal is
-    /// intact.
+    /// The job is held until a person decides. The first value is the reason. The second value is false if the job's
+    /// journal is broken.
     Hold(String, bool),
 }
 
@@ -117,8 +117,8 @@ impl Jobs {
         }
     }
 
-    /// Runs the job's plugin from its start. If the journal contains a call, returns its result from the journal.
-    /// Performs the calls after that.
+    /// Runs the job's plugin from its start. Calls that the journal contains are not performed again: the plugin
+    /// receives their results from the journal. Performs the calls after the end of the journal.
     async fn run(self: &Arc<Self>, job: &Arc<ActiveJob>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
@@ -194,14 +194,15 @@ impl Jobs {
         }
     }
 
-    /// Releases the deployment locks that are reserved for a job and that the job did not acquire. Dispatches the jobs
-    /// that are queued for these locks.
+    /// Releases the deployment locks that are reserved for a job but not acquired by the job. Dispatches the next jobs
+    /// in the queues of these locks.
     async fn release_reservations(self: &Arc<Self>, job: &ActiveJob) {
         let next = self.context.locks.release_reserved(&job.row().id);
         self.dispatch_next(next).await;
     }
 
-    /// Queues a job for a deployment lock. Returns [`Step::Continue`] if the lock is free, else [`Step::Yield`].
+    /// Queues a job for a deployment lock, and returns [`Step::Yield`]. If the lock is free, does not queue the job,
+    /// and returns [`Step::Continue`].
     async fn enqueue(&self, job: &Arc<ActiveJob>, lock: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -324,8 +325,8 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(
         format!(
-            "the replay failed, because the plugin's host calls differ from the job's journal: {how}, but the next call in the journal is \
-             {left}"
+            "the replay failed, because the plugin's host calls differ from the job's journal: {how}, but the next call \
+             in the journal is {left}"
         ),
         true,
     )

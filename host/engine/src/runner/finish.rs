@@ -27,7 +27,7 @@ use crate::{
 impl Jobs {
     /// Waits for the end of the pipeline runs that the plugin did not wait for, then closes the job. One transaction
     /// stores the last journal entry, the last status card, the closing message and the reaction on the command. `at`
-    /// is the index of the journal entry for the plugin's end. Returns [`Step::Yield`].
+    /// is the index of the journal entry that records the end of the plugin. Returns [`Step::Yield`].
     pub(crate) async fn finish(
         self: &Arc<Self>,
         job: &Arc<ActiveJob>,
@@ -44,7 +44,8 @@ impl Jobs {
         let unfinished = history.unfinished();
         if !unfinished.is_empty() {
             job.card().stage("the plugin ended; its pipeline run continues".to_owned());
-            let meanwhile = format!("The plugin of {} ended while the job's pipeline run was still active.", title(row));
+            let meanwhile =
+                format!("The plugin of {} ended while the job's pipeline run was still active.", title(row));
             let runs = unfinished.iter().map(|intent| async {
                 match (history.recorded_result(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
@@ -81,8 +82,8 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Returns the rooms besides the job's own in which a job from a direct message is announced: the room of the
-    /// command's app, and the rooms of the other apps that the job changed.
+    /// Returns the further rooms in which a job from a direct message is announced: the room of the command's app, and
+    /// the rooms of the other apps that the job changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let start = history.start_entry()?;
         let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();
@@ -123,8 +124,8 @@ pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, n
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
-/// Returns the worse of the job's outcome and the outcome of a pipeline run that the plugin did not wait for. `run` is
-/// `None` if the run's outcome is unknown or the run never started.
+/// Combines the job's outcome with the outcome of a pipeline run that the plugin did not wait for, and returns the
+/// worse one. `run` is `None` if the pipeline run never started or its outcome is unknown.
 fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,

@@ -35,9 +35,10 @@ impl RunResult {
     }
 }
 
-/// Follows a pipeline run to its end and stores the end. Retries while the backend is unavailable. If the run has not
-/// ended yet, posts a progress report that begins with `meanwhile`, once per job. If the job is cancelled, cancels the
-/// run, unless `is_cleanup_run` is true. Returns the run's result, or `None` if the host is shutting down.
+/// Follows a pipeline run to its end and stores the end. Retries while the backend is unavailable. While the run
+/// continues, posts one progress report per job; `meanwhile` is its first sentence. If the job is cancelled, cancels
+/// the run. A run with `is_cleanup_run` is not cancelled. Returns the run's result, or `None` if the host is shutting
+/// down.
 ///
 /// # Errors
 /// The store is unavailable. The end of the run is then not stored.
@@ -100,8 +101,8 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for the end of a pipeline run. If the job is cancelled, cancels the run, unless `is_cleanup_run` is true.
-/// Returns `None` if the host is shutting down.
+/// Waits for the end of a pipeline run. If the job is cancelled, cancels the run. A run with `is_cleanup_run` is not
+/// cancelled. Returns `None` if the host is shutting down.
 async fn end(
     context: &Context,
     job: &Arc<ActiveJob>,

@@ -41,9 +41,9 @@ impl Jobs {
         Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
-    /// Called when the host starts: restores the deployment locks and dispatches the jobs that an earlier process of
-    /// the host left open. Does not dispatch held jobs, jobs that wait for a time and jobs that wait for approval. For
-    /// a job in doubt, the host queries the backend again.
+    /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier
+    /// process of the host left open. For a job in doubt, the host queries the backend again. Held jobs, jobs that wait
+    /// for a time and jobs that wait for approval are not dispatched.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -79,8 +79,9 @@ impl Jobs {
         Ok(())
     }
 
-    /// Returns the deployment lock that a job with `--wait` queues for before its plugin makes its first call. Returns
-    /// `None` if the plugin has already made a call, because the job may then queue for another lock.
+    /// Returns the deployment lock for which a job with `--wait` queues before the first call of its plugin. Returns
+    /// `None` for a job without `--wait`. Also returns `None` if the plugin has already made a call, because the job
+    /// may then queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {

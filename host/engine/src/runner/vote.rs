@@ -60,12 +60,12 @@ impl Jobs {
         }
     }
 
-    /// Handles a vote on a job's approval request. `number` is the number of the request. `number` is `None` if the
-    /// vote names only the job. Returns the reply to the person, in one line. The writes that `with` returns for the
-    /// reply are part of the transaction that stores the vote.
+    /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the person named
+    /// only the job. Returns the reply to the person, in one line. `with` returns further writes for a reply; the
+    /// transaction that stores the vote also stores these writes.
     ///
     /// # Errors
-    /// [`VoteError`] if the vote does not count. Nothing is then changed.
+    /// [`VoteError`]: the vote is rejected and nothing was changed.
     pub(crate) async fn vote(
         self: &Arc<Self>,
         row: JobRow,
@@ -175,8 +175,8 @@ impl Jobs {
     /// request. `message` is the command or the reaction.
     ///
     /// # Errors
-    /// [`VoteError::Denied`] if the person may not vote, [`VoteError::NotOpen`] if no approval has the removed
-    /// reaction.
+    /// [`VoteError::Denied`] if the person may not vote. [`VoteError::NotOpen`] if a reaction was removed that is not
+    /// an approval of the request.
     fn evaluate(
         &self,
         row: &JobRow,

@@ -116,8 +116,8 @@ impl Jobs {
     }
 
     /// Waits until one of the pipeline runs ends or the timer is due. If the job is cancelled, cancels the pipeline
-    /// runs except for cleanup runs, and continues to wait for their end. Returns the result of the wait and the writes
-    /// to store with it. Returns `None` if the host is shutting down.
+    /// runs and continues to wait for their end. Cleanup runs are not cancelled. Returns the result of the wait, and
+    /// the writes to store with the result. Returns `None` if the host is shutting down.
     async fn first_result(
         &self,
         job: &Arc<ActiveJob>,
@@ -187,8 +187,8 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     }
 }
 
-/// Waits until one of `runs` ends. Returns that pipeline run and its end. If the backend rejects the query for a run,
-/// returns that run and the backend's reason. Retries without limit while a backend is unavailable.
+/// Waits until one of the pipeline runs `runs` ends, and returns the run and its end. If the backend rejects the query
+/// for a run, returns this run and the backend's reason. Retries without limit while a backend is unavailable.
 async fn first_end(
     backends: &Backends,
     job: &ActiveJob,

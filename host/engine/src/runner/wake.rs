@@ -11,8 +11,7 @@ use crate::metrics::woken;
 
 /// The maximum number of due jobs that one query reads from the store.
 const BATCH: u32 = 256;
-/// The maximum number of jobs with a running task before the loop stops waking jobs. Due jobs are woken after running
-/// jobs have ended.
+/// The number of running jobs at which the host wakes no more jobs. Due jobs are woken after running jobs have ended.
 const MAX_RUNNING: usize = 1_000;
 /// The delay between two batches of due jobs.
 const BATCH_DELAY: Duration = Duration::from_millis(20);

@@ -139,7 +139,7 @@ impl std::fmt::Display for DeploymentLock {
     }
 }
 
-/// A filter for jobs. A condition that is `None` or `false` matches every job.
+/// A filter for jobs. A job must meet all conditions. A condition that is `None` or `false` is ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// Only open jobs (`Some(true)`) or only ended jobs (`Some(false)`).
@@ -157,8 +157,8 @@ pub struct JobQuery {
     pub inbox: Option<InboxKey>,
     /// If `true`, only jobs whose caller overrode a required approval.
     pub overrides: bool,
-    /// The maximum number of jobs that the query returns; the newest jobs come first. `None` returns all matching jobs,
-    /// so use `None` only with `phases` that few jobs have.
+    /// The maximum number of jobs that the query returns, the newest first; `None` for all matching jobs. Use `None`
+    /// only if few jobs can match, for example with `phases`.
     pub limit: Option<u32>,
 }
 

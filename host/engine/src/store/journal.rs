@@ -49,8 +49,8 @@ pub struct Entry {
     pub plugin: String,
     /// The name of the host call, for example `pipelines.trigger`; empty for an entry that does not record a host call.
     pub call: String,
-    /// For an entry of kind [`EntryKind::Result`], the number of the intent or wait that has this result; otherwise
-    /// `None`.
+    /// The number of the intent or wait to which this result belongs; `None` for an entry of another kind than
+    /// [`EntryKind::Result`].
     pub of: Option<u32>,
     /// The rule that allowed or denied the call, with its position: `plugin.deploy line 61, role deployer`.
     pub rule: String,
@@ -82,12 +82,15 @@ pub struct Link {
     pub number: u64,
     /// The event that the link records.
     pub kind: LinkKind,
-    /// The job's id, if the link records that a job was created or closed. The time before which rows were removed, if
-    /// the link records a removal. Otherwise empty.
+    /// The id of the job, for a link that records that a job was created or closed. For a link that records a removal,
+    /// the time before which rows were removed. Empty for other links.
     pub subject: String,
-    /// The hash of the job's first entry, if the link records that a job was created. The hash of the job's last entry,
-    /// if the link records that a job was closed. The [`AuditRecord::group_digest`], if the link records audit records.
-    /// Empty, if the link records a removal.
+    /// The hash or digest of the recorded data:
+    ///
+    /// - A job was created: the hash of the job's first entry.
+    /// - A job was closed: the hash of the job's last entry.
+    /// - Audit records were stored: the [`AuditRecord::group_digest`] of the records.
+    /// - Rows were removed: empty.
     pub digest: String,
     /// The time of the recorded event.
     pub at: Timestamp,

@@ -67,7 +67,8 @@ pub enum GivenArgument {
     /// Text from outside, for example from a webhook. The text is a single argument, even if it contains spaces or
     /// quotation marks.
     Given {
-        /// The operator's text before the text from outside in the same word: `version=` in `version={version}`.
+        /// The operator's text in front of the text from outside, in the same word. Example: `version=`, if the
+        /// operator wrote `version={version}`.
         before: String,
         /// The text from outside, as it was received.
         text: String,
@@ -117,8 +118,8 @@ pub enum OutboxKind {
     /// A status card: one message of a job that the host edits when its text changes. The store keeps only the newest
     /// text.
     Card {
-        /// `true` if the job waits or has ended. On a network without edits, the host sends
-        /// only the texts with `rest: true`.
+        /// Whether the job waits or has ended. On a network without edits, the host sends the card only if `rest` is
+        /// `true`.
         rest: bool,
     },
     /// A reaction of the bot on a message.
@@ -133,9 +134,8 @@ pub enum OutboxKind {
 /// A message in the outbox, which is sent or still to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. If a row with the key exists
-    /// and the message is a status card, a second row replaces its text. For other messages, the store ignores the
-    /// second row.
+    /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. If the outbox already has a
+    /// row with this key, a new status card replaces the text of the row. Any other new message is ignored.
     pub key: String,
     /// The name of the bot that sends the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
@@ -157,14 +157,15 @@ pub struct OutboxRow {
 pub struct PendingRow {
     /// The row with its newest text.
     pub row: OutboxRow,
-    /// The event id of the sent status card; `None` if no earlier text of the row was sent.
+    /// The event id of the message that shows an earlier text of this status card; `None` if no text of the row was
+    /// sent.
     pub event: Option<String>,
     /// The version of the text: 1 for the first text, plus 1 for each change of the text.
     pub version: u64,
 }
 
-/// Returns whether an event id belongs to a command that a schedule or hook started. No message on the network has this
-/// id, so the host can neither reply in its thread nor react to it.
+/// Returns whether a schedule or hook started the command with this event id. No message on the network has such an id,
+/// so the host can neither react to the command nor reply in its thread.
 pub(crate) fn is_trigger_event(event: &str) -> bool {
     TRIGGER_EVENT_PREFIXES.iter().any(|prefix| event.starts_with(prefix))
 }

@@ -33,7 +33,7 @@ pub struct Release {
     pub recorded: bool,
 }
 
-/// A filter for releases. A condition that is `None` or `false` matches every release.
+/// A filter for releases. A release must meet all conditions. A condition that is `None` or `false` is ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseQuery {
     /// Only releases of this app.
@@ -44,6 +44,6 @@ pub struct ReleaseQuery {
     pub version: Option<String>,
     /// Only releases with this outcome.
     pub outcome: Option<Outcome>,
-    /// If `true`, only the newest release of each app and environment that meets the other conditions.
+    /// If `true`, only the newest release of each app in each environment. The other conditions apply first.
     pub latest: bool,
 }

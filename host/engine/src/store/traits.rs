@@ -21,9 +21,9 @@ use super::{
 pub enum Write {
     /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
-    /// Stores a received message, and queues its announcements. If the store already has the deduplication key, stores
-    /// and queues nothing. Used for webhooks, because a redelivery of a webhook can have another event id. See
-    /// [`Write::DEDUPLICATION_RETENTION`].
+    /// Stores the message of a webhook, and queues the messages that announce it. If the store already has the
+    /// deduplication key, changes nothing. A redelivery of a webhook can have another event id, so the event id cannot
+    /// detect it. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
@@ -49,8 +49,8 @@ pub enum Write {
         /// The event id of the sent message; `None` if the row can never be sent.
         event: Option<String>,
     },
-    /// Stores a new job, which is open until it is closed. The same list must append the job's first journal entry.
-    /// This entry adds the link [`LinkKind::Open`](super::LinkKind::Open) to the hash chain.
+    /// Stores a new open job. The same list of writes must append the job's first journal entry, which adds the link
+    /// [`LinkKind::Open`](super::LinkKind::Open) to the hash chain.
     Open(JobRow),
     /// Sets the status of an open job.
     JobStatus {
@@ -116,8 +116,8 @@ pub enum Write {
 }
 
 impl Write {
-    /// The additional time for which a store keeps the deduplication keys of received messages
-    /// ([`Write::ReceiveOnce`]): 366 days after the retention of messages.
+    /// The time for which a store keeps the deduplication key of a received message ([`Write::ReceiveOnce`]) after it
+    /// has removed the message: 366 days.
     pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 }
 
@@ -145,8 +145,8 @@ pub enum StoreError {
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies all of these writes in one transaction, and returns after the changes are on disk. Returns the inbox
-    /// keys of the received messages that were new to the store.
+    /// Applies a list of writes in one transaction, and returns after the changes are on disk. Returns the inbox keys
+    /// of the messages that the store did not have before.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was changed.
@@ -229,8 +229,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// Returns the number of a job's journal entries and the hash of the last entry, both from the job's own row;
-    /// `None` for an unknown job. A verification compares them with the entries.
+    /// Returns the number of a job's journal entries and the hash of the last entry, as the job's own row stores them.
+    /// Returns `None` for an unknown job. A verification compares both values with the entries.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -308,7 +308,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// Returns how often each plugin made each host call. Counts the calls in all stored jobs and queries.
+    /// Returns the number of times that each plugin made each host call, over all stored jobs and queries.
     ///
     /// # Errors
     /// [`StoreError`].

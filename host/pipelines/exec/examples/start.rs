@@ -1,6 +1,7 @@
 //! A minimal host: starts one pipeline run and waits for its end. The tests kill this host while it waits.
 //!
-//! Usage: `start CONFIG RUNS SUPERVISOR KEY`, where CONFIG is a file with the keys of one `[app.A.deploy.E]`.
+//! Usage: `start CONFIG RUNS SUPERVISOR KEY`. CONFIG is a file with the keys of one `[app.A.deploy.E]` table. RUNS is
+//! the folder of all pipeline runs. SUPERVISOR is the supervisor program. KEY is the key of the new pipeline run.
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 

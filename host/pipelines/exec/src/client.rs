@@ -1,7 +1,7 @@
 //! The host's side of exec pipelines: sends start requests to supervisors and reads the folders of pipeline runs.
 //!
-//! Invariant: no state of a pipeline run is kept in memory between two calls, so a restart of the host changes no
-//! result.
+//! Invariant: between two calls, the state of a pipeline run is only in the run's folder, not in memory. A restart of
+//! the host therefore changes no result.
 
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -25,9 +25,9 @@ use crate::{
     protocol::{StartRequest, StartResponse},
 };
 
-/// Interval at which a call that waits for a pipeline run reads the run's folder.
+/// A call that waits for a pipeline run reads the run's folder at this interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(60);
-/// Delay before a retry if a pipeline run's folder cannot be read.
+/// If a pipeline run's folder cannot be read, the host reads the folder again after this time.
 const RETRY_INTERVAL: Duration = POLL_INTERVAL.saturating_mul(20);
 /// Timeout for a supervisor to start the program of a pipeline run.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ impl ExecPipelines {
         Ok((folder, status))
     }
 
-    /// Returns the folder of a pipeline run; if the run has ended, also returns its end.
+    /// Returns the folder of a pipeline run, and the run's result. The result is `None` while the run continues.
     ///
     /// # Errors
     /// The key has no pipeline run, or the run's program could not be started.
@@ -71,8 +71,8 @@ impl ExecPipelines {
         }
     }
 
-    /// Returns whether an earlier start request with the same key has started its program. If that request is still in
-    /// progress, waits for it. Returns false if the key has no pipeline run.
+    /// Returns true if an earlier start request with this key has started its program, and false if the key has no
+    /// pipeline run. If the earlier request is still in progress, waits until the program has started.
     ///
     /// # Errors
     /// The earlier request could not start its program, or did not start it within [`START_TIMEOUT`].
@@ -93,8 +93,8 @@ impl ExecPipelines {
         }
     }
 
-    /// At the first call in a host process, removes old temporary folders of pipeline runs. Later calls do nothing. If
-    /// the removal fails, logs a warning.
+    /// Removes old temporary folders of pipeline runs at the first call in a host process. Later calls do nothing. A
+    /// failed removal is logged as a warning.
     async fn remove_leftovers_once(&self) {
         let remove = || async {
             let runs = self.runs.clone();

@@ -13,9 +13,10 @@ use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Templat
 
 use crate::{protocol::ProgramSpec, template::parse_template};
 
-/// The default `PATH` of a program. When the host reads the configuration, it searches the `PATH` for the program.
+/// The value of `PATH` for a program if the key `env` does not set `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Minimum value of `timeout` and `grace`. With a timeout of 0, no pipeline run could succeed.
+/// Minimum value of the keys `timeout` and `grace` in the configuration. With a timeout of 0, every pipeline run would
+/// fail.
 const MIN_DURATION: Duration = Duration::from_millis(1);
 
 /// The keys of an exec pipeline in `[app.NAME.deploy.ENVIRONMENT]`.
@@ -67,12 +68,12 @@ static VARIABLES: TableKeys = TableKeys {
 
 #[derive(Debug, Clone)]
 pub(crate) struct ExecPipeline {
-    /// An absolute path.
+    /// The absolute path of the program.
     program: String,
-    /// `argv[0]`.
+    /// The name that the program receives as `argv[0]`.
     name: String,
     arguments: Vec<Template>,
-    /// An absolute path.
+    /// The absolute path of the working folder.
     directory: String,
     environment: BTreeMap<String, Variable>,
     user: Option<String>,

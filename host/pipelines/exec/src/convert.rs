@@ -8,7 +8,7 @@ use wardroom::{Timestamp, adapter::RunEnd, base::spoken_duration, model::Outcome
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     Cancelled,
-    /// The timeout that the pipeline run exceeded.
+    /// The pipeline run exceeded its timeout, which has this length.
     TimedOut(Duration),
 }
 
@@ -45,8 +45,8 @@ pub(crate) fn ended(
     RunEnd { outcome, message, started, ended, details }
 }
 
-/// Returns the end of a pipeline run whose supervisor died: the outcome `unknown` with the message `interrupted`.
-/// `detected` is the time at which the host detected the death; it is stored as the end time.
+/// Returns the result of a pipeline run whose supervisor died: the outcome `unknown` and the message `interrupted`.
+/// `detected` is the time at which the host found that the supervisor had died. It becomes the end time of the run.
 pub(crate) fn interrupted(started: Timestamp, detected: Timestamp) -> RunEnd {
     RunEnd {
         outcome: Outcome::Unknown,

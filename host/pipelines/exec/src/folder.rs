@@ -1,5 +1,5 @@
-//! The folder of a pipeline run. The host and the run's supervisor share it. While the folder exists, no other run can
-//! start with the run's key.
+//! The folder of a pipeline run, through which the host and the run's supervisor share the run's state. The folder's
+//! name is the run's key. While the folder exists, no other run can start with this key.
 //!
 //! ```text
 //! KEY/lock            locked until the supervisor exits
@@ -10,8 +10,8 @@
 //!     verdict.json    the result of the run
 //! ```
 //!
-//! If the engine requests the state of a run whose key has no folder, the host creates a folder with only `lock` and
-//! `verdict.json`, and then reports that the key has no run. A delayed start request with this key then starts nothing.
+//! The engine can request the state of a run whose key has no folder. The host then creates a folder with only `lock`
+//! and `verdict.json`, and reports that the key has no run. A delayed start request with this key starts nothing.
 //!
 //! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. If two
 //! processes create the folder of one key, the first rename succeeds and the second fails. A folder with a key's name
@@ -44,8 +44,8 @@ const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
 /// The prefix of a temporary folder's name. A key never begins with a dot.
 const TEMPORARY_PREFIX: &str = ".new-";
-/// Age above which a temporary folder is removed. A temporary folder is normally renamed within milliseconds. A folder
-/// of this age was left by a process that died.
+/// A temporary folder that is older than this is removed. A process normally renames its temporary folder within
+/// milliseconds, so an older folder was left by a process that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// The number of temporary folders that this process has created. The number makes the names of these folders unique.
@@ -78,9 +78,10 @@ pub(crate) enum Verdict {
 
 #[derive(Debug, Clone)]
 pub(crate) enum RunStatus {
-    /// The run key has no folder.
+    /// The key of the pipeline run has no folder.
     Absent,
-    /// The supervisor of the pipeline run is running. `started` is true after the supervisor has started the program.
+    /// The supervisor of the pipeline run is running and has stored no result yet. `started` is true if the supervisor
+    /// has started the program.
     Running {
         started: bool,
     },
@@ -165,9 +166,9 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status of the pipeline run, but never [`RunStatus::Absent`]. If the run's key has no folder, creates
-    /// the folder with the result [`Verdict::Refused`] and returns this result. The folder reserves the key: a delayed
-    /// start request with this key then fails.
+    /// Returns the status of the pipeline run. If the run's key has no folder, creates the folder with the result
+    /// [`Verdict::Refused`] and returns this result instead of [`RunStatus::Absent`]. The folder reserves the key: a
+    /// delayed start request with this key then fails.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
         let never_started = Verdict::Refused("the pipeline run was never started".to_owned());
         loop {
@@ -263,8 +264,8 @@ impl RunFolder {
     }
 }
 
-/// Removes temporary folders that are older than [`LEFTOVER_AGE`]. They were left by processes that died before they
-/// renamed the folder. These processes had not started a program.
+/// Removes temporary folders in the folder `runs` that are older than [`LEFTOVER_AGE`]. Such a folder was left by a
+/// process that died before it renamed the folder and started a program.
 pub(crate) fn remove_leftovers(runs: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,24 +1,27 @@
-//! Follows the output of a pipeline run while the output grows.
+//! Returns the new lines of a pipeline run's output to a caller that waits for the end of the run.
 //!
-//! Architecture Invariant: one call takes bounded time and memory at any rate of output, so that output does not delay
-//! the detection of the run's end.
+//! Architecture Invariant: one call takes bounded time and memory, even if the program prints very fast. Output
+//! therefore does not delay the detection of the run's end.
 //! Not here: reading the last bytes of the output (`output.rs`).
 
 use std::io;
 
 use crate::{folder::RunFolder, lines::LineSplitter, output};
 
-/// Maximum number of bytes of existing output that the first read returns. The first read skips older output. If a
-/// later read finds more than [`MAX_BYTES`] new bytes, it also skips all but the last `BACKLOG` bytes.
+/// The first read returns only this number of bytes from the end of the existing output. A later read that finds more
+/// than [`MAX_BYTES`] new bytes also returns only this number of bytes from the end.
 const BACKLOG: u64 = 64 << 10;
-/// Maximum number of new bytes that one call reads. As separate lines, the bytes can take fifty times as much memory.
+/// Maximum number of new bytes of output that one call reads. If more bytes are new, the call reads only the last
+/// [`BACKLOG`] bytes. The limit bounds memory: bytes that are split into short lines can take fifty times as much
+/// memory.
 const MAX_BYTES: u64 = 256 << 10;
 
 pub(crate) struct OutputFollower {
     folder: RunFolder,
-    /// The offset of the next byte to read; `None` before the first read.
+    /// The offset in the output at which the next read begins; `None` before the first read.
     next: Option<u64>,
-    /// Number of skipped bytes of output that no returned line reports yet.
+    /// Number of skipped bytes of output that were not yet reported to the caller. The next read reports the number in
+    /// a line of its own.
     skipped: u64,
     splitter: LineSplitter,
 }
@@ -41,8 +44,8 @@ impl OutputFollower {
         lines
     }
 
-    /// Reads the output up to its length at the time of the call, and adds its complete lines to `lines`. If output was
-    /// skipped or removed, adds a line with the number of bytes.
+    /// Reads the output up to its length at the time of the call, and adds the complete lines to `lines`. If output was
+    /// skipped or removed, adds a line with the number of missing bytes.
     fn read_new(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
         let folder = self.folder.path();
         let length = output::length(folder)?;

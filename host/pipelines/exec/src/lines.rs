@@ -3,7 +3,7 @@
 /// Maximum length of a step's name, in characters; a longer name is truncated.
 const MAX_STEP_NAME: usize = 80;
 
-/// Finds the last line `step: NAME` in a program's output, with which the program reported its current step.
+/// Stores the name of the step that a program reported last with an output line `step: NAME`.
 #[derive(Debug, Default)]
 pub(crate) struct StepTracker {
     line: Vec<u8>,
@@ -32,7 +32,8 @@ impl StepTracker {
         }
     }
 
-    /// Returns the name of the last step. A last line without a line end counts.
+    /// Returns the name of the step that the program reported last; `None` if it reported no step. The last line of the
+    /// output is also read if it has no line end.
     pub(crate) fn finish(mut self) -> Option<String> {
         self.end_line();
         self.last
@@ -45,7 +46,8 @@ pub(crate) struct LineSplitter {
 }
 
 impl LineSplitter {
-    /// Length at which a line is split, in bytes. The limit bounds the memory for output without line ends.
+    /// Maximum length of a line in bytes; a longer line is split. The limit bounds the memory for output without line
+    /// ends.
     const MAX_LINE_BYTES: usize = 16 << 10;
 
     pub(crate) fn feed(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
@@ -66,7 +68,7 @@ impl LineSplitter {
         }
     }
 
-    /// Adds a last line that has no line end.
+    /// If the output so far ends with an incomplete line, adds this line to `lines`.
     pub(crate) fn finish(&mut self, lines: &mut Vec<String>) {
         if !self.unfinished.is_empty() {
             lines.push(take_text(&mut self.unfinished));

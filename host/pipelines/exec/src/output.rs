@@ -13,8 +13,8 @@ use crate::files::private_file;
 
 /// Maximum size of an output file, in bytes.
 const FILE_BYTES: u64 = 1 << 20;
-/// Number of output files that are kept in addition to the first: the file that is being written, and the four files
-/// before it.
+/// Number of output files that are kept in addition to the first file. These are the file that is being written and the
+/// four files before it. Older files are removed.
 const KEPT_FILES: u64 = 5;
 
 fn file_path(folder: &Path, number: u64) -> PathBuf {
@@ -67,7 +67,8 @@ impl OutputWriter {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of removed bytes between the requested offset and the first byte of `bytes`.
+    /// Number of bytes that were requested but cannot be read because their file was removed. They are directly before
+    /// `bytes` in the output.
     pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
     /// The offset at which the next read begins.
@@ -94,8 +95,9 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// Reads up to `max` bytes of output from offset `from`, at most to the end of one file. If the output at `from` was
-/// removed, reads from the next file that still exists, and sets `missing`. At the end of the output, returns no bytes.
+/// Reads output from the offset `from`: up to `max` bytes, and at most to the end of one output file. If the file at
+/// `from` was removed, reads from the next remaining file and sets [`Part::missing`]. At the end of the output, returns
+/// no bytes.
 pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
@@ -114,13 +116,13 @@ pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     Ok(Part { missing: start - from, next: start + bytes.len() as u64, bytes })
 }
 
-/// Returns the line that replaces output whose file was removed. `bytes` is the number of removed bytes.
+/// Returns the line that a reader gets in place of removed output. `bytes` is the number of removed bytes.
 pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// Returns the end of the output as text of at most `max` bytes. A line with the number of bytes replaces removed
-/// output.
+/// Returns the end of the output as text of at most `max` bytes. If a part of this output was removed, the text
+/// contains a line with the number of removed bytes instead.
 pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
     // Ignore later output; otherwise a program that prints without end would keep the loop running.
     let length = length(folder)?;

@@ -5,7 +5,8 @@ use std::{fs, time::Duration};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of rounds of [`Session::kill`], which are 5 ms apart.
+/// [`Session::kill`] kills the processes of a session repeatedly, every 5 ms, because a process can fork meanwhile. It
+/// stops after this number of rounds.
 const KILL_ROUNDS: usize = 100;
 
 /// One process, read from `/proc/ID/stat`.

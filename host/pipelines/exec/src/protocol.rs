@@ -25,27 +25,27 @@ pub(crate) struct StartRequest {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ProgramSpec {
-    /// An absolute path.
+    /// The absolute path of the program.
     pub(crate) path: String,
-    /// `argv[0]`.
+    /// The name that the program receives as `argv[0]`.
     pub(crate) name: String,
     pub(crate) arguments: Vec<String>,
     /// The working folder, an absolute path.
     pub(crate) directory: String,
-    /// All environment variables of the program. If `HOME` is missing, the launcher sets `HOME` to the user's home
-    /// folder.
+    /// All environment variables of the program. If `HOME` is missing, the launcher sets `HOME` to the home folder of
+    /// the user that runs the program.
     pub(crate) environment: BTreeMap<String, String>,
     /// The user that runs the program; `None` for the host's user.
     pub(crate) user: Option<String>,
 }
 
-/// A supervisor's response to a start request. If the host receives no response, the call fails. The next call reads
-/// from the pipeline run's folder whether the run has started.
+/// A supervisor's response to a start request. If the host receives no response, its call fails. When the engine
+/// retries the call, the host reads from the pipeline run's folder whether the run has started.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {
     Started,
-    /// The run key already has a folder; the supervisor started nothing.
+    /// The key of the requested pipeline run already has a folder. The supervisor started nothing.
     KeyInUse,
     /// The program cannot be started; the text is the reason. The pipeline run's folder contains the same text.
     Refused(String),

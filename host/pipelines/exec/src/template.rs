@@ -1,15 +1,16 @@
-//! Parses templates such as `cms-{version}`, whose placeholders are parameters of a pipeline.
+//! Parses the templates in the keys `run` and `env`, for example `cms-{version}`. A placeholder such as `{version}`
+//! names a parameter of the pipeline.
 
 use wardroom::base::{Template, nearest};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ParameterError {
     pub(crate) message: String,
-    /// The text to write in the configuration instead, for example `"{version}"`.
+    /// A correct text for the configuration, which the error message suggests, for example `"{version}"`.
     pub(crate) fix: String,
 }
 
-/// Parses a template whose placeholders must be among `parameters`.
+/// Parses the template `text`. Returns an error if a placeholder is not one of the pipeline's `parameters`.
 pub(crate) fn parse_template(text: &str, parameters: &[String]) -> Result<Template, ParameterError> {
     let template = Template::parse(text).map_err(|error| ParameterError {
         message: error.to_string(),

@@ -1,8 +1,9 @@
 //! Caches the last link of the hash chain, and the tips of recently written jobs. The tip of a job is the last entry of
 //! its journal.
 //!
-//! Architecture Invariant: a transaction changes a [`ChainDraft`]. [`ChainCache::adopt`] merges the draft after the
-//! commit; the draft of a failed transaction is dropped. The cache therefore contains only committed data.
+//! Architecture Invariant: a transaction changes only its [`ChainDraft`]. After the commit, [`ChainCache::adopt`]
+//! merges the draft into the cache. If the transaction fails, its draft is dropped. The cache therefore contains only
+//! committed data.
 //! Not here: the computation of hashes (`host/engine/src/journal`).
 
 use std::collections::HashMap;
@@ -18,8 +19,8 @@ use crate::{
     write,
 };
 
-/// Maximum number of tips in the cache. If a transaction ends while the cache has more tips, the cache drops all of
-/// them and then adds the tips of the transaction. Tips that are not cached are read from the database.
+/// If the cache has more than this number of tips at the end of a transaction, the cache drops all earlier tips and
+/// keeps only the tips of the transaction. A tip that is not in the cache is read from the database.
 const MAX_TIPS: usize = 4096;
 
 /// The tip of a job: the last entry of its journal.
@@ -34,7 +35,8 @@ pub(crate) struct Tip {
     pub(crate) changed: bool,
 }
 
-/// The last link of the hash chain. The head of an empty chain has the number 0 and an empty hash.
+/// The number and the hash of the last link in the hash chain. If the chain is empty, the number is 0 and the hash is
+/// empty.
 #[derive(Debug, Clone, Default)]
 struct Head {
     number: u64,
@@ -47,20 +49,21 @@ pub(crate) struct ChainCache {
     tips: HashMap<String, Tip>,
 }
 
-/// The changes of one transaction to the chain.
+/// The changes that one transaction makes to the hash chain and to the tips of jobs.
 #[derive(Debug, Default)]
 pub(crate) struct ChainDraft<'w> {
     head: Option<Head>,
     tips: HashMap<String, Tip>,
-    /// The audit records of queries. All of them share one link, which [`ChainDraft::end_transaction`] writes.
+    /// The audit records of the queries in this transaction. [`ChainDraft::end_transaction`] writes one link for all
+    /// these records.
     audit_records: Vec<&'w AuditRecord>,
-    /// The ids of the jobs that the current list of writes creates.
+    /// The ids of the jobs that the current list of writes creates. [`ChainDraft::end_list`] clears this field.
     opened: Vec<&'w str>,
 }
 
 impl ChainCache {
-    /// Merges the draft of a committed transaction into the cache. Removes the tips of closed jobs, and all earlier
-    /// tips if the cache has more than [`MAX_TIPS`].
+    /// Merges the draft of a committed transaction into the cache. Removes the tips of closed jobs. If the cache
+    /// already has more than [`MAX_TIPS`] tips, first removes all of them.
     pub(crate) fn adopt(&mut self, draft: ChainDraft<'_>) {
         if self.tips.len() > MAX_TIPS {
             self.tips.clear();
@@ -111,8 +114,8 @@ impl<'w> ChainDraft<'w> {
         }
     }
 
-    /// Adds a job that the current list of writes creates. The same list must also append the job's first journal
-    /// entry, which has the number 0.
+    /// Adds a new job, which the current list of writes creates. The same list must also append the job's first journal
+    /// entry; otherwise [`Self::end_list`] returns an error.
     pub(crate) fn add_job(&mut self, job: &'w str) {
         self.tips.insert(job.to_owned(), Tip { entries: 0, hash: String::new(), open: true, changed: false });
         self.opened.push(job);
@@ -176,8 +179,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Checks that the current list of writes appends the first journal entry, with the number 0, of each job that it
-    /// creates. `write_lists` calls this function at the end of each list of writes.
+    /// Returns an error if the current list of writes creates a job but does not append the job's first journal entry.
+    /// `write_lists` calls this function at the end of each list of writes.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
             if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
@@ -189,8 +192,8 @@ impl<'w> ChainDraft<'w> {
         Ok(())
     }
 
-    /// Inserts the audit records of queries with their shared link, then stores the changed tips in the rows of their
-    /// jobs. `write_lists` calls this function after the last list of writes.
+    /// Inserts the audit records of the transaction's queries, with one link for all these records. Then stores each
+    /// changed tip in the row of its job. `write_lists` calls this function after the last list of writes.
     pub(crate) async fn end_transaction(
         &mut self,
         connection: &mut SqliteConnection,

@@ -16,11 +16,11 @@ use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
 
 /// A [`Store`] in one SQLite database file.
 ///
-/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops; otherwise the last lists of
-/// writes that were passed to `note` may be lost.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops. Otherwise, lists of writes
+/// that were passed to [`Store::note`] shortly before may be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// `None` for a read-only store.
+    /// The writer of the database; `None` for a read-only store.
     writer: Option<Writer>,
     readers: SqlitePool,
 }
@@ -50,8 +50,8 @@ impl SqliteStore {
     /// system's id.
     ///
     /// # Errors
-    /// The errors of [`SqliteStore::open`]. [`OpenError::OtherMachine`] is returned only if `claim` has a machine id
-    /// and `adopt` is false.
+    /// The errors of [`SqliteStore::open`]. If `claim` has no machine id, or if `adopt` of `claim` is true,
+    /// [`OpenError::OtherMachine`] is never returned.
     pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
         let (connection, lock) = open::open_writer(path, claim).await?;
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })

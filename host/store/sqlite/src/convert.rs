@@ -119,7 +119,8 @@ pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
     }
 }
 
-/// Returns SQLite's primary result code, which is the lowest byte of its extended result code.
+/// Returns SQLite's primary result code: the lowest byte of the extended result code of `error`. Returns `None` if
+/// `error` has no numeric code.
 fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }

@@ -18,9 +18,9 @@ use crate::{
 /// The identity of the machine that opens a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineClaim {
-    /// The machine's id, see [`machine_id`]. If `machine` is `None`, the host neither checks nor changes the lease.
+    /// The machine's id, see [`machine_id`]. If it is `None`, the host neither reads nor changes the lease.
     pub machine: Option<String>,
-    /// If true, the host takes over the database of another machine.
+    /// If true, the host also opens a database that another machine used, and stores its own machine id in the lease.
     pub adopt: bool,
 }
 
@@ -37,8 +37,8 @@ fn hashed(id: &str) -> Option<String> {
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Returns [`OpenError::OtherMachine`] if the lease names another machine. Skips this check if `claim.adopt` is set, if
-/// `claim` has no machine id, or if the database has no lease.
+/// Returns [`OpenError::OtherMachine`] if the lease names a machine other than `claim`. If `claim` has no machine id,
+/// if `claim.adopt` is true, or if the database has no lease, the check succeeds.
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,

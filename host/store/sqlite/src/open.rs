@@ -35,7 +35,7 @@ pub enum OpenError {
     OtherMachine {
         /// The database file.
         file: PathBuf,
-        /// The time at which a host last started on the other machine.
+        /// The time at which a host on the other machine last opened the database.
         since: Timestamp,
     },
     /// The database file does not exist, and a read-only store does not create it.
@@ -49,9 +49,9 @@ pub enum OpenError {
     Newer {
         /// The database file.
         file: PathBuf,
-        /// The version of the database.
+        /// The schema version of the database.
         found: i64,
-        /// The newest version that this build supports.
+        /// The newest schema version that this build supports.
         known: i64,
     },
     /// An older build wrote the database, and a read-only store does not migrate it.
@@ -59,15 +59,15 @@ pub enum OpenError {
     Older {
         /// The database file.
         file: PathBuf,
-        /// The version of the database.
+        /// The schema version of the database.
         found: i64,
-        /// The version that this build reads.
+        /// The schema version that this build reads.
         known: i64,
     },
-    /// The folder or a file in it cannot be created or opened.
+    /// The state folder, or a file in this folder, cannot be created or opened.
     #[error("`{}` cannot be used: {source}", path.display())]
     Folder {
-        /// The folder or file that failed.
+        /// The folder or file that cannot be created or opened.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,
@@ -82,8 +82,8 @@ pub enum OpenError {
     },
 }
 
-/// Maximum time that an SQL statement waits until another process, such as a backup, unlocks the database. Also the
-/// maximum time that a query waits for a free reading connection.
+/// Maximum time that an SQL statement waits for another process, such as a backup, to unlock the database. It is also
+/// the maximum time that a query waits for a free reading connection. After this time, the statement or query fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no other

@@ -24,18 +24,18 @@ use crate::{
 
 /// Maximum number of jobs that one call removes.
 const MAX_JOBS: usize = 500;
-/// Maximum number of journal entries that one call removes with its jobs. A job with more entries is removed in a call
-/// of its own.
+/// Maximum number of journal entries that one call removes together with their jobs. If a single job has more entries,
+/// one call removes only this job.
 const MAX_ENTRIES: i64 = 20_000;
-/// Maximum number of inbox rows that one call removes. The same maximum applies to outbox rows of kept or missing jobs,
-/// deduplication keys, links whose audit records are removed, and blobs. The SQL statements of this file contain the
-/// same number.
+/// Maximum number of inbox rows that one call removes. The same maximum applies separately to deduplication keys, to
+/// links whose audit records are removed, to blobs, and to outbox rows that are not removed with their job. The SQL
+/// statements in this file repeat the number.
 const MAX_ROWS: u64 = 5000;
 
 /// Removes one batch of the data that is older than `before`: closed jobs, messages, audit records, and deduplication
-/// keys. Appends a link that records the removal to the hash chain. If no such data is left, also removes blobs to
-/// which nothing refers any more, for example plugin files. Keeps the files of the loaded plugins, whose digests are in
-/// `loaded`.
+/// keys. Appends a link that records the removal to the hash chain. In the last batch, also removes blobs to which no
+/// job and no journal entry refers, for example plugin files. `loaded` contains the digests of the loaded plugins,
+/// whose files are kept.
 ///
 /// Returns the removed jobs, and whether more data may be left to remove.
 pub(crate) async fn remove_some(
@@ -106,8 +106,8 @@ async fn remove_jobs(
     Ok(())
 }
 
-/// Returns the pipeline runs that each job may have started: the run's key and the name of its pipeline. `jobs` is a
-/// JSON list of job ids.
+/// For each job in `jobs`, a JSON list of job ids, returns the pipeline runs that the job may have started. Each run
+/// has its key and the name of its pipeline.
 async fn runs_of(
     connection: &mut SqliteConnection,
     jobs: &str,
@@ -130,10 +130,9 @@ async fn runs_of(
     Ok(runs)
 }
 
-/// Removes one batch of rows that are older than `before` and belong to no stored job: handled messages, messages that
-/// were sent or given up, and the audit records of queries and refused commands. Also removes deduplication keys that
-/// are older than `before` by more than [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to
-/// `removed.rows`.
+/// Removes one batch of rows that are older than `before` and belong to no stored job. These rows are handled messages,
+/// messages that were sent, messages that could not be sent, and audit records. Deduplication keys are kept longer, by
+/// [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to `removed.rows`.
 async fn remove_rows(
     connection: &mut SqliteConnection,
     before: Timestamp,

@@ -1,6 +1,6 @@
-//! The writing connection: runs one transaction at a time.
+//! The connection that writes to the database. It runs one transaction at a time.
 //!
-//! Architecture Invariant: the cached chain changes only after a commit.
+//! Architecture Invariant: the cache of the hash chain takes changes only from committed transactions.
 //! Not here: the choice of the lists that share a transaction (`writer/task.rs`).
 
 use std::sync::{
@@ -21,11 +21,11 @@ use crate::{
 };
 
 pub(crate) enum TransactionError {
-    /// The transaction did not begin, for example because another process locks the database. A transaction with fewer
-    /// lists would fail too.
+    /// The transaction did not begin, for example because another process locks the database. Splitting the lists of
+    /// writes over several transactions would not help.
     Begin(StoreError),
-    /// A write or the commit failed, for example because a list is invalid or the disk is full. If each list is written
-    /// in its own transaction, some of the lists can succeed.
+    /// A write or the commit failed, for example because a list is invalid or the disk is full. Some of the lists can
+    /// succeed if each list is written in its own transaction.
     Write(StoreError),
 }
 
@@ -66,8 +66,8 @@ impl WriteConnection {
         self.connection.close().await
     }
 
-    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `draft` into the cached chain. If
-    /// `result` is an error or the commit fails, rolls back, clears the cached chain and returns the error.
+    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `draft` into the cache of the hash
+    /// chain. If `result` is an error or the commit fails, rolls back, clears the cache and returns the error.
     async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => self.execute("commit").await.map(|()| value),
@@ -95,8 +95,8 @@ impl WriteConnection {
     }
 }
 
-/// Executes all lists of writes in order. Then inserts the audit records of their queries, and stores the changed tips
-/// of their jobs.
+/// Executes all lists of writes in order. Then inserts the audit records of the queries in these lists, and stores the
+/// changed tips of jobs.
 async fn write_lists<'w>(
     connection: &mut SqliteConnection,
     chain: &ChainCache,

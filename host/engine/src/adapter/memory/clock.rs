@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use crate::adapter::clock::Clock;
 
-/// A clock for tests, whose time changes only by [`MemoryClock::set`].
+/// A clock for tests. Its time changes only if a test calls [`MemoryClock::set`].
 ///
 /// ```
 /// use wardroom::prelude::*;

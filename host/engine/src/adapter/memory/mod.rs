@@ -1,7 +1,7 @@
 //! In-memory implementations of the traits in [`crate::adapter`], for tests, benchmarks and embedders.
 //!
-//! Invariant: the in-memory implementations behave like the real adapters. The same conformance checks run against
-//! both.
+//! Invariant: the in-memory implementations behave like the adapters for real networks and backends. The same
+//! conformance checks run against all of them.
 
 mod chat;
 mod clock;

@@ -25,8 +25,8 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct MemoryPipelines {
-    /// The pipeline runs by key. `None` marks a key that [`Pipelines::state`] reported as [`RunState::Absent`], so that
-    /// no pipeline run can start with this key.
+    /// The pipeline runs, by idempotency key. If [`Pipelines::state`] reported a key as [`RunState::Absent`], the value
+    /// is `None`, and no pipeline run can start with this key.
     runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
@@ -56,8 +56,8 @@ impl MemoryPipelines {
         runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
-    /// Makes [`Pipelines::state`] return [`RunState::Unknowable`] with this reason. With `None`, [`Pipelines::state`]
-    /// returns the real state again.
+    /// Makes [`Pipelines::state`] return [`RunState::Unknowable`] with the text `reason`. If `reason` is `None`,
+    /// [`Pipelines::state`] returns the real state of each pipeline run again.
     pub fn cannot_say(&self, reason: Option<&str>) {
         *self.unknowable.lock() = reason.map(str::to_owned);
     }
@@ -153,8 +153,8 @@ static MEMORY_KEYS: TableKeys = TableKeys {
     keys: &[Key::boolean("memory", "Whether to use the in-memory pipeline.")],
 };
 
-/// Makes the backend the factory of its own kind. The backend runs the pipelines of all `[app.A.deploy.E]` tables with
-/// `memory = true`.
+/// Lets a test pass an existing backend to the engine instead of a factory. The backend runs the pipelines of all
+/// `[app.A.deploy.E]` tables with `memory = true`.
 impl PipelinesFactory for Arc<MemoryPipelines> {
     fn kind(&self) -> &'static str {
         "memory"

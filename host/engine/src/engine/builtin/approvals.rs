@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
-/// A position in the queue of votes.
+/// The position of one vote in the queue. The drop of this value starts the next vote.
 #[derive(Debug)]
 pub(crate) struct Turn {
     before: Option<oneshot::Receiver<()>>,
@@ -44,7 +44,7 @@ impl ReactionQueue {
 }
 
 impl Turn {
-    /// Waits until all earlier turns are dropped.
+    /// Waits until all earlier votes in the queue are handled.
     pub(crate) async fn wait(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = before.await;
@@ -63,7 +63,7 @@ impl From<VoteError> for Refusal {
 }
 
 impl Host {
-    /// Returns the queue position of a message that is a vote; `None` for other messages.
+    /// Adds a message to the queue of votes and returns its position. Returns `None` if the message is not a vote.
     pub(crate) fn vote_turn(&self, row: &InboxRow) -> Option<Turn> {
         let command = || self.spec_of(row);
         let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
@@ -110,8 +110,8 @@ impl Host {
         carried_out(answer.map_err(Refusal::from))
     }
 
-    /// Returns the job of the approval request in whose thread the message is, and the number of the request. Returns
-    /// `None` if the message is not in the thread of an approval request.
+    /// Returns the job and the number of an approval request, if the message is in the thread of this request. Returns
+    /// `None` for other messages.
     async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
@@ -121,9 +121,10 @@ impl Host {
         }
     }
 
-    /// Returns the job with the id `id`. Also returns a job that the sender of the message may not see, if the sender
-    /// may vote on it. If the sender may neither vote on the job nor see it, or if the job does not exist, returns a
-    /// refusal.
+    /// Returns the job with the id `id`, if the sender of the message may see the job or vote on it.
+    ///
+    /// # Errors
+    /// A refusal if the job does not exist, or if the sender may neither see the job nor vote on it.
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
         let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
         if let Some(job) = job
@@ -134,9 +135,9 @@ impl Host {
         self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
-    /// Returns the job that waits for a vote of the sender of the message. If there are several such jobs, returns a
-    /// refusal that lists them. If the sender may vote on no job, returns the only job that waits for approval and that
-    /// the sender may see; [`Jobs::vote`](crate::runner::Jobs::vote) then refuses the vote and names the missing role.
+    /// Returns the only job on which the sender of the message may vote. If there are several such jobs, returns a
+    /// refusal that lists them. If there is no such job, returns the only job that waits for approval and is visible to
+    /// the sender. [`Jobs::vote`](crate::runner::Jobs::vote) then refuses the vote and names the missing role.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
@@ -160,8 +161,8 @@ impl Host {
         }
     }
 
-    /// Handles a reaction. If the reaction is a vote, one transaction stores the vote and marks the reaction as
-    /// handled. If it is not a vote, only marks the reaction as handled.
+    /// Handles a reaction. One transaction stores the vote and marks the reaction as handled. A reaction that is not a
+    /// vote is only marked as handled.
     ///
     /// # Errors
     /// The store is unavailable. The reaction stays unhandled and is retried.
@@ -222,8 +223,8 @@ impl Host {
         }
     }
 
-    /// Returns the job that was created by the message with the event id `event`, which is now deleted. Returns `None`
-    /// if the job does not wait for approval, or if the person who deleted the message did not send it.
+    /// Returns the job of a deleted message, if the job waits for approval. `event` is the event id of the deleted
+    /// message. Returns `None` if somebody other than the message's sender deleted the message.
     async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);
@@ -241,7 +242,8 @@ impl Host {
         }
     }
 
-    /// Returns the job that waits for approval and has an approval from the reaction with the event id `reaction`.
+    /// Returns the job that waits for approval and has an approval by a reaction. `reaction` is the event id of the
+    /// reaction.
     async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {

@@ -104,8 +104,8 @@ impl Host {
         carried_out(Ok(answer))
     }
 
-    /// Checks that the sender may run `name`, which is `freeze` or `unfreeze`, on an environment. The sender needs the
-    /// right for the environment as a whole, and for every app that is deployed in the environment.
+    /// Checks that the sender may run a command on an environment, and on each app that is deployed in the environment.
+    /// `name` is the command: `freeze` or `unfreeze`.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));

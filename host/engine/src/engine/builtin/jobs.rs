@@ -17,9 +17,10 @@ use crate::{
     store::{InboxRow, JobPhase, JobQuery, JobRow, Release, StoreError, Write},
 };
 
-/// The maximum number of jobs that one answer lists.
+/// The maximum number of jobs that one answer lists. Further jobs are left out.
 const MAX_LISTED: u32 = 50;
-/// The maximum number of jobs that only wait for a time and are read from the store for one answer.
+/// The maximum number of scheduled jobs and jobs that wait for a timer that one answer reads from the store. Further
+/// jobs are missing from the answer.
 const MAX_READ: u32 = 2_000;
 /// The default of the option `--tail` of `logs`, in lines.
 const DEFAULT_TAIL: i64 = 20;
@@ -58,7 +59,7 @@ impl Host {
         job.status_line(self.stage(job).as_deref())
     }
 
-    /// Returns the current line of a job's status card; `None` if the job is not running.
+    /// Returns the stage that a job's status card shows. Returns `None` if the job is not running.
     fn stage(&self, job: &JobRow) -> Option<String> {
         self.jobs.running(&job.id).and_then(|job| job.card().shown())
     }
@@ -217,9 +218,9 @@ impl Host {
         carried_out(committed.map(|_| answer).map_err(unable))
     }
 
-    /// Returns the writes that must be in the same transaction as the change of a host command: the audit record, the
-    /// mark that the message is handled, and the reply. If a later transaction stored them, a crash in between could
-    /// lose them. The host would then run the command again, and a command without a job id could change another job.
+    /// Returns the writes that a host command stores in the transaction of its change: the audit record, the mark that
+    /// the message is handled, and the reply. With a separate transaction, the host would run the command again after a
+    /// crash in between. A command without a job id could then change another job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -229,8 +230,8 @@ impl Host {
     }
 
     /// Finds the job to which a command applies, among the jobs that `person` may see. If `id` is given, returns the
-    /// job with this id, without a check by `fits`. Otherwise searches the thread of the message for jobs that `fits`
-    /// accepts. If an open job is found, ignores the ended jobs. If the thread has no such job, searches all open jobs.
+    /// job with this id. If no id is given, considers only jobs for which `fits` returns true: first the jobs in the
+    /// message's thread, then all open jobs. In the thread, an open job takes precedence over ended jobs.
     ///
     /// # Errors
     /// A refusal if no job or several jobs are found.
@@ -283,8 +284,8 @@ impl Host {
         }
     }
 
-    /// Returns the open jobs that a person may see, newest first. Reads at most [`MAX_READ`] jobs that are scheduled or
-    /// wait for a timer, and at most [`MAX_READ`] further such jobs that this person started.
+    /// Returns the open jobs that a person may see, newest first. Of the jobs that are scheduled or wait for a timer,
+    /// reads at most [`MAX_READ`] jobs of all people, and at most [`MAX_READ`] jobs of this person.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
         let sleeping = vec![JobPhase::Time, JobPhase::Scheduled];
         let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
@@ -330,7 +331,7 @@ impl Host {
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
     }
 
-    /// Checks that a person may cancel a job, or answer for a job that is in doubt or held.
+    /// Checks that a person may cancel a job, repeat a held job, or decide whether an effect in doubt happened.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
         if self.context.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());
@@ -340,8 +341,8 @@ impl Host {
     }
 }
 
-/// Returns the person as the sender of a command to the job's bot. Grants that were made in chat through another bot do
-/// not apply to the job.
+/// Returns `person` as if they had sent a command to the job's bot. Grants that were made in chat through another bot
+/// do not apply to the job.
 fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
     Asker { bot: Some(&job.bot), ..Asker::from(person) }
 }

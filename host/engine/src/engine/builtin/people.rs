@@ -1,7 +1,7 @@
 //! Resolves the text that a person types for another person, such as `bob`, to an id.
 //!
-//! Invariant: nothing is guessed. A text that matches several people is refused with their ids, and all rights depend
-//! on the resolved id.
+//! Invariant: if a text matches several people, the command is refused, and the refusal lists their ids. All rights
+//! depend on the resolved id.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,7 +49,8 @@ impl Host {
         Ok(command)
     }
 
-    /// Returns the sender and the other members of the message's room, and whether the list is complete.
+    /// Returns the sender and the other members of the message's room. The second value is `false` if the chat network
+    /// did not return the members.
     async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
         let mut people = vec![row.sender.clone()];
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) else { return (people, true) };

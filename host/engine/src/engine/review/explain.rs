@@ -90,8 +90,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Returns whether the bot of `who` may be used for this environment. If `who` has no bot, returns whether any bot
-    /// may be used for it.
+    /// Returns whether the bot of `who` is configured for an environment. If `who` has no bot, returns whether any bot
+    /// is configured for the environment.
     fn serves(&self, who: Asker<'_>, environment: &str) -> bool {
         match who.bot {
             Some(bot) => self.access.bots.may_change(bot, environment),
@@ -99,8 +99,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Returns one line for each group that cannot be read and whose members might have the right to run the command.
-    /// Such a group counts as empty in all other checks.
+    /// Returns one line for each group that cannot be read, if its members might be permitted to run the command. All
+    /// other checks treat the group as empty.
     fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
@@ -178,8 +178,8 @@ impl Explainer<'_> {
     }
 }
 
-/// Returns the first limit of a grant that the typed arguments do not match, in the form of `plugins.toml`: `app =
-/// ["cms"]`.
+/// Returns the first condition of a grant that the typed arguments do not meet, in the syntax of `plugins.toml`: `app =
+/// ["cms"]`. Returns `None` if the arguments meet all conditions.
 fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {
         let is_checked = matches!(

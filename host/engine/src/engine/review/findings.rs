@@ -30,7 +30,7 @@ pub(super) struct Finding {
     kind: &'static str,
     /// The rules that permit the call, one line each; empty if the call requires no rule.
     may: Vec<String>,
-    /// Whether a rule permits the call with any attributes, for example on any app and environment.
+    /// Whether a rule without conditions permits the call, for example on every app and environment.
     any: bool,
     /// The number of permitted calls.
     did: u64,
@@ -135,6 +135,10 @@ impl fmt::Display for PluginFindings {
 impl fmt::Display for PastUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, call, did, refused } = self;
-        write!(f, "plugin {plugin} can no longer call {call}, which it used before: {did} calls were made, {refused} were refused")
+        write!(
+            f,
+            "plugin {plugin} can no longer call {call}, which it used before: {did} calls were made, {refused} were \
+             refused"
+        )
     }
 }

@@ -49,8 +49,8 @@ pub struct Review {
 }
 
 impl Review {
-    /// Loads the plugins of a configuration. `cache` is the folder of compiled code. With `lock`, a plugin whose file
-    /// is not pinned in the lock file, or differs from it, is not loaded.
+    /// Loads the plugins of a configuration. `cache` is the folder of compiled code. `lock` is the lock file. A plugin
+    /// is not loaded if its file is not in the lock file or has another digest.
     pub(super) async fn load(
         runtime: Runtime,
         mut config: Config,
@@ -63,8 +63,8 @@ impl Review {
         Self { reviewed: Reviewed { config, access, plugins }, grant_warnings: Vec::new() }
     }
 
-    /// Adds the grants that were made in chat to the rights. If a grant has no effect, [`people`](Self::people) has a
-    /// warning for it.
+    /// Adds the grants that were made in chat to the rights. A grant that has no effect leads to a warning in the
+    /// report [`people`](Self::people).
     ///
     /// # Errors
     /// The store cannot be read.
@@ -110,7 +110,7 @@ impl Review {
         Ok((id, explained))
     }
 
-    /// Returns the rights of every person, group and room that a rule names, by app and environment.
+    /// Returns a report of the rights of every person, group and room in the configuration, by app and environment.
     pub fn people(&self) -> Report {
         let roles: BTreeSet<&str> =
             self.reviewed.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();

@@ -51,7 +51,8 @@ pub(super) struct MayRun {
 }
 
 impl Explainer<'_> {
-    /// Returns the table, ordered by person, app and environment. `approving` are the roles that approval rules name.
+    /// Returns the table of rights, ordered by person, app and environment. `approving` are the names of the roles that
+    /// approval rules require.
     pub(super) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
         let ids: BTreeSet<String> =
@@ -83,7 +84,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// Returns the roles that a person has in at least one room, except the roles of `everyone`.
+    /// Returns the roles that a person has in at least one room. Does not return the roles that `everyone` has.
     fn held_somewhere(&self, id: &str) -> Vec<HeldRole> {
         let mut held = self.access.roles_of(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {

@@ -57,8 +57,9 @@ impl HostCall for Grant {
     }
 }
 
-/// Returns the grant that the command requests, as the guest receives it and as the store contains it. `name` becomes
-/// the grant's id. The guest's value has `added = false` if the person already has the role. Stores nothing.
+/// Returns the grant that the command requests, first in the contract's type for the guest, then in the store's type.
+/// `name` is the id of the new grant. If the person already has the role, the guest's value has `added = false`. Stores
+/// nothing.
 fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::store::Grant), types::Error> {
     let (context, request) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
@@ -91,8 +92,8 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
     Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// Returns the role that the person already has, if this role makes the new grant superfluous. The role must be the
-/// same as in the grant, cover the grant's app and environments, and last at least as long as the grant.
+/// Returns the role of the person that makes the new grant superfluous, if there is one. This role has the same name,
+/// covers the grant's app and environments, and lasts at least as long as the grant.
 fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -113,8 +114,8 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     all.find(gives)
 }
 
-/// Returns the ids of the grants to delete when the grant `new` is stored: the person's expired grants, and the grants
-/// that `new` includes and that end no later than `new`.
+/// Returns the ids of the person's grants that are deleted when the grant `new` is stored. These are the expired
+/// grants, and the grants that `new` covers for at least the same time.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -181,8 +182,9 @@ impl HostCall for Revoke {
     }
 }
 
-/// Returns the grants that the command revokes, as the guest receives them, and the writes that revoke these grants.
-/// `name` makes the ids of new grants unique. Stores nothing.
+/// Returns the grants that the command revokes, in the contract's type, and the writes that revoke them. If only one
+/// environment of a grant is revoked, the writes also add grants for the other environments. `name` makes the ids of
+/// these grants unique. Stores nothing.
 fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, Vec<Write>), types::Error> {
     // 1. The configuration makes a person an admin, so a command cannot revoke an admin's rights.
     let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));

@@ -45,8 +45,8 @@ impl GrantRequest {
         }
     }
 
-    /// Returns the attributes of the host call for the rules: the typed arguments. If the command has no role, the
-    /// attributes contain the role that [`Self::pick`] returns.
+    /// Returns the attributes of the host call that the rules check: the typed person, app, environment and role. If no
+    /// role was typed, the role is the result of [`Self::pick`].
     pub(crate) fn attributes(&self, access: &Access) -> Attributes {
         let role = self.role.clone().or_else(|| self.pick(access).ok().map(|role| role.name.clone()));
         let values = [
@@ -148,9 +148,9 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// Returns a reason to refuse for each environment of the grant in which the caller may not run this command. A grant
-/// without an environment is for all environments of its role. If the command names an environment, returns no reason,
-/// because the role check of the host call covers this environment.
+/// Checks a grant without an environment, which applies to every environment of its role. Returns a reason to refuse
+/// for each of these environments in which the caller may not run this command. Returns no reason if the command names
+/// an environment, because the role check of the host call already covers that case.
 fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };

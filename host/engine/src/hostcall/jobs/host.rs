@@ -22,11 +22,11 @@ use crate::{
 
 /// The maximum number of jobs that `jobs.list` returns.
 const MOST_LISTED: usize = 1_000;
-/// The maximum number of scheduled jobs that `jobs.list` reads from the store.
+/// The maximum number of scheduled jobs that `jobs.list` reads from the store. The answer leaves out further jobs.
 const MOST_READ: u32 = 20_000;
-/// The maximum number of scheduled jobs that one plugin can have for one person at the same time.
+/// The maximum number of scheduled jobs of one plugin and one person. `jobs.later` refuses further jobs.
 const MOST_OPEN: u32 = 100;
-/// The minimum delay of a job that a scheduled job schedules.
+/// The minimum delay of a job that was scheduled by a job that itself was scheduled. A shorter delay is refused.
 const SHORTEST_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The host call `jobs.later`, which schedules an action of the plugin as a new job.

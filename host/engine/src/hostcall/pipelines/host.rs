@@ -201,8 +201,8 @@ async fn start(
 /// Checks the parameters that a guest passes to a pipeline, and returns their values by name.
 ///
 /// # Errors
-/// `invalid` unless each configured parameter is given once, no other parameter is given, and each value matches the
-/// pattern of its parameter.
+/// `invalid` if a configured parameter is missing or given twice, if a given parameter is not configured, or if a value
+/// does not match the pattern of its parameter.
 fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
     let mut parameters = BTreeMap::new();
     for entry in given {

@@ -1,5 +1,5 @@
-//! The host call `pipelines.wait`, the only call that waits: its arguments, its answers and the data that is stored for
-//! the wait.
+//! The host call `pipelines.wait`: its arguments, its answers, and the data that the store contains while the job
+//! waits. No other host call waits.
 //!
 //! Not here: waiting for pipeline runs and timers while no guest runs, which is in `runner/wait.rs`.
 

@@ -2,10 +2,11 @@
 
 use crate::{journal::verify::Fault, store::HashedEntry};
 
-/// Verifies the entries of one job. Checks the hash of each entry. Then compares the number of entries and the last
-/// hash with `head`, which comes from [`crate::store::Store::journal_head`]. `checked` is the number of entries that an
-/// earlier call verified, and the hash of the last of them. If that entry is unchanged, the function skips the entries
-/// that were verified before.
+/// Verifies the journal entries of the job with the id `job`. Checks the hash of each entry. Then compares the number
+/// of entries and the hash of the last entry with `head`, the result of [`crate::store::Store::journal_head`].
+///
+/// `checked` is the number of entries that an earlier call verified, with the hash of the last of these entries. If the
+/// entry still has this hash, the function skips the entries that the earlier call verified.
 ///
 /// # Errors
 /// The description of the first entry that was changed, removed, moved or added.
@@ -49,7 +50,7 @@ pub(crate) fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("journal entry {number} of job {job} was changed"))
 }
 
-/// Returns the fault of the entry `number`, which does not continue the job's hashes after the hash `before`.
+/// Describes why the hash of the journal entry `number` is wrong. `before` is the hash of the previous entry.
 fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fault {
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
     // Somebody may have moved another entry to this number, with or without its hash.

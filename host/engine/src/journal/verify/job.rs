@@ -8,7 +8,8 @@ use crate::{
     store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
 };
 
-/// The maximum number of attempts to read a job while a host changes it.
+/// The maximum number of attempts to read a job whose number of entries differs from the stored number. A difference
+/// can be harmless, because a host may append entries at the same time.
 const MAX_READS: usize = 5;
 
 /// The data that the store has of one job.
@@ -132,8 +133,9 @@ pub(crate) fn missing_job(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 
-/// Returns the description of the first field in which a job's row differs from a journal entry, for example
-/// `the caller`. Skips fields that the entry does not have. `body` is the body of the entry.
+/// Returns a description of the first field in which the row of a job differs from one of the job's journal entries,
+/// for example `the caller`. `body` is the body of the entry. Skips fields that the entry does not have. Returns `None`
+/// if no field differs.
 fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
     let differs = |value: &Value, stored: &str| value.as_str().is_some_and(|value| value != stored);
     match entry.kind {

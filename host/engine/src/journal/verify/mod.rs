@@ -1,6 +1,7 @@
 //! Verifies the hash chain and all journals page by page, even while a host writes.
 //!
-//! Invariant: missing data is a fault, unless a later link of the hash chain records the removal of the data.
+//! Invariant: missing data is a fault. The only exception is expired data: a later link of the hash chain must record
+//! its removal.
 
 mod entries;
 mod job;
@@ -13,8 +14,8 @@ use walk::Walk;
 
 pub(crate) use entries::check_entries;
 
-/// The number and the hash of the newest link of the hash chain. If a copy of this head is kept outside of the store, a
-/// later verification detects that links were removed from the end of the hash chain.
+/// The newest link of the hash chain. A caller can store a copy of this head outside of the store. A later verification
+/// with the copy then detects links that were removed from the end of the hash chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of the newest link; 0 for an empty chain.
@@ -75,8 +76,8 @@ impl From<Fault> for VerifyStop {
 }
 
 impl VerifyStop {
-    /// Converts the error of a failed read. `what` names the data that cannot be read. A permanent error becomes a
-    /// fault, because the store can read all data that it wrote: somebody must have changed the data.
+    /// Converts the error of a failed read of the store. `what` names the data that cannot be read. A permanent error
+    /// becomes a fault: the store can read all data that it wrote, so somebody must have changed the data.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {
@@ -97,8 +98,9 @@ impl Fault {
     }
 }
 
-/// Verifies the whole store. If the caller passes the `head` of an earlier verification, also verifies that the hash
-/// chain contains this link. Returns `Ok(Err(_))` with the first fault.
+/// Verifies the hash chain, all jobs and all audit records of a store. `head` is the head from an earlier verification;
+/// if it is given, the hash chain must contain this link. Returns `Ok(Ok(_))` if there is no fault, and `Ok(Err(_))`
+/// with the first fault.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read at the moment.

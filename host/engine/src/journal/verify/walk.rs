@@ -15,11 +15,12 @@ use crate::{
 
 /// The maximum number of links in one read.
 const PAGE: u32 = 500;
-/// The maximum number of times that the open jobs and suspects are checked.
+/// The maximum number of times that the verification checks the open jobs and the suspects. After the last time, a
+/// mismatch is a fault.
 const MAX_CHECKS: usize = 5;
 
-/// A closed job or a group of audit records that is missing or changed. A later link can show that the data was removed
-/// because it was expired.
+/// A closed job or a group of audit records whose data is missing or changed. This is no fault if a later link of the
+/// hash chain shows that the data was removed after it expired.
 struct Suspect {
     job: Option<String>,
     /// The time of the job's closing link, or of the link of the audit records.
@@ -36,7 +37,8 @@ pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
     found: Verified,
-    /// The jobs that are open at the current link, with the hashes of their first entries.
+    /// The ids of the jobs that are open at the current link of the hash chain, each with the hash of the job's first
+    /// entry.
     open: BTreeMap<String, String>,
     /// The closed jobs that were verified without a fault.
     closed: HashSet<String>,
@@ -216,8 +218,8 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Handles a link that records a removal of the rows from before `moment`. Drops the suspects from before `moment`
-    /// whose data is missing, because the removal explains them. Marks the other suspects from before `moment`.
+    /// Handles a link that records the removal of all rows from before `moment`. For each suspect from before `moment`:
+    /// drops the suspect if its data is missing, because the removal explains this, and otherwise marks it as removed.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
         self.suspects.retain_mut(|suspect| {
@@ -230,8 +232,8 @@ impl<'s> Walk<'s> {
         self.found.removed += removed;
     }
 
-    /// Handles a link that records a new job. If a removed job had the same id, drops the suspect of the removed job,
-    /// and counts that job as removed.
+    /// Handles a link that records a new job with the id `job`. If a suspect with this id is marked as removed, drops
+    /// the suspect and counts its job as removed.
     fn job_opened(&mut self, job: &str) {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
@@ -239,7 +241,8 @@ impl<'s> Walk<'s> {
         self.closed.remove(job);
     }
 
-    /// Verifies the remaining suspects and the open jobs. Also verifies that every stored job has an opening link.
+    /// Reports the first suspect that no removal explains. Then verifies the open jobs, and that the hash chain has an
+    /// opening link for every stored job.
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.
@@ -281,7 +284,7 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// Returns the fault of the link `number`, whose hash does not follow the hash `before` of the previous link.
+/// Describes why the hash of the link `number` is wrong. `before` is the hash of the previous link.
 fn explain(page: &[Link], number: u64, before: &str) -> Fault {
     let here = page.iter().find(|link| link.number == number);
     let moved = page.iter().filter(|link| link.number > number).find(|link| {

@@ -19,8 +19,8 @@ struct JobState {
     new: bool,
 }
 
-/// The jobs and deployment locks after the writes that were checked so far. `state` is the state before all of these
-/// writes.
+/// The jobs and deployment locks as they are after the writes that were checked so far. `state` is the store before the
+/// first of these writes.
 struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, JobState>,

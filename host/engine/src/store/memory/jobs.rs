@@ -1,6 +1,7 @@
 //! The jobs of the in-memory store: rows, journals, deployment locks and indexes.
 //!
-//! Invariant: the indexes `open` and `wakes` match the rows.
+//! Invariant: each index contains the insertion numbers of exactly the jobs that belong to the index: `open` of the
+//! open jobs, `wakes` of the jobs with a wake time.
 //! Not here: the hash chain (`state.rs`) and the validation of writes (`check.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,8 +27,8 @@ impl Job {
     }
 }
 
-/// All jobs. The key of a row is the number of its insertion, so that jobs are sorted by age. The indexes contain these
-/// numbers.
+/// All jobs of the in-memory store. The key of a job is its insertion number, so that the jobs are sorted by age. The
+/// indexes contain these insertion numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     inserted: u64,

@@ -1,7 +1,7 @@
 //! An in-memory implementation of [`Store`].
 //!
-//! Invariant: the store checks a whole list of writes before the first change, and the changes cannot fail. An invalid
-//! list therefore changes nothing.
+//! Invariant: an invalid list of writes changes nothing. The store checks the whole list before the first change, and
+//! no change can fail afterwards.
 //! Not here: durable storage (`host/store/sqlite`). The data is lost when the process ends.
 
 mod check;

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The maximum number of jobs that one call of [`State::remove`] removes.
+/// The maximum number of jobs that one call of [`State::remove`] removes. The next call removes further jobs.
 const BATCH: usize = 500;
 
 impl State {

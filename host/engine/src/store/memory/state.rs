@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// The tables of the store. The key of a row is the number of its insertion. Index sets contain these numbers.
+/// The tables of the in-memory store. The key of a row is its insertion number, which increases with each inserted row.
+/// The index sets contain these insertion numbers.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     inserted: u64,

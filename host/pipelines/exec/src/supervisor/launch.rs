@@ -27,13 +27,14 @@ use crate::{processes, protocol::ProgramSpec};
 
 /// The argument that makes [`supervise`](super::supervise) run as a launcher.
 pub(super) const ARGUMENT: &str = "become-program";
-/// Timeout for the launcher to start the program. Without it, a working folder on an unreachable network disk could
-/// block the launcher forever.
+/// Timeout for the launcher to start the program. Without a timeout, a working folder on an unreachable network disk
+/// could block the supervisor forever.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
 struct Request<P> {
-    /// The process id of the supervisor. A launcher with another parent exits, because its supervisor has died.
+    /// The process id of the supervisor. If the launcher has another parent process, the supervisor has died, and the
+    /// launcher exits.
     parent: i32,
     program: P,
 }

@@ -76,8 +76,8 @@ fn serve() -> ExitCode {
     }
 }
 
-/// Leaves the host's session and terminal, and changes the working folder to `/`. Makes the supervisor the parent of
-/// the run's orphans: the processes whose own parent has ended.
+/// Separates the supervisor from the host's session, terminal and working folder. Also makes the supervisor the parent
+/// of orphans: processes of the pipeline run whose own parent has ended.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -102,8 +102,8 @@ fn run(request: &StartRequest, folder: &RunFolder) {
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Stores the result in the pipeline run's folder. If that fails, for example because the disk is full, retries once
-/// per second for a minute. Stops if the folder was removed.
+/// Stores the result in the pipeline run's folder. If a write fails, for example because the disk is full, retries once
+/// per second for a minute. If the folder was removed, stops retrying.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {

@@ -27,12 +27,12 @@ use crate::{
     protocol::StartRequest,
 };
 
-/// Interval at which the timeout and the cancel file are checked.
+/// Interval at which the supervisor checks the timeout of the pipeline run and the file `cancel` in the run's folder.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Interval at which ended orphans are reaped.
+/// Interval at which the supervisor reaps ended orphans while the program runs.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
-/// Maximum time that the supervisor waits until killed processes have ended. Afterwards it stores the run's result in
-/// any case, because a process that is blocked on an unreachable disk may never end.
+/// Maximum time that the supervisor waits for the end of the processes that it killed. A process that is blocked on an
+/// unreachable disk may never end. After this time, the supervisor stores the run's result anyway.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time that the supervisor reads remaining output after it has killed the run's processes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

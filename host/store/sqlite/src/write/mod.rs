@@ -64,7 +64,7 @@ pub(crate) async fn execute<'w>(
     }
 }
 
-/// Converts the result of an SQL statement whose number of affected rows is not needed.
+/// Drops the result of an SQL statement, and converts its error to a [`StoreError`].
 fn done(result: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
     result.map(drop).map_err(|error| store_error(&error))
 }

@@ -1,5 +1,5 @@
-//! The only writer of a store. Lists of writes that are queued at the same time share a transaction and its sync to
-//! disk.
+//! The only writer of a store's database. If several lists of writes are queued, they share one transaction and one
+//! sync to disk.
 //!
 //! Architecture Invariant: lists of writes are written in the order of their submission. Each list is written
 //! completely or not at all. If a shared transaction fails, the writer writes each list in its own transaction, so that
@@ -44,7 +44,8 @@ struct Removal {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Number of submitted notes that are neither written nor lost yet.
+    /// Number of notes that were submitted and still wait to be written. A note is a list of writes for which no caller
+    /// waits.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }

@@ -23,17 +23,17 @@ use crate::{
 
 /// Maximum number of lists of writes in one transaction.
 const MAX_BATCH: usize = 1000;
-/// Maximum time for which the writer waits for further requests before it writes notes. A request whose caller waits
-/// for the result ends this wait.
+/// Before the writer writes notes, it waits at most this time for further requests. A note is a list of writes for
+/// which no caller waits. The writer stops waiting when it receives a request whose caller waits for the result.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
 /// Delay before the writer retries notes that could not be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum number of notes that the writer keeps for a retry. Further notes that fail are lost.
+/// Maximum number of failed notes that the writer keeps for a retry. If more notes fail, they are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
 struct List {
     writes: Vec<Write>,
-    /// `None` for a note.
+    /// The sender of the result to the caller; `None` for a note, because no caller waits.
     reply: Option<oneshot::Sender<CommitResult>>,
 }
 
@@ -41,9 +41,9 @@ struct List {
 #[derive(Default)]
 struct Batch {
     lists: Vec<List>,
-    /// The removals of expired rows, which are executed after the lists.
+    /// Requests to remove old data, which are executed after the lists.
     removals: Vec<Removal>,
-    /// True if the queue is closed and empty after this batch.
+    /// True if no further batch follows, because the queue of requests is closed and empty.
     last: bool,
 }
 
@@ -199,12 +199,12 @@ impl WriterTask {
         self.connection.write(&lists).await
     }
 
-    /// Handles the result of a list. If a caller waits for the list, sends the result to the caller. If the list is a
-    /// note that failed with [`StoreError::Unavailable`], keeps the note for a retry. If a note fails in another way or
-    /// too many notes are kept, the note is lost, and an error is logged.
+    /// Handles the result of a list of writes. If a caller waits, sends the result to the caller. A note has no caller:
+    /// if it failed with [`StoreError::Unavailable`], keeps the note for a retry. If a note fails with another error,
+    /// or if [`MAX_UNWRITTEN`] notes are already kept, logs an error and drops the note.
     ///
-    /// While notes are kept, a later list may fail because it needs one of them. For this time, an error
-    /// [`StoreError::Failed`] becomes [`StoreError::Unavailable`].
+    /// A later list can fail because it depends on a note that is kept for a retry. Therefore, while notes are kept, an
+    /// error [`StoreError::Failed`] becomes [`StoreError::Unavailable`].
     fn finish(&mut self, list: List, result: CommitResult) {
         let result = match result {
             Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
