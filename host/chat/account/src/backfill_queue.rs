@@ -2,8 +2,8 @@
 //! the room's cursor.
 //!
 //! Invariant: a room leaves the queue after a successful backfill. If the room was queued again during that backfill,
-//! it stays queued. The caller can also remove a room, because the bot has left or ignores it. A failed backfill never
-//! removes a room.
+//! the room stays queued. A failed backfill does not remove the room. The caller removes a room that the bot has left
+//! or ignores.
 //! Invariant: each room has its own retry time, so that a failing room does not delay the others.
 //! Not here: reading a room's events, which `backfill.rs` of each adapter does.
 
@@ -20,7 +20,7 @@ use crate::RetrySchedule;
 #[derive(Debug)]
 pub struct BackfillQueue<R, E> {
     rooms: BTreeMap<R, QueuedRoom<E>>,
-    /// Maximum number of buffered events per room.
+    /// Maximum number of buffered events per room. If more events arrive, the room's oldest events are dropped.
     max_buffered: usize,
 }
 
@@ -54,8 +54,8 @@ impl<E> Default for QueuedRoom<E> {
 
 impl<R: Ord + Clone, E> BackfillQueue<R, E> {
     /// Creates an empty queue that buffers at most `max_buffered` events per room. If more events arrive, the queue
-    /// drops the room's oldest buffered events. If events can arrive during the backfill of their room, use
-    /// `usize::MAX`, because that backfill does not find dropped events.
+    /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, pass
+    /// `usize::MAX`, because the running backfill does not find an event that the queue drops.
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
@@ -100,14 +100,15 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
         self.rooms.values().filter(|queued| queued.reading).count()
     }
 
-    /// Returns whether each queued room has had a failed backfill since the room was last queued. True for an empty
-    /// queue.
+    /// Returns `true` if the backfill of every queued room has failed at least once since that room was last queued.
+    /// Returns `true` for an empty queue, too.
     pub fn all_attempted(&self) -> bool {
         self.rooms.values().all(|queued| queued.attempted)
     }
 
-    /// Postpones the next backfill of every queued room to `now + requested`. A room whose backfill is due later keeps
-    /// its time. `requested` is the delay that the server requested, for example because of a rate limit.
+    /// Postpones the next backfill of every queued room to `now + requested`. If a room's retry time is later, the
+    /// retry time does not change. `requested` is the delay that the server requested, for example because of a rate
+    /// limit.
     pub fn delay_all(&mut self, now: Instant, requested: Duration) {
         for queued in self.rooms.values_mut() {
             queued.retry.delay_until(now + requested);
@@ -116,7 +117,7 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
 }
 
 impl<R: Ord, E> BackfillQueue<R, E> {
-    /// Returns whether a room is queued, also if its backfill is running.
+    /// Returns whether a room is queued. A room whose backfill is running is queued, too.
     pub fn contains<Q: Ord + ?Sized>(&self, room: &Q) -> bool
     where
         R: Borrow<Q>,
@@ -133,10 +134,10 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
-    /// Removes a deleted event from the buffer of a queued room, and records its `id` for
-    /// [`BackfillQueue::is_withdrawn`]. `matches` returns `true` for the deleted event. If a backfill of the room is
-    /// running, queues another one, because the running backfill may have read the event already. If the room is not
-    /// queued, changes nothing and returns `false`.
+    /// Removes a deleted event from the buffer of a queued room and returns `true`. `matches` returns `true` for the
+    /// deleted event. Records the event's `id`, so that [`BackfillQueue::is_withdrawn`] returns `true` for the event.
+    /// If a backfill of the room is running, queues another one, because the running backfill may have read the event
+    /// already. If the room is not queued, changes nothing and returns `false`.
     pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, matches: impl Fn(&E) -> bool) -> bool
     where
         R: Borrow<Q>,
@@ -149,7 +150,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         true
     }
 
-    /// Returns whether the event with this id was deleted since the backfill of its room began.
+    /// Returns whether [`BackfillQueue::withdraw`] was called with this event id since the room's last backfill began.
     pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
     where
         R: Borrow<Q>,
@@ -157,8 +158,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         self.rooms.get(room).is_some_and(|queued| queued.withdrawn.contains(id))
     }
 
-    /// Records that a backfill of a room began. [`BackfillQueue::due`] leaves the room out until the backfill has
-    /// ended.
+    /// Records that a backfill of a room began. While the backfill is running, [`BackfillQueue::due`] does not return
+    /// the room.
     pub fn begin<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -169,8 +170,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a room's running backfill and makes the next one due at once. The caller discards the result, for example
-    /// because the author of a buffered event must be looked up first.
+    /// Ends a room's running backfill and makes another backfill of the room due at once. Called if the result of the
+    /// running backfill cannot be used, for example because the author of a buffered event must be looked up first.
     pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
     where
         R: Borrow<Q>,
@@ -197,8 +198,8 @@ impl<R: Ord, E> BackfillQueue<R, E> {
     }
 
     /// Ends a room's failed backfill and schedules the retry. The retry is due after the backoff; if the server
-    /// requested a longer delay (`requested`), after that delay. Returns `true` for the room's first failure, which the
-    /// caller logs, and `false` for repeated failures.
+    /// requested a longer delay (`requested`), after that delay. Returns `true` for the first failure since the room's
+    /// last successful backfill, and `false` for later failures. The caller logs only the first failure.
     pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
     where
         R: Borrow<Q>,

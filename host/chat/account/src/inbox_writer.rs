@@ -1,4 +1,4 @@
-//! Reads and writes the engine's inbox, with retries.
+//! Reads and writes the engine's inbox, which stores the received messages. A failed call is retried.
 
 use std::sync::Arc;
 

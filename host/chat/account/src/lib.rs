@@ -1,9 +1,10 @@
 //! Code that the chat adapters for Matrix, Mattermost and the console share.
 //!
-//! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (log
-//!   lines).
+//! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (logs
+//!   the outages of a server).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
-//! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`].
+//! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`] (whether the bot
+//!   handles a room's messages).
 //! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`], [`USER_AGENT`].
 //! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`error_chain`].
 //!

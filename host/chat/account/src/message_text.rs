@@ -2,11 +2,11 @@
 
 use wardroom::base::clean;
 
-/// Maximum length of a display name, in characters.
+/// Maximum length of a display name, in characters. A longer name is truncated.
 const MAX_NAME: usize = 80;
 
-/// Removes quoted lines (`> …`) and fenced code blocks from a message, so that a command in a quotation or an example
-/// does not start again.
+/// Removes quoted lines (`> …`) and fenced code blocks from a message, because a command in a quotation or an example
+/// must not run.
 pub fn strip_quotes_and_code(body: &str) -> String {
     let mut in_fence = false;
     let lines: Vec<&str> = body
@@ -23,8 +23,8 @@ pub fn strip_quotes_and_code(body: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// Returns the rest of a text after a leading name and an optional `:` or `,`; `None` if the text does not begin with
-/// the name. Case is ignored. For the name `ops-bot`, `Ops-Bot: deploy` gives `deploy`.
+/// Removes a leading name and an optional `:` or `,` from a text, and returns the remaining text. Returns `None` if the
+/// text does not begin with the name. Case is ignored. For the name `ops-bot`, `Ops-Bot: deploy` gives `deploy`.
 pub fn strip_leading_name<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (head, rest) = text.split_at_checked(name.len()).filter(|_| !name.is_empty())?;
     let ends = rest.is_empty() || rest.starts_with([':', ',']) || rest.starts_with(char::is_whitespace);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Interval between two log lines about a continuing outage.
+/// Minimum interval between two log lines about a continuing outage.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The record of one server's outages, which also logs them.
+/// Records whether one server answers, and logs the start and the end of each outage.
 #[derive(Debug)]
 pub struct Outage {
     kind: &'static str,

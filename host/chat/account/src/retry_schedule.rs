@@ -8,7 +8,7 @@ use wardroom::base::Backoff;
 #[derive(Debug, Default)]
 pub struct RetrySchedule {
     backoff: Backoff,
-    /// `None` if the task is due at once.
+    /// The time of the next attempt; `None` if the task is due at once.
     due: Option<Instant>,
     reported: bool,
 }
@@ -25,8 +25,8 @@ impl RetrySchedule {
     }
 
     /// Records a failure and schedules the retry. The retry is due after the backoff; if the server requested a longer
-    /// delay (`requested`), after that delay. Returns `true` for the first failure since the last success, which the
-    /// caller logs, and `false` for repeated failures.
+    /// delay (`requested`), after that delay. Returns `true` for the first failure since the last success, and `false`
+    /// for later failures. The caller logs only the first failure.
     pub fn record_failure(&mut self, now: Instant, requested: Option<Duration>) -> bool {
         self.due = Some(now + self.backoff.next_delay_or(requested));
         !std::mem::replace(&mut self.reported, true)
@@ -38,7 +38,7 @@ impl RetrySchedule {
         self.reported = false;
     }
 
-    /// Delays the next attempt until `time`, unless it is scheduled for later.
+    /// Delays the next attempt until `time`. If the attempt is scheduled for a later time, changes nothing.
     pub fn delay_until(&mut self, time: Instant) {
         self.due = self.due.max(Some(time));
     }

@@ -1,7 +1,7 @@
-//! Whether the bot serves a room that its account has joined.
+//! Whether the bot handles the messages of a room that its account has joined.
 
-/// Whether the bot handles the messages of a joined room or channel. Being in a room that the bot serves gives a person
-/// no permission.
+/// Whether the bot handles the messages of a joined room or channel. A person does not get permissions by being in the
+/// room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomMembership {
     /// The bot handles the room's messages, for example because the configuration lists the room or an admin added the
@@ -9,7 +9,7 @@ pub enum RoomMembership {
     Served,
     /// The bot skips the room's messages.
     Ignored,
-    /// The adapter cannot decide yet, because a lookup has not succeeded. Until it succeeds, the adapter neither
-    /// handles nor skips the room's messages.
+    /// A lookup that decides whether the bot handles the room's messages has not succeeded yet. Until that lookup
+    /// succeeds, the adapter neither handles nor skips the messages.
     Undecided,
 }

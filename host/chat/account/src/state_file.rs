@@ -30,12 +30,14 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
         })
     }
 
-    /// Creates a state file with this value, without a write. `changed` is true if the value is not on disk yet.
+    /// Creates a state file at `path` with this value, but does not write the file. `changed` is true if the value is
+    /// not on disk yet.
     pub fn new(path: PathBuf, value: T, changed: bool) -> Self {
         Self { path, value, changed, failure_reported: false }
     }
 
-    /// Records that the value differs from the file, if `changed` is true. `false` has no effect.
+    /// If `changed` is true, records that the value differs from the file, so that [`StateFile::save`] writes the file.
+    /// If `changed` is false, does nothing.
     pub fn mark_changed(&mut self, changed: bool) {
         self.changed |= changed;
     }

@@ -4,10 +4,10 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::sync::mpsc;
 
-/// Maximum length of an input line, in bytes.
+/// Maximum length of an input line, in bytes. A longer line is not sent; the console prints an error instead.
 pub(crate) const MAX_LINE: usize = 64 << 10;
 
-/// Standard output, with a prompt if standard input is a terminal.
+/// Prints text to standard output. If standard input is a terminal, prints a prompt, too.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     interactive: bool,
@@ -23,7 +23,7 @@ impl Terminal {
         self.interactive
     }
 
-    /// Prints text as lines of its own. At a terminal, the prompt is printed again below the text.
+    /// Prints text on new lines. If standard input is a terminal, prints the prompt again below the text.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         // The text overwrites the prompt. The prompt is printed again below the text.
@@ -48,8 +48,8 @@ impl Terminal {
     }
 }
 
-/// Starts a thread that reads lines from standard input until the input ends. A thread is used and not a task, because
-/// a blocking read cannot be cancelled.
+/// Starts a thread that reads lines from standard input until the input ends, and returns the receiver of the lines. A
+/// thread is used and not a task, because a blocking read cannot be cancelled.
 pub(crate) fn spawn_line_reader() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -39,8 +39,8 @@ pub struct ConsoleFactory {
 }
 
 impl ConsoleFactory {
-    /// Creates a factory. `only_network` is true if the console is the host's only chat network. Only then is the line
-    /// `/as ID` allowed, after which messages are sent as the person with that id.
+    /// Creates a factory. `only_network` is true if the console is the host's only chat network. In this case the line
+    /// `/as ID` is allowed; the lines after it are sent as the person with that id.
     pub fn new(only_network: bool) -> Self {
         Self { only_network, taken: AtomicBool::new(false) }
     }

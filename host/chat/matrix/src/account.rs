@@ -108,8 +108,8 @@ impl MatrixAccount {
         }
     }
 
-    /// Returns an error for the operator if an ended session must not be replaced by a new login. `end` is the reason
-    /// why the session ended; `last_login` is the time of the last login that replaced a session.
+    /// Returns an error for the operator if the account must not log in again after its session ended. `end` is the
+    /// reason why the session ended. `last_login` is the time of the last login that replaced an ended session.
     fn check_can_log_in_again(&self, end: &MatrixError, last_login: Option<Instant>) -> anyhow::Result<()> {
         let user = &self.config.user;
         match (&self.config.login, end) {

@@ -51,7 +51,8 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     Ok(excerpt)
 }
 
-/// Uploads a text, encrypted if the room is encrypted. Returns the event fields that refer to the upload.
+/// Uploads a text as a file, encrypted if the room is encrypted. Returns the event fields that refer to the uploaded
+/// file.
 async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
     let client = room.client();
     if room.latest_encryption_state().await?.is_encrypted() {

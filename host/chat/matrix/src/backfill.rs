@@ -2,8 +2,8 @@
 //! cursor.
 //!
 //! Architecture Invariant: the result holds no event from before the cursor or from before the bot's join. The cursor's
-//! event is found by its id. Times decide only if that event is not found, because each server sets the times of its
-//! users' events by its own clock.
+//! event is found by its id. The times of events are compared only if that event is not found, because each server sets
+//! the times of its users' events by its own clock.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
-/// room.
+/// room. If the cursor's event is on none of these pages, older events are not handled.
 const MAX_PAGES: usize = 500;
 /// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
 /// backfill then compares times.
@@ -124,9 +124,9 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
     Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
 }
 
-/// Returns events oldest first; `events` is sorted newest first. The flag of an event is true if its time is before the
-/// cursor's time. If `by_order` is true, keeps all events, because their order proves that they are newer than the
-/// cursor. Otherwise drops the events whose flag is true.
+/// Sorts events, which are sorted newest first, to oldest first. Each event has a flag, which is true if the event's
+/// time is before the cursor's time. If `by_order` is true, returns all events, because their order proves that they
+/// are newer than the cursor. If `by_order` is false, returns only the events whose flag is false.
 fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
@@ -140,8 +140,8 @@ fn is_cursor_event(event: &RoomEvent, bound: &Bound<'_>) -> bool {
     event.id().is_some_and(|id| id == *cursor)
 }
 
-/// Returns whether an event's time is more than `skew` seconds before the cursor's time. If the cursor has no event,
-/// ignores `skew`, because the time of such a cursor is exact. If the backfill has no cursor, returns `false`.
+/// Returns whether an event's time is more than `skew` seconds before the cursor's time. If the cursor has a time but
+/// no event, ignores `skew`, because that time is exact. If `bound` is the bot's join, returns `false`.
 fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
     let Bound::Cursor(cursor) = bound else { return false };
     let skew = if cursor.event.is_some() { skew } else { 0 };

@@ -2,7 +2,8 @@
 //! the event's message index in that session.
 //!
 //! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two
-//! events. The message index is authenticated with the ciphertext, so the inbox accepts only one event per index.
+//! events. It cannot choose the message index, which is authenticated with the ciphertext. The inbox therefore accepts
+//! only one event for each sender, session and message index.
 //! Not here: the record of the deduplication keys that were handled, which the engine's inbox keeps.
 
 use matrix_sdk::{

@@ -16,8 +16,8 @@ use wardroom::base::{Block, Text};
 
 use crate::convert::KEY_FIELD;
 
-/// Maximum size of an event's content, in bytes. Encryption adds a third, the server adds fields, and a server accepts
-/// events of up to 64 KiB.
+/// Maximum size of an event's content, in bytes. A server accepts events of up to 64 KiB. The value leaves space for
+/// the encryption, which adds a third, and for the fields that the server adds.
 const MAX_CONTENT: usize = 45 * 1024;
 /// Maximum size of a text that is sent as a message, in bytes. A longer text is sent as a file.
 const MAX_TEXT: usize = 20_000;
@@ -39,8 +39,8 @@ pub(crate) fn fits(text: &Text) -> bool {
     text.plain().len() <= MAX_TEXT && with_key(&text_content(text), "").to_string().len() + 1_024 <= MAX_CONTENT
 }
 
-/// Returns the content of a file message. `source` holds the fields that refer to the upload; `size` is the size of the
-/// file in bytes.
+/// Returns the content of a file message. `source` holds the fields that refer to the uploaded file; `size` is the size
+/// of the file in bytes. `thread` is the root event of the message's thread; `key` is the message's idempotency key.
 pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &str) -> Value {
     let mut content = json!({
         "msgtype": "m.file",

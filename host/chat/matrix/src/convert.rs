@@ -1,7 +1,8 @@
 //! Converts Matrix events to the engine's messages. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: only new text, reactions and redactions of other accounts are converted. Messages of
-//! programs are marked as such. The bot's own events, edits, redacted events, quoted text and code blocks are left out.
+//! Architecture Invariant: only new text, reactions and redactions of other accounts are converted. A message that a
+//! program sent is marked as a program's message. The bot's own events, edits, redacted events, quoted text and code
+//! blocks are left out.
 //! Not here: the conversion of the engine's text to events (`content`).
 
 use matrix_sdk::ruma::{
@@ -30,7 +31,8 @@ pub(crate) struct Converter<'a> {
     pub(crate) me: &'a UserId,
     /// The bot's name in `plugins.toml`. The engine recognizes `@NAME` at the start of a message.
     pub(crate) bot: &'a str,
-    /// The account's display name in this room. A client writes it into the text when a person mentions the bot.
+    /// The account's display name in this room. When a person mentions the bot, the person's client writes the display
+    /// name into the text.
     pub(crate) display_name: Option<&'a str>,
     /// Whether the room's only members are the bot and one person.
     pub(crate) direct: bool,
@@ -93,8 +95,8 @@ impl Converter<'_> {
         })
     }
 
-    /// Replaces the account's id at the start of a text with `@BOT`. If `mentioned` is true (the message mentions the
-    /// account), replaces the account's display name, too.
+    /// Replaces the account's id at the start of a text with `@` and the bot's name. `mentioned` is true if the message
+    /// mentions the account. In this case, replaces the account's display name at the start, too.
     fn normalize_address(&self, text: &str, mentioned: bool) -> String {
         let display_name = self.display_name.filter(|_| mentioned);
         let rest = [Some(self.me.as_str()), display_name].into_iter().flatten().find_map(|name| {

@@ -26,7 +26,8 @@ use crate::{
     recovery_key::{self, KeyCreation},
 };
 
-/// Minimum length, in characters, of a configured recovery key with which a new backup is encrypted.
+/// Minimum length, in characters, of a configured recovery key with which a new backup is encrypted. If the key is
+/// shorter, no backup is created.
 const MIN_RECOVERY_KEY: usize = 16;
 
 /// Part of an error message: the consequence if the account's keys have not signed this device.

@@ -1,4 +1,4 @@
-//! Writes the events of a room to the engine's inbox.
+//! Writes the events of a room to the engine's inbox, and moves the room's cursor past these events.
 //!
 //! Architecture Invariant: a room's cursor moves in the same transaction in which the messages are stored. The cursor
 //! does not move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can
@@ -44,7 +44,7 @@ pub(crate) struct Delivery<'a> {
     inbox: InboxWriter,
     pending: PendingDecryption,
     trust_store: TrustStore,
-    /// The account's global display name. It applies in rooms where the account has no other display name.
+    /// The account's global display name, for rooms in which the account has no other display name.
     display_name: Option<String>,
 }
 
@@ -154,7 +154,8 @@ impl<'a> Delivery<'a> {
         self.pending.remove(&done);
     }
 
-    /// Sends the requests that are due: each asks the sender of a message that cannot be decrypted to send it again.
+    /// Asks the senders of messages that cannot be decrypted to send the messages again. Sends only the requests that
+    /// are due.
     pub(crate) async fn send_due_requests(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
@@ -226,7 +227,7 @@ impl<'a> Delivery<'a> {
         Ok(messages)
     }
 
-    /// Returns the messages that the inbox accepts. Conversations between people are left out.
+    /// Returns those of a room's messages that the bot handles. Conversations between people are left out.
     fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
         let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()
@@ -250,7 +251,7 @@ async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
     Ok(state.is_encrypted())
 }
 
-/// Returns the cursor at the newest of these events.
+/// Returns a cursor at the newest of these events, which are sorted oldest first. Returns `None` if no event has an id.
 fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
     // Another server's clock can be ahead, and a cursor is never in the future.

@@ -24,7 +24,8 @@ use crate::{Config, client, error::MatrixError, folder};
 /// The file name of the SDK's key store.
 const KEY_STORE: &str = "matrix-sdk-crypto.sqlite3";
 
-/// Texts of errors that the operating system or the disk causes, and not a damaged file.
+/// Parts of the messages of errors that the operating system or the disk causes. An error with one of these texts does
+/// not mean that a file is damaged.
 const MACHINE_ERRORS: &[&str] = &[
     "database is locked",
     "database or disk is full",
@@ -69,7 +70,7 @@ pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) 
     })
 }
 
-/// Returns whether the homeserver has published keys of a session's device. False if the session has ended.
+/// Returns whether the homeserver has published keys of a session's device. Returns `false` if the session has ended.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -120,8 +121,8 @@ pub(crate) fn set_stores_aside(config: &Config) -> Result<(), MatrixError> {
     moved.map_err(|error| folder::io_error(config, &error))
 }
 
-/// Imports the account's own keys from `store.old`, then deletes `store.old`. If the import fails, logs that and
-/// deletes `store.old`, too.
+/// Imports the account's own keys from `store.old`, the stores of the replaced device, and then deletes `store.old`. A
+/// failed import is logged; `store.old` is deleted after a failed import, too.
 ///
 /// # Errors
 /// `store.old` cannot be deleted.

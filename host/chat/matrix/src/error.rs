@@ -1,4 +1,5 @@
-//! Classifies the errors of requests and of file operations by how the account reacts.
+//! Classifies the errors of requests and of file operations by the account's reaction, for example a retry or a new
+//! login.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) enum MatrixError {
         soft_logout: bool,
         reason: String,
     },
-    /// The homeserver's keys of this device differ from those in the key store.
+    /// The homeserver's public keys of this device do not match the private keys in the key store.
     DeviceKeysLost { reason: String },
     /// The homeserver or the configuration rejects the request. A retry would fail in the same way.
     Rejected { reason: String },

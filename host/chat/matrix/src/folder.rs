@@ -12,8 +12,9 @@ pub(crate) fn session_file(config: &Config) -> PathBuf {
     config.folder.join("session.json")
 }
 
-/// Returns the folder of the SDK's stores for the account's present device. The stores have no passphrase, because it
-/// would have to be kept in the same folder; only the owner can read the folder.
+/// Returns the folder of the SDK's stores for the account's present device. The stores are not encrypted with a
+/// passphrase, because the passphrase would have to be stored in the same folder. Only the host's user can read the
+/// folder.
 pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
 }

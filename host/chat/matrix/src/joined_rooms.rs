@@ -1,9 +1,9 @@
-//! The rooms that the bot serves: configured rooms, rooms to which an admin invited the bot, and successors of these
-//! rooms.
+//! The rooms whose messages the bot handles: configured rooms, rooms to which an admin invited the bot, and successors
+//! of these rooms.
 //!
-//! Architecture Invariant: the bot's presence in a room gives nobody in the room a permission. A room that the account
-//! is in for another reason (the configuration listed it before, or somebody used the account to join it) is not
-//! served.
+//! Architecture Invariant: the bot's presence in a room gives nobody in the room a permission. The bot ignores a room
+//! that the account is in for another reason: the configuration listed the room before, or somebody used the account to
+//! join the room.
 //! Architecture Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
 //! because a homeserver does not deliver them again. Each use of a stored invitation checks whether the inviter is
 //! still an admin.
@@ -29,10 +29,10 @@ struct StoredRooms {
     user: OwnedUserId,
     /// The configured aliases, with the rooms that they named at the last lookup.
     aliases: BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>,
-    /// The inviters of rooms that the configuration does not list.
+    /// The admin who invited the bot, for each room that the configuration does not list.
     #[serde(rename = "invited")]
     inviters: BTreeMap<OwnedRoomId, OwnedUserId>,
-    /// The confirmed successors of upgraded rooms, each with its predecessor.
+    /// The predecessor of each confirmed successor of an upgraded room.
     #[serde(default, rename = "moved")]
     predecessors: BTreeMap<OwnedRoomId, OwnedRoomId>,
 }
@@ -40,7 +40,7 @@ struct StoredRooms {
 #[derive(Debug)]
 pub(crate) struct JoinedRooms {
     stored: StateFile<StoredRooms>,
-    /// The configured rooms that were looked up; `None` if the homeserver does not have the room.
+    /// The ids of the configured rooms that were looked up; `None` if the homeserver does not have the room.
     configured: BTreeMap<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
     configured_count: usize,
     /// The aliases that are not looked up yet.
@@ -93,7 +93,8 @@ impl JoinedRooms {
         }
     }
 
-    /// Returns whether a room is served now. `is_admin` returns whether a person with this id is an admin.
+    /// Returns whether the bot handles the messages of a room now. `is_admin` returns whether a person with this id is
+    /// an admin.
     pub(crate) fn membership(&self, room: &RoomId, is_admin: impl Fn(&str) -> bool) -> RoomMembership {
         let is_admitted =
             |room: &RoomId| self.stored.inviters.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
@@ -179,8 +180,8 @@ impl JoinedRooms {
         self.configured.insert(room, id);
     }
 
-    /// Records that an admin invited the bot to a room. If the configuration lists the room, the invitation is not
-    /// stored: the bot then ignores the room after an operator has removed it from the configuration.
+    /// Records that an admin invited the bot to a room. If the configuration lists the room, does not store the
+    /// invitation, so that the bot ignores the room after an operator has removed the room from the configuration.
     pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {
         if !self.is_configured(room) {
             let before = self.stored.inviters.insert(room.to_owned(), inviter.to_owned());

@@ -1,4 +1,5 @@
-//! Joins rooms in the background: configured rooms, rooms to which an admin invited the bot, and successors of rooms.
+//! Joins rooms in the background: configured rooms, rooms to which an admin invited the bot, and successors of upgraded
+//! rooms.
 //!
 //! Architecture Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
 
@@ -13,8 +14,9 @@ use wardroom::{adapter::Inbox, base::Backoff};
 
 use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
 
-/// Number of rejected joins after which an invitation counts as withdrawn. A homeserver can deliver an invitation a
-/// moment before it accepts the join.
+/// Maximum number of rejected attempts to accept an invitation. After that, the bot no longer tries to join the room.
+/// The first attempts can be rejected, because a homeserver can deliver an invitation a moment before it accepts the
+/// join.
 const MAX_REJECTIONS: usize = 20;
 
 /// A join that has finished.
@@ -34,7 +36,8 @@ pub(crate) struct Joins {
     successors: HashSet<OwnedRoomId>,
     /// The rooms whose invitations are being accepted.
     invitations: HashSet<OwnedRoomId>,
-    /// The ignored invitations that were logged, by room and inviter. A homeserver can deliver an invitation again.
+    /// The ignored invitations that were logged: the inviter, by room. An invitation that the homeserver delivers again
+    /// is not logged again.
     ignored: HashMap<OwnedRoomId, OwnedUserId>,
 }
 
@@ -161,7 +164,7 @@ impl Joins {
     }
 }
 
-/// Joins a room unless the bot is in it. Returns the room's id.
+/// Joins a room if the bot is not in the room yet. Returns the room's id.
 async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<OwnedRoomId, MatrixError> {
     if let Some(id) = rooms::resolve(client, room).await?
         && client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined)

@@ -31,7 +31,8 @@ use crate::{
 
 /// Delay before an event's sender is asked to send it again. The key often arrives a moment after the event.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
-/// Maximum age of a stored event, in seconds. The engine handles no older message.
+/// Maximum age of a stored event, in seconds. An older event is removed, because the engine does not handle older
+/// messages.
 const MAX_AGE: i64 = 24 * 60 * 60;
 
 /// An event that could not be decrypted.
@@ -41,7 +42,8 @@ pub(crate) struct PendingEvent {
     pub(crate) event: OwnedEventId,
     pub(crate) raw: RawEvent,
     sender: OwnedUserId,
-    /// The time at which the event was sent, by its server's clock, but at most the present time.
+    /// The time at which the event was sent, by the clock of the sender's server. A time in the future is replaced by
+    /// the present time.
     at: Timestamp,
     /// The id of the Megolm session whose key decrypts the event.
     session: String,
@@ -50,7 +52,7 @@ pub(crate) struct PendingEvent {
     /// Hashes of the texts that the sender sent after being asked.
     #[serde(rename = "said")]
     later_texts: BTreeSet<String>,
-    /// The time at which the sender is asked.
+    /// The time at which the sender is asked to send the event again.
     #[serde(skip, default = "after_grace_period")]
     due: Instant,
     #[serde(skip, default = "key_missing")]
@@ -112,7 +114,7 @@ impl PendingDecryption {
             tracing::warn!(
                 %room,
                 dropped,
-                "too many messages that cannot be decrypted yet are stored; the oldest were dropped and are not handled when their keys arrive"
+                "the limit of stored messages that cannot be decrypted yet is exceeded; the oldest of these messages were dropped and will not be handled, even if their keys arrive"
             );
         }
         self.save().map_err(|error| {

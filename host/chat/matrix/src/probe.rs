@@ -124,7 +124,7 @@ async fn is_encrypted(client: &Client, room: &RoomId) -> Result<bool, MatrixErro
     }
 }
 
-/// Returns whether an account has a master key, which signs the account's devices.
+/// Returns whether an account has a master key, the cross-signing key that represents the account's identity.
 async fn has_keys(client: &Client, user: &UserId) -> Result<bool, MatrixError> {
     let mut request = get_keys::v3::Request::new();
     request.device_keys.insert(user.to_owned(), Vec::new());

@@ -35,8 +35,8 @@ pub(crate) fn file(config: &Config) -> PathBuf {
     config.folder.join("recovery-key")
 }
 
-/// Returns the configured recovery key. Without a configured key, returns the key in [`file`]; `None` if that file does
-/// not exist or is empty.
+/// Returns the configured recovery key. If no key is configured, returns the key that the bot created, from [`file`].
+/// Returns `None` if that file does not exist or is empty.
 ///
 /// # Errors
 /// The key cannot be read.
@@ -62,8 +62,8 @@ pub(crate) fn creation(config: &Config) -> Result<KeyCreation, MatrixError> {
     Ok(stored.unwrap_or(KeyCreation::NotStarted))
 }
 
-/// Records that a recovery key is about to be created. If the host crashes between this call and [`store`], nobody can
-/// read the created key, and the next start creates another one.
+/// Records that a recovery key is about to be created. If the host crashes between this call and [`store`], the created
+/// key is lost, and the next start of the host creates another key.
 ///
 /// # Errors
 /// The file with the progress cannot be written.
@@ -74,7 +74,7 @@ pub(crate) fn start_creation(config: &Config) -> Result<(), MatrixError> {
 /// Writes a new recovery key to its file.
 ///
 /// # Errors
-/// The file cannot be written. The next start creates another key, because nobody could read this one.
+/// The file cannot be written. The key is then lost, and the next start of the host creates another key.
 pub(crate) fn store(config: &Config, key: &str) -> Result<(), MatrixError> {
     folder::write_atomic(&file(config), &format!("{key}\n"))
         .and_then(|()| folder::write_json(&creation_file(config), &KeyCreation::Finished))

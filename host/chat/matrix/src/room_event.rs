@@ -47,12 +47,12 @@ impl RoomEvent {
         self.is_of_type("m.room.encrypted") && content().is_some_and(|content| content["algorithm"].is_string())
     }
 
-    /// Returns whether the event was sent unencrypted and has this type.
+    /// Returns whether the event was sent unencrypted and has the type `kind`.
     pub(crate) fn is_unencrypted(&self, kind: &str) -> bool {
         self.encryption_info.is_none() && self.is_of_type(kind)
     }
 
-    /// Returns the id of the Megolm session with which the event was encrypted; `None` unless the event was decrypted.
+    /// Returns the id of the Megolm session with which the event was encrypted; `None` if the event was not decrypted.
     pub(crate) fn session(&self) -> Option<&str> {
         self.encryption_info.as_deref().and_then(EncryptionInfo::session_id)
     }
@@ -82,8 +82,8 @@ pub(crate) fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Returns the unencrypted fields of an encrypted event: the id of the Megolm session whose key decrypts the event
-/// (empty if missing), and the root event of its thread.
+/// Returns two unencrypted fields of an encrypted event. The first is the id of the Megolm session whose key decrypts
+/// the event; empty if missing. The second is the root event of the event's thread; `None` outside of a thread.
 pub(crate) fn session_and_thread(raw: &RawEvent) -> (String, Option<OwnedEventId>) {
     let content = raw.get_field::<Value>("content").ok().flatten().unwrap_or_default();
     let session = content["session_id"].as_str().unwrap_or_default().to_owned();

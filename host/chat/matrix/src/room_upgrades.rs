@@ -1,7 +1,7 @@
-//! Room upgrades: a closed room names its successor.
+//! Follows room upgrades. An upgrade closes a room; the closed room names another room as its successor.
 //!
-//! Architecture Invariant: a successor counts only if it names the closed room as its predecessor. Otherwise a person
-//! who may close a room could bring the bot into any room.
+//! Architecture Invariant: the bot follows an upgrade only if the successor names the closed room as its predecessor.
+//! Without this rule, a person who may close a room could bring the bot into any other room.
 
 use matrix_sdk::{
     Client, Room, RoomState,
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::error::MatrixError;
 
-/// Maximum number of upgrades that are followed from one room.
+/// Maximum number of successive upgrades that are followed from one room. Further successors are ignored.
 pub(crate) const MAX_UPGRADES: usize = 32;
 
 /// Returns the successor that a closed room names; `None` for a room that was not upgraded.
@@ -27,8 +27,8 @@ pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
     room.successor_room().map(|next| next.room_id).filter(|next| next != room.room_id())
 }
 
-/// Joins the successor that a room names. If the successor names the room as its predecessor, returns `true`. Otherwise
-/// leaves the successor again and returns `false`.
+/// Joins the successor that a room names. Returns `true` if the successor names the room as its predecessor. Otherwise
+/// returns `false` and leaves the successor. If the bot was in the successor before this call, the bot stays there.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the join.

@@ -25,7 +25,7 @@ use crate::{
     room_upgrades::latest_successor, rooms,
 };
 
-/// Maximum number of pages in which a sent message is searched. A page has 100 events.
+/// Maximum number of pages in which a sent message is searched. A page has 100 events. An older message is not found.
 const SEARCH_PAGES: usize = 5;
 
 const MESSAGE: &str = "m.room.message";

@@ -115,7 +115,8 @@ pub(crate) fn request_login(config: &Config) -> Result<(), MatrixError> {
     .map_err(|error| io_error(config, &error))
 }
 
-/// Writes the refreshed tokens of a client to the session file, unless the file holds the session of another device.
+/// Writes the refreshed tokens of a client to the session file. If the file holds the session of another device, does
+/// not change the file.
 pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Result<()> {
     let file = folder::session_file(config);
     match (folder::read_json::<StoredSession>(&file)?, client.matrix_auth().session()) {

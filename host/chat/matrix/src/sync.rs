@@ -45,7 +45,8 @@ use crate::{
 
 /// Maximum time for which the homeserver may hold a sync request open while there are no new events.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum number of buffered events per queued room. The next backfill finds events that were dropped.
+/// Maximum number of buffered events of a room that waits for a backfill. If more events arrive, the oldest are
+/// dropped; the backfill finds the dropped events.
 const MAX_BUFFERED: usize = 1_000;
 
 pub(crate) struct SyncLoop<'a> {

@@ -28,7 +28,7 @@ const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the
 /// Why a message is not trusted if the sender's keys do not sign the sending device; a text for the sender.
 const NOT_SIGNED: &str = "The message was sent from a device that is not signed with your encryption keys. Send the message again from a verified device.";
 
-/// Minimum interval between two lookups of the device that sent with the same Megolm session.
+/// Minimum interval between two lookups of the device to which the same Megolm session of a person belongs.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The trusted master keys of people, as unpadded base64.
@@ -38,19 +38,20 @@ pub(crate) struct TrustStore {
     file: PathBuf,
     /// The keys in the table `identities`.
     configured: BTreeMap<OwnedUserId, String>,
-    /// Whether the file could not be read. Then the first key that arrives for a person is not trusted, because the
-    /// file may hold an earlier key of the person.
+    /// Whether the file with the trusted keys could not be read. In this case the first key that arrives for a person
+    /// is not trusted, because the file may hold an earlier key of the person.
     is_unreadable: bool,
     state: Mutex<TrustState>,
 }
 
 #[derive(Debug, Default)]
 struct TrustState {
-    /// The content of the file: the first key that arrived for each person, or the key that was configured later.
+    /// The content of the file with the trusted keys: the first key that arrived for each person, or the key that was
+    /// configured later.
     keys: BTreeMap<OwnedUserId, String>,
     /// The changed keys that were logged.
     reported: HashSet<(OwnedUserId, String)>,
-    /// The time of the last lookup, by person and session.
+    /// The time of the last lookup of a device, by person and Megolm session.
     lookups: HashMap<(OwnedUserId, String), Instant>,
 }
 
@@ -80,9 +81,9 @@ impl TrustStore {
         Self { bot: config.bot.clone(), file, configured: config.identities.clone(), is_unreadable, state }
     }
 
-    /// Returns the reason why a signed device is not trusted, as a text for its owner; `None` if it is trusted. If the
-    /// bot has no key of the owner yet, stores the owner's key as trusted. Checks the device's signature again, because
-    /// the signature may belong to an earlier master key.
+    /// Returns the reason why a signed device is not trusted, as a text for its owner; `None` if the device is trusted.
+    /// If the bot has no key of the owner yet, stores the owner's key as trusted. Checks the device's signature again,
+    /// because the signature may belong to an earlier master key.
     pub(crate) async fn distrust_reason(&self, client: &Client, info: &EncryptionInfo) -> Option<String> {
         let user = &info.sender;
         let Some(key) = master_key(client, user).await else { return Some(UNDETERMINED.to_owned()) };

@@ -1,10 +1,10 @@
 //! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the post that reports the
 //! bot's join.
 //!
-//! Architecture Invariant: the result holds no post at or before the bound. A request for the changes since a time
-//! returns up to 1000 of them. If there are more, the server returns an arbitrary 1000, so the channel is then read
-//! page by page, newest first. A page is addressed by the id of a post and not by a page number, because page numbers
-//! shift while others write.
+//! Architecture Invariant: the result holds no post at or before the lower bound. The server returns at most 1000
+//! changes since a time; if there are more, it returns an arbitrary 1000 of them. In this case the channel is read page
+//! by page, newest first. A page is addressed by the id of a post, because page numbers shift when somebody writes a
+//! post.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,13 @@ use crate::{
     error::MattermostError,
 };
 
-/// Maximum number of pages that a backfill reads. A page has 200 posts.
+/// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
+/// are not handled.
 const MAX_PAGES: usize = 500;
-/// Maximum number of pages in which the post that reports the bot's join is searched.
+/// Maximum number of pages in which the post that reports the bot's join is searched. An older join is not found.
 const MAX_JOIN_PAGES: usize = 10;
-/// Assumed maximum of the clock skew between a server's nodes plus the time to write a post, in milliseconds.
+/// Assumed maximum of the clock skew between a server's nodes plus the time to write a post, in milliseconds. A request
+/// for the changes since a time begins this much earlier.
 pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
 /// The result of a backfill: the posts and changes of a channel after the lower bound.
@@ -144,7 +146,7 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
 /// Reads the pages of a channel, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct PostPager {
-    /// The id of the post before which the next page ends; `None` for the newest page.
+    /// The id of the post before which the next page ends; `None` if the next page is the channel's newest page.
     before: Option<String>,
     /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
@@ -169,8 +171,8 @@ impl PostPager {
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
 
-    /// Sets the start of the next page to the oldest of these posts. Returns `false` if the next page would hold no
-    /// older posts, so that the caller stops.
+    /// Chooses the post before which the next page ends. `posts` is the page that was read last. Returns `false` if the
+    /// next page would hold no older posts; the caller then stops.
     fn advance(&mut self, posts: &[Post]) -> bool {
         let Some(oldest) = posts.iter().min_by_key(|post| post.create_at) else { return false };
         // Posts of the same millisecond can be on two pages, so the next page begins above them and repeats them.

@@ -23,7 +23,8 @@ pub(crate) const KEY_PROPERTY: &str = "wardroom_key";
 pub(crate) struct Converter {
     /// The id of the bot's account.
     pub(crate) me: String,
-    /// The account's name without `@`. A client writes it into the text when a person mentions the bot.
+    /// The account's name without `@`. When a person mentions the bot, the person's client writes the name into the
+    /// text.
     pub(crate) user_name: String,
     /// The bot's name in `plugins.toml`. The engine recognizes `@NAME` at the start of a message.
     pub(crate) bot: String,
@@ -31,7 +32,7 @@ pub(crate) struct Converter {
 
 impl Converter {
     /// Converts a post to a message; `None` if the engine does not handle the post. `is_program` is true if the author
-    /// is a bot account.
+    /// is a bot account; `direct` is true if the post is a direct message.
     pub(crate) fn message(&self, post: &Post, sender: Person, is_program: bool, direct: bool) -> Option<Incoming> {
         if !self.is_of_others(post) {
             return None;
@@ -49,8 +50,8 @@ impl Converter {
         Some(message)
     }
 
-    /// Returns whether a post is a message of another account that was neither edited nor deleted. Notices of the
-    /// server and posts of webhooks do not count.
+    /// Returns whether a post is a message of another account that was neither edited nor deleted. Returns `false` for
+    /// notices of the server and posts of webhooks.
     pub(crate) fn is_of_others(&self, post: &Post) -> bool {
         let is_of_other = !post.user.is_empty() && post.user != self.me;
         // An edited post is left out, because its original text is unknown.
@@ -58,7 +59,7 @@ impl Converter {
         is_of_other && is_unchanged && !post.has_flag("from_webhook")
     }
 
-    /// Replaces the account's name at the start of a text with `@BOT`.
+    /// Replaces the account's name at the start of a text with `@` and the bot's name.
     fn normalize_address(&self, text: &str) -> String {
         let rest = text.strip_prefix('@').and_then(|text| strip_leading_name(text, &self.user_name));
         match rest {
@@ -68,8 +69,8 @@ impl Converter {
     }
 }
 
-/// Returns the event id of a reaction. It contains the time, so that a reaction that is removed and added again is a
-/// new event.
+/// Returns the event id of a reaction. The id contains the time of the reaction, so that a reaction that is removed and
+/// added again is a new event.
 pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
     format!("reaction:{}:{}:{}:{}", reaction.post, reaction.user, reaction.emoji, reaction.create_at)
 }
@@ -97,8 +98,8 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
     message
 }
 
-/// Returns the bot's join that a post of the server reports: `Some(Some(person))` if a person added the bot,
-/// `Some(None)` if the bot joined by itself, `None` if the post reports no join of the bot.
+/// Reads the bot's join from a notice of the server. Returns `Some(Some(person))` if a person added the bot,
+/// `Some(None)` if the bot joined by itself, and `None` if the post reports no join of the bot.
 pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     // Only the server creates posts of these types.
     if post.delete_at > 0 || post.has_flag("from_webhook") {

@@ -24,10 +24,11 @@ use crate::{
     users::UserKind,
 };
 
-/// Maximum time that a live message waits for the lookup of its author. After that its channel is backfilled instead.
+/// Maximum time that a live message waits for the lookup of its author. After that time, the message's channel is
+/// backfilled instead.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// An error: the author could not be looked up, so nothing was stored.
+/// The error for an event whose author could not be looked up. The event was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownAuthor;
 
@@ -83,7 +84,8 @@ impl Delivery {
         is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
     }
 
-    /// Converts a post to a message. An author who is not known to be a person counts as a program.
+    /// Converts a post to a message. The message is marked as a program's message if its author is not known to be a
+    /// person.
     fn convert(&self, post: &Post, late: bool, kind: ChannelKind) -> Option<Incoming> {
         let users = &self.session.users;
         let author = users.kind(&post.user);
@@ -117,7 +119,7 @@ impl Delivery {
         }
     }
 
-    /// Returns whether an account is a program; `None` if it does not exist.
+    /// Returns whether an account is a program; `None` if the account does not exist.
     async fn is_program(&self, id: &str) -> Result<Option<bool>, UnknownAuthor> {
         self.look_up_authors(&[id]).await;
         match self.session.users.kind(id).ok_or(UnknownAuthor)? {

@@ -17,10 +17,10 @@ use crate::{
     error::MattermostError,
 };
 
-/// Time for which a person who was found in a configured channel counts as a member.
+/// Time after which a person who was found in a configured channel is looked up again.
 const MEMBER_TTL: Duration = Duration::from_secs(60);
-/// Time for which a person who was found in no configured channel counts as a non-member. While the bot is connected,
-/// the server also reports joins.
+/// Time after which a person who was found in no configured channel is looked up again. While the bot is connected, the
+/// server also reports when a person joins a channel.
 const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
 /// Maximum number of people in the cache. A full cache is cleared.
 const MAX_CACHED: usize = 20_000;
@@ -61,7 +61,7 @@ impl DirectMessagePolicy {
         }
     }
 
-    /// Returns a line for `wardroom check --connect`.
+    /// Returns a description of the policy for the output of `wardroom check --connect`.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Members => {
@@ -73,7 +73,8 @@ impl DirectMessagePolicy {
     }
 }
 
-/// A cache of the memberships of senders, and a record of the refusals that were sent.
+/// A cache that stores whether the senders of direct messages are members of a configured channel, and a record of the
+/// refusals that were sent.
 #[derive(Debug)]
 pub(crate) struct DirectSenders {
     /// The id of the bot's account.
@@ -99,7 +100,8 @@ impl DirectSenders {
         (is_own && person != self.me && !person.is_empty()).then_some(person)
     }
 
-    /// Returns whether a direct channel is served at the time `now`.
+    /// Returns whether the bot handles the messages of a direct channel at the time `now`. The result is `Undecided` if
+    /// the other person's membership must be looked up.
     pub(crate) fn membership(
         &self,
         policy: DirectMessagePolicy,

@@ -140,7 +140,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
     }
 }
 
-/// Returns the delay that a rate limit requests; one second if the response has none.
+/// Returns the delay that a rate limit requests; one second if the response states no delay.
 fn requested_delay(headers: &HeaderMap) -> Duration {
     let seconds = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     // The header is documented as a time, but servers send the number of seconds until that time.

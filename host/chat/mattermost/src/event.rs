@@ -1,4 +1,4 @@
-//! Parses the frames of the WebSocket.
+//! Parses the frames of the WebSocket. A frame is an event of the server or the response to an action of the bot.
 //!
 //! Invariant: an unknown frame or event is ignored, and so is an event without a required field.
 
@@ -10,7 +10,7 @@ use crate::client::{Post, Reaction};
 pub(crate) enum Frame {
     /// The greeting of a new connection. Events between the previous connection and this one are not delivered.
     Hello {
-        /// The id with which the connection can be resumed; `None` if the server does not support that.
+        /// The id with which the connection can be resumed; `None` if the server cannot resume connections.
         connection: Option<String>,
         version: String,
         seq: i64,
@@ -22,7 +22,7 @@ pub(crate) enum Frame {
     },
     /// The response to an action that the bot sent over the WebSocket, for example a ping.
     Answer {
-        /// The number of the action.
+        /// The number of the action to which the server responds.
         to: i64,
         /// The server's error id if the action failed.
         failure: Option<String>,

@@ -1,9 +1,9 @@
-//! The channels that the bot serves: configured channels, channels to which an admin added the bot, and direct messages
-//! of the people whom the configuration allows.
+//! The channels whose messages the bot handles: configured channels, channels to which an admin added the bot, and
+//! direct messages of the people whom the configuration allows.
 //!
-//! Architecture Invariant: the bot's presence in a channel gives nobody in the channel a permission. A channel that the
-//! account is in for another reason (the configuration listed it before, somebody who is not an admin added the
-//! account, it is a team's default channel) is not served.
+//! Architecture Invariant: the bot's presence in a channel gives nobody in the channel a permission. The bot ignores a
+//! channel that the account is in for another reason: the configuration listed the channel before, somebody who is not
+//! an admin added the account, or the channel is a team's default channel.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -51,8 +51,9 @@ impl JoinedChannels {
     }
 }
 
-/// Returns whether a channel is served now. The result is `Undecided` until the person who added the bot, or the
-/// membership of a direct message's sender, is looked up.
+/// Returns whether the bot handles the messages of a channel now. The result is `Undecided` until the required lookup
+/// has succeeded: for a direct channel, whether the sender is a member of a configured channel; for any other channel,
+/// who added the bot.
 pub(crate) fn membership(
     config: &Config,
     channels: &JoinedChannels,
@@ -103,7 +104,8 @@ impl ReportedChannels {
         self.ignored.remove(channel);
     }
 
-    /// Logs the configured channels that the bot is not in, once per channel. Returns whether there are any.
+    /// Logs the configured channels that the bot is not in, once per channel. Returns whether the bot is missing in any
+    /// configured channel.
     pub(crate) fn report_missing(&mut self, config: &Config, channels: &JoinedChannels, user_name: &str) -> bool {
         let mut any = false;
         for room in &config.rooms {

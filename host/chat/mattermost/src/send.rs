@@ -17,14 +17,16 @@ use crate::{
     backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
 };
 
-/// Maximum number of pages in which a sent message is searched. A page has 200 posts.
+/// Maximum number of pages in which a sent message is searched. A page has 200 posts. An older message is not found.
 const SEARCH_PAGES: usize = 10;
 /// Length of the excerpt of a text that is sent as a file, in characters.
 const EXCERPT: usize = 4_000;
-/// Maximum number of attempts to shorten a message that the server rejects as too long.
+/// Maximum number of attempts to create the post of a message that the server rejects as too long. Each attempt has a
+/// shorter text. After the last attempt the message is rejected.
 const MAX_SHORTENINGS: usize = 6;
 
-/// The state of earlier attempts to send messages.
+/// The state of earlier attempts to send messages. A retry uses the state so that it does not send a message or a file
+/// twice.
 #[derive(Debug, Default)]
 pub(crate) struct SendAttempts {
     /// Idempotency keys of messages that may have been sent, because the response was lost.
@@ -108,8 +110,8 @@ impl Session {
         Ok(sent?)
     }
 
-    /// Creates the post of a message. If the server rejects its length, sends a shorter text. If the server rejects its
-    /// thread, sends the message to the channel, outside of a thread.
+    /// Creates the post of a message. If the server rejects the text as too long, sends a shorter text. If the server
+    /// rejects the thread, sends the message to the channel, outside of a thread.
     async fn post(
         &self,
         channel: &str,

@@ -1,4 +1,5 @@
-//! The logged-in account, which sending and receiving share.
+//! The state of the logged-in account that sending and receiving share: the client, the joined channels and the maximum
+//! length of a message.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,10 +17,11 @@ use crate::{
     users::UserCache,
 };
 
-/// Maximum length of a message on servers that do not report it, in characters. Older versions have this fixed limit.
+/// Maximum length of a message, in characters, on servers that do not report their maximum. These are older versions,
+/// which have this fixed limit.
 const FIXED_MAX_LENGTH: usize = 4_000;
-/// Maximum length of a message if the server's configuration cannot be read, in characters. The default of current
-/// versions.
+/// Maximum length of a message, in characters, if the server's configuration cannot be read. The value is the default
+/// of current versions.
 const DEFAULT_MAX_LENGTH: usize = 16_383;
 /// Minimum message length, in characters. A lower limit that the server reports is ignored.
 const MIN_MAX_LENGTH: usize = 500;
@@ -91,8 +93,8 @@ impl Session {
         change(channels.get_or_insert_default());
     }
 
-    /// Calls `read` with the channels that the bot is in. Until the server has listed the channels, returns `None`
-    /// without a call.
+    /// Calls `read` with the channels that the bot is in, and returns the result of `read`. Until the server has listed
+    /// the channels, returns `None` and does not call `read`.
     pub(crate) fn with_channels<T>(&self, read: impl FnOnce(&JoinedChannels) -> T) -> Option<T> {
         self.channels.read().as_ref().map(read)
     }
@@ -140,8 +142,8 @@ impl Session {
         Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
     }
 
-    /// Passes a typing notice for a channel to the socket. Without a connection, the notice waits for the next one. An
-    /// unknown channel gets no notice.
+    /// Passes a typing notice for a channel to the socket. If there is no connection, the socket sends the notice over
+    /// the next connection. If the channel is unknown, no notice is sent.
     pub(crate) fn typing(&self, room: &str) {
         if let Ok(channel) = self.resolve_channel(room) {
             let _ = self.typing.send(channel);

@@ -25,10 +25,11 @@ pub(crate) struct ChannelState {
     /// Whether `added_by` was looked up.
     #[serde(rename = "looked")]
     pub(crate) is_looked_up: bool,
-    /// The lower bound in milliseconds since the Unix epoch (server clock): only later posts are handled.
+    /// The time, in milliseconds since the Unix epoch (server clock), after which posts are handled. Earlier posts are
+    /// not handled.
     pub(crate) since: i64,
-    /// Whether the channel was ignored at the last check. If it is served later, the posts up to that time are not
-    /// handled.
+    /// Whether the channel was ignored at the last check. If the bot handles the channel later, the bot skips the posts
+    /// that are in the channel at that time.
     #[serde(rename = "foreign")]
     pub(crate) was_ignored: bool,
 }
@@ -59,7 +60,8 @@ struct Content {
 #[derive(Debug)]
 pub(crate) struct AccountState {
     content: StateFile<Content>,
-    /// Whether the account had no state file. Then the posts that are present at the first start are not handled.
+    /// Whether the account had no state file. In this case the posts that are in the channels at the first start are
+    /// not handled.
     is_new: bool,
 }
 

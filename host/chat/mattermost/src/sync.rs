@@ -37,7 +37,8 @@ pub(crate) struct SyncLoop<'a> {
     state: AccountState,
     reported: ReportedChannels,
     senders: DirectSenders,
-    /// The buffer has no limit, because posts arrive while their channel is read in the background.
+    /// The channels to backfill. The number of buffered posts has no limit, because posts arrive while their channel is
+    /// read in the background.
     backfill: BackfillQueue<String, Post>,
     listing: ChannelListing,
     is_connected: bool,

@@ -29,7 +29,7 @@ pub(crate) enum UserKind {
 pub(crate) struct UserCache {
     /// The accounts that were looked up; `None` for an account that does not exist.
     looked_up: Mutex<HashMap<String, Option<User>>>,
-    /// The names that arrived with messages. They are newer than names from a lookup.
+    /// The names that arrived with messages, by account id. These names are newer than names from a lookup.
     seen_names: Mutex<HashMap<String, String>>,
 }
 

@@ -1,7 +1,7 @@
 //! The sender of a command: the person, and the bot and the room of the message.
 //!
 //! Invariant: a role that is limited to some rooms does not count for an [`Asker`] without a room.
-//! Not here: the sender's display name ([`Person`]), because no right depends on it.
+//! Not here: the sender's display name ([`Person`]), which has no influence on rights.
 
 use crate::{model::Person, store::InboxRow};
 
@@ -10,15 +10,15 @@ use crate::{model::Person, store::InboxRow};
 pub(crate) struct Asker<'a> {
     /// The person's id on the chat network: `@bob:example.org`.
     pub id: &'a str,
-    /// The name of the bot that received the message. If `None`, roles count regardless of the bot through which they
-    /// were granted.
+    /// The name of the bot that received the message. With a name, a role that was granted through another bot does not
+    /// count. With `None`, a role that was granted through any bot counts.
     pub bot: Option<&'a str>,
     /// The network and the room id of the message; `None` if the person is checked outside a room.
     pub room: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Asker<'a> {
-    /// Returns an asker with another person's id, and with the same bot and room.
+    /// Returns a copy of this asker in which the person's id is `id`.
     #[must_use]
     pub(crate) fn named(self, id: &'a str) -> Self {
         Self { id, ..self }

@@ -11,7 +11,8 @@ pub(crate) enum Builtin {
     Status,
     Stats,
     Jobs,
-    /// Shows a job's status, or stores a person's decision about an effect in doubt, or retries a held job.
+    /// Shows a job's status, stores a person's decision about an effect with an unknown result, or retries a job that
+    /// the host stopped.
     Job,
     Logs,
     Cancel,
@@ -65,7 +66,8 @@ impl Builtin {
         }
     }
 
-    /// Returns whether the built-in command changes something with the arguments of `command`.
+    /// Returns whether `command`, a parsed line of this built-in command, changes something. Some built-in commands
+    /// change something only if they have arguments.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,

@@ -87,8 +87,8 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
-    /// Inserts options of the host, such as `--wait`, directly after the command's name. A parameter for the rest of
-    /// the line would take later options as text.
+    /// Inserts options of the host, such as `--wait`, directly after the command's name. At the end of the line, an
+    /// option could become part of a text argument that takes the rest of the line.
     pub(crate) fn with_options(
         &self,
         mut words: Vec<GivenArgument>,
@@ -119,7 +119,8 @@ impl CommandTable {
         command.map(Parsed::Command).map_err(|error| placeholders.restore_error(error))
     }
 
-    /// Checks the command line of a trigger before the inserted values are available.
+    /// Checks the command line of a trigger at a time when its inserted values do not exist yet. An argument with an
+    /// inserted value is not checked.
     ///
     /// # Errors
     /// [`ParseError`].

@@ -12,7 +12,8 @@ use crate::base::nearest;
 
 /// The filler words that a suggestion leaves out, such as `to` in `deploy cms to staging 1.0.2`.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
-/// The maximum number of arguments whose orders are all tried, because n arguments have n! orders.
+/// The maximum number of arguments of a line that the host reorders or corrects. The host tries all orders of the
+/// arguments, and n arguments have n! orders.
 const MAX_WORDS: usize = 5;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
@@ -42,9 +43,9 @@ pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
     }
 }
 
-/// Adds a suggestion to a parse error. The suggestion is the first of these that exists: the same arguments in the
-/// right order, the line with corrected names, the suggestion that the error already has, or the usage of the command.
-/// `words` are the words after the command's name.
+/// Adds a suggestion to a parse error. The host tries these suggestions, and takes the first that exists: the typed
+/// arguments in a valid order, the line with corrected names, the suggestion that the error already has, the command's
+/// usage. `words` are the typed words after the command's name.
 pub(crate) fn improve(
     error: ParseError,
     spec: &Arc<Spec>,

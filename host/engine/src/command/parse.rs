@@ -47,7 +47,8 @@ pub(crate) struct Command {
 /// The options of the host that every action accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// Whether the job queues if another job holds a deployment lock that the first job needs.
+    /// Whether the job waits in a queue if another job holds a deployment lock that the job needs. If `false`, the job
+    /// fails at once.
     #[serde(default)]
     pub(crate) wait: bool,
     /// Whether the host only shows the plan and changes nothing.
@@ -68,12 +69,14 @@ impl Command {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
-    /// Returns the normalized command line. The line can be typed again, unless a value begins with a dash.
+    /// Returns the normalized command line. A person can type this line to run the same command. If a value begins with
+    /// a dash, the line cannot be typed, because the parser would read the value as a flag.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
 
-    /// Returns whether the job queues if another job holds a deployment lock, instead of failing at once.
+    /// Returns whether the command has the option `--wait`. With the option, the job waits in a queue for a deployment
+    /// lock that another job holds. Without the option, the job fails at once.
     pub(crate) fn wait(&self) -> bool {
         self.options.wait
     }
@@ -86,7 +89,7 @@ impl Command {
         self.options.override_reason.as_deref()
     }
 
-    /// Returns whether the command changes something. The result for a dry run of an action is `false`.
+    /// Returns whether the command changes something. Returns `false` for an action with `--dry-run`.
     pub(crate) fn acts(&self) -> bool {
         match &self.spec.target {
             Target::Host(builtin) => builtin.changes(self),
@@ -98,7 +101,7 @@ impl Command {
         &self.options
     }
 
-    /// Returns the person arguments, each with the index of its parameter.
+    /// Returns each argument of the type [`ParameterType::Person`], with the index of its parameter.
     pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
         self.arguments.iter().filter_map(|(index, value)| match value {
             Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
@@ -108,7 +111,8 @@ impl Command {
         })
     }
 
-    /// Returns the command with `id` as the argument of the person parameter with the index `place`.
+    /// Replaces the argument of the parameter with the index `place` by the person's id `id`. Returns the changed
+    /// command.
     pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
         for (index, value) in &mut self.arguments {
             if *index == place {
@@ -129,8 +133,8 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
-    /// Returns this command line with another environment, and without the host's options. Returns `None` if the
-    /// command lacks an app, an environment or a version, because it may then not be a deployment.
+    /// Returns this command line with another environment, and without the host's options. Returns `None` for a command
+    /// without an app, an environment or a version: such a command may not be a deployment.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -143,8 +147,8 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Returns whether the person typed this value of an attribute, for example `staging` as the environment. For a
-    /// pipeline parameter, any argument with this value counts.
+    /// Returns whether the person typed `value` for `attribute`, for example `staging` for the environment. If
+    /// `attribute` is a pipeline parameter, compares `value` with every argument of the command.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
@@ -152,8 +156,8 @@ impl Command {
         }
     }
 
-    /// Returns the arguments whose parameter has the type of this attribute, for example the environments. Returns none
-    /// for an attribute that no parameter type has, such as `key`.
+    /// Returns the arguments for an attribute: for the attribute environment, all typed environments. Returns nothing
+    /// for an attribute that is not the type of a parameter, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -268,8 +272,8 @@ pub(crate) fn arguments_with(
     Ok(command)
 }
 
-/// Assigns the words to the parameters. Returns the host's options, and a text for each parameter in order; `None` for
-/// a parameter without an argument.
+/// Assigns the words to the parameters. Returns one text for each parameter, in order, and the host's options. The text
+/// of a parameter without an argument is `None`.
 fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), ParseError> {
     if words.is_empty() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
@@ -400,7 +404,8 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
     }
 }
 
-/// Returns the name that equals a text regardless of case. An exact match has priority.
+/// Returns the name in `names` that equals `text`, ignoring upper and lower case. If several names differ only in case,
+/// prefers the exact match.
 fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
     names.clone().find(|name| *name == text).or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text)))
 }
@@ -430,7 +435,7 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
     Ok(())
 }
 
-/// Returns the normalized command line. The line can be typed again, unless a value begins with a dash.
+/// Returns the normalized command line; see [`Command::line`].
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
     // Options come first, because a parameter for the rest of the line would take later options as text.

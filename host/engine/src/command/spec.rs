@@ -112,7 +112,8 @@ pub(crate) struct SpecError {
 }
 
 const MAX_LINE_BYTES: usize = 300;
-/// The flag `--wait` of every action: the new job queues if another job holds a deployment lock that the new job needs.
+/// The flag `--wait`, which every action accepts. With the flag, the action's job waits in a queue for a deployment
+/// lock that another job holds. Without the flag, the job fails at once.
 pub(crate) const WAIT: &str = "wait";
 /// The flag `--dry-run` of every action: the host shows the plan and changes nothing.
 pub(crate) const DRY_RUN: &str = "dry-run";
@@ -242,8 +243,9 @@ fn is_name(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Builds the parser of a command's flags. Every parameter can be given as a flag. A later step assigns the words that
-/// belong to no flag to the other parameters, so `deploy --environment staging cms 1.0.2` is valid.
+/// Builds the parser that separates a command's flags from the other words. Every parameter can be given as a flag. A
+/// later step assigns the other words to the parameters without a flag, so `deploy --environment staging cms 1.0.2` is
+/// valid.
 fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)

@@ -45,7 +45,8 @@ impl CommandTable {
         self.specs.push(spec);
     }
 
-    /// Returns the first name or alias of `spec` that the table already contains, and the command with this name.
+    /// Returns the first name or alias of `spec` that another command in the table has, together with this other
+    /// command. Returns `None` if all names are free.
     pub(crate) fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
         std::iter::once(&spec.name)
             .chain(&spec.aliases)
@@ -82,7 +83,7 @@ impl CommandTable {
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
     }
 
-    /// Returns the subcommands of a command: `auth revoke` for `auth`.
+    /// Returns the subcommands of `spec`. For the command `auth`, one subcommand is `auth revoke`.
     pub(crate) fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
         let below = |other: &&Arc<Spec>| other.name.split_once(' ').is_some_and(|(first, _)| first == spec.name);
         self.specs.iter().filter(below)

@@ -5,8 +5,8 @@ use crate::model::{App, Catalog, Deployment};
 
 /// Decides which parts of the configuration a person may see.
 pub(crate) trait Visibility: Sync {
-    /// Returns whether a person has any right on an app and an environment. If `app` or `environment` is `None`, a
-    /// right on any app or environment counts.
+    /// Returns whether a person has at least one right on an app and an environment. `None` stands for any app or any
+    /// environment.
     fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
 
     /// Returns the names of the roles that can be granted in chat. Everybody may see these names.
@@ -54,8 +54,9 @@ impl<'a> Vocabulary<'a> {
         self.apps().find(|app| app.name == name)
     }
 
-    /// Returns the names of all environments. Everybody may see these names. If a person types an environment on which
-    /// they have no right, the command is refused after parsing, with a message that names the missing right.
+    /// Returns the names of all environments, which everybody may see. A person can type an environment without having
+    /// a right on the environment. The check after parsing then refuses the command, with a message that names the
+    /// missing right.
     pub(crate) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
     }

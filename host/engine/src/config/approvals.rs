@@ -1,5 +1,5 @@
-//! Reads approval rules: `[environment.*.approval]` and `[[approval]]`. An approval rule holds effects until other
-//! people approve them.
+//! Reads approval rules: `[environment.*.approval]` and `[[approval]]`. If an approval rule matches an effect, the
+//! effect waits until other people than the sender of the command approve it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,8 +74,8 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The conditions of an approval rule, as written in the file. The names of roles are not checked yet: `[role.*]` is
-/// read after `[environment.*]`.
+/// The keys of an approval rule as the file contains them: who must approve, how soon, and the exceptions. The names of
+/// roles are not checked yet, because `[role.*]` is read after `[environment.*]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     at: At,
@@ -87,7 +87,8 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Reads `count`, `from`, `within`, `unless` and `break_glass`.
+    /// Reads the keys `count`, `from`, `within`, `unless` and `break_glass` of an approval rule. `networks` are the
+    /// chat networks of the build.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
@@ -143,8 +144,8 @@ impl Terms {
     }
 }
 
-/// Reports a configuration problem if an approval rule names a role that does not exist, or whose only member is
-/// `everyone`.
+/// Reports a configuration problem if an approval rule names a role that does not exist. Also reports a role that has
+/// no member except `everyone`, because nobody can approve through `everyone`.
 fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     let Some(found) = roles.iter().find(|known| known.name == role.value) else {
         let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
@@ -191,7 +192,8 @@ pub(crate) fn read(
     approvals
 }
 
-/// Reads `call` and the attribute keys, which limit an `[[approval]]` to certain host calls and attribute values.
+/// Reads the key `call` and the attribute keys of an `[[approval]]`. The rule applies only to host calls that match
+/// these keys.
 fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
     // An effect that only revokes rights never needs approval.
     let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);

@@ -90,8 +90,8 @@ pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     keys: &[Key::string("kind", "The kind of the system. The build must include it.").required()],
 };
 
-/// The pipeline systems while the configuration is read: one for each `[pipelines.NAME]`, and one for each kind of
-/// pipeline that is configured inside a deployment, such as `run`.
+/// The pipeline systems that the configuration has: one for each `[pipelines.NAME]`, and one for each kind of pipeline,
+/// such as `run`, that is configured inside a deployment.
 pub(crate) struct Systems<'r> {
     factories: &'r [Arc<dyn PipelinesFactory>],
     named: BTreeMap<String, NamedSystem>,
@@ -99,8 +99,8 @@ pub(crate) struct Systems<'r> {
 }
 
 struct NamedSystem {
-    /// `None` if the system's table has configuration problems. These problems are reported once, and not again for
-    /// each pipeline.
+    /// Creates the pipelines of this system. `None` if the system's table has configuration problems, which are then
+    /// reported once, and not again for each pipeline.
     builder: Option<Box<dyn PipelinesBuilder>>,
     /// The keys that a deployment on this pipeline system can have.
     keys: &'static TableKeys,

@@ -1,6 +1,6 @@
 //! Reads `[bot.*]`: the bots of a host, each with its own accounts, rooms, environments and prefix.
 //!
-//! Invariant: if two bots are configured for the same room, no line is a command to both.
+//! Invariant: in a room that two bots share, each line is a command to at most one of them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ pub(crate) struct BotConfig {
     pub identity: BotIdentity,
     /// The environments in which commands to this bot can have effects.
     pub environments: Vec<String>,
-    /// Whether the file has the key `environments`. Without the key, the bot has all environments.
+    /// Whether the bot's table has the key `environments`. A bot without the key can change all environments.
     pub environments_named: bool,
     /// The bot's accounts, at most one per chat network.
     pub chats: Vec<Arc<dyn Chat>>,

@@ -29,7 +29,8 @@ pub(crate) struct Expect {
     pub command: String,
     /// The room in which the person would type the command. `None` means that roles with `rooms` do not apply.
     pub room: Option<RoomName>,
-    /// Whether the person must be allowed to run the command.
+    /// The expected result of the test: `true` if the person may run the command, `false` if the host refuses the
+    /// command.
     pub answer: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::{
     policy::{Window, WindowEnd},
 };
 
-/// The example values in the hints of configuration problems.
+/// An example value of the key `from`. A configuration problem about a missing or invalid `from` shows this value.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
 
@@ -81,8 +81,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     Some(Window { at, environments, from: from?, ends: ends?, reason })
 }
 
-/// Parses a cron expression. For an invalid expression, reports a configuration problem and returns `None`. If `zone`
-/// is `None`, returns `None` without a report, because the invalid time zone is already reported.
+/// Parses a cron expression in the time zone `zone`. Reports an invalid expression as a configuration problem, and
+/// returns `None`. Also returns `None` if `zone` is `None`, which stands for a time zone that was reported as invalid.
 fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
     match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
         Ok(cron) => zone.is_some().then_some(cron),

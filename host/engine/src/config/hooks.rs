@@ -194,8 +194,7 @@ fn header(table: &mut Table, key: &str) -> Option<String> {
     Some(text.value)
 }
 
-/// Reads a subtable whose values are JSON pointers. Returns each pointer, in a list of one element, by the name of its
-/// key.
+/// Reads a subtable whose values are JSON pointers. Returns a list for each key; each list contains one JSON pointer.
 fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table(key) else { return all };
@@ -216,7 +215,8 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Reads the subtable `when`: the accepted values in the body, by JSON pointer.
+/// Reads the subtable `when`. Returns, for each JSON pointer, the values that the hook accepts at this position of the
+/// body.
 fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table("when") else { return all };

@@ -56,8 +56,8 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
     }
 }
 
-/// Reports each table of an included file that only the main file may have, and removes the table. A reviewer therefore
-/// finds the admins and the database in the main file.
+/// Reports and removes each table of an included file that is allowed only in the main file, such as the admins and the
+/// database. A reviewer therefore finds these tables in the main file.
 fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
     for name in ["people", "store"] {
@@ -67,7 +67,8 @@ fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     }
 }
 
-/// Removes the key `include` from a file's tree, and returns its patterns with their positions.
+/// Removes the key `include` from the tree of a configuration file. Returns the file patterns in this key, each with
+/// its position.
 fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     let Value::Table(fields) = &mut root.value else { return Vec::new() };
     let Some(field) = fields.remove("include") else { return Vec::new() };
@@ -103,8 +104,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Adds the tables of an included file to the tree. The whole of a table such as `[app.cms]` must be in one file. A key
-/// or table that the tree already has is therefore reported as a configuration problem, and not added.
+/// Adds the tables of an included file to the tree. A table such as `[app.cms]` must be complete in one file. If the
+/// tree already has a key or table, the second one is reported as a configuration problem, and not added.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
     for (key, field) in more {

@@ -138,7 +138,8 @@ impl<'n> Members<'n> {
         None
     }
 
-    /// Moves the groups out of this value. The host reads the members of groups from the returned group files.
+    /// Removes the groups from this value and returns them. The returned value reads the members of each group from a
+    /// file.
     pub(crate) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
     }

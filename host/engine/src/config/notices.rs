@@ -109,8 +109,9 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     known.then_some(template)
 }
 
-/// Reads a list of patterns that limits a notification. Reports a configuration problem for each name that is not in
-/// `exist`. If `exist` is `None`, reports no names: the names of commands are checked after the plugins are loaded.
+/// Reads a key that limits a notification to certain names. `what` is the kind of the names, such as `app`. `exist`
+/// contains the valid names; each other name is reported as a configuration problem. For the names of commands, `exist`
+/// is `None`, because the plugins are not loaded yet.
 fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
     if let Some(exist) = exist {

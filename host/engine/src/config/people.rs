@@ -149,8 +149,8 @@ pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
     patterns
 }
 
-/// Reports each name that is not in `exist`, because a rule for an unknown name never matches. Skips patterns with `*`.
-/// `what` is the kind of the names, for example `app`.
+/// Reports a configuration problem for each name that is not in `exist`: a rule for such a name would never match.
+/// Ignores patterns with `*`. `what` is the kind of the names, for example `app`.
 pub(crate) fn check_names<'a>(
     table: &Table,
     what: &str,

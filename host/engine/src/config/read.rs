@@ -76,8 +76,8 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
 pub(crate) struct Registry {
     /// The adapters of the chat networks. The name of a network is also the name of the account table in `[bot.NAME]`.
     pub chats: Vec<Arc<dyn ChatFactory>>,
-    /// The known chat networks that this build does not include. The configuration problem about an account table for
-    /// such a network names the cargo feature to enable.
+    /// The chat networks that Wardroom supports, but that this build does not include. If a bot has an account table
+    /// for such a network, the configuration problem names the cargo feature to enable.
     pub left_out: Vec<&'static str>,
     /// Whether this build does not include the HTTP listener.
     pub no_http: bool,
@@ -159,8 +159,8 @@ impl Config {
     }
 
     /// Restricts the engine to one bot. Rules can still name the other bots and their environments. Returns the rooms
-    /// of apps, notifications and reports that only account tables of the other bots name. Messages to these rooms will
-    /// fail.
+    /// to which messages will fail: rooms of apps, notifications and reports that are only in account tables of other
+    /// bots.
     ///
     /// # Errors
     /// The configuration has no bot with this name. The error holds the name of a bot with a similar name, or `None`.
@@ -193,8 +193,9 @@ impl Config {
         rooms.chain(&self.policy.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Returns whether the bot `bot` runs a trigger with this `room`. `named` is the trigger's own key `bot`, if the
-    /// trigger has one.
+    /// Returns whether the bot `bot` runs a trigger. `named` and `room` are the trigger's keys `bot` and `room`. If
+    /// `named` is `None`, the first bot whose account table names the room runs the trigger. If no account table names
+    /// the room, the first bot of the file runs the trigger.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
         let names = |known: &&BotConfig| known.names(room);
         match named {

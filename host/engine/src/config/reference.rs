@@ -22,7 +22,7 @@ struct Section {
     keys: Vec<Key>,
 }
 
-/// The keys that do not come from the constants of this folder.
+/// The keys of the reference page that depend on the adapters and host calls of the build.
 struct Added<'r> {
     registry: &'r Registry,
     /// The keys for the attributes of host calls, which grants and approval rules can have.

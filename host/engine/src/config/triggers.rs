@@ -278,8 +278,8 @@ pub(crate) fn machine_room_and_bot(
     (machine, room, bot)
 }
 
-/// Reads the required key `name` of a schedule or hook, which becomes part of a URL or of event ids. Reports a name
-/// that is also in `others`.
+/// Reads the required key `name` of a schedule or hook. The name becomes part of event ids or of a URL, so it must be
+/// unique: a name that is also in `others` is reported as a configuration problem.
 pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
     let text = table.required_string("name", &format!("\"{example}\""))?;
     let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';

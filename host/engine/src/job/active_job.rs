@@ -107,7 +107,8 @@ impl ActiveJob {
         Ok(first)
     }
 
-    /// Queues a journal entry for writing, and returns before the entry is stored. A crash may lose the entry.
+    /// Adds a journal entry to the store's write queue, and returns before the entry is stored. If the process crashes
+    /// before the store writes the entry, the entry is lost.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
         // Always set, because a plugin runs only after its journal was read.

@@ -1,7 +1,7 @@
 //! Approval requests of a job, computed from the events in the job's journal.
 //!
-//! Invariant: an approval request depends only on the events and their order. A person counts at most once per request.
-//! Events after the decision change nothing.
+//! Invariant: the state of an approval request depends only on the job's events and their order. Each person has at
+//! most one approval per request. Events after the final decision are ignored.
 //! Not here: the check whether a person may approve (`runner`).
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub(crate) enum Event {
     ApprovalAsked {
         /// The number of the approval request within the job, from 1.
         ask: u32,
-        /// The approvals that the rules require.
+        /// The required approvals, one entry for each approval rule.
         needs: Vec<Need>,
         /// The time at which the approval request expires.
         until: Timestamp,
@@ -60,7 +60,7 @@ pub(crate) struct Counted {
     pub(crate) id: String,
     /// The person's display name.
     pub(crate) name: String,
-    /// The indexes of the request's `needs` for which the approval counts.
+    /// The required approvals to which this approval contributes, as indexes in [`ApprovalRequest::needs`].
     pub(crate) counts: BTreeSet<usize>,
     /// The event id of the reaction with which the person approved; `None` if the person typed `approve`.
     pub(crate) reaction: Option<String>,
@@ -79,7 +79,7 @@ pub(crate) enum Decision {
 pub(crate) struct ApprovalRequest {
     /// The number of the request within the job, from 1.
     pub(crate) number: u32,
-    /// The approvals that the rules require.
+    /// The required approvals, one entry for each approval rule.
     pub(crate) needs: Vec<Need>,
     /// The time at which the approval request expires.
     pub(crate) until: Timestamp,
@@ -92,13 +92,14 @@ pub(crate) struct ApprovalRequest {
 }
 
 impl ApprovalRequest {
-    /// Returns the number of approvals that count for the need at the index `need` of `needs`.
+    /// Returns the number of people who have approved so far, for the entry of [`Self::needs`] with the index `need`.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
         u32::try_from(counts).unwrap_or(u32::MAX)
     }
 
-    /// Returns whether every need has enough approvals; `false` for a request without needs.
+    /// Returns whether enough people have approved for every entry of [`Self::needs`]. Returns `false` if `needs` is
+    /// empty.
     pub(crate) fn is_met(&self) -> bool {
         !self.needs.is_empty() && self.needs.iter().enumerate().all(|(at, need)| self.count(at) >= need.count)
     }

@@ -13,11 +13,14 @@ use crate::{
     store::JobRow,
 };
 
-/// The maximum number of pending effects in a plan that people can approve.
+/// The maximum number of pending effects in a plan. People cannot approve a plan with more pending effects, because one
+/// message could not list them.
 const MOST_SHOWN: usize = 40;
-/// The maximum length of the text of the pending effects in a plan that people can approve, in bytes.
+/// The maximum length of the list of a plan's pending effects, in bytes. People cannot approve a plan with a longer
+/// list.
 const LONGEST_PLAN: usize = 12_000;
-/// The maximum number of completed effects that the text of a plan lists.
+/// The maximum number of completed effects that the text of a plan lists. For earlier completed effects, the text has
+/// only their number.
 const MOST_DONE: usize = 5;
 
 /// Returns the outbox key of the message about a job's approval request number `ask`, such as `7f3ak/approval-1`.

@@ -18,7 +18,7 @@ const EDIT_INTERVAL: Duration = Duration::from_secs(2);
 /// The maximum length of a pipeline's output line on the card, in bytes.
 const LONGEST_LINE: usize = 120;
 
-/// The variable parts of a running job's card.
+/// The parts of a job's status card that change while the job runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct State {
     stage: String,
@@ -102,8 +102,9 @@ impl JobCard {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// Applies a new status of the job. Returns the card's outbox row, which the caller commits together with the
-    /// status. Returns `None` if the plugin or a pipeline runs, or if the card's text did not change.
+    /// Updates the card for a new status of the job. Returns the card's outbox row, which the caller commits together
+    /// with the status. Returns `None` if the plugin or a pipeline runs. Also returns `None` if the card's text did not
+    /// change.
     pub(crate) async fn waiting_row(&self, status: &JobStatus) -> Option<OutboxRow> {
         let about = is_waiting(status).then(|| status.about.clone());
         let mut shown = self.shown.lock().await;
@@ -123,8 +124,8 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
-    /// Clears the cached copy of the card's text. Called if the transaction with that text failed, so that a retry does not
-    /// skip the text as unchanged.
+    /// Clears the cached copy of the card's text. The caller calls this function if the transaction with the card's row
+    /// failed. A retry then writes the text again.
     pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }
@@ -181,7 +182,8 @@ fn card_text(row: &JobRow, state: &State) -> Text {
     text
 }
 
-/// Returns the stage and the text about the pipeline run. Leaves out the second text if the stage already contains it.
+/// Returns the stage and the text about the pipeline run. If the stage already contains the text about the pipeline
+/// run, returns only the stage.
 fn progress(state: &State) -> Vec<&str> {
     let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
     [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()

@@ -1,10 +1,10 @@
-//! In-process claims on jobs: at most one task works on a job.
+//! Claims on jobs. A task of this process claims a job before it works on the job, so at most one task works on a job.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 
-/// The maximum number of attempts to claim a job.
+/// The maximum number of attempts to claim a job. After the last attempt, [`Claims::claim_with_retry`] returns `None`.
 const TRIES: u32 = 40;
 /// The delay between two attempts to claim a job.
 const PAUSE: Duration = Duration::from_millis(25);

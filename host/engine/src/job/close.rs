@@ -8,9 +8,10 @@ use crate::{
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// Returns the closing journal entry of a job, and the other writes of the same transaction: the outcome in the job's
-/// row, the last status card, the closing message in the job's thread and in each room of `shown`, and the reaction to
-/// the message that started the job. A job that another job scheduled gets no reaction.
+/// Returns the closing journal entry of a job, and the other writes of the same transaction. These writes store the
+/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. They
+/// also add a reaction to the message that started the job. If another job scheduled this job, no message started the
+/// job, and there is no reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,

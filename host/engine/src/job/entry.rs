@@ -21,7 +21,8 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
     }
 }
 
-/// Creates the result entry of `of`, which is an intent or a wait.
+/// Creates the journal entry that stores the result of an earlier entry. `of` is the earlier entry, an intent or a
+/// wait.
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }

@@ -1,4 +1,5 @@
-//! The checked entries of a job's journal. The job's position, cancellation and pipeline runs are derived from them.
+//! Reads a job's journal and checks its hashes. Computes the job's position, cancellation and pipeline runs from the
+//! journal entries.
 
 use serde::Deserialize;
 
@@ -142,9 +143,9 @@ impl JobHistory {
         latest(&self.entries)
     }
 
-    /// Returns the job's position. A job with a closing entry is closed. Otherwise, if an intent or a wait has no
-    /// result, or if the plugin ended, the newest such entry determines the position. Otherwise the job waits for
-    /// approval, or the plugin runs.
+    /// Returns the job's position. If the journal has a closing entry, the job is closed. If the newest intent or wait
+    /// has no result, this entry is the position. If the plugin ended, its `End` entry is the position. In all other
+    /// cases, the job waits for an open approval request, or the plugin runs.
     pub(crate) fn position(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
@@ -180,7 +181,8 @@ impl JobHistory {
         cancelled.zip(start).is_some_and(|(cancelled, (intent, _))| intent.number > cancelled)
     }
 
-    /// Returns whether the plugin has received the cancellation, as the result of a wait or as the denial of an effect.
+    /// Returns whether the plugin has received the job's cancellation. The plugin receives the cancellation as the
+    /// result of a wait, or as the denial of an effect.
     pub(crate) fn cancel_was_delivered(&self) -> bool {
         let cancelled =
             self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
@@ -218,7 +220,8 @@ impl JobHistory {
         Some(run_of(catalog, started.0))
     }
 
-    /// Returns the intents that started, or may have started, a pipeline run whose end the plugin has not received.
+    /// Returns the intents of unfinished pipeline runs. Such an intent started, or may have started, a pipeline run,
+    /// and the plugin has not received the end of the pipeline run.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
         let end_received = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);

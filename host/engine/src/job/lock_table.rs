@@ -24,7 +24,7 @@ struct State {
     queues: BTreeMap<DeploymentLock, BTreeSet<(Timestamp, String)>>,
 }
 
-/// The job for which a lock is held or reserved, with the texts that messages about the lock quote.
+/// The job that holds or has reserved a lock, with the texts for messages about the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     job: String,
@@ -107,9 +107,9 @@ impl LockTable {
         self.0.lock().held.insert(lock, Holder::of(job, true));
     }
 
-    /// Adds a job to the queue of a lock if the lock is held by or reserved for another job. The queue is ordered by
-    /// `since`. Returns the status text of the queued job. If the job already has the lock, returns `None`. If the lock
-    /// is free, reserves it for the job and returns `None`.
+    /// Requests a lock for a job. If another job holds or has reserved the lock, adds the job to the lock's queue,
+    /// which is ordered by `since`, and returns the job's status text. If the lock is free, reserves the lock and
+    /// returns `None`. If the job already has the lock, returns `None`.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.0.lock();
         match state.held.get(lock) {

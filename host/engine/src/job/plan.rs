@@ -27,13 +27,13 @@ pub(crate) struct Effect {
     pub(crate) needs: Vec<Need>,
 }
 
-/// The end of a dry run.
+/// The reason why a dry run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PlanEnd {
     /// The plugin returned. The plan is complete.
     Ended,
-    /// The next effects depend on a result that a dry run cannot predict.
+    /// The next effects depend on the result of an earlier host call, which a dry run cannot predict.
     Depends,
     /// The plugin failed during the dry run. Holds the reason in one line.
     Broke(String),

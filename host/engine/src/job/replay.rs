@@ -1,7 +1,7 @@
 //! Replay: returns the recorded results of host calls from the job's journal when the plugin runs again.
 //!
 //! Invariant: a host call gets only the result of its own journal entry. If the plugin's call differs from the entry,
-//! the job is held.
+//! the call gets no result, and the host does not continue the job.
 //! Not here: reading the journal (`history`), and host calls that the journal does not contain (`hostcall`).
 
 use std::sync::Arc;

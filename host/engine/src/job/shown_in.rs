@@ -1,4 +1,5 @@
-//! The second room that shows a job, for an action that was typed in a direct message.
+//! The messages about a job in a second room. If an action was typed in a direct message, the host also shows its job
+//! in such a room.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +35,8 @@ impl ShownIn {
         Write::Send(self.message(row, "shown", Text::lines(format!("{} was started in a direct message.", title(row)))))
     }
 
-    /// Returns the write of a message to this room: the job changes the app `app`, which the job's command does not
-    /// name. The message is sent once per job and app.
+    /// Returns the write of a message to this room: the job changes `app`, an app that the typed command does not name.
+    /// The message is sent once per job and app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
         let text = format!("{} was started in a direct message. The job now changes {app}.", title(row));
         Write::Send(self.message(row, &format!("shown-{app}"), Text::lines(text)))

@@ -1,7 +1,7 @@
 //! The status text of a job, for the room and for the command line.
 //!
-//! Invariant: the status is read from the store alone, so the command line and the host show the same status. Only the
-//! host adds the stage that the job's card shows.
+//! Invariant: the status is read from the store alone, so the command line and the host show the same status. There is
+//! one difference: the host also shows the stage from the job's status card.
 
 use super::{
     entry::about,

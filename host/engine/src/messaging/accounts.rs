@@ -59,13 +59,13 @@ impl Outbox {
         self.accounts.iter().map(|account| &account.chat).chain(&self.absent).any(same)
     }
 
-    /// Returns whether the relations between messages in a room (threads, replies, reactions) are trusted; see
-    /// [`Chat::trusts_relations`]. Returns `true` if this host has no account of the bot on the network.
+    /// Returns whether the host may rely on the relations between messages in a room: threads, replies and reactions.
+    /// See [`Chat::trusts_relations`]. Returns `true` if this host has no account of the bot on the network.
     pub(crate) fn trusts_relations(&self, bot: &str, network: &str, room: &str) -> bool {
         self.chat(bot, network).is_none_or(|chat| chat.trusts_relations(room))
     }
 
-    /// Returns whether the thread of a received message is trusted; see [`Chat::trusts_relations`].
+    /// Returns whether the host may rely on the thread that a received message names; see [`Chat::trusts_relations`].
     pub(crate) fn trusts_thread(&self, message: &InboxRow) -> bool {
         self.trusts_relations(&message.bot, &message.key.network, &message.key.room)
     }
@@ -76,8 +76,8 @@ impl Outbox {
         self.is_unknown_bot(bot) || self.accounts.iter().any(|account| account.bot == bot)
     }
 
-    /// Returns whether no configured bot has this name. Rows in the store can have such a name: an operator can remove
-    /// a bot from the configuration, and rows from before bots had names contain an empty name.
+    /// Returns whether no configured bot has this name. The store can contain the name of a bot that an operator
+    /// removed from the configuration. Rows of older versions contain an empty name.
     fn is_unknown_bot(&self, bot: &str) -> bool {
         !self.identities.iter().any(|known| known == bot)
     }

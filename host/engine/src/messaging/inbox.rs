@@ -175,8 +175,8 @@ impl AccountInbox {
         self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Stores received messages and the writes `more` in one transaction. Then queues the messages that were not stored
-    /// before for handling. Returns the number of queued messages.
+    /// Stores received messages and the writes `more` in one transaction. Ignores messages that the store already
+    /// contains. Then adds each new message to the queue of messages to handle. Returns the number of new messages.
     ///
     /// # Errors
     /// [`StoreError`] if the transaction failed. Nothing is then stored.
@@ -240,8 +240,8 @@ impl AccountInbox {
     }
 }
 
-/// Returns whether the outbox has an approval message for `network` without a stored event id. The message may be in
-/// its room already, so a reaction to an unknown event can be a vote.
+/// Returns whether the outbox has an approval message for `network` whose event id is not stored yet. The network may
+/// have received this message already. A reaction to an unknown event can then be a vote about the approval.
 pub(crate) async fn may_have_unsent_request(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()

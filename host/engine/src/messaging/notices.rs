@@ -115,7 +115,8 @@ impl Notices {
         self.0.iter()
     }
 
-    /// Returns the messages that notify about a job's end. Empty if `writes` do not close the job.
+    /// Returns the messages that notify about a job's end. Returns no messages if `writes` does not contain the end of
+    /// the job.
     pub(crate) fn closing(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, writes: &[Write]) -> Vec<Write> {
         let end = writes.iter().find_map(|write| match write {
             Write::Close { job, end } if *job == row.id => Some(end),

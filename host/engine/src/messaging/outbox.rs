@@ -1,7 +1,8 @@
 //! Sends the outgoing messages, which are rows of the outbox in the store.
 //!
-//! Invariant: the messages to one room are sent in order, except the reaction that acknowledges a command. Rooms do not
-//! wait for each other. A message is not sent twice if the network can find messages by their idempotency keys.
+//! Invariant: the messages to one room are sent in order. Only the reaction that acknowledges a command can be sent
+//! earlier. Rooms do not wait for each other. A message is not sent twice if the network can find messages by their
+//! idempotency keys.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,9 +26,11 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The maximum delay between two retries, if the network does not request another delay.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The maximum length of a message on a network that does not send long texts as files, in bytes of plain text.
+/// The maximum length of a message on a network that does not send long texts as files, in bytes of plain text. A
+/// longer text is truncated.
 pub(crate) const LONGEST_MESSAGE: usize = 20_000;
-/// The maximum length of a message on a network that sends long texts as files, in bytes of plain text.
+/// The maximum length of a message on a network that sends long texts as files, in bytes of plain text. A longer text
+/// is truncated.
 const LONGEST_FILE: usize = 1 << 20;
 
 /// The maximum length of a plugin's text on any network, in bytes. Greater than [`LONGEST_MESSAGE`], because some
@@ -60,14 +63,14 @@ pub(crate) struct Outbox {
 /// The bot, network and room whose messages a lane (a send queue) sends. The lanes for acknowledgements also have a
 /// number.
 type LaneName = (String, String, String, Option<u64>);
-/// A send queue. One task sends the rows of a lane in order. The flag is true for rows that an earlier process may have
-/// sent.
+/// A send queue. One task sends the rows of a lane in order. The flag of a row is true if an earlier process may have
+/// sent the row.
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
 /// The idempotency key and the version of an outbox row.
 type RowVersion = (String, u64);
 
-/// The rows that are in a lane, and the rows that were sent since the last read of the outbox. The outbox does not
-/// queue these rows again if a read still returns them as unsent.
+/// The rows that the outbox must not add to a lane again: the rows in a lane, and the rows that were sent since the
+/// last read of the outbox. A read can still return these rows as unsent.
 #[derive(Debug, Default)]
 struct InFlight {
     queued: HashSet<RowVersion>,
@@ -97,9 +100,8 @@ impl Outbox {
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// Sends the rows of the outbox until the process ends. An earlier process may already have sent the messages of
-    /// the rows in the first read. The outbox therefore searches the room for each of these messages before it sends
-    /// the message.
+    /// Sends the rows of the outbox until the process ends. An earlier process may have sent rows that the first read
+    /// returns. Before the outbox sends such a row, the outbox searches the room for the row's message.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().take() else { return };
         let in_flight: Arc<Mutex<InFlight>> = Arc::default();
@@ -301,9 +303,9 @@ pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
-/// Orders rows for sending: keeps the given order, but moves the card of an ended job directly before the job's closing
-/// message if the card was never sent. In its own place, the card would show the job's end before the job's other
-/// messages.
+/// Sorts rows for sending. Keeps the given order, with one exception: if a job has ended and its status card was never
+/// sent, moves the card directly before the job's closing message. The card shows the job's end, so the job's other
+/// messages must come first.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
     let closings: HashMap<String, usize> =

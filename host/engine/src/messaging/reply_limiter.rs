@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The maximum number of refusals that one person receives in one room within [`WINDOW`].
+/// The maximum number of refusals that one person receives in one room within [`WINDOW`]. Further refusals are not
+/// sent.
 const MAX_REPLIES: u32 = 8;
 /// The time window in which refusals are counted, in milliseconds.
 const WINDOW: i64 = 60_000;
-/// The number of counters above which counters with an expired [`WINDOW`] are removed.
+/// The maximum number of counters before a cleanup. If more counters exist, those whose [`WINDOW`] has expired are
+/// removed.
 const MAX_COUNTERS: usize = 10_000;
 
 /// The counters of refusals, by person and room.

@@ -15,7 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// The cache of compiled plugins. Without a folder, the host compiles every plugin each time when the host starts.
+/// The cache of compiled plugins, in a folder. Without a folder, nothing is cached, and each start of the host compiles
+/// all plugins.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: Option<PathBuf>,

@@ -1,5 +1,5 @@
-//! Calls the function `describe` of a plugin, and checks the description that the function returns. A host call that
-//! `describe` makes traps.
+//! Calls the function `describe` of a plugin, and checks the description that the function returns. The function must
+//! not make a host call: each host call ends the function with a trap.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -41,9 +41,9 @@ pub(crate) struct Setting {
     pub many: bool,
 }
 
-/// The maximum number of commands of one plugin.
+/// The maximum number of commands of one plugin. A plugin with more commands does not load.
 const MOST_COMMANDS: usize = 64;
-/// The maximum number of settings of one plugin.
+/// The maximum number of settings of one plugin. A plugin with more settings does not load.
 const MOST_SETTINGS: usize = 64;
 
 /// Calls a component's function `describe` in a new sandbox, with the limits [`Limits::DESCRIBE`].

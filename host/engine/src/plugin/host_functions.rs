@@ -10,8 +10,8 @@ use crate::model::CallTable;
 
 /// The data that the host keeps for one guest, in the guest's wasmtime store.
 pub(crate) trait GuestData: Sized + Send + 'static {
-    /// The reason why the host stops a guest although the guest made no error, for example because the guest's job must
-    /// wait. A host call stops the guest when it returns this type as its error.
+    /// The error with which a host call stops a guest that made no mistake, for example because the guest's job must
+    /// wait.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
     /// Returns the guest's limits, with the counters of what the guest has used.

@@ -10,8 +10,8 @@ use crate::{base::size, model::Limits};
 /// The limit that ended a guest. The value of a variant is the value of the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
-    /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a table has too many
-    /// elements.
+    /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a WebAssembly table has
+    /// more than [`TABLE_ELEMENTS`] elements.
     #[error("it used more than {0} MiB of memory")]
     Memory(usize),
     /// The guest's processor time, counted in ticks of 10 ms.
@@ -71,8 +71,8 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect. Returns `false` if the guest has reached the limit `acts`. The host then denies the call, and
-    /// the guest continues.
+    /// Counts an effect of the guest. If the guest already has the maximum number of effects (the limit `acts`),
+    /// returns `false`. The host then denies the host call, and the guest continues.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);
@@ -135,11 +135,12 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// The maximum number of elements of one WebAssembly table.
+/// The maximum number of elements of one WebAssembly table. A guest that exceeds this number ends with
+/// [`LimitReached::Memory`].
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
-/// The maximum number of core instances of one plugin's component.
+/// The maximum number of core instances of one plugin's component. A component with more cannot run.
 pub(crate) const MOST_INSTANCES: usize = 8;
-/// The maximum number of WebAssembly tables of one plugin's component.
+/// The maximum number of WebAssembly tables of one plugin's component. A component with more cannot run.
 pub(crate) const MOST_TABLES: usize = 4;
-/// The maximum number of linear memories of one plugin's component.
+/// The maximum number of linear memories of one plugin's component. A component with more cannot run.
 pub(crate) const MOST_MEMORIES: usize = 2;

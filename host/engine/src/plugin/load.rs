@@ -287,7 +287,8 @@ impl<D: GuestData> Loader<D> {
 }
 
 impl<D: GuestData> LoadedPlugin<D> {
-    /// Returns the bytes of the plugin's file and frees them. Returns `None` after the first call of this function.
+    /// Moves the bytes of the plugin's file out of this value and returns them. Returns `None` if an earlier call has
+    /// already moved the bytes.
     pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
         self.bytes.lock().take()
     }

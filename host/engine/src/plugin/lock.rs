@@ -1,5 +1,5 @@
-//! The file `plugins.lock`: the digest, commands and host calls of each plugin at the plugin's last review. Operators
-//! commit the file, so that its diff shows each change of a plugin to a reviewer.
+//! The file `plugins.lock`. For each plugin, the file contains the digest, the commands and the host calls that an
+//! operator reviewed last. Operators commit the file, so that a diff shows each change of a plugin to a reviewer.
 
 use std::{
     collections::BTreeMap,

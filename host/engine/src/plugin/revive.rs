@@ -1,9 +1,8 @@
 //! Loads an earlier version of a plugin for a job that has not ended, if the plugin's file has changed or the plugin is
 //! no longer configured.
 //!
-//! Invariant: a job continues with the plugin file from the job's start, but with the plugin's current grants. All host
-//! calls that the plugin imports are linked, including those without a grant. The gate denies each call without a
-//! grant.
+//! Invariant: a job continues with the plugin file from the job's start, but with the plugin's current grants. A plugin
+//! loads even if it imports host calls without a grant. If the plugin makes such a call, the host denies the call.
 
 use std::sync::Arc;
 

@@ -33,8 +33,8 @@ pub(crate) struct GuestRun<D: GuestData> {
     pub(crate) invocation: D,
 }
 
-/// Runs a guest of `plugin` for the command `asked` until the guest ends. The caller can drop the future to end the
-/// guest. The intents of the guest's effects are then already in the journal.
+/// Runs a guest of `plugin` for the command `asked` until the guest ends. If the caller drops the future, the guest
+/// ends at once. The journal then already contains the intent of each effect that the guest started.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -84,16 +84,16 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits the bytes that the host copies from a guest in one host call. The limits of the meter are not enough: the
-/// meter counts bytes only after the copy, and a list of a thousand strings can point to the same megabyte a thousand
-/// times.
+/// Limits the bytes that the host copies from a guest in one host call. `Meter` counts the bytes only after the copy. A
+/// guest could otherwise pass a list of a thousand strings that all point to the same megabyte, and the host would copy
+/// this megabyte a thousand times.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     // The meter counts the serialized form, which can be smaller than the copy. The factor 4 allows for the difference.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
 
-/// Converts the error with which a guest ended: to a stop by the host, a reached limit or a trap. `bytes_out` is the
-/// guest's limit on bytes.
+/// Converts the error with which a guest ended to a [`GuestEnd`]: a stop by the host, a reached limit or a trap.
+/// `bytes_out` is the maximum number of bytes that the guest can pass to the host.
 fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     error: &wasmtime::Error,
     bytes_out: usize,

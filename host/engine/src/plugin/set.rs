@@ -162,8 +162,8 @@ impl<D: GuestData> Plugins<D> {
         Ok(plugin)
     }
 
-    /// Returns the plugin that failed to load and has the command with this name, for the reply to an unknown command.
-    /// Returns `None` if there is no such plugin.
+    /// Returns the plugin that has the command `command`, but failed to load. Returns `None` if there is no such
+    /// plugin. The reply to an unknown command names the returned plugin.
     pub(crate) fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }

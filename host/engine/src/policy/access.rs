@@ -62,7 +62,7 @@ pub(crate) struct Policy {
     pub tell: Option<RoomName>,
     pub groups: GroupFiles,
     pub apps: HashSet<String>,
-    /// The chat network of each room that the configuration names without a network.
+    /// The default chat network. A room that the configuration names without a network is on this network.
     pub network: String,
 }
 
@@ -163,7 +163,8 @@ impl Access {
         name(one).is_some() && name(one) == name(other)
     }
 
-    /// Returns whether a role counts in the room of the asker's message.
+    /// Returns whether a role counts in the room of the asker's message. A role with the key `rooms` counts only in
+    /// these rooms.
     fn counts_in(&self, role: &Role, who: Asker<'_>) -> bool {
         let Some(rooms) = &role.rooms else { return true };
         who.room.is_some_and(|room| rooms.iter().any(|name| self.rooms.is(name, room)))
@@ -179,7 +180,7 @@ impl Access {
         (self.rooms.network_of(room), &room.name)
     }
 
-    /// Returns the chat network of each room that the configuration names without a network.
+    /// Returns the default chat network. A room that the configuration names without a network is on this network.
     pub(crate) fn network(&self) -> &str {
         self.rooms.network()
     }
@@ -243,7 +244,8 @@ impl Access {
             && self.roles_of(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
-    /// Returns whether the role has a room as a member. [`Self::known_members`] does not include the members of rooms.
+    /// Returns whether a room is a member of the role `role`. In this case, [`Self::known_members`] does not return all
+    /// members of the role.
     pub(crate) fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))

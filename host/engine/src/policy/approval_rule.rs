@@ -16,7 +16,7 @@ pub(crate) struct Approval {
     /// The name of the rule and its position in the configuration, for messages and the journal: `environment
     /// production, plugins.toml line 34`.
     pub text: Arc<str>,
-    /// An id of the rule that does not depend on the rule's line in the file.
+    /// The id of the rule. The id stays the same if the rule moves to another line of the file.
     pub id: Arc<str>,
     /// The host calls that need approval, as patterns. If empty, all calls with effects need approval.
     pub calls: Vec<Pattern>,
@@ -28,7 +28,7 @@ pub(crate) struct Approval {
     pub from: Vec<String>,
     /// The time after which an approval request expires.
     pub within: Duration,
-    /// Whether a version that succeeded in the environment before needs no approval.
+    /// Whether a version needs no approval for an environment in which the version has succeeded before.
     pub known_good: bool,
     /// The rule for overriding the approval; `None` if nobody can override it.
     pub break_glass: Option<BreakGlass>,
@@ -89,8 +89,9 @@ impl Need {
         }
     }
 
-    /// Returns whether an approval request for `requested` also covers this need. One of the requested needs must have
-    /// the same rule and all targets of this need, require at least as many people, and accept no other roles.
+    /// Returns whether the approvals of `requested` are also sufficient for this requirement. One entry of `requested`
+    /// must have the same rule and all targets of this requirement, require at least as many people, and accept only
+    /// roles that this requirement accepts.
     pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
         let as_strict = |other: &&Self| {
             other.id == self.id

@@ -11,7 +11,7 @@ use crate::{command::Command, store::InboxRow};
 pub(crate) struct Authorized(Arc<Request>);
 
 impl Authorized {
-    /// Returns the request, which the query or the job of the command keeps.
+    /// Returns the command's request, which has passed the check.
     pub(crate) fn request(&self) -> &Arc<Request> {
         &self.0
     }
@@ -60,8 +60,8 @@ impl Access {
         Arc::new(Request::new(command, message, rights))
     }
 
-    /// Returns the message for a command whose bot may not change the environment. The message names the bots that may
-    /// change the environment.
+    /// Returns the refusal for a command to the bot `bot`, which may not change `environment`. The message names the
+    /// bots that may change this environment.
     pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
         let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         let scope = match self.bots.environments(bot) {

@@ -24,8 +24,8 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
-    /// Adds a grant, unless a grant with the same id is present. `person` is the first id of the person who gets the
-    /// role.
+    /// Adds a grant for a person. `person` is the first id of the person. If a grant with the same id is already
+    /// present, does nothing.
     pub(crate) fn add(&self, person: &str, grant: Grant) {
         let mut people = self.people.write();
         let grants = people.entry(person.to_owned()).or_default();

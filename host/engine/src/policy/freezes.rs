@@ -1,8 +1,8 @@
 //! The freezes of environments: set by a command in the room, or by a `[[freeze]]` window of `plugins.toml`.
 //!
-//! Invariant: a freeze by command is stored and applied only while no effect is between its freeze check and the
-//! storing of its intent. After the room was notified that an environment is frozen, no effect starts in the
-//! environment.
+//! Invariant: when the room is notified that an environment is frozen, no further effect can start in the environment.
+//! A command that sets a freeze therefore waits for each effect that passed its freeze check and has not stored its
+//! intent yet.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -109,7 +109,8 @@ impl Freezes {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
 
-    /// Returns the freeze that was set by command, if the freeze is in force at the time `at`.
+    /// Returns the freeze of an environment that a person set by command. Returns `None` if there is no such freeze, or
+    /// if the freeze is not in force at the time `at`.
     pub(crate) fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
         let by_command = self.by_command.read();
         by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()

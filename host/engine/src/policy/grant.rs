@@ -24,14 +24,14 @@ pub(crate) struct Allow {
     pub commands: Option<Vec<Pattern>>,
     /// The attribute values that the rule allows.
     pub limits: Scope,
-    /// The attributes whose values in an effect may differ from the typed command.
+    /// The attributes for which an effect may have values that the person did not type in the command.
     pub beyond: BTreeSet<Attribute>,
     /// The rule as text for the journal: `plugin.deploy, plugins.toml line 61`.
     pub text: Arc<str>,
 }
 
 impl Allow {
-    /// Returns whether the rule applies to a command of the plugin. The rule is ignored for other commands.
+    /// Returns whether the rule applies while the plugin runs the command `command`.
     pub(crate) fn is_for(&self, command: &str) -> bool {
         self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
     }

@@ -9,7 +9,8 @@ pub(crate) struct Pattern {
     shape: Shape,
 }
 
-/// The method of comparison. The first three methods are the most common, and much cheaper than a glob.
+/// The way in which a pattern is compared with a value. [`Shape::Glob`] is the general way. The other ways are for the
+/// most common patterns, and are much cheaper.
 #[derive(Debug, Clone)]
 enum Shape {
     /// Matches only the text itself, for example `staging`.

@@ -1,5 +1,5 @@
-//! The violation of the promotion order, and its message. The promotion order requires that a version succeeds in one
-//! environment before the version is deployed to the next.
+//! The error of a deployment that violates the promotion order, and the error's message. The promotion order requires
+//! that a version succeeds in one environment before the version is deployed to the next.
 //!
 //! Not here: the check of an effect against the promotion order ([`crate::hostcall`]).
 

@@ -1,4 +1,4 @@
-//! The request behind a query or a job: a command, its message, and the rights of the sender.
+//! The request that a query or a job executes: the command, the message with the command, and the rights of the sender.
 
 use super::role::Rights;
 use crate::{

@@ -10,7 +10,7 @@ use crate::{base::At, model::RoomName, store::Grant};
 pub(crate) enum Member {
     /// Every person, but no machine. The membership does not count for approvals.
     Everyone,
-    /// A person, by one id, which is compared exactly. The person's other ids count too.
+    /// A person, given by any one of the person's ids. Ids are compared exactly.
     Person(String),
     /// The members of a group of the directory: `group:oncall`.
     Group(String),

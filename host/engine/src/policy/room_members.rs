@@ -18,8 +18,8 @@ use crate::{
 
 /// The minimum time between two requests for the members of a room.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
-/// The maximum age of a cached member list that grants rights. The host calls of a job use the cached list, without a
-/// request to the network.
+/// The maximum age of a cached member list. If the list is older, the room counts as empty. The host calls of a job use
+/// the cached list, and send no request to the network.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// The timeout of all requests about one room. The timeout is short, because the sender of a command waits for the
 /// requests.
@@ -46,8 +46,8 @@ struct CachedRoom {
 }
 
 impl Rooms {
-    /// Creates the list of rooms, without any members yet. The host requests the id and the members of each room in
-    /// `with_members`, but only the id of each other room in `named`.
+    /// Creates the list of rooms, without any members yet. Later, the host requests the ids of the rooms in both lists,
+    /// and the members of only the rooms in `with_members`.
     pub(crate) fn new(
         with_members: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,

@@ -19,7 +19,8 @@ pub(crate) struct Alias {
 
 /// The options of the host that can be typed after an alias.
 pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
-/// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns.
+/// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns. A longer message triggers
+/// nothing.
 pub(crate) const MAX_MATCHED_BYTES: usize = 4_096;
 /// The maximum length, in characters, of a text that a `[[listen]]` pattern captures. A message with a longer capture
 /// triggers nothing.

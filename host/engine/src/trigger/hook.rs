@@ -33,8 +33,9 @@ pub struct Hook {
     /// For each placeholder of the command, the JSON pointer to its value in the delivery's body, such as
     /// `/build/version`.
     pub capture: BTreeMap<String, String>,
-    /// The accepted values in the delivery's body, by JSON pointer. The host accepts a delivery with other values, but
-    /// does not start the command.
+    /// The condition for starting the command: for each JSON pointer, the accepted values at this position of the
+    /// delivery's body. If the body has another value, the host still accepts the delivery, but does not start the
+    /// command.
     pub when: BTreeMap<String, Vec<String>>,
     /// The maximum size of a delivery's body, in bytes.
     pub most_bytes: usize,

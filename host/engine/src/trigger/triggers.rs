@@ -1,4 +1,4 @@
-//! All triggers of a configuration.
+//! All triggers of a configuration. Compares typed lines and messages with the triggers.
 
 use std::collections::BTreeMap;
 

@@ -9,10 +9,11 @@ use wardroom::{Timestamp, base::Text};
 use super::{MAX_AGE, PendingDecryption, PendingEvent, after_grace_period};
 use crate::{decryption::DecryptionFailure, room_event};
 
-/// Maximum number of requests to a sender about one missing key. The key may also belong to a conversation that is not
-/// for the bot.
+/// Maximum number of times that a sender is asked to send messages with the same missing key again. The number is
+/// small, because these messages may not be addressed to the bot.
 const MAX_PER_KEY: usize = 2;
-/// Maximum number of requests to a person in one room within [`MAX_AGE`]. A client can use a new key for each message.
+/// Maximum number of requests to a person in one room within [`MAX_AGE`]. The limit per key alone is not enough,
+/// because a client can use a new key for each message.
 pub(super) const MAX_PER_ROOM: usize = 8;
 
 /// A request to a person to send an event again.
@@ -27,8 +28,9 @@ pub(crate) struct ResendRequest {
 }
 
 impl PendingDecryption {
-    /// Returns the requests that are due, and records in memory that the senders were asked. If a sender was asked
-    /// often enough, returns no request for the event. Removes stored events that were sent more than [`MAX_AGE`] ago.
+    /// Returns the requests that are due, and records in memory that the senders were asked. If a sender has received
+    /// the maximum number of requests, returns no request for the event. Removes stored events that were sent more than
+    /// [`MAX_AGE`] ago.
     pub(crate) fn take_due_requests(&mut self, now: Instant) -> Vec<ResendRequest> {
         // Remove events and requests that are too old.
         let (before, today) = (self.events.len(), Timestamp::now().as_second());
@@ -62,8 +64,8 @@ impl PendingDecryption {
         due
     }
 
-    /// Writes to the file which senders were asked. If a request could not be stored in the outbox, `failed` is its
-    /// event, and the request is due again after the grace period.
+    /// Writes the file after the requests were stored in the outbox. `failed` is the event whose request could not be
+    /// stored. That request is due again after the grace period.
     pub(crate) fn finish_requests(&mut self, failed: Option<&OwnedEventId>) {
         if let Some(event) = self.events.iter_mut().find(|event| Some(&event.event) == failed) {
             (event.asked, event.due) = (false, after_grace_period());

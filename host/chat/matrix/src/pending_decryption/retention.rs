@@ -7,11 +7,13 @@ use matrix_sdk::ruma::{OwnedRoomId, RoomId};
 
 use super::{PendingDecryption, PendingEvent};
 
-/// Maximum number of stored events of an account.
+/// Maximum number of stored events of an account. If there are more, the oldest events of the largest rooms are
+/// dropped.
 const MAX_EVENTS: usize = 1_000;
-/// Maximum number of stored events of one room.
+/// Maximum number of stored events of one room. If there are more, the room's oldest events are dropped.
 pub(super) const MAX_ROOM_EVENTS: usize = 250;
-/// Maximum total size of the stored events of an account, in bytes. Each change writes the whole file.
+/// Maximum total size of the stored events of an account, in bytes. The limit keeps the file small, because each change
+/// writes the whole file.
 const MAX_BYTES: usize = 4 << 20;
 /// Maximum total size of the stored events of one room, in bytes.
 pub(super) const MAX_ROOM_BYTES: usize = MAX_BYTES / 4;

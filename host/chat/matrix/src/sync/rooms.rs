@@ -1,7 +1,7 @@
 //! Handles the events of one room: as they arrive, or after a backfill.
 //!
-//! Architecture Invariant: no event of an ignored room is handled. The room's cursor moves on, so that old events are
-//! not handled if the room is served later.
+//! Architecture Invariant: no event of an ignored room is handled. The room's cursor moves past the ignored events, so
+//! that these events are not handled if the bot handles the room later.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -115,7 +115,7 @@ impl SyncLoop<'_> {
         };
         let synced = self.backfill.buffered(id).to_vec();
         let Some(backfill) = backfill else {
-            tracing::warn!(room = %id, "cannot find the bot's join in the room; the messages up to now are not handled; hint: send the commands again");
+            tracing::warn!(room = %id, "cannot find the event with which the bot joined the room; messages sent before now are ignored; hint: send the commands again");
             self.delivery.skip(id, &synced).await;
             return Ok(());
         };
@@ -135,7 +135,7 @@ impl SyncLoop<'_> {
     }
 
     /// Requests the bot's rooms from the homeserver, and returns whether the bot has left this room. A sync does not
-    /// always report that.
+    /// always report that the bot has left a room.
     async fn has_left(&self, id: &RoomId) -> bool {
         let joined = self.client.send(joined_rooms::v3::Request::new()).await;
         joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))

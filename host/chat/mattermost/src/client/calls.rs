@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ApiClient, Channel, Page, Post, Reaction, UPLOAD_TIMEOUT, User};
 use crate::error::MattermostError;
 
-/// Maximum number of entries that a server lists in one page.
+/// Number of entries that a request for one page asks for: the maximum that the server allows.
 const PER_PAGE: &str = "200";
 const FULL_PAGE: usize = 200;
 /// Maximum number of posts that the server returns for a `since` request. A response of this size may be incomplete.

@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) id: String,
-    /// The account's name without `@`. The owner can change it, and another account can then take it.
+    /// The account's name without `@`. The owner can change the name, and another account can then take the old name.
     pub(crate) name: String,
     pub(crate) is_bot: bool,
     pub(crate) is_deactivated: bool,
@@ -77,7 +77,8 @@ pub(crate) struct Post {
 }
 
 impl Post {
-    /// Returns whether a property is true. The server writes the value as a text or as a boolean.
+    /// Returns whether the property with the name `property` is true. The server writes the value as a text or as a
+    /// boolean.
     pub(crate) fn has_flag(&self, property: &str) -> bool {
         let value = &self.props[property];
         value == "true" || *value == Value::Bool(true)
@@ -196,7 +197,8 @@ impl Reaction {
 }
 
 impl Page {
-    /// Parses the posts that `order` lists. The response also holds other posts, such as the roots of threads.
+    /// Parses the posts whose ids are in the response's field `order`. The response also holds other posts, for example
+    /// the root posts of threads.
     pub(crate) fn read(value: &Value) -> Self {
         let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();

@@ -23,7 +23,7 @@ use crate::{client::ApiClient, event::Frame};
 
 /// Timeout of one write to the WebSocket.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The timeout of the server's greeting is the heartbeat interval divided by this.
+/// Divisor for the timeout of the server's greeting: the timeout is the heartbeat interval divided by this number.
 const GREETING_SHARE: u32 = 6;
 
 pub(super) struct Connection<'t> {
@@ -39,17 +39,17 @@ pub(super) struct Connection<'t> {
     /// The number of the next event; `None` until the server has sent a number.
     next_seq: Option<i64>,
     received_new_event: bool,
-    /// Whether a frame arrived since the last heartbeat.
+    /// Whether a frame arrived since the last heartbeat. If no frame arrived, the next heartbeat closes the connection.
     is_alive: bool,
     /// The number of the last action that was sent.
     last_action: i64,
-    /// The number of the authentication challenge; `None` if no challenge was sent.
+    /// The number of the action that sent the token over the WebSocket; `None` if the token was not sent that way.
     challenge: Option<i64>,
     /// Whether the server sent something that only an authenticated account receives.
     is_authenticated: bool,
 }
 
-/// The state that a connection reached.
+/// The facts about an ended connection that decide how the next connection is opened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     pub(super) is_established: bool,
@@ -92,7 +92,7 @@ impl<'t> Connection<'t> {
     }
 
     /// Passes events on to the sync loop, and sends heartbeats and typing notices, until the connection is closed.
-    /// Returns the reason.
+    /// Returns the reason why the connection was closed.
     pub(super) async fn run(
         &mut self,
         client: &ApiClient,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{client::ApiClient, error::MattermostError};
 
-/// Minimum lifetime of a connection that resets the backoff.
+/// Lifetime of a connection, after which the backoff of the next reconnect is reset.
 const MIN_LIFETIME: Duration = Duration::from_secs(2);
 
 /// The reason why a connection is not open.

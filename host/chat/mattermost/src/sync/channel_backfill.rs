@@ -26,20 +26,23 @@ pub(super) struct ReadBack {
     /// The time of the channel's cursor, in milliseconds since the Unix epoch (server clock); `i64::MIN` if the channel
     /// has no cursor. Posts after that time are new.
     cursor: i64,
-    /// The sender in a direct channel, and whether they are a member of a configured channel; `None` without a lookup.
+    /// The sender in a direct channel, and whether the sender is a member of a configured channel; `None` if the
+    /// membership was not looked up.
     membership: Option<(String, bool)>,
 }
 
 /// The input of a backfill.
 struct ReadRequest {
     channel: String,
-    /// The lower bound in milliseconds since the Unix epoch (server clock): only later posts are handled.
+    /// The time, in milliseconds since the Unix epoch (server clock), after which posts are handled. Earlier posts are
+    /// not handled.
     since: i64,
     /// The bot's messages with stored reactions.
     with_reactions: Vec<String>,
     /// The authors of the buffered posts.
     buffered_authors: Vec<String>,
-    /// The sender in a direct channel, and the channels in which they are looked up; `None` if no lookup is needed.
+    /// The sender in a direct channel, and the channels in which the sender is looked up; `None` if no lookup is
+    /// needed.
     sender: Option<(String, Vec<String>)>,
 }
 

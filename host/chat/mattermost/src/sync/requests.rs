@@ -61,7 +61,8 @@ impl ChannelListing {
         }
     }
 
-    /// Returns whether the known list may be out of date.
+    /// Returns whether a new list of channels is requested or is being loaded, because the known list may be out of
+    /// date.
     pub(super) fn is_pending(&self) -> bool {
         self.is_requested || self.is_running
     }
