@@ -138,7 +138,7 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
         (json!({}), "the body has no string, number or boolean at `/version`"),
         (
             json!({ "version": "1\n2" }),
-            "the value at /version in the body is empty, too long or contains invisible characters",
+            "the value at `/version` in the body is empty, has more than 256 characters, or contains invisible characters",
         ),
     ] {
         assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(DeliveryError::Invalid(wrong.to_owned())));

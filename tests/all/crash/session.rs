@@ -137,7 +137,7 @@ impl Session {
 
     /// Checks that the log has no internal error.
     pub(super) fn has_no_internal_error(&self) -> Result<()> {
-        ensure!(!self.log.contains("panicked") && !self.log.contains("a mistake of the host"), "{}", self.log);
+        ensure!(!self.log.contains("panicked") && !self.log.contains("Internal error"), "{}", self.log);
         Ok(())
     }
 

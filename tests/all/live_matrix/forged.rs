@@ -90,7 +90,7 @@ async fn an_approval_without_reactions_needs_the_job_id() -> Result<()> {
         MatrixUser::login(&Synapse::shared().await?.url(), &encrypted.carol.id, password(&encrypted.carol.id)).await?;
     plain.react(&encrypted.room, asked["event_id"].as_str().unwrap_or_default(), "👍").await?;
     let bare = encrypted.carol.say(&encrypted.room, "!approve").await?;
-    encrypted.answer(&bare, "Put the job's id behind the command").await?;
+    encrypted.answer(&bare, "Add the job's id to the command").await?;
     assert!(encrypted.scene.host.runs().is_empty());
     encrypted.carol.say(&encrypted.room, &format!("!approve {job}")).await?;
     encrypted.answer(&command, DEPLOYED).await?;

@@ -212,7 +212,7 @@ impl Delivery {
             tracing::info!(
                 room = channel,
                 event_id = post,
-                "ignored the deletion of a message, because the server does not report who deleted it; a command that the message started continues"
+                "ignored the deletion of a message, because the server does not report who deleted it; if the message started a command, the command continues"
             );
             return Ok(());
         };

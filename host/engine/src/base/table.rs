@@ -23,7 +23,7 @@ use super::{
 /// A value with its line in the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located<T> {
-    /// The value without its line.
+    /// The parsed value.
     pub value: T,
     /// The line of the value.
     pub at: At,

@@ -256,7 +256,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
-    /// Returns the audit records that the link with this number records, in order.
+    /// Returns the audit records whose digest is in the link `link` of the hash chain, in order.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -224,8 +224,8 @@ async fn the_response_to_an_authenticated_client_names_the_problem() {
         (r#"{"topic": null}"#, 400, "the body has no string, number or boolean at `/topic`"),
         (r#"{"topic": ["whoami"]}"#, 400, "the body has no string, number or boolean at `/topic`"),
         (r#"{"topic": {"a": 1}}"#, 400, "the body has no string, number or boolean at `/topic`"),
-        (r#"{"topic": "who\nami"}"#, 400, "the value at /topic in the body is empty"),
-        (r#"{"topic": ""}"#, 400, "the value at /topic in the body is empty"),
+        (r#"{"topic": "who\nami"}"#, 400, "the value at `/topic` in the body is empty"),
+        (r#"{"topic": ""}"#, 400, "the value at `/topic` in the body is empty"),
     ] {
         let response = server.deliver_with_token("build", "wrong", body).await;
         assert_eq!(response.status, status, "{body:.40}: {response:?}");

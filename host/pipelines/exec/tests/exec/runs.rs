@@ -74,7 +74,7 @@ async fn a_parameter_stays_inside_its_argument() {
     );
     assert_eq!(
         refusal(pipelines.start(&key("b-1"), PIPELINE, &values(&[("version", "a\0b")])).await),
-        "a parameter's value contains a NUL byte"
+        "the value of a pipeline parameter contains a NUL byte"
     );
     assert!(!host.runs().join("b-1").exists());
 }
