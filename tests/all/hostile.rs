@@ -269,7 +269,7 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
     host.wait_for("production: nothing yet")?;
     let took = asked.elapsed();
     ensure!(
-        !host.said().iter().any(|line| line.contains("was ended")),
+        !host.said().iter().any(|line| line.contains("was stopped")),
         "the loops were over already: {:?}",
         host.said()
     );
