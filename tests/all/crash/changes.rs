@@ -172,7 +172,7 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     let questions = sessions
         .iter()
         .flat_map(|session| &session.said)
-        .filter(|line| line.contains("happened: its pipeline"))
+        .filter(|line| line.contains("happened: the pipeline is no longer configured"))
         .count();
     ensure!(
         questions == 1,
