@@ -203,7 +203,7 @@ async fn an_identity_that_runs_alone_leaves_the_jobs_of_others() -> Result<()> {
     let before = workspace.said("bender").len();
     let open = workspace.open(CONFIG, Some("marvin")).await?;
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
-    assert!(has(&workspace.said("marvin"), "use bender"));
+    assert!(has(&workspace.said("marvin"), "use bot `bender`"));
     open.say("bob", "ops", "?approve").await?;
     open.settle().await?;
     assert_eq!(workspace.said("bender").len(), before, "it is not there");

@@ -74,7 +74,7 @@ fn a_grant_limits_the_attributes_of_a_capability() -> Result<()> {
     let denied = denied.context("the refusal is journaled")?.entry;
     ensure!(denied.call == "tickets.close", "{denied:?}");
     let said = harness.chat.words().join("\n");
-    ensure!(said.contains("tickets.close") && said.contains("not ticket `WEB-1`"), "{said}");
+    ensure!(said.contains("tickets.close") && said.contains("but the call has ticket `WEB-1`"), "{said}");
     harness.verify()
 }
 
@@ -168,7 +168,7 @@ fn reports_know_the_calls_of_a_capability() -> Result<()> {
             review.can("bob", "close-ticket cms production OPS-17", None).map_err(anyhow::Error::msg)?;
         let explained = explained.to_string();
         ensure!(
-            explained.contains("may call tickets.close") && explained.contains("waits for approval"),
+            explained.contains("may call tickets.close") && explained.contains("requires approvals: 1 from"),
             "{explained}"
         );
         let file = crate::test_host::guests().join("tickets.wasm");
