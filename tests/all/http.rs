@@ -134,7 +134,7 @@ fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
         ensure!(figures.lines().any(|found| found == line), "{line}\n{figures}");
     }
     host.say("status")?;
-    host.wait_for("pipelines of exec: answered at")?;
+    host.wait_for("pipelines of exec: last answer at")?;
     host.say("stats")?;
     host.wait_for("cms/staging: 1 deployment, 0 failed, 0 rollbacks, median")?;
     let log = host.log();
