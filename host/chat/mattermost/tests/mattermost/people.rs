@@ -12,7 +12,12 @@ pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/pro
 /// Waits for this number of messages that ask for approval. Returns the last one.
 pub(crate) async fn asking(harness: &Harness, count: usize) -> Result<Post> {
     let asks = || -> Vec<Post> {
-        harness.bot.posts(&harness.ops).into_iter().filter(|post| post.message.contains("The approval is required by")).collect()
+        harness
+            .bot
+            .posts(&harness.ops)
+            .into_iter()
+            .filter(|post| post.message.contains("The approval is required by"))
+            .collect()
     };
     until("a message that requests an approval", || asks().len() >= count).await?;
     asks().pop().context("a message that requests an approval")
