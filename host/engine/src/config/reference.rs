@@ -169,8 +169,8 @@ mod tests {
         const TRACKER: [Key; 1] = [Key::string("tracker", "The URL of the tracker.")];
         const STORE: [Key; 1] = [Key::string("store", "A key of the engine.")];
         for (keys, name) in [([&TRACKER, &TRACKER], "tracker"), ([&TRACKER, &STORE], "store")] {
-            let mut registry = Registry::default();
-            registry.capabilities = keys.map(|keys| Arc::new(WithKeys(keys)) as Arc<dyn Capability>).to_vec();
+            let capabilities = keys.map(|keys| Arc::new(WithKeys(keys)) as Arc<dyn Capability>).to_vec();
+            let registry = Registry { capabilities, ..Registry::default() };
             let error = Reference::new(&registry).unwrap_err();
             assert_eq!(error, format!("a capability adds the top-level key `{name}`, which exists already"));
         }
