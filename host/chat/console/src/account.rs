@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     Timestamp,
@@ -90,7 +90,7 @@ impl Console {
                 ))?,
                 Input::As(id) => self.send_as(id)?,
                 Input::Message { text, wait } => {
-                    let message = incoming(new_event_id(), self.sender().clone(), text, Timestamp::now());
+                    let message = incoming(new_event_id(), self.sender.lock().clone(), text, Timestamp::now());
                     writer.receive(ROOM, vec![message], None).await;
                     if wait && !self.terminal.is_interactive() {
                         inbox.until_idle().await;
@@ -117,17 +117,9 @@ impl Console {
         self.terminal.print(&format!("You now type as {id}. The journal records this."))?;
         let name = format!("{id}, typed by {user}");
         let sender = if id == *user { Person::named_by_id(id) } else { Person { id, name } };
-        self.members().insert(sender.id.clone(), sender.clone());
-        *self.sender() = sender;
+        self.members.lock().insert(sender.id.clone(), sender.clone());
+        *self.sender.lock() = sender;
         Ok(())
-    }
-
-    fn sender(&self) -> MutexGuard<'_, Person> {
-        self.sender.lock()
-    }
-
-    fn members(&self) -> MutexGuard<'_, BTreeMap<String, Person>> {
-        self.members.lock()
     }
 }
 
@@ -162,7 +154,7 @@ impl Chat for Console {
     }
 
     async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
-        Ok(self.members().values().cloned().collect())
+        Ok(self.members.lock().values().cloned().collect())
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {

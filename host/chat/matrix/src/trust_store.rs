@@ -17,7 +17,7 @@ use matrix_sdk::{
     deserialized_responses::{AlgorithmInfo, EncryptionInfo},
     ruma::{OwnedUserId, UserId},
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::{Config, folder};
 
@@ -94,13 +94,13 @@ impl TrustStore {
                 Ok(()) => None,
                 // Without the file, any key would be the first one after a restart.
                 Err(error) => {
-                    self.state().keys.remove(user);
+                    self.state.lock().keys.remove(user);
                     tracing::error!(path = %self.file.display(), %user, %error, "cannot store a person's master key; the person's command starts no action; hint: free disk space or repair the folder's permissions");
                     Some(UNDETERMINED)
                 }
             },
             KeyMatch::Changed => {
-                if self.state().reported.insert((user.clone(), key.clone())) {
+                if self.state.lock().reported.insert((user.clone(), key.clone())) {
                     let bot = &self.bot;
                     tracing::warn!(
                         %user, key,
@@ -124,7 +124,7 @@ impl TrustStore {
     /// `false` if the last lookup was less than [`LOOKUP_INTERVAL`] ago.
     pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
         let now = Instant::now();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.lookups.retain(|_, at| now.saturating_duration_since(*at) < LOOKUP_INTERVAL);
         let key = (user.to_owned(), session.to_owned());
         if state.lookups.contains_key(&key) {
@@ -137,7 +137,7 @@ impl TrustStore {
     /// Compares a person's key with the trusted one. If there is no trusted key of the person yet, records this key as
     /// trusted, in memory only.
     fn compare(&self, user: &UserId, key: &str) -> KeyMatch {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let stored = state.keys.get(user);
         match (self.configured.get(user), stored) {
             (Some(configured), _) if configured != key => KeyMatch::Changed,
@@ -153,11 +153,7 @@ impl TrustStore {
     }
 
     fn save(&self) -> std::io::Result<()> {
-        folder::write_json(&self.file, &self.state().keys)
-    }
-
-    fn state(&self) -> MutexGuard<'_, TrustState> {
-        self.state.lock()
+        folder::write_json(&self.file, &self.state.lock().keys)
     }
 }
 

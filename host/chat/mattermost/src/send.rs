@@ -79,10 +79,6 @@ impl Session {
         Ok(None)
     }
 
-    fn attempts(&self) -> MutexGuard<'_, SendAttempts> {
-        self.attempts.lock()
-    }
-
     async fn send_message(
         &self,
         room: &str,
@@ -91,13 +87,13 @@ impl Session {
         thread: Option<&str>,
     ) -> Result<String, SendError> {
         let channel = self.resolve_channel(room)?;
-        let is_uncertain = self.attempts().uncertain.contains(key);
+        let is_uncertain = self.attempts.lock().uncertain.contains(key);
         let found = if is_uncertain { self.search(&channel, key).await? } else { None };
         let sent = match found {
             Some(post) => Ok(post),
             None => self.post(&channel, key, text, thread).await,
         };
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts.lock();
         match &sent {
             Err(MattermostError::Unavailable { .. } | MattermostError::TokenRejected { .. }) => {
                 attempts.uncertain.insert(key.to_owned());
@@ -159,7 +155,7 @@ impl Session {
         if whole.chars().count() <= self.max_length() {
             return Ok((whole, None));
         }
-        let uploaded = self.attempts().files.get(key).cloned();
+        let uploaded = self.attempts.lock().files.get(key).cloned();
         let mut limit = EXCERPT.min(self.max_length());
         let (message, plain) = loop {
             let (excerpt, plain) = text.clone().excerpt(limit);
@@ -186,7 +182,7 @@ impl Session {
                 Err(error) => return Err(error),
             },
         };
-        self.attempts().files.insert(key.to_owned(), file.clone());
+        self.attempts.lock().files.insert(key.to_owned(), file.clone());
         Ok((message, Some(file)))
     }
 

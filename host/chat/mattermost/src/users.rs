@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use wardroom::model::Person;
 use wardroom_account::display_name;
 
@@ -34,16 +34,8 @@ pub(crate) struct UserCache {
 }
 
 impl UserCache {
-    fn looked_up(&self) -> MutexGuard<'_, HashMap<String, Option<User>>> {
-        self.looked_up.lock()
-    }
-
-    fn seen_names(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.seen_names.lock()
-    }
-
     fn insert(&self, id: String, user: Option<User>) {
-        let mut looked_up = self.looked_up();
+        let mut looked_up = self.looked_up.lock();
         if looked_up.len() >= MAX_CACHED {
             looked_up.clear();
         }
@@ -53,7 +45,7 @@ impl UserCache {
     /// Records an author's name that arrived with a message.
     pub(crate) fn record_name(&self, id: &str, name: &str) {
         let name = name.trim_start_matches('@');
-        let mut seen = self.seen_names();
+        let mut seen = self.seen_names.lock();
         if seen.len() >= MAX_CACHED {
             seen.clear();
         }
@@ -72,7 +64,7 @@ impl UserCache {
         ids: impl IntoIterator<Item = &'i str>,
     ) -> Result<(), MattermostError> {
         let unknown: BTreeSet<String> = {
-            let mut looked_up = self.looked_up();
+            let mut looked_up = self.looked_up.lock();
             let ids = ids.into_iter().filter(|id| !matches!(looked_up.get(*id), Some(Some(_)))).map(str::to_owned);
             let unknown: BTreeSet<String> = ids.collect();
             for id in &unknown {
@@ -99,7 +91,7 @@ impl UserCache {
 
     /// Returns the kind of an account; `None` until the account was looked up.
     pub(crate) fn kind(&self, id: &str) -> Option<UserKind> {
-        self.looked_up().get(id).map(|user| match user {
+        self.looked_up.lock().get(id).map(|user| match user {
             Some(user) if user.is_bot => UserKind::Bot,
             Some(_) => UserKind::Person,
             None => UserKind::Missing,
@@ -108,8 +100,8 @@ impl UserCache {
 
     /// Returns the name with which an account is mentioned, without `@`; `None` if the name is unknown.
     pub(crate) fn name(&self, id: &str) -> Option<String> {
-        let seen = self.seen_names().get(id).cloned();
-        seen.or_else(|| Some(self.looked_up().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
+        let seen = self.seen_names.lock().get(id).cloned();
+        seen.or_else(|| Some(self.looked_up.lock().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
     }
 
     /// Returns an account with its known name. Without a known name, the id is used as the name.

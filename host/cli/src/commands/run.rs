@@ -55,7 +55,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
     let builder = wired.builder.cache(wired.state.cache()).lock(wired.lock);
     let engine = Arc::new(builder.build(wired.config, used).await?);
     if !has_lock {
-        tracing::warn!("plugin files are not pinned by a lock file; hint: write one with `wardroom plugin lock`");
+        tracing::warn!("{}", wardroom::plugin::Lock::MISSING);
     }
     let not_loaded = engine.not_loaded();
     if locked && !not_loaded.is_empty() {

@@ -47,7 +47,7 @@ impl Backoff {
     /// most [`Self::MAX_REQUESTED`].
     pub fn next_delay_or(&mut self, requested: Option<Duration>) -> Duration {
         let delay = self.next_delay();
-        requested.map_or(delay, |requested| delay.max(requested.min(Backoff::MAX_REQUESTED)))
+        requested.map_or(delay, |requested| delay.max(requested.min(Self::MAX_REQUESTED)))
     }
 
     /// Counts one retry, and sleeps for the delay from [`Backoff::next_delay_or`]. `requested` is the delay that the

@@ -57,24 +57,20 @@ impl Problems {
     /// Adds a configuration problem at the line `at`. `fix` is the line to write instead; `None` if the caller has no
     /// suggestion.
     pub fn add(&self, at: &At, message: impl Into<String>, fix: Option<String>) {
-        self.lock().push(Problem { at: at.clone(), message: message.into(), fix });
+        self.0.lock().push(Problem { at: at.clone(), message: message.into(), fix });
     }
 
     /// Returns the number of configuration problems, including duplicates.
     pub fn count(&self) -> usize {
-        self.lock().len()
+        self.0.lock().len()
     }
 
     /// Returns all configuration problems, sorted by file and line and without duplicates.
     pub fn sorted(&self) -> Vec<Problem> {
-        let mut all = self.lock().clone();
+        let mut all = self.0.lock().clone();
         all.sort();
         all.dedup();
         all
-    }
-
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<Problem>> {
-        self.0.lock()
     }
 }
 

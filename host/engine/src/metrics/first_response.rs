@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::metric::Label;
 use crate::store::InboxKey;
@@ -34,7 +34,7 @@ struct Waiting {
 impl FirstAnswers {
     /// Starts the measurement for the command in the message with this inbox key.
     pub(crate) fn arrived(&self, key: &InboxKey) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.lock();
         if waiting.len() >= MAX_WAITING {
             waiting.retain(|_, one| one.since.elapsed() < MAX_AGE);
         }
@@ -45,7 +45,7 @@ impl FirstAnswers {
 
     /// Links a command to the job that it created, so that a message of the job counts as a reply to the command.
     pub(crate) fn link_job(&self, key: &InboxKey, job: &str) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.lock();
         let name = name(key);
         let Some(one) = waiting.get_mut(&name) else { return };
         one.other_key = Some(job.to_owned());
@@ -55,7 +55,7 @@ impl FirstAnswers {
 
     /// Discards the measurement of a command that gets no reply.
     pub(crate) fn discard(&self, key: &InboxKey) {
-        self.waiting().remove(&name(key));
+        self.0.lock().remove(&name(key));
     }
 
     /// Handles a sent message with the outbox key `key`. If the message is the first reply to a command, records the
@@ -63,7 +63,7 @@ impl FirstAnswers {
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
         // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.lock();
         let Some(one) = waiting.remove(about) else { return };
         if let Some(other_key) = one.other_key {
             waiting.remove(&other_key);
@@ -72,10 +72,6 @@ impl FirstAnswers {
         super::table::FIRST_ANSWER
             .seconds([(Label::Network, network.into())])
             .record(one.since.elapsed().as_secs_f64());
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Waiting>> {
-        self.0.lock()
     }
 }
 

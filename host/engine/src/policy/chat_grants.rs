@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLock;
 
 use crate::store::Grant;
 
@@ -47,19 +47,15 @@ impl Granted {
     /// Returns the grants of one person, the oldest first.
     pub(crate) fn of(&self, person: &str) -> Vec<Arc<Grant>> {
         match self.any.load(Ordering::Acquire) {
-            true => self.read().get(person).cloned().unwrap_or_default(),
+            true => self.people.read().get(person).cloned().unwrap_or_default(),
             false => Vec::new(),
         }
     }
 
     /// Returns all grants, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Grant>> {
-        let mut all: Vec<Arc<Grant>> = self.read().values().flatten().cloned().collect();
+        let mut all: Vec<Arc<Grant>> = self.people.read().values().flatten().cloned().collect();
         all.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
         all
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Vec<Arc<Grant>>>> {
-        self.people.read()
     }
 }

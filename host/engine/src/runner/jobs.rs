@@ -6,7 +6,7 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -102,7 +102,7 @@ impl Jobs {
         if !self.context.outbox.runs(&row.bot) {
             return;
         }
-        let mut running = self.running_jobs();
+        let mut running = self.running.lock();
         if let Some(running_job) = running.get_mut(&row.id) {
             running_job.rerun = true;
             return;
@@ -139,7 +139,7 @@ impl Jobs {
                 );
                 self.hold(job, "internal error; report this bug with the host's log", true).await;
             }
-            let mut running = self.running_jobs();
+            let mut running = self.running.lock();
             match running.get_mut(&job.row().id) {
                 Some(running_job) if running_job.rerun => running_job.rerun = false,
                 _ => {
@@ -174,12 +174,12 @@ impl Jobs {
 
     /// Returns the job with this id. Returns `None` if the job has no running task.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<ActiveJob>> {
-        self.running_jobs().get(id).map(|running_job| running_job.job.clone())
+        self.running.lock().get(id).map(|running_job| running_job.job.clone())
     }
 
     /// Returns the number of jobs with a running task.
     pub(crate) fn count(&self) -> usize {
-        self.running_jobs().len()
+        self.running.lock().len()
     }
 
     /// Dispatches the jobs with the ids `ids`, which were queued for a deployment lock that another job released.
@@ -198,9 +198,5 @@ impl Jobs {
                 }
             }
         }
-    }
-
-    fn running_jobs(&self) -> MutexGuard<'_, HashMap<String, RunningJob>> {
-        self.running.lock()
     }
 }
