@@ -222,6 +222,6 @@ mod tests {
         let store = TrustStore { is_unreadable: true, ..load(&folder, Some("two")) };
         assert_eq!((store.compare(bob, "two"), store.compare(bob, "one")), (KeyMatch::Trusted, KeyMatch::Changed));
         assert_eq!(store.compare(eve, "any"), KeyMatch::Undetermined);
-        assert!(store.state().keys.is_empty(), "nothing is stored that would replace the file");
+        assert!(store.state.lock().keys.is_empty(), "nothing is stored that would replace the file");
     }
 }

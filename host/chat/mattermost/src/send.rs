@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use parking_lot::MutexGuard;
 use sha2::{Digest as _, Sha256};
 use wardroom::{
     adapter::{Body, Outgoing, SendError},

@@ -76,4 +76,4 @@ impl Problems {
 
 /// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`](super::text::nearest) suggests no
 /// correction.
-pub(crate) const LONGEST_WORD: usize = 64;
+pub(crate) const MAX_WORD_LENGTH: usize = 64;

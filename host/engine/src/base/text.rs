@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::LONGEST_WORD;
+use super::problem::MAX_WORD_LENGTH;
 
 /// A part of a [`Text`]. Each block begins on a new line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +164,7 @@ pub fn clean(line: &str) -> String {
 /// typing errors.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A very long word is not a mistyped name, and its edit distance is expensive to compute.
-    if word.len() > LONGEST_WORD {
+    if word.len() > MAX_WORD_LENGTH {
         return None;
     }
     let word = word.to_lowercase();

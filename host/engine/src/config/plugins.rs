@@ -35,7 +35,7 @@ static LIMIT_KEYS: TableKeys = TableKeys {
     about: "The limits of one run of a plugin. A run ends with the command, or earlier when the command waits. The \
             host stops a run that exceeds a limit, or refuses its host call.",
     keys: &[
-        Key::integer("memory_mib", 1, Limits::MOST_MEMORY_MIB as i64, "The memory, in MiB.").default("32"),
+        Key::integer("memory_mib", 1, Limits::MAX_MEMORY_MIB as i64, "The memory, in MiB.").default("32"),
         Key::duration("cpu", "The CPU time.").between(Duration::from_millis(10), Duration::from_secs(60)).default("1s"),
         Key::duration("wall", "The time from the start of the run to its end.")
             .between(Duration::from_millis(100), Duration::from_secs(3600))

@@ -27,7 +27,7 @@ use crate::{
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
     model::CallTable,
-    plugin::{Lock, MOST_GUESTS, Runtime},
+    plugin::{Lock, MAX_GUESTS, Runtime},
     policy::{Access, Freezes},
     runner::Jobs,
     store::{Store, StoreError},
@@ -301,7 +301,7 @@ impl EngineBuilder {
             alarm: Notify::new(),
         });
         // Half of the pool of plugin instances is for jobs and half for queries, so that a query never waits for a job.
-        let half = MOST_GUESTS as usize / 2;
+        let half = MAX_GUESTS as usize / 2;
         let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
             context,

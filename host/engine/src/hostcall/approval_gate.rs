@@ -23,7 +23,7 @@ use crate::{
 
 /// The maximum number of approval requests of one job. If the job's plan changes after the last request, the effect is
 /// refused.
-const MOST_REQUESTS: u32 = 5;
+const MAX_REQUESTS: u32 = 5;
 
 /// An effect that the host holds until people approve it.
 #[derive(Debug, Clone)]
@@ -116,9 +116,9 @@ impl Invocation {
                 if cancelled {
                     return no_more(&why);
                 }
-                if ask.number >= MOST_REQUESTS {
+                if ask.number >= MAX_REQUESTS {
                     return refused(format!(
-                        "the job's plan changed {MOST_REQUESTS} times, so no further approval is requested: {why}"
+                        "the job's plan changed {MAX_REQUESTS} times, so no further approval is requested: {why}"
                     ));
                 }
                 Err(held(Some(why), ask.number + 1).into())

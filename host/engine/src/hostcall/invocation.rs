@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The maximum number of messages that the guest of one command may post in addition to its answer.
-pub(crate) const MOST_MESSAGES: u32 = 20;
+pub(crate) const MAX_MESSAGES: u32 = 20;
 
 /// The reason why the host ends a guest although the guest made no error. The guest's job continues later, by replay of
 /// its journal.
@@ -365,11 +365,11 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns `false` if one run of the guest has already posted [`MOST_MESSAGES`]
+    /// Counts a message of the guest. Returns `false` if one run of the guest has already posted [`MAX_MESSAGES`]
     /// messages. This limit keeps a plugin from flooding a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;
-        self.message_count <= MOST_MESSAGES
+        self.message_count <= MAX_MESSAGES
     }
 
     /// Adds a message of a query's guest. The host posts the message before the query's answer.

@@ -14,19 +14,19 @@ pub(crate) struct Tally {
     // The numbers of allowed and of refused calls, by call name.
     counts: BTreeMap<&'static str, (u64, u64)>,
     acted: bool,
-    /// The first [`Tally::MOST_DENIED`] refused host calls, in order. Later refused calls are only counted.
+    /// The first [`Tally::MAX_DENIED`] refused host calls, in order. Later refused calls are only counted.
     pub denied: Vec<Denied>,
 }
 
 impl Tally {
     /// The maximum number of refused calls that [`Tally::denied`] contains. Bounds the memory if a guest repeats
     /// refused calls.
-    pub(crate) const MOST_DENIED: usize = 20;
+    pub(crate) const MAX_DENIED: usize = 20;
 
     /// Adds a refused host call to [`Tally::denied`], which the closing message lists. Does nothing if the list already
-    /// has [`Tally::MOST_DENIED`] calls.
+    /// has [`Tally::MAX_DENIED`] calls.
     pub(crate) fn denied(&mut self, denied: Denied) {
-        if self.denied.len() < Self::MOST_DENIED {
+        if self.denied.len() < Self::MAX_DENIED {
             self.denied.push(denied);
         }
     }

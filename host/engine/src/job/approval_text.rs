@@ -15,13 +15,13 @@ use crate::{
 
 /// The maximum number of pending effects in a plan. People cannot approve a plan with more pending effects, because one
 /// message could not list them.
-const MOST_SHOWN: usize = 40;
+const MAX_SHOWN: usize = 40;
 /// The maximum length of the list of a plan's pending effects, in bytes. People cannot approve a plan with a longer
 /// list.
-const LONGEST_PLAN: usize = 12_000;
+const MAX_PLAN_LENGTH: usize = 12_000;
 /// The maximum number of completed effects that the text of a plan lists. For earlier completed effects, the text has
 /// only their number.
-const MOST_DONE: usize = 5;
+const MAX_DONE: usize = 5;
 
 /// Returns the outbox key of the message about a job's approval request number `ask`, such as `7f3ak/approval-1`.
 pub(crate) fn key(job: &str, ask: u32) -> String {
@@ -66,17 +66,17 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
 pub(crate) fn can_be_shown(plan: &Plan) -> bool {
     let lengths: Vec<usize> =
         plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
-    lengths.len() <= MOST_SHOWN && lengths.iter().sum::<usize>() <= LONGEST_PLAN
+    lengths.len() <= MAX_SHOWN && lengths.iter().sum::<usize>() <= MAX_PLAN_LENGTH
 }
 
-/// Returns the effects of a plan, one per line: the last [`MOST_DONE`] completed effects, then all pending effects.
+/// Returns the effects of a plan, one per line: the last [`MAX_DONE`] completed effects, then all pending effects.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let done = plan.effects.iter().filter(|effect| effect.done).count();
-    if let Some(earlier) = done.checked_sub(MOST_DONE).filter(|earlier| *earlier > 0) {
+    if let Some(earlier) = done.checked_sub(MAX_DONE).filter(|earlier| *earlier > 0) {
         lines.push(format!("[done] {earlier} earlier effects"));
     }
-    for (number, effect) in plan.effects.iter().enumerate().skip(done.saturating_sub(MOST_DONE)) {
+    for (number, effect) in plan.effects.iter().enumerate().skip(done.saturating_sub(MAX_DONE)) {
         let mark = if effect.done { "[done] " } else { "" };
         lines.push(format!("{mark}{}. {}", number + 1, effect.shown()));
     }

@@ -16,7 +16,7 @@ use crate::{
 /// The minimum interval between two edits of a card, because chat networks limit the rate of edits.
 const EDIT_INTERVAL: Duration = Duration::from_secs(2);
 /// The maximum length of a pipeline's output line on the card, in bytes.
-const LONGEST_LINE: usize = 120;
+const MAX_LINE_LENGTH: usize = 120;
 
 /// The parts of a job's status card that change while the job runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,10 +80,10 @@ impl JobCard {
         self.change(|state| state.run = run);
     }
 
-    /// Sets the newest output line of the pipeline run, truncated to [`LONGEST_LINE`] bytes.
+    /// Sets the newest output line of the pipeline run, truncated to [`MAX_LINE_LENGTH`] bytes.
     pub(crate) fn line(&self, line: &str) {
         let mut line = clean(line);
-        line.truncate(line.floor_char_boundary(LONGEST_LINE));
+        line.truncate(line.floor_char_boundary(MAX_LINE_LENGTH));
         self.change(|state| state.line = line);
     }
 

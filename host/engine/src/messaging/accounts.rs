@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::outbox::{LONGEST_MESSAGE, LONGEST_PLUGIN_TEXT, Outbox, longest};
+use super::outbox::{MAX_MESSAGE_LENGTH, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
 use crate::{
     adapter::{Accounts, Chat},
     base::Text,
@@ -93,7 +93,10 @@ impl Outbox {
     /// Returns the maximum length of a plugin's text within a message, in bytes. This is at most half of the longest
     /// message of the network, because the host appends its own text.
     pub(crate) fn longest_plugin_text(&self, bot: &str, network: &str) -> usize {
-        self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_PLUGIN_TEXT)
+        self.chat(bot, network)
+            .map_or(MAX_MESSAGE_LENGTH, |chat| longest(&**chat))
+            .div_euclid(2)
+            .min(MAX_PLUGIN_TEXT_LENGTH)
     }
 
     /// Returns the destination for messages to a configured room. The sender is the first of these accounts on the

@@ -16,5 +16,5 @@ pub(crate) use inbox::may_have_unsent_request;
 pub(crate) use notices::PLACEHOLDERS;
 pub(crate) use notices::{Notice, NoticeEvent, Notices};
 pub(crate) use outbox::Outbox;
-pub(crate) use outbox::{ACKNOWLEDGED, LONGEST_PLUGIN_TEXT, longest};
+pub(crate) use outbox::{ACKNOWLEDGED, MAX_PLUGIN_TEXT_LENGTH, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

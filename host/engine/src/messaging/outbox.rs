@@ -25,17 +25,17 @@ use crate::{
 /// The delay before the first retry of a failed message, if the network does not request another delay.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The maximum delay between two retries, if the network does not request another delay.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The maximum length of a message on a network that does not send long texts as files, in bytes of plain text. A
 /// longer text is truncated.
-pub(crate) const LONGEST_MESSAGE: usize = 20_000;
+pub(crate) const MAX_MESSAGE_LENGTH: usize = 20_000;
 /// The maximum length of a message on a network that sends long texts as files, in bytes of plain text. A longer text
 /// is truncated.
-const LONGEST_FILE: usize = 1 << 20;
+const MAX_FILE_LENGTH: usize = 1 << 20;
 
-/// The maximum length of a plugin's text on any network, in bytes. Greater than [`LONGEST_MESSAGE`], because some
+/// The maximum length of a plugin's text on any network, in bytes. Greater than [`MAX_MESSAGE_LENGTH`], because some
 /// networks send long texts as files.
-pub(crate) const LONGEST_PLUGIN_TEXT: usize = 64 << 10;
+pub(crate) const MAX_PLUGIN_TEXT_LENGTH: usize = 64 << 10;
 
 /// The number of separate send queues per room for the reactions that acknowledge commands.
 const ACKNOWLEDGEMENT_LANES: u64 = 4;
@@ -187,7 +187,7 @@ impl Outbox {
     /// host would send an unmarked row again.
     async fn mark_sent(&self, row: &PendingRow, event: Option<String>) {
         let sent = Write::Sent { key: row.row.key.clone(), version: row.version, event };
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
             tracing::error!(
                 room = row.row.room,
@@ -227,7 +227,7 @@ impl Outbox {
     /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
     /// permanent error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         let mut searched = !search;
         loop {
             let began = Instant::now();
@@ -300,7 +300,7 @@ fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
 
 /// Returns the maximum length of a message on a network, in bytes of plain text.
 pub(crate) fn longest(chat: &dyn Chat) -> usize {
-    if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
+    if chat.features().files { MAX_FILE_LENGTH } else { MAX_MESSAGE_LENGTH }
 }
 
 /// Sorts rows for sending. Keeps the given order, with one exception: if a job has ended and its status card was never

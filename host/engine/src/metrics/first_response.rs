@@ -94,16 +94,16 @@ mod tests {
         for sent in ["ops/1/a/👀", "7f3ak/card"] {
             answers.arrived(&key("a"));
             answers.link_job(&key("a"), "7f3ak");
-            assert_eq!(answers.waiting().len(), 2);
+            assert_eq!(answers.0.lock().len(), 2);
             answers.sent("memory", "ops/1/b/👀");
             answers.sent("memory", "nothing");
-            assert_eq!(answers.waiting().len(), 2);
+            assert_eq!(answers.0.lock().len(), 2);
             answers.sent("memory", sent);
-            assert!(answers.waiting().is_empty(), "{sent}");
+            assert!(answers.0.lock().is_empty(), "{sent}");
         }
         answers.arrived(&key("c"));
         answers.discard(&key("c"));
-        assert!(answers.waiting().is_empty());
+        assert!(answers.0.lock().is_empty());
     }
 
     #[test]
@@ -112,6 +112,6 @@ mod tests {
         for number in 0..2 * MAX_WAITING {
             answers.arrived(&key(&number.to_string()));
         }
-        assert_eq!(answers.waiting().len(), MAX_WAITING);
+        assert_eq!(answers.0.lock().len(), MAX_WAITING);
     }
 }

@@ -29,7 +29,7 @@ pub struct Limits {
 
 impl Limits {
     /// The highest memory limit in MiB that an operator can configure. Each slot in the pool of guests has this size.
-    pub const MOST_MEMORY_MIB: usize = 64;
+    pub const MAX_MEMORY_MIB: usize = 64;
 
     /// The limits for the plugin's exported function `describe`, which may make no host calls.
     pub const DESCRIBE: Self = Self {

@@ -9,7 +9,7 @@ use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 use crate::model::{CONTRACT, CallSpec, CallTable};
 
 /// The maximum size of a plugin's file, in bytes. The host does not read a larger file.
-pub(super) const LARGEST: u64 = 16 << 20;
+pub(super) const MAX_FILE_SIZE: u64 = 16 << 20;
 
 /// A plugin's file as a component, checked against the contract and the call table.
 #[derive(Debug, Clone)]
@@ -47,8 +47,8 @@ pub(crate) enum ArtifactError {
     /// The plugin does not export the interface `commands`.
     #[error("it does not export the interface `wardroom:plugin/commands`")]
     NoCommands,
-    /// The file has more than [`LARGEST`] bytes. The value is the file's size in bytes.
-    #[error("the file has {0} bytes, but the limit is {LARGEST} bytes")]
+    /// The file has more than [`MAX_FILE_SIZE`] bytes. The value is the file's size in bytes.
+    #[error("the file has {0} bytes, but the limit is {MAX_FILE_SIZE} bytes")]
     TooLarge(u64),
     /// The file cannot be read. The value is the path and the reason in one line.
     #[error("{0}")]
@@ -75,7 +75,7 @@ impl Artifact {
     /// # Errors
     /// The reason why the bytes are not a valid plugin.
     pub(crate) fn from_bytes(bytes: &[u8], table: &CallTable) -> Result<Self, ArtifactError> {
-        if bytes.len() as u64 > LARGEST {
+        if bytes.len() as u64 > MAX_FILE_SIZE {
             return Err(ArtifactError::TooLarge(bytes.len() as u64));
         }
         let component = component(bytes, table)?;
@@ -89,7 +89,7 @@ impl Artifact {
     }
 }
 
-/// Reads a plugin's file of at most [`LARGEST`] bytes.
+/// Reads a plugin's file of at most [`MAX_FILE_SIZE`] bytes.
 ///
 /// # Errors
 /// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
@@ -97,7 +97,7 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError
     let unreadable =
         |error: std::io::Error| ArtifactError::Unreadable(format!("`{}` cannot be read: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > LARGEST {
+    if size > MAX_FILE_SIZE {
         return Err(ArtifactError::TooLarge(size));
     }
     std::fs::read(path).map_err(unreadable)
@@ -147,9 +147,9 @@ fn chain(error: &anyhow::Error) -> String {
 /// Returns a text from the plugin's file in a form that is safe to display: one line of at most 300 bytes, without
 /// control characters.
 fn displayable(text: &str) -> String {
-    const LONGEST: usize = 300;
+    const MAX_LENGTH: usize = 300;
     let mut text = crate::base::clean(text);
-    text.truncate(text.floor_char_boundary(LONGEST));
+    text.truncate(text.floor_char_boundary(MAX_LENGTH));
     text
 }
 

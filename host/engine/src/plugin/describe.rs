@@ -42,9 +42,9 @@ pub(crate) struct Setting {
 }
 
 /// The maximum number of commands of one plugin. A plugin with more commands does not load.
-const MOST_COMMANDS: usize = 64;
+const MAX_COMMANDS: usize = 64;
 /// The maximum number of settings of one plugin. A plugin with more settings does not load.
-const MOST_SETTINGS: usize = 64;
+const MAX_SETTINGS: usize = 64;
 
 /// Calls a component's function `describe` in a new sandbox, with the limits [`Limits::DESCRIBE`].
 ///
@@ -94,8 +94,8 @@ pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Re
     if description.commands.is_empty() {
         return Err("it has no command".to_owned());
     }
-    if description.commands.len() > MOST_COMMANDS || description.settings.len() > MOST_SETTINGS {
-        return Err(format!("it describes more than {MOST_COMMANDS} commands or more than {MOST_SETTINGS} settings"));
+    if description.commands.len() > MAX_COMMANDS || description.settings.len() > MAX_SETTINGS {
+        return Err(format!("it describes more than {MAX_COMMANDS} commands or more than {MAX_SETTINGS} settings"));
     }
     let mut words = BTreeSet::new();
     let mut specs = Vec::new();

@@ -123,15 +123,15 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        MOST_INSTANCES
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        MOST_TABLES
+        MAX_TABLES
     }
 
     fn memories(&self) -> usize {
-        MOST_MEMORIES
+        MAX_MEMORIES
     }
 }
 
@@ -139,8 +139,8 @@ impl ResourceLimiter for Meter {
 /// [`LimitReached::Memory`].
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 /// The maximum number of core instances of one plugin's component. A component with more cannot run.
-pub(crate) const MOST_INSTANCES: usize = 8;
+pub(crate) const MAX_INSTANCES: usize = 8;
 /// The maximum number of WebAssembly tables of one plugin's component. A component with more cannot run.
-pub(crate) const MOST_TABLES: usize = 4;
+pub(crate) const MAX_TABLES: usize = 4;
 /// The maximum number of linear memories of one plugin's component. A component with more cannot run.
-pub(crate) const MOST_MEMORIES: usize = 2;
+pub(crate) const MAX_MEMORIES: usize = 2;

@@ -33,5 +33,5 @@ pub(crate) use run::run;
 pub(crate) use runtime::Memory;
 #[cfg(test)]
 pub(crate) use runtime::config as wasmtime_config;
-pub(crate) use runtime::{MOST_GUESTS, Runtime};
+pub(crate) use runtime::{MAX_GUESTS, Runtime};
 pub(crate) use set::Plugins;

@@ -6,7 +6,7 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
+use super::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLES, TABLE_ELEMENTS};
 use crate::model::Limits;
 
 /// The interval of the engine's clock. At every tick, a running guest yields, and the host checks the processor time of
@@ -15,7 +15,7 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// The maximum number of guests that run at one time, for queries and jobs together. Further guests wait before they
 /// start.
-pub(crate) const MOST_GUESTS: u32 = 256;
+pub(crate) const MAX_GUESTS: u32 = 256;
 
 /// The size of a guest's stack, in bytes. The stack limits how deeply the guest can nest function calls.
 const GUEST_STACK: usize = 512 << 10;
@@ -55,15 +55,15 @@ pub(crate) fn config(memory: Memory) -> Config {
         Memory::Pool => {
             let mut pool = PoolingAllocationConfig::new();
             // The pool has room for the maximum of every guest, so that no guest can exhaust the share of another.
-            pool.total_component_instances(MOST_GUESTS)
-                .total_core_instances(MOST_GUESTS * MOST_INSTANCES as u32)
-                .total_memories(MOST_GUESTS * MOST_MEMORIES as u32)
-                .total_tables(MOST_GUESTS * MOST_TABLES as u32)
-                .total_stacks(MOST_GUESTS)
-                .max_core_instances_per_component(MOST_INSTANCES as u32)
-                .max_memories_per_component(MOST_MEMORIES as u32)
-                .max_tables_per_component(MOST_TABLES as u32)
-                .max_memory_size(Limits::MOST_MEMORY_MIB << 20)
+            pool.total_component_instances(MAX_GUESTS)
+                .total_core_instances(MAX_GUESTS * MAX_INSTANCES as u32)
+                .total_memories(MAX_GUESTS * MAX_MEMORIES as u32)
+                .total_tables(MAX_GUESTS * MAX_TABLES as u32)
+                .total_stacks(MAX_GUESTS)
+                .max_core_instances_per_component(MAX_INSTANCES as u32)
+                .max_memories_per_component(MAX_MEMORIES as u32)
+                .max_tables_per_component(MAX_TABLES as u32)
+                .max_memory_size(Limits::MAX_MEMORY_MIB << 20)
                 .table_elements(TABLE_ELEMENTS)
                 // Wasmtime keeps up to 64 KiB of a slot mapped and zeroes them, which is cheaper than a system call.
                 .linear_memory_keep_resident(64 << 10)

@@ -111,7 +111,7 @@ fn an_invalid_file_is_rejected() {
     assert!(
         matches!(component(wasi), Err(ArtifactError::Imports(imports)) if imports == ["wasi_snapshot_preview1.fd_write"])
     );
-    let huge = vec![0; usize::try_from(artifact::LARGEST).unwrap() + 1];
+    let huge = vec![0; usize::try_from(artifact::MAX_FILE_SIZE).unwrap() + 1];
     assert!(matches!(Artifact::from_bytes(&huge, &calls()), Err(ArtifactError::TooLarge(_))));
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Artifact::read(&folder.path().join("missing.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));

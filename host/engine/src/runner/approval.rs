@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The maximum number of people that the message of an approval request mentions.
-const MOST_MENTIONED: usize = 20;
+const MAX_MENTIONED: usize = 20;
 
 impl Jobs {
     /// Requests an approval for a job. Computes the job's plan with a dry run, stores an approval request for the plan
@@ -200,7 +200,7 @@ impl Jobs {
         Some(Write::Send(self.approval_message(row, &over, self.context.clock.now())))
     }
 
-    /// Returns the ids of at most [`MOST_MENTIONED`] people who can approve a request: the members of the required
+    /// Returns the ids of at most [`MAX_MENTIONED`] people who can approve a request: the members of the required
     /// roles, except for the person who started the job.
     pub(crate) fn people_to_mention(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
@@ -215,7 +215,7 @@ impl Jobs {
             };
             for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_approve) {
                 let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
-                if may && ids.len() < MOST_MENTIONED {
+                if may && ids.len() < MAX_MENTIONED {
                     ids.push(id);
                 }
             }

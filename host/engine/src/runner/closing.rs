@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The maximum length in bytes of each part of the closing message: the plugin's text and the list of denied calls.
-const LONGEST: usize = 8_000;
+const MAX_PART_LENGTH: usize = 8_000;
 
 /// Returns the outcome of a job and its closing message. `ended` contains the result of the job's plugin and its denied
 /// calls.
@@ -60,8 +60,8 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
         text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));
     }
     // The two parts are truncated separately, so that a long text cannot cut off the denied calls.
-    let mut text = text.clamped(LONGEST);
-    text.append(refusals(denied).clamped(LONGEST));
+    let mut text = text.clamped(MAX_PART_LENGTH);
+    text.append(refusals(denied).clamped(MAX_PART_LENGTH));
     (outcome, text)
 }
 

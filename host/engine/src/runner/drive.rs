@@ -23,7 +23,7 @@ use crate::{
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// The maximum number of retries of a step that fails with [`StoreError::Failed`]. The job is held after the last
 /// retry.
-const MOST_RETRIES: u32 = 6;
+const MAX_RETRIES: u32 = 6;
 
 /// The result of a step: whether the job has a next step now.
 pub(crate) enum Step {
@@ -73,7 +73,7 @@ impl Jobs {
                         // Report the outage in a separate task, so that a slow chat network does not delay the retries.
                         tokio::spawn(self.clone().report_store_outage(job.clone()));
                     }
-                    if matches!(error, StoreError::Failed(_)) && backoff.retries() >= MOST_RETRIES {
+                    if matches!(error, StoreError::Failed(_)) && backoff.retries() >= MAX_RETRIES {
                         return self.hold(job, &error.to_string(), false).await;
                     }
                     tokio::select! {

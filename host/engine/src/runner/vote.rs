@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The maximum length of the reason of a denial, in bytes. A longer reason is truncated.
-const LONGEST_REASON: usize = 500;
+const MAX_REASON_LENGTH: usize = 500;
 
 /// A vote on an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Jobs {
         match vote {
             Vote::Deny(reason) => {
                 let mut reason = clean(reason.trim());
-                reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+                reason.truncate(reason.floor_char_boundary(MAX_REASON_LENGTH));
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
                 let about = format!("denied by {name}{why}");
                 let event = Event::NotApproved { ask: number, by: Some(by.id.clone()), about };

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The maximum number of releases in one answer of `catalog.releases`.
-const MOST_RELEASES: u32 = 200;
+const MAX_RELEASES: u32 = 200;
 
 /// The host call `catalog.apps`, which returns the configured apps and their deployments.
 pub(crate) struct Apps;
@@ -73,7 +73,7 @@ impl HostCall for Releases {
         invocation: &mut Invocation,
         (query,): &(ReleaseQuery,),
     ) -> Result<Vec<Release>, types::Error> {
-        let limit = query.limit.clamp(1, MOST_RELEASES) as usize;
+        let limit = query.limit.clamp(1, MAX_RELEASES) as usize;
         let wanted = crate::store::ReleaseQuery {
             app: query.app.clone(),
             environment: query.environment.clone(),

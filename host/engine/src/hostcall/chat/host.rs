@@ -4,16 +4,16 @@ use crate::{
     base::{Text, clean},
     hostcall::{
         host_call::{HostCall, problem},
-        invocation::{Invocation, MOST_MESSAGES},
+        invocation::{Invocation, MAX_MESSAGES},
     },
     job::thread_message,
-    messaging::LONGEST_PLUGIN_TEXT,
+    messaging::MAX_PLUGIN_TEXT_LENGTH,
     plugin::bindings::{chat::Message, types},
     store::{Entry, Write},
 };
 
 /// The maximum length of the stage on a job's status card, in bytes. A longer stage is truncated.
-const LONGEST_STAGE: usize = 80;
+const MAX_STAGE_LENGTH: usize = 80;
 
 /// The host call `chat.say`, which posts a message in the job's thread.
 pub(crate) struct Say;
@@ -24,12 +24,12 @@ impl HostCall for Say {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
-        let text = Text::lines(&message.text).clamped(LONGEST_PLUGIN_TEXT);
+        let text = Text::lines(&message.text).clamped(MAX_PLUGIN_TEXT_LENGTH);
         if text.is_empty() {
             return Err(problem("invalid", "the message is empty"));
         }
         if !invocation.count_message() {
-            return Err(problem("limit", format!("one command can post at most {MOST_MESSAGES} messages")));
+            return Err(problem("limit", format!("one command can post at most {MAX_MESSAGES} messages")));
         }
         let number = invocation.call_number();
         match invocation.job() {
@@ -69,7 +69,7 @@ impl HostCall for Stage {
 
 fn show(invocation: &Invocation, message: &Message) {
     let mut stage = clean(message.text.lines().next().unwrap_or_default());
-    stage.truncate(stage.floor_char_boundary(LONGEST_STAGE));
+    stage.truncate(stage.floor_char_boundary(MAX_STAGE_LENGTH));
     if let Some(job) = invocation.job() {
         job.card().stage(stage);
     }

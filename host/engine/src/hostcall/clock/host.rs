@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The maximum duration of a timer and of a grant in chat, and the maximum delay of a scheduled job: 400 days.
-pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
+pub(crate) const MAX_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// The host call `clock.now`, which returns the host's time.
 pub(crate) struct Now;
@@ -75,9 +75,9 @@ impl HostCall for After {
 /// Returns the time `milliseconds` after `from`.
 ///
 /// # Errors
-/// `invalid` if `milliseconds` is more than [`LONGEST_SPAN`], or if the resulting time is out of range.
+/// `invalid` if `milliseconds` is more than [`MAX_SPAN`], or if the resulting time is out of range.
 pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Timestamp, types::Error> {
-    if u128::from(milliseconds) > LONGEST_SPAN.as_millis() {
+    if u128::from(milliseconds) > MAX_SPAN.as_millis() {
         return Err(problem("invalid", "the time span is longer than the maximum of 400 days"));
     }
     let span = jiff::SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));

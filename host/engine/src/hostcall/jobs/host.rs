@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// The maximum number of jobs that `jobs.list` returns.
-const MOST_LISTED: usize = 1_000;
+const MAX_LISTED: usize = 1_000;
 /// The maximum number of scheduled jobs that `jobs.list` reads from the store. The answer leaves out further jobs.
-const MOST_READ: u32 = 20_000;
+const MAX_READ: u32 = 20_000;
 /// The maximum number of scheduled jobs of one plugin and one person. `jobs.later` refuses further jobs.
-const MOST_OPEN: u32 = 100;
+const MAX_OPEN: u32 = 100;
 /// The minimum delay of a job that was scheduled by a job that itself was scheduled. A shorter delay is refused.
-const SHORTEST_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
+const MIN_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The host call `jobs.later`, which schedules an action of the plugin as a new job.
 pub(crate) struct Later;
@@ -151,12 +151,12 @@ impl HostCall for Later {
 /// schedule further jobs.
 ///
 /// # Errors
-/// `limit` if a scheduled job schedules a job with a delay of less than [`SHORTEST_REPEAT`], or if the person already
-/// has [`MOST_OPEN`] scheduled jobs of this plugin; `unavailable` if the store is unavailable.
+/// `limit` if a scheduled job schedules a job with a delay of less than [`MIN_REPEAT`], or if the person already
+/// has [`MAX_OPEN`] scheduled jobs of this plugin; `unavailable` if the store is unavailable.
 async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
     let is_scheduled = invocation.job().is_some_and(|job| job.row().parent.is_some());
-    if is_scheduled && u128::from(request.milliseconds) < SHORTEST_REPEAT.as_millis() {
-        let least = SHORTEST_REPEAT.as_secs();
+    if is_scheduled && u128::from(request.milliseconds) < MIN_REPEAT.as_millis() {
+        let least = MIN_REPEAT.as_secs();
         return Err(problem(
             "limit",
             format!("a scheduled job can schedule a command only with a delay of {least} s or more"),
@@ -167,15 +167,15 @@ async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result
         phases: Some(vec![JobPhase::Scheduled]),
         plugin: Some(invocation.plugin().to_owned()),
         caller: Some(invocation.request().caller().id.clone()),
-        limit: Some(MOST_OPEN),
+        limit: Some(MAX_OPEN),
         ..JobQuery::default()
     };
     let open = invocation.context().store.jobs(&open).await;
     let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
-    if open.len() >= MOST_OPEN as usize {
+    if open.len() >= MAX_OPEN as usize {
         return Err(problem(
             "limit",
-            format!("one person can have at most {MOST_OPEN} scheduled commands of one plugin"),
+            format!("one person can have at most {MAX_OPEN} scheduled commands of one plugin"),
         ));
     }
     Ok(())
@@ -219,14 +219,14 @@ impl HostCall for List {
             open: Some(true),
             phases: Some(vec![JobPhase::Scheduled]),
             plugin: Some(invocation.plugin().to_owned()),
-            limit: Some(MOST_READ),
+            limit: Some(MAX_READ),
             ..JobQuery::default()
         };
         let jobs = invocation.context().store.jobs(&query).await;
         let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
         jobs.retain(|job| may_see(invocation, job));
         jobs.sort_by_key(|job| job.status.wake);
-        jobs.truncate(MOST_LISTED);
+        jobs.truncate(MAX_LISTED);
         Ok(jobs.into_iter().filter_map(scheduled).collect())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The maximum length of a plugin's log line, in bytes. A longer line is truncated.
-const LONGEST: usize = 2_000;
+const MAX_LINE_LENGTH: usize = 2_000;
 
 /// The host call `log.write`, which writes a line to the host's log.
 pub(crate) struct Write;
@@ -22,7 +22,7 @@ impl HostCall for Write {
 
     async fn perform(&self, invocation: &mut Invocation, (line,): &(Line,)) -> Result<(), types::Error> {
         let mut text = clean(&line.text);
-        text.truncate(text.floor_char_boundary(LONGEST));
+        text.truncate(text.floor_char_boundary(MAX_LINE_LENGTH));
         let (plugin, job) = (invocation.plugin(), invocation.job_id());
         match line.level {
             Level::Debug => tracing::debug!(plugin, job, "{text}"),

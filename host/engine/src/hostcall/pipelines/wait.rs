@@ -26,7 +26,7 @@ pub(crate) const RUN: &str = "run";
 /// The kind of an item of `pipelines.wait` that is a timer.
 pub(crate) const TIMER: &str = "timer";
 /// The maximum number of pipeline runs and timers for which one call can wait.
-const MOST_ITEMS: usize = 64;
+const MAX_ITEMS: usize = 64;
 /// The maximum number of bytes that the host reads from the end of a failed pipeline run's output.
 const TAIL_BYTES: usize = 4_000;
 /// The maximum number of lines that the host posts from the end of a failed pipeline run's output.
@@ -125,9 +125,9 @@ fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
 /// `invalid` for a wrong number of items or an unknown kind of item; `not-found` for an item that this job does not
 /// have.
 fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
-    if items.is_empty() || items.len() > MOST_ITEMS {
+    if items.is_empty() || items.len() > MAX_ITEMS {
         let message =
-            format!("`pipelines.wait` waits for 1 to {MOST_ITEMS} runs and timers, but the call has {}", items.len());
+            format!("`pipelines.wait` waits for 1 to {MAX_ITEMS} runs and timers, but the call has {}", items.len());
         return Err(problem("invalid", message));
     }
     if let Some(item) = items.iter().find(|item| item.kind != RUN && item.kind != TIMER) {

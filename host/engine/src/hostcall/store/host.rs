@@ -14,17 +14,17 @@ use crate::{
 };
 
 /// The maximum length of a key in a plugin's store, in bytes.
-const LONGEST_KEY: usize = 512;
+const MAX_KEY_LENGTH: usize = 512;
 /// The maximum size of a value in a plugin's store, in bytes.
-const LARGEST_VALUE: usize = 64 * 1024;
+const MAX_VALUE_SIZE: usize = 64 * 1024;
 /// The maximum total size of keys and values in one answer of `store.list`, in bytes.
-const LARGEST_LIST: usize = 1 << 20;
+const MAX_LIST_SIZE: usize = 1 << 20;
 /// The maximum number of keys in one answer of `store.list`.
-const MOST_ITEMS: u32 = 1000;
+const MAX_ITEMS: u32 = 1000;
 
 fn check_key(name: &str) -> Result<(), types::Error> {
-    if name.is_empty() || name.len() > LONGEST_KEY {
-        let message = format!("a key must have 1 to {LONGEST_KEY} bytes, but the given key has {}", name.len());
+    if name.is_empty() || name.len() > MAX_KEY_LENGTH {
+        let message = format!("a key must have 1 to {MAX_KEY_LENGTH} bytes, but the given key has {}", name.len());
         return Err(problem("invalid", message));
     }
     Ok(())
@@ -68,7 +68,7 @@ impl HostCall for List {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
-        let limit = prefix.limit.clamp(1, MOST_ITEMS);
+        let limit = prefix.limit.clamp(1, MAX_ITEMS);
         let changed = invocation.dry_run_state().map_or(0, |dry_run_state| dry_run_state.stored_values.len());
         let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
         let values = invocation.context().store.values(invocation.plugin(), &prefix.name, most).await;
@@ -82,12 +82,12 @@ impl HostCall for List {
             values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
         let bytes: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if bytes > LARGEST_LIST {
+        if bytes > MAX_LIST_SIZE {
             return Err(problem(
                 "too-large",
                 format!(
                     "the listed keys and values have {bytes} bytes in total, but one answer can have at most \
-                     {LARGEST_LIST}; use a longer prefix or a lower limit"
+                     {MAX_LIST_SIZE}; use a longer prefix or a lower limit"
                 ),
             ));
         }
@@ -109,9 +109,11 @@ impl HostCall for Set {
 
     async fn perform(&self, invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
         check_key(&item.name)?;
-        if item.value.len() > LARGEST_VALUE {
-            let message =
-                format!("a value can have at most {LARGEST_VALUE} bytes, but the given value has {}", item.value.len());
+        if item.value.len() > MAX_VALUE_SIZE {
+            let message = format!(
+                "a value can have at most {MAX_VALUE_SIZE} bytes, but the given value has {}",
+                item.value.len()
+            );
             return Err(problem("invalid", message));
         }
         let plugin = invocation.plugin().to_owned();
