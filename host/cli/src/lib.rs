@@ -20,9 +20,9 @@ use std::{process::ExitCode, sync::Arc};
 use clap::Parser as _;
 use wardroom::{EngineBuilder, store::Store};
 
-use wiring::Wiring;
-
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
+use commands::{audit, can, check, job, jobs, journal_show, journal_verify, plugin_inspect, plugin_lock, run};
+use wiring::Wiring;
 
 /// The name of a hidden subcommand. The host starts itself with this subcommand as the supervisor process of one run of
 /// a pipeline of the kind `exec`.
@@ -52,13 +52,13 @@ pub struct Unchanged;
 
 impl Instrument for Unchanged {}
 
+/// The outcome of a subcommand, with its exit code.
 pub(crate) enum Exit {
-    /// Exit code 0.
-    Done,
-    /// Exit code 1: the subcommand failed, or `wardroom can` printed no.
-    Failed,
-    /// Exit code 2: the usage or the configuration is wrong.
-    Invalid,
+    Done = 0,
+    /// The subcommand failed, or `wardroom can` printed no.
+    Failed = 1,
+    /// The usage or the configuration is wrong.
+    Invalid = 2,
 }
 
 /// Runs the subcommand in the arguments of this process, and returns its exit code.
@@ -73,45 +73,36 @@ pub fn main(instrument: &dyn Instrument) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            report::error(&format!("the async runtime cannot be started: {error}"));
-            return ExitCode::from(1);
+            let exit = report::failed(&format!("the async runtime cannot be started: {error}"));
+            return ExitCode::from(exit as u8);
         }
     };
-    let exit = runtime.block_on(run(arguments, instrument));
+    let exit = runtime.block_on(run_command(arguments, instrument));
     // Do not wait for the thread that reads standard input, because it cannot be cancelled.
     runtime.shutdown_background();
-    match exit {
-        Ok(Exit::Done) => ExitCode::SUCCESS,
-        Ok(Exit::Failed) => ExitCode::from(1),
-        Ok(Exit::Invalid) => ExitCode::from(2),
-        Err(error) => {
-            report::error(&format!("{error:#}"));
-            ExitCode::from(1)
-        }
-    }
+    let exit = exit.unwrap_or_else(|error| report::failed(&format!("{error:#}")));
+    ExitCode::from(exit as u8)
 }
 
-async fn run(arguments: Arguments, instrument: &dyn Instrument) -> anyhow::Result<Exit> {
+async fn run_command(arguments: Arguments, instrument: &dyn Instrument) -> anyhow::Result<Exit> {
     let wiring = &Wiring { path: &arguments.config, instrument };
     match arguments.command {
-        Command::Run { locked, adopt, bot } => commands::run(wiring, locked, adopt, bot.as_deref()).await,
-        Command::Check { connect, output } => commands::check(wiring, connect, output.format).await,
-        Command::Audit { output, of: None } => commands::audit(wiring, output.format).await,
-        Command::Audit { of: Some(AuditCommand::People { output }), .. } => {
-            commands::people(wiring, output.format).await
-        }
+        Command::Run { locked, adopt, bot } => run::run(wiring, locked, adopt, bot.as_deref()).await,
+        Command::Check { connect, output } => check::check(wiring, connect, output.format).await,
+        Command::Audit { output, of: None } => audit::audit(wiring, output.format).await,
+        Command::Audit { of: Some(AuditCommand::People { output }), .. } => audit::people(wiring, output.format).await,
         Command::Can { user, command, room, output } => {
-            commands::can(wiring, &user, &command, room.as_deref(), output.format).await
+            can::can(wiring, &user, &command, room.as_deref(), output.format).await
         }
-        Command::Jobs { all, limit, output } => commands::jobs(wiring, all, limit, output.format).await,
-        Command::Job { id, output } => commands::job(wiring, &id, output.format).await,
-        Command::Journal(JournalCommand::Show { job, output }) => commands::show(wiring, &job, output.format).await,
+        Command::Jobs { all, limit, output } => jobs::jobs(wiring, all, limit, output.format).await,
+        Command::Job { id, output } => job::job(wiring, &id, output.format).await,
+        Command::Journal(JournalCommand::Show { job, output }) => journal_show::show(wiring, &job, output.format).await,
         Command::Journal(JournalCommand::Verify { head, output }) => {
-            commands::verify(wiring, head.as_ref(), output.format).await
+            journal_verify::verify(wiring, head.as_ref(), output.format).await
         }
         Command::Plugin(PluginCommand::Inspect { file, output }) => {
-            commands::inspect(wiring, &file, output.format).await
+            plugin_inspect::inspect(wiring, &file, output.format).await
         }
-        Command::Plugin(PluginCommand::Lock { check }) => commands::lock(wiring, check).await,
+        Command::Plugin(PluginCommand::Lock { check }) => plugin_lock::lock(wiring, check).await,
     }
 }

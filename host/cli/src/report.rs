@@ -6,7 +6,10 @@ use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 use wardroom::base::Problem;
 
-use crate::arguments::{Arguments, Command, Format};
+use crate::{
+    Exit,
+    arguments::{Arguments, Command, Format},
+};
 
 /// Starts the log, which goes to standard error. By default, the log shows warnings and errors. If `wardroom run` has
 /// no terminal as standard input, for example as a service, the log also shows the host's information lines. `RUST_LOG`
@@ -47,6 +50,18 @@ pub(crate) fn out(text: &str) -> anyhow::Result<()> {
 
 pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
+}
+
+/// Prints an error. Returns [`Exit::Failed`].
+pub(crate) fn failed(text: &str) -> Exit {
+    error(text);
+    Exit::Failed
+}
+
+/// Prints an error. Returns [`Exit::Invalid`].
+pub(crate) fn invalid(text: &str) -> Exit {
+    error(text);
+    Exit::Invalid
 }
 
 /// Prints the problems of a configuration to standard error, and then the number of problems.

@@ -125,13 +125,10 @@ impl HookAuth {
             match read_key(&self.secret, &self.scheme) {
                 Ok(key) => cache.key = key,
                 // The file can be incomplete while a secret rotation writes it.
-                Err(error) => {
-                    let hook = &self.hook;
-                    tracing::warn!(
-                        hook, %error,
-                        "cannot read the hook's secret again; the previous secret stays valid"
-                    );
-                }
+                Err(error) => tracing::warn!(
+                    hook = self.hook, %error,
+                    "cannot read the hook's secret again; the previous secret stays valid"
+                ),
             }
         }
         cache.key.clone()

@@ -11,9 +11,6 @@ use crate::{auth::HookAuth, rate_limit::TokenBucket};
 /// Maximum number of request bodies that one hook reads at the same time.
 const CONCURRENT_BODIES: usize = 16;
 
-/// The endpoints of all hooks, by hook name.
-pub(crate) struct Endpoints(HashMap<String, Endpoint>);
-
 pub(crate) struct Endpoint {
     pub(crate) hook: Hook,
     pub(crate) auth: HookAuth,
@@ -23,22 +20,16 @@ pub(crate) struct Endpoint {
     pub(crate) bodies: Semaphore,
 }
 
-impl Endpoints {
-    /// Creates an endpoint for each hook, and reads the hook's secret.
-    ///
-    /// # Errors
-    /// A secret cannot be read or decoded. The error names the hook.
-    pub(crate) fn new(hooks: &[Hook]) -> anyhow::Result<Self> {
-        let endpoint = |hook: &Hook| {
-            let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
-            let rate = TokenBucket::per_minute(hook.most_a_minute);
-            let bodies = Semaphore::new(CONCURRENT_BODIES);
-            Ok((hook.name.clone(), Endpoint { hook: hook.clone(), auth, rate, bodies }))
-        };
-        hooks.iter().map(endpoint).collect::<anyhow::Result<_>>().map(Self)
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&Endpoint> {
-        self.0.get(name)
-    }
+/// Creates an endpoint for each hook, and reads the hook's secret. Returns the endpoints by hook name.
+///
+/// # Errors
+/// A secret cannot be read or decoded. The error names the hook.
+pub(crate) fn endpoints(hooks: &[Hook]) -> anyhow::Result<HashMap<String, Endpoint>> {
+    let endpoint = |hook: &Hook| {
+        let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
+        let rate = TokenBucket::per_minute(hook.most_a_minute);
+        let bodies = Semaphore::new(CONCURRENT_BODIES);
+        Ok((hook.name.clone(), Endpoint { hook: hook.clone(), auth, rate, bodies }))
+    };
+    hooks.iter().map(endpoint).collect()
 }

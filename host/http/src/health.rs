@@ -8,7 +8,8 @@ use std::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{Response, StatusCode, header},
+    response::IntoResponse as _,
 };
 use serde_json::{Value, json};
 use wardroom::{
@@ -41,12 +42,8 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body>
 /// Returns an account's connection status as JSON. Leaves out the reason for an outage, because the reason may contain
 /// names of internal servers. The log and the command `status` show the reason.
 fn account_json(account: &AccountHealth) -> Value {
-    let since = match &account.link {
-        None => None,
-        Some(LinkState::Up { since } | LinkState::Down { since, .. }) => Some(since),
-    };
     let mut json = json!({ "bot": account.bot, "network": account.network, "up": account.is_up() });
-    if let Some(since) = since {
+    if let Some(LinkState::Up { since } | LinkState::Down { since, .. }) = &account.link {
         json["since"] = since.to_string().into();
     }
     json
@@ -85,8 +82,5 @@ async fn read_health(state: &AppState) -> Option<Health> {
 }
 
 pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

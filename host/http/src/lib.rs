@@ -19,7 +19,7 @@ mod hooks;
 mod metrics;
 mod rate_limit;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -29,7 +29,7 @@ use axum::{
 use tokio::net::{TcpListener, TcpSocket};
 use wardroom::{CancellationToken, config::HttpConfig, engine::Engine};
 
-use endpoint::Endpoints;
+use endpoint::{Endpoint, endpoints};
 use rate_limit::TokenBucket;
 
 pub use metrics::Metrics;
@@ -52,7 +52,7 @@ pub struct Listener(TcpListener);
 struct AppState {
     engine: Arc<Engine>,
     metrics: Metrics,
-    endpoints: Endpoints,
+    endpoints: HashMap<String, Endpoint>,
     failures: TokenBucket,
     health: health::HealthCache,
 }
@@ -78,7 +78,7 @@ impl Listener {
     /// # Errors
     /// A secret cannot be read or decoded; the error names its hook and its reference.
     pub fn open(self, engine: Arc<Engine>, metrics: Metrics) -> anyhow::Result<Server> {
-        let endpoints = Endpoints::new(engine.hooks())?;
+        let endpoints = endpoints(engine.hooks())?;
         let failures = TokenBucket::per_minute(FAILURES_PER_MINUTE);
         let health = health::HealthCache::default();
         let state = Arc::new(AppState { engine, metrics, endpoints, failures, health });

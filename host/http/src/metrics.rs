@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderValue, Response, header},
+    http::{Response, header},
+    response::IntoResponse as _,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use wardroom::metrics::TABLE;
@@ -26,7 +27,6 @@ impl Metrics {
         let recorder = recorder()?;
         let metrics = Self(recorder.handle());
         ::metrics::set_global_recorder(recorder).ok().context("the process already has a metrics recorder")?;
-        wardroom::metrics::describe();
         Ok(metrics)
     }
 
@@ -41,7 +41,7 @@ impl Metrics {
     }
 }
 
-/// Builds a recorder with the histogram buckets of [`TABLE`].
+/// Builds a recorder with the descriptions and the histogram buckets of [`TABLE`].
 pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
     let mut builder = PrometheusBuilder::new();
     for metric in TABLE {
@@ -49,7 +49,11 @@ pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
         }
     }
-    Ok(builder.build_recorder())
+    let recorder = builder.build_recorder();
+    for metric in TABLE {
+        metric.describe(&recorder);
+    }
+    Ok(recorder)
 }
 
 /// Returns all metrics in the text format of Prometheus. While the store cannot be read, the metrics that are computed
@@ -61,8 +65,6 @@ pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body>
     if let Some(health) = health(&state).await {
         health.record();
     }
-    let mut response = Response::new(Body::from(state.metrics.0.render()));
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], state.metrics.0.render()).into_response()
 }

@@ -6,10 +6,7 @@
 use std::{path::Path, time::Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use wardroom::{
-    config::Config,
-    engine::internals::{self, Sandbox},
-};
+use wardroom::{config::Config, engine::internals::Sandbox};
 
 use crate::{
     figure::{Against, Figure, Unit, median},
@@ -52,7 +49,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let sandbox = Sandbox::new().map_err(|error| anyhow!("{error:#}"))?;
     let began = Instant::now();
-    let loaded = internals::load_plugins(config, sandbox, cache).await;
+    let loaded = sandbox.load(config, cache).await;
     let took = began.elapsed().as_secs_f64();
     let commands = loaded.map_err(anyhow::Error::msg)?;
     for number in 0..PLUGINS {

@@ -24,12 +24,12 @@ use wardroom::{
     base::Text,
     engine::{
         Engine,
-        internals::{Limiter, PluginPre, Sandbox, commands, types},
+        internals::{PluginPre, Sandbox, commands, types},
     },
     model::Person,
     store::{InboxKey, InboxRow, MemoryStore},
 };
-use wasmtime::{Store, UpdateDeadline, component::Linker};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline, component::Linker};
 
 use crate::{
     figure::{Against, Figure, Unit, median},
@@ -171,6 +171,9 @@ impl EngineSide {
         Ok(())
     }
 }
+
+/// The memory limiter of one run of the guest.
+type Limiter = Box<dyn ResourceLimiter + Send>;
 
 /// The sandbox's side.
 struct SandboxSide {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use wardroom::Timestamp;
 
 use wardroom::store::{
-    AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
-    PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Usage, Write,
+    AuditRecord, CallCount, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow,
+    Link, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Write,
 };
 
 /// The hooks of a [`HookedStore`]. Each does nothing by default, except those that return a [`StoreHooks::Pending`].
@@ -194,7 +194,7 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.values(plugin, prefix, limit).await
     }
 
-    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+    async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         self.hooks.before_read("usage").await?;
         self.store.usage().await
     }

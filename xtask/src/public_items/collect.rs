@@ -1,4 +1,5 @@
-//! Collects public items by following `pub mod` and `pub use` from the crate root.
+//! Collects public items by following `pub mod` and `pub use` from the crate root. A module with `#[doc(hidden)]` is not
+//! part of the public interface.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,7 +54,7 @@ impl Walk<'_> {
         }
         for item in &self.tree.modules[module].items {
             match item {
-                Item::Module(name, visibility, child) if is_public(visibility) => self.child(*child, name, path),
+                Item::Module(name, visibility, child, false) if is_public(visibility) => self.child(*child, name, path),
                 Item::Module(..) => {}
                 Item::Other(item) => match item.as_ref() {
                     syn::Item::Use(item) if is_public(&item.vis) => {
@@ -160,7 +161,9 @@ impl Walk<'_> {
             let line = item.map_or_else(|| format!("pub {kind} {}", path.join("::")), |item| line::item(item, path));
             lines.insert((path.clone(), line));
         }
-        let items = lines.len();
+        let listed = lines.len();
+        let modules = self.paths.keys().filter(|(.., kind)| *kind == "mod").count();
+        let items = self.paths.len() - modules;
         for ((module, name, kind), path) in &self.paths {
             for (member, line) in
                 self.item(*module, name, kind).map(|item| line::members(item, path)).unwrap_or_default()
@@ -169,8 +172,8 @@ impl Walk<'_> {
             }
         }
         self.methods(&mut lines);
-        let members = lines.len() - items;
-        Public { lines: lines.into_iter().map(|(_, line)| line).collect(), items, members }
+        let members = lines.len() - listed;
+        Public { lines: lines.into_iter().map(|(_, line)| line).collect(), modules, items, members }
     }
 
     fn item(&self, module: usize, name: &str, kind: &str) -> Option<&syn::Item> {

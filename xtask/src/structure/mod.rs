@@ -162,7 +162,7 @@ fn summary(structure: &Structure) -> String {
     }
     text.push_str(&format!("largest import cycle: {} files\n", cycle.len()));
     let public = public_items::list(&structure.tree);
-    text.push_str(&format!("public items: {}, with {} members\n", public.items, public.members));
+    text.push_str(&public.counts());
     text
 }
 

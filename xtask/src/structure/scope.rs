@@ -87,7 +87,7 @@ impl<'tree> Scopes<'tree> {
 
     fn add(&mut self, module: usize, item: &Item) {
         let item = match item {
-            Item::Module(name, visibility, child) => {
+            Item::Module(name, visibility, child, _) => {
                 return self.name(module, name, Meaning::Module(*child), visibility);
             }
             Item::Other(item) => item.as_ref(),

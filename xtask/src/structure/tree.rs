@@ -36,8 +36,8 @@ pub(crate) struct Module {
 }
 
 pub(crate) enum Item {
-    /// A child module: its name, its visibility, and its index in [`Tree::modules`].
-    Module(String, syn::Visibility, usize),
+    /// A child module: its name, its visibility, its index in [`Tree::modules`], and whether it has `#[doc(hidden)]`.
+    Module(String, syn::Visibility, usize, bool),
     Other(Box<syn::Item>),
 }
 
@@ -107,7 +107,11 @@ impl Tree {
                             self.file(source, found, &children, path, Some(index))?
                         }
                     };
-                    Item::Module(name, item.vis, child)
+                    let hidden = item.attrs.iter().any(|attribute| match &attribute.meta {
+                        syn::Meta::List(list) => list.path.is_ident("doc") && list.tokens.to_string() == "hidden",
+                        _ => false,
+                    });
+                    Item::Module(name, item.vis, child, hidden)
                 }
                 other => Item::Other(Box::new(other)),
             };

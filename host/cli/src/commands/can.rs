@@ -20,20 +20,12 @@ pub(crate) async fn can(
         [line] => line.clone(),
         words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
     };
-    let (who, explained) = match review.can(user, &line, room) {
-        Ok(explained) => explained,
-        Err(reason) => {
-            report::error(&reason);
-            return Ok(Exit::Invalid);
-        }
+    let (may, why) = match review.can(user, &line, room) {
+        Ok(answer) => answer,
+        Err(reason) => return Ok(report::invalid(&reason)),
     };
-    let json = || {
-        json!({
-            "who": who, "command": line, "yes": explained.yes, "because": explained.because, "notes": explained.notes,
-        })
-    };
-    report::print(format, json, || explained.to_string())?;
-    Ok(if explained.yes { Exit::Done } else { Exit::Failed })
+    report::print(format, || json!(why), || why.to_string())?;
+    Ok(if may { Exit::Done } else { Exit::Failed })
 }
 
 /// Quotes a word if the command parser requires it. Ids such as `@bob:example.org` are not quoted.

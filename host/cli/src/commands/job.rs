@@ -36,8 +36,7 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
 
 /// Prints the error that no job has the id `id`. Returns [`Exit::Failed`].
 pub(super) fn no_job(id: &str) -> Exit {
-    report::error(&format!("there is no job `{}`", wardroom::base::clean(id)));
-    Exit::Failed
+    report::failed(&format!("there is no job `{}`", wardroom::base::clean(id)))
 }
 
 pub(super) fn job_json(row: &JobRow) -> Value {

@@ -30,13 +30,7 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
         }
         Format::Text => report::out(&journal.to_string())?,
     }
-    match fault {
-        None => Ok(Exit::Done),
-        Some(fault) => {
-            report::error(&fault);
-            Ok(Exit::Failed)
-        }
-    }
+    Ok(fault.map_or(Exit::Done, |fault| report::failed(&fault)))
 }
 
 /// Returns a journal entry as JSON. If the entry's body is stored as a blob, reads the blob. If the blob is missing or

@@ -18,8 +18,7 @@ pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: For
             if format == Format::Json {
                 report::out(&json!({ "valid": false, "job": fault.job, "fault": fault.message }).to_string())?;
             }
-            report::error(&fault.message);
-            Ok(Exit::Failed)
+            Ok(report::failed(&fault.message))
         }
     }
 }

@@ -12,9 +12,6 @@ pub(crate) async fn inspect(wiring: &Wiring<'_>, file: &Path, format: Format) ->
             report::print(format, || json!(plugin), || plugin.to_string())?;
             Ok(Exit::Done)
         }
-        Err(reason) => {
-            report::error(&format!("{}: {reason}", file.display()));
-            Ok(Exit::Failed)
-        }
+        Err(reason) => Ok(report::failed(&format!("{}: {reason}", file.display()))),
     }
 }

@@ -30,14 +30,13 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
             }
             Err(meant) => {
                 let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-                report::error(&format!("there is no table [bot.{bot}] in the configuration{meant}"));
-                return Ok(Exit::Invalid);
+                return Ok(report::invalid(&format!("there is no table [bot.{bot}] in the configuration{meant}")));
             }
         }
     }
     if locked && wired.lock.is_none() {
-        report::error("`--locked` requires the file plugins.lock; write it with `wardroom plugin lock`");
-        return Ok(Exit::Invalid);
+        let text = "`--locked` requires the file plugins.lock; write it with `wardroom plugin lock`";
+        return Ok(report::invalid(text));
     }
     // 2. Open the store, which locks the state folder and checks the machine's id.
     let database = &wired.state.database;

@@ -277,3 +277,10 @@ impl<C: Chat> ChatFactory for Arc<C> {
         Some(self.clone())
     }
 }
+
+/// Looks up the bot accounts of a chat network. The engine queries these accounts for the ids and members of rooms when
+/// it checks people's rights, because rights can depend on both.
+pub(crate) trait Accounts: Send + Sync {
+    /// Returns all accounts on a network. Accounts whose configuration lists the room `room` come first.
+    fn of_room(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>>;
+}

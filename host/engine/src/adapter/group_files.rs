@@ -82,12 +82,10 @@ impl Stamp {
 
 impl GroupFiles {
     pub(crate) fn new(files: BTreeMap<String, GroupFile>) -> Self {
-        let unread = || CachedRead {
-            stamp: None,
-            members: Err(GroupUnavailable("the group's file has not been read yet".to_owned())),
-            logged: false,
+        let group = |file| {
+            let members = Err(GroupUnavailable("the group's file has not been read yet".to_owned()));
+            Group { file, read: Mutex::new(CachedRead { stamp: None, members, logged: false }) }
         };
-        let group = |file| Group { file, read: Mutex::new(unread()) };
         Self(files.into_iter().map(|(name, file)| (name, group(file))).collect())
     }
 }
@@ -154,17 +152,14 @@ impl GroupFile {
         let mut file = File::open(&self.path).map_err(unread)?;
         let before = Stamp::of(&file.metadata().map_err(unread)?)?;
         if before.length > MAX_FILE_BYTES {
-            return Ok((
-                before,
-                Err(GroupUnavailable(format!("the group's file has more than {} MiB", MAX_FILE_BYTES >> 20))),
-            ));
+            let reason = format!("the group's file has more than {} MiB", MAX_FILE_BYTES >> 20);
+            return Ok((before, Err(GroupUnavailable(reason))));
         }
         let mut bytes = Vec::new();
         (&mut file).take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unread)?;
         if Stamp::of(&file.metadata().map_err(unread)?)? != before || bytes.len() as u64 != before.length {
-            return Err(GroupUnavailable(
-                "the group's file changed during the read; write a temporary file and rename it".to_owned(),
-            ));
+            let reason = "the group's file changed during the read; write a temporary file and rename it";
+            return Err(GroupUnavailable(reason.to_owned()));
         }
         Ok((before, parse_ids(&bytes)))
     }
@@ -182,11 +177,9 @@ fn check_age(modified: SystemTime, now: SystemTime, max_age: Duration) -> Result
         }
     };
     if age > max_age {
-        return Err(GroupUnavailable(format!(
-            "the group's file was written {} h ago, but `max_age` is {} h",
-            hours(age),
-            hours(max_age)
-        )));
+        let (age, max_age) = (hours(age), hours(max_age));
+        let reason = format!("the group's file was written {age} h ago, but `max_age` is {max_age} h");
+        return Err(GroupUnavailable(reason));
     }
     Ok(())
 }
@@ -201,9 +194,8 @@ fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
         .map_err(|_| GroupUnavailable("the group's file is not valid UTF-8 text".to_owned()))?;
     // A truncated last line could be another person's id.
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(GroupUnavailable(
-            "the last line of the group's file has no line feed, so the file may be truncated".to_owned(),
-        ));
+        let reason = "the last line of the group's file has no line feed, so the file may be truncated";
+        return Err(GroupUnavailable(reason.to_owned()));
     }
     let mut ids = HashSet::new();
     for (number, line) in text.lines().enumerate() {
@@ -215,10 +207,8 @@ fn parse_ids(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
             continue;
         }
         if !is_id(line) {
-            return Err(GroupUnavailable(format!(
-                "line {} of the group's file is not a valid id of a person",
-                number + 1
-            )));
+            let reason = format!("line {} of the group's file is not a valid id of a person", number + 1);
+            return Err(GroupUnavailable(reason));
         }
         ids.insert(line.to_owned());
     }

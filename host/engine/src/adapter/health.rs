@@ -50,13 +50,15 @@ impl ObservedBackend {
         self.health.lock().clone()
     }
 
-    /// Stores the result of one request in the backend's [`BackendHealth`], and counts the request in the metrics.
-    fn record<T>(
+    /// Performs one request. Stores its result in the backend's [`BackendHealth`], and counts the request in the
+    /// metrics.
+    async fn observe<T>(
         &self,
         method: &'static str,
-        began: Instant,
-        result: Result<T, PipelineError>,
+        request: impl Future<Output = Result<T, PipelineError>>,
     ) -> Result<T, PipelineError> {
+        let began = Instant::now();
+        let result = request.await;
         let outcome = match &result {
             Ok(_) => RequestOutcome::Done,
             Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
@@ -70,13 +72,10 @@ impl ObservedBackend {
     fn update<T>(&self, result: &Result<T, PipelineError>) {
         let now = Timestamp::now();
         let mut health = self.health.lock();
-        match result {
-            Ok(_) | Err(PipelineError::Refused { .. }) => {
-                *health = BackendHealth { answered: Some(now), unavailable: None }
-            }
-            Err(PipelineError::Unavailable { message }) => {
-                health.unavailable = Some((now, crate::base::clean(message)))
-            }
+        if let Err(PipelineError::Unavailable { message }) = result {
+            health.unavailable = Some((now, crate::base::clean(message)));
+        } else {
+            *health = BackendHealth { answered: Some(now), unavailable: None };
         }
     }
 }
@@ -89,13 +88,11 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
-        let began = Instant::now();
-        self.record("start", began, self.system.start(key, pipeline, parameters).await)
+        self.observe("start", self.system.start(key, pipeline, parameters)).await
     }
 
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
-        let began = Instant::now();
-        self.record("state", began, self.system.state(key, pipeline).await)
+        self.observe("state", self.system.state(key, pipeline)).await
     }
 
     async fn ended(
@@ -111,17 +108,14 @@ impl Pipelines for ObservedBackend {
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
-        let began = Instant::now();
-        self.record("output", began, self.system.output(key, pipeline, bytes).await)
+        self.observe("output", self.system.output(key, pipeline, bytes)).await
     }
 
     async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
-        let began = Instant::now();
-        self.record("forget", began, self.system.forget(key, pipeline).await)
+        self.observe("forget", self.system.forget(key, pipeline)).await
     }
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
-        let began = Instant::now();
-        self.record("cancel", began, self.system.cancel(key, pipeline).await)
+        self.observe("cancel", self.system.cancel(key, pipeline)).await
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Not here: the interface to the database ([`crate::store`]).
 
-mod accounts;
 mod backends;
 mod chat;
 mod clock;
@@ -17,13 +16,12 @@ mod memory;
 mod monotonic_clock;
 mod pipelines;
 
-pub(crate) use accounts::Accounts;
 pub(crate) use backends::Backends;
+pub(crate) use chat::Accounts;
 pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Directory, GroupUnavailable};
-pub(crate) use group_files::is_id;
-pub(crate) use group_files::{GroupFile, GroupFiles};
+pub(crate) use group_files::{GroupFile, GroupFiles, is_id};
 pub(crate) use health::{BackendHealth, ObservedBackend};
 pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};

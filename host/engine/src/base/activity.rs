@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 /// A shared counter of the host's current activities, for example of the messages that the host is handling. All clones
 /// share one counter.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 
 /// A guard for one activity. The activity ends when the last clone of the guard is dropped.
@@ -22,12 +22,6 @@ struct Token(Arc<watch::Sender<usize>>);
 impl Drop for Token {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{
-    SignedDuration, SpanRelativeTo, SpanRound, Unit,
+    SignedDuration, SpanRelativeTo, SpanRound, Timestamp, Unit,
     fmt::friendly::{Designator, Spacing, SpanParser, SpanPrinter},
 };
 
@@ -47,6 +47,16 @@ pub fn spoken_duration(duration: Duration) -> String {
         (0, _) => large,
         (count, unit) => format!("{large} {count} {unit}"),
     }
+}
+
+/// Formats the time from `from` to `to` in whole seconds: `less than a second`, `2 s`, `6 min 1 s`, `3 h 20 min`.
+pub(crate) fn elapsed_text(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.as_second().saturating_sub(from.as_second()).max(0);
+    let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
+    if milliseconds < 1000 {
+        return "less than a second".to_owned();
+    }
+    spoken_duration(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 #[cfg(test)]

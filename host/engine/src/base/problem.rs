@@ -73,7 +73,3 @@ impl Problems {
         all
     }
 }
-
-/// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`](super::text::nearest) suggests no
-/// correction.
-pub(crate) const MAX_WORD_LENGTH: usize = 64;

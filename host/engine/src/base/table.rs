@@ -224,12 +224,18 @@ impl Table {
         }
     }
 
-    /// Reads the string of a required key. If the key is missing, adds a configuration problem that suggests the TOML
-    /// value `example`, and returns `None`.
-    pub fn required_string(&mut self, key: &str, example: &str) -> Option<Located<String>> {
+    /// Adds a configuration problem if a required key is missing. `example` is the TOML value that the problem
+    /// suggests.
+    pub(crate) fn require(&mut self, key: &str, example: &str) {
         if !self.has(key) {
             self.missing(key, example);
         }
+    }
+
+    /// Reads the string of a required key. If the key is missing, adds a configuration problem that suggests the TOML
+    /// value `example`, and returns `None`.
+    pub fn required_string(&mut self, key: &str, example: &str) -> Option<Located<String>> {
+        self.require(key, example);
         self.string(key)
     }
 
@@ -339,23 +345,28 @@ impl Table {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
         let items = match node.value {
-            Value::String(value) => vec![Located { value, at: node.at }],
-            Value::Array(items) => {
-                let mut texts = Vec::new();
-                for item in items {
-                    match item.value {
-                        Value::String(value) => texts.push(Located { value, at: item.at }),
-                        _ => self.report_type(key, &item, "a list of strings", "[\"...\"]"),
-                    }
-                }
-                texts
-            }
+            Value::Array(items) => items,
+            Value::String(_) => vec![node],
             _ => {
                 self.report_type(key, &node, "a list of strings", "[\"...\"]");
                 return None;
             }
         };
-        Some(Located { value: items, at })
+        let mut texts = Vec::new();
+        for item in items {
+            match item.value {
+                Value::String(value) => texts.push(Located { value, at: item.at }),
+                _ => self.report_type(key, &item, "a list of strings", "[\"...\"]"),
+            }
+        }
+        Some(Located { value: texts, at })
+    }
+
+    /// Reads the list of strings of a required key, like [`Table::strings`]. Returns an empty list if the key is
+    /// missing or invalid. If the key is missing, adds a configuration problem that suggests the TOML value `example`.
+    pub(crate) fn required_strings(&mut self, key: &str, example: &str) -> Vec<Located<String>> {
+        self.require(key, example);
+        self.strings(key).map(|list| list.value).unwrap_or_default()
     }
 
     /// Reads the nested table of `key`. Returns `None` if the key is missing. If the value is not a table, adds a
@@ -400,20 +411,18 @@ impl Table {
     fn below(&self, key: &str, field: Field, keys: &'static TableKeys) -> Table {
         // `field.at` is the line of the key. `field.node.at` can be the line of the first nested key.
         let node = Node { at: field.at, value: field.node.value };
-        Table::new(
-            format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." }),
-            node,
-            keys,
-            &self.problems,
-            self.folder.clone(),
-        )
+        Table::new(self.path_below(key), node, keys, &self.problems, self.folder.clone())
+    }
+
+    fn path_below(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Reads the list of tables of `key`, such as all `[[plugin.x.allow]]` tables, in the order of the file.
     pub fn array(&mut self, key: &str) -> Vec<Table> {
         let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Array(_))) else { return Vec::new() };
         let keys = self.keys_below(key);
-        let path = format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." });
+        let path = self.path_below(key);
         match field.node.value {
             Value::Array(items) => items
                 .into_iter()

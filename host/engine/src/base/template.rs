@@ -4,6 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use super::{
+    table::{Located, Table},
+    text::nearest,
+};
+
 /// A text with placeholders, for example `release-{version}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<TemplatePart>);
@@ -92,9 +97,64 @@ impl Template {
     }
 }
 
+impl Table {
+    /// Parses a text of this table as a template, for example `cms-{version}`. A placeholder names one of the
+    /// `parameters` of a pipeline. For an unmatched brace or an unknown parameter, adds a configuration problem and
+    /// returns `None`.
+    pub fn template(&self, text: &Located<String>, parameters: &[String]) -> Option<Template> {
+        let problem = |message: String, fix: String| self.problem(&text.at, message, fix);
+        let text = &text.value;
+        let template = Template::parse(text)
+            .map_err(|error| {
+                problem(error, format!("{:?}   (a literal brace is written twice)", Template::escape(text)))
+            })
+            .ok()?;
+        let Some(name) = template.placeholders().find(|name| !parameters.iter().any(|known| known == name)) else {
+            return Some(template);
+        };
+        let message = if parameters.is_empty() {
+            format!("`{text}` names the parameter `{name}`, but the pipeline has no parameters")
+        } else {
+            let listed: Vec<String> = parameters.iter().map(|name| format!("`{name}`")).collect();
+            format!("`{text}` names the parameter `{name}`; the pipeline's parameters are {}", listed.join(", "))
+        };
+        let fix = match nearest(name, parameters.iter().map(String::as_str)) {
+            Some(near) => format!("{:?}", text.replace(&format!("{{{name}}}"), &format!("{{{near}}}"))),
+            None => format!("parameters = {{ {name} = '...' }}   (or `{{{{{name}}}}}` for a literal brace)"),
+        };
+        problem(message, fix);
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{Problem, TableKeys};
+
+    /// Parses `text` as a template of a pipeline with the parameters `version` and `region`.
+    fn parse(text: &str) -> Result<Template, Problem> {
+        let (table, problems) = Table::parse("app.cms.deploy.staging", "", &TableKeys::NONE, "/");
+        let located = Located { value: text.to_owned(), at: table.at().clone() };
+        table
+            .template(&located, &["version".to_owned(), "region".to_owned()])
+            .ok_or_else(|| problems.sorted().remove(0))
+    }
+
+    #[test]
+    fn an_invalid_template_is_reported_with_its_fix() {
+        let fix = |text: &str| parse(text).unwrap_err().fix.expect("a fix");
+        assert!(parse("a-{version}-{region}-{{x}}").is_ok());
+        assert_eq!(fix("{versoin}"), "\"{version}\"");
+        assert_eq!(
+            parse("{x}").unwrap_err().message,
+            "`{x}` names the parameter `x`; the pipeline's parameters are `version`, `region`"
+        );
+        for text in ["{", "}", "a{version", "version}", "{version}}"] {
+            assert_eq!(parse(text).unwrap_err().message, format!("`{text}` has an unmatched brace"));
+        }
+        assert_eq!(fix("a}"), "\"a}}\"   (a literal brace is written twice)");
+    }
 
     fn fill(text: &str) -> String {
         let values = [("version".to_owned(), "1 {region}; $(x)".to_owned()), ("region".to_owned(), "eu".to_owned())];

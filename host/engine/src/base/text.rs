@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::MAX_WORD_LENGTH;
+/// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`] suggests no correction.
+const MAX_WORD_LENGTH: usize = 64;
 
 /// A part of a [`Text`]. Each block begins on a new line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +163,7 @@ pub fn clean(line: &str) -> String {
 
 /// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Suggests corrections of
 /// typing errors.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A very long word is not a mistyped name, and its edit distance is expensive to compute.
     if word.len() > MAX_WORD_LENGTH {
         return None;

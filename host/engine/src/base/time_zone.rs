@@ -1,4 +1,4 @@
-//! Finds time zones by name, and formats times in a time zone for people.
+//! Finds time zones by name, and formats times for people, in UTC or in a time zone.
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -7,23 +7,28 @@ use jiff::{Timestamp, tz::TimeZone};
 /// # Errors
 /// The most similar name in the database, or `None` if the database has no similar name.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
-    // Accept only names from the database, because `TimeZone::get` can read other files of the system.
-    let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
     }
+    // Accept only names from the database, because `TimeZone::get` can read other files of the system.
     let zone = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
     zone.ok_or_else(|| {
-        let names: Vec<String> = known().collect();
+        let names: Vec<String> = jiff::tz::db().available().map(|known| known.as_str().to_owned()).collect();
         crate::base::text::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
     })
+}
+
+/// Formats a time in UTC: `2026-11-21 14:05 UTC`. Omits seconds that are zero.
+pub(crate) fn utc_text(at: Timestamp) -> String {
+    let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
+    at.strftime(shape).to_string()
 }
 
 /// Formats a time in a time zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Omits seconds that
 /// are zero.
 pub(crate) fn zoned_text(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {
-        return crate::base::time::utc_text(at);
+        return utc_text(at);
     }
     let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M %:z %Q" } else { "%Y-%m-%d %H:%M:%S %:z %Q" };
     at.to_zoned(zone.clone()).strftime(shape).to_string()

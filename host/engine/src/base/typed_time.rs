@@ -39,20 +39,16 @@ pub(crate) fn parse_end(text: &str, now: Timestamp, zone: &TimeZone) -> Result<E
                 let span = crate::base::text::clean(span);
                 return Err(InvalidEnd(format!("`{span}` is not a duration. Write for example 90s, 2h or 1d12h.")));
             };
-            let until = now.checked_add(span).ok().filter(|until| *until > now);
-            let Some(until) = until else {
-                return Err(InvalidEnd(
-                    "The duration is zero or too long. Write for example 90s, 2h or 1d12h.".to_owned(),
-                ));
-            };
+            let invalid =
+                || InvalidEnd("The duration is zero or too long. Write for example 90s, 2h or 1d12h.".to_owned());
+            let until = now.checked_add(span).ok().filter(|until| *until > now).ok_or_else(invalid)?;
             (Some(until), rest)
         }
         _ => (None, text),
     };
     let (word, reason) = split(rest);
     match word.to_lowercase().as_str() {
-        "" => Ok(EndAndReason { until, reason: String::new() }),
-        "reason" => Ok(EndAndReason { until, reason: reason.trim().to_owned() }),
+        "" | "reason" => Ok(EndAndReason { until, reason: reason.trim().to_owned() }),
         _ => Err(InvalidEnd(format!(
             "The word `{}` was not expected. Write `until TIME`, `for DURATION` or `reason TEXT`.",
             crate::base::text::clean(word)
@@ -79,13 +75,11 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
     let later = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).later().map_err(|_| unknown());
     if let Some(time) = clock(first) {
         let today = zone.to_datetime(now).date();
-        let mut day = Some(today);
-        while let Some(date) = day {
+        for date in std::iter::successors(Some(today), |date| date.tomorrow().ok()) {
             let at = later(date.to_datetime(time))?;
             if at > now {
                 return Ok((at, rest));
             }
-            day = date.tomorrow().ok();
         }
         return Err(unknown());
     }

@@ -17,14 +17,6 @@ pub(crate) struct Asker<'a> {
     pub room: Option<(&'a str, &'a str)>,
 }
 
-impl<'a> Asker<'a> {
-    /// Returns a copy of this asker in which the person's id is `id`.
-    #[must_use]
-    pub(crate) fn named(self, id: &'a str) -> Self {
-        Self { id, ..self }
-    }
-}
-
 impl<'a> From<&'a str> for Asker<'a> {
     fn from(id: &'a str) -> Self {
         Self { id, bot: None, room: None }

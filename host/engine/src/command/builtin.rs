@@ -46,26 +46,6 @@ impl Builtin {
         Self::Release,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Help => "help",
-            Self::Whoami => "whoami",
-            Self::Plugins => "plugins",
-            Self::Status => "status",
-            Self::Stats => "stats",
-            Self::Jobs => "jobs",
-            Self::Job => "job",
-            Self::Logs => "logs",
-            Self::Cancel => "cancel",
-            Self::Approve => "approve",
-            Self::Deny => "deny",
-            Self::Release => "release",
-            Self::Can => "can",
-            Self::Freeze => "freeze",
-            Self::Unfreeze => "unfreeze",
-        }
-    }
-
     /// Returns whether `command`, a parsed line of this built-in command, changes something. Some built-in commands
     /// change something only if they have arguments.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
@@ -89,16 +69,19 @@ impl Builtin {
             choices: Vec::new(),
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
+        let flag = |name: &str, summary: &str, kind| Parameter { named: true, ..parameter(name, summary, kind) };
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
         let job = || text("id", "the id of the job; optional in the job's thread, or if the command fits only one job");
-        let (summary, examples, parameters): (_, &[&str], _) = match self {
+        let (name, summary, examples, parameters): (_, _, &[&str], _) = match self {
             Self::Help => (
+                "help",
                 "Lists the commands that you may run, or explains one command.",
                 &["help deploy"],
                 vec![parameter("command", "the command to explain", ParameterType::Rest)],
             ),
-            Self::Whoami => ("Shows your id, your roles and the commands that you may run.", &[], vec![]),
+            Self::Whoami => ("whoami", "Shows your id, your roles and the commands that you may run.", &[], vec![]),
             Self::Can => (
+                "can",
                 "Shows whether a person may run a command, and the rule that decides.",
                 &["can @bob deploy cms production 1.0.2"],
                 vec![
@@ -106,25 +89,20 @@ impl Builtin {
                     needed(parameter("command", "the command that the person would type", ParameterType::Rest)),
                 ],
             ),
-            Self::Plugins => ("Lists the loaded plugins, and the plugins that failed to load.", &[], vec![]),
-            Self::Status => ("Shows the health of connections and backends, and overdue jobs.", &[], vec![]),
+            Self::Plugins => ("plugins", "Lists the loaded plugins, and the plugins that failed to load.", &[], vec![]),
+            Self::Status => ("status", "Shows the health of connections and backends, and overdue jobs.", &[], vec![]),
             Self::Stats => (
+                "stats",
                 "Shows deployment statistics: frequency, duration, success rate.",
                 &["stats", "stats cms --since 30d"],
                 vec![
                     parameter("app", "only this app", ParameterType::App),
-                    Parameter {
-                        named: true,
-                        ..parameter(
-                            "since",
-                            "the length of the period that ends now, 7d by default",
-                            ParameterType::Duration,
-                        )
-                    },
+                    flag("since", "the length of the period that ends now, 7d by default", ParameterType::Duration),
                 ],
             ),
-            Self::Jobs => ("Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
+            Self::Jobs => ("jobs", "Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
             Self::Job => (
+                "job",
                 "Shows a job's status. For an effect in doubt, `assume done` counts it as done and `again` repeats it. \
                  `again` also retries a held job.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
@@ -134,28 +112,24 @@ impl Builtin {
                 ],
             ),
             Self::Logs => (
+                "logs",
                 "Shows the last output lines of a job's pipeline runs.",
                 &["logs 7f3ak", "logs 7f3ak --tail 100"],
                 vec![
                     job(),
-                    Parameter {
-                        named: true,
-                        ..parameter(
-                            "tail",
-                            "the number of lines per pipeline run, 20 by default",
-                            ParameterType::Integer,
-                        )
-                    },
+                    flag("tail", "the number of lines per pipeline run, 20 by default", ParameterType::Integer),
                 ],
             ),
-            Self::Cancel => ("Cancels a job.", &["cancel 7f3ak"], vec![job()]),
-            Self::Approve => ("Approves a job's plan.", &["approve 7f3ak"], vec![job()]),
+            Self::Cancel => ("cancel", "Cancels a job.", &["cancel 7f3ak"], vec![job()]),
+            Self::Approve => ("approve", "Approves a job's plan.", &["approve 7f3ak"], vec![job()]),
             Self::Deny => (
+                "deny",
                 "Denies a job's plan.",
                 &["deny 7f3ak not before the fair"],
                 vec![job(), parameter("reason", "the reason, shown to everybody in the room", ParameterType::Rest)],
             ),
             Self::Release => (
+                "release",
                 "Records a version that was deployed without Wardroom.",
                 &["release record cms staging 1.0.2"],
                 vec![
@@ -166,6 +140,7 @@ impl Builtin {
                 ],
             ),
             Self::Freeze => (
+                "freeze",
                 "Lists the freezes, or freezes an environment. Only admins and roles with `freeze` may freeze.",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
@@ -182,13 +157,14 @@ impl Builtin {
                 ],
             ),
             Self::Unfreeze => (
+                "unfreeze",
                 "Lifts a freeze.",
                 &["unfreeze production"],
                 vec![needed(parameter("environment", "the environment", ParameterType::Environment))],
             ),
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();
-        Spec::new(self.name(), vec![], summary, &examples, CommandKind::Query, parameters, Target::Host(self))
+        Spec::new(name, vec![], summary, &examples, CommandKind::Query, parameters, Target::Host(self))
             .unwrap_or_else(|error| unreachable!("the description of a built-in command is not valid: {error}"))
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    parse::{self, Command, ParseError},
+    parse::{self, ParseError},
     spec::Spec,
     table::{CommandTable, Parsed},
     vocabulary::Vocabulary,
@@ -36,12 +36,9 @@ impl<'w> Placeholders<'w> {
                 // Placeholder characters in the operator's own text are removed.
                 GivenArgument::Written(word) => placeholders.words.push(word.replace(is_placeholder, "")),
                 GivenArgument::Given { before, text } => {
-                    let placeholder = u32::try_from(placeholders.given.len())
-                        .ok()
-                        .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
-                    let placeholder = placeholder.ok_or_else(|| {
-                        ParseError::new("The command has too many inserted values. Shorten the command.")
-                    })?;
+                    // The number is always valid, because a command has at most `MAX_WORDS` words.
+                    let number = FIRST_PLACEHOLDER + placeholders.given.len() as u32;
+                    let placeholder = char::from_u32(number).unwrap_or_default();
                     placeholders.given.push(text);
                     placeholders.words.push(format!("{before}{placeholder}"));
                 }
@@ -114,9 +111,9 @@ impl CommandTable {
         if rest.iter().any(|word| word == "--help") {
             return Ok(Parsed::Help(spec.clone()));
         }
-        let restore = |text: String| placeholders.restore(&text);
-        let command: Result<Command, ParseError> = parse::arguments_with(spec, rest, vocabulary, &restore);
-        command.map(Parsed::Command).map_err(|error| placeholders.restore_error(error))
+        parse::arguments_with(spec, rest, vocabulary, &|text| placeholders.restore(&text))
+            .map(Parsed::Command)
+            .map_err(|error| placeholders.restore_error(error))
     }
 
     /// Checks the command line of a trigger at a time when its inserted values do not exist yet. An argument with an

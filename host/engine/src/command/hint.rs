@@ -1,6 +1,6 @@
 //! Suggestions for a line that is not a valid command: a corrected name, or the words in another order.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     parse::{self, ParseError},
@@ -31,16 +31,12 @@ pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable)
 
 pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> ParseError {
     let shown: String = value.chars().take(40).collect();
-    match nearest(value, known.clone()) {
-        Some(meant) => ParseError::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
-        None => {
-            let known: Vec<&str> = known.take(20).collect();
-            if known.is_empty() {
-                return ParseError::new(format!("Unknown {what} `{shown}`."));
-            }
-            ParseError::new(format!("Unknown {what} `{shown}`. Use one of: {}.", known.join(", ")))
-        }
-    }
+    let listed: Vec<&str> = known.clone().take(20).collect();
+    ParseError::new(match nearest(value, known) {
+        Some(meant) => format!("Unknown {what} `{shown}`. Did you mean `{meant}`?"),
+        None if listed.is_empty() => format!("Unknown {what} `{shown}`."),
+        None => format!("Unknown {what} `{shown}`. Use one of: {}.", listed.join(", ")),
+    })
 }
 
 /// Adds a suggestion to a parse error. The host tries these suggestions, and takes the first that exists: the typed
@@ -63,32 +59,25 @@ pub(crate) fn improve(
     if let Some(line) = corrected(spec, words, vocabulary) {
         return error.with_hint(line);
     }
-    match error.hint {
-        Some(_) => error,
-        None => error.with_hint(spec.usage()),
-    }
+    if error.hint.is_none() { error.with_hint(spec.usage()) } else { error }
 }
 
 /// Leaves out the filler words and tries all orders of the other arguments. If exactly one order gives a valid command,
 /// returns the command line. Otherwise returns `None`.
 fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
-    let kept: Vec<String> =
+    let mut kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
     if kept.is_empty() || kept.len() > MAX_WORDS || kept.iter().any(|word| word.starts_with('-')) {
         return None;
     }
-    let mut found: Option<String> = None;
-    let mut unique = true;
-    permutations(&mut kept.clone(), 0, &mut |order| {
+    let mut lines = BTreeSet::new();
+    permutations(&mut kept, 0, &mut |order| {
         if let Ok(command) = parse::arguments(spec, order, vocabulary) {
-            match &found {
-                None => found = Some(command.line().to_owned()),
-                Some(line) if line == command.line() => {}
-                Some(_) => unique = false,
-            }
+            lines.insert(command.line().to_owned());
         }
     });
-    found.filter(|_| unique)
+    let line = lines.pop_first()?;
+    lines.is_empty().then_some(line)
 }
 
 fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[String])) {

@@ -15,7 +15,8 @@ use crate::{
     model::Attribute,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The value of an argument. The serialized form is part of stored journals.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Value {
     /// A text, a version, a person, or the name of an app, an environment or a role.
     Text(String),
@@ -73,12 +74,6 @@ impl Command {
     /// a dash, the line cannot be typed, because the parser would read the value as a flag.
     pub(crate) fn line(&self) -> &str {
         &self.line
-    }
-
-    /// Returns whether the command has the option `--wait`. With the option, the job waits in a queue for a deployment
-    /// lock that another job holds. Without the option, the job fails at once.
-    pub(crate) fn wait(&self) -> bool {
-        self.options.wait
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {
@@ -206,9 +201,14 @@ impl std::fmt::Display for ParseError {
 impl Command {
     /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. If the
     /// command no longer has a parameter, its argument is left out.
-    pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
+    pub(crate) fn recorded<'a>(
+        spec: Arc<Spec>,
+        given: impl Iterator<Item = (&'a str, &'a Value)>,
+        line: String,
+        options: Options,
+    ) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
-        let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
+        let arguments = given.filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
         Self { spec, arguments, line, options }
     }
 }
@@ -278,10 +278,7 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
     if words.is_empty() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
     }
-    let matches = {
-        let mut flags = spec.flags.lock();
-        flags.try_get_matches_from_mut(rewritten(spec, words))
-    };
+    let matches = spec.flags.lock().try_get_matches_from_mut(rewritten(spec, words));
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
     let mut options = Options::default();
     if spec.kind == CommandKind::Action {
@@ -308,13 +305,11 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
             None => places.next(),
         });
     }
-    match places.next() {
-        Some(extra) => {
-            let message = format!("`{}` has too many arguments: `{extra}`.", spec.name);
-            Err(ParseError::new(message).with_hint(spec.usage()))
-        }
-        None => Ok((texts, options)),
+    if let Some(extra) = places.next() {
+        let message = format!("`{}` has too many arguments: `{extra}`.", spec.name);
+        return Err(ParseError::new(message).with_hint(spec.usage()));
     }
+    Ok((texts, options))
 }
 
 /// Rewrites `key=value` to `--key=value` if the command has a parameter `key`. Does not change words after `--`.
@@ -358,31 +353,19 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> ParseError {
 fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, ParseError> {
     let name = parameter.name.to_uppercase();
     if !parameter.choices.is_empty() {
-        return match named(parameter.choices.iter().map(String::as_str), text) {
-            Some(choice) => Ok(Value::Text(choice.to_owned())),
-            None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
-        };
+        let choices = parameter.choices.iter().map(String::as_str);
+        return one_of(&parameter.name, text, choices.clone(), choices);
     }
     let wrong = |wanted: &str| Err(ParseError::new(format!("{name} must be {wanted}, but is `{text}`.")));
     match parameter.kind {
         ParameterType::App => {
             let apps = vocabulary.apps().map(|app| app.name.as_str());
-            match named(apps.clone(), text) {
-                Some(name) => Ok(Value::Text(name.to_owned())),
-                None => Err(hint::unknown_value("app", text, apps)),
-            }
+            one_of("app", text, apps.clone(), apps)
         }
-        ParameterType::Environment => match named(vocabulary.environments(), text) {
-            Some(name) => Ok(Value::Text(name.to_owned())),
-            None => Err(hint::unknown_value("environment", text, vocabulary.seen_environments())),
-        },
-        ParameterType::Role => {
-            let roles = vocabulary.roles();
-            match named(roles.clone(), text) {
-                Some(name) => Ok(Value::Text(name.to_owned())),
-                None => Err(hint::unknown_value("role", text, roles)),
-            }
+        ParameterType::Environment => {
+            one_of("environment", text, vocabulary.environments(), vocabulary.seen_environments())
         }
+        ParameterType::Role => one_of("role", text, vocabulary.roles(), vocabulary.roles()),
         ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("an integer")),
         ParameterType::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Boolean(true)),
@@ -405,9 +388,18 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
 }
 
 /// Returns the name in `names` that equals `text`, ignoring upper and lower case. If several names differ only in case,
-/// prefers the exact match.
-fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
-    names.clone().find(|name| *name == text).or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text)))
+/// prefers the exact match. The error for an unknown name suggests the names in `suggested`.
+fn one_of<'a>(
+    what: &str,
+    text: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+    suggested: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Value, ParseError> {
+    let exact = names.clone().find(|name| *name == text);
+    match exact.or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text))) {
+        Some(name) => Ok(Value::Text(name.to_owned())),
+        None => Err(hint::unknown_value(what, text, suggested)),
+    }
 }
 
 /// Checks the arguments together: the app must have a deployment to the environment, and the deployment must accept
@@ -423,14 +415,12 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
         return Err(ParseError::new(format!("`{app}` has no deployment to `{environment}`{other}.")));
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
-    for version in command.typed(Attribute::Version) {
-        if !pattern.matches(version) {
-            let message = format!(
-                "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
-                pattern.requirement(version)
-            );
-            return Err(ParseError::new(message));
-        }
+    if let Some(version) = command.typed(Attribute::Version).find(|version| !pattern.matches(version)) {
+        let message = format!(
+            "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
+            pattern.requirement(version)
+        );
+        return Err(ParseError::new(message));
     }
     Ok(())
 }
@@ -448,10 +438,8 @@ pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options)
             Value::Integer(number) if parameter.kind == ParameterType::Duration => {
                 written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
             }
-            Value::Integer(number) => number.to_string(),
-            Value::Boolean(yes) => yes.to_string(),
-            Value::Text(text) if parameter.kind == ParameterType::Rest => text.clone(),
-            Value::Text(text) => shell_words::quote(text).into_owned(),
+            Value::Text(text) if parameter.kind != ParameterType::Rest => shell_words::quote(text).into_owned(),
+            value => value.to_string(),
         };
         words.push(if parameter.named { format!("--{}={text}", parameter.name) } else { text });
     }

@@ -134,7 +134,7 @@ impl Spec {
         summary: &str,
         examples: &[String],
         kind: CommandKind,
-        parameters: Vec<Parameter>,
+        mut parameters: Vec<Parameter>,
         target: Target,
     ) -> Result<Self, SpecError> {
         let invalid = |message: String| Err(SpecError { command: line(name), message });
@@ -149,57 +149,48 @@ impl Spec {
                 ));
             }
         }
-        if parameters.len() > MAX_PARAMETERS {
-            return invalid(format!(
-                "the command has {} parameters; the maximum is {MAX_PARAMETERS}",
-                parameters.len()
-            ));
+        let count = parameters.len();
+        if count > MAX_PARAMETERS {
+            return invalid(format!("the command has {count} parameters; the maximum is {MAX_PARAMETERS}"));
         }
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
-            let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
-            if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
+            let word = parameter.name.as_str();
+            let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&word);
+            if !is_name(word) || word == "help" || word.starts_with("no-") || hosts {
                 return invalid(format!(
                     "`{}` is not a valid name of a parameter: use at most 32 lower case letters, digits and \
                      dashes; `help`, `no-...` and the host's flags are reserved",
-                    line(&parameter.name)
+                    line(word)
                 ));
             }
-            if !seen.insert(parameter.name.as_str()) {
-                return invalid(format!("the command has two parameters with the name `{}`", parameter.name));
+            if !seen.insert(word) {
+                return invalid(format!("the command has two parameters with the name `{word}`"));
             }
             if !parameter.choices.is_empty() && !matches!(parameter.kind, ParameterType::Text | ParameterType::Version)
             {
                 return invalid(format!(
-                    "the parameter `{}` has choices, but only parameters of type text or version can have choices",
-                    parameter.name
+                    "the parameter `{word}` has choices, but only parameters of type text or version can have choices"
                 ));
             }
-            if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
+            if parameter.kind == ParameterType::Rest && (index + 1 != count || parameter.named) {
                 return invalid(format!(
-                    "the parameter `{}` takes the rest of the line, so it must be the last parameter and cannot be named",
-                    parameter.name
+                    "the parameter `{word}` takes the rest of the line, so it must be the last parameter and cannot be \
+                     named"
                 ));
             }
             if !parameter.named {
                 if parameter.required && optional_before {
-                    return invalid(format!(
-                        "the required parameter `{}` follows an optional parameter",
-                        parameter.name
-                    ));
+                    return invalid(format!("the required parameter `{word}` follows an optional parameter"));
                 }
                 optional_before |= !parameter.required;
             }
         }
-        let parameters: Vec<Parameter> = parameters
-            .into_iter()
-            .map(|parameter| Parameter {
-                summary: line(&parameter.summary),
-                choices: parameter.choices.iter().take(MAX_CHOICES).map(|choice| line(choice)).collect(),
-                ..parameter
-            })
-            .collect();
+        for parameter in &mut parameters {
+            parameter.summary = line(&parameter.summary);
+            parameter.choices = parameter.choices.iter().take(MAX_CHOICES).map(|choice| line(choice)).collect();
+        }
         let flags = Mutex::new(flags(&parameters, kind));
         Ok(Self {
             name: name.to_owned(),

@@ -32,17 +32,8 @@ impl CommandTable {
     /// Creates a table that contains only the built-in commands.
     pub(crate) fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
-        for builtin in Builtin::ALL {
-            table.insert(Arc::new(builtin.spec()));
-        }
+        table.add(Builtin::ALL.map(|builtin| Arc::new(builtin.spec())));
         table
-    }
-
-    fn insert(&mut self, spec: Arc<Spec>) {
-        for word in std::iter::once(&spec.name).chain(&spec.aliases) {
-            self.by_word.insert(word.clone(), self.specs.len());
-        }
-        self.specs.push(spec);
     }
 
     /// Returns the first name or alias of `spec` that another command in the table has, together with this other
@@ -53,19 +44,19 @@ impl CommandTable {
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
-    /// Adds a plugin's commands. The caller has checked with [`Self::taken`] that the names are free.
+    /// Adds commands. The caller has checked with [`Self::taken`] that the names are free.
     pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
-            self.insert(spec);
+            for word in std::iter::once(&spec.name).chain(&spec.aliases) {
+                self.by_word.insert(word.clone(), self.specs.len());
+            }
+            self.specs.push(spec);
         }
     }
 
     /// Returns the command with this name or alias, regardless of upper and lower case.
     pub(crate) fn get(&self, word: &str) -> Option<&Arc<Spec>> {
-        let index = match self.by_word.get(word) {
-            Some(index) => index,
-            None => self.by_word.get(&word.to_lowercase())?,
-        };
+        let index = self.by_word.get(word).or_else(|| self.by_word.get(&word.to_lowercase()))?;
         Some(&self.specs[*index])
     }
 
@@ -121,11 +112,5 @@ impl CommandTable {
         parse::arguments(spec, rest, vocabulary)
             .map(Parsed::Command)
             .map_err(|error| hint::improve(error, spec, rest, vocabulary))
-    }
-}
-
-impl Default for CommandTable {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::{
-    people::{check_names, patterns},
+    people::{check_names, patterns, unknown_name},
     rules,
 };
 use crate::{
     base::{At, Key, Located, Table, TableKeys, nearest},
     model::{Attribute, CallKind, CallTable, Catalog, RoomName},
-    policy::{Approval, BreakGlass, Member, Role, Scope},
+    policy::{Approval, BreakGlass, Member, Pattern, Role, Scope},
 };
 
 const COUNT: Key = Key::integer("count", 1, 20, "The number of other people who must approve.").default("1");
@@ -92,17 +92,12 @@ impl Terms {
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
-        if !table.has("from") {
-            table.missing("from", "\"deployer\"");
-        }
-        let from = table.strings("from").map(|from| from.value).unwrap_or_default();
+        let from = table.required_strings("from", "\"deployer\"");
         let within = table.duration_or_default("within");
         let known_good = table.choice("unless").is_some();
         let break_glass = table.table("break_glass").and_then(|mut glass| {
             let role = glass.required_string("role", "\"oncall\"");
-            if !glass.has("tell") {
-                glass.missing("tell", "\"#security:example.org\"");
-            }
+            glass.require("tell", "\"#security:example.org\"");
             let tell = RoomName::read(&mut glass, "tell", networks);
             glass.finish();
             role.zip(tell)
@@ -114,7 +109,7 @@ impl Terms {
         &self,
         table: &Table,
         roles: &[Arc<Role>],
-        (calls, limits): (Vec<crate::policy::Pattern>, Scope),
+        (calls, limits): (Vec<Pattern>, Scope),
         what: &str,
     ) -> Approval {
         for role in self.from.iter().chain(self.break_glass.iter().map(|(role, _)| role)) {
@@ -122,16 +117,11 @@ impl Terms {
         }
         let break_glass =
             self.break_glass.as_ref().map(|(role, tell)| BreakGlass { role: role.value.clone(), tell: tell.clone() });
-        let about: Vec<String> = limits
-            .iter()
-            .map(|(attribute, patterns)| {
-                let patterns: Vec<&str> = patterns.iter().map(crate::policy::Pattern::as_str).collect();
-                format!("{}={}", attribute.as_str(), patterns.join(","))
-            })
-            .collect();
-        let named: Vec<&str> = calls.iter().map(crate::policy::Pattern::as_str).collect();
+        let joined = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(",");
+        let about = limits.iter().map(|(attribute, patterns)| format!("{}={}", attribute.as_str(), joined(patterns)));
+        let about: Vec<String> = about.collect();
         Approval {
-            id: format!("{what} {} {}", named.join(","), about.join(" ")).into(),
+            id: format!("{what} {} {}", joined(&calls), about.join(" ")).into(),
             text: format!("{what}, {}", self.at).into(),
             calls,
             limits,
@@ -148,11 +138,7 @@ impl Terms {
 /// no member except `everyone`, because nobody can approve through `everyone`.
 fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     let Some(found) = roles.iter().find(|known| known.name == role.value) else {
-        let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
-            Some(meant) => format!("\"{meant}\""),
-            None => format!("[role.{}]", role.value),
-        };
-        table.problem(&role.at, format!("there is no role `{}`", role.value), fix);
+        unknown_name(table, "role", role, roles.iter().map(|role| role.name.as_str()));
         return;
     };
     if !found.members.is_empty() && found.members.iter().all(|member| *member == Member::Everyone) {
@@ -177,7 +163,7 @@ pub(crate) fn read(
         if let Some(terms) = environments.get(environment) {
             let mut limits = Scope::default();
             // The name of an environment contains no wildcards, so as a pattern it matches only itself.
-            limits.set(Attribute::Environment, crate::policy::Pattern::new(environment).into_iter().collect());
+            limits.set(Attribute::Environment, Pattern::new(environment).into_iter().collect());
             let what = format!("environment {environment}");
             approvals.push(terms.approval(root, roles, (Vec::new(), limits), &what));
         }
@@ -194,7 +180,7 @@ pub(crate) fn read(
 
 /// Reads the key `call` and the attribute keys of an `[[approval]]`. The rule applies only to host calls that match
 /// these keys.
-fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
+fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<Pattern>, Scope) {
     // An effect that only revokes rights never needs approval.
     let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     approvals::{TERMS_KEYS, Terms},
-    direct, order,
+    order,
 };
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{Key, KeyKind, Table, TableKeys, nearest},
-    model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
+    base::{Key, KeyKind, Located, Table, TableKeys, nearest},
+    model::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment, RoomName, ValuePattern},
 };
 
 pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
@@ -131,13 +131,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     let mut terms = BTreeMap::new();
     // 1. Read the environments, and check their promotion order.
     for (name, mut table) in root.tables("environment") {
-        if !is_name(&name.value) {
-            table.problem(
-                &name.at,
-                format!("`{}` is not a valid name for an environment", name.value),
-                NAME_RULE.to_owned(),
-            );
-        }
+        check_name(&table, "an environment", &name);
         if let Some(mut approval) = table.table("approval") {
             terms.insert(name.value.clone(), Terms::read(&mut approval, networks));
             approval.finish();
@@ -151,13 +145,14 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();
     for (name, mut table) in root.tables("app") {
-        if !is_name(&name.value) {
-            table.problem(&name.at, format!("`{}` is not a valid name for an app", name.value), NAME_RULE.to_owned());
-        }
+        check_name(&table, "an app", &name);
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::base::clean(&title.value));
         let room = RoomName::read(&mut table, "room", networks);
         let owners = table.strings("owners").map(|owners| owners.value).unwrap_or_default();
-        let direct = direct::read(&mut table);
+        let direct = match table.choice("direct").map(|word| word.value) {
+            Some("refuse") => DirectPolicy::Refuse,
+            _ => DirectPolicy::Show,
+        };
         for (environment, deploy) in table.tables("deploy") {
             if catalog.environment(&environment.value).is_none() {
                 let meant = nearest(&environment.value, catalog.environments());
@@ -192,13 +187,17 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     Apps { catalog, backends, terms }
 }
 
-/// The hint in configuration problems about an invalid name of an app or environment.
-const NAME_RULE: &str = "a name of letters, digits, dots, dashes and underscores that begins with a letter or digit";
-
-fn is_name(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.len() <= 64
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+/// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name,
+/// with its article.
+fn check_name(table: &Table, what: &str, name: &Located<String>) {
+    let text = &name.value;
+    let valid = text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if !valid {
+        let fix = "a name of letters, digits, dots, dashes and underscores that begins with a letter or digit";
+        table.problem(&name.at, format!("`{text}` is not a valid name for {what}"), fix.to_owned());
+    }
 }
 
 impl<'r> Systems<'r> {
@@ -231,7 +230,6 @@ impl<'r> Systems<'r> {
     }
 
     fn deployment(&mut self, app: &str, environment: &str, mut table: Table) -> Option<Draft> {
-        let at = table.at().clone();
         // 1. Read the patterns of the parameters.
         let mut parameters = BTreeMap::new();
         if let Some(mut patterns) = table.table("parameters") {
@@ -289,11 +287,8 @@ impl<'r> Systems<'r> {
                     "has neither `pipeline` nor a key such as `run`, so the pipeline is unknown"
                 };
                 let message = format!("[app.{app}.deploy.{environment}] {message}");
-                table.problem(
-                    &at,
-                    message,
-                    "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned(),
-                );
+                let fix = "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned();
+                table.problem(table.at(), message, fix);
                 return None;
             }
         };

@@ -74,14 +74,10 @@ impl BotConfig {
 /// Reads all bots, in the order of the file. Reports a configuration problem if two bots would answer the same line in
 /// a room.
 pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
-    let at = root.at().clone();
     let tables = root.tables("bot");
     if tables.is_empty() {
-        root.problem(
-            &at,
-            "the configuration has no bot; at least one table [bot.NAME] is required",
-            "[bot.marvin]".to_owned(),
-        );
+        let message = "the configuration has no bot; at least one table [bot.NAME] is required";
+        root.problem(root.at(), message, "[bot.marvin]".to_owned());
     }
     let mut bots: Vec<BotConfig> = Vec::new();
     for (name, table) in tables {
@@ -119,11 +115,8 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
     let place = table.at_key("prefix");
     let prefix = table.string_or_default("prefix");
     if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
-        table.problem(
-            &place,
-            "`prefix` must be one or more characters other than letters, digits and spaces, such as `!`",
-            "prefix = \"!\"".to_owned(),
-        );
+        let message = "`prefix` must be one or more characters other than letters, digits and spaces, such as `!`";
+        table.problem(&place, message, "prefix = \"!\"".to_owned());
     }
     let environments_named = table.has("environments");
     let environments = match table.strings("environments") {
@@ -152,18 +145,16 @@ fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<
     }
     for network in &registry.left_out {
         if table.has(network) {
-            let place = table.at_key(network);
             let message = format!("this build does not include the adapter for {network}");
-            table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
+            table.problem(&table.at_key(network), message, format!("cargo build -p wardroom-cli --features {network}"));
             table.add_keys(&[Key::table(network, &TableKeys::NONE, "")]);
             let _ = table.table(network);
         }
     }
     if chats.is_empty() && table.problems().count() == before {
         let network = registry.chats.first().map_or("console", |factory| factory.network());
-        let at = table.at().clone();
         let message = format!("[bot.{}] does not have an account on a chat network", identity.name);
-        table.problem(&at, message, format!("[bot.{}.{network}]", identity.name));
+        table.problem(table.at(), message, format!("[bot.{}.{network}]", identity.name));
     }
     chats
 }

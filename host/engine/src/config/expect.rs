@@ -40,19 +40,14 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
         let at = table.at().clone();
         let who = table.required_string("who", "\"@bob:example.org\"");
         let command = table.required_string("command", "\"deploy cms production 1.0.2\"");
-        if !table.has("answer") {
-            table.missing("answer", "\"no\"");
-        }
+        table.require("answer", "\"no\"");
         let answer = table.choice("answer").map(|answer| answer.value == "yes");
-        let room = RoomName::read(&mut table, "room", members.networks());
+        let room = RoomName::read(&mut table, "room", members.networks);
         let who = who.and_then(|text| match members.member(&table, &text)? {
             Member::Person(id) => Some(id),
             Member::Everyone | Member::Group(_) | Member::Room(_) => {
-                table.problem(
-                    &text.at,
-                    "`who` must be a person, not a group, a room or `everyone`",
-                    "who = \"@bob:example.org\"".to_owned(),
-                );
+                let message = "`who` must be a person, not a group, a room or `everyone`";
+                table.problem(&text.at, message, "who = \"@bob:example.org\"".to_owned());
                 None
             }
         });

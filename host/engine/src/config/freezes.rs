@@ -42,16 +42,10 @@ pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<
 
 fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window> {
     let at = table.at().clone();
-    if !table.has("environments") {
-        table.missing("environments", "[\"production\"]");
-    }
-    let names = table.strings("environments").map(|names| names.value).unwrap_or_default();
+    let names = table.required_strings("environments", "[\"production\"]");
     check_names(&table, "environment", &names, catalog.environments());
     let environments = patterns(&table, &names);
-    let zone = match table.has("time_zone") {
-        true => time_zone(&mut table),
-        false => Some(here.clone()),
-    };
+    let zone = if table.has("time_zone") { time_zone(&mut table) } else { Some(here.clone()) };
     let from = table.required_string("from", FROM);
     let ended = table.has("lasts") || table.has("until");
     let lasts = table.duration("lasts");
@@ -61,11 +55,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
         (Some(lasts), None) => Some(WindowEnd::After(lasts.value)),
         (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(WindowEnd::At),
         (Some(_), Some(until)) => {
-            table.problem(
-                &until.at,
-                "[[freeze]] has both `lasts` and `until`",
-                "only one of `lasts` and `until`".to_owned(),
-            );
+            let fix = "only one of `lasts` and `until`".to_owned();
+            table.problem(&until.at, "[[freeze]] has both `lasts` and `until`", fix);
             None
         }
         (None, None) => {
@@ -83,27 +74,28 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
 
 /// Parses a cron expression in the time zone `zone`. Reports an invalid expression as a configuration problem, and
 /// returns `None`. Also returns `None` if `zone` is `None`, which stands for a time zone that was reported as invalid.
-fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
-    match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
-        Ok(cron) => zone.is_some().then_some(cron),
-        Err(error) => {
-            table.problem(&text.at, error.to_string(), format!("{key} = {example}"));
-            None
-        }
-    }
+pub(crate) fn cron(
+    table: &Table,
+    key: &str,
+    text: Located<String>,
+    zone: Option<&TimeZone>,
+    example: &str,
+) -> Option<Cron> {
+    Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC))
+        .inspect_err(|error| table.problem(&text.at, error.to_string(), format!("{key} = {example}")))
+        .ok()
+        .filter(|_| zone.is_some())
 }
 
 /// Reads the key `time_zone`. Returns `None` if the key is missing. For an unknown time zone, reports a configuration
 /// problem and returns `None`.
 pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
-    match zone(&name.value) {
-        Ok(zone) => Some(zone),
-        Err(meant) => {
-            let meant = meant.unwrap_or_else(|| "Europe/Berlin".to_owned());
+    zone(&name.value)
+        .inspect_err(|meant| {
+            let meant = meant.as_deref().unwrap_or("Europe/Berlin");
             let message = format!("there is no time zone `{}`", crate::base::clean(&name.value));
             table.problem(&name.at, message, format!("time_zone = \"{meant}\""));
-            None
-        }
-    }
+        })
+        .ok()
 }

@@ -8,7 +8,7 @@ use super::{
     triggers::{AS, BOT, ROOM, check_placeholders, machine_room_and_bot, name, template},
 };
 use crate::{
-    base::{Key, KeyKind, Table, TableKeys},
+    base::{Key, KeyKind, Located, Table, TableKeys},
     trigger::{Hook, HookAuth},
 };
 
@@ -99,9 +99,7 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     let at = table.at().clone();
     let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
     let command = template(&mut table, "\"deploy cms staging {version}\"");
-    let capture = pointers(&mut table, "capture");
-    let capture: BTreeMap<String, String> =
-        capture.into_iter().filter_map(|(name, mut at)| Some((name, at.pop()?))).collect();
+    let capture = captures(&mut table);
     if let Some(command) = &command {
         check_placeholders(&table, command, capture.keys().map(String::as_str));
     }
@@ -133,8 +131,7 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     // 1. Read all keys, so that all configuration problems are reported.
     let ways = (table.has("token"), table.has("secret"));
     let (token, secret) = (table.secret("token"), table.secret("secret"));
-    let places: Vec<_> =
-        ["header", "delivery", "sign", "tolerance"].map(|key| (key, table.at_key(key), table.has(key))).into();
+    let places = ["header", "delivery", "sign", "tolerance"].map(|key| (key, table.at_key(key), table.has(key)));
     let (header, delivery) = (header(table, "header"), header(table, "delivery"));
     let sign = table.has("sign");
     let signs = table.choice("sign").map(|sign| sign.value);
@@ -142,11 +139,8 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     // 2. Require exactly one of `token` and `secret`, and report keys that are only for the other method.
     let other = |keys: &[&str], wanted: &str| {
         for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
-            table.problem(
-                at,
-                format!("`{key}` is only for hooks with `{wanted}`"),
-                "nothing; remove the line".to_owned(),
-            );
+            let message = format!("`{key}` is only for hooks with `{wanted}`");
+            table.problem(at, message, "nothing; remove the line".to_owned());
         }
     };
     match ways {
@@ -184,31 +178,21 @@ fn header(table: &mut Table, key: &str) -> Option<String> {
     let text = table.string(key)?;
     let known = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'-' || letter == b'_';
     if text.value.is_empty() || !text.value.bytes().all(known) {
-        table.problem(
-            &text.at,
-            format!("the value of `{key}` is not a valid name of an HTTP header"),
-            format!("{key} = \"X-Gitlab-Token\""),
-        );
+        let message = format!("the value of `{key}` is not a valid name of an HTTP header");
+        table.problem(&text.at, message, format!("{key} = \"X-Gitlab-Token\""));
         return None;
     }
     Some(text.value)
 }
 
-/// Reads a subtable whose values are JSON pointers. Returns a list for each key; each list contains one JSON pointer.
-fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
+/// Reads the subtable `capture`. Returns, for each placeholder, the JSON pointer to its value.
+fn captures(table: &mut Table) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let Some(mut part) = table.table(key) else { return all };
+    let Some(mut part) = table.table("capture") else { return all };
     for name in part.keys() {
-        let Some(text) = part.string(&name.value) else { continue };
-        match text.value.starts_with('/') {
-            true => drop(all.insert(name.value, vec![text.value])),
-            false => {
-                let message = format!(
-                    "`{}` is not a JSON pointer, because it does not begin with `/`",
-                    crate::base::clean(&text.value)
-                );
-                part.problem(&text.at, message, format!("{} = \"/build/{}\"", name.value, name.value));
-            }
+        let Some(pointer) = part.string(&name.value) else { continue };
+        if is_pointer(&part, &pointer, format!("{0} = \"/build/{0}\"", name.value)) {
+            all.insert(name.value, pointer.value);
         }
     }
     part.finish();
@@ -222,16 +206,21 @@ fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let Some(mut part) = table.table("when") else { return all };
     for pointer in part.keys() {
         let Some(values) = part.strings(&pointer.value) else { continue };
-        if !pointer.value.starts_with('/') {
-            let message = format!(
-                "`{}` is not a JSON pointer, because it does not begin with `/`",
-                crate::base::clean(&pointer.value)
-            );
-            part.problem(&pointer.at, message, "\"/build/status\" = \"SUCCESS\"".to_owned());
-        } else {
+        if is_pointer(&part, &pointer, "\"/build/status\" = \"SUCCESS\"".to_owned()) {
             all.insert(pointer.value, values.value.into_iter().map(|value| value.value).collect());
         }
     }
     part.finish();
     all
+}
+
+/// Returns whether a text is a JSON pointer. Reports any other text as a configuration problem that suggests `fix`.
+fn is_pointer(table: &Table, text: &Located<String>, fix: String) -> bool {
+    let valid = text.value.starts_with('/');
+    if !valid {
+        let shown = crate::base::clean(&text.value);
+        let message = format!("`{shown}` is not a JSON pointer, because it does not begin with `/`");
+        table.problem(&text.at, message, fix);
+    }
+    valid
 }

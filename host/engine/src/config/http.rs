@@ -30,30 +30,24 @@ const LISTEN: &str = "\"127.0.0.1:8788\"";
 pub(crate) fn read(root: &mut Table, triggers: &Triggers, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
         if let Some(hook) = triggers.hooks.first() {
-            root.problem(
-                &hook.at,
-                "a [[hook]] requires the table [http], which the configuration does not have",
-                format!("[http]\nlisten = {LISTEN}"),
-            );
+            let message = "a [[hook]] requires the table [http], which the configuration does not have";
+            root.problem(&hook.at, message, format!("[http]\nlisten = {LISTEN}"));
         }
         return None;
     };
     let at = table.at().clone();
     if left_out {
-        table.problem(
-            &at,
-            "this build does not include the HTTP listener",
-            "cargo build -p wardroom-cli --features http".to_owned(),
-        );
+        let fix = "cargo build -p wardroom-cli --features http".to_owned();
+        table.problem(&at, "this build does not include the HTTP listener", fix);
     }
     let text = table.required_string("listen", LISTEN);
-    let listen = text.and_then(|text| match text.value.parse() {
-        Ok(listen) => Some(listen),
-        Err(_) => {
+    let listen = text.and_then(|text| {
+        let listen = text.value.parse::<SocketAddr>().ok();
+        if listen.is_none() {
             let message = format!("`{}` is not an IP address with a port", crate::base::clean(&text.value));
             table.problem(&text.at, message, format!("listen = {LISTEN}"));
-            None
         }
+        listen
     });
     table.finish();
     Some(HttpConfig { listen: listen?, at })

@@ -36,24 +36,17 @@ pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
 }
 
 fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
-    match std::fs::read(path) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Some(text),
-            Err(error) => {
-                let message = format!(
-                    "`{}` is not UTF-8 text; the first invalid byte is at offset {}",
-                    path.display(),
-                    error.utf8_error().valid_up_to()
-                );
-                problems.add(at, message, None);
-                None
-            }
-        },
-        Err(error) => {
-            problems.add(at, format!("cannot read the file `{}`: {error}", path.display()), None);
-            None
-        }
-    }
+    let file = path.display();
+    let bytes = std::fs::read(path)
+        .inspect_err(|error| problems.add(at, format!("cannot read the file `{file}`: {error}"), None))
+        .ok()?;
+    String::from_utf8(bytes)
+        .inspect_err(|error| {
+            let offset = error.utf8_error().valid_up_to();
+            let message = format!("`{file}` is not UTF-8 text; the first invalid byte is at offset {offset}");
+            problems.add(at, message, None);
+        })
+        .ok()
 }
 
 /// Reports and removes each table of an included file that is allowed only in the main file, such as the admins and the
@@ -120,17 +113,16 @@ fn merge(into: &mut Node, part: Node, problems: &Problems) {
 
 /// Merges the named tables of one kind, such as all `[app.*]`, of an included file into the tree.
 fn join(known: &mut Field, field: Field, problems: &Problems) {
-    let again = |field: &Field, known: &At| {
-        problems.add(&field.at, format!("the same key or table is already defined in {known}"), None)
+    let again = |at: &At, known: &At| {
+        problems.add(at, format!("the same key or table is already defined in {known}"), None);
     };
-    let (Value::Table(named), true) = (&mut known.node.value, matches!(field.node.value, Value::Table(_))) else {
-        again(&field, &known.at);
+    let (Value::Table(named), Value::Table(more)) = (&mut known.node.value, field.node.value) else {
+        again(&field.at, &known.at);
         return;
     };
-    let Value::Table(more) = field.node.value else { return };
     for (name, field) in more {
         match named.get(&name) {
-            Some(known) => again(&field, &known.at),
+            Some(known) => again(&field.at, &known.at),
             None => {
                 named.insert(name, field);
             }

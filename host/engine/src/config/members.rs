@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    adapter::{GroupFile, GroupFiles, is_id},
+    adapter::{GroupFile, is_id},
     base::{Key, Located, Table, TableKeys, nearest},
     model::{Person, RoomName},
     policy::{Machines, Member, NamedPerson, People},
@@ -47,10 +47,12 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
 
 /// The configured people, machines and groups. Rules name them as members.
 pub(crate) struct Members<'n> {
-    people: People,
-    machines: Machines,
-    groups: BTreeMap<String, GroupFile>,
-    networks: &'n [&'n str],
+    pub people: People,
+    pub machines: Machines,
+    /// The file of each group.
+    pub groups: BTreeMap<String, GroupFile>,
+    /// The chat networks of the build.
+    pub networks: &'n [&'n str],
 }
 
 impl<'n> Members<'n> {
@@ -70,10 +72,6 @@ impl<'n> Members<'n> {
             }
         }
         Self { people, machines, groups, networks }
-    }
-
-    pub(crate) fn networks(&self) -> &'n [&'n str] {
-        self.networks
     }
 
     /// Resolves one entry of a list of members, such as `@bob:example.org`, `group:oncall` or `everyone`. For an
@@ -109,8 +107,14 @@ impl<'n> Members<'n> {
         Some(Member::Person(word.to_owned()))
     }
 
+    /// Reads a list of rooms. Returns `None` if the key is missing. Reports and skips empty entries.
+    pub(crate) fn rooms(&self, table: &mut Table, key: &str) -> Option<Vec<RoomName>> {
+        let rooms = table.strings(key)?.value;
+        Some(rooms.iter().filter_map(|room| self.room(table, room)).collect())
+    }
+
     /// Parses one entry of a list of rooms. For an empty entry, reports a configuration problem and returns `None`.
-    pub(crate) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
+    fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
         if text.value.trim().is_empty() {
             table.problem(&text.at, "the name of a room is empty", "\"#ops:example.org\"".to_owned());
             return None;
@@ -118,34 +122,20 @@ impl<'n> Members<'n> {
         Some(RoomName::parse(&text.value, self.networks))
     }
 
-    pub(crate) fn machines(&self) -> Machines {
-        self.machines.clone()
-    }
-
-    /// Reads a required key whose value is the name of a machine. For a missing or unknown name, reports a
+    /// Reads the required key `as`, whose value is the name of a machine. For a missing or unknown name, reports a
     /// configuration problem and returns `None`.
-    pub(crate) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
-        let text = table.required_string(key, "\"ci\"")?;
+    pub(crate) fn machine(&self, table: &mut Table) -> Option<Person> {
+        let text = table.required_string("as", "\"ci\"")?;
         let name = text.value.as_str();
         if let Some(id) = self.machines.own_id(name) {
             return Some(Person { id: id.to_owned(), name: name.to_owned() });
         }
         let fix = match nearest(name, self.machines.names()) {
-            Some(meant) => format!("{key} = \"{meant}\""),
+            Some(meant) => format!("as = \"{meant}\""),
             None => format!("[machine.{name}]   and add `{name}` to the `members` of its roles"),
         };
         table.problem(&text.at, format!("there is no [machine.{name}]"), fix);
         None
-    }
-
-    /// Removes the groups from this value and returns them. The returned value reads the members of each group from a
-    /// file.
-    pub(crate) fn take_groups(&mut self) -> GroupFiles {
-        GroupFiles::new(std::mem::take(&mut self.groups))
-    }
-
-    pub(crate) fn into_people(self) -> People {
-        self.people
     }
 }
 
@@ -153,18 +143,12 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     const EXAMPLE: &str = "[\"@bob:example.org\", \"bob2\"]";
     let mut people: Vec<NamedPerson> = Vec::new();
     for (name, mut table) in root.tables("person") {
-        if !table.has("ids") {
-            table.missing("ids", EXAMPLE);
-        }
+        table.require("ids", EXAMPLE);
         let mut ids = Vec::new();
         let listed = table.strings("ids");
         if listed.as_ref().is_some_and(|ids| ids.value.is_empty()) {
-            let place = table.at_key("ids");
-            table.problem(
-                &place,
-                format!("the list `ids` of [person.{}] is empty", name.value),
-                format!("ids = {EXAMPLE}"),
-            );
+            let message = format!("the list `ids` of [person.{}] is empty", name.value);
+            table.problem(table.at(), message, format!("ids = {EXAMPLE}"));
         }
         for id in listed.map(|ids| ids.value).unwrap_or_default() {
             if !is_id(&id.value) {
@@ -187,13 +171,12 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
 fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {
-        let at = table.at().clone();
         if !is_id(&name.value) || people.iter().any(|person| person.name == name.value) {
             let message = format!(
                 "the name of [machine.{}] is not valid, or another person or machine already has this name",
                 crate::base::clean(&name.value)
             );
-            table.problem(&at, message, "[machine.ci]".to_owned());
+            table.problem(table.at(), message, "[machine.ci]".to_owned());
         }
         let mut ids = Vec::new();
         for id in table.strings("ids").map(|ids| ids.value).unwrap_or_default() {

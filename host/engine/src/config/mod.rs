@@ -6,7 +6,6 @@
 mod approvals;
 mod apps;
 mod bots;
-mod direct;
 mod expect;
 mod freezes;
 mod hooks;

@@ -44,40 +44,28 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let events = NoticeEvent::ALL.map(NoticeEvent::as_str);
     let before = table.problems().count();
     let listed = table.has("on");
-    if !table.has("on") {
-        table.missing("on", "[\"success\", \"failure\"]");
-    }
     let mut on = Vec::new();
-    for word in table.strings("on").map(|on| on.value).unwrap_or_default() {
+    for word in table.required_strings("on", "[\"success\", \"failure\"]") {
         match NoticeEvent::parse(&word.value) {
             Some(event) => on.push(event),
             None => {
                 let fix = nearest(&word.value, events)
                     .map_or_else(|| format!("one of: {}", events.join(", ")), |meant| format!("\"{meant}\""));
-                table.problem(
-                    &word.at,
-                    format!("`{}` is not an event for notifications", crate::base::clean(&word.value)),
-                    fix,
-                );
+                let message = format!("`{}` is not an event for notifications", crate::base::clean(&word.value));
+                table.problem(&word.at, message, fix);
             }
         }
     }
     if listed && on.is_empty() && table.problems().count() == before {
-        let place = table.at_key("on");
-        table.problem(
-            &place,
-            "`on` is empty, so the notification would never be sent",
-            "on = [\"success\"]".to_owned(),
-        );
+        let message = "`on` is empty, so the notification would never be sent";
+        table.problem(&at, message, "on = [\"success\"]".to_owned());
     }
-    if !table.has("room") {
-        table.missing("room", "\"#management:example.org\"");
-    }
-    let room = RoomName::read(&mut table, "room", members.networks());
-    let apps = limit(&mut table, "apps", "app", Some(catalog.apps().map(|app| app.name.clone()).collect()));
-    let environments =
-        limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
-    let commands = limit(&mut table, "commands", "command", None);
+    table.require("room", "\"#management:example.org\"");
+    let room = RoomName::read(&mut table, "room", members.networks);
+    let apps = limit(&mut table, "apps", "app", catalog.apps().map(|app| app.name.as_str()));
+    let environments = limit(&mut table, "environments", "environment", catalog.environments());
+    // The names of commands cannot be checked, because the plugins are not loaded yet.
+    let commands = table.strings("commands").map(|names| patterns(&table, &names.value));
     let at_text = table.at_key("text");
     let text = Located { value: table.string_or_default("text"), at: at_text };
     let text = template(&table, &text);
@@ -88,14 +76,12 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
 /// Parses the text of a notification. Reports a configuration problem for each placeholder that is not in
 /// [`PLACEHOLDERS`].
 fn template(table: &Table, text: &Located<String>) -> Option<Template> {
-    let template = match Template::parse(&text.value) {
-        Ok(template) => template,
-        Err(error) => {
+    let template = Template::parse(&text.value)
+        .inspect_err(|error| {
             let fix = format!("text = {:?}   (a literal brace is written twice)", Template::escape(&text.value));
-            table.problem(&text.at, error.to_string(), fix);
-            return None;
-        }
-    };
+            table.problem(&text.at, error, fix);
+        })
+        .ok()?;
     let mut unknown = template.placeholders().filter(|name| !PLACEHOLDERS.contains(name)).peekable();
     let known = unknown.peek().is_none();
     for name in unknown {
@@ -110,12 +96,14 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
 }
 
 /// Reads a key that limits a notification to certain names. `what` is the kind of the names, such as `app`. `exist`
-/// contains the valid names; each other name is reported as a configuration problem. For the names of commands, `exist`
-/// is `None`, because the plugins are not loaded yet.
-fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
+/// contains the valid names; each other name is reported as a configuration problem.
+fn limit<'a>(
+    table: &mut Table,
+    key: &str,
+    what: &str,
+    exist: impl Iterator<Item = &'a str> + Clone,
+) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
-    if let Some(exist) = exist {
-        check_names(table, what, &names, exist.iter().map(String::as_str));
-    }
+    check_names(table, what, &names, exist);
     Some(patterns(table, &names))
 }

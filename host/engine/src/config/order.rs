@@ -44,13 +44,7 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
 }
 
 fn is_in_cycle(name: &str, next: &HashMap<String, String>) -> bool {
-    let mut at = next.get(name);
-    for _ in 0..next.len() {
-        match at {
-            Some(known) if known == name => return true,
-            Some(known) => at = next.get(known),
-            None => return false,
-        }
-    }
-    false
+    let following = std::iter::successors(next.get(name), |name| next.get(*name));
+    // A cycle without `name` never ends, so follow each environment at most once.
+    following.take(next.len()).any(|known| known == name)
 }

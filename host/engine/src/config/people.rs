@@ -68,7 +68,7 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
             None => {}
         }
     }
-    let tell = RoomName::read(&mut people, "tell", members.networks());
+    let tell = RoomName::read(&mut people, "tell", members.networks);
     people.finish();
     (admins, tell)
 }
@@ -102,18 +102,15 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
         // A role that can be granted in chat needs no members in the file.
         let listed = match grant_in_chat && !table.has("members") {
             true => Vec::new(),
-            false => required(&mut table, "members", "[\"@bob:example.org\"]"),
+            false => table.required_strings("members", "[\"@bob:example.org\"]"),
         };
-        let commands = required(&mut table, "commands", "[\"where\"]");
-        let apps = required(&mut table, "apps", "[\"*\"]");
-        let environments = required(&mut table, "environments", "[\"staging\"]");
+        let commands = table.required_strings("commands", "[\"where\"]");
+        let apps = table.required_strings("apps", "[\"*\"]");
+        let environments = table.required_strings("environments", "[\"staging\"]");
         check_names(&table, "app", &apps, catalog.apps().map(|app| app.name.as_str()));
         check_names(&table, "environment", &environments, catalog.environments());
         let listed = listed.iter().filter_map(|member| members.member(&table, member)).collect();
-        let rooms = table.strings("rooms").map(|rooms| {
-            let room = |room: &Located<String>| members.room(&table, room);
-            rooms.value.iter().filter_map(room).collect()
-        });
+        let rooms = members.rooms(&mut table, "rooms");
         roles.push(Arc::new(Role {
             name: name.value,
             at,
@@ -127,14 +124,6 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
         table.finish();
     }
     roles
-}
-
-fn required(table: &mut Table, key: &str, example: &str) -> Vec<Located<String>> {
-    if !table.has(key) {
-        table.missing(key, example);
-        return Vec::new();
-    }
-    table.strings(key).map(|list| list.value).unwrap_or_default()
 }
 
 /// Parses patterns such as `deploy*`. Reports and skips invalid patterns.
@@ -159,11 +148,21 @@ pub(crate) fn check_names<'a>(
 ) {
     for name in names {
         if !name.value.contains('*') && !exist.clone().any(|known| known == name.value) {
-            let fix = match nearest(&name.value, exist.clone()) {
-                Some(meant) => format!("\"{meant}\""),
-                None => format!("[{what}.{}]", name.value),
-            };
-            table.problem(&name.at, format!("there is no {what} `{}`", name.value), fix);
+            unknown_name(table, what, name, exist.clone());
         }
     }
+}
+
+/// Reports that a name is not in `exist`. `what` is the kind of the names, for example `app`.
+pub(crate) fn unknown_name<'a>(
+    table: &Table,
+    what: &str,
+    name: &Located<String>,
+    exist: impl Iterator<Item = &'a str>,
+) {
+    let fix = match nearest(&name.value, exist) {
+        Some(meant) => format!("\"{meant}\""),
+        None => format!("[{what}.{}]", name.value),
+    };
+    table.problem(&name.at, format!("there is no {what} `{}`", name.value), fix);
 }

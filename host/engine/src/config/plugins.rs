@@ -62,11 +62,8 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();
         if !is_name(&name.value) {
-            table.problem(
-                &name.at,
-                format!("`{}` is not a valid name for a plugin", name.value),
-                "a name of up to 32 lower-case letters, digits and dashes".to_owned(),
-            );
+            let fix = "a name of up to 32 lower-case letters, digits and dashes".to_owned();
+            table.problem(&name.at, format!("`{}` is not a valid name for a plugin", name.value), fix);
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
         let rules = table.array("allow");

@@ -22,7 +22,7 @@ use super::{
     triggers,
 };
 use crate::{
-    adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
+    adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory},
     base::{Key, Located, Node, Problem, Problems, Table, TableKeys, nearest},
     hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
@@ -197,15 +197,12 @@ impl Config {
     /// `named` is `None`, the first bot whose account table names the room runs the trigger. If no account table names
     /// the room, the first bot of the file runs the trigger.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
-        let names = |known: &&BotConfig| known.names(room);
-        match named {
-            Some(named) => named == bot,
-            None => {
-                // The bot that would run the trigger if all bots ran in one process.
-                let owner = self.bots.iter().find(names).or(self.bots.first());
-                owner.is_some_and(|known| known.identity.name == bot)
-            }
-        }
+        // The bot that would run the trigger if all bots ran in one process.
+        let owner = || {
+            let owner = self.bots.iter().find(|known| known.names(room)).or(self.bots.first());
+            owner.map(|known| known.identity.name.as_str())
+        };
+        named.or_else(owner) == Some(bot)
     }
 }
 
@@ -269,13 +266,10 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
     // 2. Collect the host calls, and read the top-level keys of capabilities. Stop at a duplicate name, which is an
     // error in the program, not in the file.
-    let calls = match registry.calls() {
-        Ok(calls) => Arc::new(calls),
-        Err(why) => {
-            root.problem(&root.at().clone(), why, None);
-            return Err(problems.sorted());
-        }
-    };
+    let calls = registry.calls().map_err(|why| {
+        root.problem(root.at(), why, None);
+        problems.sorted()
+    })?;
     for capability in &registry.capabilities {
         let keys = capability.keys();
         let mut part = root.split(keys);
@@ -288,7 +282,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
-    let mut members = Members::read(&mut root, &networks);
+    let members = Members::read(&mut root, &networks);
     let (admins, tell) = people::people(&mut root, &members);
     let roles = people::roles(&mut root, &catalog, &members);
     let owners = people::owners(&root, &catalog, &members);
@@ -302,23 +296,23 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let triggers = triggers::read(&mut root, &members, &bots, &time_zone);
     let http = http::read(&mut root, &triggers, registry.no_http);
     // 4. Report unknown keys, and fail if any table has a configuration problem.
-    let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {
         return Err(problems.sorted());
     }
     // 5. Assemble the policy and the configuration.
+    let Members { people, machines, groups, .. } = members;
     let known = |bot: &BotConfig| Bot { name: bot.identity.name.clone(), environments: bot.environments.clone() };
     let first = bots.iter().flat_map(|bot| &bot.chats).next();
     let policy = Policy {
         admins,
         roles,
         bots: Bots::new(bots.iter().map(known).collect()),
-        machines: members.machines(),
-        persons: members.into_people(),
+        machines,
+        persons: people,
         owners,
         tell,
-        groups,
+        groups: GroupFiles::new(groups),
         apps: catalog.apps().map(|app| app.name.clone()).collect(),
         network: first.map(|chat| chat.network().to_owned()).unwrap_or_default(),
     };
@@ -333,7 +327,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         backends,
         approvals,
         freezes,
-        calls,
+        calls: Arc::new(calls),
         plugins,
         expectations,
         triggers,

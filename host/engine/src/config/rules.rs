@@ -62,10 +62,7 @@ pub(crate) fn allow(
 ) -> Option<Allow> {
     let at = table.at().clone();
     table.add_keys(&attribute_keys(all));
-    if !table.has("call") {
-        table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
-    }
-    let texts = table.strings("call").map(|list| list.value).unwrap_or_default();
+    let texts = table.required_strings("call", "[\"pipelines.wait\", \"catalog.*\"]");
     let calls = patterns(&table, &texts);
     let rows = named_rows(&table, all, &texts);
     let mut limits = Scope::default();
@@ -127,12 +124,8 @@ fn limit(
         Attribute::App => check_names(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
         Attribute::Environment => check_names(table, "environment", &values.value, catalog.environments()),
         Attribute::Pipeline => {
-            let names: Vec<&str> = catalog
-                .apps()
-                .flat_map(|app| &app.deployments)
-                .map(|deployment| deployment.pipeline.as_str())
-                .collect();
-            check_names(table, "pipeline", &values.value, names.into_iter());
+            let deployments = catalog.apps().flat_map(|app| &app.deployments);
+            check_names(table, "pipeline", &values.value, deployments.map(|deployment| deployment.pipeline.as_str()));
         }
         Attribute::Role => check_names(table, "role", &values.value, roles.iter().copied()),
         Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => {}
@@ -144,11 +137,8 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
     const EXAMPLE: &str = "beyond = [\"version\"]";
     let Some(names) = table.strings("beyond") else { return BTreeSet::new() };
     if !rows.iter().any(|row| row.kind == CallKind::Acts) {
-        table.problem(
-            &names.at,
-            "`beyond` applies only to host calls that have effects, and the grant allows no such host call",
-            None,
-        );
+        let message = "`beyond` applies only to host calls that have effects, and the grant allows no such host call";
+        table.problem(&names.at, message, None);
     }
     let mut beyond = BTreeSet::new();
     for name in names.value {

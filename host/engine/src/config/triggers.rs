@@ -6,9 +6,14 @@
 use jiff::tz::TimeZone;
 use regex::RegexBuilder;
 
-use super::{bots::BotConfig, freezes::time_zone, hooks, members::Members};
+use super::{
+    bots::BotConfig,
+    freezes::{cron, time_zone},
+    hooks,
+    members::Members,
+};
 use crate::{
-    base::{Cron, Key, Located, Table, TableKeys, nearest},
+    base::{Key, Located, Table, TableKeys, nearest},
     command::words,
     model::RoomName,
     trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
@@ -118,12 +123,8 @@ fn check_duplicates(root: &Table, triggers: &Triggers) {
     let all: Vec<_> = aliases.chain(answers).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
         // A placeholder matches any word, so two typed lines that differ only in placeholders are equal.
-        let form = |typed: &[String]| {
-            typed
-                .iter()
-                .map(|word| if is_placeholder(word) { "_".into() } else { word.to_lowercase() })
-                .collect::<Vec<String>>()
-        };
+        let form_of_word = |word: &String| if is_placeholder(word) { "_".into() } else { word.to_lowercase() };
+        let form = |typed: &[String]| typed.iter().map(form_of_word).collect::<Vec<String>>();
         if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
             let line = typed.join(" ");
             root.problem(at, format!("the alias or fixed answer in {other} already has the typed line `{line}`"), None);
@@ -163,17 +164,15 @@ fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {
 /// Splits the value of `typed` into words. Reports a configuration problem and returns `None` if the value has no
 /// words, has an unclosed quote, or begins with a placeholder.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
-    match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
-        Some(words) => Some(words),
-        None => {
-            let message = format!(
-                "`typed` must begin with a word that is not a placeholder, and have no open quote, but is `{}`",
-                crate::base::clean(&text.value)
-            );
-            table.problem(&text.at, message, "typed = \"restart HOST\"".to_owned());
-            None
-        }
+    let words = words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first)));
+    if words.is_none() {
+        let message = format!(
+            "`typed` must begin with a word that is not a placeholder, and have no open quote, but is `{}`",
+            crate::base::clean(&text.value)
+        );
+        table.problem(&text.at, message, "typed = \"restart HOST\"".to_owned());
     }
+    words
 }
 
 fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
@@ -181,18 +180,15 @@ fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
     let at = table.at().clone();
     let pattern = table.required_string("pattern", PATTERN);
     let command = template(&mut table, "\"where {app}\"");
-    let rooms = table
-        .strings("rooms")
-        .map(|rooms| rooms.value.iter().filter_map(|room| members.room(&table, room)).collect::<Vec<RoomName>>());
-    let pattern = pattern.and_then(|text| match RegexBuilder::new(&text.value).size_limit(1 << 20).build() {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
+    let rooms = members.rooms(&mut table, "rooms");
+    let pattern = pattern.and_then(|text| {
+        let report = |error: &regex::Error| {
             let error = error.to_string();
-            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             let fix = format!("pattern = {PATTERN}");
             table.problem(&text.at, format!("`pattern` is not a valid regular expression: {why}"), fix);
-            None
-        }
+        };
+        RegexBuilder::new(&text.value).size_limit(1 << 20).build().inspect_err(report).ok()
     });
     if let (Some(pattern), Some(command)) = (&pattern, &command) {
         check_placeholders(&table, command, pattern.capture_names().flatten());
@@ -213,13 +209,7 @@ fn schedule(
     let name = name(&mut table, "nightly", others.iter().map(|other| other.name.as_str()));
     let text = table.required_string("cron", CRON);
     let zone = if table.has("time_zone") { time_zone(&mut table) } else { Some(here.clone()) };
-    let cron = text.and_then(|text| match Cron::new(&text.value, zone.as_ref().unwrap_or(&TimeZone::UTC)) {
-        Ok(cron) => zone.is_some().then_some(cron),
-        Err(error) => {
-            table.problem(&text.at, error.to_string(), format!("cron = {CRON}"));
-            None
-        }
-    });
+    let cron = text.and_then(|text| cron(&table, "cron", text, zone.as_ref(), CRON));
     let command = template(&mut table, "\"where\"");
     if let Some(command) = &command {
         check_placeholders(&table, command, std::iter::empty());
@@ -249,31 +239,25 @@ pub(crate) fn machine_room_and_bot(
     members: &Members<'_>,
     bots: &[BotConfig],
 ) -> (Option<crate::model::Person>, Option<RoomName>, Option<Option<String>>) {
-    let machine = members.machine(table, "as");
-    if !table.has("room") {
-        table.missing("room", "\"#ops:example.org\"");
-    }
-    let room = RoomName::read(table, "room", members.networks());
+    let machine = members.machine(table);
+    table.require("room", "\"#ops:example.org\"");
+    let room = RoomName::read(table, "room", members.networks);
     let bot = match table.string("bot") {
         None => Some(None),
         Some(text) if bots.iter().any(|bot| bot.identity.name == text.value) => Some(Some(text.value)),
         Some(text) => {
             let meant = nearest(&text.value, bots.iter().map(|bot| bot.identity.name.as_str()));
-            table.problem(
-                &text.at,
-                format!("there is no [bot.{}]", text.value),
-                meant.map(|meant| format!("bot = \"{meant}\"")),
-            );
+            let fix = meant.map(|meant| format!("bot = \"{meant}\""));
+            table.problem(&text.at, format!("there is no [bot.{}]", text.value), fix);
             None
         }
     };
     if let (Some(room), Some(None), [first, _, ..]) = (&room, &bot, bots)
         && !bots.iter().any(|bot| bot.names(room))
     {
-        let at = table.at_key("room");
         let message =
             format!("no bot's account table names the room `{room}`, so the bot that runs the command is unknown");
-        table.problem(&at, message, format!("bot = \"{}\"", first.identity.name));
+        table.problem(table.at(), message, format!("bot = \"{}\"", first.identity.name));
     }
     (machine, room, bot)
 }
@@ -298,13 +282,9 @@ pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterat
 
 pub(crate) fn template(table: &mut Table, example: &str) -> Option<CommandTemplate> {
     let text = table.required_string("command", example)?;
-    match CommandTemplate::new(&text.value) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            table.problem(&text.at, error.to_string(), format!("command = {example}"));
-            None
-        }
-    }
+    CommandTemplate::new(&text.value)
+        .inspect_err(|error| table.problem(&text.at, error.to_string(), format!("command = {example}")))
+        .ok()
 }
 
 /// Reports each placeholder of a command whose name is not in `values`.

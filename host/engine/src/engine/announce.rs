@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::host::Host;
 use crate::{
     base::{Text, clean},
-    messaging::{AccountInbox, Arrival, Destination},
+    messaging::{AccountInbox, Arrival},
     model::{Person, RoomName},
     store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_trigger_event},
 };
@@ -25,20 +25,14 @@ const ANNOUNCEMENT_POLL: Duration = Duration::from_millis(50);
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The room in which a triggered command is announced and answered.
-#[derive(Clone)]
 pub(crate) struct TriggerRoom {
-    inbox: Arc<AccountInbox>,
+    pub(crate) inbox: Arc<AccountInbox>,
     room: String,
 }
 
 impl TriggerRoom {
-    pub(crate) fn bot(&self) -> &str {
-        &self.inbox.bot
-    }
-
     fn message(&self, key: String, text: Text) -> OutboxRow {
-        let (bot, network) = (self.inbox.bot.clone(), self.inbox.network.to_owned());
-        Destination { bot, network, room: self.room.clone() }.say(key, text)
+        self.inbox.destination(&self.room).say(key, text)
     }
 }
 
@@ -68,13 +62,11 @@ impl Host {
         let name = bot.unwrap_or(&destination.bot);
         let inbox = self.inbox_of(name, &destination.network)?;
         let chat = self.context.outbox.chat(name, &destination.network)?;
-        match tokio::time::timeout(ROOM_TIMEOUT, chat.room(&destination.room)).await {
-            Ok(Ok(room)) => Some(TriggerRoom { inbox, room: room? }),
-            Ok(Err(_)) | Err(_) => None,
-        }
+        let room = tokio::time::timeout(ROOM_TIMEOUT, chat.room(&destination.room)).await.ok()?.ok()?;
+        Some(TriggerRoom { inbox, room: room? })
     }
 
-    fn inbox_of(&self, bot: &str, network: &str) -> Option<Arc<AccountInbox>> {
+    pub(crate) fn inbox_of(&self, bot: &str, network: &str) -> Option<Arc<AccountInbox>> {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 

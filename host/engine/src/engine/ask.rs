@@ -4,13 +4,11 @@
 //! Not here: actions (`action.rs`). A job needs a room for its messages, so an action must come through
 //! [`Engine::inbox`].
 
-use super::{
-    serve::Engine,
-    verdict::{Refusal, Verdict},
-};
+use super::{serve::Engine, verdict::Verdict};
 use crate::{
     base::Text,
-    store::{InboxRow, Write},
+    metrics::CommandOutcome,
+    store::{AuditRecord, InboxRow, Write},
 };
 
 /// The error of [`Engine::ask`]. The message changed nothing.
@@ -34,22 +32,25 @@ impl Engine {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
-        let verdict = self.host.decide(&message).await;
-        // An action is not started here, so the metrics do not count it.
-        if !matches!(verdict, Verdict::Action(..)) {
-            self.host.commands.count(verdict.outcome());
-        }
-        let (answer, line) = match verdict {
-            Verdict::Answered(text, line) => (Ok(text), *line),
-            Verdict::CarriedOut(text) => return Ok(text),
-            Verdict::Action(plugin, authorized) => {
-                let no = NoAnswer::Action(authorized.command().spec().name.clone());
-                let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);
-                (Err(no), line)
+        let commands = &self.host.commands;
+        let (answer, line) = match self.host.decide(&message).await {
+            Ok(Verdict::Answered(text, line)) => {
+                commands.count(CommandOutcome::Answered);
+                (Ok(text), *line)
             }
-            Verdict::Refused(
-                Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why) | Refusal::Unable(why),
-            ) => {
+            Ok(Verdict::CarriedOut(answer)) => {
+                commands.count(CommandOutcome::CarriedOut);
+                return Ok(Text::lines(answer));
+            }
+            // An action is not started here, so the metrics do not count it.
+            Ok(Verdict::Action(plugin, authorized)) => {
+                let no = NoAnswer::Action(authorized.command().spec().name.clone());
+                let (plugin, denials) = (Some(plugin.name.to_string()), vec![no.to_string()]);
+                (Err(no), AuditRecord { plugin, denials, ..self.host.line(&message) })
+            }
+            Err(refusal) => {
+                let (outcome, _, why) = refusal.into_parts();
+                commands.count(outcome);
                 let line = self.host.refusal_line(&message, why.clone());
                 (Err(NoAnswer::Refused(why)), line)
             }

@@ -1,7 +1,6 @@
 //! Builds an engine from a configuration and a program's adapters and capabilities.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     builtin::ReactionQueue,
-    health::EndedAdapters,
     host::{BotSettings, Host},
     review::{InspectedPlugin, Report, Review},
-    serve::{Arrival, Engine},
+    serve::Engine,
 };
 use crate::{
     adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SystemClock},
@@ -26,7 +24,7 @@ use crate::{
     job::{Claims, LockTable},
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
-    model::CallTable,
+    model::CallSpec,
     plugin::{Lock, MAX_GUESTS, Runtime},
     policy::{Access, Freezes},
     runner::Jobs,
@@ -73,17 +71,14 @@ impl Engine {
 }
 
 /// The error of [`EngineBuilder::read`]: all problems of the configuration, ordered by file and line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", problem_lines(.0))]
 pub struct ConfigError(pub Vec<Problem>);
 
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
-        f.write_str(&lines.join("\n"))
-    }
+fn problem_lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
+    lines.join("\n")
 }
-
-impl std::error::Error for ConfigError {}
 
 /// The error of [`EngineBuilder::build`] and [`EngineBuilder::review`].
 #[non_exhaustive]
@@ -179,9 +174,7 @@ impl EngineBuilder {
     pub fn directory(self, directory: Arc<dyn Directory>) -> Self {
         Self { directory: Some(directory), ..self }
     }
-}
 
-impl EngineBuilder {
     /// Reads `plugins.toml` and its included files. Does not connect to a network or resolve a secret.
     ///
     /// # Errors
@@ -208,17 +201,12 @@ impl EngineBuilder {
         let path = folder.join("plugins.toml");
         let text = toml::to_string(value).map_err(|error| {
             let at = crate::base::At { file: path.display().to_string().into(), line: 1 };
-            ConfigError(vec![Problem {
-                at,
-                message: format!("the configuration cannot be written as TOML: {error}"),
-                fix: None,
-            }])
+            let message = format!("the configuration cannot be written as TOML: {error}");
+            ConfigError(vec![Problem { at, message, fix: None }])
         })?;
         crate::config::read_text(&text, &path, &self.registry).map_err(ConfigError)
     }
-}
 
-impl EngineBuilder {
     /// Returns every key of `plugins.toml`, including the keys of the added adapters and capabilities.
     ///
     /// # Errors
@@ -226,9 +214,7 @@ impl EngineBuilder {
     pub fn reference(&self) -> Result<Reference, String> {
         Reference::new(&self.registry)
     }
-}
 
-impl EngineBuilder {
     /// Loads the plugins and builds the engine. Does not connect to a network.
     ///
     /// # Errors
@@ -257,30 +243,37 @@ impl EngineBuilder {
         // 4. Create the accounts, their inboxes and the shared outbox.
         let activity = Activity::default();
         let (send, rows) = mpsc::unbounded_channel();
-        let inboxes = Inboxes { bots: &config.bots, send };
         let outbox = Arc::new(Outbox::new(
             store.clone(),
-            inboxes.accounts().collect(),
+            config.bots.iter().flat_map(accounts).collect(),
             access.bots.iter().map(|bot| bot.name.clone()).collect(),
             access.network().to_owned(),
             config.absent,
             activity.clone(),
         ));
         let triggers = Arc::new(config.triggers);
-        let accounts = inboxes.open(|account, prefix, others, first, rows| AccountInbox {
-            bot: account.bot.clone(),
-            network: account.chat.network(),
-            first,
-            store: store.clone(),
-            outbox: outbox.clone(),
-            addressing: Addressing { prefix, names: vec![account.bot.clone()] },
-            others,
-            admins: access.admin_ids(),
-            access: access.clone(),
-            listener: triggers.clone(),
-            activity: activity.clone(),
-            rows,
-        });
+        let mut inboxes: Vec<Arc<AccountInbox>> = Vec::new();
+        for bot in &config.bots {
+            let others = config.bots.iter().filter(|other| other.identity.name != bot.identity.name);
+            let others: Vec<Addressing> = others.map(addressing).collect();
+            for chat in &bot.chats {
+                let network = chat.network();
+                inboxes.push(Arc::new(AccountInbox {
+                    bot: bot.identity.name.clone(),
+                    network,
+                    first: inboxes.iter().all(|other| other.network != network),
+                    store: store.clone(),
+                    outbox: outbox.clone(),
+                    addressing: addressing(bot),
+                    others: others.clone(),
+                    admins: access.admin_ids(),
+                    access: access.clone(),
+                    listener: triggers.clone(),
+                    activity: activity.clone(),
+                    rows: send.clone(),
+                }));
+            }
+        }
         // 5. Create the context that all jobs and queries share, and the host.
         let context = Arc::new(Context {
             monotonic,
@@ -308,16 +301,16 @@ impl EngineBuilder {
             plugins,
             jobs,
             activity,
-            inboxes: accounts.iter().map(|(_, inbox)| inbox.clone()).collect(),
+            inboxes,
             triggers,
             bot_settings: config.bots.into_iter().map(bot_settings).collect(),
             reply_limiter: ReplyLimiter::default(),
             votes: ReactionQueue::default(),
             commands: Commands::default(),
-            ended_adapters: EndedAdapters::default(),
+            ended_adapters: Mutex::default(),
             query_turns: Semaphore::new(half),
         });
-        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.store.keep })
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), retention: config.store.keep })
     }
 
     /// Loads the plugins for reports on a configuration. Does not connect to a network, and writes only to the code
@@ -334,8 +327,8 @@ impl EngineBuilder {
     /// # Errors
     /// Two capabilities have a host call with the same name, or the name of a host call does not have the form
     /// `interface.function`.
-    pub fn calls(&self) -> Result<CallTable, String> {
-        Ok(self.registry.calls()?.table().clone())
+    pub fn calls(&self) -> Result<Vec<CallSpec>, String> {
+        Ok(self.registry.calls()?.table().iter().cloned().collect())
     }
 
     /// Describes a plugin file without running one of its commands: its commands, settings and host calls.
@@ -344,7 +337,7 @@ impl EngineBuilder {
     /// The file is not a plugin for this program, or the plugin fails to describe its commands. The error is one line.
     pub async fn inspect(&self, file: &Path) -> Result<Report, String> {
         let runtime = runtime().map_err(|error| error.to_string())?;
-        Ok(Report::new(&InspectedPlugin::read(&runtime, &self.calls()?, file).await?))
+        Ok(Report::new(&InspectedPlugin::read(&runtime, self.registry.calls()?.table(), file).await?))
     }
 }
 
@@ -356,42 +349,10 @@ fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
     (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
 }
 
-/// Creates the inboxes of all accounts. All inboxes send their new rows to one channel.
-struct Inboxes<'a> {
-    bots: &'a [BotConfig],
-    send: mpsc::UnboundedSender<Arrival>,
+fn accounts(bot: &BotConfig) -> impl Iterator<Item = Account> {
+    bot.chats.iter().map(move |chat| Account { bot: bot.identity.name.clone(), chat: chat.clone() })
 }
 
-impl Inboxes<'_> {
-    fn accounts(&self) -> impl Iterator<Item = Account> {
-        let of = |bot: &BotConfig| {
-            let name = bot.identity.name.clone();
-            bot.chats.iter().map(move |chat| Account { bot: name.clone(), chat: chat.clone() }).collect::<Vec<_>>()
-        };
-        self.bots.iter().flat_map(of)
-    }
-
-    /// Creates an inbox for each account with the function `make`. Its arguments are: the account, the prefix of the
-    /// account's bot, the names and prefixes of the other bots, whether the account is the first account on its
-    /// network, and the channel to which the inbox sends new rows.
-    fn open(
-        &self,
-        make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,
-    ) -> Vec<(Account, Arc<AccountInbox>)> {
-        let identities: HashMap<&str, &str> =
-            self.bots.iter().map(|bot| (&*bot.identity.name, &*bot.identity.prefix)).collect();
-        let mut accounts: Vec<(Account, Arc<AccountInbox>)> = Vec::new();
-        for account in self.accounts() {
-            let network = account.chat.network();
-            let first = accounts.iter().all(|(other, _)| other.chat.network() != network);
-            let prefix = identities.get(&*account.bot).copied().unwrap_or_default().to_owned();
-            let others = identities.iter().filter(|(name, _)| **name != account.bot);
-            let others = others
-                .map(|(name, prefix)| Addressing { prefix: (*prefix).to_owned(), names: vec![(*name).to_owned()] })
-                .collect();
-            let inbox = make(&account, prefix, others, first, self.send.clone());
-            accounts.push((account, Arc::new(inbox)));
-        }
-        accounts
-    }
+fn addressing(bot: &BotConfig) -> Addressing {
+    Addressing { prefix: bot.identity.prefix.clone(), name: bot.identity.name.clone() }
 }

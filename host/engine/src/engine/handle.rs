@@ -9,12 +9,13 @@ use super::{
     verdict::{Refusal, Verdict},
 };
 use crate::{
-    adapter::{Body, Outgoing},
+    adapter::{Body, Chat, Outgoing},
     base::{ActivityGuard, Backoff, Text},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
     hostcall::refuses,
+    metrics::CommandOutcome,
     policy::Authorized,
-    store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_trigger_event},
+    store::{AuditRecord, GivenArgument, InboxRow, JobQuery, OutboxRow, StoreError, Write, is_trigger_event},
 };
 
 /// The time after which the room of an unanswered message gets a typing notification.
@@ -38,20 +39,18 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 impl Host {
     /// Handles a message in a separate task, with retries. `guard` keeps the engine from ending until the message is
     /// handled. `late` is true if an earlier process of the host stored the message in the inbox.
-    pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
+    pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, mut late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
             // The stored message is handled after the next start.
             return;
         }
-        let turn = self.vote_turn(&row);
+        let mut turn = self.vote_turn(&row);
         let work = async move {
-            let mut turn = turn;
             if let Some(turn) = &mut turn {
                 turn.wait().await;
             }
             let old = late.then(|| self.too_old(&row)).flatten();
-            let mut late = late;
             let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
             // A failed write leaves no effect, so the message can be retried.
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
@@ -115,42 +114,44 @@ impl Host {
         if let Some(message) = old {
             return self.refuse(row.clone(), Refusal::Late(message.to_owned())).await;
         }
-        match AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
-            Ok(handled) => handled,
-            Err(_) => {
-                tracing::error!(
-                    room = row.key.room,
-                    event_id = row.key.event,
-                    "the host panicked while it handled a message; if the message created a job, the job \
-                     continues, else the sender gets an error; hint: this is a bug in the host, report it with the log"
-                );
-                let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
-                if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
-                    self.jobs.dispatch(job);
-                    return Ok(());
-                }
-                let message = "Internal error; nothing was done. The host's log has the details.".to_owned();
-                self.refuse(row.clone(), Refusal::Denied(message)).await
-            }
+        if let Ok(handled) = AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
+            return handled;
         }
+        tracing::error!(
+            room = row.key.room,
+            event_id = row.key.event,
+            "the host panicked while it handled a message; if the message created a job, the job continues, else the \
+             sender gets an error; hint: this is a bug in the host, report it with the log"
+        );
+        let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
+        if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
+            self.jobs.dispatch(job);
+            return Ok(());
+        }
+        let message = "Internal error; nothing was done. The host's log has the details.".to_owned();
+        self.refuse(row.clone(), Refusal::Denied(message)).await
     }
 
     /// Reports in the room that the store is unavailable. Sends the message directly, because the outbox is in the
     /// store.
     async fn report_store_outage(&self, row: &InboxRow, error: &StoreError) {
-        let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
             StoreError::Unavailable(_) => "Not done yet: the database is unavailable. The host retries the command.",
             StoreError::Failed(_) => {
                 "Nothing was done: the database failed. The host retries the command after its next start."
             }
         };
-        let message = Outgoing {
-            key: format!("{}/{}/unkept", row.key.room, row.key.event),
-            room: row.key.room.clone(),
-            body: Body::Say { text: Text::lines(text), thread: self.context.outbox.thread(row) },
-        };
-        self.context.outbox.send(&chat, &message, false).await;
+        if let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) {
+            self.send_reply(chat, row, "unkept", Text::lines(text), false).await;
+        }
+    }
+
+    /// Sends a reply to a message directly, without the outbox. `purpose` is a part of the reply's idempotency key. If
+    /// `search` is true, first searches the room for the reply.
+    async fn send_reply(&self, chat: &Arc<dyn Chat>, row: &InboxRow, purpose: &str, text: Text, search: bool) {
+        let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text);
+        let message = Outgoing { key, room, body: Body::Say { text, thread } };
+        self.context.outbox.send(chat, &message, search).await;
     }
 
     /// Evaluates a message, then stores or sends the result. `late` is true if an earlier attempt may already have sent
@@ -160,25 +161,32 @@ impl Host {
             return self.handle_reaction(&row, reaction).await;
         }
         let row = self.with_thread(row).await;
-        let verdict = self.decide_with_typing(&row).await;
-        let outcome = verdict.outcome();
-        match verdict {
-            Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await?,
-            Verdict::CarriedOut(_) => self.context.outbox.wake(),
-            Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await?,
-            Verdict::Refused(refusal) => return self.refuse(row, refusal).await,
-        }
+        let outcome = match self.decide_with_typing(&row).await {
+            Ok(Verdict::Answered(text, line)) => {
+                self.answer(&row, text, *line, late).await;
+                CommandOutcome::Answered
+            }
+            Ok(Verdict::CarriedOut(_)) => {
+                self.context.outbox.wake();
+                CommandOutcome::CarriedOut
+            }
+            Ok(Verdict::Action(plugin, authorized)) => {
+                self.action(plugin, authorized).await?;
+                CommandOutcome::Started
+            }
+            Err(refusal) => return self.refuse(row, refusal).await,
+        };
         self.commands.count(outcome);
         Ok(())
     }
 
     /// Evaluates a message, and sends a typing notification after [`TYPING_DELAY`].
-    async fn decide_with_typing(&self, row: &InboxRow) -> Verdict {
+    async fn decide_with_typing(&self, row: &InboxRow) -> Result<Verdict, Refusal> {
         let mut decided = std::pin::pin!(self.decide(row));
         let typing = async {
             tokio::time::sleep(TYPING_DELAY).await;
-            if let Some(chat) =
-                self.context.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_from_listen_rule(row))
+            if !Self::is_from_listen_rule(row)
+                && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network)
             {
                 chat.typing(&row.key.room).await;
             }
@@ -194,7 +202,10 @@ impl Host {
     /// Evaluates a message: finds its command, checks the rights of its sender, and runs a query or a host command.
     /// Does not start actions. The caller stores and sends the result. A host command that changes something stores its
     /// result itself, in the transaction of the change.
-    pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
+    ///
+    /// # Errors
+    /// The command is refused.
+    pub(crate) async fn decide(&self, row: &InboxRow) -> Result<Verdict, Refusal> {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
         self.context.access.refresh(&*self.context.outbox).await;
@@ -202,13 +213,10 @@ impl Host {
         if row.started.is_none()
             && let Some(answer) = self.triggers.fixed_answer(&row.text)
         {
-            return self.answered(row, answer);
+            return Ok(self.answered(row, answer));
         }
         // 3. Find the command: from a trigger, from an alias, or as typed.
-        let words = match self.words_of(row) {
-            Ok(words) => words,
-            Err(usage) => return Verdict::Refused(Refusal::Malformed(usage)),
-        };
+        let words = self.words_of(row).map_err(Refusal::Malformed)?;
         let table = self.plugins.table();
         let spec = match &words {
             Some(words) => table.command_of_words(words),
@@ -217,9 +225,9 @@ impl Host {
         // 4. Check the right to the command before its arguments, because hints on arguments name apps and
         // environments.
         if let Some(spec) = spec
-            && !self.context.access.may_run(asker, &spec.name, spec.target.clone())
+            && !self.may_run(asker, spec)
         {
-            return Verdict::Refused(Refusal::Denied(self.context.access.missing(&spec.name, None, None)));
+            return Err(Refusal::Denied(self.context.access.missing(&spec.name, None, None)));
         }
         // 5. Parse the arguments. Hints name only apps and environments that the sender may see.
         let vocabulary = Vocabulary::of(&self.context.catalog, &*self.context.access, asker);
@@ -229,57 +237,50 @@ impl Host {
         };
         let command = match parsed {
             Ok(Parsed::Command(command)) => command,
-            Ok(Parsed::Help(spec)) => return self.answered(row, Text::lines(self.explain(asker, &spec))),
+            Ok(Parsed::Help(spec)) => return Ok(self.answered(row, Text::lines(self.explain(asker, &spec)))),
             Err(misparse) => {
                 // A command of a loaded plugin takes precedence over the same command of a plugin that is not loaded.
                 let missing = spec.is_none().then(|| self.not_loaded(&row.text)).flatten();
-                return Verdict::Refused(match missing {
+                return Err(match missing {
                     Some(message) => Refusal::Denied(message),
                     None => Refusal::Malformed(misparse.to_string()),
                 });
             }
         };
         // 6. Resolve people to ids.
-        let command = match self.with_people(command, row).await {
-            Ok(command) => command,
-            Err(refusal) => return Verdict::Refused(refusal),
-        };
+        let command = self.with_people(command, row).await?;
         // 7. Refuse an action if a listen rule started it or the sender of the message is not verified.
         if command.acts()
             && let Some(why) = untrusted_source(row)
         {
-            return Verdict::Refused(Refusal::Denied(why));
+            return Err(Refusal::Denied(why));
         }
         // 8. Check the rights on the app and environment in the arguments.
-        let authorized = match self.context.access.authorize(command, row.clone()) {
-            Ok(authorized) => authorized,
-            Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
-        };
+        let authorized = self.context.access.authorize(command, row.clone());
+        let authorized = authorized.map_err(|refused| Refusal::Denied(refused.message))?;
         // 9. Run a host command, a query or a dry run. Return an action to the caller, which opens its job.
         let spec = authorized.command().spec();
-        match (&spec.target, spec.kind) {
-            (Target::Host(builtin @ Builtin::Release), _) => match self.direct_message_refusal(&authorized).await {
-                Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
-                None => self.host(*builtin, &authorized).await,
-            },
-            (Target::Host(builtin), _) => self.host(*builtin, &authorized).await,
-            (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
-                (Some(plugin), CommandKind::Query) => {
-                    let (text, line) = self.query(plugin, &authorized).await;
-                    Verdict::Answered(text, Box::new(line))
+        let name = match &spec.target {
+            Target::Host(builtin) => {
+                if *builtin == Builtin::Release {
+                    self.check_direct_message(&authorized).await?;
                 }
-                (Some(plugin), CommandKind::Action) if authorized.command().is_dry_run() => {
-                    let (text, line) = self.dry_run(plugin, &authorized).await;
-                    Verdict::Answered(text, Box::new(line))
-                }
-                (Some(plugin), CommandKind::Action) => match self.direct_message_refusal(&authorized).await {
-                    Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
-                    None => Verdict::Action(plugin.clone(), authorized),
-                },
-                (None, _) => Verdict::Refused(Refusal::Denied(format!(
-                    "Plugin `{name}` is not loaded. Ask an admin to run `plugins`, which shows the reason."
-                ))),
-            },
+                return self.host(*builtin, &authorized).await;
+            }
+            Target::Plugin(name) => name,
+        };
+        let Some(plugin) = self.plugins.get(name) else {
+            return Err(Refusal::Denied(format!(
+                "Plugin `{name}` is not loaded. Ask an admin to run `plugins`, which shows the reason."
+            )));
+        };
+        match spec.kind {
+            CommandKind::Query => Ok(self.query(plugin, &authorized).await),
+            CommandKind::Action if authorized.command().is_dry_run() => Ok(self.dry_run(plugin, &authorized).await),
+            CommandKind::Action => {
+                self.check_direct_message(&authorized).await?;
+                Ok(Verdict::Action(plugin.clone(), authorized))
+            }
         }
     }
 
@@ -309,15 +310,16 @@ impl Host {
         spec.cloned()
     }
 
-    /// Refuses an action in a direct message if the key `direct` of the action's app forbids it. Returns the text of
-    /// the refusal, and `None` if the action is not refused.
-    async fn direct_message_refusal(&self, authorized: &Authorized) -> Option<String> {
-        refuses(&self.context, authorized.message(), authorized.command().app()?).await
+    /// Refuses an action in a direct message if the key `direct` of the action's app forbids it.
+    async fn check_direct_message(&self, authorized: &Authorized) -> Result<(), Refusal> {
+        let Some(app) = authorized.command().app() else { return Ok(()) };
+        let refused = refuses(&self.context, authorized.message(), app).await;
+        refused.map_or(Ok(()), |refused| Err(Refusal::Denied(refused)))
     }
 
     /// Returns the answer of a host command that changed nothing, with its audit record.
     pub(crate) fn answered(&self, row: &InboxRow, text: Text) -> Verdict {
-        Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
+        Verdict::Answered(text, Box::new(self.line(row)))
     }
 
     /// Refuses a command whose plugin failed to load. Returns the text of the refusal. Returns `None` if no such plugin
@@ -341,21 +343,16 @@ impl Host {
     /// Refuses a message. One transaction stores the reply and the audit record, and marks the message as handled.
     /// Sends no reply if a `[[listen]]` rule started the command, or if the sender has reached the reply limit.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
-        let outcome = refusal.outcome();
-        let (emoji, message, counted) = match refusal {
-            Refusal::Malformed(message) => ("❓", message, true),
-            Refusal::Denied(message) => ("⛔", message, true),
-            Refusal::Late(message) => ("⌛", message, true),
-            // The reply limit does not apply to permitted commands, which are always answered.
-            Refusal::Unable(message) => ("⚠️", message, false),
-        };
+        let (outcome, emoji, message) = refusal.into_parts();
+        // The reply limit does not apply to permitted commands, which are always answered.
+        let is_limited = outcome != CommandOutcome::Unable;
         let now = self.context.clock.now();
         let mut writes =
             vec![Write::AuditRecord(self.refusal_line(&row, message.clone())), Write::Handled(row.key.clone())];
         tracing::info!(user = row.sender.id, room = row.key.room, reason = message, "a command was refused");
         let answered = if Self::is_from_listen_rule(&row) {
             None
-        } else if counted {
+        } else if is_limited {
             self.reply_limiter.answer(&row.sender.id, &row.key.room, now)
         } else {
             Some(0)
@@ -369,8 +366,7 @@ impl Host {
             }
             writes.push(Write::Send(self.react(&row, emoji)));
             writes.push(Write::Send(self.say(&row, "refusal", text)));
-        }
-        if answered.is_none() {
+        } else {
             self.context.outbox.waiting.discard(&row.key);
         }
         self.context.store.commit(writes).await?;
@@ -383,25 +379,17 @@ impl Host {
     /// the message is handled. If the host crashes before these writes, the command runs again after the restart. If
     /// `late` is true, an earlier attempt may already have sent the reply. The reply is then searched in the room
     /// first, so that it is not sent twice.
-    async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
+    async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) {
         // Limit the rate of answers to listen rules, because nobody addressed the bot.
         let now = self.context.clock.now();
         let wanted =
             !Self::is_from_listen_rule(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
-        if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() {
-            let message = Outgoing {
-                key: format!("{}/{}/answer", row.key.room, row.key.event),
-                room: row.key.room.clone(),
-                body: Body::Say {
-                    text: text.clamped(crate::messaging::longest(&*chat)),
-                    thread: self.context.outbox.thread(row),
-                },
-            };
-            self.context.outbox.send(&chat, &message, late).await;
+        if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) {
+            let text = text.clamped(crate::messaging::longest(&**chat));
+            self.send_reply(chat, row, "answer", text, late).await;
         } else {
             self.context.outbox.waiting.discard(&row.key);
         }
         self.context.store.note(vec![Write::AuditRecord(line), Write::Handled(row.key.clone())]);
-        Ok(())
     }
 }

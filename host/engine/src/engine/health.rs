@@ -4,9 +4,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
-
 use super::{host::Host, serve::Engine};
 use crate::{
     adapter::LinkState,
@@ -80,27 +77,6 @@ pub struct Overdue {
     pub late: Duration,
 }
 
-/// The accounts whose chat adapters ended with a permanent error. Each value has the bot, the network, the time and the
-/// reason.
-#[derive(Debug, Default)]
-pub(crate) struct EndedAdapters(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
-
-impl EndedAdapters {
-    pub(crate) fn add(&self, account: &Account, reason: String) {
-        let ended_adapters = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
-        self.0.lock().push(ended_adapters);
-    }
-
-    fn of(&self, account: &Account) -> Option<LinkState> {
-        let ended_adapters = self.0.lock();
-        let is_of_account = |(bot, network, _, _): &&(String, &'static str, Timestamp, String)| {
-            *bot == account.bot && *network == account.chat.network()
-        };
-        let (_, _, since, reason) = ended_adapters.iter().find(is_of_account)?;
-        Some(LinkState::Down { since: *since, reason: reason.clone() })
-    }
-}
-
 impl Engine {
     /// Returns the health of each account from memory, without waiting.
     pub fn accounts(&self) -> Vec<AccountHealth> {
@@ -125,14 +101,14 @@ impl Engine {
 
 impl Host {
     pub(crate) fn accounts(&self) -> Vec<AccountHealth> {
-        let accounts = self.context.outbox.all().iter();
-        let health = |account: &Account| AccountHealth {
-            bot: account.bot.clone(),
-            network: account.chat.network(),
-            link: self.ended_adapters.of(account).or_else(|| Some(account.chat.link()?.state())),
-            reconnects: account.chat.link().map_or(0, crate::adapter::Link::reconnects),
+        let ended_adapters = self.ended_adapters.lock();
+        let health = |Account { bot, chat }: &Account| {
+            let (bot, network) = (bot.clone(), chat.network());
+            let ended = ended_adapters.get(&(bot.clone(), network)).cloned();
+            let link = ended.or_else(|| Some(chat.link()?.state()));
+            AccountHealth { bot, network, link, reconnects: chat.link().map_or(0, crate::adapter::Link::reconnects) }
         };
-        accounts.map(health).collect()
+        self.context.outbox.accounts.iter().map(health).collect()
     }
 
     /// Returns the job of this host that is overdue for the longest time, among the jobs that `is_included` accepts.

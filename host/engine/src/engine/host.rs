@@ -2,10 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{builtin::ReactionQueue, health::EndedAdapters};
+use super::builtin::ReactionQueue;
 use crate::{
+    adapter::LinkState,
     base::Activity,
     hostcall::{Context, Plugins},
     messaging::{AccountInbox, ReplyLimiter},
@@ -19,13 +21,15 @@ pub(crate) struct Host {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
+    // The inboxes of the accounts of the outbox, in the same order.
     pub(crate) inboxes: Vec<Arc<AccountInbox>>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) bot_settings: HashMap<String, BotSettings>,
     pub(crate) reply_limiter: ReplyLimiter,
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
-    pub(crate) ended_adapters: EndedAdapters,
+    // The links of the accounts whose chat adapters ended with a permanent error, by bot and network.
+    pub(crate) ended_adapters: Mutex<HashMap<(String, &'static str), LinkState>>,
     // Queries use at most half of the pool of plugin instances, and jobs the other half, so that a query never waits
     // for a job.
     pub(crate) query_turns: Semaphore,

@@ -43,9 +43,6 @@ impl Rights {
     }
 }
 
-/// The memory limiter of one run of a plugin.
-pub type Limiter = Box<dyn ResourceLimiter + Send>;
-
 /// The sandbox of the engine: wasmtime with the engine's settings, clock and limits.
 pub struct Sandbox(Runtime);
 
@@ -77,21 +74,21 @@ impl Sandbox {
     }
 
     /// Creates a memory limiter with the default limits.
-    pub fn limiter() -> Limiter {
+    pub fn limiter() -> Box<dyn ResourceLimiter + Send> {
         Box::new(Meter::new(Limits::default()))
     }
-}
 
-/// Loads the plugins of a configuration as an engine does, and returns their commands. `cache` is the folder of
-/// compiled code.
-///
-/// # Errors
-/// A plugin fails to load. The error is one line.
-pub async fn load_plugins(config: &Config, sandbox: Sandbox, cache: &Path) -> Result<Vec<String>, String> {
-    let loader = Loader::new(sandbox.0, Some(cache.to_owned()), config.calls.clone().into());
-    let plugins = Plugins::load(&config.plugins, &loader, None).await;
-    match plugins.not_loaded().first() {
-        None => Ok(plugins.table().specs().iter().map(|spec| spec.name.clone()).collect()),
-        Some(plugin) => Err(format!("plugin {} is not loaded: {}", plugin.name, plugin.error)),
+    /// Loads the plugins of a configuration as an engine does, and returns their commands. `cache` is the folder of
+    /// compiled code.
+    ///
+    /// # Errors
+    /// A plugin fails to load. The error is one line.
+    pub async fn load(self, config: &Config, cache: &Path) -> Result<Vec<String>, String> {
+        let loader = Loader::new(self.0, Some(cache.to_owned()), config.calls.clone().into());
+        let plugins = Plugins::load(&config.plugins, &loader, None).await;
+        match plugins.not_loaded().first() {
+            None => Ok(plugins.table().specs().iter().map(|spec| spec.name.clone()).collect()),
+            Some(plugin) => Err(format!("plugin {} is not loaded: {}", plugin.name, plugin.error)),
+        }
     }
 }

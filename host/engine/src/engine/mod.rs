@@ -25,5 +25,5 @@ pub use ask::NoAnswer;
 pub use builder::{BuildError, ConfigError, EngineBuilder};
 pub use health::{AccountHealth, Health};
 pub use hooks::{Delivered, DeliveryError};
-pub use review::{Explained, Report, Review};
+pub use review::{Report, Review};
 pub use serve::{Engine, RunError};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::host::Host;
+use super::{host::Host, verdict::Verdict};
 use crate::{
     base::Text,
     hostcall::{Invocation, Plugin, ReplayState, RunMode, Tally, guest_invocation, random_job_id},
@@ -15,9 +15,8 @@ use crate::{
 };
 
 impl Host {
-    /// Runs an action without performing its effects. Returns the list of planned effects as text, and the audit record
-    /// of the dry run.
-    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
+    /// Runs an action without performing its effects. Returns the list of planned effects.
+    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> Verdict {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
         let invocation = guest_invocation(authorized, &random_job_id());
@@ -26,7 +25,7 @@ impl Host {
             Ok(ran) => ran,
             Err(error) => {
                 let text = Text::lines(format!("The dry run failed: {error}. Try again."));
-                return (text, self.line_of(plugin, authorized, &Tally::default()));
+                return self.answered_by(plugin, authorized, text, &Tally::default());
             }
         };
         let mut text = Text::lines(format!("Dry run of `{}`:", authorized.command().spec().name));
@@ -47,11 +46,11 @@ impl Host {
         }
         text.append(refusals(&invocation.tally.denied));
         text.push_lines("Nothing was changed.");
-        (text, self.line_of(plugin, authorized, &invocation.tally))
+        self.answered_by(plugin, authorized, text, &invocation.tally)
     }
 
-    /// Runs a query. Returns its answer and the audit record.
-    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
+    /// Runs a query. Returns its answer.
+    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> Verdict {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation = Invocation::new(
             self.context.clone(),
@@ -78,14 +77,16 @@ impl Host {
             GuestEnd::Trap(why) => text.push_lines(format!("`{name}` crashed: {why}")),
         }
         text.append(refusals(&ran.invocation.tally.denied));
-        (text, self.line_of(plugin, authorized, &ran.invocation.tally))
+        self.answered_by(plugin, authorized, text, &ran.invocation.tally)
     }
 
-    /// Returns the audit record of one run of a plugin, with the host calls that the plugin made and the reasons of
-    /// refused calls.
-    fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> AuditRecord {
+    /// Returns the answer of one run of a plugin, with an audit record of the host calls that the plugin made and the
+    /// reasons of refused calls.
+    fn answered_by(&self, plugin: &Plugin, authorized: &Authorized, text: Text, tally: &Tally) -> Verdict {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
-        self.line(authorized.message(), Some(plugin.name.to_string()), tally.counts(), denials)
+        let (plugin, calls) = (Some(plugin.name.to_string()), tally.counts());
+        let line = AuditRecord { plugin, calls, denials, ..self.line(authorized.message()) };
+        Verdict::Answered(text, Box::new(line))
     }
 }

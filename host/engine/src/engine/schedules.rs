@@ -33,24 +33,17 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// `at least`.
 const MAX_COUNTED: usize = 1_000;
 
-enum NextStep {
-    /// Check the schedule again after this delay.
-    After(Duration),
-    /// The schedule is due, but its room cannot be reached. Retry with backoff.
-    NoRoom,
-}
-
 impl Host {
     /// Starts the command of a schedule at its due times, until the host stops.
     pub(crate) async fn run_schedule(self: Arc<Self>, schedule: Schedule) {
         let mut without_room = Backoff::new(RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
             let pause = match self.step(&schedule).await {
-                Ok(NextStep::After(pause)) => {
+                Ok(Some(pause)) => {
                     without_room.reset();
                     pause
                 }
-                Ok(NextStep::NoRoom) => {
+                Ok(None) => {
                     if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
@@ -71,38 +64,39 @@ impl Host {
         }
     }
 
-    /// Starts the command of a schedule if it is due.
-    async fn step(&self, schedule: &Schedule) -> Result<NextStep, StoreError> {
+    /// Starts the command of a schedule if it is due. Returns the delay until the next check; `None` if the schedule is
+    /// due, but its room cannot be reached.
+    async fn step(&self, schedule: &Schedule) -> Result<Option<Duration>, StoreError> {
         let store = &self.context.store;
         let now = self.context.clock.now();
         let Some(cursor) = store.cursor("", NETWORK, &schedule.name).await? else {
             // The schedule is new. Only times after now are due.
             store.commit(vec![cursor_at(schedule, now)]).await?;
-            return Ok(NextStep::After(Duration::ZERO));
+            return Ok(Some(Duration::ZERO));
         };
         if cursor.event.as_deref() != Some(schedule.cron.described().as_str()) {
             // The cron expression or its time zone has changed. Only times after now are due.
             store.commit(vec![cursor_at(schedule, now.max(cursor.at))]).await?;
-            return Ok(NextStep::After(Duration::ZERO));
+            return Ok(Some(Duration::ZERO));
         }
-        let Some(next) = schedule.cron.next(cursor.at) else { return Ok(NextStep::After(CLOCK_POLL)) };
+        let Some(next) = schedule.cron.next(cursor.at) else { return Ok(Some(CLOCK_POLL)) };
         if next > now {
             let until: Duration = next.duration_since(now).try_into().unwrap_or(CLOCK_POLL);
-            return Ok(NextStep::After(until.min(CLOCK_POLL)));
+            return Ok(Some(until.min(CLOCK_POLL)));
         }
         let Some(trigger_room) = self.trigger_room(schedule.bot.as_deref(), &schedule.room).await else {
-            return Ok(NextStep::NoRoom);
+            return Ok(None);
         };
         let (due, before) = newest(schedule, next, now);
         let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
-        let max_age = self.settings_of_bot(trigger_room.bot()).max_age;
+        let max_age = self.settings_of_bot(&trigger_room.inbox.bot).max_age;
         match schedule.missed {
             MissedPolicy::SkipOld if age > max_age => self.skip(schedule, &trigger_room, due, before + 1).await?,
             MissedPolicy::SkipOld | MissedPolicy::RunLatest => {
                 self.fire(schedule, &trigger_room, due, before, age > max_age).await?
             }
         }
-        Ok(NextStep::After(Duration::ZERO))
+        Ok(Some(Duration::ZERO))
     }
 
     async fn fire(

@@ -2,15 +2,15 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::host::Host;
 use crate::{
-    adapter::Inbox,
+    adapter::{Inbox, LinkState},
     base::ActivityGuard,
-    messaging::{Account, AccountInbox},
     store::{InboxRow, StoreError},
 };
 
@@ -37,7 +37,6 @@ pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 pub struct Engine {
     pub(crate) host: Arc<Host>,
     pub(super) rows: Mutex<Option<mpsc::UnboundedReceiver<Arrival>>>,
-    pub(super) accounts: Vec<(Account, Arc<AccountInbox>)>,
     pub(super) retention: Duration,
 }
 
@@ -76,9 +75,8 @@ impl Engine {
     /// Returns the inbox of a bot's account on a network such as `matrix`, for a program that delivers messages itself.
     /// Returns `None` if the account is not configured.
     pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
-        let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
-        let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
-        Some(inbox.clone())
+        let inbox = self.host.inbox_of(bot, network)?;
+        Some(inbox)
     }
 
     /// Serves the chat networks until `stop` is cancelled, or until every chat adapter has ended and no job or query
@@ -89,8 +87,7 @@ impl Engine {
     /// # Errors
     /// [`RunError`].
     pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
-        let rows = self.rows.lock().take();
-        let Some(mut rows) = rows else { return Err(RunError::Again) };
+        let Some(mut rows) = self.rows.lock().take() else { return Err(RunError::Again) };
         let context = &self.host.context;
         // When this function returns, all tasks end.
         let _stopping = context.stopping.clone().drop_guard();
@@ -142,12 +139,13 @@ impl Engine {
     async fn check_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
-        match context.store.newest_time().await? {
-            Some(newest) if newest > now => tracing::error!(
+        if let Some(newest) = context.store.newest_time().await?
+            && newest > now
+        {
+            tracing::error!(
                 %now, %newest,
                 "the clock is behind the newest journal entry; timers fire late; hint: set the clock"
-            ),
-            _ => {}
+            );
         }
         Ok(())
     }
@@ -155,13 +153,14 @@ impl Engine {
     /// Serves all chat accounts until each chat adapter has ended.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut serving = JoinSet::new();
-        for (account, inbox) in &self.accounts {
+        for (account, inbox) in self.host.context.outbox.accounts.iter().zip(&self.host.inboxes) {
             let (account, inbox, stop, host) = (account.clone(), inbox.clone(), stop.clone(), self.host.clone());
             serving.spawn(async move {
                 let ended = account.chat.serve(inbox, stop).await;
                 ended.map_err(|error| {
                     let (network, reason) = (account.chat.network(), format!("{error:#}"));
-                    host.ended_adapters.add(&account, reason.clone());
+                    let link = LinkState::Down { since: Timestamp::now(), reason: reason.clone() };
+                    host.ended_adapters.lock().insert((account.bot, network), link);
                     RunError::Chat { network, reason }
                 })
             });

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Authorized, store::AuditRecord};
 
+/// The result for a message that is not refused.
 pub(crate) enum Verdict {
     /// The answer of a query, or of a host command that changed nothing, with its audit record.
     Answered(Text, Box<AuditRecord>),
     /// The reply of a host command that changed something. The transaction of the change has stored the reply and the
     /// audit record, and has marked the message as handled.
-    CarriedOut(Text),
+    CarriedOut(String),
     /// An action that its caller may run. The action's job is not created yet.
     Action(Arc<Plugin>, Authorized),
-    Refused(Refusal),
 }
 
 /// A refused command, with the message for the sender. Nothing was changed.
@@ -27,24 +27,14 @@ pub(crate) enum Refusal {
     Unable(String),
 }
 
-impl Verdict {
-    pub(crate) fn outcome(&self) -> CommandOutcome {
-        match self {
-            Self::Answered(..) => CommandOutcome::Answered,
-            Self::CarriedOut(_) => CommandOutcome::CarriedOut,
-            Self::Action(..) => CommandOutcome::Started,
-            Self::Refused(refusal) => refusal.outcome(),
-        }
-    }
-}
-
 impl Refusal {
-    pub(crate) fn outcome(&self) -> CommandOutcome {
+    /// Returns the outcome for the metrics, the emoji of the bot's reaction, and the message for the sender.
+    pub(crate) fn into_parts(self) -> (CommandOutcome, &'static str, String) {
         match self {
-            Self::Malformed(_) => CommandOutcome::Malformed,
-            Self::Denied(_) => CommandOutcome::Denied,
-            Self::Late(_) => CommandOutcome::Late,
-            Self::Unable(_) => CommandOutcome::Unable,
+            Self::Malformed(message) => (CommandOutcome::Malformed, "❓", message),
+            Self::Denied(message) => (CommandOutcome::Denied, "⛔", message),
+            Self::Late(message) => (CommandOutcome::Late, "⌛", message),
+            Self::Unable(message) => (CommandOutcome::Unable, "⚠️", message),
         }
     }
 }

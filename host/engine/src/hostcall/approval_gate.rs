@@ -111,7 +111,7 @@ impl Invocation {
                     Ok(()) => {
                         "the effect needs an approval that the job's last approval request did not include".to_owned()
                     }
-                    Err(mismatch) => mismatch.why,
+                    Err(why) => why,
                 };
                 if cancelled {
                     return no_more(&why);

@@ -2,7 +2,7 @@
 //!
 //! A refusal contains all reasons, not only the first, so that a reviewer sees every missing rule.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::invocation::Invocation;
 use crate::{
@@ -33,9 +33,7 @@ impl Rule {
     }
 }
 
-thread_local! {
-    static NO_GRANT: Arc<str> = Arc::from(NO_RULE);
-}
+static NO_GRANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(NO_RULE));
 
 impl Invocation {
     /// Checks a host call against grants, roles and the arguments of the typed command. Returns the rules that allow
@@ -48,7 +46,7 @@ impl Invocation {
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
         if !row.kind.needs_rule() {
-            return Ok(Rule { grant: NO_GRANT.with(Arc::clone), role: None, approval: None, notify: Vec::new() });
+            return Ok(Rule { grant: NO_GRANT.clone(), role: None, approval: None, notify: Vec::new() });
         }
         let mut reasons = Vec::new();
         let grant = self.check_grant(row, attributes, &mut reasons);
@@ -65,11 +63,11 @@ impl Invocation {
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
         // 1. The values that the typed command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
-        let grants = self.grants();
+        let (plugin, grants) = (self.plugin(), &self.loaded().grants);
         // No rule is suggested for an effect with an unknown environment, because that rule would allow every
         // environment.
         let unknown = row.kind == CallKind::Acts && !attributes.contains_key(&Attribute::Environment);
-        let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
+        let suggestion = || (!unknown).then(|| suggest(plugin, row, attributes, &untyped));
         let command = self.request().command().spec().name.as_str();
         match grants.permitting(row.name, command, attributes) {
             // 2. Rules match. One of them must list the attributes of all values that were not typed.
@@ -90,13 +88,10 @@ impl Invocation {
             Err(misses) => {
                 let text = match misses.first() {
                     None if grants.naming(row.name).next().is_some() => {
-                        format!(
-                            "no `allow` rule of [plugin.{}] for {} applies to the command `{command}`",
-                            self.plugin(),
-                            row.name
-                        )
+                        let call = row.name;
+                        format!("no `allow` rule of [plugin.{plugin}] for {call} applies to the command `{command}`")
                     }
-                    None => format!("no `allow` rule of [plugin.{}] names {}", self.plugin(), row.name),
+                    None => format!("no `allow` rule of [plugin.{plugin}] names {}", row.name),
                     Some((rule, miss)) => {
                         let attribute = miss.attribute.as_str();
                         let value = match &miss.value {
@@ -161,13 +156,13 @@ impl Invocation {
     /// contain.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.request().command();
-        [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
-            .into_iter()
-            .filter_map(|attribute| attributes.get(&attribute).map(|values| (attribute, values)))
-            .flat_map(|(attribute, values)| values.iter().map(move |value| (attribute, value)))
-            .filter(|(attribute, value)| !command.has_typed(*attribute, value))
-            .map(|(attribute, value)| (attribute, value.clone()))
-            .collect()
+        let mut untyped = Vec::new();
+        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter] {
+            let values = attributes.get(&attribute).into_iter().flatten();
+            let unknown = values.filter(|value| !command.has_typed(attribute, value));
+            untyped.extend(unknown.map(|value| (attribute, value.clone())));
+        }
+        untyped
     }
 
     /// Returns the reason to refuse an effect with values that are not in the typed command. `untyped` are these

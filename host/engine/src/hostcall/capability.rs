@@ -38,7 +38,7 @@ use crate::base::{Key, Table};
 /// }
 ///
 /// let calls = Engine::builder().capability(Weather).calls().unwrap();
-/// assert!(calls.get("weather.today").is_some());
+/// assert!(calls.iter().any(|call| call.name == "weather.today"));
 /// ```
 pub trait Capability: Send + Sync + 'static {
     /// Returns the capability's rows of the call table. Each row names its WIT package: `acme:tickets@0.1.0`.

@@ -85,9 +85,10 @@ impl Invocation {
                     }
                     // The version in the earlier environment is shown only to a caller who may see that environment.
                     let sees = self.context().access.sees(self.request().asker(), Some(app), Some(before));
-                    let runs = if sees { self.succeeded(app, before, None).await? } else { None };
+                    let runs = if sees { Some(self.succeeded(app, before, None).await?) } else { None };
                     let line = self.request().command().line_for(before);
-                    let missing = OutOfOrder { app, version, environment, before, rule, runs: runs.as_deref(), line };
+                    let runs = runs.as_ref().map(Option::as_deref);
+                    let missing = OutOfOrder { app, version, environment, before, rule, runs, line };
                     reasons.push(Reason { kind: "order".to_owned(), text: missing.to_string(), add: None });
                 }
             }

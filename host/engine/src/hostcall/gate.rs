@@ -3,13 +3,10 @@
 //! Invariant: [`execute`] is the only way from a guest to an effect.
 
 use super::{
-    host_call::{GuestError as _, HostCall},
+    host_call::HostCall,
     invocation::{GuestStop, Invocation},
 };
-use crate::{
-    job::Reason,
-    model::{Attributes, CallKind, CallSpec},
-};
+use crate::model::{CallKind, CallSpec};
 
 /// Executes a host call. During replay, returns the result from the journal. Otherwise checks the call against all
 /// rules, performs the call and records its result. In a dry run, does not perform an effect but predicts its result.
@@ -23,7 +20,7 @@ pub(crate) async fn execute<C: HostCall>(
     params: C::Params,
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
     // 1. The limits on calls and on the bytes of their arguments.
-    invocation.count_call(&params)?;
+    invocation.meter.call(&params)?;
     // 2. Replay: the journal contains the answers of the calls before a crash or a wait.
     if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
@@ -38,24 +35,22 @@ pub(crate) async fn execute<C: HostCall>(
         });
     let rule = match authorized {
         Ok(rule) => rule,
-        Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
+        Err(reasons) => return Ok(invocation.deny(row, &attributes, &params, reasons).await),
     };
     // 5. The limit on effects.
     if row.kind == CallKind::Acts && !invocation.meter.act() {
         let reasons = vec![invocation.too_many_effects()];
-        return deny::<C>(invocation, row, &attributes, &params, reasons).await;
+        return Ok(invocation.deny(row, &attributes, &params, reasons).await);
     }
     // 6. A cancelled job starts no further effect; the plugin gets an error and can clean up.
     if let Some(not_tried) = invocation.cancelled_error(row) {
-        let answer = Err(not_tried.into_error::<C::Error>());
-        invocation.record_not_tried(row, &attributes, &params, &answer).await?;
-        return Ok(answer);
+        return Ok(invocation.record_not_tried(row, &attributes, &params, not_tried).await);
     }
     // 7. Freezes, the promotion order and direct messages. From this step until the intent is stored, `FreezeGuard`
     //    prevents new freezes.
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
-        return deny::<C>(invocation, row, &attributes, &params, forbidden).await;
+        return Ok(invocation.deny(row, &attributes, &params, forbidden).await);
     }
     // 8. Approval. If the approval is missing, the guest ends and the job waits for the approval.
     let approved = invocation.approved(row, &attributes, &params, rule).await;
@@ -65,7 +60,7 @@ pub(crate) async fn execute<C: HostCall>(
     }
     let rule = match approved? {
         Ok(rule) => rule,
-        Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
+        Err(reasons) => return Ok(invocation.deny(row, &attributes, &params, reasons).await),
     };
     // 9. A dry run ends here, with the answer that the effect would have.
     if let Some(name) = invocation.dry_run_name(row) {
@@ -79,9 +74,7 @@ pub(crate) async fn execute<C: HostCall>(
     }
     // 10. The deployment locks. If another job holds one, the job queues or the plugin gets an error.
     if let Err(not_tried) = invocation.take_locks(row, &attributes)? {
-        let answer = Err(not_tried.into_error::<C::Error>());
-        invocation.record_not_tried(row, &attributes, &params, &answer).await?;
-        return Ok(answer);
+        return Ok(invocation.record_not_tried(row, &attributes, &params, not_tried).await);
     }
     // 11. The intent is stored before the effect happens.
     let in_progress = invocation.begin(row, &attributes, rule, &params).await?;
@@ -98,18 +91,6 @@ pub(crate) async fn execute<C: HostCall>(
     }
     // 14. The result.
     invocation.count_effect(row, &attributes, &answer);
-    invocation.record(in_progress, row.kind, &params, &answer).await?;
-    Ok(answer)
-}
-
-async fn deny<C: HostCall>(
-    invocation: &mut Invocation,
-    row: &CallSpec,
-    attributes: &Attributes,
-    params: &C::Params,
-    reasons: Vec<Reason>,
-) -> wasmtime::Result<Result<C::Answer, C::Error>> {
-    let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
-    invocation.deny(row, attributes, reasons, params, &answer).await?;
+    invocation.record(in_progress, &params, &answer).await?;
     Ok(answer)
 }

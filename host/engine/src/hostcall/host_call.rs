@@ -4,12 +4,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
-use super::{context::Context, invocation::Invocation};
+use super::{
+    context::Context,
+    invocation::{Invocation, Timers},
+};
 use crate::{
     job::Reason,
     model::Attributes,
     plugin::bindings::{pipelines::WaitError, types},
-    store::{Entry, JobRow},
+    store::{Entry, JobRow, StoreError},
 };
 
 /// An error type of the contract, which contains either a denial by the rules or a problem with an error code.
@@ -151,8 +154,8 @@ impl InDoubt<'_> {
 
 /// The data that the host stores for a waiting job before the host ends the job's guest.
 pub(crate) struct Parking {
-    /// Further fields of the wait's journal entry. The entry also contains the arguments of the call.
-    pub(crate) body: serde_json::Map<String, Value>,
+    /// The timers for which the call waits. The wait's journal entry contains them and the arguments of the call.
+    pub(crate) timers: Timers,
     pub(crate) status: crate::store::JobStatus,
 }
 
@@ -160,4 +163,9 @@ pub(crate) struct Parking {
 /// people read.
 pub(crate) fn problem<E: GuestError>(code: &str, message: impl Into<String>) -> E {
     E::other(types::Problem { code: code.to_owned(), message: message.into() })
+}
+
+/// Creates the error of a call that failed because the store is unavailable.
+pub(crate) fn unavailable(error: StoreError) -> types::Error {
+    problem("unavailable", error.to_string())
 }

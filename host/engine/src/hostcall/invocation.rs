@@ -10,8 +10,6 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
-
 use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
 use crate::{
     base::Text,
@@ -19,7 +17,7 @@ use crate::{
     metrics::Decision,
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
-    policy::{FreezeGuard, Grants, Request, Rights},
+    policy::{FreezeGuard, Request, Rights},
     store::{DeploymentLock, StoreError, Write},
 };
 
@@ -129,6 +127,10 @@ pub(crate) struct Timer {
     pub(crate) at: jiff::Timestamp,
 }
 
+/// The timers for which a call waits, by id. The journal entry of the call contains them in full, because the call's
+/// arguments contain only the ids.
+pub(crate) type Timers = BTreeMap<String, Timer>;
+
 impl JobRun {
     pub(crate) fn new(
         job: Arc<ActiveJob>,
@@ -161,8 +163,10 @@ pub struct Invocation {
     /// The number of the journal entry that contains the intent of the current effect. 0 if the current call is not an
     /// effect.
     pub(crate) intent: u32,
+    /// The writes for the transaction that stores the answer of the current host call.
     pub(crate) writes: Vec<Write>,
-    messages: Vec<Text>,
+    /// The messages of a query's guest. The host posts them before the query's answer.
+    pub(crate) messages: Vec<Text>,
     message_count: u32,
     // Claims on jobs that no other task may start or change until the result of this call is stored.
     pub(crate) claims: Vec<Claim>,
@@ -171,11 +175,9 @@ pub struct Invocation {
     pub(crate) tally: Tally,
 }
 
-/// A host call that passed all checks and that the host is performing. For an effect, `number` is the number of the
-/// journal entry with the effect's intent. For other calls, `number` is 0.
+/// A host call that passed all checks and that the host is performing.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
-    pub(crate) number: u32,
     pub(crate) rule: Rule,
     pub(crate) attributes: Attributes,
 }
@@ -225,23 +227,16 @@ impl Invocation {
         &self.plugin
     }
 
-    pub(crate) fn grants(&self) -> &Grants {
-        &self.plugin.grants
-    }
-
     pub(crate) fn settings(&self) -> &[(String, String)] {
-        match &self.mode {
-            RunMode::Query => &self.plugin.settings,
-            RunMode::Job(job_run) => &job_run.replay.settings,
-            RunMode::DryRun(dry_run_state) => &dry_run_state.replay.settings,
+        match self.replay_state() {
+            Some(replay) => &replay.settings,
+            None => &self.plugin.settings,
         }
     }
 
     pub(crate) fn job_run(&mut self) -> Option<&mut JobRun> {
-        match &mut self.mode {
-            RunMode::Query | RunMode::DryRun(_) => None,
-            RunMode::Job(job_run) => Some(job_run),
-        }
+        let RunMode::Job(job_run) = &mut self.mode else { return None };
+        Some(job_run)
     }
 
     pub(crate) fn replay_state_mut(&mut self) -> Option<&mut ReplayState> {
@@ -262,10 +257,8 @@ impl Invocation {
     }
 
     pub(crate) fn dry_run_state(&mut self) -> Option<&mut DryRun> {
-        match &mut self.mode {
-            RunMode::Query | RunMode::Job(_) => None,
-            RunMode::DryRun(dry_run_state) => Some(dry_run_state),
-        }
+        let RunMode::DryRun(dry_run_state) = &mut self.mode else { return None };
+        Some(dry_run_state)
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {
@@ -279,10 +272,8 @@ impl Invocation {
 
     /// Returns the job for which the guest runs. Returns `None` for a query and for a dry run.
     pub(crate) fn job(&self) -> Option<&Arc<ActiveJob>> {
-        match &self.mode {
-            RunMode::Query | RunMode::DryRun(_) => None,
-            RunMode::Job(job_run) => Some(&job_run.job),
-        }
+        let RunMode::Job(job_run) = &self.mode else { return None };
+        Some(&job_run.job)
     }
 
     pub(crate) fn job_id(&self) -> &str {
@@ -300,12 +291,6 @@ impl Invocation {
         replay.replay.expected()
     }
 
-    /// Returns the number of the current host call within the guest run, from 1. The number is the same on every
-    /// replay.
-    pub(crate) fn call_number(&self) -> u32 {
-        self.meter.calls()
-    }
-
     /// Returns the idempotency key of the current effect, such as `7f3ak-4`: the job's id and the number of the journal
     /// entry with the effect's intent. The key is unique and is the same after a crash.
     pub fn key(&self) -> String {
@@ -315,10 +300,6 @@ impl Invocation {
     /// Returns the person who sent the command.
     pub fn caller(&self) -> &crate::model::Person {
         self.request.caller()
-    }
-
-    pub(crate) fn intent(&self) -> u32 {
-        self.intent
     }
 
     /// Returns the caller's rights to run this command. In a job, reads the caller's roles again at each host call, so
@@ -343,17 +324,6 @@ impl Invocation {
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
-    /// Adds a write to the transaction that stores the answer of the current host call.
-    pub(crate) fn also_write(&mut self, write: Write) {
-        self.writes.push(write);
-    }
-
-    /// Keeps the claim on another job until the result of the current host call is stored. While the claim exists, no
-    /// other task can start or change the other job.
-    pub(crate) fn hold(&mut self, claim: Claim) {
-        self.claims.push(claim);
-    }
-
     /// Requests that the gate stores the current call as a wait and then ends the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
@@ -372,20 +342,7 @@ impl Invocation {
         self.message_count <= MAX_MESSAGES
     }
 
-    /// Adds a message of a query's guest. The host posts the message before the query's answer.
-    pub(crate) fn post_before_answer(&mut self, text: Text) {
-        self.messages.push(text);
-    }
-
     pub(crate) fn take_messages(&mut self) -> Vec<Text> {
         std::mem::take(&mut self.messages)
-    }
-
-    /// Counts a host call and the bytes of its arguments.
-    ///
-    /// # Errors
-    /// The guest exceeded the limit on host calls or on bytes.
-    pub(crate) fn count_call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
-        self.meter.call(params)
     }
 }

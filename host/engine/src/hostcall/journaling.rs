@@ -5,12 +5,12 @@
 //! could lose. A failed write to the journal ends the guest; the job continues later, by replay of the stored entries.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     authorize::Rule,
-    host_call::{HostCall, Parking, problem},
-    invocation::{CallInProgress, GuestStop, Invocation, JobRun},
+    host_call::{GuestError, HostCall, Parking},
+    invocation::{CallInProgress, GuestStop, Invocation, JobRun, RunMode},
 };
 use crate::{
     base::Text,
@@ -51,11 +51,9 @@ impl Invocation {
             return if job && context.stopping.is_cancelled() { Err(GuestStop::ShuttingDown.into()) } else { Ok(None) };
         };
         // 3. The recorded answer.
+        let number = recorded.number;
         let answer: GuestAnswer<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
-            GuestStop::Diverged(format!(
-                "the host call result in journal entry {} cannot be decoded: {error}",
-                recorded.number
-            ))
+            GuestStop::Diverged(format!("the host call result in journal entry {number} cannot be decoded: {error}"))
         })?;
         // 4. The counters and limits, as on the first run.
         if recorded.kind == EntryKind::Denied {
@@ -77,26 +75,19 @@ impl Invocation {
         Ok(Some(answer))
     }
 
-    /// Returns the denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message
-    /// joins the texts of all `reasons`.
-    pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
-        let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-        types::Denial {
-            reason: reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned(),
-            message: texts.join("; "),
-        }
-    }
-
-    /// Records a refused host call in the journal, the log, the metrics and the job's closing message. `answer` is the
-    /// error that the guest receives.
-    pub(crate) async fn deny<A: Serialize, E: Serialize>(
+    /// Records a refused host call in the journal, the log, the metrics and the job's closing message. Returns the
+    /// denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message joins the texts
+    /// of all `reasons`.
+    pub(crate) async fn deny<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
-        reasons: Vec<Reason>,
         params: &impl Serialize,
-        answer: &Result<A, E>,
-    ) -> wasmtime::Result<()> {
+        reasons: Vec<Reason>,
+    ) -> Result<A, E> {
+        let reason = reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned();
+        let message = reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; ");
+        let answer = Err(E::denied(types::Denial { reason, message }));
         self.freeze_guard = None;
         self.tally.refuse(row);
         self.count_decision(row, Decision::Denied);
@@ -117,27 +108,29 @@ impl Invocation {
         if self.job().is_some() {
             let body = json!({ "arguments": params, "answer": answer, "denied": denied });
             let entry = self.entry(EntryKind::Denied, row, &why, attributes, body);
-            self.note(entry).await?;
+            self.note(entry).await;
         }
         self.tally.denied(denied);
-        Ok(())
+        answer
     }
 
     /// Records an effect that the host did not perform, because another job holds a deployment lock of the effect or
-    /// because the job was cancelled.
-    pub(crate) async fn record_not_tried<A: Serialize, E: Serialize>(
+    /// because the job was cancelled. Returns the error that the guest receives.
+    pub(crate) async fn record_not_tried<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
         params: &impl Serialize,
-        answer: &Result<A, E>,
-    ) -> wasmtime::Result<()> {
+        not_tried: types::Problem,
+    ) -> Result<A, E> {
+        let answer = Err(E::other(not_tried));
         self.freeze_guard = None;
         self.tally.refuse(row);
         self.count_decision(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, row, "not tried", attributes, body);
-        self.note(entry).await
+        self.note(entry).await;
+        answer
     }
 
     /// Returns the reason to refuse an effect that exceeds the plugin's limit `acts`.
@@ -149,12 +142,12 @@ impl Invocation {
 
     /// Returns the error `cancelled` for the first effect after the job was cancelled. Returns `None` for later
     /// effects, so that the plugin can clean up.
-    pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<NotTried> {
+    pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<types::Problem> {
         let job_run = self
             .job_run()
             .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.cancel_delivered)?;
         job_run.cancel_delivered = true;
-        Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
+        Some(types::Problem { code: "cancelled".to_owned(), message: "the job was cancelled".to_owned() })
     }
 
     /// Acquires the deployment locks of an effect. If another job holds one of the locks, acquires none of them and
@@ -167,15 +160,15 @@ impl Invocation {
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
-    ) -> wasmtime::Result<Result<(), NotTried>> {
+    ) -> wasmtime::Result<Result<(), types::Problem>> {
         let context = self.context().clone();
-        let wait = self.request().command().wait();
+        let wait = self.request().command().options().wait;
         let (CallKind::Acts, Some(job_run)) = (row.kind, self.job_run()) else { return Ok(Ok(())) };
         let locks = if row.locks { locks(attributes) } else { Vec::new() };
         match context.locks.take(&locks, job_run.job.row()) {
             Ok(locks) => job_run.new_locks = locks,
             Err(busy) if wait && !busy.holds_another => return Err(GuestStop::QueuedForLock(busy.lock).into()),
-            Err(busy) => return Ok(Err(NotTried { code: "busy", message: busy.to_string() })),
+            Err(busy) => return Ok(Err(types::Problem { code: "busy".to_owned(), message: busy.to_string() })),
         }
         Ok(Ok(()))
     }
@@ -192,15 +185,14 @@ impl Invocation {
         rule: Rule,
         params: &impl Serialize,
     ) -> wasmtime::Result<CallInProgress> {
-        let mut number = 0;
         if row.kind == CallKind::Acts {
             let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
             let context = self.context().clone();
             let mut notices = self.app_room_messages(attributes).await;
-            notices.extend(
-                rule.notify.iter().enumerate().filter_map(|(nth, (room, text))| self.override_notice(nth, room, text)),
-            );
+            let overrides = rule.notify.iter().enumerate();
+            notices.extend(overrides.filter_map(|(nth, (room, text))| self.override_notice(nth, room, text)));
             let has_messages = !notices.is_empty();
+            let mut number = 0;
             if let Some(JobRun { job, new_locks, .. }) = self.job_run() {
                 let locks = std::mem::take(new_locks);
                 let lock = |lock: &DeploymentLock| Write::Lock { lock: lock.clone(), job: job.row().id.clone() };
@@ -217,7 +209,7 @@ impl Invocation {
         self.tally.allow(row);
         self.count_decision(row, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
-        Ok(CallInProgress { row: *row, number, rule, attributes })
+        Ok(CallInProgress { row: *row, rule, attributes })
     }
 
     /// Returns the message to `room` about an overridden approval. Returns `None` if no bot has an account on the
@@ -234,40 +226,37 @@ impl Invocation {
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
         call: CallInProgress,
-        kind: CallKind,
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
         // 1. A dry run keeps the values that it writes in memory.
-        if let Some(dry_run_state) = self.dry_run_state() {
-            let mut stored_values = std::mem::take(&mut dry_run_state.stored_values);
+        if let RunMode::DryRun(dry_run_state) = &mut self.mode {
             for write in std::mem::take(&mut self.writes) {
                 match write {
-                    Write::SetValue { key, value, .. } => drop(stored_values.insert(key, Some(value))),
-                    Write::DeleteValue { key, .. } => drop(stored_values.insert(key, None)),
+                    Write::SetValue { key, value, .. } => drop(dry_run_state.stored_values.insert(key, Some(value))),
+                    Write::DeleteValue { key, .. } => drop(dry_run_state.stored_values.insert(key, None)),
                     _ => {}
                 }
-            }
-            if let Some(dry_run_state) = self.dry_run_state() {
-                dry_run_state.stored_values = stored_values;
             }
         }
         if self.job().is_none() {
             return Ok(());
         }
         // 2. The entry: a result for an effect, a call otherwise.
+        let kind = call.row.kind;
         let (entry_kind, body) = match kind {
             CallKind::Acts => (EntryKind::Result, json!({ "answer": answer })),
             _ => (EntryKind::Call, json!({ "arguments": params, "answer": answer })),
         };
         let mut entry = self.entry(entry_kind, &call.row, &call.rule.text(), &call.attributes, body);
-        entry.of = (kind == CallKind::Acts).then_some(call.number);
+        entry.of = (kind == CallKind::Acts).then_some(self.intent);
         // 3. The transaction. The entry of a call that changes nothing is only queued; the next transaction stores it.
         //    The claims are released after the transaction.
         let _claims = std::mem::take(&mut self.claims);
         let writes = std::mem::take(&mut self.writes);
         if writes.is_empty() && !matches!(kind, CallKind::Acts | CallKind::Keeps) {
-            return self.note(entry).await;
+            self.note(entry).await;
+            return Ok(());
         }
         self.commit(entry, writes).await
     }
@@ -279,13 +268,11 @@ impl Invocation {
         params: &impl Serialize,
         parking: Parking,
     ) -> wasmtime::Result<()> {
-        let Parking { body: more, status } = parking;
-        let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
-        body.extend(more);
-        let entry = self.entry(EntryKind::Wait, &call.row, &call.rule.text(), &call.attributes, Value::Object(body));
+        let body = json!({ "arguments": params, "timers": parking.timers });
+        let entry = self.entry(EntryKind::Wait, &call.row, &call.rule.text(), &call.attributes, body);
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
-            job.enter_with_status(&*self.context().store, vec![entry], status, writes)
+            job.enter_with_status(&*self.context().store, vec![entry], parking.status, writes)
                 .await
                 .map_err(GuestStop::StoreFailed)?;
             self.context().outbox.wake();
@@ -316,11 +303,10 @@ impl Invocation {
         Ok(())
     }
 
-    async fn note(&mut self, entry: Entry) -> wasmtime::Result<()> {
+    async fn note(&mut self, entry: Entry) {
         if let Some(job) = self.job() {
             job.note(&*self.context().store, entry).await;
         }
-        Ok(())
     }
 
     fn entry(&self, kind: EntryKind, row: &CallSpec, rule: &str, attributes: &Attributes, body: Value) -> Entry {
@@ -338,18 +324,6 @@ impl Invocation {
             blob: None,
             at: self.context().clock.now(),
         }
-    }
-}
-
-/// The error of an effect that the rules allow but that the host does not perform.
-pub(crate) struct NotTried {
-    code: &'static str,
-    message: String,
-}
-
-impl NotTried {
-    pub(crate) fn into_error<E: super::host_call::GuestError>(self) -> E {
-        problem(self.code, self.message)
     }
 }
 

@@ -4,8 +4,7 @@ use serde_json::json;
 
 use super::{context::Context, invocation::Plugin};
 use crate::{
-    command::Value,
-    job::{GuestArgument, GuestInvocation, GuestValue, ShownIn, StartEntry, entry},
+    job::{GuestArgument, GuestInvocation, ShownIn, StartEntry, entry},
     model::Limits,
     policy::Request,
     store::{Entry, EntryKind, JobRow, JobStatus},
@@ -61,17 +60,12 @@ pub(crate) fn new_job(
 
 /// Returns a request's command as the guest receives it. `job` is the job's id.
 pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation {
-    let value = |value: &Value| match value {
-        Value::Text(text) => GuestValue::Text(text.clone()),
-        Value::Integer(number) => GuestValue::Integer(*number),
-        Value::Boolean(yes) => GuestValue::Boolean(*yes),
-    };
     let arguments = request.command().arguments();
     GuestInvocation {
         job: job.to_owned(),
         command: request.command().spec().name.clone(),
         arguments: arguments
-            .map(|(parameter, given)| GuestArgument { name: parameter.name.clone(), value: value(given) })
+            .map(|(parameter, given)| GuestArgument { name: parameter.name.clone(), value: given.clone() })
             .collect(),
         caller: request.caller().clone(),
     }

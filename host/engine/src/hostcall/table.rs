@@ -148,7 +148,9 @@ impl HostCalls {
 
 impl From<Arc<HostCalls>> for HostFunctions<Invocation> {
     fn from(calls: Arc<HostCalls>) -> Self {
-        Self::new(calls.table.clone(), move |name, linker| calls.register(name, linker))
+        let table = calls.table.clone();
+        let register = move |call: &str, linker: &mut Linker<Invocation>| calls.register(call, linker);
+        Self { table, register: Arc::new(register) }
     }
 }
 

@@ -46,11 +46,7 @@ impl Tally {
     }
 
     pub(crate) fn counts(&self) -> Vec<CallCount> {
-        let rows = self.counts.iter().map(|(call, (allowed, refused))| CallCount {
-            call: (*call).to_owned(),
-            allowed: *allowed,
-            refused: *refused,
-        });
-        rows.collect()
+        let counts = self.counts.iter();
+        counts.map(|(&call, &(allowed, refused))| CallCount { call: call.to_owned(), allowed, refused }).collect()
     }
 }

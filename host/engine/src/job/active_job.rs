@@ -130,24 +130,15 @@ impl ActiveJob {
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
         let phase = status.phase;
-        more.extend(self.status_writes(status).await);
-        match self.enter(store, entries, more).await {
-            Ok(_) => {
-                *self.phase.lock() = phase;
-                Ok(())
-            }
-            Err(error) => {
-                self.card.discard_last().await;
-                Err(error)
-            }
+        let card = self.card.waiting_row(&status).await;
+        more.push(Write::JobStatus { job: self.row.id.clone(), status });
+        more.extend(card.map(Write::Send));
+        if let Err(error) = self.enter(store, entries, more).await {
+            self.card.discard_last().await;
+            return Err(error);
         }
-    }
-
-    /// Returns the writes of a new status: the status in the job's row and, if the job now waits, the changed status
-    /// card.
-    async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
-        let card = self.card.waiting_row(&status).await.map(Write::Send);
-        [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
+        *self.phase.lock() = phase;
+        Ok(())
     }
 }
 

@@ -106,14 +106,9 @@ impl ApprovalRequest {
 
     /// Returns this approval request with one more event applied.
     pub(crate) fn with(mut self, event: &Event) -> Self {
-        self.apply(event);
-        self
-    }
-
-    fn apply(&mut self, event: &Event) {
         // A decision is final.
         if self.decision.is_some() {
-            return;
+            return self;
         }
         match event {
             Event::ApprovalGiven { ask, by, .. } if *ask == self.number => {
@@ -131,23 +126,19 @@ impl ApprovalRequest {
             }
             _ => {}
         }
+        self
     }
 }
 
 /// Returns the newest approval request of a job, or `None` if the job has requested no approval.
 pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
-    let mut latest: Option<ApprovalRequest> = None;
-    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Event) {
-        let Some(event) = read(&entry.body) else { continue };
-        match (event, &mut latest) {
-            (Event::ApprovalAsked { ask, needs, until, plan, .. }, latest) => {
-                *latest = Some(ApprovalRequest { number: ask, needs, until, plan, given: Vec::new(), decision: None });
-            }
-            (event, Some(ask)) => ask.apply(&event),
-            _ => {}
+    let events = entries.iter().filter(|entry| entry.kind == EntryKind::Event).filter_map(|entry| read(&entry.body));
+    events.fold(None, |latest: Option<ApprovalRequest>, event| match event {
+        Event::ApprovalAsked { ask, needs, until, plan, .. } => {
+            Some(ApprovalRequest { number: ask, needs, until, plan, given: Vec::new(), decision: None })
         }
-    }
-    latest
+        answer => latest.map(|ask| ask.with(&answer)),
+    })
 }
 
 fn read(body: &Value) -> Option<Event> {

@@ -105,21 +105,13 @@ fn left(until: Timestamp, now: Timestamp) -> String {
 /// If `thumbs` is true, the text names 👍 and 👎 next to the commands.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = name_and_id(&row.caller.id, &row.caller.name);
-    let mut text = Text::default();
-    match &ask.decision {
-        None => {
-            text.push_lines(format!("`{}` (job {}, requested by {who}) {}", row.line, row.id, approval_line(ask)));
-            text.push_lines("The plan:");
-        }
-        Some(Decision::Approved) => {
-            text.push_lines(format!("`{}` (job {}, requested by {who}) was approved", row.line, row.id));
-            text.push_lines("The approved plan:");
-        }
-        Some(Decision::NotApproved(why)) => {
-            text.push_lines(format!("`{}` (job {}, requested by {who}) was not approved: {why}", row.line, row.id));
-            text.push_lines("The plan that was not approved:");
-        }
-    }
+    let (status, heading) = match &ask.decision {
+        None => (approval_line(ask), "The plan:"),
+        Some(Decision::Approved) => ("was approved".to_owned(), "The approved plan:"),
+        Some(Decision::NotApproved(why)) => (format!("was not approved: {why}"), "The plan that was not approved:"),
+    };
+    let mut text = Text::lines(format!("`{}` (job {}, requested by {who}) {status}", row.line, row.id));
+    text.push_lines(heading);
     for line in plan_lines(&ask.plan) {
         text.push_lines(format!("  {line}"));
     }

@@ -130,16 +130,13 @@ impl JobCard {
         *self.shown.lock().await = None;
     }
 
-    /// Stops the task that writes the card. Returns the card's last outbox row, which the caller commits in the
-    /// transaction that closes the job.
-    pub(crate) async fn end(&self, outcome: JobOutcome, took: &str) -> OutboxRow {
-        // Abort the task first, so that it cannot write an older text after the last one.
+    /// Stops the task that writes the card, so that it cannot write an older text after the last one.
+    pub(crate) async fn stop(&self) {
         let task = self.task.lock().take();
         if let Some(task) = task {
             task.abort();
             let _ = task.await;
         }
-        last_card(&self.row, outcome, took)
     }
 }
 
@@ -158,6 +155,7 @@ pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
     card_row(row, card_text(row, &State { waiting, ..State::default() }), rest)
 }
 
+/// Returns the last outbox row of a job's card, for the transaction that closes the job.
 pub(crate) fn last_card(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
     card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
 }

@@ -2,39 +2,60 @@
 
 use serde_json::json;
 
-use super::{card::emoji, entry::entry, shown_in::ShownIn, thread_message::thread_message};
+use super::{
+    card::{emoji, last_card},
+    entry::{append, cancellation, entry},
+    shown_in::ShownIn,
+    thread_message::thread_message,
+};
 use crate::{
-    base::Text,
-    store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
+    base::{Text, clean},
+    model::Person,
+    store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
 /// Returns the closing journal entry of a job, and the other writes of the same transaction. These writes store the
-/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. They
-/// also add a reaction to the message that started the job. If another job scheduled this job, no message started the
-/// job, and there is no reaction.
+/// outcome and the last status card, which ends with `took`, and send the closing message to the job's thread and to
+/// each room of `shown`. They also add a reaction to the message that started the job. If another job scheduled this
+/// job, no message started the job, and there is no reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
     text: Text,
-    card: OutboxRow,
+    took: &str,
     shown: &[ShownIn],
     now: jiff::Timestamp,
-) -> (crate::store::Entry, Vec<Write>) {
+) -> (Entry, Vec<Write>) {
     let end = JobEnd { outcome, at: now, summary: text.plain() };
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
-    let closing_messages: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
     let mut writes = vec![
         Write::Close { job: row.id.clone(), end },
-        Write::Send(card),
-        Write::Send(thread_message(row, "closing", text)),
+        Write::Send(last_card(row, outcome, took)),
+        Write::Send(thread_message(row, "closing", text.clone())),
     ];
-    writes.extend(closing_messages);
+    writes.extend(shown.iter().map(|room| room.closed(row, text.clone())));
     // A job that another job scheduled has no message that could have a reaction.
     if row.parent.is_none() {
         writes.push(Write::Send(reaction(row, emoji(outcome))));
     }
     (closed, writes)
+}
+
+/// Returns the writes that cancel and close a job before its first effect. `next` is the number of the job's next
+/// journal entry, and `shown` is the second room that shows the job, if any.
+pub(crate) fn cancel_before_start(
+    row: &JobRow,
+    next: u32,
+    by: &Person,
+    shown: Option<&ShownIn>,
+    now: jiff::Timestamp,
+) -> Vec<Write> {
+    let mut text = Text::lines(format!("`{}` (job {}) was cancelled by {}.", row.line, row.id, clean(&by.name)));
+    text.push_lines("Nothing was changed.");
+    let shown: &[ShownIn] = shown.map_or(&[], std::slice::from_ref);
+    let (closed, writes) = close(row, JobOutcome::Cancelled, text, "before it started", shown, now);
+    append([cancellation(row, by, now), closed], next).into_iter().chain(writes).collect()
 }
 
 /// Returns the outbox row of a reaction to the message that started the job.

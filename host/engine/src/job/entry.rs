@@ -1,8 +1,12 @@
 //! Constructors for journal entries that the host writes.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::store::{Entry, EntryKind, JobRow};
+use super::history::CANCEL;
+use crate::{
+    model::Person,
+    store::{Entry, EntryKind, JobRow, Write},
+};
 
 /// Creates an entry for a job's journal. The entry gets its number when it is written.
 pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timestamp) -> Entry {
@@ -25,6 +29,16 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
 /// wait.
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
+}
+
+/// Creates the journal entry that stores the cancellation of a job. `by` is the person who cancelled the job.
+pub(crate) fn cancellation(row: &JobRow, by: &Person, at: jiff::Timestamp) -> Entry {
+    entry(row, EntryKind::Event, json!({ "event": CANCEL, "by": by.id, "about": "" }), at)
+}
+
+/// Numbers journal entries, the first with `first`. Returns the writes that append the entries.
+pub(crate) fn append(entries: impl IntoIterator<Item = Entry>, first: u32) -> Vec<Write> {
+    entries.into_iter().zip(first..).map(|(entry, number)| Write::Append(Entry { number, ..entry })).collect()
 }
 
 /// Returns a short description of an intent, for messages: `pipelines.trigger cms/staging 1.0.2`.

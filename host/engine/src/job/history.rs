@@ -6,13 +6,12 @@ use serde::Deserialize;
 use super::{
     approval_request::{ApprovalRequest, latest},
     invocation::GuestInvocation,
-    pipeline_run::PipelineRun,
     shown_in::ShownIn,
 };
 use crate::{
     command::Options,
     journal::{check_entries, read},
-    model::{Catalog, Limits, RunKey},
+    model::{BackendId, Catalog, Limits, RunKey},
     store::{Entry, EntryKind, JobRow, Store, StoreError},
 };
 
@@ -68,6 +67,23 @@ pub(crate) enum ReplayPosition {
 #[derive(Debug, Default)]
 pub(crate) struct JobHistory {
     entries: Vec<Entry>,
+}
+
+/// A pipeline run that a job started, with the deployment to which the pipeline belongs.
+#[derive(Clone)]
+pub(crate) struct PipelineRun {
+    /// The idempotency key of the pipeline run, which the host passed to the backend.
+    pub key: RunKey,
+    /// The name of the pipeline, such as `cms/staging`.
+    pub pipeline: String,
+    /// The app that the pipeline run deploys.
+    pub app: String,
+    /// The environment to which the pipeline run deploys.
+    pub environment: String,
+    /// The version that the pipeline run deploys; `None` if the pipeline has no version parameter.
+    pub version: Option<String>,
+    /// The backend that executes the pipeline run.
+    pub backend: BackendId,
 }
 
 /// The error of reading a job's journal or loading the job's plugin.
@@ -170,22 +186,19 @@ impl JobHistory {
     }
 
     pub(crate) fn cancelled(&self) -> bool {
-        self.events().any(|entry| entry.body["event"] == CANCEL)
+        self.entries.iter().any(is_cancellation)
     }
 
     /// Returns whether the job started a pipeline run after the job was cancelled. Such a pipeline run cleans up, so
     /// the host does not cancel it.
     pub(crate) fn is_cleanup_run(&self, run: &RunKey) -> bool {
-        let cancelled = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
-        let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
-        cancelled.zip(start).is_some_and(|(cancelled, (intent, _))| intent.number > cancelled)
+        let cancellation = self.entries.iter().find(|entry| is_cancellation(entry));
+        cancellation.zip(self.start(run)).is_some_and(|(cancellation, intent)| intent.number > cancellation.number)
     }
 
     /// Returns whether the plugin has received the job's cancellation. The plugin receives the cancellation as the
     /// result of a wait, or as the denial of an effect.
     pub(crate) fn cancel_was_delivered(&self) -> bool {
-        let cancelled =
-            self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
         let delivers = |entry: &Entry| match entry.kind {
             EntryKind::Result if entry.call == WAIT => {
                 let answer = &entry.body["answer"];
@@ -194,7 +207,7 @@ impl JobHistory {
             EntryKind::Denied => entry.body["answer"]["Err"]["Other"]["code"] == "cancelled",
             _ => false,
         };
-        cancelled.is_some_and(|cancelled| self.entries[cancelled..].iter().any(delivers))
+        self.entries.iter().skip_while(|entry| !is_cancellation(entry)).any(delivers)
     }
 
     /// Returns the apps in the intents of the job, whether or not the effects happened.
@@ -203,21 +216,15 @@ impl JobHistory {
         intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
     }
 
-    fn events(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.kind == EntryKind::Event)
-    }
-
     /// Returns the result entry of the intent or wait with this number.
     pub(crate) fn result_of(&self, number: u32) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.kind == EntryKind::Result && entry.of == Some(number))
     }
 
-    /// Returns the pipeline run with this id: `None` if the job did not start the pipeline run, `Some(None)` if the
+    /// Returns the pipeline run with this id. Returns `None` if the job did not start the pipeline run, or if the
     /// pipeline is no longer configured.
-    pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<PipelineRun>> {
-        let key = RunKey::parse(id)?;
-        let started = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == key)?;
-        Some(run_of(catalog, started.0))
+    pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<PipelineRun> {
+        run_of(catalog, self.start(&RunKey::parse(id)?)?)
     }
 
     /// Returns the intents of unfinished pipeline runs. Such an intent started, or may have started, a pipeline run,
@@ -228,27 +235,31 @@ impl JobHistory {
             let is_wait_result = |entry: &&Entry| entry.kind == EntryKind::Result && entry.call == WAIT;
             self.entries.iter().filter(is_wait_result).any(|entry| entry.body["answer"]["Ok"]["id"] == key.as_str())
         };
-        self.starts()
-            .filter(|(intent, result)| may_run(*result) && !end_received(intent))
-            .map(|(intent, _)| intent)
-            .collect()
+        self.entries.iter().filter(|entry| self.may_run(entry) && !end_received(entry)).collect()
     }
 
     /// Returns whether an entry is an intent that started, or may have started, a pipeline run.
     pub(crate) fn may_run(&self, intent: &Entry) -> bool {
-        intent.kind == EntryKind::Intent && intent.call == TRIGGER && may_run(self.result_of(intent.number))
+        if !is_start(intent) {
+            return false;
+        }
+        let Some(result) = self.result_of(intent.number) else { return true };
+        let answer = &result.body["answer"];
+        !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
     }
 
-    fn starts(&self) -> impl Iterator<Item = (&Entry, Option<&Entry>)> {
-        let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent && entry.call == TRIGGER);
-        intents.map(|intent| (intent, self.result_of(intent.number)))
+    /// Returns the intent that starts a pipeline run; `None` if the job did not start the pipeline run.
+    fn start(&self, run: &RunKey) -> Option<&Entry> {
+        self.entries.iter().find(|entry| is_start(entry) && RunKey::new(&entry.job, entry.number) == *run)
     }
 }
 
-fn may_run(result: Option<&Entry>) -> bool {
-    let Some(result) = result else { return true };
-    let answer = &result.body["answer"];
-    !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
+fn is_cancellation(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Event && entry.body["event"] == CANCEL
+}
+
+fn is_start(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Intent && entry.call == TRIGGER
 }
 
 /// Returns the pipeline run that an intent starts, or `None` if the pipeline is no longer configured.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Person;
+use crate::{command::Value, model::Person};
 
 /// A command with its arguments and its caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,14 +22,5 @@ pub(crate) struct GuestInvocation {
 pub(crate) struct GuestArgument {
     /// The name of the parameter.
     pub(crate) name: String,
-    pub(crate) value: GuestValue,
-}
-
-/// The value of an argument, with its type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) enum GuestValue {
-    Text(String),
-    /// An integer, or a duration in milliseconds.
-    Integer(i64),
-    Boolean(bool),
+    pub(crate) value: Value,
 }

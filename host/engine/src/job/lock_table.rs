@@ -67,9 +67,6 @@ impl LockTable {
     /// Reserves all of these locks for a job. Returns the locks whose rows are not stored yet; the caller stores these
     /// rows. If one of the locks is held by or reserved for another job, reserves no lock and returns [`Busy`].
     pub(crate) fn take(&self, locks: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
-        if locks.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut state = self.0.lock();
         let others = locks
             .iter()
@@ -112,19 +109,14 @@ impl LockTable {
     /// returns `None`. If the job already has the lock, returns `None`.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.0.lock();
-        match state.held.get(lock) {
-            Some(holder) if holder.job != job.id => {
-                let of = if holder.line.is_empty() { String::new() } else { format!(" (`{}`)", holder.line) };
-                let about = format!("queued for the deployment lock of {lock}, held by job {}{of}", holder.job);
-                state.queues.entry(lock.clone()).or_default().insert((since, job.id.clone()));
-                Some(about)
-            }
-            Some(_) => None,
-            None => {
-                state.held.insert(lock.clone(), Holder::of(job, false));
-                None
-            }
+        let holder = state.held.entry(lock.clone()).or_insert_with(|| Holder::of(job, false));
+        if holder.job == job.id {
+            return None;
         }
+        let of = if holder.line.is_empty() { String::new() } else { format!(" (`{}`)", holder.line) };
+        let about = format!("queued for the deployment lock of {lock}, held by job {}{of}", holder.job);
+        state.queues.entry(lock.clone()).or_default().insert((since, job.id.clone()));
+        Some(about)
     }
 
     /// Releases all locks of a job, and removes the job from all queues. Reserves each released lock for the next job
@@ -136,11 +128,10 @@ impl LockTable {
 
     fn free(&self, job: &str, which: impl Fn(&Holder) -> bool) -> Vec<String> {
         let mut state = self.0.lock();
-        let held = state.held.iter().filter(|(_, holder)| holder.job == job && which(holder));
-        let free: Vec<DeploymentLock> = held.map(|(lock, _)| lock.clone()).collect();
+        let free = state.held.extract_if(|_, holder| holder.job == job && which(holder));
+        let free: Vec<DeploymentLock> = free.map(|(lock, _)| lock).collect();
         let mut next = Vec::new();
         for lock in free {
-            state.held.remove(&lock);
             let Some((_, id)) = state.queues.get_mut(&lock).and_then(BTreeSet::pop_first) else { continue };
             // Only the id of the next job is set. When the next job runs, it takes the lock and stores the lock's row.
             let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), stored: false };
@@ -170,11 +161,7 @@ impl LockTable {
 
     /// Returns whether a job holds a lock in an environment.
     pub(crate) fn is_held_in(&self, job: &str, environment: &str) -> bool {
-        let state = self.0.lock();
-        let holds = |(lock, holder): (&DeploymentLock, &Holder)| {
-            lock.environment == environment && holder.job == job && holder.stored
-        };
-        state.held.iter().any(holds)
+        self.holders_in(environment).contains_key(job)
     }
 
     /// Returns the jobs that hold a lock in an environment: their command lines, by job id.

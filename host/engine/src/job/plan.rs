@@ -47,13 +47,6 @@ pub(crate) struct Plan {
     pub(crate) end: PlanEnd,
 }
 
-/// The difference between an effect and the approved effect at the same index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PlanMismatch {
-    /// A description of the difference in one line, for messages.
-    pub(crate) why: String,
-}
-
 impl Effect {
     /// Returns the placeholder for the id that effect `number` returns: `plan-1` for the first effect.
     pub(crate) fn placeholder(number: usize) -> String {
@@ -69,11 +62,7 @@ impl Effect {
         ids: &[Option<String>],
     ) -> Self {
         replace_ids(&mut arguments, ids);
-        for value in attributes.values_mut().flatten() {
-            if let Some(name) = placeholder_of(value, ids) {
-                *value = name;
-            }
-        }
+        attributes.values_mut().flatten().for_each(|value| replace_id(value, ids));
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
     }
 
@@ -108,14 +97,13 @@ impl Plan {
     /// Checks that an effect equals the planned effect at this index, counted from 0.
     ///
     /// # Errors
-    /// [`PlanMismatch`].
-    pub(crate) fn check(&self, index: usize, effect: &Effect) -> Result<(), PlanMismatch> {
-        let mismatch = |why: String| Err(PlanMismatch { why });
+    /// A description of the difference in one line, for messages.
+    pub(crate) fn check(&self, index: usize, effect: &Effect) -> Result<(), String> {
         let Some(planned) = self.effects.get(index) else {
-            return mismatch(format!("{} is not in the approved plan", effect.about()));
+            return Err(format!("{} is not in the approved plan", effect.about()));
         };
         if planned.call != effect.call || planned.attributes != effect.attributes {
-            return mismatch(format!(
+            return Err(format!(
                 "effect {} is {}, but the approved plan has {}",
                 index + 1,
                 effect.about(),
@@ -123,13 +111,12 @@ impl Plan {
             ));
         }
         if planned.arguments != effect.arguments {
-            let why = format!(
+            return Err(format!(
                 "{} was approved with the arguments {}, not with {}",
                 planned.about(),
                 short(&planned.arguments),
                 short(&effect.arguments)
-            );
-            return mismatch(why);
+            ));
         }
         Ok(())
     }
@@ -156,20 +143,17 @@ fn short(value: &Value) -> String {
     text
 }
 
-/// Returns the placeholder of an id, or `None` if no earlier effect returned the id.
-fn placeholder_of(text: &str, ids: &[Option<String>]) -> Option<String> {
-    let index = ids.iter().position(|id| id.as_deref() == Some(text))?;
-    Some(Effect::placeholder(index + 1))
+/// Replaces an id that an earlier effect returned by a placeholder. Leaves any other text as it is.
+fn replace_id(text: &mut String, ids: &[Option<String>]) {
+    if let Some(index) = ids.iter().position(|id| id.as_deref() == Some(text.as_str())) {
+        *text = Effect::placeholder(index + 1);
+    }
 }
 
 /// Replaces each id that an earlier effect returned by a placeholder.
 fn replace_ids(value: &mut Value, ids: &[Option<String>]) {
     match value {
-        Value::String(text) => {
-            if let Some(name) = placeholder_of(text, ids) {
-                *text = name;
-            }
-        }
+        Value::String(text) => replace_id(text, ids),
         Value::Array(values) => values.iter_mut().for_each(|value| replace_ids(value, ids)),
         Value::Object(values) => values.values_mut().for_each(|value| replace_ids(value, ids)),
         _ => {}

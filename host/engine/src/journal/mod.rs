@@ -10,5 +10,4 @@ mod verify;
 pub use read::JobJournal;
 pub(crate) use read::read;
 pub(crate) use verify::check_entries;
-pub use verify::verify;
-pub use verify::{Head, Verified};
+pub use verify::{Head, Verified, verify};

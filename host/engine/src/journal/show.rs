@@ -134,14 +134,9 @@ fn answer(entry: &Entry) -> String {
 
 /// Formats an error that a host call returned: the kind of the error, and its message or fields.
 fn problem(error: &Value) -> String {
-    let (kind, about) = match error.as_object().and_then(|object| object.iter().next()) {
-        Some((kind, about)) => (kind.to_lowercase(), about),
-        None => return brief(error),
-    };
-    match text(&about["message"]) {
-        Some(message) => format!("{kind}: {}", truncate(&message, MAX_VALUE)),
-        None => format!("{kind}: {}", brief(about)),
-    }
+    let Some((kind, about)) = error.as_object().and_then(|object| object.iter().next()) else { return brief(error) };
+    let about = text(&about["message"]).map_or_else(|| brief(about), |message| truncate(&message, MAX_VALUE));
+    format!("{}: {about}", kind.to_lowercase())
 }
 
 /// Formats the entry that records the end of the plugin or of the job: `closed: succeeded: Deployed.`. If `kind` is not
@@ -164,10 +159,7 @@ fn body_or_size(entry: &Entry) -> String {
 
 /// Formats the value of an argument without its type: `cms` for `{"Text": "cms"}`.
 fn value(value: &Value) -> String {
-    match value.as_object().and_then(|object| object.values().next()) {
-        Some(inner) => brief(inner),
-        None => brief(value),
-    }
+    brief(value.as_object().and_then(|object| object.values().next()).unwrap_or(value))
 }
 
 /// Returns the string of a JSON value; `None` if the value is not a string or is empty.

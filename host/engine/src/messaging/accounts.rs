@@ -48,11 +48,6 @@ impl Accounts for Outbox {
 }
 
 impl Outbox {
-    /// Returns the accounts of the bots that run on this host, in the order of the configuration.
-    pub(crate) fn all(&self) -> &[Account] {
-        &self.accounts
-    }
-
     /// Returns whether `id` is the account id of a configured bot on `network`. Includes bots that run on another host.
     pub(crate) fn is_own(&self, network: &str, id: &str) -> bool {
         let same = |chat: &Arc<dyn Chat>| chat.network() == network && chat.account_id().is_some_and(|own| own == id);

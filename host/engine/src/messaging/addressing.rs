@@ -2,14 +2,14 @@
 
 use crate::adapter::Incoming;
 
-/// The prefix and the names that address a bot, as in `!deploy`, `marvin deploy`, `marvin: deploy` and
+/// The prefix and the name that address a bot, as in `!deploy`, `marvin deploy`, `marvin: deploy` and
 /// `@marvin, deploy`. A command in a direct message needs neither prefix nor name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addressing {
     /// The text directly before a command, such as `!`; empty if the bot has no prefix.
     pub prefix: String,
-    /// The names by which people address the bot, without `@`. Upper and lower case are equal.
-    pub names: Vec<String>,
+    /// The name by which people address the bot, without `@`. Upper and lower case are equal.
+    pub name: String,
 }
 
 impl Addressing {
@@ -17,13 +17,10 @@ impl Addressing {
     /// does not address the bot or has no further text.
     pub(crate) fn command(&self, message: &Incoming) -> Option<String> {
         let text = message.text.trim();
-        let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
-            Some(command) => command,
-            None if message.direct => text,
-            // A mention inside a sentence ("could you, @marvin, help") is not an address. `strip_name` handles a
-            // mention at the start.
-            None => return None,
-        };
+        // A mention inside a sentence ("could you, @marvin, help") is not an address. `strip_name` handles a mention at
+        // the start.
+        let addressed = self.strip_prefix(text).or_else(|| self.strip_name(text));
+        let command = addressed.or(message.direct.then_some(text))?;
         (!command.is_empty()).then(|| command.to_owned())
     }
 
@@ -36,15 +33,13 @@ impl Addressing {
 
     fn strip_name<'t>(&self, text: &'t str) -> Option<&'t str> {
         let text = text.strip_prefix('@').unwrap_or(text);
-        self.names.iter().find_map(|name| {
-            let (head, rest) = text.split_at_checked(name.len())?;
-            if !head.eq_ignore_ascii_case(name) {
-                return None;
-            }
-            let rest = rest.strip_prefix([':', ',']).unwrap_or(rest);
-            let command = rest.trim_start();
-            (command.len() < rest.len() || rest.is_empty()).then_some(command)
-        })
+        let (head, rest) = text.split_at_checked(self.name.len())?;
+        if !head.eq_ignore_ascii_case(&self.name) {
+            return None;
+        }
+        let rest = rest.strip_prefix([':', ',']).unwrap_or(rest);
+        let command = rest.trim_start();
+        (command.len() < rest.len() || rest.is_empty()).then_some(command)
     }
 }
 
@@ -54,7 +49,7 @@ mod tests {
     use crate::model::Person;
 
     fn command(text: &str, direct: bool) -> Option<String> {
-        let addressing = Addressing { prefix: "!".into(), names: vec!["marvin".into()] };
+        let addressing = Addressing { prefix: "!".into(), name: "marvin".into() };
         addressing.command(&Incoming {
             reaction: None,
             event: "e".into(),

@@ -7,17 +7,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{addressing::Addressing, outbox::Outbox};
+use super::{accounts::Destination, addressing::Addressing, outbox::Outbox};
 use crate::{
     adapter::{Inbox, Incoming, Position},
     base::{Activity, Text},
     job::approval_text,
     model::RoomName,
     policy::Access,
-    store::{
-        InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource,
-        Write,
-    },
+    store::{InboxKey, InboxRow, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource, Write},
 };
 
 /// A received message, before the inbox stores it.
@@ -84,38 +81,29 @@ impl Inbox for AccountInbox {
         cursor: Option<Position>,
     ) -> Result<usize, StoreError> {
         let cursor = cursor.map(|position| self.cursor_at(room, position));
-        let mut kept = Vec::new();
-        // Step 1: drop messages of the configured bots and of unknown machines, and reactions that are not votes.
+        let mut arrivals = Vec::new();
         for message in messages {
-            if self.is_relevant(&message).await? {
-                kept.push(message);
+            // Step 1: drop messages of the configured bots and of unknown machines, and reactions that are not votes.
+            if !self.is_relevant(&message).await? {
+                continue;
             }
+            // Step 2: keep messages that contain or trigger a command.
+            let Some((text, started)) = self.command_or_trigger(room, &message) else { continue };
+            let row = InboxRow {
+                key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
+                bot: self.bot.clone(),
+                thread: message.thread,
+                sender: message.sender,
+                text,
+                at: message.at,
+                direct: message.direct,
+                reaction: message.reaction,
+                unproven: message.unproven,
+                started,
+            };
+            let (late, deduplication_key) = (message.late, message.deduplication_key);
+            arrivals.push(Arrival { row, late, deduplication_key, announcements: Vec::new() });
         }
-        // Step 2: keep messages that contain or trigger a command.
-        let arrivals: Vec<Arrival> = kept
-            .into_iter()
-            .filter_map(|message| {
-                let (text, started) = self.command_or_trigger(room, &message)?;
-                let row = InboxRow {
-                    key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
-                    bot: self.bot.clone(),
-                    thread: message.thread,
-                    sender: message.sender,
-                    text,
-                    at: message.at,
-                    direct: message.direct,
-                    reaction: message.reaction,
-                    unproven: message.unproven,
-                    started,
-                };
-                Some(Arrival {
-                    row,
-                    late: message.late,
-                    deduplication_key: message.deduplication_key,
-                    announcements: Vec::new(),
-                })
-            })
-            .collect();
         // Step 3: store the rows together with the room's cursor.
         self.take(arrivals, cursor.into_iter().map(Write::SetCursor).collect()).await
     }
@@ -125,15 +113,8 @@ impl Inbox for AccountInbox {
     }
 
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
-        let row = OutboxRow {
-            key: format!("{}/{}/{room}/{key}", self.bot, self.network),
-            bot: self.bot.clone(),
-            network: self.network.into(),
-            room: room.into(),
-            thread,
-            purpose: OutboxKind::Message,
-            text,
-        };
+        let key = format!("{}/{}/{room}/{key}", self.bot, self.network);
+        let row = OutboxRow { thread, ..self.destination(room).say(key, text) };
         self.store.commit(vec![Write::Send(row)]).await?;
         self.outbox.wake();
         Ok(())
@@ -149,6 +130,11 @@ impl Inbox for AccountInbox {
 }
 
 impl AccountInbox {
+    /// Returns the destination for messages of this account to a room.
+    pub(crate) fn destination(&self, room: &str) -> Destination {
+        Destination { bot: self.bot.clone(), network: self.network.to_owned(), room: room.to_owned() }
+    }
+
     fn cursor_at(&self, room: &str, position: Position) -> RoomCursor {
         let Position { event, at } = position;
         RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }

@@ -9,12 +9,7 @@ mod reply_limiter;
 
 pub(crate) use accounts::{Account, Destination};
 pub(crate) use addressing::Addressing;
-pub(crate) use inbox::AccountInbox;
-pub(crate) use inbox::Arrival;
-pub(crate) use inbox::Listener;
-pub(crate) use inbox::may_have_unsent_request;
-pub(crate) use notices::PLACEHOLDERS;
-pub(crate) use notices::{Notice, NoticeEvent, Notices};
-pub(crate) use outbox::Outbox;
-pub(crate) use outbox::{ACKNOWLEDGED, MAX_PLUGIN_TEXT_LENGTH, longest};
+pub(crate) use inbox::{AccountInbox, Arrival, Listener, may_have_unsent_request};
+pub(crate) use notices::{Notice, NoticeEvent, Notices, PLACEHOLDERS};
+pub(crate) use outbox::{ACKNOWLEDGED, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

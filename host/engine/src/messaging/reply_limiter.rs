@@ -33,13 +33,10 @@ impl ReplyLimiter {
         if counts.len() > MAX_COUNTERS {
             counts.retain(|_, count| !is_expired(count, now));
         }
-        let count = counts.entry((person.to_owned(), room.to_owned())).or_insert(Count {
-            since: now,
-            answered: 0,
-            suppressed: 0,
-        });
+        let new = Count { since: now, answered: 0, suppressed: 0 };
+        let count = counts.entry((person.to_owned(), room.to_owned())).or_insert(new);
         if is_expired(count, now) {
-            *count = Count { since: now, answered: 0, suppressed: count.suppressed };
+            *count = Count { suppressed: count.suppressed, ..new };
         }
         if count.answered == MAX_REPLIES {
             count.suppressed += 1;

@@ -10,16 +10,11 @@ use std::{
 
 use metrics::Counter;
 
-use super::metric::Label;
-
 pub(crate) struct Commands([Counter; CommandOutcome::ALL.len()]);
 
 impl Default for Commands {
     fn default() -> Self {
-        Self(
-            CommandOutcome::ALL
-                .map(|outcome| super::table::COMMANDS.counter([(Label::Outcome, outcome.as_str().into())])),
-        )
+        Self(CommandOutcome::ALL.map(|outcome| super::table::COMMANDS.counter([("outcome", outcome.as_str().into())])))
     }
 }
 
@@ -74,9 +69,9 @@ impl Calls {
         let Some(at) = Decision::ALL.iter().position(|known| *known == decision) else { return };
         let counter = counters[at].get_or_init(|| {
             super::table::CALLS.counter([
-                (Label::Plugin, self.plugin.clone().into()),
-                (Label::Call, name.clone().into()),
-                (Label::Decision, decision.as_str().into()),
+                ("plugin", self.plugin.clone().into()),
+                ("call", name.clone().into()),
+                ("decision", decision.as_str().into()),
             ])
         });
         counter.increment(1);

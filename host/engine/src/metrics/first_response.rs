@@ -10,7 +10,6 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::metric::Label;
 use crate::store::InboxKey;
 
 /// The maximum number of keys in [`FirstAnswers`]. Each command without a reply has one key, and a second key if the
@@ -69,9 +68,7 @@ impl FirstAnswers {
             waiting.remove(&other_key);
         }
         drop(waiting);
-        super::table::FIRST_ANSWER
-            .seconds([(Label::Network, network.into())])
-            .record(one.since.elapsed().as_secs_f64());
+        super::table::FIRST_ANSWER.seconds([("network", network.into())]).record(one.since.elapsed().as_secs_f64());
     }
 }
 

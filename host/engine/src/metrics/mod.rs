@@ -14,10 +14,9 @@ mod tests;
 
 pub(crate) use counters::{Calls, CommandOutcome, Commands, Decision};
 pub(crate) use first_response::FirstAnswers;
-pub use metric::describe;
-pub use record::{RequestOutcome, hook, outbound};
 pub(crate) use record::{
-    ScheduleOutcome, closed_outcomes, create_rare_counters, job_ended, rate_limited, scheduled, woken,
+    RequestOutcome, ScheduleOutcome, account, closed_outcomes, create_rare_counters, job_ended, open_jobs, outbound,
+    overdue, plugins, rate_limited, scheduled, woken,
 };
-pub(crate) use record::{account, open_jobs, overdue, plugins};
+pub use record::{hook, http_request};
 pub use table::TABLE;

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::metric::Label;
 use crate::store::{JobOutcome, JobPhase, Write};
 
 /// The result of a request to a chat network or to a pipeline backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RequestOutcome {
+pub(crate) enum RequestOutcome {
     /// The server answered with this HTTP status.
     Status(u16),
     /// The request succeeded and has no HTTP status.
@@ -40,21 +39,28 @@ impl RequestOutcome {
     }
 }
 
+/// Records the result and the duration of an adapter's HTTP request that began at `began` and just ended. `target` is the
+/// name of the chat network or of the pipeline backend, and `method` is the HTTP method. `status` is the status code of
+/// the response; `None` if there was no response.
+pub fn http_request(target: &str, method: &'static str, status: Option<u16>, began: Instant) {
+    outbound(target, method, status.map_or(RequestOutcome::Unavailable, RequestOutcome::Status), began);
+}
+
 /// Records the result and the duration of a request that began at `began` and just ended. `target` is the name of the
 /// chat network, or the name of the pipeline backend in the configuration. `method` is the name of the adapter method
 /// that the engine called, such as `say` or `start`. For a request that an adapter sent, `method` is the HTTP method.
-pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
+pub(crate) fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
         .counter([
-            (Label::Target, target.clone()),
-            (Label::Method, method.into()),
-            (Label::Status, result.status().into()),
-            (Label::Success, if result.success() { "true" } else { "false" }.into()),
+            ("target", target.clone()),
+            ("method", method.into()),
+            ("status", result.status().into()),
+            ("success", if result.success() { "true" } else { "false" }.into()),
         ])
         .increment(1);
     super::table::OUTBOUND_SECONDS
-        .seconds([(Label::Target, target), (Label::Method, method.into())])
+        .seconds([("target", target), ("method", method.into())])
         .record(began.elapsed().as_secs_f64());
 }
 
@@ -65,18 +71,18 @@ pub fn hook(hook: Option<&str>, answer: &'static str) {
 }
 
 fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
-    super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
+    super::table::HOOKS.counter([("hook", hook.to_owned().into()), ("answer", answer.into())])
 }
 
 /// Sets the state of a bot's connection to a chat network, and the total number of reconnects of the bot.
 pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u64) {
-    let labels = || [(Label::Bot, metrics::SharedString::from(bot.to_owned())), (Label::Network, network.into())];
+    let labels = || [("bot", metrics::SharedString::from(bot.to_owned())), ("network", network.into())];
     super::table::LINK_UP.gauge(labels()).set(if up { 1.0 } else { 0.0 });
     super::table::RECONNECTS.counter(labels()).absolute(reconnects);
 }
 
 pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
-    super::table::JOBS.gauge([(Label::JobPhase, phase_label(phase).into())]).set(count as f64);
+    super::table::JOBS.gauge([("phase", phase_label(phase).into())]).set(count as f64);
 }
 
 /// Sets the metric for the most overdue job. `late` is the time that has passed since the wake time of this job; zero
@@ -87,7 +93,7 @@ pub(crate) fn overdue(late: Duration) {
 
 pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     for (state, count) in [("loaded", loaded), ("not-loaded", not_loaded)] {
-        super::table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
+        super::table::PLUGINS.gauge([("state", state.into())]).set(count as f64);
     }
 }
 
@@ -133,7 +139,7 @@ fn ended(outcome: JobOutcome, count: u64) {
         JobOutcome::NotApproved => "not-approved",
         JobOutcome::Unknown => "unknown",
     };
-    super::table::JOBS_ENDED.counter([(Label::Outcome, label.into())]).increment(count);
+    super::table::JOBS_ENDED.counter([("outcome", label.into())]).increment(count);
 }
 
 /// Records the delay between a job's wake time and the time at which the host woke the job.
@@ -157,13 +163,13 @@ pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) 
         ScheduleOutcome::Fired => "fired",
         ScheduleOutcome::Skipped => "skipped",
     };
-    let labels = [(Label::Schedule, schedule.to_owned().into()), (Label::Outcome, label.into())];
+    let labels = [("schedule", schedule.to_owned().into()), ("outcome", label.into())];
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
 }
 
 /// Records the delay that the rate limit of a chat network requires before the next request.
 pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
-    super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
+    super::table::RATE_LIMITED.seconds([("network", network.into())]).record(wait.as_secs_f64());
 }
 
 fn phase_label(phase: JobPhase) -> &'static str {

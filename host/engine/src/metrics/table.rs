@@ -1,6 +1,6 @@
 //! The table of all metrics.
 
-use super::metric::{Label, Metric, MetricKind};
+use super::metric::{Metric, MetricKind};
 
 /// The histogram buckets, in seconds, for the time from a command to its first reply. The time should be below one
 /// second.
@@ -32,38 +32,38 @@ pub const TABLE: &[&Metric] = &[
 pub(crate) const LINK_UP: Metric = Metric {
     name: "wardroom_link_up",
     kind: MetricKind::Gauge,
-    labels: &[Label::Bot, Label::Network],
+    labels: &["bot", "network"],
     help: "Whether a bot is connected to its chat network: 1 if the bot is connected, otherwise 0.",
 };
 
 pub(crate) const RECONNECTS: Metric = Metric {
     name: "wardroom_reconnects_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Bot, Label::Network],
+    labels: &["bot", "network"],
     help: "How often a bot re-established a lost connection to its chat network.",
 };
 
 pub(crate) const COMMANDS: Metric = Metric {
     name: "wardroom_commands_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Outcome],
+    labels: &["outcome"],
     help: "Commands by outcome: answered, carried-out, started (a job was opened), malformed, denied, late, unable.",
 };
 
 pub(crate) const FIRST_ANSWER: Metric = Metric {
     name: "wardroom_first_answer_seconds",
     kind: MetricKind::Seconds(ANSWERS),
-    labels: &[Label::Network],
+    labels: &["network"],
     help: "The time from a typed command's arrival in this process to the first answer in its room: a reaction or a message.",
 };
 
 pub(crate) const JOBS: Metric =
-    Metric { name: "wardroom_jobs", kind: MetricKind::Gauge, labels: &[Label::JobPhase], help: "Open jobs by phase." };
+    Metric { name: "wardroom_jobs", kind: MetricKind::Gauge, labels: &["phase"], help: "Open jobs by phase." };
 
 pub(crate) const JOBS_ENDED: Metric = Metric {
     name: "wardroom_jobs_ended_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Outcome],
+    labels: &["outcome"],
     help: "Ended jobs by outcome: succeeded, warnings, failed, cancelled, refused, not-approved, unknown.",
 };
 
@@ -84,48 +84,48 @@ pub(crate) const OVERDUE: Metric = Metric {
 pub(crate) const CALLS: Metric = Metric {
     name: "wardroom_calls_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Plugin, Label::Call, Label::Decision],
+    labels: &["plugin", "call", "decision"],
     help: "Host calls of plugins by decision. Replayed calls and the effects of dry runs are not counted.",
 };
 
 pub(crate) const OUTBOUND: Metric = Metric {
     name: "wardroom_outbound_requests_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Target, Label::Method, Label::Status, Label::Success],
+    labels: &["target", "method", "status", "success"],
     help: "Requests to chat networks and pipeline backends: calls of adapters by the method's name, and HTTP requests of adapters by the HTTP method.",
 };
 
 pub(crate) const OUTBOUND_SECONDS: Metric = Metric {
     name: "wardroom_outbound_request_seconds",
     kind: MetricKind::Seconds(REQUESTS),
-    labels: &[Label::Target, Label::Method],
+    labels: &["target", "method"],
     help: "The duration of requests to chat networks and pipeline backends, including failed requests.",
 };
 
 pub(crate) const RATE_LIMITED: Metric = Metric {
     name: "wardroom_rate_limit_wait_seconds",
     kind: MetricKind::Seconds(WAITS),
-    labels: &[Label::Network],
+    labels: &["network"],
     help: "The delays that the rate limit of a chat network required before the next request.",
 };
 
 pub(crate) const HOOKS: Metric = Metric {
     name: "wardroom_hooks_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Hook, Label::Answer],
+    labels: &["hook", "answer"],
     help: "Deliveries of webhooks by the host's answer to the delivery.",
 };
 
 pub(crate) const SCHEDULES: Metric = Metric {
     name: "wardroom_schedules_total",
     kind: MetricKind::Counter,
-    labels: &[Label::Schedule, Label::Outcome],
+    labels: &["schedule", "outcome"],
     help: "Scheduled times by outcome: fired (the command was started), or skipped because the host was down.",
 };
 
 pub(crate) const PLUGINS: Metric = Metric {
     name: "wardroom_plugins",
     kind: MetricKind::Gauge,
-    labels: &[Label::State],
+    labels: &["state"],
     help: "The number of configured plugins by state.",
 };

@@ -159,23 +159,21 @@ impl CallSpec {
 
 /// The call table: all host calls that plugins can import, sorted by name.
 #[derive(Debug, Clone)]
-pub struct CallTable(Arc<[CallSpec]>);
+pub(crate) struct CallTable(Arc<[CallSpec]>);
 
 impl CallTable {
-    /// Creates a call table from unsorted rows. The caller has already rejected duplicate names.
-    pub(crate) fn new(mut rows: Vec<CallSpec>) -> Self {
-        rows.sort_by_key(|row| row.name);
-        rows.dedup_by_key(|row| row.name);
+    /// Creates a call table from rows that are sorted by name. The caller has already rejected duplicate names.
+    pub(crate) fn new(rows: Vec<CallSpec>) -> Self {
         Self(rows.into())
     }
 
     /// Returns the rows, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = &CallSpec> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CallSpec> + Clone {
         self.0.iter()
     }
 
     /// Returns the row of the call `name`, for example `pipelines.trigger`; `None` if no call has this name.
-    pub fn get(&self, name: &str) -> Option<&CallSpec> {
+    pub(crate) fn get(&self, name: &str) -> Option<&CallSpec> {
         let index = self.0.binary_search_by_key(&name, |row| row.name).ok()?;
         Some(&self.0[index])
     }

@@ -72,11 +72,7 @@ impl Outcome {
 
     /// Returns the outcome with this name, or [`Outcome::Unknown`] for any other text.
     pub fn parse(word: &str) -> Self {
-        match word {
-            "succeeded" => Self::Succeeded,
-            "failed" => Self::Failed,
-            "cancelled" => Self::Cancelled,
-            _ => Self::Unknown,
-        }
+        let known = [Self::Succeeded, Self::Failed, Self::Cancelled];
+        known.into_iter().find(|outcome| outcome.as_str() == word).unwrap_or(Self::Unknown)
     }
 }

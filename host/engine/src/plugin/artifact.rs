@@ -83,9 +83,9 @@ impl Artifact {
         let DecodedWasm::Component(resolve, world) = decoded else {
             return Err(ArtifactError::NotWasm("it is a WIT package and contains no code".to_owned()));
         };
-        let (calls, contract) = imports(&resolve, world, table)?;
-        let contract = exports(&resolve, world, contract)?;
-        Ok(Self { digest: digest(bytes), component, contract, calls })
+        let calls = imports(&resolve, world, table)?;
+        check_exports(&resolve, world)?;
+        Ok(Self { digest: digest(bytes), component, contract: CONTRACT.to_owned(), calls })
     }
 }
 
@@ -105,16 +105,15 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError
 
 /// Validates the bytes of a plugin's file and returns the component. Builds the component if the file is a core module.
 fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> {
-    if wasmparser::Parser::is_component(bytes) {
-        // Validation gives a clearer message than a failed compilation would.
-        let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
-        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))?;
-        return Ok(bytes.to_vec());
-    }
-    if !wasmparser::Parser::is_core_wasm(bytes) {
+    let is_component = wasmparser::Parser::is_component(bytes);
+    if !is_component && !wasmparser::Parser::is_core_wasm(bytes) {
         return Err(ArtifactError::NotWasm("it does not begin with the bytes of a WebAssembly header".to_owned()));
     }
+    // Validation gives a clearer message than a failed compilation would.
     wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))?;
+    if is_component {
+        return Ok(bytes.to_vec());
+    }
     let unknown = unknown_imports(bytes, table);
     if !unknown.is_empty() {
         return Err(ArtifactError::Imports(unknown));
@@ -130,12 +129,18 @@ fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
         let wasmparser::Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports().flatten() {
             let package = import.module.split_once('/').map_or("", |(package, _)| package);
-            if package != name(CONTRACT) && !table.iter().any(|row| name(row.package) == package) {
+            if !packages(table).any(|ours| name(ours) == package) {
                 unknown.push(displayable(&format!("{}.{}", import.module, import.name)));
             }
         }
     }
     unknown
+}
+
+/// Returns the packages that this host has, with their versions. The contract is one of them even if no row names it,
+/// because an interface that has only types has no rows.
+fn packages(table: &CallTable) -> impl Iterator<Item = &'static str> {
+    table.iter().map(|row| row.package).chain([CONTRACT])
 }
 
 /// Returns the text of an error and of its causes in one line. The text is cleaned, because it may quote the plugin's
@@ -153,14 +158,9 @@ fn displayable(text: &str) -> String {
     text
 }
 
-/// Returns every host call that a component imports. If the component imports from the contract, also returns the
-/// contract with its version.
-fn imports(
-    resolve: &Resolve,
-    world: WorldId,
-    table: &CallTable,
-) -> Result<(Vec<CallSpec>, Option<String>), ArtifactError> {
-    let (mut calls, mut unknown, mut version) = (Vec::new(), Vec::new(), None);
+/// Returns every host call that a component imports.
+fn imports(resolve: &Resolve, world: WorldId, table: &CallTable) -> Result<Vec<CallSpec>, ArtifactError> {
+    let (mut calls, mut unknown) = (Vec::new(), Vec::new());
     for (key, item) in &resolve.worlds[world].imports {
         // 1. The import must be an interface with a package.
         let import = resolve.name_world_key(key);
@@ -172,12 +172,9 @@ fn imports(
             unknown.push(displayable(&import));
             continue;
         };
-        // 2. The package must be known in the same version. The contract is known even if no row names it, because an
-        //    interface that has only types has no rows.
-        let known = |package: &str| package == CONTRACT || table.iter().any(|row| row.package == package);
-        if !known(&package) {
-            let ours = table.iter().map(|row| row.package).find(|ours| name(ours) == name(&package));
-            match ours.or((name(CONTRACT) == name(&package)).then_some(CONTRACT)) {
+        // 2. The host must have the package in the same version.
+        if !packages(table).any(|ours| ours == package) {
+            match packages(table).find(|ours| name(ours) == name(&package)) {
                 Some(ours) => return Err(ArtifactError::Version { found: displayable(&package), ours }),
                 None => unknown.push(displayable(&import)),
             }
@@ -190,24 +187,18 @@ fn imports(
                 None => unknown.push(displayable(&format!("{import}.{function}"))),
             }
         }
-        if package == CONTRACT {
-            version = Some(package);
-        }
     }
     // 4. Unknown imports are an error. The message names at most 20.
     unknown.truncate(20);
-    if unknown.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(unknown)) }
+    if unknown.is_empty() { Ok(calls) } else { Err(ArtifactError::Imports(unknown)) }
 }
 
-/// Checks that a component exports the interface `commands` of this host's contract. Returns the contract with its
-/// version. `contract` is the contract that the component imports, if any.
-fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
+/// Checks that a component exports the interface `commands` of this host's contract.
+fn check_exports(resolve: &Resolve, world: WorldId) -> Result<(), ArtifactError> {
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
         match named(resolve, *id) {
-            Some((interface, found)) if interface == "commands" && found == CONTRACT => {
-                return Ok(contract.unwrap_or(found));
-            }
+            Some((interface, found)) if interface == "commands" && found == CONTRACT => return Ok(()),
             Some((interface, found)) if interface == "commands" && name(&found) == name(CONTRACT) => {
                 return Err(ArtifactError::Version { found: displayable(&found), ours: CONTRACT });
             }

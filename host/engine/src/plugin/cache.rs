@@ -44,30 +44,26 @@ impl Cache {
     /// Returns the path of the cache file for an engine, a plugin's digest and the ending of the file's name. Returns
     /// `None` if the cache has no folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
-        let mut hasher = Sha256::new();
         let mut compatibility = HashBytes(Vec::new());
         engine.precompile_compatibility_hash().hash(&mut compatibility);
-        hasher.update(&compatibility.0);
-        hasher.update(digest.as_bytes());
-        Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hasher.finalize()))))
+        let hash = Sha256::new().chain_update(&compatibility.0).chain_update(digest).finalize();
+        Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hash))))
     }
 
     /// Returns the compiled component of a plugin from the cache. Returns `None` if the cache does not contain the
     /// plugin. If the cache file cannot be loaded, deletes the file and returns `None`.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
-        match load(engine, &file) {
-            Ok(component) => Some(component),
-            Err(error) => {
-                tracing::warn!(
-                    path = %file.display(),
-                    error = format!("{error:#}"),
-                    "cannot load a compiled plugin from the cache; the host compiles the plugin again"
-                );
-                let _ = fs::remove_file(&file);
-                None
-            }
+        let loaded = load(engine, &file);
+        if let Err(error) = &loaded {
+            tracing::warn!(
+                path = %file.display(),
+                error = format!("{error:#}"),
+                "cannot load a compiled plugin from the cache; the host compiles the plugin again"
+            );
+            let _ = fs::remove_file(&file);
         }
+        loaded.ok()
     }
 
     /// Compiles a plugin's component and stores the compiled code in the cache. `digest` is the digest of the plugin's
@@ -80,21 +76,24 @@ impl Cache {
         Ok(compiled)
     }
 
-    /// Reads the JSON file that the cache stores next to a plugin's compiled code. `ending` is the ending of the file's
-    /// name. Returns `None` if the file is missing or invalid.
-    pub(crate) fn metadata<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
-        serde_json::from_slice(&fs::read(self.file(engine, digest, ending)?).ok()?).ok()
+    /// Reads the JSON file that the cache stores next to a plugin's compiled code. Returns `None` if the file is missing
+    /// or invalid.
+    pub(crate) fn metadata<T: DeserializeOwned>(&self, engine: &Engine, digest: &str) -> Option<T> {
+        serde_json::from_slice(&fs::read(self.file(engine, digest, METADATA)?).ok()?).ok()
     }
 
-    /// Stores a JSON file next to a plugin's compiled code. `ending` is the ending of the file's name.
-    pub(crate) fn store_metadata(&self, engine: &Engine, digest: &str, ending: &str, metadata: &impl Serialize) {
-        if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(metadata)) {
+    /// Stores a JSON file next to a plugin's compiled code.
+    pub(crate) fn store_metadata(&self, engine: &Engine, digest: &str, metadata: &impl Serialize) {
+        if let (Some(file), Ok(bytes)) = (self.file(engine, digest, METADATA), serde_json::to_vec(metadata)) {
             write_atomically(&file, &bytes);
         }
     }
 }
 
+/// The ending of the name of a file with compiled code.
 const CODE: &str = "cwasm";
+/// The ending of the name of a JSON file.
+const METADATA: &str = "plugin.json";
 
 struct HashBytes(Vec<u8>);
 

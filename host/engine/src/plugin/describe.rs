@@ -164,18 +164,8 @@ fn setting(setting: commands::Setting) -> Result<Setting, String> {
              letters, digits and dashes"
         ));
     }
-    let pattern = match setting.pattern.as_str() {
-        "" => None,
-        text => Some(
-            ValuePattern::new(text)
-                .map_err(|reason| format!("the setting `{name}` has an invalid pattern: {reason}"))?,
-        ),
-    };
-    Ok(Setting {
-        name,
-        summary: crate::base::clean(&setting.summary),
-        required: setting.required,
-        pattern,
-        many: setting.many,
-    })
+    let pattern = (!setting.pattern.is_empty()).then(|| ValuePattern::new(&setting.pattern)).transpose();
+    let pattern = pattern.map_err(|reason| format!("the setting `{name}` has an invalid pattern: {reason}"))?;
+    let summary = crate::base::clean(&setting.summary);
+    Ok(Setting { name, summary, required: setting.required, pattern, many: setting.many })
 }

@@ -23,34 +23,12 @@ type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send +
 
 /// The host calls that plugins can import: the call table, and a function that defines each call in a linker.
 pub(crate) struct HostFunctions<D: 'static> {
-    table: CallTable,
-    register: Arc<Register<D>>,
+    pub(crate) table: CallTable,
+    pub(crate) register: Arc<Register<D>>,
 }
 
 impl<D> Clone for HostFunctions<D> {
     fn clone(&self) -> Self {
         Self { table: self.table.clone(), register: self.register.clone() }
-    }
-}
-
-impl<D> HostFunctions<D> {
-    /// Creates the functions of a call table. `register` defines one host call, given by its name, in a linker.
-    pub(crate) fn new(
-        table: CallTable,
-        register: impl Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync + 'static,
-    ) -> Self {
-        Self { table, register: Arc::new(register) }
-    }
-
-    pub(crate) fn table(&self) -> &CallTable {
-        &self.table
-    }
-
-    /// Defines one host call in a plugin's linker. `call` is the name of the call, such as `clock.now`.
-    ///
-    /// # Errors
-    /// The call table does not contain the call.
-    pub(crate) fn register(&self, call: &str, linker: &mut Linker<D>) -> wasmtime::Result<()> {
-        (self.register)(call, linker)
     }
 }

@@ -54,7 +54,8 @@ impl Meter {
         &self.limits
     }
 
-    /// Returns the number of host calls that the guest has made, including the current call.
+    /// Returns the number of host calls that the guest has made, including the current call. The number is the same on
+    /// every replay.
     pub(crate) fn calls(&self) -> u32 {
         self.calls
     }

@@ -47,9 +47,9 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     /// The metric that counts the plugin's host calls and their decisions.
     pub(crate) counted: Calls,
     // The file's bytes, until they are copied to the store for open jobs.
-    pub(crate) bytes: Mutex<Option<Vec<u8>>>,
+    bytes: Mutex<Option<Vec<u8>>>,
     // Keeps the clock thread alive. Without the clock's ticks, the limit on processor time has no effect.
-    pub(crate) _runtime: Runtime,
+    _runtime: Runtime,
 }
 
 /// A configured plugin that did not load.
@@ -127,22 +127,20 @@ impl LoadError {
 /// The contents of the JSON file that the cache stores next to a plugin's compiled code. With this file, the host loads
 /// the plugin without parsing the plugin's component and without calling `describe`.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct CachedMetadata {
+struct CachedMetadata {
     format: u32,
-    pub(crate) contract: String,
+    contract: String,
     calls: Vec<String>,
-    pub(crate) description: commands::Description,
+    description: commands::Description,
 }
 
-/// The ending of the name of the file with [`CachedMetadata`].
-const METADATA_ENDING: &str = "plugin.json";
 /// The format version of [`CachedMetadata`]. Increase this number with every incompatible change of the type.
 const METADATA_FORMAT: u32 = 1;
 
 pub(crate) struct Loader<D: GuestData> {
     runtime: Runtime,
     cache: Cache,
-    pub(crate) functions: HostFunctions<D>,
+    functions: HostFunctions<D>,
 }
 
 impl<D: GuestData> Clone for Loader<D> {
@@ -156,11 +154,6 @@ impl<D: GuestData> Loader<D> {
     /// `functions` are the host calls that plugins can import.
     pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
         Self { runtime, cache: Cache::new(cache), functions }
-    }
-
-    /// Returns the wasmtime engine for which the loader compiles plugins.
-    pub(crate) fn runtime(&self) -> &Runtime {
-        &self.runtime
     }
 
     /// Loads one configured plugin and adds the plugin's commands to the command table. `lock` is the contents of
@@ -177,16 +170,13 @@ impl<D: GuestData> Loader<D> {
         let locked = lock.and_then(|lock| lock.0.get(&config.name));
         let mut commands = locked.map(|locked| locked.commands.clone()).unwrap_or_default();
         let loaded = self.prepare(config, lock, &mut commands).await.and_then(|plugin| {
-            for spec in &plugin.description.commands {
-                if let Some((word, owner)) = table.taken(spec) {
-                    let owner = match &owner.target {
-                        crate::command::Target::Host(_) => "the host".to_owned(),
-                        crate::command::Target::Plugin(name) => format!("plugin {name}"),
-                    };
-                    return Err(LoadError::CommandTaken { word: word.to_owned(), owner });
-                }
-            }
-            Ok(plugin)
+            let taken = plugin.description.commands.iter().find_map(|spec| table.taken(spec));
+            let Some((word, owner)) = taken else { return Ok(plugin) };
+            let owner = match &owner.target {
+                crate::command::Target::Host(_) => "the host".to_owned(),
+                crate::command::Target::Plugin(name) => format!("plugin {name}"),
+            };
+            Err(LoadError::CommandTaken { word: word.to_owned(), owner })
         });
         match loaded {
             Ok(plugin) => {
@@ -226,25 +216,61 @@ impl<D: GuestData> Loader<D> {
         // 3. Check that a rule names every import that needs one, and that the settings match the description.
         check_grants(&config.name, &config.grants, &calls)?;
         let settings = settings(config, &description)?;
-        // 4. Link the imported functions and no others.
-        let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
+        // 4. Link the imported functions.
+        let compiled = (component, metadata.contract, calls);
+        let plugin = self.link(name, digest, compiled, description, config.grants.clone(), config.limits)?;
+        Ok(LoadedPlugin { settings, bytes: Mutex::new(Some(bytes)), ..plugin })
+    }
+
+    /// Loads an earlier version of the plugin `name` for a job that has not ended, if the plugin's file has changed or
+    /// the plugin is no longer configured. `bytes` are the stored bytes of the plugin file from the job's start, and
+    /// `limits` are the limits from the job's start. `grants` are the plugin's current grants. The plugin loads even if
+    /// it imports host calls without a grant. If the plugin makes such a call, the host denies the call.
+    ///
+    /// # Errors
+    /// [`LoadError`], for example if this version of the host cannot compile or link the plugin.
+    pub(crate) async fn revive(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        grants: Arc<Grants>,
+        limits: Limits,
+    ) -> Result<LoadedPlugin<D>, LoadError> {
+        let digest = digest(bytes);
+        let (component, metadata, calls) = self.compile_or_cached(bytes, &digest).await?;
+        let name: Arc<str> = name.into();
+        let description = describe::check(&name, metadata.description).map_err(LoadError::Describe)?;
+        self.link(name, digest, (component, metadata.contract, calls), description, grants, limits)
+    }
+
+    /// Links the host calls that a compiled plugin imports, and no others. The returned plugin has no settings, and not
+    /// the bytes of its file.
+    fn link(
+        &self,
+        name: Arc<str>,
+        digest: String,
+        (component, contract, calls): (Component, String, Vec<CallSpec>),
+        description: Description,
+        grants: Arc<Grants>,
+        limits: Limits,
+    ) -> Result<LoadedPlugin<D>, LoadError> {
         let mut linker = Linker::new(self.runtime.engine());
         for row in &calls {
-            self.functions.register(row.name, &mut linker).map_err(compile)?;
+            (self.functions.register)(row.name, &mut linker).map_err(compile_error)?;
         }
-        let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
+        let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile_error)?;
         Ok(LoadedPlugin {
             counted: Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             digest,
-            contract: metadata.contract,
+            contract,
             calls,
             description,
-            grants: config.grants.clone(),
-            limits: config.limits,
-            settings,
+            grants,
+            limits,
+            settings: Arc::from([]),
             pre,
-            bytes: Mutex::new(Some(bytes)),
+            bytes: Mutex::new(None),
             _runtime: self.runtime.clone(),
         })
     }
@@ -252,16 +278,16 @@ impl<D: GuestData> Loader<D> {
     /// Returns the compiled component of a plugin, the plugin's metadata, and the host calls that the plugin imports.
     /// Reads all three from the cache. If the cache does not have them, compiles the component and stores the results
     /// in the cache. `bytes` are the plugin's file.
-    pub(crate) async fn compile_or_cached(
+    async fn compile_or_cached(
         &self,
         bytes: &[u8],
         digest: &str,
     ) -> Result<(Component, CachedMetadata, Vec<CallSpec>), LoadError> {
         let engine = self.runtime.engine();
-        if let Some(metadata) = self.cache.metadata::<CachedMetadata>(engine, digest, METADATA_ENDING)
+        if let Some(metadata) = self.cache.metadata::<CachedMetadata>(engine, digest)
             && metadata.format == METADATA_FORMAT
             && let Some(calls) =
-                metadata.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
+                metadata.calls.iter().map(|name| self.functions.table.get(name).copied()).collect::<Option<Vec<_>>>()
             && let Some(component) = self.cache.compiled(engine, digest)
         {
             return Ok((component, metadata, calls));
@@ -269,19 +295,17 @@ impl<D: GuestData> Loader<D> {
         let (bytes, cache, runtime, name) =
             (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
         // Compilation runs on a blocking thread, because it would block the guests on a thread of the runtime.
-        let table = self.functions.table().clone();
+        let table = self.functions.table.clone();
         let compiled = tokio::task::spawn_blocking(move || {
             let artifact = Artifact::from_bytes(&bytes, &table)?;
-            let component = cache
-                .compile(runtime.engine(), &name, &artifact.component)
-                .map_err(|error| LoadError::Compile(format!("{error:#}").replace('\n', " ")))?;
+            let component = cache.compile(runtime.engine(), &name, &artifact.component).map_err(compile_error)?;
             Ok::<_, LoadError>((artifact, component))
         });
         let (artifact, component) = compiled.await.map_err(|error| LoadError::Compile(error.to_string()))??;
         let description = describe::call_describe(&self.runtime, &component).await.map_err(LoadError::Describe)?;
         let calls = artifact.calls.iter().map(|row| row.name.to_owned()).collect();
         let metadata = CachedMetadata { format: METADATA_FORMAT, contract: artifact.contract, calls, description };
-        self.cache.store_metadata(engine, digest, METADATA_ENDING, &metadata);
+        self.cache.store_metadata(engine, digest, &metadata);
         Ok((component, metadata, artifact.calls))
     }
 }
@@ -301,6 +325,10 @@ impl<D: GuestData> LoadedPlugin<D> {
         calls.sort();
         Locked { digest: self.digest.clone(), contract: self.contract.clone(), commands, calls }
     }
+}
+
+fn compile_error(error: wasmtime::Error) -> LoadError {
+    LoadError::Compile(format!("{error:#}").replace('\n', " "))
 }
 
 /// Checks that the plugin's `allow` rules name every imported host call that needs a rule.
@@ -357,31 +385,23 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
     for setting in &description.settings {
         let Some((name, values)) = config.settings.iter().find(|(name, _)| name.value == setting.name) else {
             if setting.required {
-                problems.push((
-                    config.settings_at.clone(),
-                    format!("the plugin needs the setting `{}`: {}", setting.name, setting.summary),
-                ));
+                let message = format!("the plugin needs the setting `{}`: {}", setting.name, setting.summary);
+                problems.push((config.settings_at.clone(), message));
             }
             continue;
         };
         if values.len() > 1 && !setting.many {
-            problems.push((
-                name.at.clone(),
-                format!("the setting `{}` takes one value, but {} are configured", setting.name, values.len()),
-            ));
+            let (setting, count) = (&setting.name, values.len());
+            let message = format!("the setting `{setting}` takes one value, but {count} are configured");
+            problems.push((name.at.clone(), message));
         }
         for value in values {
             match &setting.pattern {
                 Some(pattern) if !pattern.matches(&value.value) => {
-                    problems.push((
-                        value.at.clone(),
-                        format!(
-                            "`{}` is not a valid value of the setting `{}`: {}",
-                            value.value,
-                            setting.name,
-                            pattern.requirement(&value.value)
-                        ),
-                    ));
+                    let (setting, requirement) = (&setting.name, pattern.requirement(&value.value));
+                    let message =
+                        format!("`{}` is not a valid value of the setting `{setting}`: {requirement}", value.value);
+                    problems.push((value.at.clone(), message));
                 }
                 _ => settings.push((setting.name.clone(), value.value.clone())),
             }

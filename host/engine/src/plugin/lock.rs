@@ -79,16 +79,11 @@ impl Lock {
         let mut lock = Self::default();
         for (name, mut table) in root.tables("plugin") {
             let list = |table: &mut Table, key: &str| -> Vec<String> {
-                table
-                    .strings(key)
-                    .map(|list| list.value.into_iter().map(|item| item.value).collect())
-                    .unwrap_or_default()
+                table.strings(key).into_iter().flat_map(|list| list.value).map(|item| item.value).collect()
             };
+            let digest = table.required_string("digest", "\"sha256:...\"");
             let locked = Locked {
-                digest: table
-                    .required_string("digest", "\"sha256:...\"")
-                    .map(|digest| digest.value)
-                    .unwrap_or_default(),
+                digest: digest.map(|digest| digest.value).unwrap_or_default(),
                 contract: table.string("contract").map(|contract| contract.value).unwrap_or_default(),
                 commands: list(&mut table, "commands"),
                 calls: list(&mut table, "calls"),
@@ -134,12 +129,10 @@ impl Lock {
             }
             let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
             for (what, old, new) in [("command", &old.commands, &new.commands), ("call", &old.calls, &new.calls)] {
-                changes.extend(
-                    new.iter().filter(|item| !old.contains(item)).map(|item| format!("{name}: + {what} {item}")),
-                );
-                changes.extend(
-                    old.iter().filter(|item| !new.contains(item)).map(|item| format!("{name}: - {what} {item}")),
-                );
+                let added = new.iter().filter(|item| !old.contains(item));
+                changes.extend(added.map(|item| format!("{name}: + {what} {item}")));
+                let removed = old.iter().filter(|item| !new.contains(item));
+                changes.extend(removed.map(|item| format!("{name}: - {what} {item}")));
             }
         }
         changes

@@ -13,7 +13,6 @@ mod host_functions;
 mod limits;
 mod load;
 mod lock;
-mod revive;
 mod run;
 mod runtime;
 mod set;
@@ -27,8 +26,7 @@ pub(crate) use host_functions::{GuestData, HostFunctions};
 pub(crate) use limits::Meter;
 pub(crate) use load::{LoadedPlugin, Loader};
 pub use lock::Lock;
-pub(crate) use run::GuestEnd;
-pub(crate) use run::run;
+pub(crate) use run::{GuestEnd, run};
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use runtime::Memory;
 #[cfg(test)]

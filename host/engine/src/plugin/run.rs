@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::{host_functions::GuestData, limits::LimitReached, load::LoadedPlugin, runtime::TICK};
 use crate::{
     base::size,
-    job::{GuestArgument, GuestInvocation, GuestValue},
+    command::Value,
+    job::{GuestArgument, GuestInvocation},
     model::Limits,
-    plugin::bindings::{Plugin, PluginPre, commands, types},
+    plugin::bindings::{commands, types},
 };
 
 /// The way in which a guest ended.
@@ -46,7 +47,11 @@ pub(crate) async fn run<D: GuestData>(
     store.limiter(|invocation| invocation.meter());
     limit_copies(&mut store, &limits);
     limit_cpu(&mut store, limits.cpu);
-    let ended = tokio::time::timeout(limits.wall, call(&plugin.pre, &mut store, asked)).await;
+    let answer = async {
+        let guest = plugin.pre.instantiate_async(&mut store).await?;
+        guest.wardroom_plugin_commands().call_run(&mut store, asked).await
+    };
+    let ended = tokio::time::timeout(limits.wall, answer).await;
     let end = match ended {
         Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
         Ok(Err(error)) => guest_end::<D::GuestStop>(&error, limits.bytes_out),
@@ -58,15 +63,6 @@ pub(crate) async fn run<D: GuestData>(
         },
     };
     GuestRun { end, invocation: store.into_data() }
-}
-
-async fn call<D: GuestData>(
-    pre: &PluginPre<D>,
-    store: &mut Store<D>,
-    asked: &commands::Invocation,
-) -> wasmtime::Result<Result<commands::Reply, commands::Failure>> {
-    let plugin: Plugin = pre.instantiate_async(store.as_context_mut()).await?;
-    plugin.wardroom_plugin_commands().call_run(store, asked).await
 }
 
 /// Limits the processor time of a guest to `cpu`, rounded up to whole ticks. The guest yields at every [`TICK`], so
@@ -133,10 +129,10 @@ fn is_copy_limit(error: &wasmtime::Error) -> bool {
 
 impl GuestInvocation {
     fn to_contract(&self) -> commands::Invocation {
-        let value = |value: &GuestValue| match value {
-            GuestValue::Text(text) => commands::Value::Text(text.clone()),
-            GuestValue::Integer(number) => commands::Value::Integer(*number),
-            GuestValue::Boolean(yes) => commands::Value::Boolean(*yes),
+        let value = |value: &Value| match value {
+            Value::Text(text) => commands::Value::Text(text.clone()),
+            Value::Integer(number) => commands::Value::Integer(*number),
+            Value::Boolean(yes) => commands::Value::Boolean(*yes),
         };
         let argument =
             |given: &GuestArgument| commands::Argument { name: given.name.clone(), value: value(&given.value) };

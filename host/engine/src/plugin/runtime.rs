@@ -96,17 +96,14 @@ impl Runtime {
     /// # Errors
     /// Wasmtime cannot create the engine, or the clock thread cannot start.
     pub(crate) fn new() -> wasmtime::Result<Self> {
-        match Self::with_memory(Memory::Pool) {
-            Ok(runtime) => Ok(runtime),
-            Err(error) => {
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    "cannot reserve the memory pool for guests; guests start more slowly; hint: raise the limit on the \
-                     address space (`ulimit -v`)"
-                );
-                Self::with_memory(Memory::OnDemand)
-            }
-        }
+        Self::with_memory(Memory::Pool).or_else(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "cannot reserve the memory pool for guests; guests start more slowly; hint: raise the limit on the \
+                 address space (`ulimit -v`)"
+            );
+            Self::with_memory(Memory::OnDemand)
+        })
     }
 
     /// Creates an engine that allocates guest memory as `memory` says, and starts the engine's clock thread.

@@ -22,7 +22,6 @@ type NameAndDigest = (String, String);
 /// All configured plugins, and the earlier plugin versions that unfinished jobs need.
 pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
-    by_name: HashMap<Arc<str>, usize>,
     not_loaded: Vec<NotLoaded>,
     table: CommandTable,
     locked: bool,
@@ -39,7 +38,6 @@ impl<D: GuestData> Plugins<D> {
     pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
-            by_name: HashMap::new(),
             not_loaded: Vec::new(),
             table: CommandTable::new(),
             locked: lock.is_some(),
@@ -49,10 +47,7 @@ impl<D: GuestData> Plugins<D> {
         };
         for plugin in configured {
             match loader.load(plugin, lock, &mut plugins.table).await {
-                Ok(loaded) => {
-                    plugins.by_name.insert(loaded.name.clone(), plugins.loaded.len());
-                    plugins.loaded.push(loaded);
-                }
+                Ok(loaded) => plugins.loaded.push(loaded),
                 Err(not_loaded) => {
                     let (plugin, at) = (&not_loaded.name, not_loaded.at.to_string());
                     let fix = not_loaded.error.fix().unwrap_or_default();
@@ -92,7 +87,7 @@ impl<D: GuestData> Plugins<D> {
 
     /// Returns the plugin with this name in the configuration. Returns `None` if the plugin is not loaded.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
-        self.by_name.get(name).map(|index| &self.loaded[*index])
+        self.loaded.iter().find(|plugin| &*plugin.name == name)
     }
 
     /// Copies the files of all loaded plugins to the store, so that a job can continue with the plugin file from the
@@ -134,23 +129,14 @@ impl<D: GuestData> Plugins<D> {
         if let Some(plugin) = known {
             return Ok(plugin);
         }
-        let bytes = store.blob(&row.digest).await?;
-        let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
-        let bytes = bytes.ok_or_else(|| {
-            HistoryError::Plugin(format!(
-                "the plugin file of `{}` from the job's start is missing or damaged in the database",
-                row.plugin
-            ))
-        })?;
+        let file = format!("the plugin file of `{}` from the job's start", row.plugin);
+        let bytes = store.blob(&row.digest).await?.filter(|bytes| crate::store::digest(bytes) == row.digest);
+        let missing = || HistoryError::Plugin(format!("{file} is missing or damaged in the database"));
+        let bytes = bytes.ok_or_else(missing)?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
-        let plugin = loaded.map_err(|error| {
-            HistoryError::Plugin(format!(
-                "the plugin file of `{}` from the job's start cannot be loaded: {error}",
-                row.plugin
-            ))
-        })?;
-        let plugin = Arc::new(plugin);
+        let failed = |error| HistoryError::Plugin(format!("{file} cannot be loaded: {error}"));
+        let plugin = Arc::new(loaded.map_err(failed)?);
         tracing::warn!(
             job = row.id,
             plugin = row.plugin,

@@ -93,13 +93,12 @@ impl Need {
     /// must have the same rule and all targets of this requirement, require at least as many people, and accept only
     /// roles that this requirement accepts.
     pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
-        let as_strict = |other: &&Self| {
+        requested.iter().any(|other| {
             other.id == self.id
                 && other.count >= self.count
                 && other.from.iter().all(|role| self.from.contains(role))
                 && self.targets.is_subset(&other.targets)
-        };
-        requested.iter().any(|other| as_strict(&other))
+        })
     }
 }
 

@@ -27,10 +27,7 @@ pub(crate) struct Freezes {
 }
 
 /// A read lock on the freezes. No freeze is set or lifted while the lock is held.
-#[derive(Debug)]
-pub(crate) struct FreezeGuard {
-    _held: tokio::sync::OwnedRwLockReadGuard<()>,
-}
+pub(crate) type FreezeGuard = tokio::sync::OwnedRwLockReadGuard<()>;
 
 /// A reason why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +49,15 @@ pub(crate) enum FrozenBy {
     Window(At),
 }
 
+impl fmt::Display for FrozenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(id) => f.write_str(&clean(id)),
+            Self::Window(at) => write!(f, "the [[freeze]] window in {at}"),
+        }
+    }
+}
+
 impl From<&Freeze> for Frozen {
     fn from(freeze: &Freeze) -> Self {
         Self {
@@ -59,15 +65,6 @@ impl From<&Freeze> for Frozen {
             until: freeze.until,
             reason: freeze.reason.clone(),
             by: FrozenBy::Person(freeze.by.id.clone()),
-        }
-    }
-}
-
-impl fmt::Display for FrozenBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Person(id) => f.write_str(&clean(id)),
-            Self::Window(at) => write!(f, "the [[freeze]] window in {at}"),
         }
     }
 }
@@ -148,7 +145,7 @@ impl Freezes {
     /// Acquires a read lock that blocks changes of freezes until the guard is dropped. The host holds the guard from
     /// the freeze check of an effect until the effect's intent is stored.
     pub(crate) async fn guard(&self) -> FreezeGuard {
-        FreezeGuard { _held: self.lock.clone().read_owned().await }
+        self.lock.clone().read_owned().await
     }
 
     /// Acquires the write lock for a change of freezes. First waits until no effect is between its freeze check and the

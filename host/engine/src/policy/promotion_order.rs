@@ -15,9 +15,9 @@ pub(crate) struct OutOfOrder<'a> {
     pub(crate) before: &'a str,
     /// The position of the rule in the configuration.
     pub(crate) rule: &'a At,
-    /// The last version that succeeded in `before`; `None` if no version succeeded, or if the caller may not see the
-    /// version.
-    pub(crate) runs: Option<&'a str>,
+    /// The last version that succeeded in `before`, or `Some(None)` if no version succeeded; `None` if the caller may not
+    /// see the version.
+    pub(crate) runs: Option<Option<&'a str>>,
     /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the typed
     /// command.
     pub(crate) line: Option<String>,
@@ -32,8 +32,9 @@ impl std::fmt::Display for OutOfOrder<'_> {
             "`{app}` {version} must succeed in `{before}` before it can be deployed to `{environment}` ({rule})"
         )?;
         match runs {
-            Some(runs) => write!(f, "; `{before}` has version {runs}")?,
-            None => write!(f, "; `{before}` has no version yet")?,
+            Some(Some(runs)) => write!(f, "; `{before}` has version {runs}")?,
+            Some(None) => write!(f, "; `{before}` has no version yet")?,
+            None => {}
         }
         match line {
             Some(line) => write!(f, ". Run first: {line}"),
@@ -67,9 +68,10 @@ mod tests {
         let rule =
             "`cms` 1.0.2 must succeed in `staging` before it can be deployed to `production` (plugins.toml line 40)";
         assert_eq!(
-            missing(Some("1.0.1"), Some("deploy cms staging 1.0.2")),
+            missing(Some(Some("1.0.1")), Some("deploy cms staging 1.0.2")),
             format!("{rule}; `staging` has version 1.0.1. Run first: deploy cms staging 1.0.2")
         );
-        assert_eq!(missing(None, None), format!("{rule}; `staging` has no version yet"));
+        assert_eq!(missing(Some(None), None), format!("{rule}; `staging` has no version yet"));
+        assert_eq!(missing(None, None), rule, "the caller may not see the version");
     }
 }

@@ -39,7 +39,6 @@ pub(crate) struct Rooms {
 /// The result of the last requests about a room.
 #[derive(Debug, Clone)]
 struct CachedRoom {
-    network: String,
     id: Option<String>,
     members: HashSet<String>,
     at: Instant,
@@ -70,11 +69,9 @@ impl Rooms {
 
     /// Returns whether a room id of a network belongs to the room that the configuration calls `name`.
     pub(crate) fn is(&self, name: &RoomName, (network, room): (&str, &str)) -> bool {
+        let has_id = |known: &CachedRoom| known.id.as_deref() == Some(room);
         // The configuration can name a room by its id on the network.
-        let itself = name.name == room && self.network_of(name) == network;
-        let known = self.known.read();
-        let found = |known: &CachedRoom| known.network == network && known.id.as_deref() == Some(room);
-        itself || known.get(name).is_some_and(found)
+        self.network_of(name) == network && (name.name == room || self.known.read().get(name).is_some_and(has_id))
     }
 
     /// Returns whether one of these ids is a member of a room. Returns `false` if the host has no member list of the
@@ -117,15 +114,13 @@ impl Rooms {
     }
 
     async fn refresh_room(&self, name: &RoomName, accounts: &dyn Accounts) {
-        let network = self.network_of(name);
         // A network can have several bots, each of them in some rooms only.
-        let accounts = accounts.of_room(network, &name.name);
+        let accounts = accounts.of_room(self.network_of(name), &name.name);
         if accounts.is_empty() {
             return;
         }
         let before = self.known.read().get(name).cloned();
-        let mut known =
-            CachedRoom { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
+        let mut known = CachedRoom { id: None, members: HashSet::new(), at: Instant::now() };
         let request = async {
             let mut failed = None;
             for chat in accounts {

@@ -42,24 +42,15 @@ impl Scope {
     /// The first attribute that does not match.
     pub(crate) fn permit(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> Result<(), Mismatch> {
         for (attribute, patterns) in &self.0 {
-            let miss = |value: Option<&String>| Mismatch {
-                attribute: *attribute,
-                value: value.cloned(),
-                allowed: allowed(patterns),
-            };
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
-            if values.is_empty() {
-                return Err(miss(None));
-            }
-            if let Some(value) = values.iter().find(|value| !patterns.iter().any(|pattern| pattern.matches(value))) {
-                return Err(miss(Some(value)));
+            let value = values.iter().find(|value| !patterns.iter().any(|pattern| pattern.matches(value)));
+            if values.is_empty() || value.is_some() {
+                return Err(Mismatch { attribute: *attribute, value: value.cloned(), allowed: allowed(patterns) });
             }
         }
         Ok(())
     }
-}
 
-impl Scope {
     /// Returns whether an approval rule matches a host call: *any* value of each limited attribute must match. A
     /// limited attribute for which the host call has no value matches, because an unknown value could be any value.
     pub(crate) fn matches_any(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {

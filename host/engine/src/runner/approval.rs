@@ -16,8 +16,8 @@ use crate::{
     command::Asker,
     hostcall::{DryRun, GuestStop, Invocation, Plugin, ReplayState, RunMode, Unapproved, running_status},
     job::{
-        ActiveJob, ApprovalRequest, Decision, Effect, Event, GuestInvocation, JobHistory, Plan, PlanEnd, Replay,
-        StartEntry, approval_text, entry,
+        ActiveJob, ApprovalRequest, Decision, Event, GuestInvocation, JobHistory, Plan, PlanEnd, Replay, StartEntry,
+        approval_text, entry,
     },
     messaging::Destination,
     model::Limits,
@@ -46,16 +46,12 @@ impl Jobs {
         let (plan, _) = self.dry_run(plugin, request, replay, start.limits, &start.invocation).await?;
         // Step 1: compare the plan with the job. Up to the held effect, a plugin cannot detect that it is in a dry run,
         // so a different plan means that the plugin is not deterministic.
-        let same = plan.effects.get(held.index).is_some_and(|effect| {
-            (&effect.call, &effect.attributes, &effect.arguments)
-                == (&held.effect.call, &held.effect.attributes, &held.effect.arguments)
-        });
-        if !same {
+        if plan.check(held.index, &held.effect).is_err() {
             let why = format!(
                 "its plugin is not deterministic: the job requested the effect {}, but a dry run did not",
                 held.effect.about()
             );
-            return Err(DriveError::Hold(why, true));
+            return Err(DriveError::Hold(why));
         }
         // Step 2: collect the approvals that the pending effects need. A job that deviated from its approved plan also
         // needs the approvals of this plan again.
@@ -72,7 +68,7 @@ impl Jobs {
         if !approval_text::can_be_shown(&plan) {
             let why = "its plan is too long for one message, so nobody can approve it; run commands with fewer effects"
                 .to_owned();
-            return Err(DriveError::Hold(why, true));
+            return Err(DriveError::Hold(why));
         }
         // Step 4: store the request, the job's status and the messages in one transaction.
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
@@ -126,8 +122,7 @@ impl Jobs {
             GuestEnd::Limit(limit) => PlanEnd::Broke(limit.to_string()),
             GuestEnd::Trap(why) => PlanEnd::Broke(format!("the plugin crashed: {why}")),
         };
-        let effects: Vec<Effect> = ran.invocation.take_effects();
-        Ok((Plan { effects, end }, ran.invocation))
+        Ok((Plan { effects: ran.invocation.take_effects(), end }, ran.invocation))
     }
 
     /// Handles a job that waits for approval. Before the request's deadline, updates the remaining time in the message

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{doubt::ExtraWrites, finish::close_broken, jobs::Jobs};
+use super::{doubt::ExtraWrites, finish::close_broken, jobs::Jobs, nothing_changed};
 use crate::{
     hostcall::running_status,
-    job::{CANCEL, Claim, GuestOutcome, HistoryError, JobHistory, ReplayPosition, ShownIn, cancel_before_start, entry},
+    job::{Claim, GuestOutcome, HistoryError, JobHistory, ReplayPosition, ShownIn, cancel_before_start, entry},
     metrics::{closed_outcomes, job_ended},
     model::Person,
-    store::{EntryKind, JobPhase, JobRow, StoreError, Write},
+    store::{EntryKind, JobPhase, JobRow, Write},
 };
 
 impl Jobs {
@@ -26,41 +26,33 @@ impl Jobs {
         by: &Person,
         with: ExtraWrites<'_>,
     ) -> Result<String, String> {
-        let unavailable = |error: StoreError| format!("nothing was changed: {error}");
-        let event = |row: &JobRow| {
-            let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
-            entry(row, EntryKind::Event, about, self.context.clock.now())
-        };
         // If the job has a running task, store the cancellation, then signal it to the task.
         if let Some(job) = self.running(&row.id) {
             if job.is_cancelled() {
                 let reply = format!("job {} is already cancelled and is still stopping", row.id);
-                self.context.store.commit(with(&reply)).await.map_err(unavailable)?;
+                self.context.store.commit(with(&reply)).await.map_err(nothing_changed)?;
                 return Ok(reply);
             }
             let reply = format!("job {} is cancelled: `{}` is being stopped", row.id, row.line);
-            job.enter(&*self.context.store, vec![event(&row)], with(&reply)).await.map_err(unavailable)?;
+            let event = entry::cancellation(&row, by, self.context.clock.now());
+            job.enter(&*self.context.store, vec![event], with(&reply)).await.map_err(nothing_changed)?;
             job.cancel();
-            self.dispatch(row.clone());
+            self.dispatch(row);
             return Ok(reply);
         }
-        let Some(claim) = self.context.claims.claim_with_retry(&row.id).await else {
-            return Err(format!("job {} is busy; send the command again in a few seconds", row.id));
-        };
+        let claim = self.claim(&row.id).await?;
         // Read the row again, because it may have changed before the claim.
-        let row = self.context.store.job(&row.id).await.map_err(unavailable)?.unwrap_or(row);
+        let row = self.context.store.job(&row.id).await.map_err(nothing_changed)?.unwrap_or(row);
         if let Some(end) = &row.end {
             return Err(format!("job {} has already ended: {}", row.id, end.outcome.as_str()));
         }
-        let head = self.context.store.journal_head(&row.id).await.map_err(unavailable)?;
+        let head = self.context.store.journal_head(&row.id).await.map_err(nothing_changed)?;
         let next = head.map_or(0, |(next, _)| next);
-        // A scheduled job has not run. A job that queues before its first call has nothing to clean up.
-        let has_run = !(row.status.phase == JobPhase::Scheduled || (row.status.phase == JobPhase::Queued && next == 1));
         // A held job or a job in doubt cannot run its plugin, so it ends without a cleanup.
         if matches!(row.status.phase, JobPhase::Held | JobPhase::InDoubt) {
             match JobHistory::read(&*self.context.store, &row.id).await {
                 Ok(history) => return self.end_without_cleanup(row, &history, by, claim, with).await,
-                Err(HistoryError::Store(error)) => return Err(unavailable(error)),
+                Err(HistoryError::Store(error)) => return Err(nothing_changed(error)),
                 // Append nothing to a broken journal. Only the job's row records the end.
                 Err(_) => {
                     let reply =
@@ -71,22 +63,21 @@ impl Jobs {
                 }
             }
         }
-        // Close a job whose plugin has nothing to clean up.
-        if !has_run {
+        // A scheduled job has not run. A job that queues before its first call has nothing to clean up.
+        if row.status.phase == JobPhase::Scheduled || (row.status.phase == JobPhase::Queued && next == 1) {
             let reply = format!("job {} is cancelled", row.id);
             let shown = ShownIn::read(&*self.context.store, &row.id).await;
             let writes = cancel_before_start(&row, next, by, shown.as_ref(), self.context.clock.now());
             return self.close_idle(&row, reply, writes, claim, with).await;
         }
         // Any other waiting job runs its plugin again, which receives the cancellation.
-        let mut event = event(&row);
-        event.number = next;
         let reply = format!("job {} is cancelled: `{}` is being stopped", row.id, row.line);
+        let now = self.context.clock.now();
+        let mut writes = entry::append([entry::cancellation(&row, by, now)], next);
         // With the phase `Running`, a restarted host continues the cancellation.
-        let status = running_status(self.context.clock.now());
-        let mut writes = vec![Write::Append(event), Write::JobStatus { job: row.id.clone(), status }];
+        writes.push(Write::JobStatus { job: row.id.clone(), status: running_status(now) });
         writes.extend(with(&reply));
-        self.context.store.commit(writes).await.map_err(unavailable)?;
+        self.context.store.commit(writes).await.map_err(nothing_changed)?;
         drop(claim);
         self.context.locks.leave_queues(&row.id);
         self.dispatch(row);
@@ -104,22 +95,17 @@ impl Jobs {
         with: ExtraWrites<'_>,
     ) -> Result<String, String> {
         let now = self.context.clock.now();
-        let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
-        let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
+        let mut entries = vec![entry::cancellation(&row, by, now)];
         if !matches!(history.position(), ReplayPosition::PluginEnded(_) | ReplayPosition::Closed) {
             let who = crate::base::clean(&by.name);
             let text = format!("`{}` (job {}) was cancelled by {who}. The plugin did not clean up.", row.line, row.id);
             entries.push(entry(&row, EntryKind::End, json!(GuestOutcome::cancelled(text)), now));
         }
         let reply = format!("job {} is cancelled", row.id);
-        let mut writes = Vec::new();
-        for (mut entry, number) in entries.into_iter().zip(history.next()..) {
-            entry.number = number;
-            writes.push(Write::Append(entry));
-        }
+        let mut writes = entry::append(entries, history.next());
         writes.push(Write::JobStatus { job: row.id.clone(), status: running_status(now) });
         writes.extend(with(&reply));
-        self.context.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        self.context.store.commit(writes).await.map_err(nothing_changed)?;
         drop(claim);
         self.dispatch(JobRow { status: running_status(now), ..row });
         Ok(reply)
@@ -140,7 +126,7 @@ impl Jobs {
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, row, &closing));
         let outcomes = closed_outcomes(&closing);
         writes.extend(closing);
-        self.context.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        self.context.store.commit(writes).await.map_err(nothing_changed)?;
         outcomes.into_iter().for_each(job_ended);
         self.context.outbox.wake();
         drop(claim);

@@ -5,19 +5,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     backend_backoff,
     drive::{DriveError, Step},
     jobs::Jobs,
+    nothing_changed,
 };
 use crate::{
     base::Text,
     hostcall::{InDoubt, Recovered, running_status},
     job::{ActiveJob, GuestOutcome, JobHistory, ReplayPosition, about, entry, thread_message, title},
     model::Person,
-    store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
+    store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, Write},
 };
 
 /// The timeout of a query to a backend whether an effect happened.
@@ -46,16 +47,12 @@ impl Jobs {
         let body = loop {
             let doubt = InDoubt { context: &self.context, job: job.row(), intent };
             let unavailable = || Some(Recovered::Unavailable("the backend does not answer".to_owned()));
-            let recovered =
-                tokio::time::timeout(QUERY_TIMEOUT, calls.recover(doubt)).await.unwrap_or_else(|_| unavailable());
-            let Some(recovered) = recovered else {
-                return Err(DriveError::Hold(
-                    format!(
-                        "this host does not provide the host call `{}`, so it cannot query whether the effect happened",
-                        intent.call
-                    ),
-                    true,
-                ));
+            let recovered = tokio::time::timeout(QUERY_TIMEOUT, calls.recover(doubt)).await;
+            let Some(recovered) = recovered.unwrap_or_else(|_| unavailable()) else {
+                return Err(DriveError::Hold(format!(
+                    "this host does not provide the host call `{}`, so it cannot query whether the effect happened",
+                    intent.call
+                )));
             };
             match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
@@ -76,7 +73,9 @@ impl Jobs {
                 }
             }
         };
-        self.store_result(job, intent, body).await?;
+        let now = self.context.clock.now();
+        let result = entry::result(job.row(), intent, body, now);
+        job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await?;
         Ok(Step::Continue)
     }
 
@@ -116,12 +115,6 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    async fn store_result(&self, job: &ActiveJob, intent: &Entry, body: Value) -> Result<(), StoreError> {
-        let now = self.context.clock.now();
-        let result = entry::result(job.row(), intent, body, now);
-        job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await
-    }
-
     /// Continues a job in doubt or a held job after a person's decision. For a job in doubt, `given` states whether the
     /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. `with` returns
     /// further writes for a reply; the transaction that stores the decision also stores these writes.
@@ -135,22 +128,18 @@ impl Jobs {
         given: DoubtAnswer,
         with: ExtraWrites<'_>,
     ) -> Result<String, String> {
-        let unavailable = |error: StoreError| format!("nothing was changed: {error}");
         // The claim prevents a task of the runner from changing the job at the same time.
-        let Some(claim) = self.context.claims.claim_with_retry(&row.id).await else {
-            return Err(format!("job {} is busy; send the command again in a few seconds", row.id));
-        };
+        let claim = self.claim(&row.id).await?;
         // Read the row again, because it may have changed before the claim.
-        let row = self.context.store.job(&row.id).await.map_err(unavailable)?.unwrap_or(row);
+        let row = self.context.store.job(&row.id).await.map_err(nothing_changed)?.unwrap_or(row);
         let history = JobHistory::read(&*self.context.store, &row.id).await.map_err(|error| error.to_string())?;
-        let mut writes =
-            vec![Write::JobStatus { job: row.id.clone(), status: running_status(self.context.clock.now()) }];
-        let reply = match (row.status.phase, history.position(), given) {
+        let now = self.context.clock.now();
+        let (decision, reply) = match (row.status.phase, history.position(), given) {
             (JobPhase::InDoubt, ReplayPosition::InDoubt(at), given) => {
                 let intent = &history.entries()[at];
-                let doubt = InDoubt { context: &self.context, job: &row, intent };
-                let body = match given {
+                let (body, what) = match given {
                     DoubtAnswer::AssumeDone => {
+                        let doubt = InDoubt { context: &self.context, job: &row, intent };
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!(
@@ -159,26 +148,16 @@ impl Jobs {
                                 row.id
                             ));
                         };
-                        json!({ "answer": answer, "settled": "assumed", "by": by.id })
+                        (json!({ "answer": answer, "settled": "assumed", "by": by.id }), "assumed to have happened")
                     }
-                    DoubtAnswer::Again => json!({ "settled": "again", "by": by.id }),
+                    DoubtAnswer::Again => (json!({ "settled": "again", "by": by.id }), "performed again"),
                 };
-                let mut result = entry::result(&row, intent, body, self.context.clock.now());
-                result.number = history.next();
-                writes.insert(0, Write::Append(result));
-                match given {
-                    DoubtAnswer::AssumeDone => {
-                        format!("job {} continues: {} is assumed to have happened", row.id, about(intent))
-                    }
-                    DoubtAnswer::Again => format!("job {} continues: {} is performed again", row.id, about(intent)),
-                }
+                let reply = format!("job {} continues: {} is {what}", row.id, about(intent));
+                (entry::result(&row, intent, body, now), reply)
             }
             (JobPhase::Held, _, DoubtAnswer::Again) => {
-                let about = json!({ "event": "again", "by": by.id, "about": "" });
-                let mut event = entry(&row, EntryKind::Event, about, self.context.clock.now());
-                event.number = history.next();
-                writes.insert(0, Write::Append(event));
-                format!("job {} is retried", row.id)
+                let event = json!({ "event": "again", "by": by.id, "about": "" });
+                (entry(&row, EntryKind::Event, event, now), format!("job {} is retried", row.id))
             }
             (JobPhase::Held, _, DoubtAnswer::AssumeDone) => {
                 return Err(format!(
@@ -194,10 +173,12 @@ impl Jobs {
                 ));
             }
         };
+        let status = running_status(now);
+        let mut writes = entry::append([decision], history.next());
+        writes.push(Write::JobStatus { job: row.id.clone(), status: status.clone() });
         writes.extend(with(&reply));
-        self.context.store.commit(writes).await.map_err(unavailable)?;
+        self.context.store.commit(writes).await.map_err(nothing_changed)?;
         drop(claim);
-        let status = running_status(self.context.clock.now());
         self.dispatch(JobRow { status, ..row });
         Ok(reply)
     }

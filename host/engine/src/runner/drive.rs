@@ -11,9 +11,9 @@ use super::{finish::guest_ended, jobs::Jobs};
 use crate::{
     adapter::{Body, Outgoing},
     base::{Backoff, Text},
-    command::{Command, Value},
+    command::Command,
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
-    job::{ActiveJob, GuestValue, HistoryError, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
+    job::{ActiveJob, HistoryError, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
     policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
@@ -37,9 +37,10 @@ pub(crate) enum Step {
 pub(crate) enum DriveError {
     /// The store failed or is unavailable. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job is held until a person decides. The first value is the reason. The second value is false if the job's
-    /// journal is broken.
-    Hold(String, bool),
+    /// The job is held until a person decides. Holds the reason.
+    Hold(String),
+    /// The job is held like for [`Self::Hold`], and the job's journal is broken. Holds the reason.
+    Broken(String),
 }
 
 impl From<StoreError> for DriveError {
@@ -52,8 +53,8 @@ impl From<HistoryError> for DriveError {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::Store(error) => Self::Store(error),
-            broken @ HistoryError::Broken(_) => Self::Hold(broken.to_string(), false),
-            HistoryError::Plugin(reason) => Self::Hold(reason, true),
+            broken @ HistoryError::Broken(_) => Self::Broken(broken.to_string()),
+            HistoryError::Plugin(reason) => Self::Hold(reason),
         }
     }
 }
@@ -66,7 +67,8 @@ impl Jobs {
             match self.step(job).await {
                 Ok(Step::Continue) => backoff.reset(),
                 Ok(Step::Yield) => return,
-                Err(DriveError::Hold(reason, intact)) => return self.hold(job, &reason, intact).await,
+                Err(DriveError::Hold(reason)) => return self.hold(job, &reason, true).await,
+                Err(DriveError::Broken(reason)) => return self.hold(job, &reason, false).await,
                 Err(DriveError::Store(error)) => {
                     tracing::error!(job = job.row().id, %error, "the store failed during a step of a job; retrying");
                     if backoff.retries() == 1 {
@@ -153,15 +155,17 @@ impl Jobs {
         let left = ran.invocation.expected_call();
         // Step 6: handle the end of the guest. A guest that ended before all recorded calls were replayed has diverged
         // from its journal.
+        let early =
+            |how: &str, left: String| Err(diverged(&format!("{how}, but the next call in the journal is {left}")));
         match (ran.end, left) {
             (GuestEnd::Stopped(GuestStop::NeedsApproval(held)), _) => {
                 self.release_reservations(job).await;
                 self.request_approval(job, &plugin, &request, &start, *held).await
             }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
-            (GuestEnd::Limit(limit), Some(left)) => Err(diverged(&limit.to_string(), &left)),
-            (GuestEnd::Trap(why), Some(left)) => Err(diverged(&format!("the plugin crashed: {why}"), &left)),
-            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(diverged("the plugin ended", &left)),
+            (GuestEnd::Limit(limit), Some(left)) => early(&limit.to_string(), left),
+            (GuestEnd::Trap(why), Some(left)) => early(&format!("the plugin crashed: {why}"), left),
+            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => early("the plugin ended", left),
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
                 let entry = entry(row, EntryKind::End, json!(ended), self.context.clock.now());
@@ -182,15 +186,10 @@ impl Jobs {
             GuestStop::Parked => Ok(Step::Continue),
             GuestStop::ShuttingDown => Ok(Step::Yield),
             GuestStop::StoreFailed(error) => Err(error.into()),
-            GuestStop::Diverged(why) => Err(DriveError::Hold(
-                format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"),
-                true,
-            )),
+            GuestStop::Diverged(why) => Err(diverged(&why)),
             GuestStop::QueuedForLock(lock) => self.enqueue(job, &lock).await,
             // Unreachable: `run` handles `NeedsApproval`, and only dry runs end with `Unpredictable`.
-            stop @ (GuestStop::NeedsApproval(_) | GuestStop::Unpredictable) => {
-                Err(DriveError::Hold(stop.to_string(), true))
-            }
+            stop @ (GuestStop::NeedsApproval(_) | GuestStop::Unpredictable) => Err(DriveError::Hold(stop.to_string())),
         }
     }
 
@@ -224,21 +223,10 @@ impl Jobs {
         let invocation = &start.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == invocation.command);
         let Some(spec) = spec else {
-            return Err(DriveError::Hold(format!("its plugin no longer has the command `{}`", row.command), true));
+            return Err(DriveError::Hold(format!("its plugin no longer has the command `{}`", row.command)));
         };
-        let given: Vec<(String, Value)> = invocation
-            .arguments
-            .iter()
-            .map(|argument| {
-                let value = match &argument.value {
-                    GuestValue::Text(text) => Value::Text(text.clone()),
-                    GuestValue::Integer(number) => Value::Integer(*number),
-                    GuestValue::Boolean(yes) => Value::Boolean(*yes),
-                };
-                (argument.name.clone(), value)
-            })
-            .collect();
-        let command = Command::recorded(spec.clone(), &given, start.line.clone(), start.options.clone());
+        let given = invocation.arguments.iter().map(|argument| (argument.name.as_str(), &argument.value));
+        let command = Command::recorded(spec.clone(), given, start.line.clone(), start.options.clone());
         Ok(self.context.access.resume(command, message(row, start.direct)))
     }
 
@@ -279,8 +267,7 @@ impl Jobs {
             }
         }
         self.context.outbox.wake();
-        let next = self.context.locks.release_reserved(&row.id);
-        self.dispatch_next(next).await;
+        self.release_reservations(job).await;
     }
 
     /// Reports in the job's room that the store is unavailable. Sends the message directly, because the outbox is in
@@ -320,14 +307,7 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     }
 }
 
-/// Returns the error for a guest that ended before it repeated all calls in the journal. `how` describes the end, and
-/// `left` is the next call in the journal.
-fn diverged(how: &str, left: &str) -> DriveError {
-    DriveError::Hold(
-        format!(
-            "the replay failed, because the plugin's host calls differ from the job's journal: {how}, but the next call \
-             in the journal is {left}"
-        ),
-        true,
-    )
+/// Returns the error for a guest whose host calls differ from the journal. `why` describes the difference.
+fn diverged(why: &str) -> DriveError {
+    DriveError::Hold(format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"))
 }

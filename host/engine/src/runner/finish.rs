@@ -12,7 +12,7 @@ use super::{
     jobs::Jobs,
 };
 use crate::{
-    base::{Text, elapsed_text},
+    base::{Text, clean, elapsed_text},
     hostcall::{GuestStop, Tally, shown_in_room_of},
     job::{
         ActiveJob, ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, JobHistory, ShownIn, close, run_of,
@@ -35,9 +35,8 @@ impl Jobs {
         at: usize,
     ) -> Result<Step, DriveError> {
         let row = job.row();
-        let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone()).map_err(|error| {
-            DriveError::Hold(format!("journal entry {at} of the job cannot be read: {error}"), true)
-        })?;
+        let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
+            .map_err(|error| DriveError::Hold(format!("journal entry {at} of the job cannot be read: {error}")))?;
         // Step 1: the outcome and text of the guest.
         let (mut outcome, mut text) = closing(row, &ended);
         // Step 2: follow runs that have not ended. If one of them fails, the job fails.
@@ -50,7 +49,12 @@ impl Jobs {
                 match (history.recorded_result(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
                     (None, Some(run)) => follow(self, job, &run, &meanwhile, history.is_cleanup_run(&run.key)).await,
-                    (None, None) => Ok(Some(RunResult::not_configured())),
+                    // Without the pipeline's backend, the host cannot query the state of the run.
+                    (None, None) => {
+                        let line = "The job started a pipeline that is no longer configured, so the state of the \
+                                    pipeline run is unknown.";
+                        Ok(Some(RunResult { line: line.to_owned(), outcome: None }))
+                    }
                 }
             });
             for followed in join_all(runs).await {
@@ -68,9 +72,9 @@ impl Jobs {
         }
         // Step 4: close the job in one transaction, then release its locks.
         let now = self.context.clock.now();
-        let card = job.card().end(outcome, &elapsed_text(row.opened, now)).await;
+        job.card().stop().await;
         let shown = self.shown_in(row, history).await?;
-        let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
+        let (closed, mut writes) = close(row, outcome, text, &elapsed_text(row.opened, now), &shown, now);
         writes.extend(ask.and_then(|ask| self.closed_approval_message(row, ask)));
         let context = &self.context;
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, row, &writes));
@@ -117,11 +121,10 @@ fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
 /// Returns the writes that close a job whose journal is broken. Adds no entry to the journal. `by` is the person who
 /// cancelled the job. `shown` is the other room in which the job was announced, if any.
 pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
-    let who = crate::base::clean(&by.name);
-    let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
+    let mut text = Text::lines(format!("`{}` (job {}) was closed by {}.", row.line, row.id, clean(&by.name)));
     text.push_lines("The job's journal is broken, so it is unknown which effects happened. No effect was undone.");
-    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed, because the job's journal is broken");
-    close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
+    let took = "closed, because the job's journal is broken";
+    close(row, JobOutcome::Unknown, text, took, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
 /// Combines the job's outcome with the outcome of a pipeline run that the plugin did not wait for, and returns the

@@ -26,15 +26,6 @@ pub(crate) struct RunResult {
     pub(crate) outcome: Option<Outcome>,
 }
 
-impl RunResult {
-    /// Returns the result of a run whose pipeline is no longer configured, so that the host cannot query its state.
-    pub(crate) fn not_configured() -> Self {
-        let line =
-            "The job started a pipeline that is no longer configured, so the state of the pipeline run is unknown.";
-        Self { line: line.to_owned(), outcome: None }
-    }
-}
-
 /// Follows a pipeline run to its end and stores the end. Retries while the backend is unavailable. While the run
 /// continues, posts one progress report per job; `meanwhile` is its first sentence. If the job is cancelled, cancels
 /// the run. A run with `is_cleanup_run` is not cancelled. Returns the run's result, or `None` if the host is shutting
@@ -64,15 +55,11 @@ pub(crate) async fn follow(
             }
             Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
-                report_progress(
-                    context,
-                    row,
-                    format!(
-                        "{meanwhile} The run of the pipeline `{pipeline}` continues; a message in this room reports \
-                         its result."
-                    ),
-                )
-                .await;
+                let text = format!(
+                    "{meanwhile} The run of the pipeline `{pipeline}` continues; a message in this room reports its \
+                     result."
+                );
+                report_progress(context, row, text).await;
                 match end(context, job, run, is_cleanup_run).await {
                     None => return Ok(None),
                     Some(Ok(end)) => return ended(context, job, run, end).await.map(Some),

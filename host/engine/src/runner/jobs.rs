@@ -172,6 +172,15 @@ impl Jobs {
         tokio::spawn(async move { stopping.run_until_cancelled(retry).await });
     }
 
+    /// Claims a job for a command. While another task has claimed the job, retries for up to a second.
+    ///
+    /// # Errors
+    /// The reply to the command if the job is still claimed.
+    pub(crate) async fn claim(&self, job: &str) -> Result<Claim, String> {
+        let claim = self.context.claims.claim_with_retry(job).await;
+        claim.ok_or_else(|| format!("job {job} is busy; send the command again in a few seconds"))
+    }
+
     /// Returns the job with this id. Returns `None` if the job has no running task.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<ActiveJob>> {
         self.running.lock().get(id).map(|running_job| running_job.job.clone())

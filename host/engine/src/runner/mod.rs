@@ -15,12 +15,17 @@ mod wake;
 
 use std::time::Duration;
 
-use crate::base::Backoff;
+use crate::{base::Backoff, store::StoreError};
 
 pub(crate) use closing::refusals;
 pub(crate) use doubt::DoubtAnswer;
 pub(crate) use jobs::Jobs;
 pub(crate) use vote::{Vote, VoteError};
+
+/// Returns the reply to a command that changed nothing because of the store error `error`.
+fn nothing_changed(error: StoreError) -> String {
+    format!("nothing was changed: {error}")
+}
 
 /// Returns the delays between two requests to an unavailable pipeline backend.
 const fn backend_backoff() -> Backoff {

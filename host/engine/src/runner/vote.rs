@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
-use super::{doubt::ExtraWrites, jobs::Jobs};
+use super::{doubt::ExtraWrites, jobs::Jobs, nothing_changed};
 use crate::{
     base::clean,
     command::Asker,
@@ -17,7 +17,7 @@ use crate::{
         first_card,
     },
     model::name_and_id,
-    store::{Entry, EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
+    store::{EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
 };
 
 /// The maximum length of the reason of a denial, in bytes. A longer reason is truncated.
@@ -51,13 +51,9 @@ impl Jobs {
         if row.status.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
         }
-        match JobHistory::read(&*self.context.store, &row.id).await {
-            Ok(history) => {
-                let who = Asker { bot: Some(&row.bot), ..who };
-                history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.counts_for(need, who)))
-            }
-            Err(_) => false,
-        }
+        let Ok(history) = JobHistory::read(&*self.context.store, &row.id).await else { return false };
+        let who = Asker { bot: Some(&row.bot), ..who };
+        history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.counts_for(need, who)))
     }
 
     /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the person named
@@ -78,23 +74,15 @@ impl Jobs {
         self.open_request(&row.id, number, &vote).await?;
         // Refresh the members of rooms and groups.
         self.context.access.refresh(&*self.context.outbox).await;
-        let Some(claim) = self.context.claims.claim_with_retry(&row.id).await else {
-            return Err(VoteError::Unavailable(format!(
-                "job {} is busy; send the command again in a few seconds",
-                row.id
-            )));
-        };
+        let claim = self.claim(&row.id).await.map_err(VoteError::Unavailable)?;
         // Check again with the claim, then store the events, the status and the messages.
         let (row, history, ask) = self.open_request(&row.id, number, &vote).await?;
         let (events, reply) = self.evaluate(&row, &ask, message, vote)?;
         let now = self.context.clock.now();
         let after = events.iter().fold(ask, ApprovalRequest::with);
         let decided = after.decision.is_some();
-        let mut writes = Vec::new();
-        for (event, number) in events.iter().zip(history.next()..) {
-            let entry = entry(&row, EntryKind::Event, json!(event), now);
-            writes.push(Write::Append(Entry { number, ..entry }));
-        }
+        let entries = events.iter().map(|event| entry(&row, EntryKind::Event, json!(event), now));
+        let mut writes = entry::append(entries, history.next());
         if !events.is_empty() {
             let status = if decided { running_status(now) } else { self.approval_status(&row, &after, now) };
             writes.push(Write::JobStatus { job: row.id.clone(), status: status.clone() });
@@ -107,7 +95,7 @@ impl Jobs {
             }
         }
         writes.extend(with(&reply));
-        self.context.store.commit(writes).await.map_err(|error| unavailable(&error))?;
+        self.context.store.commit(writes).await.map_err(unavailable)?;
         self.context.outbox.wake();
         self.context.alarm.notify_one();
         drop(claim);
@@ -130,25 +118,22 @@ impl Jobs {
         vote: &Vote,
     ) -> Result<(JobRow, JobHistory, ApprovalRequest), VoteError> {
         let over = |why: &str| VoteError::NotOpen(format!("Job {id} does not wait for approval{why}."));
-        let row = self.context.store.job(id).await.map_err(|error| unavailable(&error))?.ok_or_else(|| over(""))?;
+        let row = self.context.store.job(id).await.map_err(unavailable)?.ok_or_else(|| over(""))?;
         if row.end.is_some() {
             return Err(over(": it has ended"));
         }
         let history = match JobHistory::read(&*self.context.store, id).await {
             Ok(history) => history,
-            Err(HistoryError::Store(error)) => return Err(unavailable(&error)),
+            Err(HistoryError::Store(error)) => return Err(unavailable(error)),
             Err(broken) => return Err(over(&format!(": {broken}"))),
         };
-        let ask = match (history.position(), history.ask()) {
-            (ReplayPosition::AwaitingApproval, Some(ask)) => ask,
-            (_, Some(ApprovalRequest { decision: Some(Decision::Approved), .. })) => {
-                return Err(over(": it was approved"));
-            }
-            (_, Some(ApprovalRequest { decision: Some(Decision::NotApproved(_)), .. })) => {
-                return Err(over(": it was not approved"));
-            }
-            _ => return Err(over("")),
-        };
+        let ask = history.ask().ok_or_else(|| over(""))?;
+        match (history.position(), &ask.decision) {
+            (ReplayPosition::AwaitingApproval, _) => {}
+            (_, Some(Decision::Approved)) => return Err(over(": it was approved")),
+            (_, Some(Decision::NotApproved(_))) => return Err(over(": it was not approved")),
+            (_, None) => return Err(over("")),
+        }
         match number {
             Some(number) if number != ask.number => {
                 return Err(VoteError::NotOpen(format!(
@@ -203,10 +188,10 @@ impl Jobs {
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }
         if access.same_person(&by.id, &row.caller.id) {
-            let help = self.who_can(row, ask);
             return Err(VoteError::Denied(format!(
-                "You started job {} yourself, so somebody else has to approve it: {help}.",
-                row.id
+                "You started job {} yourself, so somebody else has to approve it: {}.",
+                row.id,
+                self.who_can(row, ask)
             )));
         }
         let counts: BTreeSet<usize> =
@@ -254,13 +239,11 @@ impl Jobs {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();
         let people = self.people_to_mention(row, ask);
-        match people.is_empty() {
-            true => format!("the role {}", roles.join(" or ")),
-            false => format!("the role {}: {}", roles.join(" or "), people.join(", ")),
-        }
+        let roles = format!("the role {}", roles.join(" or "));
+        if people.is_empty() { roles } else { format!("{roles}: {}", people.join(", ")) }
     }
 }
 
-fn unavailable(error: &StoreError) -> VoteError {
-    VoteError::Unavailable(format!("nothing was changed: {error}"))
+fn unavailable(error: StoreError) -> VoteError {
+    VoteError::Unavailable(nothing_changed(error))
 }

@@ -49,7 +49,7 @@ impl Jobs {
                 let message = format!(
                     "the state of the pipeline run `{id}` is unknown, because its pipeline is no longer configured"
                 );
-                Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
+                Some((not_found(message), Vec::new()))
             }
             (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
             (None, false) => self.first_result(job, &waits).await,
@@ -80,29 +80,23 @@ impl Jobs {
     pub(crate) fn pending_wait(&self, history: &JobHistory, at: usize) -> Result<PendingWait, DriveError> {
         let wait = &history.entries()[at];
         let broken = |error: serde_json::Error| {
-            DriveError::Hold(format!("journal entry {} of the job cannot be read: {error}", wait.number), true)
+            DriveError::Hold(format!("journal entry {} of the job cannot be read: {error}", wait.number))
         };
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
         let timers: Timers = serde_json::from_value(part("timers")).map_err(broken)?;
-        let mut waits = PendingWait {
-            wait: wait.clone(),
-            runs: Vec::new(),
-            cleanup_runs: Vec::new(),
-            timer: None,
-            unconfigured: None,
-        };
+        let (mut runs, mut cleanup_runs, mut unconfigured) = (Vec::new(), Vec::new(), None);
         for item in items.iter().filter(|item| item.kind == RUN) {
-            match history.run(&self.context.catalog, &item.id).flatten() {
+            match history.run(&self.context.catalog, &item.id) {
                 Some(run) => {
-                    waits.cleanup_runs.extend(history.is_cleanup_run(&run.key).then(|| run.key.clone()));
-                    waits.runs.push(run);
+                    cleanup_runs.extend(history.is_cleanup_run(&run.key).then(|| run.key.clone()));
+                    runs.push(run);
                 }
-                None => waits.unconfigured = Some(item.id.clone()),
+                None => unconfigured = Some(item.id.clone()),
             }
         }
-        waits.timer = timers.into_iter().min_by_key(|(_, timer)| timer.at);
-        Ok(waits)
+        let timer = timers.into_iter().min_by_key(|(_, timer)| timer.at);
+        Ok(PendingWait { wait: wait.clone(), runs, cleanup_runs, timer, unconfigured })
     }
 
     /// Returns the result of a wait that has only timers. Returns `None` while no timer is due and the job is not
@@ -126,13 +120,9 @@ impl Jobs {
         let ended = first_end(&self.context.backends, job, &waits.runs);
         let mut ended = std::pin::pin!(ended);
         let time = async {
-            match &waits.timer {
-                Some((id, timer)) => {
-                    tokio::time::sleep(self.context.monotonic.until(timer.at)).await;
-                    (id, *timer)
-                }
-                None => std::future::pending().await,
-            }
+            let Some((id, timer)) = &waits.timer else { return std::future::pending().await };
+            tokio::time::sleep(self.context.monotonic.until(timer.at)).await;
+            (id, *timer)
         };
         let mut time = std::pin::pin!(time);
         let mut cancel_sent = false;
@@ -145,10 +135,7 @@ impl Jobs {
                             let writes = run_end_writes(&self.context.backends, job.row(), &run, &end).await;
                             (run_answer(&run.key, end), writes)
                         }
-                        Err(message) => {
-                            let problem = types::Problem { code: "not-found".to_owned(), message };
-                            (Err(WaitError::Other(problem)), Vec::new())
-                        }
+                        Err(message) => (not_found(message), Vec::new()),
                     });
                 }
                 (id, timer) = &mut time => return Some((timer_answer(id, timer), Vec::new())),
@@ -162,6 +149,10 @@ impl Jobs {
             }
         }
     }
+}
+
+fn not_found(message: String) -> Result<Ready, WaitError> {
+    Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message }))
 }
 
 /// Sends a request to the backend to cancel a pipeline run. If the request fails, logs the error and does not return

@@ -46,22 +46,7 @@ impl AuditRecord {
 /// Returns the SHA-256 of the previous hash, a line feed, and the JSON of a value. The JSON has the fields in the order
 /// of their declaration.
 fn hash(before: &str, value: &impl serde::Serialize) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(before.as_bytes());
-    hasher.update(b"\n");
     // Serialization cannot fail, because the keys of these types are strings.
-    let _ = serde_json::to_writer(Writer(&mut hasher), value);
-    hex::encode(hasher.finalize())
-}
-
-struct Writer<'h>(&'h mut Sha256);
-
-impl std::io::Write for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    hex::encode(Sha256::new().chain_update(before).chain_update("\n").chain_update(json).finalize())
 }

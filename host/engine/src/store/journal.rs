@@ -146,15 +146,6 @@ pub struct CallCount {
     pub refused: u64,
 }
 
-/// The number of times that a plugin made one kind of host call, over all stored jobs and queries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
-    /// The name of the plugin in `[plugin.NAME]`.
-    pub plugin: String,
-    /// The name of the host call and the numbers of allowed and denied calls.
-    pub count: CallCount,
-}
-
 /// The data that one call of [`crate::store::Store::remove`] removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {

@@ -167,8 +167,5 @@ pub struct PendingRow {
 /// Returns whether a schedule or hook started the command with this event id. No message on the network has such an id,
 /// so the host can neither react to the command nor reply in its thread.
 pub(crate) fn is_trigger_event(event: &str) -> bool {
-    TRIGGER_EVENT_PREFIXES.iter().any(|prefix| event.starts_with(prefix))
+    event.starts_with("schedule/") || event.starts_with("hook/")
 }
-
-/// The prefixes of the event ids of commands that a schedule or hook started.
-const TRIGGER_EVENT_PREFIXES: [&str; 2] = ["schedule/", "hook/"];

@@ -15,12 +15,10 @@ mod traits;
 pub use chain::digest;
 pub(crate) use chain::short_digest;
 pub use jobs::{DeploymentLock, JobEnd, JobOutcome, JobPhase, JobQuery, JobRow, JobStatus};
-pub use journal::{AuditRecord, CallCount, Entry, EntryKind, HashedEntry, Link, LinkKind, Removed, Usage};
+pub use journal::{AuditRecord, CallCount, Entry, EntryKind, HashedEntry, Link, LinkKind, Removed};
 pub use memory::MemoryStore;
-pub(crate) use messages::is_trigger_event;
-pub use messages::{
-    GivenArgument, InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor, TriggerSource,
-};
+pub(crate) use messages::{GivenArgument, TriggerSource, is_trigger_event};
+pub use messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor};
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
 pub use traits::{Store, StoreError, Write};

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     jobs::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus},
-    journal::{AuditRecord, Entry, HashedEntry, Link, Removed, Usage},
+    journal::{AuditRecord, CallCount, Entry, HashedEntry, Link, Removed},
     messages::{InboxKey, InboxRow, OutboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
@@ -312,5 +312,5 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn usage(&self) -> Result<Vec<Usage>, StoreError>;
+    async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError>;
 }

@@ -17,15 +17,6 @@ pub(crate) struct Alias {
     pub command: CommandTemplate,
 }
 
-/// The options of the host that can be typed after an alias.
-pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
-/// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns. A longer message triggers
-/// nothing.
-pub(crate) const MAX_MATCHED_BYTES: usize = 4_096;
-/// The maximum length, in characters, of a text that a `[[listen]]` pattern captures. A message with a longer capture
-/// triggers nothing.
-pub(crate) const MAX_CAPTURE_CHARS: usize = 256;
-
 /// The command that a typed alias runs, with the typed values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpandedAlias {
@@ -80,7 +71,7 @@ mod tests {
     use crate::messaging::Listener as _;
     use crate::{
         base::At,
-        trigger::{Triggers, command_template::CommandTemplate, listen::Listen},
+        trigger::{Listen, Triggers, command_template::CommandTemplate},
     };
     use regex::Regex;
 

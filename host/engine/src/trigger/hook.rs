@@ -73,13 +73,11 @@ pub enum HookAuth {
 }
 
 /// The reason why a delivery does not start the hook's command.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HookRejection {
     /// A value in the body is not among the values that the hook's `when` accepts.
-    #[error("the delivery does not match the hook's `when`: {0}")]
     NotMatched(String),
     /// A value that `capture` names is missing from the body, or is not valid.
-    #[error("{0}")]
     Invalid(String),
 }
 

@@ -6,15 +6,12 @@
 mod alias;
 mod command_template;
 mod hook;
-mod listen;
 mod schedule;
 mod triggers;
 
-pub(crate) use alias::is_placeholder;
-pub(crate) use alias::{Alias, FixedAnswer};
+pub(crate) use alias::{Alias, FixedAnswer, is_placeholder};
 pub(crate) use command_template::CommandTemplate;
 pub(crate) use hook::HookRejection;
 pub use hook::{Hook, HookAuth};
-pub(crate) use listen::Listen;
 pub(crate) use schedule::{MissedPolicy, Schedule};
-pub(crate) use triggers::Triggers;
+pub(crate) use triggers::{Listen, Triggers};

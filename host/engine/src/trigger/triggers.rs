@@ -2,22 +2,43 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::{
-    alias::{
-        Alias, ExpandedAlias, FixedAnswer, MAX_CAPTURE_CHARS, MAX_MATCHED_BYTES, OPTIONS, eq_ignoring_case,
-        is_placeholder, leading_words,
-    },
+    alias::{Alias, ExpandedAlias, FixedAnswer, eq_ignoring_case, is_placeholder, leading_words},
+    command_template::CommandTemplate,
     hook::Hook,
-    listen::Listen,
     schedule::Schedule,
 };
 use crate::{
-    base::Text,
+    base::{At, Text},
     command::words,
     messaging::Listener,
     model::RoomName,
     store::{GivenArgument, TriggerSource},
 };
+
+/// The options of the host that can be typed after an alias.
+const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
+/// The maximum length, in bytes, of a message that is matched against `[[listen]]` patterns. A longer message triggers
+/// nothing.
+const MAX_MATCHED_BYTES: usize = 4_096;
+/// The maximum length, in characters, of a text that a `[[listen]]` pattern captures. A message with a longer capture
+/// triggers nothing.
+const MAX_CAPTURE_CHARS: usize = 256;
+
+/// A `[[listen]]` table: a pattern for messages that do not address the bot. A message that matches starts a query.
+#[derive(Debug, Clone)]
+pub(crate) struct Listen {
+    pub at: At,
+    /// The regular expression that matches a part of a message. Its named groups provide the values of the placeholders
+    /// in `command`.
+    pub pattern: Regex,
+    /// The query that a matching message starts.
+    pub command: CommandTemplate,
+    /// The rooms in which messages are matched; `None` for all rooms.
+    pub rooms: Option<Vec<RoomName>>,
+}
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Triggers {

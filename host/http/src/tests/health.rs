@@ -36,7 +36,6 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     let recorder = recorder().unwrap();
     let _here = ::metrics::set_default_local_recorder(&recorder);
     let server = TestServer::new(&[hook("build", TOKEN)], Some(Metrics::of(&recorder))).await;
-    wardroom::metrics::describe();
     server.chat.link.up();
     server.say("1", "whoami").await;
     server.say("2", "xyzzy-word").await;

@@ -38,13 +38,13 @@ const NO_SUPERVISOR: &str = "internal error: the host has no supervisor program 
 pub(crate) struct ExecPipelines {
     runs: PathBuf,
     supervisor: Vec<String>,
-    pipelines: BTreeMap<String, ExecPipeline>,
+    pub(crate) pipelines: BTreeMap<String, ExecPipeline>,
     leftovers_removed: OnceCell<()>,
 }
 
 impl ExecPipelines {
-    pub(crate) fn new(runs: PathBuf, supervisor: Vec<String>, pipelines: BTreeMap<String, ExecPipeline>) -> Self {
-        Self { runs, supervisor, pipelines, leftovers_removed: OnceCell::new() }
+    pub(crate) fn new(runs: PathBuf, supervisor: Vec<String>) -> Self {
+        Self { runs, supervisor, pipelines: BTreeMap::new(), leftovers_removed: OnceCell::new() }
     }
 
     fn folder(&self, key: &RunKey) -> Result<RunFolder, PipelineError> {
@@ -53,8 +53,7 @@ impl ExecPipelines {
 
     async fn status(&self, key: &RunKey) -> Result<(RunFolder, RunStatus), PipelineError> {
         let folder = self.folder(key)?;
-        let read = folder.clone();
-        let status = blocking(move || read.status()).await.map_err(|error| folder_error(&folder, &error))?;
+        let status = in_folder(&folder, |folder| folder.status()).await?;
         Ok((folder, status))
     }
 
@@ -150,10 +149,7 @@ impl Pipelines for ExecPipelines {
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
         self.remove_leftovers_once().await;
-        let folder = self.folder(key)?;
-        let read = folder.clone();
-        let status =
-            blocking(move || read.status_reserving_key()).await.map_err(|error| folder_error(&folder, &error))?;
+        let status = in_folder(&self.folder(key)?, |folder| folder.status_reserving_key()).await?;
         Ok(match status {
             // A start request whose program could not be started has no pipeline run.
             RunStatus::Absent | RunStatus::Finished(Verdict::Refused(_)) => RunState::Absent,
@@ -200,8 +196,7 @@ impl Pipelines for ExecPipelines {
 
     async fn output(&self, key: &RunKey, _pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
         let (folder, _) = self.existing_run(key).await?;
-        let read = folder.clone();
-        blocking(move || output::tail(read.path(), bytes)).await.map_err(|error| folder_error(&folder, &error))
+        in_folder(&folder, move |folder| output::tail(folder.path(), bytes)).await
     }
 
     async fn forget(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
@@ -211,21 +206,15 @@ impl Pipelines for ExecPipelines {
             RunStatus::Running { .. } => {
                 Err(refused(format!("the pipeline run `{key}` cannot be removed: the run has not ended")))
             }
-            RunStatus::Finished(_) => {
-                let path = folder.path().to_owned();
-                let removed = blocking(move || std::fs::remove_dir_all(path)).await;
-                removed.map_err(|error| folder_error(&folder, &error))
-            }
+            RunStatus::Finished(_) => in_folder(&folder, |folder| std::fs::remove_dir_all(folder.path())).await,
         }
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        let (folder, end) = self.existing_run(key).await?;
-        if end.is_some() {
-            return Ok(());
+        match self.existing_run(key).await? {
+            (_, Some(_)) => Ok(()),
+            (folder, None) => in_folder(&folder, |folder| folder.set_cancelled()).await,
         }
-        let cancelled = folder.clone();
-        blocking(move || cancelled.set_cancelled()).await.map_err(|error| folder_error(&folder, &error))
     }
 }
 
@@ -280,14 +269,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
+/// Runs blocking file operations on a pipeline run's folder.
+async fn in_folder<T: Send + 'static>(
+    folder: &RunFolder,
+    work: impl FnOnce(RunFolder) -> io::Result<T> + Send + 'static,
+) -> Result<T, PipelineError> {
+    let used = folder.clone();
+    blocking(move || work(used)).await.map_err(|error| {
+        let path = folder.path().display();
+        unavailable(format!("cannot read or change the folder `{path}` of a pipeline run: {error}"))
+    })
+}
+
 fn refused(message: String) -> PipelineError {
     PipelineError::Refused { message }
 }
 
 fn unavailable(message: String) -> PipelineError {
     PipelineError::Unavailable { message }
-}
-
-fn folder_error(folder: &RunFolder, error: &io::Error) -> PipelineError {
-    unavailable(format!("cannot read or change the folder `{}` of a pipeline run: {error}", folder.path().display()))
 }

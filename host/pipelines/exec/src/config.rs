@@ -11,7 +11,7 @@ use std::{
 
 use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Template};
 
-use crate::{protocol::ProgramSpec, template::parse_template};
+use crate::protocol::ProgramSpec;
 
 /// The value of `PATH` for a program if the key `env` does not set `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -113,7 +113,7 @@ impl ExecPipeline {
         let mut words = run?.value.into_iter();
         let written = words.next()?;
         let program = find_program(&written, &folder, &environment, table);
-        let arguments: Vec<Template> = words.filter_map(|word| read_template(&word, parameters, table)).collect();
+        let arguments: Vec<Template> = words.filter_map(|word| table.template(&word, parameters)).collect();
         if table.problems().count() == before {
             report_unused(parameters, &arguments, &environment, table);
         }
@@ -161,10 +161,6 @@ impl ExecPipeline {
     }
 }
 
-fn read_template(text: &Located<String>, parameters: &[String], table: &Table) -> Option<Template> {
-    parse_template(&text.value, parameters).map_err(|error| table.problem(&text.at, error.message, error.fix)).ok()
-}
-
 fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::from([
         ("PATH".to_owned(), Variable::Text(Template::literal(DEFAULT_PATH))),
@@ -193,7 +189,7 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
             if let Some(secret) = named.secret(&name) {
                 variables.insert(name, Variable::Secret(secret.value));
             }
-        } else if let Some(template) = named.string(&name).and_then(|text| read_template(&text, parameters, &named)) {
+        } else if let Some(template) = named.string(&name).and_then(|text| named.template(&text, parameters)) {
             if name == "PATH" && template.placeholders().next().is_some() {
                 named.problem(
                     &key.at,
@@ -232,7 +228,7 @@ fn find_program(
     table: &Table,
 ) -> Option<String> {
     // The program is a template without parameters: `{{` is a literal brace, and `{name}` is an error.
-    let name = match parse_template(&written.value, &[]).map(|template| template.fill(&BTreeMap::new())) {
+    let name = match Template::parse(&written.value).map(|template| template.fill(&BTreeMap::new())) {
         Ok(Ok(name)) if !name.is_empty() => name,
         _ => {
             let message = format!(

@@ -194,9 +194,8 @@ impl RunFolder {
         }
         // Another host that checks the status holds the lock for a moment. The pipeline run then counts as running
         // until the next call.
-        let lock = match self.try_lock()? {
-            Some(lock) => lock,
-            None => return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? }),
+        let Some(lock) = self.try_lock()? else {
+            return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? });
         };
         // The supervisor may have written the result and exited after the first check.
         let verdict = match self.verdict()? {

@@ -49,9 +49,8 @@ mod output;
 mod processes;
 mod protocol;
 mod supervisor;
-mod template;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use wardroom::{
     adapter::{Pipelines, PipelinesBuilder, PipelinesFactory},
@@ -106,16 +105,11 @@ impl PipelinesFactory for ExecFactory {
             );
             return None;
         }
-        Some(Box::new(Builder { factory: self.clone(), pipelines: BTreeMap::new() }))
+        Some(Box::new(ExecPipelines::new(self.runs.clone(), self.supervisor.clone())))
     }
 }
 
-struct Builder {
-    factory: ExecFactory,
-    pipelines: BTreeMap<String, ExecPipeline>,
-}
-
-impl PipelinesBuilder for Builder {
+impl PipelinesBuilder for ExecPipelines {
     fn pipeline(&mut self, name: &str, _path: Option<&str>, parameters: &[String], table: &mut Table) {
         if let Some(pipeline) = ExecPipeline::read(parameters, table) {
             self.pipelines.insert(name.to_owned(), pipeline);
@@ -123,6 +117,6 @@ impl PipelinesBuilder for Builder {
     }
 
     fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
-        Arc::new(ExecPipelines::new(self.factory.runs, self.factory.supervisor, self.pipelines))
+        Arc::new(*self)
     }
 }

@@ -1,9 +1,9 @@
-//! Caches the last link of the hash chain, and the tips of recently written jobs. The tip of a job is the last entry of
-//! its journal.
+//! The hash chain in a transaction: adds links, and changes the tips of jobs. The tip of a job is the last entry of its
+//! journal. A cache holds the last link and the tips of recently written jobs.
 //!
-//! Architecture Invariant: a transaction changes only its [`ChainDraft`]. After the commit, [`ChainCache::adopt`]
-//! merges the draft into the cache. If the transaction fails, its draft is dropped. The cache therefore contains only
-//! committed data.
+//! Architecture Invariant: a transaction changes only its own [`Transaction::changes`]. After the commit,
+//! [`ChainCache::adopt`] merges these changes into the cache. If the transaction fails, its changes are dropped. The
+//! cache therefore contains only committed data.
 //! Not here: the computation of hashes (`host/engine/src/journal`).
 
 use std::collections::HashMap;
@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 use wardroom::{
     Timestamp,
+    journal::Head,
     store::{AuditRecord, Link, LinkKind, StoreError},
 };
 
 use crate::{
     convert::{enum_column, store_error, time_column},
-    write,
+    transaction::Transaction,
 };
 
 /// If the cache has more than this number of tips at the end of a transaction, the cache drops all earlier tips and
@@ -35,95 +36,55 @@ pub(crate) struct Tip {
     pub(crate) changed: bool,
 }
 
-/// The number and the hash of the last link in the hash chain. If the chain is empty, the number is 0 and the hash is
-/// empty.
-#[derive(Debug, Clone, Default)]
-struct Head {
-    number: u64,
-    hash: String,
-}
-
+/// The last link of the hash chain and the tips of some jobs: the cache of the committed data, or the changes of one
+/// transaction.
 #[derive(Debug, Default)]
 pub(crate) struct ChainCache {
     head: Option<Head>,
-    tips: HashMap<String, Tip>,
-}
-
-/// The changes that one transaction makes to the hash chain and to the tips of jobs.
-#[derive(Debug, Default)]
-pub(crate) struct ChainDraft<'w> {
-    head: Option<Head>,
-    tips: HashMap<String, Tip>,
-    /// The audit records of the queries in this transaction. [`ChainDraft::end_transaction`] writes one link for all
-    /// these records.
-    audit_records: Vec<&'w AuditRecord>,
-    /// The ids of the jobs that the current list of writes creates. [`ChainDraft::end_list`] clears this field.
-    opened: Vec<&'w str>,
+    pub(crate) tips: HashMap<String, Tip>,
 }
 
 impl ChainCache {
-    /// Merges the draft of a committed transaction into the cache. Removes the tips of closed jobs. If the cache
+    /// Merges the changes of a committed transaction into the cache. Removes the tips of closed jobs. If the cache
     /// already has more than [`MAX_TIPS`] tips, first removes all of them.
-    pub(crate) fn adopt(&mut self, draft: ChainDraft<'_>) {
+    pub(crate) fn adopt(&mut self, changes: Self) {
         if self.tips.len() > MAX_TIPS {
             self.tips.clear();
         }
-        for (job, tip) in draft.tips {
+        for (job, tip) in changes.tips {
             if tip.open {
                 self.tips.insert(job, tip);
             } else {
                 self.tips.remove(&job);
             }
         }
-        self.head = draft.head.or(self.head.take());
+        self.head = changes.head.or(self.head.take());
     }
 }
 
-impl<'w> ChainDraft<'w> {
+impl Transaction<'_, '_> {
     /// Returns the tip of a job; `None` if the job does not exist.
-    pub(crate) async fn tip(
-        &mut self,
-        connection: &mut SqliteConnection,
-        chain: &ChainCache,
-        job: &str,
-    ) -> Result<Option<&mut Tip>, StoreError> {
-        if !self.tips.contains_key(job) {
-            let tip = match chain.tips.get(job) {
+    pub(crate) async fn tip(&mut self, job: &str) -> Result<Option<&mut Tip>, StoreError> {
+        if !self.changes.tips.contains_key(job) {
+            let tip = match self.cache.tips.get(job) {
                 Some(tip) => Some(tip.clone()),
-                None => read_tip(connection, job).await?,
+                None => read_tip(self.connection, job).await?,
             };
             let Some(tip) = tip else { return Ok(None) };
-            self.tips.insert(job.to_owned(), tip);
+            self.changes.tips.insert(job.to_owned(), tip);
         }
-        Ok(self.tips.get_mut(job))
+        Ok(self.changes.tips.get_mut(job))
     }
 
     /// Returns the tip of an open job.
     ///
     /// # Errors
     /// The job does not exist or is closed.
-    pub(crate) async fn open_tip(
-        &mut self,
-        connection: &mut SqliteConnection,
-        chain: &ChainCache,
-        job: &str,
-    ) -> Result<&mut Tip, StoreError> {
-        match self.tip(connection, chain, job).await? {
+    pub(crate) async fn open_tip(&mut self, job: &str) -> Result<&mut Tip, StoreError> {
+        match self.tip(job).await? {
             Some(tip) if tip.open => Ok(tip),
             _ => Err(StoreError::Failed(format!("job `{job}` is not open"))),
         }
-    }
-
-    /// Adds a new job, which the current list of writes creates. The same list must also append the job's first journal
-    /// entry; otherwise [`Self::end_list`] returns an error.
-    pub(crate) fn add_job(&mut self, job: &'w str) {
-        self.tips.insert(job.to_owned(), Tip { entries: 0, hash: String::new(), open: true, changed: false });
-        self.opened.push(job);
-    }
-
-    /// Adds the audit record of a query. All audit records of queries in one transaction share one link.
-    pub(crate) fn add_audit_record(&mut self, record: &'w AuditRecord) {
-        self.audit_records.push(record);
     }
 
     /// Appends a link to the hash chain and returns the link's number. `kind` determines `subject` and `digest`:
@@ -132,58 +93,50 @@ impl<'w> ChainDraft<'w> {
     /// - removal: the time before which data was removed, and an empty digest
     pub(crate) async fn write_link(
         &mut self,
-        connection: &mut SqliteConnection,
-        chain: &ChainCache,
         kind: LinkKind,
         subject: &str,
         digest: &str,
         at: Timestamp,
     ) -> Result<u64, StoreError> {
-        let head = match self.head.take().or_else(|| chain.head.clone()) {
+        let head = match self.changes.head.take().or_else(|| self.cache.head.clone()) {
             Some(head) => head,
-            None => last_link(connection).await?,
+            None => last_link(self.connection).await?,
         };
         let (subject, digest) = (subject.to_owned(), digest.to_owned());
         let mut link = Link { number: head.number + 1, kind, subject, digest, at, hash: String::new() };
         link.hash = link.hash_after(&head.hash);
-        sqlx::query("insert into link (number, kind, subject, digest, at, hash) values (?, ?, ?, ?, ?, ?)")
+        let query = sqlx::query("insert into link (number, kind, subject, digest, at, hash) values (?, ?, ?, ?, ?, ?)")
             .bind(i64::try_from(link.number).unwrap_or(i64::MAX))
             .bind(enum_column(&link.kind)?)
             .bind(&link.subject)
             .bind(&link.digest)
             .bind(time_column(link.at))
-            .bind(&link.hash)
-            .execute(connection)
-            .await
-            .map_err(|error| store_error(&error))?;
-        let number = link.number;
-        self.head = Some(Head { number, hash: link.hash });
-        Ok(number)
+            .bind(&link.hash);
+        self.execute(query).await?;
+        self.changes.head = Some(Head { number: link.number, hash: link.hash });
+        Ok(link.number)
     }
 
     /// Inserts audit records, and appends one link with the digest of all these records to the hash chain. Does nothing
     /// for an empty list.
     pub(crate) async fn write_audit_records(
         &mut self,
-        connection: &mut SqliteConnection,
-        chain: &ChainCache,
         kind: LinkKind,
         records: &[&AuditRecord],
     ) -> Result<(), StoreError> {
         let Some(at) = records.iter().map(|record| record.at).max() else { return Ok(()) };
         let digest = AuditRecord::group_digest(records.iter().copied());
-        let link = self.write_link(connection, chain, kind, "", &digest, at).await?;
+        let link = self.write_link(kind, "", &digest, at).await?;
         for record in records {
-            write::insert_audit_record(connection, record, link).await?;
+            self.insert_audit_record(record, link).await?;
         }
         Ok(())
     }
 
     /// Returns an error if the current list of writes creates a job but does not append the job's first journal entry.
-    /// `write_lists` calls this function at the end of each list of writes.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
-            if self.tips.get(job).is_none_or(|tip| tip.entries == 0) {
+            if self.changes.tips.get(job).is_none_or(|tip| tip.entries == 0) {
                 return Err(StoreError::Failed(format!(
                     "the transaction that opens job `{job}` does not append the first journal entry"
                 )));
@@ -193,22 +146,18 @@ impl<'w> ChainDraft<'w> {
     }
 
     /// Inserts the audit records of the transaction's queries, with one link for all these records. Then stores each
-    /// changed tip in the row of its job. `write_lists` calls this function after the last list of writes.
-    pub(crate) async fn end_transaction(
-        &mut self,
-        connection: &mut SqliteConnection,
-        chain: &ChainCache,
-    ) -> Result<(), StoreError> {
+    /// changed tip in the row of its job.
+    pub(crate) async fn end(&mut self) -> Result<(), StoreError> {
         let records = std::mem::take(&mut self.audit_records);
-        self.write_audit_records(connection, chain, LinkKind::Lines, &records).await?;
-        for (job, tip) in self.tips.iter_mut().filter(|(_, tip)| tip.changed) {
+        self.write_audit_records(LinkKind::Lines, &records).await?;
+        for (job, tip) in self.changes.tips.iter_mut().filter(|(_, tip)| tip.changed) {
             sqlx::query("update job set entries = ?, tip = ? where id = ?")
                 .bind(tip.entries)
                 .bind(&tip.hash)
                 .bind(job)
-                .execute(&mut *connection)
+                .execute(&mut *self.connection)
                 .await
-                .map_err(|error| store_error(&error))?;
+                .map_err(store_error)?;
             tip.changed = false;
         }
         Ok(())
@@ -216,21 +165,19 @@ impl<'w> ChainDraft<'w> {
 }
 
 async fn read_tip(connection: &mut SqliteConnection, job: &str) -> Result<Option<Tip>, StoreError> {
-    let row = sqlx::query("select entries, tip, ended is null from job where id = ?")
-        .bind(job)
-        .fetch_optional(connection)
-        .await
-        .map_err(|error| store_error(&error))?;
+    let query = sqlx::query("select entries, tip, ended is null from job where id = ?").bind(job);
     let tip = |row: sqlx::sqlite::SqliteRow| {
         Ok(Tip { entries: row.try_get(0)?, hash: row.try_get(1)?, open: row.try_get(2)?, changed: false })
     };
-    row.map(tip).transpose().map_err(|error| store_error(&error))
+    let row = query.fetch_optional(connection).await.map_err(store_error)?;
+    row.map(tip).transpose().map_err(store_error)
 }
 
 async fn last_link(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
     let row: Option<(i64, String)> = sqlx::query_as("select number, hash from link order by number desc limit 1")
         .fetch_optional(connection)
         .await
-        .map_err(|error| store_error(&error))?;
-    Ok(row.map(|(number, hash)| Head { number: u64::try_from(number).unwrap_or(0), hash }).unwrap_or_default())
+        .map_err(store_error)?;
+    let (number, hash) = row.unwrap_or_default();
+    Ok(Head { number: u64::try_from(number).unwrap_or(0), hash })
 }

@@ -7,12 +7,19 @@ use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
     store::{
-        AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
-        PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Usage, Write,
+        AuditRecord, CallCount, DeploymentLock, Entry, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase,
+        JobQuery, JobRow, Link, OutboxRow, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError,
+        Write,
     },
 };
 
-use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
+use crate::{
+    MachineClaim, OpenError,
+    convert::{Columns, store_error, time_column},
+    machine_id, open,
+    query::{self, all, job},
+    writer::Writer,
+};
 
 /// A [`Store`] in one SQLite database file.
 ///
@@ -70,6 +77,10 @@ impl SqliteStore {
         Ok(Self { writer: None, readers: open::reader_pool(path) })
     }
 
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.writer.as_ref().ok_or_else(|| StoreError::Failed("the store is read-only".into()))
+    }
+
     /// Waits until the writer has tried to write the lists of earlier `note` calls. Does nothing in a read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
@@ -96,17 +107,10 @@ impl SqliteStore {
     }
 }
 
-fn read_only() -> StoreError {
-    StoreError::Failed("the store is read-only".into())
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
-        match &self.writer {
-            Some(writer) => writer.commit(writes).await,
-            None => Err(read_only()),
-        }
+        self.writer()?.commit(writes).await
     }
 
     fn note(&self, writes: Vec<Write>) {
@@ -117,80 +121,188 @@ impl Store for SqliteStore {
     }
 
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
-        query::unhandled(&self.readers).await
+        let rows = sqlx::query(
+            "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot, unproven,
+             started from inbox where done = 0 order by seq",
+        );
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok(InboxRow {
+                key: row.inbox_key()?,
+                thread: row.optional_text("thread")?,
+                sender: row.person("sender_id", "sender_name")?,
+                text: row.text("text")?,
+                at: row.time("at")?,
+                direct: row.flag("direct")?,
+                reaction: row.optional_json("reaction")?,
+                bot: row.text("bot")?,
+                unproven: row.optional_text("unproven")?,
+                started: row.optional_json("started")?,
+            })
+        })
     }
 
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
-        query::cursor(&self.readers, bot, network, room).await
+        let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
+            .bind(bot)
+            .bind(network)
+            .bind(room)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(store_error)?;
+        row.map(|row| {
+            let (event, at) = (row.optional_text("event")?, row.time("at")?);
+            Ok(RoomCursor { bot: bot.into(), network: network.into(), room: room.into(), event, at })
+        })
+        .transpose()
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
-        query::outbox(&self.readers).await
+        let rows = sqlx::query(
+            "select key, bot, network, room, thread, purpose, text, version, event from outbox
+             where sent < version and given_up = 0 order by seq",
+        );
+        all(rows.fetch_all(&self.readers).await, |row| {
+            let pending = OutboxRow {
+                key: row.text("key")?,
+                bot: row.text("bot")?,
+                network: row.text("network")?,
+                room: row.text("room")?,
+                thread: row.optional_text("thread")?,
+                purpose: row.json("purpose")?,
+                text: row.json("text")?,
+            };
+            Ok(PendingRow { row: pending, event: row.optional_text("event")?, version: row.number("version")? })
+        })
     }
 
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
-        query::event_of_key(&self.readers, key).await
+        let event = sqlx::query_scalar("select event from outbox where key = ?").bind(key);
+        let event: Option<Option<String>> = event.fetch_optional(&self.readers).await.map_err(store_error)?;
+        Ok(event.flatten())
     }
 
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
-        query::key_of_event(&self.readers, network, event).await
+        let key = sqlx::query_scalar("select key from outbox where network = ? and event = ?");
+        key.bind(network).bind(event).fetch_optional(&self.readers).await.map_err(store_error)
     }
 
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
-        query::job(&self.readers, id).await
+        let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(&self.readers).await;
+        row.map_err(store_error)?.as_ref().map(job::read).transpose()
     }
 
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
-        query::jobs(&self.readers, query).await
+        let mut statement = job::select("select * from job", query)?;
+        all(statement.build().fetch_all(&self.readers).await, job::read)
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-        query::due(&self.readers, now, limit).await
+        let rows = sqlx::query(job::DUE).bind(time_column(now)).bind(limit);
+        all(rows.fetch_all(&self.readers).await, job::read)
     }
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
-        query::next_wake(&self.readers).await
+        let row = sqlx::query(job::NEXT_WAKE).fetch_one(&self.readers).await;
+        row.map_err(store_error)?.optional_time("wake")
     }
 
     async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError> {
-        query::open_jobs(&self.readers).await
+        let rows = sqlx::query(job::OPEN_JOBS).fetch_all(&self.readers).await;
+        all(rows, |row| Ok((row.variant("phase")?, row.number("jobs")?)))
     }
 
     async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-        query::locks(&self.readers).await
+        let rows = sqlx::query("select app, environment, job from place order by app, environment");
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok((DeploymentLock { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
+        })
     }
 
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         self.flush().await?;
-        query::entries(&self.readers, job).await
+        let rows = sqlx::query(
+            "select number, kind, plugin, call, ifnull(of, -1) as of, rule, attributes, body, beside, at, hash
+             from entry where job = ? order by number",
+        );
+        all(rows.bind(job).fetch_all(&self.readers).await, |row| {
+            let of: i64 = row.number("of")?;
+            let entry = Entry {
+                job: job.to_owned(),
+                number: row.number("number")?,
+                kind: row.variant("kind")?,
+                plugin: row.text("plugin")?,
+                call: row.text("call")?,
+                of: u32::try_from(of).ok(),
+                rule: row.text("rule")?,
+                attributes: row.json("attributes")?,
+                body: row.json("body")?,
+                blob: row.optional_text("beside")?,
+                at: row.time("at")?,
+            };
+            Ok(HashedEntry { entry, hash: row.text("hash")? })
+        })
     }
 
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
         self.flush().await?;
-        query::tip(&self.readers, job).await
+        let row =
+            sqlx::query("select entries, tip from job where id = ?").bind(job).fetch_optional(&self.readers).await;
+        let row = row.map_err(store_error)?;
+        row.map(|row| Ok((row.number("entries")?, row.text("tip")?))).transpose()
     }
 
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        query::newest_time(&self.readers).await
+        let row = sqlx::query(
+            "select max(at) as at from (select at from (select at from entry order by seq desc limit 1)
+             union all select at from (select at from link order by number desc limit 1))",
+        );
+        row.fetch_one(&self.readers).await.map_err(store_error)?.optional_time("at")
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        query::blob(&self.readers, digest).await
+        let bytes = sqlx::query_scalar("select bytes from beside where digest = ?").bind(digest);
+        bytes.fetch_optional(&self.readers).await.map_err(store_error)
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
-        query::links(&self.readers, after, limit).await
+        let rows = sqlx::query(
+            "select number, kind, subject, digest, at, hash from link where number > ? order by number limit ?",
+        );
+        let rows = rows.bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(limit);
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok(Link {
+                number: row.number("number")?,
+                kind: row.variant("kind")?,
+                subject: row.text("subject")?,
+                digest: row.text("digest")?,
+                at: row.time("at")?,
+                hash: row.text("hash")?,
+            })
+        })
     }
 
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
-        query::audit_records(&self.readers, link).await
+        let rows = sqlx::query(
+            "select network, room, event, caller_id, caller_name, plugin, command, at, calls, denials, refused
+             from line where link = ? order by seq",
+        );
+        let rows = rows.bind(i64::try_from(link).unwrap_or(i64::MAX));
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok(AuditRecord {
+                inbox: row.inbox_key()?,
+                caller: row.person("caller_id", "caller_name")?,
+                plugin: row.optional_text("plugin")?,
+                command: row.text("command")?,
+                at: row.time("at")?,
+                calls: row.json("calls")?,
+                denials: row.json("denials")?,
+                refused: row.flag("refused")?,
+            })
+        })
     }
 
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
-        match &self.writer {
-            Some(writer) => writer.remove(before, loaded).await,
-            None => Err(read_only()),
-        }
+        self.writer()?.remove(before, loaded).await
     }
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
@@ -198,22 +310,56 @@ impl Store for SqliteStore {
     }
 
     async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
-        query::grants(&self.readers).await
+        let rows = sqlx::query("select * from granted order by seq");
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok(Grant {
+                id: row.text("id")?,
+                person: row.person("person_id", "person_name")?,
+                role: row.text("role")?,
+                app: row.text("app")?,
+                environment: row.optional_text("environment")?,
+                by: row.person("by_id", "by_name")?,
+                bot: row.text("bot")?,
+                at: row.time("at")?,
+                until: row.optional_time("until")?,
+            })
+        })
     }
 
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
-        query::freezes(&self.readers).await
+        let rows = sqlx::query("select * from freeze order by environment");
+        all(rows.fetch_all(&self.readers).await, |row| {
+            Ok(Freeze {
+                environment: row.text("environment")?,
+                until: row.optional_time("until")?,
+                reason: row.text("reason")?,
+                by: row.person("by_id", "by_name")?,
+                at: row.time("at")?,
+            })
+        })
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        query::value(&self.readers, plugin, key).await
+        let value = sqlx::query_scalar("select value from value where plugin = ? and key = ?");
+        value.bind(plugin).bind(key).fetch_optional(&self.readers).await.map_err(store_error)
     }
 
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        query::values(&self.readers, plugin, prefix, limit).await
+        // A range uses the index; `like` would not, and would read `%` in a prefix as a wildcard.
+        sqlx::query_as(
+            "select key, value from value where plugin = ?1 and key >= ?2 and (?3 is null or key < ?3)
+             order by key limit ?4",
+        )
+        .bind(plugin)
+        .bind(prefix)
+        .bind(query::prefix_end(prefix))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(store_error)
     }
 
-    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+    async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         query::usage(&self.readers).await
     }
 }

@@ -1,6 +1,6 @@
 //! Converts the engine's types to database columns and back, and SQLite's errors to the engine's errors.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Row, sqlite::SqliteRow};
@@ -54,20 +54,20 @@ pub(crate) trait Columns {
 
 impl Columns for SqliteRow {
     fn text(&self, column: &str) -> Result<String, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
+        self.try_get(column).map_err(store_error)
     }
 
     fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
+        self.try_get(column).map_err(store_error)
     }
 
     fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError> {
-        let number: i64 = self.try_get(column).map_err(|error| store_error(&error))?;
+        let number: i64 = self.try_get(column).map_err(store_error)?;
         N::try_from(number).map_err(|_| unreadable(column, "a number out of range"))
     }
 
     fn flag(&self, column: &str) -> Result<bool, StoreError> {
-        self.try_get(column).map_err(|error| store_error(&error))
+        self.try_get(column).map_err(store_error)
     }
 
     fn optional_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError> {
@@ -93,7 +93,7 @@ impl Columns for SqliteRow {
     }
 }
 
-fn unreadable(column: &str, reason: impl std::fmt::Display) -> StoreError {
+fn unreadable(column: &str, reason: impl Display) -> StoreError {
     StoreError::Failed(format!("the column `{column}` cannot be read: {reason}"))
 }
 
@@ -102,7 +102,7 @@ fn unreadable(column: &str, reason: impl std::fmt::Display) -> StoreError {
 ///
 /// Temporary errors are: a full or failing disk, a database that another process locks, too little memory, too few file
 /// descriptors, and no free reading connection.
-pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
+pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
     const NOMEM: i32 = 7;
@@ -125,6 +125,6 @@ fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
-pub(crate) fn open_error(file: &Path, error: &sqlx::Error) -> OpenError {
+pub(crate) fn open_error(file: &Path, error: &impl Display) -> OpenError {
     OpenError::Database { file: file.to_owned(), reason: error.to_string() }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn check(
     claim: &MachineClaim,
 ) -> Result<(), OpenError> {
     let Some(machine) = claim.machine.as_ref().filter(|_| !claim.adopt) else { return Ok(()) };
-    let failed = |error| open_error(file, &error);
+    let failed = |error: sqlx::Error| open_error(file, &error);
     let table: Option<i64> = sqlx::query_scalar("select 1 from sqlite_schema where type = 'table' and name = 'lease'")
         .fetch_optional(&mut *connection)
         .await

@@ -26,13 +26,13 @@ pub(crate) struct FolderLock {
 }
 
 impl FolderLock {
-    /// Creates the state folder if it is missing, and locks it. If another process holds the lock, retries for
-    /// [`TIMEOUT`] and then returns [`OpenError::InUse`].
+    /// Creates the state folder with mode 0700 if it is missing, and locks it. If another process holds the lock,
+    /// retries for [`TIMEOUT`] and then returns [`OpenError::InUse`].
     pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
-        create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        let failed = |path: &Path, source| OpenError::Folder { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| failed(folder, source))?;
         let path = folder.join("lock");
-        let failed = |source| OpenError::Folder { path: path.clone(), source };
-        let file = open_private(&path).map_err(failed)?;
+        let file = open_private(&path).map_err(|source| failed(&path, source))?;
         let start = Instant::now();
         loop {
             match file.try_lock() {
@@ -41,15 +41,10 @@ impl FolderLock {
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { folder: folder.to_owned() }),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::Error(source)) => return Err(failed(&path, source)),
             }
         }
     }
-}
-
-/// Creates a folder with mode 0700. An existing folder keeps its mode.
-fn create_private_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Opens a file for reading and writing. Creates a missing file with mode 0600.

@@ -11,7 +11,6 @@ use sqlx::{
     ConnectOptions, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-
 use wardroom::Timestamp;
 
 use crate::{
@@ -100,7 +99,7 @@ pub(crate) async fn open_writer(
     let failed = |path: &Path, source| OpenError::Folder { path: path.to_owned(), source };
     // SQLite copies the mode of the database file to its other files.
     drop(lock::open_private(file).map_err(|source| failed(file, source))?);
-    let mut connection = connect(&options(file)).await.map_err(|error| open_error(file, &error))?;
+    let mut connection = options(file).connect().await.map_err(|error| open_error(file, &error))?;
     // Check before the migration, so that a database that another machine may still use is not changed.
     lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
@@ -123,10 +122,6 @@ pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
-    options.connect().await
-}
-
 /// Returns a pool of up to four reading connections, each opened on demand.
 pub(crate) fn reader_pool(file: &Path) -> SqlitePool {
     SqlitePoolOptions::new()
@@ -144,7 +139,7 @@ pub(crate) async fn check_readable(file: &Path) -> Result<(), OpenError> {
         Ok(false) => return Err(OpenError::Missing { file: file.to_owned() }),
         Err(source) => return Err(OpenError::Folder { path: file.to_owned(), source }),
     }
-    let mut connection = connect(&read_only_options(file)).await.map_err(|error| open_error(file, &error))?;
+    let mut connection = read_only_options(file).connect().await.map_err(|error| open_error(file, &error))?;
     schema::check(&mut connection, file).await
 }
 

@@ -3,7 +3,7 @@
 //! Architecture Invariant: a released migration file never changes. A change of the schema is a new file in
 //! [`VERSIONS`].
 
-use std::path::Path;
+use std::{cmp::Ordering, path::Path};
 
 use sqlx::{
     SqlSafeStr, SqliteConnection,
@@ -37,21 +37,20 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> R
         Err(MigrateError::VersionMissing(found)) => {
             Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() })
         }
-        Err(error) => Err(OpenError::Database { file: file.to_owned(), reason: error.to_string() }),
+        Err(error) => Err(open_error(file, &error)),
     }
 }
 
 /// Checks that a database has the newest schema version of this build. Changes nothing.
 pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
-    let found: Result<Option<i64>, _> =
-        sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(connection).await;
-    let found = match found {
-        Ok(found) => found.unwrap_or(0),
-        Err(error) => return Err(open_error(file, &error)),
-    };
-    match found.cmp(&newest_version()) {
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() }),
-        std::cmp::Ordering::Less => Err(OpenError::Older { file: file.to_owned(), found, known: newest_version() }),
+    let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| open_error(file, &error))?;
+    let (found, known) = (found.unwrap_or(0), newest_version());
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::Newer { file: file.to_owned(), found, known }),
+        Ordering::Less => Err(OpenError::Older { file: file.to_owned(), found, known }),
     }
 }

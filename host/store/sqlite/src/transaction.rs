@@ -1,4 +1,4 @@
-//! The connection that writes to the database. It runs one transaction at a time.
+//! The connection that writes to the database. It runs one [`Transaction`] at a time.
 //!
 //! Architecture Invariant: the cache of the hash chain takes changes only from committed transactions.
 //! Not here: the choice of the lists that share a transaction (`writer/task.rs`).
@@ -8,17 +8,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use wardroom::{
     Timestamp,
-    store::{InboxKey, Removed, StoreError, Write},
+    store::{AuditRecord, InboxKey, Removed, StoreError, Write},
 };
 
-use crate::{
-    chain::{ChainCache, ChainDraft},
-    convert::store_error,
-    retention, write,
-};
+use crate::{chain::ChainCache, convert::store_error};
 
 pub(crate) enum TransactionError {
     /// The transaction did not begin, for example because another process locks the database. Splitting the lists of
@@ -49,33 +45,35 @@ impl WriteConnection {
         }
         // `immediate` takes the write lock at once, so that no later statement fails because the database is busy.
         self.execute("begin immediate").await.map_err(TransactionError::Begin)?;
-        let mut draft = ChainDraft::default();
-        let written = write_lists(&mut self.connection, &self.chain, &mut draft, lists).await;
-        self.finish(written, draft).await.map_err(TransactionError::Write)
+        let mut transaction = Transaction::new(&mut self.connection, &self.chain);
+        let written = transaction.write_lists(lists).await;
+        let changes = transaction.changes;
+        self.finish(written, changes).await.map_err(TransactionError::Write)
     }
 
-    /// Removes one batch of old data in one transaction, see [`retention::remove_some`].
+    /// Removes one batch of old data in one transaction, see [`Transaction::remove_some`].
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.execute("begin immediate").await?;
-        let mut draft = ChainDraft::default();
-        let removed = retention::remove_some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
-        self.finish(removed, draft).await
+        let mut transaction = Transaction::new(&mut self.connection, &self.chain);
+        let removed = transaction.remove_some(before, loaded).await;
+        let changes = transaction.changes;
+        self.finish(removed, changes).await
     }
 
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
     }
 
-    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `draft` into the cache of the hash
+    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `changes` into the cache of the hash
     /// chain. If `result` is an error or the commit fails, rolls back, clears the cache and returns the error.
-    async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
+    async fn finish<T>(&mut self, result: Result<T, StoreError>, changes: ChainCache) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => self.execute("commit").await.map(|()| value),
             Err(error) => Err(error),
         };
         match result {
             Ok(value) => {
-                self.chain.adopt(draft);
+                self.chain.adopt(changes);
                 self.committed.fetch_add(1, Ordering::Relaxed);
                 Ok(value)
             }
@@ -91,27 +89,48 @@ impl WriteConnection {
     }
 
     async fn execute(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store_error(&error))
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(store_error)
     }
 }
 
-/// Executes all lists of writes in order. Then inserts the audit records of the queries in these lists, and stores the
-/// changed tips of jobs.
-async fn write_lists<'w>(
-    connection: &mut SqliteConnection,
-    chain: &ChainCache,
-    draft: &mut ChainDraft<'w>,
-    lists: &[&'w [Write]],
-) -> Result<Vec<Vec<InboxKey>>, StoreError> {
-    let mut results = Vec::with_capacity(lists.len());
-    for list in lists {
-        let mut new = Vec::new();
-        for write in *list {
-            write::execute(connection, chain, draft, write, &mut new).await?;
-        }
-        draft.end_list()?;
-        results.push(new);
+/// A transaction in progress.
+pub(crate) struct Transaction<'c, 'w> {
+    pub(crate) connection: &'c mut SqliteConnection,
+    /// The cache of the committed hash chain.
+    pub(crate) cache: &'c ChainCache,
+    /// The changes of this transaction to the hash chain and to the tips of jobs.
+    pub(crate) changes: ChainCache,
+    /// The audit records of the queries in this transaction. [`Self::end`] writes one link for all these records.
+    pub(crate) audit_records: Vec<&'w AuditRecord>,
+    /// The ids of the jobs that the current list of writes creates. The same list must also append the first journal
+    /// entry of each job; otherwise [`Self::end_list`] returns an error.
+    pub(crate) opened: Vec<&'w str>,
+}
+
+impl<'c, 'w> Transaction<'c, 'w> {
+    fn new(connection: &'c mut SqliteConnection, cache: &'c ChainCache) -> Self {
+        Self { connection, cache, changes: ChainCache::default(), audit_records: Vec::new(), opened: Vec::new() }
     }
-    draft.end_transaction(connection, chain).await?;
-    Ok(results)
+
+    /// Executes all lists of writes in order. Then inserts the audit records of the queries in these lists, and stores
+    /// the changed tips of jobs.
+    async fn write_lists(&mut self, lists: &[&'w [Write]]) -> Result<Vec<Vec<InboxKey>>, StoreError> {
+        let mut results = Vec::with_capacity(lists.len());
+        for list in lists {
+            let mut new = Vec::new();
+            for write in *list {
+                self.write(write, &mut new).await?;
+            }
+            self.end_list()?;
+            results.push(new);
+        }
+        self.end().await?;
+        Ok(results)
+    }
+
+    /// Executes an SQL statement, and returns the number of changed rows.
+    pub(crate) async fn execute(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
+        let result = query.execute(&mut *self.connection).await.map_err(store_error)?;
+        Ok(result.rows_affected())
+    }
 }

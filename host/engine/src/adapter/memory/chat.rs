@@ -84,15 +84,13 @@ impl Chat for MemoryChat {
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let mut sent = self.sent.lock();
-        let event = match sent.iter().position(|known| known.key == message.key) {
-            Some(index) => index,
-            None => {
-                sent.push(message.clone());
-                sent.len() - 1
-            }
-        };
+        let known = sent.iter().position(|known| known.key == message.key);
+        let index = known.unwrap_or_else(|| {
+            sent.push(message.clone());
+            sent.len() - 1
+        });
         self.count.send_replace(sent.len());
-        Ok(format!("sent-{event}"))
+        Ok(format!("sent-{index}"))
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
@@ -106,8 +104,7 @@ impl Chat for MemoryChat {
     }
 
     async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
-        let members = self.members.lock();
-        Ok(members.get(room).cloned().unwrap_or_default())
+        Ok(self.members.lock().get(room).cloned().unwrap_or_default())
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {

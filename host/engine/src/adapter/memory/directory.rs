@@ -36,10 +36,7 @@ impl MemoryDirectory {
 
 impl Directory for MemoryDirectory {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
-        let groups = self.0.lock();
-        groups
-            .get(group)
-            .cloned()
-            .ok_or_else(|| GroupUnavailable("the directory has no members for this group".to_owned()))
+        let members = self.0.lock().get(group).cloned();
+        members.ok_or_else(|| GroupUnavailable("the directory has no members for this group".to_owned()))
     }
 }

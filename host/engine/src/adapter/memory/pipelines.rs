@@ -65,8 +65,7 @@ impl MemoryPipelines {
     /// Ends all pipeline runs that have not ended, with this outcome.
     pub fn end(&self, outcome: Outcome) {
         for run in self.runs.lock().values_mut().flatten() {
-            let started = run.started;
-            run.end.get_or_insert_with(|| ended(outcome, started));
+            run.end.get_or_insert_with(|| ended(outcome, run.started));
         }
         self.changed.send_modify(|count| *count += 1);
     }
@@ -136,12 +135,9 @@ impl Pipelines for MemoryPipelines {
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        let mut runs = self.runs.lock();
-        if let Some(Some(run)) = runs.get_mut(key) {
-            let started = run.started;
-            run.end.get_or_insert_with(|| ended(Outcome::Cancelled, started));
+        if let Some(Some(run)) = self.runs.lock().get_mut(key) {
+            run.end.get_or_insert_with(|| ended(Outcome::Cancelled, run.started));
         }
-        drop(runs);
         self.changed.send_modify(|count| *count += 1);
         Ok(())
     }

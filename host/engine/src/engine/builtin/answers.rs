@@ -1,51 +1,57 @@
-//! Runs the host's own commands, and replies to `help`, `whoami` and `plugins`.
+//! Runs the host's own commands, and replies to `help`, `whoami`, `plugins` and `can`.
 //!
 //! Invariant: an answer shows only commands, apps and environments for which the person has rights.
 
 use std::fmt::Write as _;
 
+use super::jobs::text;
 use crate::{
     base::{Text, nearest},
-    command::{Asker, Builtin, Spec, Value, help_all, help_one},
-    engine::{host::Host, verdict::Verdict},
+    command::{Asker, Builtin, Spec, Value, Vocabulary, help_all, help_one},
+    engine::{
+        host::Host,
+        review::{Explainer, pattern_list},
+        verdict::{Refusal, Verdict},
+    },
     model::Person,
     policy::{Authorized, HeldRole, Rights},
     store::short_digest,
 };
 
 impl Host {
-    pub(crate) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
+    pub(crate) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message, asker) = (authorized.caller(), authorized.message(), authorized.asker());
         let answer = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
-                Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
-                _ => Ok(self.help_whole(asker, &message.bot)),
+                Some((_, Value::Text(word))) => self.help_for(asker, word),
+                _ => self.help_whole(asker, &message.bot),
             },
-            Builtin::Whoami => Ok(self.whoami(person, asker)),
-            Builtin::Plugins => Ok(self.list_plugins(asker)),
-            Builtin::Can => self.can(authorized),
-            Builtin::Status => self.status(person, asker).await,
-            Builtin::Stats => self.stats(authorized).await,
-            Builtin::Jobs => self.list_jobs(person).await,
-            Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Whoami => self.whoami(person, asker),
+            Builtin::Plugins => self.list_plugins(asker),
+            Builtin::Can => self.can(authorized)?,
+            Builtin::Status => self.status(person, asker).await?,
+            Builtin::Stats => self.stats(authorized).await?,
+            Builtin::Jobs => self.list_jobs(person).await?,
+            Builtin::Job => return self.one_job(authorized).await,
             Builtin::Logs => return self.logs(authorized).await,
-            Builtin::Cancel => return self.cancel(authorized).await.unwrap_or_else(Verdict::Refused),
-            Builtin::Approve => return self.approve(authorized).await.unwrap_or_else(Verdict::Refused),
-            Builtin::Deny => return self.deny(authorized).await.unwrap_or_else(Verdict::Refused),
-            Builtin::Release => return self.record(authorized).await.unwrap_or_else(Verdict::Refused),
-            Builtin::Freeze => return self.freeze(authorized).await.unwrap_or_else(Verdict::Refused),
-            Builtin::Unfreeze => return self.unfreeze(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Cancel => return self.cancel(authorized).await,
+            Builtin::Approve => return self.approve(authorized).await,
+            Builtin::Deny => return self.deny(authorized).await,
+            Builtin::Release => return self.record(authorized).await,
+            Builtin::Freeze => return self.freeze(authorized).await,
+            Builtin::Unfreeze => return self.unfreeze(authorized).await,
         };
-        match answer {
-            Ok(answer) => self.answered(message, Text::lines(answer)),
-            Err(refusal) => Verdict::Refused(refusal),
-        }
+        Ok(self.answered(message, Text::lines(answer)))
     }
 
     /// Returns the commands that a person may run on at least one app or environment.
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
-        let may = move |spec: &&Spec| self.context.access.may_run(asker, &spec.name, spec.target.clone());
-        self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
+        self.plugins.table().specs().iter().map(AsRef::as_ref).filter(move |spec: &&Spec| self.may_run(asker, spec))
+    }
+
+    /// Returns whether a person may run a command on at least one app or environment.
+    pub(crate) fn may_run(&self, asker: Asker<'_>, spec: &Spec) -> bool {
+        self.context.access.may_run(asker, &spec.name, spec.target.clone())
     }
 
     fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
@@ -119,8 +125,8 @@ impl Host {
             );
         }
         for held in access.roles_of(asker, true) {
-            let commands: Vec<&str> = held.role.commands.iter().map(crate::policy::Pattern::as_str).collect();
-            let _ = write!(text, "\nRole {}: {} ({})", held.rule(), commands.join(", "), reach(&held));
+            let commands = pattern_list(&held.role.commands);
+            let _ = write!(text, "\nRole {}: {commands} ({})", held.rule(), reach(&held));
         }
         let commands: Vec<&str> = self.visible(asker).map(|spec| spec.name.as_str()).collect();
         let _ = write!(text, "\nYou may type: {}", commands.join(", "));
@@ -130,10 +136,8 @@ impl Host {
     fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         for plugin in self.plugins.loaded() {
-            let may =
-                |spec: &&std::sync::Arc<Spec>| self.context.access.may_run(asker, &spec.name, spec.target.clone());
-            let commands: Vec<&str> =
-                plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
+            let commands = plugin.description.commands.iter().filter(|spec| self.may_run(asker, spec));
+            let commands: Vec<&str> = commands.map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
                 continue;
             }
@@ -151,19 +155,33 @@ impl Host {
         }
         text
     }
+
+    /// Runs `can USER COMMAND...`, which answers whether a person may run a command.
+    fn can(&self, authorized: &Authorized) -> Result<String, Refusal> {
+        let argument = |name: &str| text(authorized, name).unwrap_or_default();
+        let (who, line) = (argument("user"), argument("command"));
+        let (asker, access) = (authorized.asker(), &*self.context.access);
+        let explainer = Explainer {
+            access,
+            catalog: &self.context.catalog,
+            plugins: &self.plugins,
+            approvals: &self.context.approvals,
+        };
+        // An app that the person may not see is reported as unknown.
+        let vocabulary = Vocabulary::of(&self.context.catalog, access, asker);
+        let explained = explainer.line(Asker { id: who, ..asker }, line, &vocabulary);
+        explained.map(|explained| explained.to_string()).map_err(Refusal::Malformed)
+    }
 }
 
 /// Returns the apps, the environments and the end time of a role that a person has, for example `apps cms, environments
 /// staging`.
 fn reach(held: &HeldRole) -> String {
-    let list = |patterns: &[crate::policy::Pattern]| {
-        patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")
-    };
-    let (apps, environments) = match &held.grant {
-        None => (list(&held.role.apps), list(&held.role.environments)),
-        Some(grant) => (grant.app.clone(), grant.environment.clone().unwrap_or_else(|| list(&held.role.environments))),
-    };
-    let until = held.grant.as_ref().and_then(|grant| grant.until);
+    let (grant, role) = (held.grant.as_ref(), &held.role);
+    let apps = grant.map_or_else(|| pattern_list(&role.apps), |grant| grant.app.clone());
+    let environment = grant.and_then(|grant| grant.environment.clone());
+    let environments = environment.unwrap_or_else(|| pattern_list(&role.environments));
+    let until = grant.and_then(|grant| grant.until);
     let until = until.map_or_else(String::new, |until| format!(", until {}", crate::base::utc_text(until)));
     format!("apps {apps}, environments {environments}{until}")
 }

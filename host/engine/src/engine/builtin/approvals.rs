@@ -6,7 +6,7 @@
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::jobs::{carried_out, malformed, read_failed, text};
+use super::jobs::{malformed, only_job, read_failed, text};
 use crate::{
     base::Text,
     command::{Asker, Builtin, Target},
@@ -65,10 +65,10 @@ impl From<VoteError> for Refusal {
 impl Host {
     /// Adds a message to the queue of votes and returns its position. Returns `None` if the message is not a vote.
     pub(crate) fn vote_turn(&self, row: &InboxRow) -> Option<Turn> {
-        let command = || self.spec_of(row);
-        let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
         let is_vote = row.reaction.is_some()
-            || command().is_some_and(|spec| matches!(&spec.target, Target::Host(builtin) if answers(builtin)));
+            || self
+                .spec_of(row)
+                .is_some_and(|spec| matches!(spec.target, Target::Host(Builtin::Approve | Builtin::Deny)));
         is_vote.then(|| self.votes.enqueue())
     }
 
@@ -98,7 +98,7 @@ impl Host {
                     job's id to the command, for example `approve 7f3ak`.";
             return Err(malformed(why));
         }
-        let (row, number) = match (id, self.job_of_thread(message).await.map_err(|error| read_failed(&error))?) {
+        let (row, number) = match (id, self.job_of_thread(message).await.map_err(read_failed)?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {
                 let (id, number) = approval_text::parse_argument(word);
@@ -107,7 +107,7 @@ impl Host {
             (None, None) => (self.only_votable_job(message).await?, None),
         };
         let answer = self.jobs.vote(row, number, message, vote, &|answer| self.extra_writes(message, answer)).await;
-        carried_out(answer.map_err(Refusal::from))
+        Ok(Verdict::CarriedOut(answer?))
     }
 
     /// Returns the job and the number of an approval request, if the message is in the thread of this request. Returns
@@ -115,10 +115,8 @@ impl Host {
     async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
-        match approval_text::parse_key(&key) {
-            Some((job, ask)) => Ok(self.context.store.job(job).await?.map(|job| (job, ask))),
-            None => Ok(None),
-        }
+        let Some((job, ask)) = approval_text::parse_key(&key) else { return Ok(None) };
+        Ok(self.context.store.job(job).await?.map(|job| (job, ask)))
     }
 
     /// Returns the job with the id `id`, if the sender of the message may see the job or vote on it.
@@ -126,7 +124,7 @@ impl Host {
     /// # Errors
     /// A refusal if the job does not exist, or if the sender may neither see the job nor vote on it.
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
-        let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
+        let job = self.context.store.job(&id.to_lowercase()).await.map_err(read_failed)?;
         if let Some(job) = job
             && self.jobs.may_vote(&job, Asker::from(message)).await
         {
@@ -140,24 +138,16 @@ impl Host {
     /// the sender. [`Jobs::vote`](crate::runner::Jobs::vote) then refuses the vote and names the missing role.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
-        let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
+        let rows = self.context.store.jobs(&asking).await.map_err(read_failed)?;
         let mut may = Vec::new();
         for row in rows {
             if self.jobs.may_vote(&row, Asker::from(message)).await {
                 may.push(row);
             }
         }
-        match may.len() {
-            1 => may.pop().ok_or_else(|| malformed("The job was not found. Add the job's id to the command.")),
-            0 => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
-            _ => {
-                let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
-                Err(malformed(format!(
-                    "{} jobs wait for your approval: {}. Add the id of one of them to the command.",
-                    may.len(),
-                    ids.join(", ")
-                )))
-            }
+        match only_job(may, "wait for your approval")? {
+            Some(job) => Ok(job),
+            None => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
         }
     }
 
@@ -236,10 +226,8 @@ impl Host {
     /// Cancels a job that waits for approval after the message with its command was deleted.
     async fn retract(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
         let done = |_: &str| vec![Write::Handled(row.key.clone())];
-        match self.jobs.cancel(job, &row.sender, &done).await {
-            Ok(_) => Ok(()),
-            Err(why) => Err(StoreError::Unavailable(why)),
-        }
+        self.jobs.cancel(job, &row.sender, &done).await.map_err(StoreError::Unavailable)?;
+        Ok(())
     }
 
     /// Returns the job that waits for approval and has an approval by a reaction. `reaction` is the event id of the

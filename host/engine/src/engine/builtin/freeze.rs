@@ -4,7 +4,7 @@
 //! environment. The stored freezes and their copy in memory, which host calls check, change together under one
 //! exclusive lock.
 
-use super::jobs::{carried_out, text};
+use super::jobs::text;
 use crate::{
     base::{Text, clean},
     command::Target,
@@ -63,9 +63,9 @@ impl Host {
         // 5. Store the freeze and the answer in one transaction, then apply the freeze to the checks of host calls.
         let answer = self.freeze_answer(&freeze, freezes.by_command(environment, now).as_ref()).await;
         let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.extra_writes(message, &answer));
-        self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(write_failed)?;
         freezes.apply_freeze(freeze);
-        carried_out(Ok(answer))
+        Ok(Verdict::CarriedOut(answer))
     }
 
     /// Runs `unfreeze ENVIRONMENT`.
@@ -99,9 +99,9 @@ impl Host {
         };
         let writes =
             std::iter::once(Write::Unfreeze(environment.to_owned())).chain(self.extra_writes(message, &answer));
-        self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(write_failed)?;
         freezes.apply_unfreeze(environment);
-        carried_out(Ok(answer))
+        Ok(Verdict::CarriedOut(answer))
     }
 
     /// Checks that the sender may run a command on an environment, and on each app that is deployed in the environment.
@@ -142,6 +142,6 @@ impl Host {
     }
 }
 
-fn write_failed(error: &StoreError) -> Refusal {
+fn write_failed(error: StoreError) -> Refusal {
     Refusal::Unable(format!("The freezes were not changed: {error}. Try again."))
 }

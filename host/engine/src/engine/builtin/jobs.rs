@@ -29,19 +29,17 @@ const MAX_TAIL: i64 = 200;
 /// The maximum number of bytes that `logs` reads from the end of the output of one pipeline run.
 const MAX_TAIL_BYTES: usize = 8_000;
 
-type Answer = Result<String, Refusal>;
-
 pub(crate) fn malformed(message: impl Into<String>) -> Refusal {
     Refusal::Malformed(message.into())
 }
 
-pub(crate) fn read_failed(error: &StoreError) -> Refusal {
+pub(crate) fn read_failed(error: StoreError) -> Refusal {
     Refusal::Unable(format!("The jobs and releases cannot be read: {error}. Try again."))
 }
 
 impl Host {
     /// Runs the command `jobs`.
-    pub(crate) async fn list_jobs(&self, person: &Person) -> Answer {
+    pub(crate) async fn list_jobs(&self, person: &Person) -> Result<String, Refusal> {
         let jobs = self.open_jobs(person).await?;
         let mut lines: Vec<String> = jobs.iter().map(|job| self.job_line(job)).collect();
         let more = lines.len().saturating_sub(MAX_LISTED as usize);
@@ -71,9 +69,7 @@ impl Host {
         // If the first argument is not a job id, it is the first word of the answer.
         if id.is_some_and(|word| word == "again" || word == "assume") {
             let words = [id, typed_answer].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            typed_answer = Some(if words == "again" { "again" } else { "assume done" })
-                .filter(|known| *known == words)
-                .or(typed_answer);
+            typed_answer = ["again", "assume done"].into_iter().find(|known| *known == words).or(typed_answer);
             id = None;
         }
         let doubt_answer = match typed_answer {
@@ -89,45 +85,31 @@ impl Host {
             }
         };
         let waits_for_answer = |job: &JobRow| matches!(job.status.phase, JobPhase::InDoubt | JobPhase::Held);
-        let job = match doubt_answer {
-            None => self.pick(message, person, id, |_| true).await?,
-            Some(_) => self.pick(message, person, id, waits_for_answer).await?,
+        let fits = |job: &JobRow| doubt_answer.is_none() || waits_for_answer(job);
+        let job = self.pick(message, person, id, fits).await?;
+        let Some(doubt_answer) = doubt_answer else {
+            let status = Status::read(&*self.context.store, &job, self.context.locks.held_by(&job.id)).await;
+            return Ok(self.answered(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))));
         };
-        match doubt_answer {
-            None => {
-                let status = Status::read(&*self.context.store, &job, self.context.locks.held_by(&job.id)).await;
-                Ok(self.answered(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
-            }
-            Some(doubt_answer) => {
-                self.may_change(person, &job)?;
-                let extra_writes = |answer: &str| self.extra_writes(message, answer);
-                let answer = self.jobs.answer(job, person, doubt_answer, &extra_writes).await;
-                carried_out(answer.map_err(Refusal::Unable))
-            }
-        }
+        self.may_change(person, &job)?;
+        let extra_writes = |answer: &str| self.extra_writes(message, answer);
+        let answer = self.jobs.answer(job, person, doubt_answer, &extra_writes).await;
+        answer.map(Verdict::CarriedOut).map_err(Refusal::Unable)
     }
 
     /// Runs `logs [ID] [--tail N]`.
-    pub(crate) async fn logs(&self, authorized: &Authorized) -> Verdict {
+    pub(crate) async fn logs(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let message = authorized.message();
         // 1. Determine the number of lines and the job.
-        let tail = authorized.command().arguments().find_map(|(parameter, value)| match value {
-            Value::Integer(lines) if parameter.name == "tail" => Some(*lines),
-            _ => None,
-        });
-        let tail = usize::try_from(tail.unwrap_or(DEFAULT_TAIL).clamp(1, MAX_TAIL)).unwrap_or(1);
-        let id = text(authorized, "id");
-        let job = match self.pick(authorized.message(), authorized.caller(), id, |_| true).await {
-            Ok(job) => job,
-            Err(refusal) => return Verdict::Refused(refusal),
-        };
+        let tail = integer(authorized, "tail").unwrap_or(DEFAULT_TAIL).clamp(1, MAX_TAIL);
+        let tail = usize::try_from(tail).unwrap_or(1);
+        let job = self.pick(message, authorized.caller(), text(authorized, "id"), |_| true).await?;
         // 2. Read the pipeline runs that the job may have started.
         let history = match JobHistory::read(&*self.context.store, &job.id).await {
             Ok(history) => history,
             Err(error) => {
-                return self.answered(
-                    authorized.message(),
-                    Text::lines(format!("The output of job {} cannot be shown: {error}", job.id)),
-                );
+                let answer = format!("The output of job {} cannot be shown: {error}", job.id);
+                return Ok(self.answered(message, Text::lines(answer)));
             }
         };
         let mut answer = Text::lines(self.job_line(&job));
@@ -167,7 +149,7 @@ impl Host {
                 )),
             }
         }
-        self.answered(authorized.message(), answer)
+        Ok(self.answered(message, answer))
     }
 
     /// Runs `cancel [ID]`.
@@ -180,7 +162,7 @@ impl Host {
             return Err(malformed(format!("Job {} has already ended: {}.", job.id, end.outcome.as_str())));
         }
         let answer = self.jobs.cancel(job, person, &|answer| self.extra_writes(message, answer)).await;
-        carried_out(answer.map_err(Refusal::Unable))
+        answer.map(Verdict::CarriedOut).map_err(Refusal::Unable)
     }
 
     /// Runs `release record APP ENVIRONMENT VERSION`.
@@ -189,12 +171,9 @@ impl Host {
         let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
         let now = self.context.clock.now();
         let name = crate::store::digest(format!("{:?}", message.key).as_bytes());
-        let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
-        let Some(run) = run else {
-            return Err(malformed(
-                "Internal error: the release was not recorded. Report this bug with the host's log.",
-            ));
-        };
+        let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32])).ok_or_else(|| {
+            malformed("Internal error: the release was not recorded. Report this bug with the host's log.")
+        })?;
         let release = Release {
             run,
             app: typed(Attribute::App),
@@ -215,14 +194,14 @@ impl Host {
         let writes = std::iter::once(Write::Release(release)).chain(self.extra_writes(message, &answer)).collect();
         let committed = self.context.store.commit(writes).await;
         let unable = |error| Refusal::Unable(format!("The release was not recorded: {error}. Try again."));
-        carried_out(committed.map(|_| answer).map_err(unable))
+        committed.map(|_| Verdict::CarriedOut(answer)).map_err(unable)
     }
 
     /// Returns the writes that a host command stores in the transaction of its change: the audit record, the mark that
     /// the message is handled, and the reply. With a separate transaction, the host would run the command again after a
     /// crash in between. A command without a job id could then change another job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
-        let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
+        let line = Write::AuditRecord(self.line(message));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
         let network = self.context.outbox.chat(&message.bot, &message.key.network);
         let say = network.map(|_| Write::Send(self.say(message, "answer", Text::lines(answer))));
@@ -245,7 +224,7 @@ impl Host {
         let store = &self.context.store;
         // 1. With an id, return that job.
         if let Some(id) = id {
-            let job = store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
+            let job = store.job(&id.to_lowercase()).await.map_err(read_failed)?;
             // The refusal must not reveal whether the job exists.
             return job
                 .filter(|job| self.may_see(person, job))
@@ -258,7 +237,7 @@ impl Host {
         {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MAX_LISTED), ..JobQuery::default() };
-            found = store.jobs(&query).await.map_err(|error| read_failed(&error))?;
+            found = store.jobs(&query).await.map_err(read_failed)?;
             found.retain(|job| self.may_see(person, job) && fits(job));
             if found.iter().any(|job| job.end.is_none()) {
                 found.retain(|job| job.end.is_none());
@@ -270,18 +249,8 @@ impl Host {
             found.retain(|job| fits(job));
         }
         // 4. There must be exactly one match.
-        match found.len() {
-            1 => found.pop().ok_or_else(|| malformed("The job was not found. Add the job's id to the command.")),
-            0 => Err(malformed("No job matches the command. `jobs` lists the open jobs.")),
-            _ => {
-                let ids: Vec<&str> = found.iter().take(5).map(|job| job.id.as_str()).collect();
-                Err(malformed(format!(
-                    "{} jobs match the command: {}. Add the id of one of them to the command.",
-                    found.len(),
-                    ids.join(", ")
-                )))
-            }
-        }
+        only_job(found, "match the command")?
+            .ok_or_else(|| malformed("No job matches the command. `jobs` lists the open jobs."))
     }
 
     /// Returns the open jobs that a person may see, newest first. Of the jobs that are scheduled or wait for a timer,
@@ -297,11 +266,10 @@ impl Host {
         ];
         let mut jobs = Vec::new();
         for query in &queries {
-            jobs.extend(self.context.store.jobs(query).await.map_err(|error| read_failed(&error))?);
+            jobs.extend(self.context.store.jobs(query).await.map_err(read_failed)?);
         }
-        jobs.retain(|job| self.may_see(person, job));
         let mut known = std::collections::HashSet::new();
-        jobs.retain(|job| known.insert(job.id.clone()));
+        jobs.retain(|job| self.may_see(person, job) && known.insert(job.id.clone()));
         jobs.sort_by_key(|job| std::cmp::Reverse(job.opened));
         Ok(jobs)
     }
@@ -347,8 +315,22 @@ fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
     Asker { bot: Some(&job.bot), ..Asker::from(person) }
 }
 
-pub(crate) fn carried_out(answer: Result<String, Refusal>) -> Result<Verdict, Refusal> {
-    Ok(Verdict::CarriedOut(Text::lines(answer?)))
+/// Returns the only job of `found`; `None` if `found` is empty. For several jobs, returns a refusal that lists them.
+/// `what` is the predicate of the refusal, for example `match the command`.
+pub(crate) fn only_job(mut found: Vec<JobRow>, what: &str) -> Result<Option<JobRow>, Refusal> {
+    if found.len() > 1 {
+        let ids: Vec<&str> = found.iter().take(5).map(|job| job.id.as_str()).collect();
+        let (count, ids) = (found.len(), ids.join(", "));
+        return Err(malformed(format!("{count} jobs {what}: {ids}. Add the id of one of them to the command.")));
+    }
+    Ok(found.pop())
+}
+
+pub(crate) fn integer(authorized: &Authorized, name: &str) -> Option<i64> {
+    authorized.command().arguments().find_map(|(parameter, value)| match value {
+        Value::Integer(number) if parameter.name == name => Some(*number),
+        _ => None,
+    })
 }
 
 pub(crate) fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {

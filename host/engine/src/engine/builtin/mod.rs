@@ -2,7 +2,6 @@
 
 mod answers;
 mod approvals;
-mod can;
 mod freeze;
 mod jobs;
 mod people;

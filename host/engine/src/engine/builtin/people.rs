@@ -32,7 +32,7 @@ impl Host {
                 "me" => row.sender.id.clone(),
                 text => {
                     let access = &self.context.access;
-                    let id = find_person(access, &members, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
+                    let id = find_person(access, &members, text).map_err(Refusal::Malformed)?;
                     // Another member of the room can have the same name.
                     if !is_complete && id != text {
                         let text = clean(text);
@@ -72,28 +72,23 @@ impl Host {
     }
 }
 
-/// The message for the sender if a text does not match exactly one person.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NotFound(pub String);
-
 /// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name.
 /// `members` are the members of the room. A handle or display name must match only one person among `members` and the
 /// people in the configuration.
 ///
 /// # Errors
-/// [`NotFound`]: nobody matches, or several people match.
-pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Result<String, NotFound> {
+/// Nobody matches, or several people match. The error is the message for the sender.
+pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Result<String, String> {
     let known = access.known_people();
     if known.iter().any(|id| id == text) || members.iter().any(|person| person.id == text) {
         return Ok(text.to_owned());
     }
     let nobody = || {
         let text = clean(text);
-        NotFound(format!(
+        format!(
             "There is no person `{text}` in the room or the configuration. Write the person's id, handle or display \
              name."
-        ))
+        )
     };
     // Do not compare a text in the form of a full id with display names, so that nobody can imitate an id.
     if text.starts_with('@') && text.contains(':') {
@@ -117,7 +112,7 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Re
         (Some(first), Some(second)) => {
             let all: Vec<String> = [first, second].into_iter().chain(matches).take(MAX_CANDIDATES).map(shown).collect();
             let (word, all) = (clean(word), all.join(", "));
-            Err(NotFound(format!("`{word}` matches several people: {all}. Write the person's id.")))
+            Err(format!("`{word}` matches several people: {all}. Write the person's id."))
         }
     }
 }
@@ -167,10 +162,10 @@ mod tests {
     fn a_name_that_imitates_somebody_is_asked_back() {
         let here = [person("@eve:a.org", "alice")];
         let why = find_person(&access(), &here, "alice").unwrap_err();
-        assert_eq!(why.0, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the person's id.");
+        assert_eq!(why, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the person's id.");
         let here = [person("@bob:a.org", "Bob"), person("@bob:b.org", "Bob")];
         let why = find_person(&access(), &here, "bob").unwrap_err();
-        assert_eq!(why.0, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the person's id.");
+        assert_eq!(why, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the person's id.");
     }
 
     #[test]

@@ -8,10 +8,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::jobs::read_failed;
+use super::jobs::{integer, read_failed};
 use crate::{
     base::{clean, elapsed_text, utc_text},
-    command::Value,
     engine::{host::Host, verdict::Refusal},
     model::{Attribute, Outcome},
     policy::Authorized,
@@ -36,15 +35,12 @@ impl Host {
     /// Runs `stats [APP] [--since 7d]`.
     pub(crate) async fn stats(&self, authorized: &Authorized) -> Result<String, Refusal> {
         let app = authorized.command().typed(Attribute::App).next().map(str::to_owned);
-        let since = authorized.command().arguments().find_map(|(parameter, value)| match value {
-            Value::Integer(milliseconds) if parameter.name == "since" => u64::try_from(*milliseconds).ok(),
-            _ => None,
-        });
+        let since = integer(authorized, "since").and_then(|milliseconds| u64::try_from(milliseconds).ok());
         let since = SignedDuration::try_from(since.map_or(DEFAULT_PERIOD, Duration::from_millis))
             .unwrap_or(SignedDuration::MAX);
         let from = self.context.clock.now().checked_sub(since).unwrap_or(Timestamp::MIN);
         let query = ReleaseQuery { app: app.clone(), ..ReleaseQuery::default() };
-        let mut releases = self.context.store.releases(&query).await.map_err(|error| read_failed(&error))?;
+        let mut releases = self.context.store.releases(&query).await.map_err(read_failed)?;
         let asker = authorized.asker();
         let mut seen: BTreeMap<DeploymentLock, bool> = BTreeMap::new();
         releases.retain(|release| {
@@ -58,12 +54,11 @@ impl Host {
             let of = app.map_or_else(String::new, |app| format!(" of {app}"));
             return Ok(format!("There have been no deployments{of} since {}.", utc_text(from)));
         }
-        let lines =
-            counts.iter().map(|(target, counts)| format!("  {}: {}", clean(&target.to_string()), counts_text(counts)));
-        Ok(std::iter::once(format!("Deployments since {}:", utc_text(from)))
-            .chain(lines)
-            .collect::<Vec<_>>()
-            .join("\n"))
+        let mut lines = vec![format!("Deployments since {}:", utc_text(from))];
+        for (target, counts) in &counts {
+            lines.push(format!("  {}: {}", clean(&target.to_string()), counts_text(counts)));
+        }
+        Ok(lines.join("\n"))
     }
 }
 

@@ -16,10 +16,11 @@ use crate::{
 impl Host {
     pub(crate) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
         let admin = self.context.access.is_admin(asker.id);
+        let addressed = asker.bot.and_then(|bot| self.context.access.bots.get(bot)).map(|bot| &bot.name);
         let mut lines: Vec<String> = self
             .accounts()
             .iter()
-            .filter(|account| admin || self.is_of_addressed_bot(asker, account))
+            .filter(|account| admin || addressed == Some(&account.bot))
             .map(|a| account_text(a, admin))
             .collect();
         for (id, backend) in self.context.backends.iter() {
@@ -42,7 +43,7 @@ impl Host {
             [] => "No job is open.".to_owned(),
             counts => format!("Open jobs: {}.", counts.join(", ")),
         });
-        let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| read_failed(&error))?;
+        let late = self.overdue(|job| self.may_see(person, job)).await.map_err(read_failed)?;
         lines.push(match late.and_then(|late| Some((late.job.status.wake?, late.job))) {
             None => "No job is overdue.".to_owned(),
             Some((wake, job)) => {
@@ -51,12 +52,6 @@ impl Host {
             }
         });
         Ok(lines.join("\n"))
-    }
-
-    /// Returns whether the message came through the bot of this account.
-    fn is_of_addressed_bot(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
-        let bot = asker.bot.and_then(|bot| self.context.access.bots.get(bot));
-        bot.is_some_and(|bot| bot.name == account.bot)
     }
 }
 
@@ -86,21 +81,14 @@ fn backend_text(health: &BackendHealth, admin: bool) -> String {
 
 /// Returns the words that follow a number of jobs in a phase, for example `wait for approval` after `2`.
 fn phase_text(phase: JobPhase, count: usize) -> &'static str {
-    let one = count == 1;
+    let several = count > 1;
     match phase {
-        JobPhase::Running => "running",
-        JobPhase::Run if one => "waits for its pipeline run",
-        JobPhase::Run => "wait for their pipeline runs",
-        JobPhase::Time if one => "waits for a time",
-        JobPhase::Time => "wait for a time",
-        JobPhase::Queued if one => "queued",
-        JobPhase::Queued => "queued",
-        JobPhase::Scheduled => "scheduled",
-        JobPhase::InDoubt if one => "waits for an answer",
-        JobPhase::InDoubt => "wait for an answer",
-        JobPhase::Approval if one => "waits for approval",
-        JobPhase::Approval => "wait for approval",
-        JobPhase::Held => "held",
+        JobPhase::Run if several => "wait for their pipeline runs",
+        JobPhase::Run => "waits for its pipeline run",
+        JobPhase::Time if several => "wait for a time",
+        JobPhase::InDoubt if several => "wait for an answer",
+        JobPhase::Approval if several => "wait for approval",
+        _ => phase.as_str(),
     }
 }
 

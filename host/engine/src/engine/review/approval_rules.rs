@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use super::texts::pattern_list;
 use crate::{
     base::written_duration,
-    policy::{Access, Approval, Pattern},
+    policy::{Access, Approval},
 };
 
 /// Describes an approval rule in one line, for example `approval: environment production: 1 from leads, within 1h`.
 pub(super) fn rule_text(rule: &Approval) -> String {
     let mut line = format!("approval: {}: {} from {}", rule.text, rule.count, rule.from.join(" or "));
     if !rule.calls.is_empty() {
-        let calls: Vec<&str> = rule.calls.iter().map(Pattern::as_str).collect();
-        line.push_str(&format!(", for {}", calls.join(", ")));
+        line.push_str(&format!(", for {}", pattern_list(&rule.calls)));
     }
     // The text of a rule from `[environment.NAME]` already contains the environment.
     let is_of_environment = rule.text.starts_with("environment");
     for (attribute, patterns) in rule.limits.iter().filter(|_| !is_of_environment) {
-        let patterns: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
-        line.push_str(&format!(", {} {}", attribute.as_str(), patterns.join(", ")));
+        line.push_str(&format!(", {} {}", attribute.as_str(), pattern_list(patterns)));
     }
     line.push_str(&format!(", within {}", written_duration(rule.within)));
     if rule.known_good {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{approval_rules, findings, reviewed::Reviewed, trigger_rows, warnings};
-use crate::store::{JobQuery, JobRow, Store, StoreError, Usage};
+use super::{Review, approval_rules, findings, trigger_rows, warnings};
+use crate::store::{CallCount, JobQuery, JobRow, Store, StoreError};
 
 /// The maximum number of overridden approvals in a report, newest first.
 const MAX_OVERRIDES: u32 = 200;
@@ -46,16 +46,14 @@ pub(super) struct OverrideRow {
     outcome: Option<&'static str>,
 }
 
-impl From<&JobRow> for OverrideRow {
-    fn from(job: &JobRow) -> Self {
-        Self {
-            job: job.id.clone(),
-            line: job.line.clone(),
-            caller: job.caller.id.clone(),
-            opened: job.opened.to_string(),
-            reason: job.overrides.clone(),
-            outcome: job.end.as_ref().map(|end| end.outcome.as_str()),
-        }
+fn override_row(job: &JobRow) -> OverrideRow {
+    OverrideRow {
+        job: job.id.clone(),
+        line: job.line.clone(),
+        caller: job.caller.id.clone(),
+        opened: job.opened.to_string(),
+        reason: job.overrides.clone(),
+        outcome: job.end.as_ref().map(|end| end.outcome.as_str()),
     }
 }
 
@@ -68,15 +66,15 @@ impl fmt::Display for OverrideRow {
 }
 
 impl AuditReport {
-    pub(super) async fn new(reviewed: &Reviewed, store: Option<&dyn Store>) -> Result<Self, StoreError> {
-        let (usage, overridden): (Vec<Usage>, Vec<JobRow>) = match store {
+    pub(super) async fn new(review: &Review, store: Option<&dyn Store>) -> Result<Self, StoreError> {
+        let (usage, overridden): (Vec<(String, CallCount)>, Vec<JobRow>) = match store {
             Some(store) => {
                 let overridden = JobQuery { overrides: true, limit: Some(MAX_OVERRIDES), ..JobQuery::default() };
                 (store.usage().await?, store.jobs(&overridden).await?)
             }
             None => (Vec::new(), Vec::new()),
         };
-        let Reviewed { config, access, plugins } = reviewed;
+        let Review { config, access, plugins, .. } = review;
         let not_loaded = plugins.not_loaded().iter();
         let mut warnings = warnings::warnings(plugins, &config.bots);
         warnings.extend(approval_rules::unmet(&config.approvals, access));
@@ -88,7 +86,7 @@ impl AuditReport {
             past: findings::past(plugins, &usage),
             locked: plugins.locked(),
             warnings,
-            overrides: overridden.iter().map(OverrideRow::from).collect(),
+            overrides: overridden.iter().map(override_row).collect(),
             approvals: config.approvals.iter().map(approval_rules::rule_text).collect(),
             triggers: trigger_rows::rows(config),
         })

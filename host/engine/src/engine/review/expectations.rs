@@ -4,7 +4,7 @@
 //! Invariant: the result depends only on the configuration. Grants made in chat are ignored, and no network is queried
 //! for the members of a room.
 
-use super::reviewed::Reviewed;
+use super::{Review, texts::unavailable_group};
 use crate::{
     base::{Problem, clean},
     command::Asker,
@@ -13,15 +13,14 @@ use crate::{
 };
 
 /// Returns a configuration problem for each `[[expect]]` test that fails.
-pub(super) fn unmet(reviewed: &Reviewed) -> Vec<Problem> {
-    reviewed.config.expectations.iter().filter_map(|expect| failure(reviewed, expect)).collect()
+pub(super) fn unmet(review: &Review) -> Vec<Problem> {
+    review.config.expectations.iter().filter_map(|expect| failure(review, expect)).collect()
 }
 
-fn failure(reviewed: &Reviewed, expect: &Expect) -> Option<Problem> {
-    let room = expect.room.as_ref().map(|room| reviewed.access.room_of(room));
+fn failure(review: &Review, expect: &Expect) -> Option<Problem> {
+    let room = expect.room.as_ref().map(|room| review.access.room_of(room));
     let problem = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
-    match reviewed.explainer().line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &reviewed.vocabulary())
-    {
+    match review.explainer().line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &review.vocabulary()) {
         Err(why) => problem(format!("`{}` is not a valid command: {why}", clean(&expect.command)), None),
         Ok(explained) if explained.yes == expect.answer => None,
         Ok(explained) => {
@@ -48,9 +47,6 @@ pub(super) fn warnings(access: &Access) -> Vec<String> {
     };
     let nobody = access.roles.iter().filter(|role| !role.grant_in_chat && empty(role));
     let roles = nobody.map(|role| format!("role {} has no members ({})", role.name, role.at));
-    let closed = access.groups().filter_map(|group| {
-        let why = access.group(group).err()?;
-        Some(format!("group {group} has no members, because it is unavailable: {why}"))
-    });
+    let closed = access.groups().filter_map(|group| unavailable_group(access, group));
     roles.chain(closed).collect()
 }

@@ -6,6 +6,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde::Serialize;
+
+use super::texts::{quoted_patterns, unavailable_group};
 use crate::{
     base::clean,
     command::{Asker, Command, Parsed, Target, Vocabulary},
@@ -14,22 +17,35 @@ use crate::{
     policy::{Access, Allow, Approval, Member, Rights, Role},
 };
 
-/// Whether a person may run a command, and why. Returned by [`Review::can`](super::Review::can).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Explained {
-    /// Whether the person may run the command.
-    pub yes: bool,
+/// Whether a person may run a command, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Explained {
+    pub(crate) yes: bool,
     /// The rule that permits the command, or the right that is missing, in one line.
-    pub because: String,
+    pub(crate) because: String,
     /// The plugin's grants for the command, and the approvals that its effects require, one line each.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl std::fmt::Display for Explained {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", if self.yes { "yes" } else { "no" }, self.because)?;
         self.notes.iter().try_for_each(|note| write!(f, "\n  {note}"))
+    }
+}
+
+/// The report on whether a person may run a command.
+#[derive(Serialize)]
+pub(super) struct CanReport<'a> {
+    pub(super) who: &'a str,
+    pub(super) command: &'a str,
+    #[serde(flatten)]
+    pub(super) explained: &'a Explained,
+}
+
+impl std::fmt::Display for CanReport<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.explained.fmt(f)
     }
 }
 
@@ -106,10 +122,7 @@ impl Explainer<'_> {
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
         let members = access.roles.iter().filter(fits).flat_map(|role| &role.members);
         let closed = members.filter_map(|member| match member {
-            Member::Group(group) => access
-                .group(group)
-                .err()
-                .map(|why| format!("group {group} has no members, because it is unavailable: {why}")),
+            Member::Group(group) => unavailable_group(access, group),
             Member::Everyone | Member::Person(_) | Member::Room(_) => None,
         });
         closed.collect::<BTreeSet<_>>().into_iter().collect()
@@ -151,9 +164,7 @@ impl Explainer<'_> {
         notes.extend(refused);
         Ok(notes)
     }
-}
 
-impl Explainer<'_> {
     /// Returns one line for each approval rule that applies to a host call. Assumes that the call has the app, the
     /// environment and the version of the command.
     fn required_approvals(&self, row: &CallSpec, command: &Command) -> Vec<String> {
@@ -189,9 +200,6 @@ fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
         // An attribute in `beyond` may differ from the typed argument, so it always matches.
         let fits = rule.beyond.contains(&attribute)
             || command.typed(attribute).all(|value| patterns.iter().any(|pattern| pattern.matches(value)));
-        (is_checked && !fits).then(|| {
-            let takes: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
-            format!("{} = [{}]", attribute.as_str(), takes.join(", "))
-        })
+        (is_checked && !fits).then(|| format!("{} = [{}]", attribute.as_str(), quoted_patterns(patterns)))
     })
 }

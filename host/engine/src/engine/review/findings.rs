@@ -1,15 +1,16 @@
 //! The table of the audit report: for each plugin and host call, the rules that permit the call, and the number of
 //! calls that were made.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::Serialize;
 
+use super::texts::{position, quoted_patterns};
 use crate::{
     hostcall::{Plugin, Plugins},
     model::Attribute,
-    policy::{Allow, Pattern},
-    store::{CallCount, Usage, short_digest},
+    policy::Allow,
+    store::{CallCount, short_digest},
 };
 
 /// A loaded plugin with the host calls that it imports.
@@ -48,24 +49,19 @@ pub(super) struct PastUse {
 }
 
 impl PluginFindings {
-    pub(super) fn new(plugin: &Plugin, usage: &[Usage]) -> Self {
-        let used: BTreeMap<&str, &CallCount> = usage
-            .iter()
-            .filter(|usage| *usage.plugin == *plugin.name)
-            .map(|usage| (usage.count.call.as_str(), &usage.count))
-            .collect();
+    pub(super) fn new(plugin: &Plugin, usage: &[(String, CallCount)]) -> Self {
         let mut rows = plugin.calls.clone();
         rows.sort_by_key(|row| row.name);
         let calls = rows.iter().map(|row| {
             let rules: Vec<&Allow> = plugin.grants.naming(row.name).collect();
-            let count = used.get(row.name);
+            let count = usage.iter().find(|(name, count)| **name == *plugin.name && count.call == row.name);
             Finding {
                 call: row.name,
                 kind: row.kind.as_str(),
                 may: rules.iter().map(|rule| rule_text(rule, row.attributes)).collect(),
                 any: rules.iter().any(|rule| rule.limits.is_any()) && row.kind.needs_rule(),
-                did: count.map_or(0, |count| count.allowed),
-                refused: count.map_or(0, |count| count.refused),
+                did: count.map_or(0, |(_, count)| count.allowed),
+                refused: count.map_or(0, |(_, count)| count.refused),
             }
         });
         Self {
@@ -78,13 +74,13 @@ impl PluginFindings {
     }
 }
 
-pub(super) fn past(plugins: &Plugins, usage: &[Usage]) -> Vec<PastUse> {
-    let imported = |usage: &Usage| {
-        let mut calls = plugins.get(&usage.plugin).into_iter().flat_map(|plugin| &plugin.calls);
-        calls.any(|row| row.name == usage.count.call)
+pub(super) fn past(plugins: &Plugins, usage: &[(String, CallCount)]) -> Vec<PastUse> {
+    let imported = |plugin: &str, call: &str| {
+        let mut calls = plugins.get(plugin).into_iter().flat_map(|plugin| &plugin.calls);
+        calls.any(|row| row.name == call)
     };
-    let past = usage.iter().filter(|usage| !imported(usage));
-    past.map(|Usage { plugin, count }| PastUse {
+    let past = usage.iter().filter(|(plugin, count)| !imported(plugin, &count.call));
+    past.map(|(plugin, count)| PastUse {
         plugin: plugin.clone(),
         call: count.call.clone(),
         did: count.allowed,
@@ -96,15 +92,11 @@ pub(super) fn past(plugins: &Plugins, usage: &[Usage]) -> Vec<PastUse> {
 /// Describes what a grant permits, with its place in the configuration: `environment ["staging"], any app (plugins.toml
 /// line 61)`.
 fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
-    let list = |patterns: &[Pattern]| {
-        let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
-        patterns.join(", ")
-    };
     // 1. Add the commands and attributes of the rule.
     let mut limits: Vec<String> =
-        rule.commands.iter().map(|commands| format!("command [{}]", list(commands))).collect();
+        rule.commands.iter().map(|commands| format!("command [{}]", quoted_patterns(commands))).collect();
     let named = rule.limits.iter();
-    limits.extend(named.map(|(attribute, patterns)| format!("{} [{}]", attribute.as_str(), list(patterns))));
+    limits.extend(named.map(|(attribute, patterns)| format!("{} [{}]", attribute.as_str(), quoted_patterns(patterns))));
     // 2. Add `any app` and `any environment` if the rule does not limit them.
     let is_named = |attribute: &Attribute| rule.limits.iter().any(|(name, _)| name == *attribute);
     let target = [Attribute::App, Attribute::Environment];
@@ -114,7 +106,7 @@ fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
     // 3. Add the attributes that may differ from the typed arguments.
     let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
     let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
-    format!("{limits}{beyond} ({} line {})", super::reviewed::file_name(&rule.at.file), rule.at.line)
+    format!("{limits}{beyond} ({})", position(&rule.at))
 }
 
 impl fmt::Display for PluginFindings {

@@ -14,24 +14,22 @@ mod inspect;
 mod people;
 mod problems;
 mod report;
-mod reviewed;
+mod texts;
 mod trigger_problems;
 mod trigger_rows;
 mod warnings;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-pub use explain::Explained;
 pub(super) use explain::Explainer;
 pub(super) use inspect::InspectedPlugin;
 pub use report::Report;
-
-use reviewed::Reviewed;
+pub(super) use texts::pattern_list;
 
 use super::builtin::find_person;
 use crate::{
     base::Problem,
-    command::Asker,
+    command::{Asker, Vocabulary},
     config::Config,
     hostcall::{Loader, Plugins},
     model::RoomName,
@@ -43,7 +41,9 @@ use crate::{
 /// A configuration with its loaded plugins, for reports. Returned by
 /// [`EngineBuilder::review`](super::EngineBuilder::review).
 pub struct Review {
-    reviewed: Reviewed,
+    config: Config,
+    access: Access,
+    plugins: Plugins,
     /// A warning for each grant made in chat that has no effect.
     grant_warnings: Vec<String>,
 }
@@ -60,7 +60,7 @@ impl Review {
         let loader = Loader::new(runtime, cache, config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, lock).await;
         let access = Access::new(std::mem::take(&mut config.policy));
-        Self { reviewed: Reviewed { config, access, plugins }, grant_warnings: Vec::new() }
+        Self { config, access, plugins, grant_warnings: Vec::new() }
     }
 
     /// Adds the grants that were made in chat to the rights. A grant that has no effect leads to a warning in the
@@ -69,52 +69,52 @@ impl Review {
     /// # Errors
     /// The store cannot be read.
     pub async fn add_grants(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        self.grant_warnings = self.reviewed.access.restore(store.grants().await?);
+        self.grant_warnings = self.access.restore(store.grants().await?);
         Ok(())
     }
 
     /// Returns the number of loaded plugins and the number of their commands.
     pub fn counts(&self) -> (usize, usize) {
-        let loaded = self.reviewed.plugins.loaded();
+        let loaded = self.plugins.loaded();
         (loaded.len(), loaded.iter().map(|plugin| plugin.description.commands.len()).sum())
     }
 
     /// Returns whether a lock file pins the plugin files.
     pub fn locked(&self) -> bool {
-        self.reviewed.plugins.locked()
+        self.plugins.locked()
     }
 
     /// Returns a lock file that pins the current plugin files.
     pub fn lock(&self) -> Lock {
-        Lock(self.reviewed.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
+        Lock(self.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
     }
 
-    /// Explains whether a person may run a command, and returns the person's id. `who` is an id, a handle or a
-    /// configured name; `line` is the command without a prefix; `room` is the configured name of the room in which the
-    /// command would be typed. Rights through the membership of a room are not considered.
+    /// Returns whether a person may run a command, and a report that says why. `who` is an id, a handle or a configured
+    /// name; `line` is the command without a prefix; `room` is the configured name of the room in which the command
+    /// would be typed. Rights through the membership of a room are not considered.
     ///
     /// # Errors
     /// The person is unknown, or the line is not a valid command. The error is one line.
-    pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(String, Explained), String> {
-        let id = match find_person(&self.reviewed.access, &[], who) {
+    pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(bool, Report), String> {
+        let id = match find_person(&self.access, &[], who) {
             Ok(id) => id,
             // An id that no rule names has the rights of `everyone`.
             Err(_) if who.starts_with('@') && who.contains(':') => who.to_owned(),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         };
-        let chats = self.reviewed.config.bots.iter().flat_map(|bot| &bot.chats);
+        let chats = self.config.bots.iter().flat_map(|bot| &bot.chats);
         let networks: Vec<&str> = chats.map(|chat| chat.network()).collect();
         let room = room.map(|room| RoomName::parse(room, &networks));
-        let asker = Asker { room: room.as_ref().map(|room| self.reviewed.access.room_of(room)), ..Asker::from(&id) };
-        let explained = self.reviewed.explainer().line(asker, line, &self.reviewed.vocabulary())?;
-        Ok((id, explained))
+        let asker = Asker { room: room.as_ref().map(|room| self.access.room_of(room)), ..Asker::from(&id) };
+        let explained = self.explainer().line(asker, line, &self.vocabulary())?;
+        Ok((explained.yes, Report::new(&explain::CanReport { who: &id, command: line, explained: &explained })))
     }
 
     /// Returns a report of the rights of every person, group and room in the configuration, by app and environment.
     pub fn people(&self) -> Report {
         let roles: BTreeSet<&str> =
-            self.reviewed.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
-        let people = self.reviewed.explainer().people(&roles.into_iter().collect::<Vec<_>>());
+            self.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
+        let people = self.explainer().people(&roles.into_iter().collect::<Vec<_>>());
         let warnings = self.grant_warnings.iter().cloned().chain(self.warnings()).collect();
         Report::new(&people::PeopleReport { people, warnings })
     }
@@ -122,23 +122,23 @@ impl Review {
     /// Returns the configuration problems that are found only after the plugins are loaded: plugins that fail to load,
     /// rules and triggers with unknown commands, and `[[expect]]` tests that fail.
     pub fn problems(&self) -> Vec<Problem> {
-        problems::problems(&self.reviewed)
+        problems::problems(self)
     }
 
     /// Returns warnings about roles without members, groups that cannot be read, and approval rules that nobody can
     /// meet; one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = expectations::warnings(&self.reviewed.access);
-        warnings.extend(approval_rules::unmet(&self.reviewed.config.approvals, &self.reviewed.access));
+        let mut warnings = expectations::warnings(&self.access);
+        warnings.extend(approval_rules::unmet(&self.config.approvals, &self.access));
         warnings
     }
 
     /// Logs in to every chat network and looks up the configured rooms and people. Joins no room and sends no message.
     /// Returns one line for each check: `Ok` for a login, room or person that was found, `Err` for one that was not.
     pub async fn probe(&self) -> Vec<Result<String, String>> {
-        let people = self.reviewed.access.people();
+        let people = self.access.people();
         let mut checks = Vec::new();
-        for chat in self.reviewed.config.bots.iter().flat_map(|bot| &bot.chats) {
+        for chat in self.config.bots.iter().flat_map(|bot| &bot.chats) {
             match chat.probe(&people).await {
                 Ok(lines) => checks.extend(lines.into_iter().map(Ok)),
                 Err(lines) => checks.extend(lines.into_iter().map(Err)),
@@ -152,6 +152,19 @@ impl Review {
     /// # Errors
     /// The store cannot be read.
     pub async fn audit(&self, store: Option<&dyn Store>) -> Result<Report, StoreError> {
-        Ok(Report::new(&audit::AuditReport::new(&self.reviewed, store).await?))
+        Ok(Report::new(&audit::AuditReport::new(self, store).await?))
+    }
+
+    fn explainer(&self) -> Explainer<'_> {
+        Explainer {
+            access: &self.access,
+            catalog: &self.config.catalog,
+            plugins: &self.plugins,
+            approvals: &self.config.approvals,
+        }
+    }
+
+    fn vocabulary(&self) -> Vocabulary<'_> {
+        Vocabulary::all_with_roles(&self.config.catalog, &self.access)
     }
 }

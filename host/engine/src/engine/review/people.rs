@@ -135,18 +135,13 @@ impl Explainer<'_> {
 
     /// Returns the plugin commands that a role permits; `None` if the role permits no plugin command.
     fn run(&self, held: &HeldRole) -> Option<MayRun> {
-        let specs = self.plugins.table().specs().iter();
-        let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));
-        let (actions, queries): (Vec<_>, Vec<_>) = named.partition(|spec| spec.kind == CommandKind::Action);
-        let names = |specs: Vec<&std::sync::Arc<crate::command::Spec>>| -> Vec<String> {
-            specs.into_iter().map(|spec| spec.name.clone()).collect()
+        let names = |kind: CommandKind| -> Vec<String> {
+            let specs = self.plugins.table().specs().iter().filter(|spec| spec.kind == kind);
+            let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));
+            named.map(|spec| spec.name.clone()).collect()
         };
-        let run = MayRun {
-            actions: names(actions),
-            queries: names(queries),
-            role: held.role.name.clone(),
-            from: held.source(),
-        };
+        let (actions, queries) = (names(CommandKind::Action), names(CommandKind::Query));
+        let run = MayRun { actions, queries, role: held.role.name.clone(), from: held.source() };
         (!run.actions.is_empty() || !run.queries.is_empty()).then_some(run)
     }
 }

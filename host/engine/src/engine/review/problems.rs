@@ -1,14 +1,15 @@
 //! Finds the configuration problems that can be found only after the plugins are loaded.
 
-use super::{expectations, reviewed::Reviewed};
+use super::{Review, expectations};
 use crate::{
-    base::{Problem, nearest},
+    base::{At, Problem, nearest},
     hostcall::Plugins,
     plugin::PluginConfig,
+    policy::Pattern,
 };
 
-pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
-    let Reviewed { config, access, plugins } = reviewed;
+pub(super) fn problems(review: &Review) -> Vec<Problem> {
+    let Review { config, access, plugins, .. } = review;
     // 1. Report plugins that failed to load.
     let mut problems: Vec<Problem> = plugins
         .not_loaded()
@@ -28,35 +29,24 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
     let missing = plugins.not_loaded().iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
     problems.extend(config.plugins.iter().flat_map(|plugin| unknown_commands(plugins, plugin)));
     let names: Vec<&str> = plugins.table().specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
-    for role in &access.roles {
-        for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
-            if !names.contains(&pattern.as_str()) {
-                let meant = nearest(pattern.as_str(), names.iter().copied());
-                problems.push(Problem {
-                    at: role.at.clone(),
-                    message: format!(
-                        "role {} names the command `{}`, which no plugin has",
-                        role.name,
-                        pattern.as_str()
-                    ),
-                    fix: meant.map(|meant| format!("\"{meant}\"")),
-                });
+    let mut check_names = |at: &At, what: &str, patterns: &[Pattern]| {
+        for name in patterns.iter().filter(|pattern| pattern.is_literal()).map(Pattern::as_str) {
+            if !names.contains(&name) {
+                let message = format!("{what} names the command `{name}`, which no plugin has");
+                let fix = nearest(name, names.iter().copied()).map(|meant| format!("\"{meant}\""));
+                problems.push(Problem { at: at.clone(), message, fix });
             }
         }
+    };
+    for role in &access.roles {
+        check_names(&role.at, &format!("role {}", role.name), &role.commands);
     }
     for notice in config.notices.iter() {
-        for pattern in notice.commands.iter().flatten().filter(|pattern| pattern.is_literal()) {
-            if !names.contains(&pattern.as_str()) {
-                let message = format!("[[notify]] names the command `{}`, which no plugin has", pattern.as_str());
-                let meant = nearest(pattern.as_str(), names.iter().copied());
-                let fix = meant.map(|meant| format!("\"{meant}\""));
-                problems.push(Problem { at: notice.at.clone(), message, fix });
-            }
-        }
+        check_names(&notice.at, "[[notify]]", notice.commands.as_deref().unwrap_or_default());
     }
     // 4. Report problems of triggers, and `[[expect]]` tests that fail.
-    problems.extend(reviewed.trigger_problems());
-    problems.extend(expectations::unmet(reviewed));
+    problems.extend(review.trigger_problems());
+    problems.extend(expectations::unmet(review));
     problems.sort();
     problems
 }

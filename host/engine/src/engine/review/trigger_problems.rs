@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::reviewed::Reviewed;
+use super::Review;
 use crate::{
     base::{At, Problem},
     command::{Asker, Builtin, CommandKind, Spec, Target},
@@ -10,7 +10,7 @@ use crate::{
     trigger::CommandTemplate,
 };
 
-impl Reviewed {
+impl Review {
     pub(super) fn trigger_problems(&self) -> Vec<Problem> {
         let triggers = &self.config.triggers;
         let mut problems = Vec::new();
@@ -57,12 +57,7 @@ impl Reviewed {
     /// Reports an alias or fixed answer that begins with the name of a command. A message that begins with these words
     /// would get the alias or the fixed answer instead of the command.
     fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
-        let two = typed.get(1).map(|second| format!("{} {second}", typed[0]));
-        let known = two
-            .as_deref()
-            .and_then(|two| self.plugins.table().get(two))
-            .or_else(|| self.plugins.table().get(&typed[0]));
-        if let Some(spec) = known {
+        if let Some((spec, _)) = self.plugins.table().longest(&typed[0], typed.get(1).map(String::as_str)) {
             let message = format!(
                 "`{}` would replace the command `{}`, because both begin with the same words; choose other words",
                 typed.join(" "),

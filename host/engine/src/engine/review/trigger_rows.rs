@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::reviewed::file_name;
+use super::texts::position;
 use crate::{base::At, config::Config, messaging::NoticeEvent};
 
 #[derive(Debug, Clone, Serialize)]
@@ -34,7 +34,7 @@ pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
             does: does.to_owned(),
             machine: machine.map(str::to_owned),
             room,
-            at: format!("{} line {}", file_name(&at.file), at.line),
+            at: position(at),
         });
     };
     for alias in &triggers.aliases {
@@ -44,10 +44,8 @@ pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
         add("say", answer.typed.join(" "), "a fixed answer", None, None, &answer.at);
     }
     for listen in &triggers.listens {
-        let rooms = listen.rooms.as_ref().map(|rooms| {
-            let rooms: Vec<String> = rooms.iter().map(ToString::to_string).collect();
-            rooms.join(", ")
-        });
+        let rooms = listen.rooms.as_ref().map(|rooms| rooms.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let rooms = rooms.map(|rooms| rooms.join(", "));
         add("listen", listen.pattern.to_string(), listen.command.as_str(), None, rooms, &listen.at);
     }
     for schedule in &triggers.schedules {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::texts::pattern_list;
 use crate::{
     config::BotConfig,
     hostcall::{Plugin, Plugins},
     plugin::Lock,
-    policy::{Allow, Pattern},
+    policy::Allow,
 };
 
 pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
@@ -45,9 +46,8 @@ fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     let attributes: BTreeSet<&str> =
         granted().flat_map(|row| row.attributes).map(|attribute| attribute.as_str()).collect();
     if rule.limits.is_any() && !attributes.is_empty() {
-        let calls: Vec<&str> = rule.calls.iter().map(Pattern::as_str).collect();
         let attributes: Vec<&str> = attributes.into_iter().collect();
-        let (calls, attributes) = (calls.join(", "), attributes.join(", "));
+        let (calls, attributes) = (pattern_list(&rule.calls), attributes.join(", "));
         warnings.push(format!("plugin {name}: {at} allows {calls} with any {attributes}"));
     }
     for attribute in &rule.beyond {

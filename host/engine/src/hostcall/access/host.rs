@@ -34,15 +34,14 @@ impl HostCall for Grant {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<GuestGrant, types::Error> {
-        let name = format!("{}/{}", invocation.job_id(), invocation.intent());
+        let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, grant) = new_grant(invocation, &name)?;
         if answer.added {
             // Delete expired grants and the grants that the new one replaces.
-            for old in superseded(invocation, &grant) {
-                invocation.also_write(Write::Revoke(old));
-            }
+            let superseded = superseded(invocation, &grant);
+            invocation.writes.extend(superseded.into_iter().map(Write::Revoke));
             announce(invocation, &name, &format!("granted {}", describe(&answer, "to")));
-            invocation.also_write(Write::Grant(grant));
+            invocation.writes.push(Write::Grant(grant));
         }
         Ok(answer)
     }
@@ -68,11 +67,9 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
         return Err(problem("refused", format!("{person} is an admin and already has every role")));
     }
     let role = request.pick(access)?;
-    let until = match request.duration {
-        Some(duration) if duration.is_zero() => {
-            return Err(problem("invalid", "the duration of a grant must be longer than zero"));
-        }
-        Some(duration) => Some(clock_later(access.now(), u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))?),
+    let until = match request.milliseconds {
+        Some(0) => return Err(problem("invalid", "the duration of a grant must be longer than zero")),
+        Some(milliseconds) => Some(clock_later(access.now(), milliseconds)?),
         None => None,
     };
     let grant = crate::store::Grant {
@@ -157,13 +154,11 @@ impl HostCall for Revoke {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {
-        let name = format!("{}/{}", invocation.job_id(), invocation.intent());
+        let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, writes) = revocation(invocation, &name)?;
         let all: Vec<String> = answer.iter().map(|grant| describe(grant, "from")).collect();
         announce(invocation, &name, &format!("revoked {}", all.join("; ")));
-        for write in writes {
-            invocation.also_write(write);
-        }
+        invocation.writes.extend(writes);
         Ok(answer)
     }
 
@@ -199,42 +194,33 @@ fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, V
     for grant in access.all_grants_of(person) {
         // 2. Check whether the grant matches the app, the role and the environment. `narrowed` is set if the grant is
         //    for all environments and only one of them is revoked.
-        let fits = grant.app == app && request.role.as_ref().is_none_or(|role| *role == grant.role);
+        if grant.app != app || request.role.as_ref().is_some_and(|role| *role != grant.role) {
+            continue;
+        }
         let narrowed = match (&request.environment, &grant.environment) {
             (Some(typed), Some(granted)) if typed != granted => continue,
             (Some(typed), None) => Some(typed),
             _ => None,
         };
-        let Some(role) = access.role(&grant.role).filter(|_| fits) else {
-            // 3. The configuration no longer contains the role. Revoke the grant anyway, because the grant would be
-            //    valid again if the operator added the role again.
-            if fits {
-                writes.push(Write::Revoke(grant.id.clone()));
-                answer.push(guest_grant(invocation, None, &grant, false));
-            }
+        // 3. Revoke the whole grant. If the configuration no longer contains the role, always revoke the whole grant,
+        //    because the grant would be valid again if the operator added the role again.
+        let role = access.role(&grant.role).map(|role| &**role);
+        let Some((environment, role)) = narrowed.zip(role) else {
+            writes.push(Write::Revoke(grant.id.clone()));
+            answer.push(guest_grant(invocation, role, &grant, false));
             continue;
         };
-        if narrowed.is_some_and(|environment| !role.covers(None, Some(environment))) {
+        // 4. Revoke the grant for one environment: store one grant with the same terms for each remaining environment.
+        if !role.covers(None, Some(environment)) {
             continue;
         }
-        // 4. Revoke the grant.
+        let with = |environment| crate::store::Grant { environment: Some(environment), ..(*grant).clone() };
         writes.push(Write::Revoke(grant.id.clone()));
-        match narrowed {
-            None => answer.push(guest_grant(invocation, Some(role.as_ref()), &grant, false)),
-            // The grant was for all environments. Store one grant with the same terms for each remaining environment.
-            Some(environment) => {
-                let one = crate::store::Grant { environment: Some(environment.clone()), ..(*grant).clone() };
-                answer.push(guest_grant(invocation, Some(role.as_ref()), &one, false));
-                for (place, left) in environments(access, &grant.bot, role).into_iter().enumerate() {
-                    if left != *environment {
-                        let id = format!("{}.{name}.{place}", grant.id);
-                        writes.push(Write::Grant(crate::store::Grant {
-                            id,
-                            environment: Some(left),
-                            ..(*grant).clone()
-                        }));
-                    }
-                }
+        answer.push(guest_grant(invocation, Some(role), &with(environment.clone()), false));
+        for (place, left) in environments(access, &grant.bot, role).into_iter().enumerate() {
+            if left != *environment {
+                let id = format!("{}.{name}.{place}", grant.id);
+                writes.push(Write::Grant(crate::store::Grant { id, ..with(left) }));
             }
         }
     }
@@ -301,7 +287,7 @@ fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let summary = format!("Rights: {by} {what} (job {})", invocation.job_id());
     if let Some(job) = invocation.job() {
         let writes = context.notices.rights(&context.outbox, &context.catalog, job.row(), name, &summary);
-        writes.into_iter().for_each(|write| invocation.also_write(write));
+        invocation.writes.extend(writes);
     }
     let Some(room) = &context.access.tell else { return };
     let bot = &invocation.request().message().bot;
@@ -314,7 +300,7 @@ fn announce(invocation: &mut Invocation, name: &str, what: &str) {
         );
         return;
     };
-    invocation.also_write(Write::Send(destination.say(format!("{name}/rights"), Text::lines(summary))));
+    invocation.writes.push(Write::Send(destination.say(format!("{name}/rights"), Text::lines(summary))));
 }
 
 /// Describes a grant: `role deployer on cms in staging, production to @bob:example.org, until 2026-11-21 14:00 UTC`.

@@ -10,33 +10,30 @@ mod target;
 use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment, Person, Role},
-    CallKind, EnvironmentFrom, Risk,
+    CallKind::{Acts, Reads},
+    EnvironmentFrom, Risk,
 };
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("access.grant", CallKind::Acts, "grants a person a role on an app, as typed in the command")
+            contract_call("access.grant", Acts, "grants a person a role on an app, as typed in the command")
                 .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
                 .without_lock()
                 .risk(Risk::High),
             host::Grant,
         ),
         CallRow::new(
-            contract_call("access.list", CallKind::Reads, "reads the roles that were granted in chat")
+            contract_call("access.list", Reads, "reads the roles that were granted in chat")
                 .on(&[Person, App], EnvironmentFrom::Command),
             host::List,
         ),
         CallRow::new(
-            contract_call(
-                "access.revoke",
-                CallKind::Acts,
-                "revokes roles that were granted in chat, as typed in the command",
-            )
-            .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
-            .without_lock()
-            .only_revokes()
-            .risk(Risk::High),
+            contract_call("access.revoke", Acts, "revokes roles that were granted in chat, as typed in the command")
+                .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
+                .without_lock()
+                .only_revokes()
+                .risk(Risk::High),
             host::Revoke,
         ),
     ]

@@ -2,10 +2,10 @@
 //!
 //! Invariant: all values of a request come from the parsed command and the configuration, never from the guest.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
-    command::ParameterType,
+    command::{ParameterType, Value},
     hostcall::{clock::instant as clock_instant, host_call::problem, invocation::Invocation},
     job::Reason,
     model::{Attribute, Attributes, Person, local_part},
@@ -22,17 +22,16 @@ pub(crate) struct GrantRequest {
     pub(crate) app: Option<String>,
     pub(crate) environment: Option<String>,
     pub(crate) role: Option<String>,
-    pub(crate) duration: Option<Duration>,
+    /// The duration of the grant in milliseconds.
+    pub(crate) milliseconds: Option<u64>,
 }
 
 impl GrantRequest {
     pub(crate) fn of(invocation: &Invocation) -> Self {
         let command = invocation.request().command();
         let typed = |attribute| command.typed(attribute).next().map(str::to_owned);
-        let duration = command.arguments().find_map(|(parameter, value)| match value {
-            crate::command::Value::Integer(span) if parameter.kind == ParameterType::Duration => {
-                u64::try_from(*span).ok().map(Duration::from_millis)
-            }
+        let milliseconds = command.arguments().find_map(|(parameter, value)| match value {
+            Value::Integer(span) if parameter.kind == ParameterType::Duration => u64::try_from(*span).ok(),
             _ => None,
         });
         Self {
@@ -41,7 +40,7 @@ impl GrantRequest {
             app: typed(Attribute::App),
             environment: typed(Attribute::Environment),
             role: typed(Attribute::Role),
-            duration,
+            milliseconds,
         }
     }
 
@@ -99,10 +98,9 @@ impl GrantRequest {
             )),
             (several, _) => {
                 let names: Vec<String> = several.iter().map(|role| format!("`{}`", role.name)).collect();
-                Err(problem(
-                    "invalid",
-                    format!("several roles cover {target}: {}. Add one of them to the command", names.join(", ")),
-                ))
+                let names = names.join(", ");
+                let message = format!("several roles cover {target}: {names}. Add one of them to the command");
+                Err(problem("invalid", message))
             }
         }
     }
@@ -128,11 +126,10 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
         );
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
     }
-    let owns = |app: &String| access.owns(asker, app);
     if access.is_admin(asker.id) {
         return Vec::new();
     }
-    if request.app.as_ref().is_some_and(owns) {
+    if request.app.as_ref().is_some_and(|app| access.owns(asker, app)) {
         return uncovered_environments(invocation, &request);
     }
     let app = request.app.unwrap_or_default();
@@ -158,12 +155,9 @@ fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Ve
     let beyond = environments(access, invocation.bot(), role).into_iter();
     let beyond = beyond.filter(|name| rights.rule(request.app.as_deref(), Some(name)).is_none());
     let reason = |name: String| {
-        let text = access.missing(command, request.app.as_deref(), Some(&name));
-        Reason {
-            kind: "role".to_owned(),
-            text: format!("{text}; or name an environment that your role covers"),
-            add: None,
-        }
+        let missing = access.missing(command, request.app.as_deref(), Some(&name));
+        let text = format!("{missing}; or name an environment that your role covers");
+        Reason { kind: "role".to_owned(), text, add: None }
     };
     beyond.map(reason).collect()
 }

@@ -3,7 +3,7 @@
 use crate::{
     hostcall::{
         clock::instant as clock_instant,
-        host_call::{HostCall, problem},
+        host_call::{HostCall, unavailable},
         invocation::Invocation,
     },
     model::{App as ConfiguredApp, Attribute, Attributes, Outcome},
@@ -81,8 +81,7 @@ impl HostCall for Releases {
             outcome: query.outcome.as_deref().map(Outcome::parse),
             latest: query.latest,
         };
-        let releases = invocation.context().store.releases(&wanted).await;
-        let releases = releases.map_err(|error| problem("unavailable", error.to_string()))?;
+        let releases = invocation.context().store.releases(&wanted).await.map_err(unavailable)?;
         let seen = releases.into_iter().filter(|release| invocation.may_see(&release.app, &release.environment));
         Ok(seen.take(limit).filter_map(convert).collect())
     }

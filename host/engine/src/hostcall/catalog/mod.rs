@@ -8,23 +8,20 @@ mod host;
 use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment},
-    CallKind, EnvironmentFrom,
+    CallKind::Reads,
+    EnvironmentFrom,
 };
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("catalog.apps", CallKind::Reads, "reads the configured apps and their deployments")
+            contract_call("catalog.apps", Reads, "reads the configured apps and their deployments")
                 .on(&[App], EnvironmentFrom::Command),
             host::Apps,
         ),
         CallRow::new(
-            contract_call(
-                "catalog.releases",
-                CallKind::Reads,
-                "reads the releases: version, environment, time and person",
-            )
-            .on(&[App, Environment], EnvironmentFrom::Target),
+            contract_call("catalog.releases", Reads, "reads the releases: version, environment, time and person")
+                .on(&[App, Environment], EnvironmentFrom::Target),
             host::Releases,
         ),
     ]

@@ -31,14 +31,14 @@ impl HostCall for Say {
         if !invocation.count_message() {
             return Err(problem("limit", format!("one command can post at most {MAX_MESSAGES} messages")));
         }
-        let number = invocation.call_number();
+        let number = invocation.meter.calls();
         match invocation.job() {
             Some(job) => {
                 let row = thread_message(job.row(), &format!("say-{number}"), text);
-                invocation.also_write(Write::Send(row));
+                invocation.writes.push(Write::Send(row));
             }
             // A query has no thread, so its messages are posted before its answer.
-            None => invocation.post_before_answer(text),
+            None => invocation.messages.push(text),
         }
         Ok(())
     }

@@ -6,17 +6,16 @@
 mod host;
 
 use super::table::{CallRow, contract_call};
-use crate::model::{CallKind, EnvironmentFrom};
+use crate::model::{CallKind::Notes, EnvironmentFrom};
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("chat.say", CallKind::Notes, "posts a message in the job's thread")
-                .on(&[], EnvironmentFrom::Command),
+            contract_call("chat.say", Notes, "posts a message in the job's thread").on(&[], EnvironmentFrom::Command),
             host::Say,
         ),
         CallRow::new(
-            contract_call("chat.stage", CallKind::Notes, "changes the stage that the job's status card shows")
+            contract_call("chat.stage", Notes, "changes the stage that the job's status card shows")
                 .on(&[], EnvironmentFrom::Command),
             host::Stage,
         ),

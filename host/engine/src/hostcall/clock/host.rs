@@ -45,7 +45,7 @@ impl HostCall for After {
         }
         let set = invocation.context().monotonic.now();
         let at = later(set, span.milliseconds)?;
-        let id = format!("{}-t{}", invocation.job_id(), invocation.call_number());
+        let id = format!("{}-t{}", invocation.job_id(), invocation.meter.calls());
         let answer = GuestTimer {
             id: id.clone(),
             at: instant(at).ok_or_else(|| problem("unavailable", "the host's clock is set to a time before 1970"))?,

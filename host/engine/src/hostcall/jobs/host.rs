@@ -6,7 +6,7 @@ use crate::{
     hostcall::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
-        host_call::{HostCall, InDoubt, Recovered, problem},
+        host_call::{HostCall, InDoubt, Recovered, problem, unavailable},
         invocation::Invocation,
         opening::new_job,
     },
@@ -42,19 +42,11 @@ impl HostCall for Later {
         match command(invocation, request) {
             Ok(command) => {
                 for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
-                    let values: Vec<String> = command.typed(attribute).map(str::to_owned).collect();
-                    if !values.is_empty() {
-                        attributes.insert(attribute, values);
-                    }
+                    attributes.insert(attribute, command.typed(attribute).map(str::to_owned).collect());
                 }
-                let others: Vec<String> = command
-                    .arguments()
-                    .filter(|(parameter, _)| !parameter.kind.is_target())
-                    .map(|(_, value)| value.to_string())
-                    .collect();
-                if !others.is_empty() {
-                    attributes.insert(Attribute::Parameter, others);
-                }
+                let others = command.arguments().filter(|(parameter, _)| !parameter.kind.is_target());
+                attributes.insert(Attribute::Parameter, others.map(|(_, value)| value.to_string()).collect());
+                attributes.retain(|_, values| !values.is_empty());
             }
             // `perform` reports arguments that cannot be parsed. Here, all of them count as parameters, which a rule
             // must allow.
@@ -91,7 +83,7 @@ impl HostCall for Later {
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
         // 1. The command, its start time and the limits on scheduled jobs.
-        let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+        let command = command(invocation, request)?;
         let context = invocation.context().clone();
         let begins = clock_later(context.monotonic.now(), request.milliseconds)?;
         check_limits(invocation, request).await?;
@@ -106,20 +98,11 @@ impl HostCall for Later {
         let shown = shown_in(&context, &request).await;
         let parent = Some(parent.row());
         let (row, entry) = new_job(&context, invocation.loaded(), given, &request, parent, shown.clone(), status);
-        let scheduled = Left {
-            id: row.id.clone(),
-            line: row.line.clone(),
-            at: clock_instant(begins).ok_or_else(|| {
-                problem::<types::Error>("invalid", "the job's start time is before 1970; check the host's clock")
-            })?,
-        };
+        let scheduled = Left { id: row.id.clone(), line: row.line.clone(), at: start_time(begins)? };
         // 3. The job's row, first entry, status card and announcement are stored together with the result of this call.
-        invocation.also_write(Write::Send(first_card(&row)));
-        if let Some(shown) = shown {
-            invocation.also_write(shown.opened(&row));
-        }
-        invocation.also_write(Write::Open(row));
-        invocation.also_write(Write::Append(entry));
+        invocation.writes.push(Write::Send(first_card(&row)));
+        invocation.writes.extend(shown.map(|shown| shown.opened(&row)));
+        invocation.writes.extend([Write::Open(row), Write::Append(entry)]);
         Ok(scheduled)
     }
 
@@ -130,13 +113,10 @@ impl HostCall for Later {
         name: &str,
     ) -> Option<Result<Left, types::Error>> {
         let scheduled = || {
-            let command =
-                command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+            let command = command(invocation, request)?;
             let begins = clock_later(invocation.context().monotonic.now(), request.milliseconds)?;
-            let at = clock_instant(begins).ok_or_else(|| {
-                problem::<types::Error>("invalid", "the job's start time is before 1970; check the host's clock")
-            })?;
-            Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
+            let line = crate::base::clean(command.line());
+            Ok(Left { id: name.to_owned(), line, at: start_time(begins)? })
         };
         Some(scheduled())
     }
@@ -157,53 +137,69 @@ async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result
     let is_scheduled = invocation.job().is_some_and(|job| job.row().parent.is_some());
     if is_scheduled && u128::from(request.milliseconds) < MIN_REPEAT.as_millis() {
         let least = MIN_REPEAT.as_secs();
-        return Err(problem(
-            "limit",
-            format!("a scheduled job can schedule a command only with a delay of {least} s or more"),
-        ));
+        let message = format!("a scheduled job can schedule a command only with a delay of {least} s or more");
+        return Err(problem("limit", message));
     }
-    let open = JobQuery {
+    let caller = invocation.request().caller().id.clone();
+    if scheduled_jobs(invocation, Some(caller), MAX_OPEN).await?.len() >= MAX_OPEN as usize {
+        let message = format!("one person can have at most {MAX_OPEN} scheduled commands of one plugin");
+        return Err(problem("limit", message));
+    }
+    Ok(())
+}
+
+/// Returns the scheduled jobs of the plugin, at most `limit`. With `caller`, returns only the jobs of this person.
+///
+/// # Errors
+/// `unavailable` if the store is unavailable.
+async fn scheduled_jobs(
+    invocation: &Invocation,
+    caller: Option<String>,
+    limit: u32,
+) -> Result<Vec<JobRow>, types::Error> {
+    let query = JobQuery {
         open: Some(true),
         phases: Some(vec![JobPhase::Scheduled]),
         plugin: Some(invocation.plugin().to_owned()),
-        caller: Some(invocation.request().caller().id.clone()),
-        limit: Some(MAX_OPEN),
+        caller,
+        limit: Some(limit),
         ..JobQuery::default()
     };
-    let open = invocation.context().store.jobs(&open).await;
-    let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
-    if open.len() >= MAX_OPEN as usize {
-        return Err(problem(
-            "limit",
-            format!("one person can have at most {MAX_OPEN} scheduled commands of one plugin"),
-        ));
-    }
-    Ok(())
+    invocation.context().store.jobs(&query).await.map_err(unavailable)
+}
+
+/// Converts the start time of a scheduled job into the contract's type.
+///
+/// # Errors
+/// `invalid` for a time before 1970.
+fn start_time(begins: jiff::Timestamp) -> Result<types::Instant, types::Error> {
+    clock_instant(begins)
+        .ok_or_else(|| problem("invalid", "the job's start time is before 1970; check the host's clock"))
 }
 
 /// Returns the command that a guest schedules, parsed as if a person had typed the command.
 ///
 /// # Errors
-/// The reason why the command is not valid, in one line that people read.
-fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
+/// `invalid` if the command is not valid.
+fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, types::Error> {
     let own = &invocation.loaded().description.commands;
     let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
     let Some(spec) = action else {
         let (command, plugin) = (crate::base::clean(&request.command), invocation.plugin());
-        return Err(format!("`{command}` is not an action of the plugin `{plugin}`"));
+        return Err(problem("invalid", format!("`{command}` is not an action of the plugin `{plugin}`")));
     };
     // Only the command's own parameters are allowed. The host's flags, such as `--override`, are reserved for people.
     if let Some(unknown) =
         request.arguments.iter().find(|given| spec.parameters.iter().all(|known| known.name != given.name))
     {
         let name = crate::base::clean(&unknown.name);
-        return Err(format!("`{}` has no parameter `{name}`", spec.name));
+        return Err(problem("invalid", format!("`{}` has no parameter `{name}`", spec.name)));
     }
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let context = invocation.context();
     let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.request().asker());
-    parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
+    parse::arguments(spec, &words, &vocabulary).map_err(|misparse| problem("invalid", misparse.to_string()))
 }
 
 /// The host call `jobs.list`, which lists the scheduled jobs of the plugin that the caller may see.
@@ -215,15 +211,7 @@ impl HostCall for List {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
-        let query = JobQuery {
-            open: Some(true),
-            phases: Some(vec![JobPhase::Scheduled]),
-            plugin: Some(invocation.plugin().to_owned()),
-            limit: Some(MAX_READ),
-            ..JobQuery::default()
-        };
-        let jobs = invocation.context().store.jobs(&query).await;
-        let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
+        let mut jobs = scheduled_jobs(invocation, None, MAX_READ).await?;
         jobs.retain(|job| may_see(invocation, job));
         jobs.sort_by_key(|job| job.status.wake);
         jobs.truncate(MAX_LISTED);
@@ -266,37 +254,26 @@ impl HostCall for Cancel {
 
     async fn perform(&self, invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
         let context = invocation.context().clone();
-        let unavailable = |error: crate::store::StoreError| problem::<types::Error>("unavailable", error.to_string());
         let plugin = invocation.plugin().to_owned();
         let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.status.phase == JobPhase::Scheduled;
-        let job = context.store.job(&which.id).await.map_err(unavailable)?;
         let not_found = || {
             let id = crate::base::clean(&which.id);
             let message =
                 format!("the plugin `{plugin}` has not scheduled the job `{id}`, or the job has already started");
             problem::<types::Error>("not-found", message)
         };
-        if !job.as_ref().is_some_and(own) {
-            return Err(not_found());
-        }
+        context.store.job(&which.id).await.map_err(unavailable)?.filter(own).ok_or_else(not_found)?;
         // The claim prevents the start of the job. Read the job again, because it may have started before the claim.
-        let Some(claim) = context.claims.claim(&which.id) else {
-            return Err(not_found());
-        };
-        let job = context.store.job(&which.id).await.map_err(unavailable)?;
-        let Some(job) = job.filter(own) else {
-            return Err(not_found());
-        };
+        let claim = context.claims.claim(&which.id).ok_or_else(not_found)?;
+        let job = context.store.job(&which.id).await.map_err(unavailable)?.filter(own).ok_or_else(not_found)?;
         let head = context.store.journal_head(&job.id).await.map_err(unavailable)?;
         let by = invocation.request().caller().clone();
         let shown = ShownIn::read(&*context.store, &job.id).await;
         let mut writes =
             cancel_before_start(&job, head.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, &job, &writes));
-        for write in writes {
-            invocation.also_write(write);
-        }
-        invocation.hold(claim);
+        invocation.writes.extend(writes);
+        invocation.claims.push(claim);
         Ok(())
     }
 

@@ -10,26 +10,24 @@ mod host;
 use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment, Parameter, Version},
-    CallKind, EnvironmentFrom,
+    CallKind::{Acts, Reads},
+    EnvironmentFrom,
 };
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("jobs.cancel", CallKind::Acts, "cancels jobs that the plugin scheduled")
+            contract_call("jobs.cancel", Acts, "cancels jobs that the plugin scheduled")
                 .on(&[App, Environment], EnvironmentFrom::Target)
                 .without_lock(),
             host::Cancel,
         ),
         CallRow::new(
-            contract_call("jobs.later", CallKind::Acts, "schedules an action of the plugin for a later time")
+            contract_call("jobs.later", Acts, "schedules an action of the plugin for a later time")
                 .on(&[App, Environment, Version, Parameter], EnvironmentFrom::Target)
                 .without_lock(),
             host::Later,
         ),
-        CallRow::new(
-            contract_call("jobs.list", CallKind::Reads, "lists the jobs that the plugin scheduled"),
-            host::List,
-        ),
+        CallRow::new(contract_call("jobs.list", Reads, "lists the jobs that the plugin scheduled"), host::List),
     ]
 }

@@ -4,8 +4,8 @@
 mod host;
 
 use super::table::{CallRow, contract_call};
-use crate::model::CallKind;
+use crate::model::CallKind::Notes;
 
 pub(super) fn rows() -> Vec<CallRow> {
-    vec![CallRow::new(contract_call("log.write", CallKind::Notes, "writes a line to the host's log"), host::Write)]
+    vec![CallRow::new(contract_call("log.write", Notes, "writes a line to the host's log"), host::Write)]
 }

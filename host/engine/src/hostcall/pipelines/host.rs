@@ -37,11 +37,8 @@ impl HostCall for Trigger {
             attributes.insert(Attribute::App, vec![deployment.app.clone()]);
             attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
         }
-        let versions: Vec<String> =
-            request.parameters.iter().filter(|entry| entry.name == VERSION).map(|entry| entry.value.clone()).collect();
-        if !versions.is_empty() {
-            attributes.insert(Attribute::Version, versions);
-        }
+        let versions = request.parameters.iter().filter(|entry| entry.name == VERSION);
+        attributes.insert(Attribute::Version, versions.map(|entry| entry.value.clone()).collect());
         // A parameter that repeats the configured app or environment is not an attribute for rules.
         let known = |entry: &&types::Entry| match entry.name.as_str() {
             VERSION => true,
@@ -49,11 +46,9 @@ impl HostCall for Trigger {
             "environment" => attributes.get(&Attribute::Environment).is_some_and(|names| names.contains(&entry.value)),
             _ => false,
         };
-        let others: Vec<String> =
-            request.parameters.iter().filter(|entry| !known(entry)).map(|entry| entry.value.clone()).collect();
-        if !others.is_empty() {
-            attributes.insert(Attribute::Parameter, others);
-        }
+        let others = request.parameters.iter().filter(|entry| !known(entry)).map(|entry| entry.value.clone()).collect();
+        attributes.insert(Attribute::Parameter, others);
+        attributes.retain(|_, values| !values.is_empty());
         attributes
     }
 
@@ -63,7 +58,7 @@ impl HostCall for Trigger {
             return Err(problem("invalid", "only a job can start a pipeline"));
         };
         let (deployment, parameters) = checked(&context, request)?;
-        let key = RunKey::new(&job.row().id, invocation.intent());
+        let key = RunKey::new(&job.row().id, invocation.intent);
         let run = run(&key, deployment, &parameters);
         let url = start(&context.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(
@@ -204,41 +199,34 @@ async fn start(
 /// `invalid` if a configured parameter is missing or given twice, if a given parameter is not configured, or if a value
 /// does not match the pattern of its parameter.
 fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
+    let pipeline = &deployment.pipeline;
     let mut parameters = BTreeMap::new();
     for entry in given {
         let Some(pattern) = deployment.parameters.get(&entry.name) else {
             let known: Vec<&str> = deployment.parameters.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let name = crate::base::clean(&entry.name);
-            return Err(problem(
-                "invalid",
-                format!(
-                    "the pipeline `{}` has no parameter `{name}`. Known parameters: {}",
-                    deployment.pipeline,
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                ),
-            ));
+            let message = format!("the pipeline `{pipeline}` has no parameter `{name}`. Known parameters: {known}");
+            return Err(problem("invalid", message));
         };
         if !pattern.matches(&entry.value) {
             let value = crate::base::clean(&entry.value);
             let message = format!(
-                "`{value}` is not a valid value of the parameter `{}` of the pipeline `{}`: {}",
+                "`{value}` is not a valid value of the parameter `{}` of the pipeline `{pipeline}`: {}",
                 entry.name,
-                deployment.pipeline,
                 pattern.requirement(&entry.value)
             );
             return Err(problem("invalid", message));
         }
         if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {
-            let message =
-                format!("the parameter `{}` of the pipeline `{}` is given twice", entry.name, deployment.pipeline);
+            let message = format!("the parameter `{}` of the pipeline `{pipeline}` is given twice", entry.name);
             return Err(problem("invalid", message));
         }
     }
     match deployment.parameters.keys().find(|name| !parameters.contains_key(*name)) {
-        Some(missing) => Err(problem(
-            "invalid",
-            format!("the pipeline `{}` requires the parameter `{missing}`", deployment.pipeline),
-        )),
+        Some(missing) => {
+            Err(problem("invalid", format!("the pipeline `{pipeline}` requires the parameter `{missing}`")))
+        }
         None => Ok(parameters),
     }
 }

@@ -7,24 +7,25 @@
 mod host;
 mod wait;
 
-pub(crate) use wait::{RUN, Timers, run_answer, run_end_writes, timer_answer, waiting_until};
+pub(crate) use wait::{RUN, run_answer, run_end_writes, timer_answer, waiting_until};
 
 use super::table::{CallRow, contract_call};
 use crate::model::{
     Attribute::{App, Environment, Parameter, Pipeline, Version},
-    CallKind, EnvironmentFrom, Risk,
+    CallKind::{Acts, Waits},
+    EnvironmentFrom, Risk,
 };
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("pipelines.trigger", CallKind::Acts, "starts a pipeline")
+            contract_call("pipelines.trigger", Acts, "starts a pipeline")
                 .on(&[Pipeline, App, Environment, Version, Parameter], EnvironmentFrom::Target)
                 .risk(Risk::High),
             host::Trigger,
         ),
         CallRow::new(
-            contract_call("pipelines.wait", CallKind::Waits, "waits for pipeline runs and timers of the same job")
+            contract_call("pipelines.wait", Waits, "waits for pipeline runs and timers of the same job")
                 .on(&[Pipeline, App, Environment], EnvironmentFrom::Target),
             wait::Wait,
         ),

@@ -11,7 +11,7 @@ use crate::{
     hostcall::{
         clock::instant as clock_instant,
         host_call::{HostCall, Parking, problem},
-        invocation::{Invocation, Timer},
+        invocation::{Invocation, Timer, Timers},
     },
     job::{PipelineRun, thread_message},
     model::{Attribute, Attributes, Outcome, RunKey},
@@ -36,10 +36,6 @@ const OUTPUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The host call `pipelines.wait`, which waits for the first of several pipeline runs and timers.
 pub(crate) struct Wait;
-
-/// The timers for which a call waits, by id. The journal entry of the call contains them in full, because the call's
-/// arguments contain only the ids.
-pub(crate) type Timers = BTreeMap<String, Timer>;
 
 impl HostCall for Wait {
     type Params = (Vec<Waitable>,);
@@ -81,13 +77,12 @@ impl HostCall for Wait {
         for item in items {
             match find(invocation, item) {
                 Some(Item::Run(Some(run))) => {
-                    let details = BTreeMap::new();
                     let end = RunEnd {
                         outcome: Outcome::Succeeded,
                         message: String::new(),
                         started: now,
                         ended: now,
-                        details,
+                        details: BTreeMap::new(),
                     };
                     return Some(run_answer(&run.key, end));
                 }
@@ -151,13 +146,12 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
     }
     let wake = timers.values().map(|timer| timer.at).min();
     let now = invocation.context().clock.now();
+    let about = format!("waits for {}", runs.join(", "));
     let status = match wake {
         Some(at) if runs.is_empty() => waiting_until(at, now),
-        _ => {
-            JobStatus { phase: JobPhase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None }
-        }
+        _ => JobStatus { phase: JobPhase::Run, about, since: now, wake: None },
     };
-    Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), status })
+    Ok(Parking { timers, status })
 }
 
 /// Returns the status of a job that waits until the time `at`.
@@ -185,19 +179,16 @@ pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &Pipe
     }
     if end.outcome != Outcome::Succeeded {
         // If the output cannot be read before the timeout, the message is omitted.
-        let tail =
-            tokio::time::timeout(OUTPUT_TIMEOUT, backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES))
-                .await;
+        let backend = backends.get(run.backend);
+        let tail = tokio::time::timeout(OUTPUT_TIMEOUT, backend.output(&run.key, &run.pipeline, TAIL_BYTES)).await;
         let tail = tail.map(Result::unwrap_or_default).unwrap_or_default();
         let lines: Vec<&str> = tail.lines().collect();
         let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         if !lines.is_empty() {
             let mut text = Text::lines(format!("The last lines of the output of the pipeline `{}`:", run.pipeline));
             text.push_code(lines.join("\n"));
-            writes.push(Write::Send(OutboxRow {
-                key: format!("{}/output", run.key),
-                ..thread_message(job, "output", text)
-            }));
+            let key = format!("{}/output", run.key);
+            writes.push(Write::Send(OutboxRow { key, ..thread_message(job, "output", text) }));
         }
     }
     writes

@@ -3,8 +3,8 @@
 mod host;
 
 use super::table::{CallRow, contract_call};
-use crate::model::CallKind;
+use crate::model::CallKind::Given;
 
 pub(super) fn rows() -> Vec<CallRow> {
-    vec![CallRow::new(contract_call("settings.all", CallKind::Given, "reads the plugin's settings"), host::All)]
+    vec![CallRow::new(contract_call("settings.all", Given, "reads the plugin's settings"), host::All)]
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     hostcall::{
-        host_call::{HostCall, problem},
+        host_call::{HostCall, problem, unavailable},
         invocation::Invocation,
     },
     model::{Attribute, Attributes},
@@ -48,13 +48,11 @@ impl HostCall for Get {
 
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
         check_key(&key.name)?;
-        if let Some(stored) =
-            invocation.dry_run_state().and_then(|dry_run_state| dry_run_state.stored_values.get(&key.name))
-        {
-            return Ok(stored.clone().map(|value| Item { name: key.name.clone(), value }));
-        }
-        let value = invocation.context().store.value(invocation.plugin(), &key.name).await;
-        let value = value.map_err(|error| problem("unavailable", error.to_string()))?;
+        let stored = invocation.dry_run_state().and_then(|dry_run| dry_run.stored_values.get(&key.name).cloned());
+        let value = match stored {
+            Some(value) => value,
+            None => invocation.context().store.value(invocation.plugin(), &key.name).await.map_err(unavailable)?,
+        };
         Ok(value.map(|value| Item { name: key.name.clone(), value }))
     }
 }
@@ -72,7 +70,7 @@ impl HostCall for List {
         let changed = invocation.dry_run_state().map_or(0, |dry_run_state| dry_run_state.stored_values.len());
         let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
         let values = invocation.context().store.values(invocation.plugin(), &prefix.name, most).await;
-        let mut values = values.map_err(|error| problem("unavailable", error.to_string()))?;
+        let mut values = values.map_err(unavailable)?;
         if let Some(dry_run_state) = invocation.dry_run_state() {
             let mut all: std::collections::BTreeMap<String, Option<Vec<u8>>> =
                 values.into_iter().map(|(name, value)| (name, Some(value))).collect();
@@ -83,13 +81,11 @@ impl HostCall for List {
         }
         let bytes: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > MAX_LIST_SIZE {
-            return Err(problem(
-                "too-large",
-                format!(
-                    "the listed keys and values have {bytes} bytes in total, but one answer can have at most \
-                     {MAX_LIST_SIZE}; use a longer prefix or a lower limit"
-                ),
-            ));
+            let message = format!(
+                "the listed keys and values have {bytes} bytes in total, but one answer can have at most \
+                 {MAX_LIST_SIZE}; use a longer prefix or a lower limit"
+            );
+            return Err(problem("too-large", message));
         }
         Ok(values.into_iter().map(|(name, value)| Item { name, value }).collect())
     }
@@ -109,15 +105,13 @@ impl HostCall for Set {
 
     async fn perform(&self, invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
         check_key(&item.name)?;
-        if item.value.len() > MAX_VALUE_SIZE {
-            let message = format!(
-                "a value can have at most {MAX_VALUE_SIZE} bytes, but the given value has {}",
-                item.value.len()
-            );
+        let size = item.value.len();
+        if size > MAX_VALUE_SIZE {
+            let message = format!("a value can have at most {MAX_VALUE_SIZE} bytes, but the given value has {size}");
             return Err(problem("invalid", message));
         }
         let plugin = invocation.plugin().to_owned();
-        invocation.also_write(Write::SetValue { plugin, key: item.name.clone(), value: item.value.clone() });
+        invocation.writes.push(Write::SetValue { plugin, key: item.name.clone(), value: item.value.clone() });
         Ok(())
     }
 }
@@ -137,7 +131,7 @@ impl HostCall for Delete {
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
         check_key(&key.name)?;
         let plugin = invocation.plugin().to_owned();
-        invocation.also_write(Write::DeleteValue { plugin, key: key.name.clone() });
+        invocation.writes.push(Write::DeleteValue { plugin, key: key.name.clone() });
         Ok(())
     }
 }

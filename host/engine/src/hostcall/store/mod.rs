@@ -4,24 +4,26 @@
 mod host;
 
 use super::table::{CallRow, contract_call};
-use crate::model::{Attribute::Key, CallKind, EnvironmentFrom};
+use crate::model::{
+    Attribute::Key,
+    CallKind::{Keeps, Reads},
+    EnvironmentFrom,
+};
 
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("store.delete", CallKind::Keeps, "deletes one of the plugin's values")
+            contract_call("store.delete", Keeps, "deletes one of the plugin's values")
                 .on(&[Key], EnvironmentFrom::Nothing),
             host::Delete,
         ),
         CallRow::new(
-            contract_call("store.get", CallKind::Reads, "reads one of the plugin's values")
-                .on(&[Key], EnvironmentFrom::Nothing),
+            contract_call("store.get", Reads, "reads one of the plugin's values").on(&[Key], EnvironmentFrom::Nothing),
             host::Get,
         ),
-        CallRow::new(contract_call("store.list", CallKind::Reads, "lists the plugin's values"), host::List),
+        CallRow::new(contract_call("store.list", Reads, "lists the plugin's values"), host::List),
         CallRow::new(
-            contract_call("store.set", CallKind::Keeps, "stores a value of the plugin")
-                .on(&[Key], EnvironmentFrom::Nothing),
+            contract_call("store.set", Keeps, "stores a value of the plugin").on(&[Key], EnvironmentFrom::Nothing),
             host::Set,
         ),
     ]

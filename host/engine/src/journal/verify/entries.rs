@@ -1,6 +1,9 @@
 //! Verifies the journal entries of one job, without reading the store.
 
-use crate::{journal::verify::Fault, store::HashedEntry};
+use crate::{
+    journal::verify::Fault,
+    store::{Entry, HashedEntry},
+};
 
 /// Verifies the journal entries of the job with the id `job`. Checks the hash of each entry. Then compares the number
 /// of entries and the hash of the last entry with `head`, the result of [`crate::store::Store::journal_head`].
@@ -55,17 +58,13 @@ fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fau
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
     // Somebody may have moved another entry to this number, with or without its hash.
     let moved = entries.iter().filter(|sealed| sealed.entry.number != number).find(|sealed| {
-        let mut entry = sealed.entry.clone();
-        entry.number = number;
-        entry.job = job.to_owned();
-        let hash = entry.hash(before);
+        let hash = Entry { number, job: job.to_owned(), ..sealed.entry.clone() }.hash(before);
         hash == sealed.hash || here.is_some_and(|here| here.hash == hash)
     });
     match (moved, here) {
-        (Some(HashedEntry { entry, .. }), _) => Fault::of(
-            job,
-            format!("journal entry {} of job {job} was moved: the entry belongs at number {number}", entry.number),
-        ),
+        (Some(HashedEntry { entry: Entry { number: at, .. }, .. }), _) => {
+            Fault::of(job, format!("journal entry {at} of job {job} was moved: the entry belongs at number {number}"))
+        }
         (None, Some(_)) => changed(job, number),
         (None, None) => missing(job, number),
     }

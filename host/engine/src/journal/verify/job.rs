@@ -14,8 +14,8 @@ const MAX_READS: usize = 5;
 
 /// The data that the store has of one job.
 pub(crate) struct StoredJob {
-    row: Option<JobRow>,
-    entries: Vec<HashedEntry>,
+    pub(super) row: Option<JobRow>,
+    pub(super) entries: Vec<HashedEntry>,
     head: Option<(u32, String)>,
 }
 
@@ -49,15 +49,6 @@ impl StoredJob {
         self.row.is_none() && self.entries.is_empty()
     }
 
-    pub(crate) fn entries(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    /// Returns the digest of the plugin that ran the job; `None` if the job's row is missing.
-    pub(crate) fn digest(&self) -> Option<&str> {
-        self.row.as_ref().map(|row| row.digest.as_str())
-    }
-
     /// Verifies the job's entries, blobs and row. `opening` is the hash of the job's first entry, as the hash chain
     /// records it. `closing` is the link that closes the job; `None` for an open job.
     pub(crate) async fn check(
@@ -83,34 +74,23 @@ impl StoredJob {
                 return Err(fault.into());
             }
             (Some(_), None) => {
-                return Err(Fault::of(
-                    job,
-                    format!("the hash chain records that job {job} was closed, but the job's row is open"),
-                )
-                .into());
+                let message = format!("the hash chain records that job {job} was closed, but the job's row is open");
+                return Err(Fault::of(job, message).into());
             }
             (None, Some(_)) => {
-                return Err(Fault::of(
-                    job,
-                    format!("the row of job {job} is closed, but the hash chain has no link that closes the job"),
-                )
-                .into());
+                let message =
+                    format!("the row of job {job} is closed, but the hash chain has no link that closes the job");
+                return Err(Fault::of(job, message).into());
             }
             _ => {}
         }
         for sealed in &self.entries {
-            let unpacked;
-            let body = if sealed.entry.blob.is_none() {
-                &sealed.entry.body
-            } else {
-                unpacked = match sealed.entry.unpack(store).await {
-                    Ok(body) => body,
-                    Err(StoreError::Failed(reason)) => return Err(Fault::of(job, reason).into()),
-                    Err(error) => return Err(error.into()),
-                };
-                &unpacked
+            let body = match sealed.entry.unpack(store).await {
+                Ok(body) => body,
+                Err(StoreError::Failed(reason)) => return Err(Fault::of(job, reason).into()),
+                Err(error) => return Err(error.into()),
             };
-            if let Some(what) = contradiction(row, sealed, body) {
+            if let Some(what) = contradiction(row, sealed, &body) {
                 return Err(Fault::of(job, format!("{what} of job {job} was changed")).into());
             }
         }
@@ -121,15 +101,13 @@ impl StoredJob {
 /// Verifies that the stored file of a plugin matches its digest `name`. Succeeds if the store does not have the file.
 pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
     let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
-    match store.blob(name).await.map_err(cannot)? {
-        Some(bytes) if digest(&bytes) != name => {
-            Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into())
-        }
-        _ => Ok(()),
+    if store.blob(name).await.map_err(cannot)?.is_some_and(|bytes| digest(&bytes) != name) {
+        return Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into());
     }
+    Ok(())
 }
 
-pub(crate) fn missing_job(job: &str) -> Fault {
+fn missing_job(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 

@@ -7,8 +7,6 @@ mod entries;
 mod job;
 mod walk;
 
-use std::fmt;
-
 use crate::store::{Store, StoreError};
 use walk::Walk;
 
@@ -42,7 +40,8 @@ pub struct Verified {
 }
 
 /// A fault that the verification found: stored data that does not match its hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Fault {
     /// The id of the job with the fault; `None` if the fault is not in a job.
     pub job: Option<String>,
@@ -50,29 +49,13 @@ pub struct Fault {
     pub message: String,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
 /// The reason why the verification stops before the end of the hash chain.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum VerifyStop {
-    Store(StoreError),
-    Fault(Fault),
-}
-
-impl From<StoreError> for VerifyStop {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Fault> for VerifyStop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }
 
 impl VerifyStop {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::job::{StoredJob, check_bytes, missing_job};
+use super::job::{StoredJob, check_bytes};
 use crate::{
     journal::verify::{Fault, Head, Verified, VerifyStop},
     store::{AuditRecord, JobQuery, Link, LinkKind, Store},
@@ -22,7 +22,6 @@ const MAX_CHECKS: usize = 5;
 /// A closed job or a group of audit records whose data is missing or changed. This is no fault if a later link of the
 /// hash chain shows that the data was removed after it expired.
 struct Suspect {
-    job: Option<String>,
     /// The time of the job's closing link, or of the link of the audit records.
     at: Timestamp,
     fault: Fault,
@@ -109,10 +108,8 @@ impl<'s> Walk<'s> {
             return Err(explain(page, number, &self.found.head.hash).into());
         }
         if self.given.is_some_and(|given| given.number == number && given.hash != link.hash) {
-            return Err(Fault::link(format!(
-                "the hash chain does not contain the given head: link {number} has another hash"
-            ))
-            .into());
+            let message = format!("the hash chain does not contain the given head: link {number} has another hash");
+            return Err(Fault::link(message).into());
         }
         self.found.head = Head { number, hash: link.hash.clone() };
         self.found.links += 1;
@@ -121,28 +118,23 @@ impl<'s> Walk<'s> {
             LinkKind::Open => {
                 self.job_opened(job);
                 if self.open.insert(job.clone(), link.digest.clone()).is_some() {
-                    return Err(Fault::of(
-                        job,
-                        format!("link {number} of the hash chain opens job {job}, which is already open"),
-                    )
-                    .into());
+                    let message = format!("link {number} of the hash chain opens job {job}, which is already open");
+                    return Err(Fault::of(job, message).into());
                 }
                 Ok(())
             }
             LinkKind::Close => match self.open.remove(job) {
                 Some(opening) => self.closed(job, &opening, link).await,
                 None => {
-                    Err(Fault::of(job, format!("link {number} of the hash chain closes job {job}, which is not open"))
-                        .into())
+                    let message = format!("link {number} of the hash chain closes job {job}, which is not open");
+                    Err(Fault::of(job, message).into())
                 }
             },
             LinkKind::Lines | LinkKind::Refusal => self.lines(link).await,
             LinkKind::Removal => {
                 let Ok(moment) = link.subject.parse::<Timestamp>() else {
-                    return Err(Fault::link(format!(
-                        "link {number} of the hash chain records a removal, but has no valid time"
-                    ))
-                    .into());
+                    let message = format!("link {number} of the hash chain records a removal, but has no valid time");
+                    return Err(Fault::link(message).into());
                 };
                 self.removal(moment);
                 Ok(())
@@ -152,67 +144,56 @@ impl<'s> Walk<'s> {
 
     /// Verifies a closed job. A fault makes the job a suspect.
     async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), VerifyStop> {
-        let suspect = |fault, exists| Suspect { job: Some(job.to_owned()), at: link.at, fault, exists, removed: false };
-        let found = match StoredJob::read(self.store, job).await {
-            Ok(found) if found.is_missing() => {
-                self.suspects.push(suspect(missing_job(job), false));
-                return Ok(());
+        let mut exists = true;
+        let checked = match StoredJob::read(self.store, job).await {
+            Ok(found) => {
+                exists = !found.is_missing();
+                found.check(self.store, job, opening, Some(link)).await.map(|()| found)
             }
-            Ok(found) => found,
-            Err(VerifyStop::Fault(fault)) => {
-                self.suspects.push(suspect(fault, true));
-                return Ok(());
-            }
-            Err(stop) => return Err(stop),
+            Err(stop) => Err(stop),
         };
-        match found.check(self.store, job, opening, Some(link)).await {
-            Ok(()) => {
+        match checked {
+            Ok(found) => {
                 self.count(job, &found).await?;
                 self.closed.insert(job.to_owned());
-                Ok(())
             }
             // The job may have been removed, and a later job may have the same id.
             Err(VerifyStop::Fault(fault)) => {
-                self.suspects.push(suspect(fault, true));
-                Ok(())
+                self.suspects.push(Suspect { at: link.at, fault, exists, removed: false });
             }
-            Err(stop) => Err(stop),
+            Err(stop) => return Err(stop),
         }
+        Ok(())
     }
 
     /// Counts a verified job and its entries. If no earlier job had the same plugin, also verifies the file of the
     /// plugin.
     async fn count(&mut self, job: &str, found: &StoredJob) -> Result<(), VerifyStop> {
-        if let Some(name) = found.digest()
-            && self.plugins.insert(name.to_owned())
+        if let Some(row) = &found.row
+            && self.plugins.insert(row.digest.clone())
         {
-            check_bytes(self.store, job, name).await?;
+            check_bytes(self.store, job, &row.digest).await?;
         }
         self.found.jobs += 1;
-        self.found.entries += found.entries();
+        self.found.entries += found.entries.len() as u64;
         Ok(())
     }
 
     async fn lines(&mut self, link: &Link) -> Result<(), VerifyStop> {
         let number = link.number;
         let cannot = |error| {
-            VerifyStop::reading(
-                error,
-                None,
-                format!("an audit record of link {number} of the hash chain cannot be read"),
-            )
+            let what = format!("an audit record of link {number} of the hash chain cannot be read");
+            VerifyStop::reading(error, None, what)
         };
         let lines = self.store.audit_records(number).await.map_err(cannot)?;
         if lines.is_empty() {
             let fault = Fault::link(format!("the audit records of link {number} of the hash chain are missing"));
-            self.suspects.push(Suspect { job: None, at: link.at, fault, exists: false, removed: false });
+            self.suspects.push(Suspect { at: link.at, fault, exists: false, removed: false });
             return Ok(());
         }
         if AuditRecord::group_digest(&lines) != link.digest {
-            return Err(Fault::link(format!(
-                "an audit record of link {number} of the hash chain was changed, removed or moved"
-            ))
-            .into());
+            let message = format!("an audit record of link {number} of the hash chain was changed, removed or moved");
+            return Err(Fault::link(message).into());
         }
         self.found.lines += lines.len() as u64;
         Ok(())
@@ -226,7 +207,7 @@ impl<'s> Walk<'s> {
             let explained = suspect.at < moment;
             suspect.removed |= explained;
             let resolved = explained && !suspect.exists;
-            removed += u64::from(resolved && suspect.job.is_some());
+            removed += u64::from(resolved && suspect.fault.job.is_some());
             !resolved
         });
         self.found.removed += removed;
@@ -236,7 +217,7 @@ impl<'s> Walk<'s> {
     /// the suspect and counts its job as removed.
     fn job_opened(&mut self, job: &str) {
         let before = self.suspects.len();
-        self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
+        self.suspects.retain(|suspect| !suspect.removed || suspect.fault.job.as_deref() != Some(job));
         self.found.removed += (before - self.suspects.len()) as u64;
         self.closed.remove(job);
     }
@@ -246,7 +227,7 @@ impl<'s> Walk<'s> {
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.
-            if let Suspect { job: Some(job), removed: true, .. } = &self.suspects[at]
+            if let Suspect { fault: Fault { job: Some(job), .. }, removed: true, .. } = &self.suspects[at]
                 && StoredJob::read(self.store, job).await?.is_missing()
             {
                 self.suspects.remove(at);
@@ -265,22 +246,19 @@ impl<'s> Walk<'s> {
     }
 
     async fn open_jobs(&mut self) -> Result<(), VerifyStop> {
-        let open: Vec<(String, String)> = self.open.iter().map(|(job, first)| (job.clone(), first.clone())).collect();
-        for (job, opening) in open {
+        for (job, opening) in self.open.clone() {
             let found = StoredJob::read(self.store, &job).await?;
             found.check(self.store, &job, &opening, None).await?;
             self.count(&job, &found).await?;
         }
         let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
-        match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.closed.contains(*id))
-        {
-            Some(job) => {
-                Err(Fault::of(job, format!("job {job} was added: the hash chain has no link that opens the job"))
-                    .into())
-            }
-            None => Ok(()),
+        let has_link = |job: &String| self.open.contains_key(job) || self.closed.contains(job);
+        if let Some(job) = rows.iter().rev().map(|row| &row.id).find(|job| !has_link(job)) {
+            let message = format!("job {job} was added: the hash chain has no link that opens the job");
+            return Err(Fault::of(job, message).into());
         }
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
-    journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed, Usage},
+    journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed},
     messages::{InboxKey, InboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
@@ -219,7 +219,7 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+    async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         let state = self.state();
         let mut counts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         for entry in state.jobs.all().flat_map(|job| &job.entries).map(|sealed| &sealed.entry) {
@@ -238,9 +238,8 @@ impl Store for MemoryStore {
                 *count = (count.0 + call.allowed, count.1 + call.refused);
             }
         }
-        let usage = counts.into_iter().map(|((plugin, call), (allowed, refused))| Usage {
-            plugin: plugin.to_owned(),
-            count: CallCount { call: call.to_owned(), allowed, refused },
+        let usage = counts.into_iter().map(|((plugin, call), (allowed, refused))| {
+            (plugin.to_owned(), CallCount { call: call.to_owned(), allowed, refused })
         });
         Ok(usage.collect())
     }

@@ -16,7 +16,7 @@ use crate::{
     model::RunKey,
     store::{
         journal::{Entry, EntryKind, HashedEntry, LinkKind, Removed},
-        messages::{InboxKey, InboxRow},
+        messages::InboxKey,
         traits::Write,
     },
 };
@@ -63,15 +63,10 @@ impl State {
 
     fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) {
         let causes: HashSet<&InboxKey> = self.jobs.all().map(|job| &job.row.inbox).collect();
-        let expired =
-            |at: &u64, row: &InboxRow| row.at < before && !self.unhandled.contains(at) && !causes.contains(&row.key);
-        let expired: Vec<u64> = self.inbox.iter().filter(|(at, row)| expired(at, row)).map(|(at, _)| *at).collect();
-        for at in expired {
-            if let Some(row) = self.inbox.remove(&at) {
-                self.inbox_keys.remove(&row.key);
-                removed.rows += 1;
-            }
-        }
+        let inbox = self.inbox.len();
+        self.inbox.retain(|at, row| row.at >= before || self.unhandled.contains(at) || causes.contains(&row.key));
+        self.inbox_keys.retain(|_, at| self.inbox.contains_key(at));
+        removed.rows += (inbox - self.inbox.len()) as u64;
         if let Ok(before) = before.checked_sub(Write::DEDUPLICATION_RETENTION) {
             let deduplication_keys = self.deduplication_keys.len();
             self.deduplication_keys.retain(|_, at| *at >= before);
@@ -80,13 +75,9 @@ impl State {
         let kept: HashSet<String> = self.jobs.all().map(|job| job.row.id.clone()).collect();
         removed.rows +=
             self.remove_outbox_rows(|slot| slot.at < before && slot.job().is_none_or(|job| !kept.contains(job)));
-        let links = &self.links;
-        let expired = |number: &u64| {
-            let link = usize::try_from(*number - 1).ok().and_then(|at| links.get(at));
-            link.is_some_and(|link| link.at < before)
-        };
         self.lines.retain(|number, lines| {
-            let expired = expired(number);
+            let link = usize::try_from(*number - 1).ok().and_then(|at| self.links.get(at));
+            let expired = link.is_some_and(|link| link.at < before);
             removed.rows += if expired { lines.len() as u64 } else { 0 };
             !expired
         });

@@ -7,6 +7,7 @@
 //! starts, the socket closes without a text.
 
 use std::{
+    convert::Infallible,
     ffi::CString,
     fs::File,
     io::{self, PipeReader, Read, Write},
@@ -88,10 +89,8 @@ pub(super) fn exec_program() -> ExitCode {
     };
     let mut request = Vec::new();
     let read = supervisor.read_to_end(&mut request).and_then(|_| Ok(serde_json::from_slice(&request)?));
-    let error = match read {
-        Ok(Request { parent, program }) => exec(program, parent),
-        Err(error) => format!("the launcher cannot read the request of the supervisor: {error}"),
-    };
+    let request = read.map_err(|error| format!("the launcher cannot read the request of the supervisor: {error}"));
+    let Err(error) = request.and_then(|Request { parent, program }| exec(program, parent));
     let _ = supervisor.write_all(error.as_bytes());
     ExitCode::FAILURE
 }
@@ -99,32 +98,28 @@ pub(super) fn exec_program() -> ExitCode {
 /// Changes the user, the parent-death signal and the working folder of the current process, then replaces it with the
 /// program. Returns only if one of these steps fails; the text is the error message. `parent` is the process id of the
 /// supervisor.
-fn exec(program: ProgramSpec, parent: i32) -> String {
-    let cannot = |what: &str, error: io::Error| format!("cannot {what}: {error}");
-    if let Err(error) = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)) {
-        return cannot("open `/dev/null`", error);
-    }
-    if let Some(name) = &program.user
-        && let Err(message) = change_user(name)
-    {
-        return message;
+fn exec(program: ProgramSpec, parent: i32) -> Result<Infallible, String> {
+    File::open("/dev/null")
+        .and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?))
+        .map_err(|error| format!("cannot open `/dev/null`: {error}"))?;
+    if let Some(name) = &program.user {
+        change_user(name)?;
     }
     // Set the signal after the change of user, because a change of user resets the signal.
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return cannot("make the kernel kill the program if its supervisor dies", error.into());
-    }
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
+        format!("cannot make the kernel kill the program if its supervisor dies: {}", io::Error::from(error))
+    })?;
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
-        return "the program was not started, because the supervisor of its pipeline run has exited".to_owned();
+        return Err("the program was not started, because the supervisor of its pipeline run has exited".to_owned());
     }
-    if let Err(error) = std::env::set_current_dir(&program.directory) {
-        return cannot(&format!("enter the folder `{}`", program.directory), error);
-    }
+    std::env::set_current_dir(&program.directory)
+        .map_err(|error| format!("cannot enter the folder `{}`: {error}", program.directory))?;
     let mut command = Command::new(&program.path);
     command.arg0(&program.name).args(&program.arguments).env_clear().envs(&program.environment);
     if !program.environment.contains_key("HOME") {
         command.env("HOME", home());
     }
-    cannot(&format!("start `{}`", program.path), command.exec())
+    Err(format!("cannot start `{}`: {}", program.path, command.exec()))
 }
 
 fn home() -> std::path::PathBuf {

@@ -47,13 +47,12 @@ fn usage_error(reason: &str) -> ExitCode {
 
 fn serve() -> ExitCode {
     let mut request = Vec::new();
+    if let Err(error) = io::stdin().read_to_end(&mut request) {
+        return usage_error(&error.to_string());
+    }
     // A truncated request means that the host died while it wrote the request. The supervisor has started nothing yet.
-    let request: StartRequest = match io::stdin().read_to_end(&mut request).map_err(serde_json::Error::io) {
-        Ok(_) => match serde_json::from_slice(&request) {
-            Ok(request) => request,
-            Err(_) => return usage_error("standard input does not contain a start request"),
-        },
-        Err(error) => return usage_error(&error.to_string()),
+    let Ok(request) = serde_json::from_slice::<StartRequest>(&request) else {
+        return usage_error("standard input does not contain a start request");
     };
     match detach().and_then(|()| RunFolder::create(&request)) {
         Err(error) => {

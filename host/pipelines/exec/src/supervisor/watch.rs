@@ -48,7 +48,8 @@ pub(super) fn wait(
     started: Timestamp,
 ) -> RunEnd {
     let leader = Pid::from_child(&program);
-    let mut output = Output::new(output, folder);
+    let writer = OutputWriter::new(folder.path());
+    let mut output = Output { pipe: Some(output), writer, steps: StepTracker::default() };
     // 1. Until the program ends: store output, check for cancellation and timeout, reap orphans.
     let began = Instant::now();
     let mut reaped = began;
@@ -136,10 +137,6 @@ struct Output {
 }
 
 impl Output {
-    fn new(pipe: PipeReader, folder: &RunFolder) -> Self {
-        Self { pipe: Some(pipe), writer: OutputWriter::new(folder.path()), steps: StepTracker::default() }
-    }
-
     /// Stores the output that is available. If there is none, waits for output for at most `wait`.
     fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {

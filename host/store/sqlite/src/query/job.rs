@@ -1,31 +1,18 @@
-//! Queries for jobs and their deployment locks. Each query uses an index, so that a hundred thousand parked jobs do not
+//! The queries for jobs. Each query uses an index, so that a hundred thousand parked jobs do not
 //! slow the query down.
 
-use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
-use wardroom::{
-    Timestamp,
-    store::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus, StoreError},
-};
+use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
+use wardroom::store::{JobEnd, JobQuery, JobRow, JobStatus, StoreError};
 
-use super::all;
-use crate::convert::{Columns, enum_column, store_error, time_column};
+use crate::convert::{Columns, enum_column};
 
-const DUE: &str = "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?";
-const NEXT_WAKE: &str = "select min(wake) as wake from job where ended is null and wake is not null";
+pub(crate) const DUE: &str =
+    "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?";
+pub(crate) const NEXT_WAKE: &str = "select min(wake) as wake from job where ended is null and wake is not null";
+pub(crate) const OPEN_JOBS: &str =
+    "select phase, count(*) as jobs from job where ended is null group by phase order by phase";
 
-const OPEN_JOBS: &str = "select phase, count(*) as jobs from job where ended is null group by phase order by phase";
-
-pub(crate) async fn job(pool: &SqlitePool, id: &str) -> Result<Option<JobRow>, StoreError> {
-    let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(pool).await;
-    row.map_err(|error| store_error(&error))?.as_ref().map(read).transpose()
-}
-
-pub(crate) async fn jobs(pool: &SqlitePool, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
-    let mut statement = select("select * from job", query)?;
-    all(statement.build().fetch_all(pool).await, read)
-}
-
-fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreError> {
+pub(crate) fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreError> {
     let mut statement = QueryBuilder::<Sqlite>::new(start);
     statement.push(" where 1");
     statement.push(match query.open {
@@ -67,26 +54,7 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
     Ok(statement)
 }
 
-pub(crate) async fn due(pool: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    all(sqlx::query(DUE).bind(time_column(now)).bind(limit).fetch_all(pool).await, read)
-}
-
-pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
-    sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store_error(&error))?.optional_time("wake")
-}
-
-pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(JobPhase, u64)>, StoreError> {
-    all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.variant("phase")?, row.number("jobs")?)))
-}
-
-pub(crate) async fn locks(pool: &SqlitePool) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-    let rows = sqlx::query("select app, environment, job from place order by app, environment");
-    all(rows.fetch_all(pool).await, |row| {
-        Ok((DeploymentLock { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
-    })
-}
-
-fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
+pub(crate) fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
     let end = match row.optional_time("ended")? {
         Some(at) => Some(JobEnd { outcome: row.variant("outcome")?, at, summary: row.text("summary")? }),
         None => None,
@@ -119,6 +87,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
 #[cfg(test)]
 mod tests {
     use sqlx::Row;
+    use wardroom::store::JobPhase;
 
     use super::*;
     use crate::{MachineClaim, open};

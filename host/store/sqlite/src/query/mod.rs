@@ -1,106 +1,21 @@
-//! Queries on the reading connections: inbox, outbox, cursors, releases, plugins' values and usage counts.
+//! Parts of the queries on the reading connections, see [`SqliteStore`](crate::SqliteStore).
 
-mod job;
-mod journal;
-mod rights;
-
-pub(crate) use job::{due, job, jobs, locks, next_wake, open_jobs};
-pub(crate) use journal::{audit_records, blob, entries, links, newest_time, tip};
-pub(crate) use rights::{freezes, grants};
+pub(crate) mod job;
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     model::RunKey,
-    store::{CallCount, InboxRow, OutboxRow, PendingRow, Release, ReleaseQuery, RoomCursor, StoreError, Usage},
+    store::{CallCount, Release, ReleaseQuery, StoreError},
 };
 
 use crate::convert::{Columns, enum_column, store_error};
 
 /// Converts each row of a query's result with `read`.
-fn all<T>(
+pub(crate) fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    rows.map_err(|error| store_error(&error))?.iter().map(read).collect()
-}
-
-pub(crate) async fn unhandled(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
-    let rows = sqlx::query(
-        "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot, unproven, started
-         from inbox
-         where done = 0 order by seq",
-    );
-    all(rows.fetch_all(pool).await, |row| {
-        Ok(InboxRow {
-            key: row.inbox_key()?,
-            thread: row.optional_text("thread")?,
-            sender: row.person("sender_id", "sender_name")?,
-            text: row.text("text")?,
-            at: row.time("at")?,
-            direct: row.flag("direct")?,
-            reaction: row.optional_json("reaction")?,
-            bot: row.text("bot")?,
-            unproven: row.optional_text("unproven")?,
-            started: row.optional_json("started")?,
-        })
-    })
-}
-
-pub(crate) async fn key_of_event(pool: &SqlitePool, network: &str, event: &str) -> Result<Option<String>, StoreError> {
-    sqlx::query_scalar("select key from outbox where network = ? and event = ?")
-        .bind(network)
-        .bind(event)
-        .fetch_optional(pool)
-        .await
-        .map_err(|error| store_error(&error))
-}
-
-pub(crate) async fn event_of_key(pool: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
-    let event: Option<Option<String>> = sqlx::query_scalar("select event from outbox where key = ?")
-        .bind(key)
-        .fetch_optional(pool)
-        .await
-        .map_err(|error| store_error(&error))?;
-    Ok(event.flatten())
-}
-
-pub(crate) async fn cursor(
-    pool: &SqlitePool,
-    bot: &str,
-    network: &str,
-    room: &str,
-) -> Result<Option<RoomCursor>, StoreError> {
-    let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
-        .bind(bot)
-        .bind(network)
-        .bind(room)
-        .fetch_optional(pool)
-        .await
-        .map_err(|error| store_error(&error))?;
-    row.map(|row| {
-        let (event, at) = (row.optional_text("event")?, row.time("at")?);
-        Ok(RoomCursor { bot: bot.into(), network: network.into(), room: room.into(), event, at })
-    })
-    .transpose()
-}
-
-pub(crate) async fn outbox(pool: &SqlitePool) -> Result<Vec<PendingRow>, StoreError> {
-    let rows = sqlx::query(
-        "select key, bot, network, room, thread, purpose, text, version, event from outbox
-         where sent < version and given_up = 0 order by seq",
-    );
-    all(rows.fetch_all(pool).await, |row| {
-        let pending = OutboxRow {
-            key: row.text("key")?,
-            bot: row.text("bot")?,
-            network: row.text("network")?,
-            room: row.text("room")?,
-            thread: row.optional_text("thread")?,
-            purpose: row.json("purpose")?,
-            text: row.json("text")?,
-        };
-        Ok(PendingRow { row: pending, event: row.optional_text("event")?, version: row.number("version")? })
-    })
+    rows.map_err(store_error)?.iter().map(read).collect()
 }
 
 pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
@@ -142,38 +57,10 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
     })
 }
 
-pub(crate) async fn value(pool: &SqlitePool, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("select value from value where plugin = ? and key = ?")
-        .bind(plugin)
-        .bind(key)
-        .fetch_optional(pool)
-        .await
-        .map_err(|error| store_error(&error))
-}
-
-pub(crate) async fn values(
-    pool: &SqlitePool,
-    plugin: &str,
-    prefix: &str,
-    limit: u32,
-) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    // A range uses the index; `like` would not, and would read `%` in a prefix as a wildcard.
-    sqlx::query_as(
-        "select key, value from value where plugin = ?1 and key >= ?2 and (?3 is null or key < ?3) order by key limit ?4",
-    )
-    .bind(plugin)
-    .bind(prefix)
-    .bind(prefix_end(prefix))
-    .bind(limit)
-    .fetch_all(pool)
-    .await
-    .map_err(|error| store_error(&error))
-}
-
 /// Returns the smallest text that is greater than all texts with the prefix `prefix`, for example `ac` for `ab`.
 /// Returns `None` if such a text does not exist, for example for an empty prefix. SQLite compares UTF-8 bytes, which
 /// have the same order as the characters.
-fn prefix_end(prefix: &str) -> Option<String> {
+pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
         // The range skips the surrogates, which are not characters.
@@ -185,7 +72,7 @@ fn prefix_end(prefix: &str) -> Option<String> {
     None
 }
 
-pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<Usage>, StoreError> {
+pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<(String, CallCount)>, StoreError> {
     let rows = sqlx::query(
         "select plugin, call, sum(allowed) as allowed, sum(refused) as refused from (
              select plugin, call, count(*) filter (where kind <> 'denied') as allowed,
@@ -199,7 +86,7 @@ pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<Usage>, StoreError> {
     all(rows.fetch_all(pool).await, |row| {
         let count =
             CallCount { call: row.text("call")?, allowed: row.number("allowed")?, refused: row.number("refused")? };
-        Ok(Usage { plugin: row.text("plugin")?, count })
+        Ok((row.text("plugin")?, count))
     })
 }
 

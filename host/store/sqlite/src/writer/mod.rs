@@ -27,10 +27,15 @@ use task::WriterTask;
 type CommitResult = Result<Vec<InboxKey>, StoreError>;
 
 enum Request {
-    Commit(Vec<Write>, oneshot::Sender<CommitResult>),
-    Note(Vec<Write>),
+    Write(List),
     Remove(Removal),
     Close(oneshot::Sender<()>),
+}
+
+struct List {
+    writes: Vec<Write>,
+    /// The sender of the result to the caller; `None` for a note, because no caller waits.
+    reply: Option<oneshot::Sender<CommitResult>>,
 }
 
 /// A request to remove one batch of old data, see [`crate::retention`].
@@ -56,8 +61,13 @@ impl Writer {
         let (queue, requests) = mpsc::unbounded_channel();
         let committed = Arc::new(AtomicU64::new(0));
         let pending_notes = Arc::new(AtomicUsize::new(0));
-        let connection = WriteConnection::new(connection, committed.clone());
-        let task = WriterTask::new(connection, requests, pending_notes.clone());
+        let task = WriterTask {
+            connection: WriteConnection::new(connection, committed.clone()),
+            requests,
+            unwritten: Vec::new(),
+            closing: Vec::new(),
+            pending_notes: pending_notes.clone(),
+        };
         tokio::spawn(task.run(lock.into()));
         Self { queue, pending_notes, committed }
     }
@@ -66,7 +76,7 @@ impl Writer {
     /// still written. Returns the inbox keys of the messages that the store did not have before.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> CommitResult {
         let (reply, result) = oneshot::channel();
-        self.queue.send(Request::Commit(writes, reply)).map_err(|_| closed())?;
+        self.queue.send(Request::Write(List { writes, reply: Some(reply) })).map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
     }
 
@@ -75,7 +85,7 @@ impl Writer {
     pub(crate) fn note(&self, writes: Vec<Write>) {
         // Count the note before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
-        if self.queue.send(Request::Note(writes)).is_err() {
+        if self.queue.send(Request::Write(List { writes, reply: None })).is_err() {
             tracing::error!("a write is lost because the store is closed");
         }
     }

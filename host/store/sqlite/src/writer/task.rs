@@ -15,7 +15,7 @@ use tokio::{
 };
 use wardroom::store::{InboxKey, StoreError, Write};
 
-use super::{CommitResult, Removal, Request};
+use super::{CommitResult, List, Removal, Request};
 use crate::{
     lock::FolderLock,
     transaction::{TransactionError, WriteConnection},
@@ -31,12 +31,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of failed notes that the writer keeps for a retry. If more notes fail, they are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
-struct List {
-    writes: Vec<Write>,
-    /// The sender of the result to the caller; `None` for a note, because no caller waits.
-    reply: Option<oneshot::Sender<CommitResult>>,
-}
-
 /// Requests that the task executes together.
 #[derive(Default)]
 struct Batch {
@@ -48,25 +42,17 @@ struct Batch {
 }
 
 pub(super) struct WriterTask {
-    connection: WriteConnection,
-    requests: mpsc::UnboundedReceiver<Request>,
+    pub(super) connection: WriteConnection,
+    pub(super) requests: mpsc::UnboundedReceiver<Request>,
     /// Notes that could not be written yet, oldest first.
-    unwritten: Vec<List>,
+    pub(super) unwritten: Vec<List>,
     /// The callers of `close`, which get their reply when the task ends.
-    closing: Vec<oneshot::Sender<()>>,
-    pending_notes: Arc<AtomicUsize>,
+    pub(super) closing: Vec<oneshot::Sender<()>>,
+    pub(super) pending_notes: Arc<AtomicUsize>,
 }
 
 // An error of sending a reply is ignored, because the caller may have been cancelled.
 impl WriterTask {
-    pub(super) fn new(
-        connection: WriteConnection,
-        requests: mpsc::UnboundedReceiver<Request>,
-        pending_notes: Arc<AtomicUsize>,
-    ) -> Self {
-        Self { connection, requests, unwritten: Vec::new(), closing: Vec::new(), pending_notes }
-    }
-
     /// Executes batches of requests until the queue is closed and empty. Then closes the connection, releases `lock`,
     /// and replies to the callers of `close`.
     pub(super) async fn run(mut self, lock: Option<FolderLock>) {
@@ -117,11 +103,10 @@ impl WriterTask {
         loop {
             // 2. Add the request to the batch.
             match next {
-                Some(Request::Commit(writes, reply)) => {
-                    urgent = true;
-                    batch.lists.push(List { writes, reply: Some(reply) });
+                Some(Request::Write(list)) => {
+                    urgent |= list.reply.is_some();
+                    batch.lists.push(list);
                 }
-                Some(Request::Note(writes)) => batch.lists.push(List { writes, reply: None }),
                 Some(Request::Remove(removal)) => {
                     urgent = true;
                     batch.removals.push(removal);
@@ -175,20 +160,16 @@ impl WriterTask {
     }
 
     async fn write_each(&mut self, lists: Vec<List>) {
-        let mut busy = None;
+        let mut busy: Option<StoreError> = None;
         for list in lists {
-            if let Some(error) = &busy {
+            let result = match busy.clone() {
                 // Another process locks the database, and an earlier list has already waited for the lock.
-                self.finish(list, Err(StoreError::clone(error)));
-                continue;
-            }
-            let result = match self.transaction(slice::from_ref(&list)).await {
-                Ok(mut results) => Ok(results.pop().unwrap_or_default()),
-                Err(TransactionError::Write(error)) => Err(error),
-                Err(TransactionError::Begin(error)) => {
-                    busy = Some(error.clone());
-                    Err(error)
-                }
+                Some(error) => Err(error),
+                None => match self.transaction(slice::from_ref(&list)).await {
+                    Ok(mut results) => Ok(results.pop().unwrap_or_default()),
+                    Err(TransactionError::Write(error)) => Err(error),
+                    Err(TransactionError::Begin(error)) => Err(busy.insert(error).clone()),
+                },
             };
             self.finish(list, result);
         }

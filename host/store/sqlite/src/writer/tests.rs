@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row;
+use sqlx::{ConnectOptions, Row};
 use wardroom::{
     model::Person,
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus},
@@ -22,7 +22,7 @@ async fn a_full_disk_fails_only_lists_that_do_not_fit() {
     drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
     // A limit on pages causes the same error as a full disk.
     let options = open::options(&file).pragma("max_page_count", "130");
-    let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
+    let writer = Writer::start(options.connect().await.expect("connects"), None);
 
     writer.commit(set("large", 250_000)).await.expect("there is room for one");
     let before = writer.transactions();
@@ -42,7 +42,7 @@ async fn a_full_disk_fails_only_lists_that_do_not_fit() {
     writer.commit(vec![Write::DeleteValue { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
     writer.commit(set("last", 1)).await.expect("works again");
     writer.close().await;
-    let mut connection = open::connect(&options).await.expect("connects");
+    let mut connection = options.connect().await.expect("connects");
     let rows = sqlx::query("select key from value order by key").fetch_all(&mut connection).await.expect("rows");
     let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(keys, ["last", "noted", "small"], "the note was kept until there was room");
@@ -54,7 +54,7 @@ async fn an_entry_behind_an_unwritten_note_is_unavailable() {
     let file = folder.path().join("wardroom.db");
     drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
     let options = open::options(&file).pragma("max_page_count", "130");
-    let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
+    let writer = Writer::start(options.connect().await.expect("connects"), None);
     let entry = |number, bytes| Write::Append(Entry { body: "x".repeat(bytes).into(), ..entry(number) });
     writer.commit(vec![Write::Open(job()), entry(0, 1)]).await.expect("a commit");
     writer.commit(set("large", 250_000)).await.expect("there is room for one");

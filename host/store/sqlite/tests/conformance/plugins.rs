@@ -1,6 +1,6 @@
 //! Checks of the plugins' keys and of the usage of host calls.
 
-use wardroom::store::{CallCount, EntryKind, Store, Usage, Write};
+use wardroom::store::{CallCount, EntryKind, Store, Write};
 
 use crate::{
     helpers::commit,
@@ -70,9 +70,8 @@ pub(crate) async fn usage_counts_jobs_and_queries(store: &dyn Store) {
         line(None, &[]),
     ];
     commit(store, lines.map(Write::AuditRecord).to_vec()).await;
-    let usage = |plugin: &str, call: &str, allowed, refused| Usage {
-        plugin: plugin.to_owned(),
-        count: CallCount { call: call.to_owned(), allowed, refused },
+    let usage = |plugin: &str, call: &str, allowed, refused| {
+        (plugin.to_owned(), CallCount { call: call.to_owned(), allowed, refused })
     };
     let expected = [
         usage("coffee", "pipelines.trigger", 0, 1),
