@@ -8,18 +8,19 @@
 //! Not here: reading a room's events, which `backfill.rs` of each adapter does.
 
 use std::{
-    borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use wardroom::base::Backoff;
+
 use crate::RetrySchedule;
 
-/// A queue of rooms to backfill. `R` is the type of a room's id; `E` is the type of the events that arrive while their
-/// room is queued.
+/// A queue of rooms to backfill. `R` is the borrowed type of a room's id, for example `str`; `E` is the type of the
+/// events that arrive while their room is queued.
 #[derive(Debug)]
-pub struct BackfillQueue<R, E> {
-    rooms: BTreeMap<R, QueuedRoom<E>>,
+pub struct BackfillQueue<R: ToOwned + ?Sized, E> {
+    rooms: BTreeMap<R::Owned, QueuedRoom<E>>,
     /// Maximum number of buffered events per room. If more events arrive, the room's oldest events are dropped.
     max_buffered: usize,
 }
@@ -52,7 +53,7 @@ impl<E> Default for QueuedRoom<E> {
     }
 }
 
-impl<R: Ord + Clone, E> BackfillQueue<R, E> {
+impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// Creates an empty queue that buffers at most `max_buffered` events per room. If more events arrive, the queue
     /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, pass
     /// `usize::MAX`, because the running backfill does not find an event that the queue drops.
@@ -62,7 +63,7 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
 
     /// Queues a room. If the room waits for a retry, its retry time does not change. If its backfill is running,
     /// another backfill follows.
-    pub fn add(&mut self, room: R) {
+    pub fn add(&mut self, room: R::Owned) {
         let queued = self.rooms.entry(room).or_default();
         queued.requeued = queued.reading;
         queued.attempted = false;
@@ -70,21 +71,21 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
 
     /// Queues a room and makes its backfill due at once, even if the room waits for a retry. An adapter calls this
     /// function for each room after it has connected to the server again.
-    pub fn add_now(&mut self, room: R) {
+    pub fn add_now(&mut self, room: R::Owned) {
         self.add(room.clone());
         self.rooms.entry(room).or_default().retry.run_now();
     }
 
     /// Buffers events of a room until its backfill has succeeded. If the room is not queued yet, queues it. If the
     /// buffer is full, drops the room's oldest buffered events.
-    pub fn buffer(&mut self, room: R, events: impl IntoIterator<Item = E>) {
+    pub fn buffer(&mut self, room: R::Owned, events: impl IntoIterator<Item = E>) {
         let buffered = &mut self.rooms.entry(room).or_default().buffered;
         buffered.extend(events);
         buffered.drain(..buffered.len().saturating_sub(self.max_buffered));
     }
 
     /// Returns the rooms whose backfill is due at `now`, without the rooms whose backfill is running.
-    pub fn due(&self, now: Instant) -> Vec<R> {
+    pub fn due(&self, now: Instant) -> Vec<R::Owned> {
         let due = |queued: &QueuedRoom<E>| !queued.reading && queued.retry.is_due(now);
         self.rooms.iter().filter(|(_, queued)| due(queued)).map(|(room, _)| room.clone()).collect()
     }
@@ -106,31 +107,14 @@ impl<R: Ord + Clone, E> BackfillQueue<R, E> {
         self.rooms.values().all(|queued| queued.attempted)
     }
 
-    /// Postpones the next backfill of every queued room to `now + requested`. If a room's retry time is later, the
-    /// retry time does not change. `requested` is the delay that the server requested, for example because of a rate
-    /// limit.
-    pub fn delay_all(&mut self, now: Instant, requested: Duration) {
-        for queued in self.rooms.values_mut() {
-            queued.retry.delay_until(now + requested);
-        }
-    }
-}
-
-impl<R: Ord, E> BackfillQueue<R, E> {
     /// Returns whether a room is queued. A room whose backfill is running is queued, too.
-    pub fn contains<Q: Ord + ?Sized>(&self, room: &Q) -> bool
-    where
-        R: Borrow<Q>,
-    {
+    pub fn contains(&self, room: &R) -> bool {
         self.rooms.contains_key(room)
     }
 
     /// Returns the buffered events of a room; empty if the room is not queued. [`BackfillQueue::finish`] clears the
     /// buffer.
-    pub fn buffered<Q: Ord + ?Sized>(&self, room: &Q) -> &[E]
-    where
-        R: Borrow<Q>,
-    {
+    pub fn buffered(&self, room: &R) -> &[E] {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
@@ -138,10 +122,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
     /// deleted event. Records the event's `id`, so that [`BackfillQueue::is_withdrawn`] returns `true` for the event.
     /// If a backfill of the room is running, queues another one, because the running backfill may have read the event
     /// already. If the room is not queued, changes nothing and returns `false`.
-    pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, matches: impl Fn(&E) -> bool) -> bool
-    where
-        R: Borrow<Q>,
-    {
+    pub fn withdraw(&mut self, room: &R, id: String, matches: impl Fn(&E) -> bool) -> bool {
         let Some(queued) = self.rooms.get_mut(room) else { return false };
         queued.requeued = queued.reading;
         queued.attempted = false;
@@ -151,19 +132,13 @@ impl<R: Ord, E> BackfillQueue<R, E> {
     }
 
     /// Returns whether [`BackfillQueue::withdraw`] was called with this event id since the room's last backfill began.
-    pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
-    where
-        R: Borrow<Q>,
-    {
+    pub fn is_withdrawn(&self, room: &R, id: &str) -> bool {
         self.rooms.get(room).is_some_and(|queued| queued.withdrawn.contains(id))
     }
 
     /// Records that a backfill of a room began. While the backfill is running, [`BackfillQueue::due`] does not return
     /// the room.
-    pub fn begin<Q: Ord + ?Sized>(&mut self, room: &Q)
-    where
-        R: Borrow<Q>,
-    {
+    pub fn begin(&mut self, room: &R) {
         if let Some(queued) = self.rooms.get_mut(room) {
             (queued.reading, queued.requeued) = (true, false);
             queued.withdrawn.clear();
@@ -172,10 +147,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
 
     /// Ends a room's running backfill and makes another backfill of the room due at once. Called if the result of the
     /// running backfill cannot be used, for example because the author of a buffered event must be looked up first.
-    pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
-    where
-        R: Borrow<Q>,
-    {
+    pub fn restart(&mut self, room: &R) {
         if let Some(queued) = self.rooms.get_mut(room) {
             queued.reading = false;
             queued.retry.run_now();
@@ -184,10 +156,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
 
     /// Ends a room's successful backfill and returns the room's buffered events. The room stays queued if it was queued
     /// again after [`BackfillQueue::begin`].
-    pub fn finish<Q: Ord + ?Sized>(&mut self, room: &Q) -> Vec<E>
-    where
-        R: Borrow<Q>,
-    {
+    pub fn finish(&mut self, room: &R) -> Vec<E> {
         let Some(queued) = self.rooms.get_mut(room) else { return Vec::new() };
         let buffered = std::mem::take(&mut queued.buffered);
         match queued.requeued {
@@ -198,22 +167,28 @@ impl<R: Ord, E> BackfillQueue<R, E> {
     }
 
     /// Ends a room's failed backfill and schedules the retry. The retry is due after the backoff; if the server
-    /// requested a longer delay (`requested`), after that delay. Returns `true` for the first failure since the room's
-    /// last successful backfill, and `false` for later failures. The caller logs only the first failure.
-    pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
-    where
-        R: Borrow<Q>,
-    {
+    /// requested a longer delay (`requested`), after that delay. A requested delay, for example because of a rate
+    /// limit, postpones the next backfill of every other queued room, too. Returns `true` for the first failure since
+    /// the room's last successful backfill, and `false` for later failures. The caller logs only the first failure.
+    pub fn record_failure(&mut self, room: &R, now: Instant, requested: Option<Duration>) -> bool {
+        if let Some(requested) = requested {
+            self.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
+        }
         let Some(queued) = self.rooms.get_mut(room) else { return false };
         (queued.reading, queued.attempted) = (false, true);
         queued.retry.record_failure(now, requested)
     }
 
+    /// Postpones the next backfill of every queued room to `now + requested`. If a room's retry time is later, the
+    /// retry time does not change.
+    fn delay_all(&mut self, now: Instant, requested: Duration) {
+        for queued in self.rooms.values_mut() {
+            queued.retry.delay_until(now + requested);
+        }
+    }
+
     /// Removes a room and its buffered events from the queue without a backfill.
-    pub fn remove<Q: Ord + ?Sized>(&mut self, room: &Q)
-    where
-        R: Borrow<Q>,
-    {
+    pub fn remove(&mut self, room: &R) {
         self.rooms.remove(room);
     }
 }
@@ -222,7 +197,7 @@ impl<R: Ord, E> BackfillQueue<R, E> {
 mod tests {
     use super::*;
 
-    fn queue() -> BackfillQueue<String, u32> {
+    fn queue() -> BackfillQueue<str, u32> {
         BackfillQueue::new(usize::MAX)
     }
 
@@ -313,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_full_buffer_drops_the_oldest_events() {
-        let mut queue = BackfillQueue::new(3);
+        let mut queue: BackfillQueue<str, u32> = BackfillQueue::new(3);
         for number in 0..5 {
             queue.buffer(id("a"), [number]);
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use wardroom::{
     adapter::{Inbox, Incoming, Position},
     base::Backoff,
+    store::StoreError,
 };
 
 /// The engine's inbox of one account. Calls are retried until they succeed, because an adapter that continued after a
 /// failed write would lose messages.
-#[derive(Clone)]
 pub struct InboxWriter {
     inbox: Arc<dyn Inbox>,
 }
@@ -29,31 +29,30 @@ impl InboxWriter {
     /// succeeds. If `cursor` is `None`, the room's cursor does not change. Returns the number of messages that the
     /// inbox stored. The inbox ignores messages that it holds already and messages that the bot does not handle.
     pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.receive(room, messages.clone(), cursor.clone()).await {
-                Ok(new) => return new,
-                Err(error) => {
-                    let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "cannot store received messages in the inbox; retrying");
-                    tokio::time::sleep(retry_in).await;
-                }
-            }
-        }
+        let receive = || self.inbox.receive(room, messages.clone(), cursor.clone());
+        retry(room, "store received messages in the inbox", receive).await
     }
 
     /// Returns a room's cursor, the position up to which the room's events were handled; `None` if the bot was never in
     /// the room. Retries until the read succeeds.
     pub async fn cursor(&self, room: &str) -> Option<Position> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.cursor(room).await {
-                Ok(cursor) => return cursor,
-                Err(error) => {
-                    let retry_in = backoff.next_delay();
-                    tracing::error!(room, %error, ?retry_in, "cannot read the room's cursor from the inbox; retrying");
-                    tokio::time::sleep(retry_in).await;
-                }
+        retry(room, "read the room's cursor from the inbox", || self.inbox.cursor(room)).await
+    }
+}
+
+/// Calls the inbox until the call succeeds. `what` is the failed operation, for the log.
+async fn retry<T, F>(room: &str, what: &str, call: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut backoff = Backoff::default();
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(error) => {
+                let retry_in = backoff.next_delay();
+                tracing::error!(room, %error, ?retry_in, "cannot {what}; retrying");
+                tokio::time::sleep(retry_in).await;
             }
         }
     }

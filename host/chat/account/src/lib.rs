@@ -6,11 +6,14 @@
 //! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`] (whether the bot
 //!   handles a room's messages).
 //! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`], [`USER_AGENT`].
-//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`error_chain`].
+//! - Configuration: [`read_rooms`].
+//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`mentioned_people`], [`error_chain`].
+//! - Time: [`timestamp`].
 //!
 //! Not here: code that is specific to one network.
 
 mod backfill_queue;
+mod configured_rooms;
 mod error_chain;
 pub mod folder;
 mod inbox_writer;
@@ -23,9 +26,10 @@ mod server;
 mod state_file;
 
 pub use backfill_queue::BackfillQueue;
+pub use configured_rooms::read_rooms;
 pub use error_chain::error_chain;
 pub use inbox_writer::InboxWriter;
-pub use message_text::{display_name, strip_leading_name, strip_quotes_and_code};
+pub use message_text::{display_name, mentioned_people, strip_leading_name, strip_quotes_and_code, timestamp};
 pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;

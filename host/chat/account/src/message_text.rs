@@ -1,6 +1,9 @@
-//! Prepares the text of chat messages for the engine.
+//! Converts the text and the time of chat messages for the engine.
 
-use wardroom::base::clean;
+use wardroom::{
+    Timestamp,
+    base::{Block, Text, clean},
+};
 
 /// Maximum length of a display name, in characters. A longer name is truncated.
 const MAX_NAME: usize = 80;
@@ -37,6 +40,20 @@ pub fn strip_leading_name<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 pub fn display_name(name: Option<&str>, fallback: &str) -> String {
     let name: String = clean(name.unwrap_or_default()).trim().chars().take(MAX_NAME).collect();
     if name.is_empty() { fallback.to_owned() } else { name }
+}
+
+/// Returns the ids of the people that a text mentions.
+pub fn mentioned_people(text: &Text) -> impl Iterator<Item = &str> {
+    let ids = text.blocks().iter().filter_map(|block| match block {
+        Block::People(ids) => Some(ids),
+        Block::Line(_) | Block::Code(_) => None,
+    });
+    ids.flatten().map(String::as_str)
+}
+
+/// Converts milliseconds since 1970 to a time. Returns 1970 if the number is out of range.
+pub fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

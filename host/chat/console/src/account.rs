@@ -16,8 +16,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     Timestamp,
-    adapter::Inbox,
-    adapter::{Body, Chat, Outgoing, SendError},
+    adapter::{Body, Chat, Inbox, Outgoing, SendError},
     model::Person,
 };
 use wardroom_account::InboxWriter;
@@ -62,7 +61,7 @@ impl Console {
     /// ended.
     async fn read_lines(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
-        if self.terminal.is_interactive() {
+        if self.terminal.is_interactive {
             self.terminal.print(&format!(
                 "Console of {}. Type `help` for a list of commands, or `/quit` to leave.",
                 self.config.bot
@@ -92,7 +91,7 @@ impl Console {
                 Input::Message { text, wait } => {
                     let message = incoming(new_event_id(), self.sender.lock().clone(), text, Timestamp::now());
                     writer.receive(ROOM, vec![message], None).await;
-                    if wait && !self.terminal.is_interactive() {
+                    if wait && !self.terminal.is_interactive {
                         inbox.until_idle().await;
                     } else if wait {
                         // At a terminal, the next prompt does not wait for the end of the job.

@@ -10,28 +10,24 @@ pub(crate) const MAX_LINE: usize = 64 << 10;
 /// Prints text to standard output. If standard input is a terminal, prints a prompt, too.
 #[derive(Debug)]
 pub(crate) struct Terminal {
-    interactive: bool,
+    /// Whether standard input is a terminal.
+    pub(crate) is_interactive: bool,
 }
 
 impl Terminal {
     pub(crate) fn new() -> Self {
-        Self { interactive: io::stdin().is_terminal() }
-    }
-
-    /// Returns whether standard input is a terminal.
-    pub(crate) fn is_interactive(&self) -> bool {
-        self.interactive
+        Self { is_interactive: io::stdin().is_terminal() }
     }
 
     /// Prints text on new lines. If standard input is a terminal, prints the prompt again below the text.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         // The text overwrites the prompt. The prompt is printed again below the text.
-        if self.interactive {
+        if self.is_interactive {
             write!(out, "\r")?;
         }
         writeln!(out, "{text}")?;
-        if self.interactive {
+        if self.is_interactive {
             write!(out, "> ")?;
         }
         out.flush()
@@ -39,7 +35,7 @@ impl Terminal {
 
     /// Prints the prompt if standard input is a terminal.
     pub(crate) fn prompt(&self) -> io::Result<()> {
-        if !self.interactive {
+        if !self.is_interactive {
             return Ok(());
         }
         let mut out = io::stdout().lock();

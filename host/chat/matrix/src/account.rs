@@ -11,8 +11,7 @@ use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
+    adapter::{Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
     base::Backoff,
     model::Person,
 };

@@ -57,33 +57,18 @@ impl Backfill {
     }
 }
 
-/// The event at which the backfill ends.
-enum Bound<'m> {
-    /// The event of this cursor, or the bot's join if that is newer.
-    Cursor(&'m Position),
-    /// The bot's join.
-    Join,
-}
-
-/// Reads the events of a room after its cursor.
+/// Reads the events of a room after its cursor, or since the bot's join if the join is newer or `cursor` is `None`. `me`
+/// is the id of the bot's account. Returns `None` if there is no cursor and the join is not found; the caller must not
+/// handle any event of the room then.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
-pub(crate) async fn since_cursor(client: &Client, room: &RoomId, cursor: &Position) -> Result<Backfill, MatrixError> {
-    Ok(read(client, room, Bound::Cursor(cursor)).await?.unwrap_or_default())
-}
-
-/// Reads the events of a room since the bot's join. Returns `None` if the join is not found; the caller must not handle
-/// any event of the room then.
-///
-/// # Errors
-/// The homeserver does not answer, or rejects the request.
-pub(crate) async fn since_join(client: &Client, room: &RoomId) -> Result<Option<Backfill>, MatrixError> {
-    read(client, room, Bound::Join).await
-}
-
-async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option<Backfill>, MatrixError> {
-    let Some(me) = client.user_id() else { return Ok(None) };
+pub(crate) async fn read(
+    client: &Client,
+    me: &UserId,
+    room: &RoomId,
+    cursor: Option<&Position>,
+) -> Result<Option<Backfill>, MatrixError> {
     let mut backfill = Backfill::default();
     // Newest first. The flag is true if the event is older than the cursor by its time.
     let mut events: Vec<(RoomEvent, bool)> = Vec::new();
@@ -101,14 +86,14 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
         for event in page.chunk {
             let event = RoomEvent::from(event.cast());
             let is_join = convert::is_own_join(&event, me);
-            let is_old = is_older(&event, &bound, MAX_SKEW);
-            if is_join || is_cursor_event(&event, &bound) {
+            let is_old = is_older(&event, cursor, MAX_SKEW);
+            if is_join || is_cursor_event(&event, cursor) {
                 // The join is part of the result, so that the cursor moves to it even if no other event follows.
                 events.extend(is_join.then_some((event, is_old)));
-                backfill.events = select(events, has_event(&bound));
+                backfill.events = select(events, has_event(cursor));
                 return Ok(Some(backfill));
             }
-            all_too_old &= is_older(&event, &bound, MAX_SEARCH_AGE);
+            all_too_old &= is_older(&event, cursor, MAX_SEARCH_AGE);
             events.push((event, is_old));
         }
         // The server may have deleted the cursor's event, so a page of events that are all too old ends the search,
@@ -116,12 +101,12 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
         from = page.end.filter(|_| !all_too_old);
         if from.is_none() {
             backfill.events = select(events, false);
-            return Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill));
+            return Ok(cursor.is_some().then_some(backfill));
         }
     }
     tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than a backfill reads; the oldest events are not handled");
     backfill.events = select(events, false);
-    Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
+    Ok(cursor.is_some().then_some(backfill))
 }
 
 /// Sorts events, which are sorted newest first, to oldest first. Each event has a flag, which is true if the event's
@@ -131,19 +116,20 @@ fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
 
-fn has_event(bound: &Bound<'_>) -> bool {
-    matches!(bound, Bound::Cursor(Position { event: Some(_), .. }) | Bound::Join)
+/// Returns whether the backfill ends at an event: at the cursor's event, or at the bot's join if there is no cursor.
+fn has_event(cursor: Option<&Position>) -> bool {
+    cursor.is_none_or(|cursor| cursor.event.is_some())
 }
 
-fn is_cursor_event(event: &RoomEvent, bound: &Bound<'_>) -> bool {
-    let Bound::Cursor(Position { event: Some(cursor), .. }) = bound else { return false };
+fn is_cursor_event(event: &RoomEvent, cursor: Option<&Position>) -> bool {
+    let Some(Position { event: Some(cursor), .. }) = cursor else { return false };
     event.id().is_some_and(|id| id == *cursor)
 }
 
 /// Returns whether an event's time is more than `skew` seconds before the cursor's time. If the cursor has a time but
-/// no event, ignores `skew`, because that time is exact. If `bound` is the bot's join, returns `false`.
-fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
-    let Bound::Cursor(cursor) = bound else { return false };
+/// no event, ignores `skew`, because that time is exact. If there is no cursor, returns `false`.
+fn is_older(event: &RoomEvent, cursor: Option<&Position>, skew: i64) -> bool {
+    let Some(cursor) = cursor else { return false };
     let skew = if cursor.event.is_some() { skew } else { 0 };
     room_event::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < cursor.at.as_second())
 }
@@ -184,21 +170,19 @@ mod tests {
     #[test]
     fn a_backfill_ends_at_the_cursors_event_whatever_its_time() {
         let cursor = cursor(Some("$m:x"));
-        let bound = Bound::Cursor(&cursor);
-        assert!(is_cursor_event(&event("$m:x", 5), &bound));
-        assert!(!is_cursor_event(&event("$n:x", 999_999), &bound));
-        assert!(!is_older(&event("$n:x", 999_800), &bound, MAX_SKEW), "a clock that is three minutes slow");
-        assert!(is_older(&event("$n:x", 990_000), &bound, MAX_SKEW), "an event that is hours older");
+        assert!(is_cursor_event(&event("$m:x", 5), Some(&cursor)));
+        assert!(!is_cursor_event(&event("$n:x", 999_999), Some(&cursor)));
+        assert!(!is_older(&event("$n:x", 999_800), Some(&cursor), MAX_SKEW), "a clock that is three minutes slow");
+        assert!(is_older(&event("$n:x", 990_000), Some(&cursor), MAX_SKEW), "an event that is hours older");
     }
 
     #[test]
     fn no_event_of_a_server_whose_clock_is_a_day_slow_is_lost() {
         let cursor = cursor(Some("$m:x"));
-        let bound = Bound::Cursor(&cursor);
         let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
-        assert!(!is_older(&slow, &bound, MAX_SEARCH_AGE), "the search continues");
-        let events = || vec![(slow.clone(), is_older(&slow, &bound, MAX_SKEW))];
-        assert_eq!(select(events(), has_event(&bound)).len(), 1, "the cursor's event was found");
+        assert!(!is_older(&slow, Some(&cursor), MAX_SEARCH_AGE), "the search continues");
+        let events = || vec![(slow.clone(), is_older(&slow, Some(&cursor), MAX_SKEW))];
+        assert_eq!(select(events(), has_event(Some(&cursor))).len(), 1, "the cursor's event was found");
         assert!(select(events(), false).is_empty(), "without the cursor's event only times are left");
     }
 
@@ -213,9 +197,8 @@ mod tests {
     #[test]
     fn a_cursor_without_an_event_is_an_exact_time() {
         let cursor = cursor(None);
-        let bound = Bound::Cursor(&cursor);
-        assert!(is_older(&event("$n:x", 999_999), &bound, MAX_SKEW));
-        assert!(!is_older(&event("$n:x", 1_000_000), &bound, MAX_SKEW));
-        assert!(!has_event(&bound), "its time always decides");
+        assert!(is_older(&event("$n:x", 999_999), Some(&cursor), MAX_SKEW));
+        assert!(!is_older(&event("$n:x", 1_000_000), Some(&cursor), MAX_SKEW));
+        assert!(!has_event(Some(&cursor)), "its time always decides");
     }
 }

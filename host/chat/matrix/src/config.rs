@@ -16,7 +16,7 @@ use wardroom::{
     base::{Key, KeyKind, SecretRef, Table, TableKeys},
     model::BotIdentity,
 };
-use wardroom_account::{folder::folder_name, read_server_url};
+use wardroom_account::{folder::folder_name, read_rooms, read_server_url};
 
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "bot.NAME.matrix",
@@ -140,9 +140,13 @@ impl Config {
         let homeserver = read_server_url(table, "homeserver", "https://matrix.example.org", |_| None);
         let user = read_user(bot, table);
         let login = read_login(table);
-        let rooms = read_rooms(table);
+        let parse_room = |text: &str| RoomOrAliasId::parse(text).ok();
+        let rooms = read_rooms(table, "an alias nor the id of a Matrix room", parse_room, suggest_room);
         let recovery_key = table.secret("recovery_key").map(|secret| secret.value);
-        let devices = read_devices(table);
+        let devices = match table.choice("devices").map(|choice| choice.value) {
+            Some("any") => Devices::Any,
+            _ => Devices::CrossSigned,
+        };
         let at_identities = table.at_key("identities");
         let identities = read_identities(table);
         if devices == Devices::Any && !identities.is_empty() {
@@ -152,7 +156,7 @@ impl Config {
             );
             table.problem(&at_identities, message, None);
         }
-        let reactions = read_reactions(table);
+        let reactions = table.choice("reactions").is_none_or(|choice| choice.value == "on");
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("matrix").join(folder_name(&bot.name));
         let config = Self {
@@ -175,16 +179,14 @@ impl Config {
 fn read_user(bot: &BotIdentity, table: &mut Table) -> Option<OwnedUserId> {
     let name = bot.name.to_lowercase();
     let text = table.required_string("user", &format!("\"@{name}:example.org\""))?;
-    match UserId::parse(text.value.as_str()) {
-        Ok(user) => Some(user),
-        Err(_) => {
-            let local = text.value.trim_start_matches('@').split(':').next().unwrap_or_default().to_lowercase();
-            let local = if local.is_empty() { name } else { local };
-            let message = format!("`{}.user` is `{}`, which is not a full Matrix id", table.path(), text.value);
-            table.problem(&text.at, message, format!("user = \"@{local}:example.org\""));
-            None
-        }
+    let user = UserId::parse(text.value.as_str()).ok();
+    if user.is_none() {
+        let local = text.value.trim_start_matches('@').split(':').next().unwrap_or_default().to_lowercase();
+        let local = if local.is_empty() { name } else { local };
+        let message = format!("`{}.user` is `{}`, which is not a full Matrix id", table.path(), text.value);
+        table.problem(&text.at, message, format!("user = \"@{local}:example.org\""));
     }
+    user
 }
 
 fn read_login(table: &mut Table) -> Option<Login> {
@@ -220,13 +222,6 @@ fn read_login(table: &mut Table) -> Option<Login> {
     }
 }
 
-fn read_devices(table: &mut Table) -> Devices {
-    match table.choice("devices").map(|choice| choice.value) {
-        Some("any") => Devices::Any,
-        _ => Devices::CrossSigned,
-    }
-}
-
 fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
     let mut identities = BTreeMap::new();
     let Some(mut keys) = table.table("identities") else { return identities };
@@ -251,33 +246,11 @@ fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
     identities
 }
 
-fn read_reactions(table: &mut Table) -> bool {
-    table.choice("reactions").is_none_or(|choice| choice.value == "on")
-}
-
-fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
-    let mut rooms = Vec::new();
-    for text in table.strings("rooms").map(|list| list.value).unwrap_or_default() {
-        match RoomOrAliasId::parse(text.value.as_str()) {
-            Ok(room) if !rooms.contains(&room) => rooms.push(room),
-            Ok(_) => {
-                let message =
-                    format!("`{}.rooms` contains `{}` twice; remove one of the two", table.path(), text.value);
-                table.problem(&text.at, message, None);
-            }
-            Err(_) => {
-                let name = text.value.trim_start_matches(['#', '!']).split(':').next().unwrap_or_default();
-                let name = if name.is_empty() { "ops" } else { name };
-                let message = format!(
-                    "`{}.rooms` contains `{}`, which is neither an alias nor the id of a Matrix room",
-                    table.path(),
-                    text.value
-                );
-                table.problem(&text.at, message, format!("rooms = [\"#{name}:example.org\"]"));
-            }
-        }
-    }
-    rooms
+/// Returns an alias that is similar to an invalid entry of `rooms`.
+fn suggest_room(text: &str) -> String {
+    let name = text.trim_start_matches(['#', '!']).split(':').next().unwrap_or_default();
+    let name = if name.is_empty() { "ops" } else { name };
+    format!("#{name}:example.org")
 }
 
 #[cfg(test)]

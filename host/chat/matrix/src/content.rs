@@ -13,6 +13,7 @@ use matrix_sdk::ruma::{
 };
 use serde_json::{Value, json};
 use wardroom::base::{Block, Text};
+use wardroom_account::mentioned_people;
 
 use crate::convert::KEY_FIELD;
 
@@ -80,7 +81,8 @@ pub(crate) fn reaction(event: &EventId, emoji: &str, key: &str) -> Value {
 }
 
 fn text_content(text: &Text) -> RoomMessageEventContent {
-    let mentioned = mentioned_people(text);
+    // Ids of other networks are left out.
+    let mentioned: Vec<OwnedUserId> = mentioned_people(text).filter_map(|id| UserId::parse(id).ok()).collect();
     // A notice notifies nobody, not even the people that it mentions.
     let mut content = match mentioned.is_empty() {
         true => RoomMessageEventContent::notice_html(text.plain(), html(text)),
@@ -108,15 +110,6 @@ fn truncate_to_fit(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
         }
         limit /= 2;
     }
-}
-
-/// Returns the Matrix ids that a text mentions. Ids of other networks are left out.
-fn mentioned_people(text: &Text) -> Vec<OwnedUserId> {
-    let ids = text.blocks().iter().filter_map(|block| match block {
-        Block::People(ids) => Some(ids),
-        Block::Line(_) | Block::Code(_) => None,
-    });
-    ids.flatten().filter_map(|id| UserId::parse(id.as_str()).ok()).collect()
 }
 
 /// Converts a text to the HTML that Matrix clients show.

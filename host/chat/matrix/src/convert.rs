@@ -18,9 +18,9 @@ use matrix_sdk::ruma::{
 };
 use serde_json::Value;
 use wardroom::{adapter::Incoming, model::Person, store::Reaction};
-use wardroom_account::{strip_leading_name, strip_quotes_and_code};
+use wardroom_account::{strip_leading_name, strip_quotes_and_code, timestamp};
 
-use crate::room_event::{RawEvent, RoomEvent, timestamp};
+use crate::room_event::{RawEvent, RoomEvent};
 
 /// The content field that holds a message's idempotency key. Clients do not show it.
 pub(crate) const KEY_FIELD: &str = "com.wardroom.key";
@@ -111,11 +111,7 @@ impl Converter<'_> {
 
 /// Returns whether the HTML of a message is a single code block.
 fn is_code_block(html: &str) -> bool {
-    let html = match html.split_once("</mx-reply>") {
-        Some((_, rest)) => rest,
-        None => html,
-    };
-    let html = html.trim();
+    let html = html.split_once("</mx-reply>").map_or(html, |(_, rest)| rest).trim();
     html.starts_with("<pre") && html.ends_with("</pre>")
 }
 

@@ -80,7 +80,10 @@ impl<'a> CrossSigning<'a> {
         encryption.wait_for_e2ee_initialization_tasks().await;
         let published = encryption.request_user_identity(&self.config.user).await?.is_some();
         match (published, self.has_private_keys().await) {
-            (false, _) => self.create_keys().await?,
+            (false, _) => {
+                self.create_keys().await?;
+                tracing::info!(user = %self.config.user, "created the account's encryption keys");
+            }
             (true, false) => self.restore_keys().await?,
             (true, true) => {}
         }
@@ -96,10 +99,7 @@ impl<'a> CrossSigning<'a> {
     async fn create_keys(&self) -> Result<(), MatrixError> {
         let (encryption, user) = (self.client.encryption(), &self.config.user);
         // Some homeservers accept an account's first keys without authentication, others require the password.
-        let Err(error) = encryption.bootstrap_cross_signing(None).await else {
-            tracing::info!(%user, "created the account's encryption keys");
-            return Ok(());
-        };
+        let Err(error) = encryption.bootstrap_cross_signing(None).await else { return Ok(()) };
         let Some(challenge) = error.as_uiaa_response() else { return Err(error.into()) };
         if matches!(self.config.login, Login::Token { .. }) {
             return Err(MatrixError::rejected(format!(
@@ -124,9 +124,7 @@ impl<'a> CrossSigning<'a> {
                 MatrixError::Rejected { reason } => rejected(&reason),
                 other => other,
             }
-        })?;
-        tracing::info!(%user, "created the account's encryption keys");
-        Ok(())
+        })
     }
 
     /// Decrypts the account's cross-signing keys, which another device created, with the recovery key.

@@ -13,13 +13,12 @@ use std::{
 };
 
 use matrix_sdk::{
-    Client, EncryptionState, Room, RoomState,
+    Client, Room, RoomState,
     ruma::{OwnedUserId, RoomId, UserId},
 };
 use wardroom::{
     Timestamp,
-    adapter::Inbox,
-    adapter::{Incoming, Position},
+    adapter::{Inbox, Incoming, Position},
 };
 use wardroom_account::{InboxWriter, display_name};
 
@@ -31,7 +30,7 @@ use crate::{
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
     room_event::{self, RoomEvent},
-    sender_trust,
+    rooms, sender_trust,
     trust_store::TrustStore,
 };
 
@@ -78,7 +77,7 @@ impl<'a> Delivery<'a> {
         names: &BTreeMap<OwnedUserId, String>,
         late: bool,
     ) -> Result<(), MatrixError> {
-        let is_encrypted = is_encrypted(room).await?;
+        let is_encrypted = rooms::is_encrypted(room).await?;
         let Some(cursor) = cursor_at(&events) else { return Ok(()) };
         // Decrypt the events.
         let (mut readable, mut undecrypted) = (Vec::new(), Vec::new());
@@ -124,7 +123,7 @@ impl<'a> Delivery<'a> {
                 done.extend(events.into_iter().map(|event| event.event));
                 continue;
             };
-            let Ok(is_encrypted) = is_encrypted(&room).await else { continue };
+            let Ok(is_encrypted) = rooms::is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
             // Newest first, because a newer message can repeat an older one whose sender was asked to send it again.
             for event in events.into_iter().rev() {
@@ -196,7 +195,7 @@ impl<'a> Delivery<'a> {
         is_encrypted: bool,
         late: bool,
     ) -> Result<Vec<Incoming>, MatrixError> {
-        let own_name = self.display_name_in(room).await;
+        let own_name = member_name(room, &self.config.user).await.or_else(|| self.display_name.clone());
         let direct = room.joined_members_count() + room.invited_members_count() == 2;
         let converter =
             Converter { me: &self.config.user, bot: &self.config.bot, display_name: own_name.as_deref(), direct };
@@ -232,23 +231,6 @@ impl<'a> Delivery<'a> {
         let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()
     }
-
-    async fn display_name_in(&self, room: &Room) -> Option<String> {
-        let member = room.get_member_no_sync(&self.config.user).await.ok().flatten();
-        let name = member.and_then(|member| member.display_name().map(ToOwned::to_owned));
-        name.or_else(|| self.display_name.clone())
-    }
-}
-
-async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
-    let state = match room.encryption_state() {
-        EncryptionState::Unknown => room.latest_encryption_state().await?,
-        state => state,
-    };
-    if state.is_unknown() {
-        return Err(MatrixError::unavailable("the homeserver has not reported whether the room is encrypted"));
-    }
-    Ok(state.is_encrypted())
 }
 
 /// Returns a cursor at the newest of these events, which are sorted oldest first. Returns `None` if no event has an id.
@@ -263,12 +245,13 @@ async fn set_sender_name(room: &Room, message: &mut Incoming, names: &BTreeMap<O
     let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
     let name = match names.get(&user) {
         Some(name) => Some(name.clone()),
-        None => room
-            .get_member_no_sync(&user)
-            .await
-            .ok()
-            .flatten()
-            .and_then(|member| member.display_name().map(ToOwned::to_owned)),
+        None => member_name(room, &user).await,
     };
     message.sender.name = display_name(name.as_deref(), user.localpart());
+}
+
+/// Returns the display name that an account has in a room.
+async fn member_name(room: &Room, user: &UserId) -> Option<String> {
+    let member = room.get_member_no_sync(user).await.ok().flatten()?;
+    member.display_name().map(ToOwned::to_owned)
 }

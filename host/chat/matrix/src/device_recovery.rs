@@ -39,15 +39,6 @@ const MACHINE_ERRORS: &[&str] = &[
     "unable to open database file",
 ];
 
-/// The state of a session's key store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyStore {
-    /// The key store exists, or the device never had keys.
-    Usable,
-    /// The homeserver has keys of the device, and the key store does not exist.
-    Missing,
-}
-
 /// Returns whether the key store of the account's device is on disk.
 pub(crate) fn has_key_store(config: &Config) -> bool {
     // An empty file holds no keys.
@@ -59,15 +50,8 @@ pub(crate) fn has_key_store(config: &Config) -> bool {
 ///
 /// # Errors
 /// The key store does not exist, and the homeserver does not report whether it has published keys of the device.
-pub(crate) async fn inspect_key_store(config: &Config, session: &MatrixSession) -> Result<KeyStore, MatrixError> {
-    if has_key_store(config) {
-        return Ok(KeyStore::Usable);
-    }
-    // A session without encryption never had a key store.
-    Ok(match has_published_keys(config, session).await? {
-        true => KeyStore::Missing,
-        false => KeyStore::Usable,
-    })
+pub(crate) async fn is_key_store_missing(config: &Config, session: &MatrixSession) -> Result<bool, MatrixError> {
+    Ok(!has_key_store(config) && has_published_keys(config, session).await?)
 }
 
 /// Returns whether the homeserver has published keys of a session's device. Returns `false` if the session has ended.
@@ -79,13 +63,11 @@ pub(crate) async fn has_published_keys(config: &Config, session: &MatrixSession)
     let SessionMeta { user_id, device_id } = &session.meta;
     let mut request = get_keys::v3::Request::new();
     request.device_keys = BTreeMap::from([(user_id.clone(), vec![device_id.clone()])]);
-    match client.send(request).await {
+    match client.send(request).await.map_err(MatrixError::from) {
         Ok(answer) => Ok(answer.device_keys.get(user_id).is_some_and(|devices| devices.contains_key(device_id))),
-        Err(error) => match MatrixError::from(&error) {
-            // The session has ended. The first sync reports that.
-            MatrixError::SessionEnded { .. } | MatrixError::Rejected { .. } => Ok(false),
-            error => Err(error),
-        },
+        // The session has ended. The first sync reports that.
+        Err(MatrixError::SessionEnded { .. } | MatrixError::Rejected { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -125,12 +125,9 @@ impl From<matrix_sdk::Error> for MatrixError {
 impl From<MatrixError> for SendError {
     fn from(error: MatrixError) -> Self {
         match error {
-            // The message stays in the outbox until the account is logged in again.
-            MatrixError::SessionEnded { reason, .. }
-            | MatrixError::DeviceKeysLost { reason }
-            | MatrixError::Local { reason } => Self::Later { after: None, reason },
-            MatrixError::Unavailable { retry_after, reason } => Self::Later { after: retry_after, reason },
             MatrixError::Rejected { reason } => Self::Never { reason },
+            // After the end of a session, the message stays in the outbox until the account is logged in again.
+            error => Self::Later { after: error.retry_after(), reason: error.reason().to_owned() },
         }
     }
 }

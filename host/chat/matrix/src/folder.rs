@@ -4,7 +4,7 @@
 
 use std::{io, path::PathBuf};
 
-pub(crate) use wardroom_account::folder::{read_json, remove, write_atomic, write_json};
+pub(crate) use wardroom_account::folder::{create_private, read_json, remove, write_atomic, write_json};
 
 use crate::{Config, error::MatrixError};
 
@@ -17,14 +17,6 @@ pub(crate) fn session_file(config: &Config) -> PathBuf {
 /// folder.
 pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
-}
-
-/// Creates the account's folder.
-///
-/// # Errors
-/// [`MatrixError::Unavailable`] if the folder cannot be created.
-pub(crate) fn create(config: &Config) -> Result<(), MatrixError> {
-    wardroom_account::folder::create_private(&config.folder).map_err(|error| io_error(config, &error))
 }
 
 /// Returns the error of a failed operation in the folder. A retry can succeed.

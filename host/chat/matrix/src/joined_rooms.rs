@@ -20,7 +20,7 @@ use matrix_sdk::{
 use serde::{Deserialize, Serialize};
 use wardroom_account::{RetrySchedule, RoomMembership, StateFile};
 
-use crate::{Config, error::MatrixError, room_upgrades::MAX_UPGRADES, rooms};
+use crate::{Config, room_upgrades::MAX_UPGRADES, rooms};
 
 /// The content of `rooms.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,16 +157,15 @@ impl JoinedRooms {
         while let Some(alias) = self.pending_aliases.first().cloned() {
             match rooms::resolve(client, &alias).await {
                 Ok(id) => self.set_configured(alias, id),
-                Err(error) => return self.retry_lookup(&alias, &error),
+                Err(error) => {
+                    if self.lookup_retry.record_failure(Instant::now(), error.retry_after()) {
+                        tracing::warn!(%alias, %error, "cannot look up the room of a configured alias; retrying");
+                    }
+                    return;
+                }
             }
         }
         self.lookup_retry.record_success();
-    }
-
-    fn retry_lookup(&mut self, alias: &RoomOrAliasId, error: &MatrixError) {
-        if self.lookup_retry.record_failure(Instant::now(), error.retry_after()) {
-            tracing::warn!(%alias, %error, "cannot look up the room of a configured alias; retrying");
-        }
     }
 
     /// Records the id of a configured room; `None` if the homeserver does not have the room.

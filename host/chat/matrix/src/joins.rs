@@ -46,22 +46,12 @@ impl Joins {
     pub(crate) fn join_configured(&mut self, client: &Client, room: OwnedRoomOrAliasId) {
         let client = client.clone();
         self.tasks.spawn(async move {
-            let mut backoff = Backoff::default();
-            let mut reported = false;
-            loop {
-                match join(&client, &room).await {
-                    Ok(id) => return Some(Joined::Configured(room, id)),
-                    Err(error) => {
-                        if let MatrixError::Rejected { reason } = &error
-                            && !std::mem::replace(&mut reported, true)
-                        {
-                            let me = client.user_id().map(ToString::to_string).unwrap_or_default();
-                            tracing::warn!(%room, error = reason, "the bot cannot join the room, because the homeserver rejects the join; retrying; hint: invite {me} to the room");
-                        }
-                        backoff.wait(error.retry_after()).await;
-                    }
-                }
-            }
+            let report = |reason: &str| {
+                let me = client.user_id().map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(%room, error = reason, "the bot cannot join the room, because the homeserver rejects the join; retrying; hint: invite {me} to the room");
+            };
+            let id = retry(|| join(&client, &room), report).await;
+            Some(Joined::Configured(room, id))
         });
     }
 
@@ -72,24 +62,12 @@ impl Joins {
         }
         let room = room.clone();
         self.tasks.spawn(async move {
-            let mut backoff = Backoff::default();
-            let mut reported = false;
-            loop {
-                match room_upgrades::join_successor(&room, &successor).await {
-                    Ok(is_confirmed) => {
-                        return Some(Joined::Successor(room.room_id().to_owned(), successor, is_confirmed));
-                    }
-                    Err(error) => {
-                        if let MatrixError::Rejected { reason } = &error
-                            && !std::mem::replace(&mut reported, true)
-                        {
-                            let me = room.own_user_id();
-                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the bot cannot join the successor of an upgraded room; retrying; hint: invite {me} to the successor");
-                        }
-                        backoff.wait(error.retry_after()).await;
-                    }
-                }
-            }
+            let report = |reason: &str| {
+                let me = room.own_user_id();
+                tracing::warn!(room = %room.room_id(), %successor, error = reason, "the bot cannot join the successor of an upgraded room; retrying; hint: invite {me} to the successor");
+            };
+            let is_confirmed = retry(|| room_upgrades::join_successor(&room, &successor), report).await;
+            Some(Joined::Successor(room.room_id().to_owned(), successor, is_confirmed))
         });
     }
 
@@ -161,6 +139,28 @@ impl Joins {
     pub(crate) fn remove_invitation(&mut self, room: &RoomId) {
         self.invitations.remove(room);
         self.ignored.remove(room);
+    }
+}
+
+/// Calls `join` until it succeeds. Calls `report` with the reason of the first rejection.
+async fn retry<T, F>(join: impl Fn() -> F, report: impl Fn(&str)) -> T
+where
+    F: Future<Output = Result<T, MatrixError>>,
+{
+    let mut backoff = Backoff::default();
+    let mut reported = false;
+    loop {
+        match join().await {
+            Ok(joined) => return joined,
+            Err(error) => {
+                if let MatrixError::Rejected { reason } = &error
+                    && !std::mem::replace(&mut reported, true)
+                {
+                    report(reason);
+                }
+                backoff.wait(error.retry_after()).await;
+            }
+        }
     }
 }
 

@@ -18,12 +18,12 @@ use crate::{Config, Login, client, error::MatrixError, rooms};
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
 /// line per finding. If there are problems, returns an error with one line per problem instead.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-    let client =
-        log_in(config).await.map_err(|error| vec![format!("{} at {}: {error}", config.user, config.homeserver)])?;
-    let mut found = vec![format!("{} is logged in at {}", config.user, config.homeserver)];
+    let Config { user, homeserver, .. } = config;
+    let client = log_in(config).await.map_err(|error| vec![format!("{user} at {homeserver}: {error}")])?;
+    let mut found = vec![format!("{user} is logged in at {homeserver}")];
     let mut problems = Vec::new();
     // Check the rooms.
-    match client.send(joined_rooms::v3::Request::new()).await {
+    match client.send(joined_rooms::v3::Request::new()).await.map_err(MatrixError::from) {
         Ok(joined) => {
             for room in &config.rooms {
                 match check_room(&client, room, &joined.joined_rooms).await {
@@ -32,22 +32,15 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
                 }
             }
         }
-        Err(error) => {
-            problems.push(format!(
-                "the rooms that `{}` has joined cannot be listed: {}",
-                config.user,
-                MatrixError::from(&error)
-            ));
-        }
+        Err(error) => problems.push(format!("the rooms that `{user}` has joined cannot be listed: {error}")),
     }
     // Check the account's keys.
-    match has_keys(&client, &config.user).await {
-        Ok(true) => found.push(format!("{} has encryption keys", config.user)),
+    match has_keys(&client, user).await {
+        Ok(true) => found.push(format!("{user} has encryption keys")),
         Ok(false) => {
-            found
-                .push(format!("{} has no encryption keys yet; the bot creates them when the host starts", config.user));
+            found.push(format!("{user} has no encryption keys yet; the bot creates them when the host starts"));
         }
-        Err(error) => problems.push(format!("the encryption keys of `{}` cannot be looked up: {error}", config.user)),
+        Err(error) => problems.push(format!("the encryption keys of `{user}` cannot be looked up: {error}")),
     }
     // Check the people.
     let people: Vec<OwnedUserId> = people.iter().filter_map(|id| UserId::parse(id.as_str()).ok()).collect();
@@ -60,12 +53,10 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
         found.push(format!("people of the configuration found on the homeserver: {}", people.len()));
     }
     if matches!(config.login, Login::Password(_))
-        && let Err(error) = client.logout().await
+        && let Err(error) = client.logout().await.map_err(MatrixError::from)
     {
-        let error = MatrixError::from(error);
         problems.push(format!(
-            "`{}` cannot log out after the check: {error}; remove the device of this check from the account's list of devices",
-            config.user
+            "`{user}` cannot log out after the check: {error}; remove the device of this check from the account's list of devices"
         ));
     }
     if problems.is_empty() { Ok(found) } else { Err(problems) }
@@ -85,14 +76,12 @@ async fn log_in(config: &Config) -> Result<Client, MatrixError> {
 
 /// Checks that a person has a profile on the homeserver.
 async fn check_person(client: &Client, person: &OwnedUserId) -> Result<(), String> {
-    match client.send(get_profile::v3::Request::new(person.clone())).await {
+    match client.send(get_profile::v3::Request::new(person.clone())).await.map_err(MatrixError::from) {
         Ok(_) => Ok(()),
-        Err(error) => match MatrixError::from(&error) {
-            MatrixError::Rejected { reason } => {
-                Err(format!("the homeserver has no account `{person}`: {reason}; correct the id in the configuration"))
-            }
-            error => Err(format!("`{person}` cannot be looked up: {error}")),
-        },
+        Err(MatrixError::Rejected { reason }) => {
+            Err(format!("the homeserver has no account `{person}`: {reason}; correct the id in the configuration"))
+        }
+        Err(error) => Err(format!("`{person}` cannot be looked up: {error}")),
     }
 }
 

@@ -12,6 +12,7 @@ use matrix_sdk::{
 };
 use serde_json::Value;
 use wardroom::Timestamp;
+use wardroom_account::timestamp;
 
 /// The JSON of an event in a room's timeline.
 pub(crate) type RawEvent = Raw<AnySyncTimelineEvent>;
@@ -75,11 +76,6 @@ pub(crate) fn id_and_time(raw: &RawEvent) -> Option<(OwnedEventId, Timestamp)> {
     let event = raw.get_field::<OwnedEventId>("event_id").ok()??;
     let millis = raw.get_field::<i64>("origin_server_ts").ok().flatten().unwrap_or(0);
     Some((event, timestamp(millis)))
-}
-
-/// Converts milliseconds since 1970 to a time. Returns 1970 if the number is out of range.
-pub(crate) fn timestamp(millis: i64) -> Timestamp {
-    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Returns two unencrypted fields of an encrypted event. The first is the id of the Megolm session whose key decrypts

@@ -1,7 +1,7 @@
-//! Looks up Matrix rooms and their members.
+//! Looks up Matrix rooms, their encryption and their members.
 
 use matrix_sdk::{
-    Client, RoomMemberships, RoomState,
+    Client, Room, RoomMemberships, RoomState,
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId, api::client::alias::get_alias},
 };
 use wardroom::{adapter::SendError, model::Person};
@@ -19,12 +19,10 @@ pub(crate) async fn resolve(client: &Client, room: &OwnedRoomOrAliasId) -> Resul
         Ok(id) => return Ok(Some(id.to_owned())),
         Err(alias) => alias.to_owned(),
     };
-    match client.send(get_alias::v3::Request::new(alias)).await {
+    match client.send(get_alias::v3::Request::new(alias)).await.map_err(MatrixError::from) {
         Ok(answer) => Ok(Some(answer.room_id)),
-        Err(error) => match MatrixError::from(&error) {
-            MatrixError::Rejected { .. } => Ok(None),
-            error => Err(error),
-        },
+        Err(MatrixError::Rejected { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -36,12 +34,24 @@ pub(crate) async fn resolve(client: &Client, room: &OwnedRoomOrAliasId) -> Resul
 pub(crate) async fn joined_room_id(client: &Client, name: &str) -> Result<Option<String>, SendError> {
     // The name may belong to a room of another network.
     let Ok(room) = OwnedRoomOrAliasId::try_from(name) else { return Ok(None) };
-    let Some(id) = resolve(client, &room).await.map_err(SendError::from)? else { return Ok(None) };
+    let Some(id) = resolve(client, &room).await? else { return Ok(None) };
     if let Some(successor) = latest_successor(client, &id) {
         return Ok(Some(successor.room_id().to_string()));
     }
     let is_joined = client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined);
     Ok(is_joined.then(|| id.to_string()))
+}
+
+/// Returns whether a room is encrypted.
+///
+/// # Errors
+/// The homeserver does not answer, or has not reported the encryption state.
+pub(crate) async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
+    let state = room.latest_encryption_state().await?;
+    if state.is_unknown() {
+        return Err(MatrixError::unavailable("the homeserver has not reported whether the room is encrypted"));
+    }
+    Ok(state.is_encrypted())
 }
 
 /// Returns the members of a room without the bot.

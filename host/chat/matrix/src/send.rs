@@ -72,11 +72,8 @@ async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendErro
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &str) -> Result<String, SendError> {
-    let encryption = room.latest_encryption_state().await.map_err(MatrixError::from)?;
-    if encryption.is_unknown() {
-        let reason = "the homeserver has not reported whether the room is encrypted".to_owned();
-        return Err(SendError::Later { after: None, reason });
-    }
+    // The lookup fails while the encryption state is unknown. Nothing is sent then.
+    rooms::is_encrypted(room).await?;
     match room.send_raw(kind, content).with_transaction_id(&transaction_id(key)).await {
         Ok(sent) => Ok(sent.response.event_id.to_string()),
         // An earlier attempt added the reaction, so search for its event id.

@@ -15,8 +15,7 @@ use sha2::{Digest, Sha256};
 use wardroom::base::Secret;
 
 use crate::{
-    Config, Login, client,
-    device_recovery::{self, KeyStore},
+    Config, Login, client, device_recovery,
     error::MatrixError,
     folder::{self, io_error},
 };
@@ -51,18 +50,14 @@ impl StoredSession {
 
     /// Returns whether the session belongs to the configured account, homeserver, token and device.
     fn matches(&self, config: &Config, secret: &Secret) -> bool {
-        let token_hash = match &config.login {
-            Login::Password(_) => None,
-            Login::Token { .. } => Some(hash(secret)),
+        let meta = &self.session.meta;
+        let is_same_login = match &config.login {
+            Login::Password(_) => self.token_hash.is_none(),
+            Login::Token { device, .. } => {
+                self.token_hash == Some(hash(secret)) && device.as_ref().is_none_or(|device| *device == meta.device_id)
+            }
         };
-        let device = match &config.login {
-            Login::Token { device: Some(device), .. } => *device == self.session.meta.device_id,
-            _ => true,
-        };
-        self.homeserver == config.homeserver.as_str()
-            && self.session.meta.user_id == config.user
-            && self.token_hash == token_hash
-            && device
+        self.homeserver == config.homeserver.as_str() && meta.user_id == config.user && is_same_login
     }
 }
 
@@ -72,7 +67,7 @@ impl StoredSession {
 /// [`MatrixError::Rejected`] if the operator must correct the configuration.
 pub(crate) async fn open(config: &Config) -> Result<Client, MatrixError> {
     let secret = client::secret(config)?;
-    folder::create(config)?;
+    folder::create_private(&config.folder).map_err(|error| io_error(config, &error))?;
     let client = match StoredSession::load(config) {
         Some(stored) if stored.matches(config, &secret) => restore_or_replace(config, &secret, stored).await?,
         stored => create(config, &secret, stored.as_ref()).await?,
@@ -130,16 +125,17 @@ pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Re
 /// Continues the stored session, or replaces its device if the key store is missing or damaged.
 async fn restore_or_replace(config: &Config, secret: &Secret, stored: StoredSession) -> Result<Client, MatrixError> {
     let device = stored.session.meta.device_id.clone();
-    let key_store = device_recovery::inspect_key_store(config, &stored.session).await?;
-    // The inspection may have refreshed the tokens.
+    let is_missing = device_recovery::is_key_store_missing(config, &stored.session).await?;
+    // The request may have refreshed the tokens.
     let stored = StoredSession::load(config).unwrap_or(stored);
-    let damage = match key_store {
-        KeyStore::Missing => format!("is missing in `{}`", config.folder.display()),
-        KeyStore::Usable => match restore(config, secret, &stored).await {
+    let damage = if is_missing {
+        format!("is missing in `{}`", config.folder.display())
+    } else {
+        match restore(config, secret, &stored).await {
             Ok(client) => return Ok(client),
             Err(error) if !device_recovery::is_damaged_store(&error) => return Err(error),
             Err(error) => format!("cannot be read ({error})"),
-        },
+        }
     };
     // The device of an access token cannot be replaced. Only the operator can create another token.
     if let Login::Token { token, .. } = &config.login {

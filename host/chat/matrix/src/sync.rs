@@ -18,7 +18,7 @@ use matrix_sdk::{
     Client, Room,
     config::SyncSettings,
     ruma::{
-        OwnedRoomId, RoomId,
+        RoomId,
         api::client::{
             filter::{Filter, FilterDefinition, RoomEventFilter},
             sync::sync_events::v3::Filter as SyncFilter,
@@ -55,7 +55,7 @@ pub(crate) struct SyncLoop<'a> {
     inbox: Arc<dyn Inbox>,
     joined_rooms: JoinedRooms,
     joins: Joins,
-    backfill: BackfillQueue<OwnedRoomId, RoomEvent>,
+    backfill: BackfillQueue<RoomId, RoomEvent>,
     delivery: Delivery<'a>,
     cross_signing: CrossSigning<'a>,
 }

@@ -1,16 +1,15 @@
 //! Implements the engine's [`Chat`] for one Mattermost account: logs in, keeps a connection, reconnects after an
 //! outage, and sends messages.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
-    base::{Backoff, Secret},
+    adapter::{Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
+    base::Backoff,
     model::Person,
 };
 use wardroom_account::Outage;
@@ -67,28 +66,29 @@ impl MattermostAccount {
         }
     }
 
-    /// Runs the account until the server rejects the token, and returns that error.
-    async fn run_with_token(&self, client: ApiClient, inbox: &Arc<dyn Inbox>, outage: &mut Outage) -> MattermostError {
-        let me = match self.log_in(&client, outage).await {
-            Ok(me) => me,
-            Err(end) => return end,
-        };
+    /// Runs the account until the server rejects the token.
+    ///
+    /// # Errors
+    /// [`MattermostError::TokenRejected`].
+    async fn run_with_token(
+        &self,
+        client: ApiClient,
+        inbox: &Arc<dyn Inbox>,
+        outage: &mut Outage,
+    ) -> Result<Infallible, MattermostError> {
+        let me = self.log_in(&client, outage).await?;
         tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
         let (typing, mut typing_channels) = mpsc::unbounded_channel();
         let (signals, mut received) = mpsc::unbounded_channel();
         let session = Arc::new(Session::new(&self.config, client, me, typing));
-        if let Err(end) = session.look_up_max_length().await {
-            return end;
-        }
+        session.look_up_max_length().await?;
         self.set_session(Some(session.clone()));
         let mut sync = SyncLoop::new(&self.config, session.clone(), inbox.clone(), &self.link);
-        if let Err(end) = sync.initialize().await {
-            return end;
-        }
+        sync.initialize().await?;
         // Run both at the same time, so that the socket is read while a message is handled.
         let heartbeat = self.config.heartbeat_interval;
         tokio::select! {
-            end = socket::keep_connected(&session, heartbeat, &signals, &mut typing_channels, outage) => end,
+            end = socket::keep_connected(&session, heartbeat, &signals, &mut typing_channels, outage) => Err(end),
             end = sync.run(&mut received) => end,
         }
     }
@@ -104,10 +104,10 @@ impl MattermostAccount {
         let mut secret = token.resolve()?;
         loop {
             let client = ApiClient::new(&self.config, secret.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
-            let end = self.run_with_token(client, &inbox, &mut outage).await;
+            let Err(end) = self.run_with_token(client, &inbox, &mut outage).await;
             self.set_session(None);
             self.link.down("the server rejected the access token");
-            match replacement(token.resolve(), &secret) {
+            match token.resolve().ok().filter(|current| *current != secret) {
                 Some(new) => {
                     tracing::warn!(%token, error = %end, "the server rejected the access token, but the configured token has changed since; reconnecting with the changed token");
                     secret = new;
@@ -119,11 +119,6 @@ impl MattermostAccount {
             }
         }
     }
-}
-
-/// Returns the configured token if it can be read and differs from the rejected one.
-fn replacement(current: anyhow::Result<Secret>, rejected: &Secret) -> Option<Secret> {
-    current.ok().filter(|current| current != rejected)
 }
 
 #[async_trait]

@@ -26,7 +26,7 @@ pub(crate) const CLOCK_SLACK: i64 = 5_000;
 /// The result of a backfill: the posts and changes of a channel after the lower bound.
 #[derive(Debug, Default)]
 pub(crate) struct Backfill {
-    /// The posts after the lower bound, oldest first, including posts of the bot and of the server.
+    /// The posts after the lower bound, in no particular order, including posts of the bot and of the server.
     pub(crate) posts: Vec<Post>,
     /// Deleted posts of other accounts.
     pub(crate) deleted: Vec<Post>,
@@ -84,7 +84,6 @@ pub(crate) async fn since(
         }
     }
     backfill.posts = posts.into_values().collect();
-    backfill.posts.sort_by(|one, other| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
     // Request the reactions that the answers left out.
     for (id, post) in own {
         let present = match post {

@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, Url, redirect::Policy};
 use serde_json::Value;
-use wardroom::{
-    base::Secret,
-    metrics::{RequestOutcome, outbound},
-};
+use wardroom::{base::Secret, metrics::http_request};
 use wardroom_account::{USER_AGENT, load_certificates};
 
 use crate::{
@@ -80,10 +77,8 @@ impl ApiClient {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
         let response = self.http.execute(request).await;
-        let result = response
-            .as_ref()
-            .map_or(RequestOutcome::Unavailable, |response| RequestOutcome::Status(response.status().as_u16()));
-        outbound(NETWORK, method, result, began);
+        let status = response.as_ref().ok().map(|response| response.status().as_u16());
+        http_request(NETWORK, method, status, began);
         let response = response?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await?;

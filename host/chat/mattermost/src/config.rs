@@ -11,10 +11,10 @@ use std::{
 
 use reqwest::Url;
 use wardroom::{
-    base::{Key, Located, SecretRef, Table, TableKeys},
+    base::{Key, SecretRef, Table, TableKeys},
     model::BotIdentity,
 };
-use wardroom_account::{folder::folder_name, read_server_url};
+use wardroom_account::{folder::folder_name, read_rooms, read_server_url};
 
 use crate::direct_messages::DirectMessagePolicy;
 
@@ -22,12 +22,8 @@ pub(crate) static KEYS: TableKeys = TableKeys {
     path: "bot.NAME.mattermost",
     about: "The bot's account on Mattermost. The table requires a host that is built with the feature `mattermost`.",
     keys: &[
-        Key::string(
-            "url",
-            "The URL of the Mattermost site, http or https, with the site's path if it has \
-                            one.",
-        )
-        .required(),
+        Key::string("url", "The URL of the Mattermost site, http or https, with the site's path if it has one.")
+            .required(),
         Key::secret("token", "The access token of the bot account.").required(),
         Key::strings(
             "rooms",
@@ -111,9 +107,12 @@ impl Config {
         heartbeat_interval: Duration,
     ) -> Option<Self> {
         let before = table.problems().count();
-        let url = read_url(table);
+        let url = read_server_url(table, "url", "https://chat.example.org", |url| {
+            url.path().contains("/api/v4").then_some("is the URL of the API; write the URL of the site")
+        });
         let token = read_token(bot, table);
-        let rooms = read_rooms(table);
+        let forms = "`team/channel` nor the id of a Mattermost channel";
+        let rooms = read_rooms(table, forms, RoomName::parse, suggest_room);
         let direct = DirectMessagePolicy::read(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("mattermost").join(folder_name(&bot.name));
@@ -121,12 +120,6 @@ impl Config {
             Self { bot: bot.name.clone(), url: url?, token: token?, rooms, direct, ca, folder, heartbeat_interval };
         (table.problems().count() == before).then_some(config)
     }
-}
-
-fn read_url(table: &mut Table) -> Option<Url> {
-    read_server_url(table, "url", "https://chat.example.org", |url| {
-        url.path().contains("/api/v4").then_some("is the URL of the API; write the URL of the site")
-    })
 }
 
 fn read_token(bot: &BotIdentity, table: &mut Table) -> Option<SecretRef> {
@@ -142,26 +135,9 @@ fn read_token(bot: &BotIdentity, table: &mut Table) -> Option<SecretRef> {
     table.secret("token").map(|token| token.value)
 }
 
-fn read_rooms(table: &mut Table) -> Vec<RoomName> {
-    let mut rooms = Vec::new();
-    for text in table.strings("rooms").map(|list| list.value).unwrap_or_default() {
-        match RoomName::parse(&text.value) {
-            Some(room) if !rooms.contains(&room) => rooms.push(room),
-            Some(_) => {
-                let message =
-                    format!("`{}.rooms` contains `{}` twice; remove one of the two", table.path(), text.value);
-                table.problem(&text.at, message, None);
-            }
-            None => report_invalid_room(table, &text),
-        }
-    }
-    rooms
-}
-
-/// Adds a configuration problem for an entry of `rooms` that is neither `team/channel` nor an id, and suggests a
-/// correction.
-fn report_invalid_room(table: &mut Table, text: &Located<String>) {
-    let lower = text.value.to_lowercase();
+/// Returns a channel that is similar to an invalid entry of `rooms`.
+fn suggest_room(text: &str) -> String {
+    let lower = text.to_lowercase();
     let parts: Vec<&str> = lower.split('/').map(|part| part.trim_start_matches(['~', '#', '@', ' ']).trim()).collect();
     let guess = match parts.as_slice() {
         [team, channel] => format!("{team}/{channel}"),
@@ -170,13 +146,7 @@ fn report_invalid_room(table: &mut Table, text: &Located<String>) {
         [channel] => format!("team/{channel}"),
         _ => String::new(),
     };
-    let guess = if RoomName::parse(&guess).is_some() { guess } else { "team/channel".to_owned() };
-    let message = format!(
-        "`{}.rooms` contains `{}`, which is neither `team/channel` nor the id of a Mattermost channel",
-        table.path(),
-        text.value
-    );
-    table.problem(&text.at, message, format!("rooms = [\"{guess}\"]"));
+    if RoomName::parse(&guess).is_some() { guess } else { "team/channel".to_owned() }
 }
 
 #[cfg(test)]

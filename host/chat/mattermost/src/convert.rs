@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 use wardroom::{Timestamp, adapter::Incoming, model::Person, store::Reaction as EngineReaction};
-use wardroom_account::{strip_leading_name, strip_quotes_and_code};
+use wardroom_account::{strip_leading_name, strip_quotes_and_code, timestamp};
 
 use crate::{
     client::{Post, Reaction},
@@ -126,11 +126,6 @@ pub(crate) fn carries_key(post: &Post, me: &str, key: &str) -> bool {
 /// sends all of them.
 pub(crate) fn props(key: &str) -> Value {
     json!({ KEY_PROPERTY: key, "disable_group_highlight": true, "mentionHighlightDisabled": true })
-}
-
-/// Converts milliseconds since 1970 to a time. Returns 1970 if the number is out of range.
-pub(crate) fn timestamp(millis: i64) -> Timestamp {
-    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

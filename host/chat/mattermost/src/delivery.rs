@@ -10,11 +10,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Incoming, Position},
+    adapter::{Inbox, Incoming, Position},
     base::Text,
 };
-use wardroom_account::InboxWriter;
+use wardroom_account::{InboxWriter, timestamp};
 
 use crate::{
     client::{ChannelKind, Post, Reaction},
@@ -66,7 +65,7 @@ impl Delivery {
     /// Moves a channel's cursor to the time `until` without handling a post. If the cursor is newer, it does not
     /// change. `until` is in milliseconds since the Unix epoch (server clock).
     pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
-        let at = convert::timestamp(until);
+        let at = timestamp(until);
         if self.cursor(channel).await.is_none_or(|cursor| cursor.at < at) {
             self.receive(channel, Vec::new(), Some(Position { event: None, at })).await;
         }
@@ -110,8 +109,7 @@ impl Delivery {
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
-        let cursor =
-            newest.map(|post| Position { event: Some(post.id.clone()), at: convert::timestamp(post.create_at) });
+        let cursor = newest.map(|post| Position { event: Some(post.id.clone()), at: timestamp(post.create_at) });
         let current = self.cursor(channel).await;
         let cursor = cursor.filter(|cursor| current.is_none_or(|current| current.at < cursor.at));
         if !messages.is_empty() || cursor.is_some() {

@@ -82,7 +82,7 @@ pub(crate) struct DirectSenders {
     /// By person: whether they are a member of a configured channel, and the time of the lookup.
     memberships: HashMap<String, (bool, Instant)>,
     /// The direct channels in which a refusal was sent.
-    refused: HashSet<String>,
+    pub(crate) refused: HashSet<String>,
 }
 
 impl DirectSenders {
@@ -140,16 +140,6 @@ impl DirectSenders {
 
     pub(crate) fn invalidate_all(&mut self) {
         self.memberships.clear();
-    }
-
-    /// Returns whether a refusal was sent in a direct channel.
-    pub(crate) fn was_refused(&self, channel: &str) -> bool {
-        self.refused.contains(channel)
-    }
-
-    /// Records that a refusal was sent in a direct channel.
-    pub(crate) fn record_refusal(&mut self, channel: &str) {
-        self.refused.insert(channel.to_owned());
     }
 }
 

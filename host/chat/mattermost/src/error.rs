@@ -90,10 +90,9 @@ impl std::fmt::Display for MattermostError {
 impl From<MattermostError> for SendError {
     fn from(error: MattermostError) -> Self {
         match error {
-            // The message stays in the outbox until the account has a new token.
-            MattermostError::TokenRejected { reason } => Self::Later { after: None, reason },
-            MattermostError::Unavailable { retry_after, reason } => Self::Later { after: retry_after, reason },
             MattermostError::Rejected { reason, .. } => Self::Never { reason },
+            // After a rejected token, the message stays in the outbox until the account has a new token.
+            error => Self::Later { after: error.retry_after(), reason: error.reason().to_owned() },
         }
     }
 }
@@ -112,13 +111,9 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         None => format!("{status}"),
     };
     match status.as_u16() {
+        401 if body.as_ref().is_some_and(|body| body.status == Some(401)) => MattermostError::TokenRejected { reason },
         // A 401 without Mattermost's error body comes from a proxy, and says nothing about the token.
-        401 => match body.filter(|body| body.status == Some(401)) {
-            Some(_) => MattermostError::TokenRejected { reason },
-            None => {
-                MattermostError::unavailable(format!("{reason}: a proxy in front of the server requires its own login"))
-            }
-        },
+        401 => MattermostError::unavailable(format!("{reason}: a proxy in front of the server requires its own login")),
         429 => MattermostError::Unavailable { retry_after: Some(requested_delay(headers)), reason },
         300..=399 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();

@@ -90,21 +90,21 @@ impl Event {
         let channel = || non_empty(&broadcast["channel_id"]).or_else(|| non_empty(&data["channel_id"]));
         let user = || non_empty(&data["user_id"]).or_else(|| non_empty(&broadcast["user_id"]));
         let is_about_me = || user().is_none_or(|user| user == me);
+        let post = || {
+            let mut post = Post::read(&inner(&data["post"]))?;
+            if post.channel.is_empty() {
+                post.channel = channel()?;
+            }
+            Some(Box::new(post))
+        };
         match name {
             "posted" => {
-                let mut post = Post::read(&inner(&data["post"]))?;
-                if post.channel.is_empty() {
-                    post.channel = channel()?;
-                }
-                Some(Self::Posted { post: Box::new(post), sender: non_empty(&data["sender_name"]).unwrap_or_default() })
+                Some(Self::Posted { post: post()?, sender: non_empty(&data["sender_name"]).unwrap_or_default() })
             }
             "post_deleted" => {
-                let mut post = Post::read(&inner(&data["post"]))?;
-                if post.channel.is_empty() {
-                    post.channel = channel()?;
-                }
+                let post = post()?;
                 let by = non_empty(&data["delete_by"]).or_else(|| post.property("deleteBy").map(str::to_owned));
-                Some(Self::Deleted { post: Box::new(post), by })
+                Some(Self::Deleted { post, by })
             }
             "reaction_added" | "reaction_removed" => {
                 let reaction = inner(&data["reaction"]);

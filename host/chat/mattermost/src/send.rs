@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest as _, Sha256};
 use wardroom::{
     adapter::{Body, Outgoing, SendError},
-    base::{Block, Text},
+    base::Text,
 };
+use wardroom_account::mentioned_people;
 
 use crate::{
     backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
@@ -204,11 +205,7 @@ impl Session {
 
     /// Looks up the names of the people that a text mentions.
     async fn look_up_mentioned(&self, text: &Text) {
-        let mentioned = text.blocks().iter().filter_map(|block| match block {
-            Block::People(ids) => Some(ids.iter().map(String::as_str)),
-            Block::Line(_) | Block::Code(_) => None,
-        });
-        let ids: Vec<&str> = mentioned.flatten().filter(|id| crate::config::is_id(id)).collect();
+        let ids: Vec<&str> = mentioned_people(text).filter(|id| crate::config::is_id(id)).collect();
         if let Err(error) = self.users.look_up(&self.client, ids).await {
             tracing::debug!(%error, "the people whom a message mentions cannot be looked up; the message shows their ids");
         }

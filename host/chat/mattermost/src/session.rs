@@ -41,14 +41,12 @@ impl Session {
     /// Creates a session. `typing` receives the ids of the channels in which the bot prepares a reply; the socket sends
     /// a typing notice to each.
     pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
-        let converter = Converter { me: me.id, user_name: me.name, bot: config.bot.clone() };
-        let max_length = AtomicUsize::new(DEFAULT_MAX_LENGTH);
         Self {
             client,
-            converter,
+            converter: Converter { me: me.id, user_name: me.name, bot: config.bot.clone() },
             users: UserCache::default(),
             channels: RwLock::new(None),
-            max_length,
+            max_length: AtomicUsize::new(DEFAULT_MAX_LENGTH),
             typing,
             attempts: Mutex::default(),
         }

@@ -8,9 +8,8 @@
 
 mod connection;
 mod handshake;
-mod reconnect;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use wardroom::base::Backoff;
@@ -18,7 +17,11 @@ use wardroom_account::Outage;
 
 use crate::{error::MattermostError, event::Event, session::Session};
 
-use reconnect::{Disconnect, Reconnector};
+use connection::Connection;
+use handshake::{ResumePoint, open};
+
+/// Lifetime of a connection, after which the backoff of the next reconnect is reset.
+const MIN_LIFETIME: Duration = Duration::from_secs(2);
 
 /// A signal of the socket to the sync loop.
 #[derive(Debug)]
@@ -32,6 +35,24 @@ pub(crate) enum Signal {
     Disconnected(String),
 }
 
+/// The reason why a connection is not open.
+#[derive(Debug)]
+enum Disconnect {
+    /// The connection could not be opened.
+    NotOpened(MattermostError),
+    /// The connection was closed. `was_useful` is true if the connection delivered a new event or lasted longer than
+    /// [`MIN_LIFETIME`].
+    Closed { reason: String, was_useful: bool },
+    /// The server did not authenticate the account.
+    Unauthenticated { reason: String },
+}
+
+impl Disconnect {
+    fn closed(reason: impl Into<String>) -> Self {
+        Self::Closed { reason: reason.into(), was_useful: false }
+    }
+}
+
 /// Keeps a connection open, with reconnects, until the server rejects the token. Returns that error. `typing` receives
 /// the channels to which a typing notice is sent.
 pub(crate) async fn keep_connected(
@@ -41,10 +62,11 @@ pub(crate) async fn keep_connected(
     typing: &mut mpsc::UnboundedReceiver<String>,
     outage: &mut Outage,
 ) -> MattermostError {
-    let mut reconnector = Reconnector::new(session.me(), heartbeat_interval);
+    let mut resume_point = None;
     let mut backoff = Backoff::default();
     loop {
-        let error = match reconnector.run(&session.client, signals, typing, outage).await {
+        let disconnect = run_connection(session, heartbeat_interval, &mut resume_point, signals, typing, outage).await;
+        let error = match disconnect {
             Disconnect::Closed { reason, was_useful } => {
                 if was_useful {
                     backoff.reset();
@@ -64,5 +86,43 @@ pub(crate) async fn keep_connected(
         // The receiver is dropped only when the account stops.
         let _ = signals.send(Signal::Disconnected(error.reason().to_owned()));
         backoff.wait(error.retry_after()).await;
+    }
+}
+
+/// Opens a connection and passes on its events until it is closed. `resume_point` is the position at which an earlier
+/// connection is resumed; afterwards it is the position at which this connection can be resumed.
+async fn run_connection(
+    session: &Session,
+    heartbeat_interval: Duration,
+    resume_point: &mut Option<ResumePoint>,
+    signals: &mpsc::UnboundedSender<Signal>,
+    typing: &mut mpsc::UnboundedReceiver<String>,
+    outage: &mut Outage,
+) -> Disconnect {
+    let socket = match open(&session.client, resume_point.as_ref()).await {
+        Ok(socket) => socket,
+        Err(error) => return Disconnect::NotOpened(error),
+    };
+    let opened = Instant::now();
+    let resumed_from = resume_point.clone();
+    let mut connection = Connection::new(socket, session.me(), signals, outage, resume_point);
+    let Err(disconnect) = connection.run(&session.client, heartbeat_interval, typing).await;
+    let (is_established, was_challenged) = (connection.is_established, connection.challenge.is_some());
+    let received_new_event = connection.received_new_event;
+    let is_long = opened.elapsed() > MIN_LIFETIME;
+    // Do not resume again after a resume that failed or delivered nothing, because it would fail again.
+    if resumed_from.is_some() && *resume_point == resumed_from && !(is_established && is_long) {
+        *resume_point = None;
+    }
+    match disconnect {
+        // A server that rejects a challenge closes the connection without an answer.
+        Disconnect::Closed { reason, .. } if was_challenged && !is_established => {
+            Disconnect::Unauthenticated { reason }
+        }
+        Disconnect::Closed { reason, .. } => {
+            let was_useful = is_established && (received_new_event || is_long);
+            Disconnect::Closed { reason, was_useful }
+        }
+        disconnect => disconnect,
     }
 }

@@ -11,7 +11,7 @@ mod channel_backfill;
 mod live;
 mod requests;
 
-use std::{sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use wardroom::{Timestamp, adapter::Inbox, adapter::Link, base::Backoff};
@@ -39,7 +39,7 @@ pub(crate) struct SyncLoop<'a> {
     senders: DirectSenders,
     /// The channels to backfill. The number of buffered posts has no limit, because posts arrive while their channel is
     /// read in the background.
-    backfill: BackfillQueue<String, Post>,
+    backfill: BackfillQueue<str, Post>,
     listing: ChannelListing,
     is_connected: bool,
     delivery: Delivery,
@@ -85,8 +85,14 @@ impl<'a> SyncLoop<'a> {
         Ok(())
     }
 
-    /// Handles signals of the socket and finished requests until the server rejects the token. Returns that error.
-    pub(crate) async fn run(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> MattermostError {
+    /// Handles signals of the socket and finished requests until the server rejects the token.
+    ///
+    /// # Errors
+    /// [`MattermostError::TokenRejected`].
+    pub(crate) async fn run(
+        &mut self,
+        signals: &mut mpsc::UnboundedReceiver<Signal>,
+    ) -> Result<Infallible, MattermostError> {
         loop {
             self.start_due_requests();
             self.state.save();
@@ -98,11 +104,7 @@ impl<'a> SyncLoop<'a> {
                     None => std::future::pending().await,
                 },
                 Some(finished) = self.tasks.join_next() => match finished {
-                    Ok(finished) => {
-                        if let Err(end) = self.handle_finished(finished).await {
-                            return end;
-                        }
-                    }
+                    Ok(finished) => self.handle_finished(finished).await?,
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {}

@@ -9,7 +9,6 @@ use matrix_sdk::{
     Room, RoomState,
     ruma::{OwnedRoomId, RoomId, api::client::membership::joined_rooms},
 };
-use wardroom::base::Backoff;
 use wardroom_account::RoomMembership;
 
 use super::SyncLoop;
@@ -109,10 +108,8 @@ impl SyncLoop<'_> {
 
     async fn read_back(&mut self, room: &Room) -> Result<(), MatrixError> {
         let id = room.room_id();
-        let backfill = match self.delivery.cursor(id).await {
-            Some(cursor) => Some(backfill::since_cursor(&self.client, id, &cursor).await?),
-            None => backfill::since_join(&self.client, id).await?,
-        };
+        let cursor = self.delivery.cursor(id).await;
+        let backfill = backfill::read(&self.client, &self.config.user, id, cursor.as_ref()).await?;
         let synced = self.backfill.buffered(id).to_vec();
         let Some(backfill) = backfill else {
             tracing::warn!(room = %id, "cannot find the event with which the bot joined the room; messages sent before now are ignored; hint: send the commands again");
@@ -125,12 +122,8 @@ impl SyncLoop<'_> {
 
     /// Schedules the retry of a room's failed backfill, and logs the first failure.
     fn schedule_retry(&mut self, id: &RoomId, error: &MatrixError) {
-        let now = Instant::now();
-        if self.backfill.record_failure(id, now, error.retry_after()) {
+        if self.backfill.record_failure(id, Instant::now(), error.retry_after()) {
             tracing::warn!(room = %id, %error, "cannot backfill the room; retrying");
-        }
-        if let Some(requested) = error.retry_after() {
-            self.backfill.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
         }
     }
 

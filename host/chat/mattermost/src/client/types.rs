@@ -24,17 +24,6 @@ pub(crate) enum ChannelKind {
     Team,
 }
 
-impl ChannelKind {
-    /// Converts the letter with which the API describes the kind of a channel: `D`, `G`, `O` or `P`.
-    pub(crate) fn read(letter: &str) -> Self {
-        match letter {
-            "D" => Self::Direct,
-            "G" => Self::Group,
-            _ => Self::Team,
-        }
-    }
-}
-
 /// A channel that the bot is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Channel {
@@ -76,20 +65,6 @@ pub(crate) struct Post {
     pub(crate) reactions: Vec<Reaction>,
 }
 
-impl Post {
-    /// Returns whether the property with the name `property` is true. The server writes the value as a text or as a
-    /// boolean.
-    pub(crate) fn has_flag(&self, property: &str) -> bool {
-        let value = &self.props[property];
-        value == "true" || *value == Value::Bool(true)
-    }
-
-    /// Returns a property that is a text; `None` if the property is missing or empty.
-    pub(crate) fn property(&self, name: &str) -> Option<&str> {
-        self.props[name].as_str().filter(|text| !text.is_empty())
-    }
-}
-
 /// A reaction on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reaction {
@@ -98,14 +73,6 @@ pub(crate) struct Reaction {
     /// The emoji's name, without colons.
     pub(crate) emoji: String,
     pub(crate) create_at: i64,
-}
-
-impl Reaction {
-    /// Returns `POST/USER/EMOJI`, which identifies a present reaction without its time, because an account can put an
-    /// emoji on a message only once.
-    pub(crate) fn key(&self) -> String {
-        format!("{}/{}/{}", self.post, self.user, self.emoji)
-    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -145,7 +112,12 @@ impl User {
 impl Channel {
     /// Parses a channel from a team's list. `team` is the team's name.
     pub(crate) fn read(value: &Value, team: &str) -> Option<Self> {
-        let kind = ChannelKind::read(value["type"].as_str().unwrap_or_default());
+        let kind = match value["type"].as_str() {
+            Some("D") => ChannelKind::Direct,
+            Some("G") => ChannelKind::Group,
+            // `O` (public) or `P` (private).
+            _ => ChannelKind::Team,
+        };
         Some(Self {
             id: id(value)?,
             kind,
@@ -177,6 +149,18 @@ impl Post {
             reactions: Reaction::read_all(&value["metadata"]["reactions"]),
         })
     }
+
+    /// Returns whether the property with the name `property` is true. The server writes the value as a text or as a
+    /// boolean.
+    pub(crate) fn has_flag(&self, property: &str) -> bool {
+        let value = &self.props[property];
+        value == "true" || *value == Value::Bool(true)
+    }
+
+    /// Returns a property that is a text; `None` if the property is missing or empty.
+    pub(crate) fn property(&self, name: &str) -> Option<&str> {
+        self.props[name].as_str().filter(|text| !text.is_empty())
+    }
 }
 
 impl Reaction {
@@ -193,6 +177,12 @@ impl Reaction {
     /// Parses a list of reactions. The list can be null.
     pub(crate) fn read_all(value: &Value) -> Vec<Self> {
         value.as_array().into_iter().flatten().filter_map(Self::read).collect()
+    }
+
+    /// Returns `POST/USER/EMOJI`, which identifies a present reaction without its time, because an account can put an
+    /// emoji on a message only once.
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}/{}", self.post, self.user, self.emoji)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: events are numbered. A repeated event is passed on again, and the inbox deduplicates it. If an event is
 //! missing, the connection is closed and then resumed at the missing event.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -15,9 +15,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use wardroom_account::Outage;
 
 use super::{
-    Signal,
+    Disconnect, Signal,
     handshake::{ResumePoint, Socket},
-    reconnect::Disconnect,
 };
 use crate::{client::ApiClient, event::Frame};
 
@@ -35,26 +34,18 @@ pub(super) struct Connection<'t> {
     resume_point: &'t mut Option<ResumePoint>,
     /// Whether the connection was opened to resume an earlier one.
     is_resuming: bool,
-    is_established: bool,
+    pub(super) is_established: bool,
     /// The number of the next event; `None` until the server has sent a number.
     next_seq: Option<i64>,
-    received_new_event: bool,
+    pub(super) received_new_event: bool,
     /// Whether a frame arrived since the last heartbeat. If no frame arrived, the next heartbeat closes the connection.
     is_alive: bool,
     /// The number of the last action that was sent.
     last_action: i64,
     /// The number of the action that sent the token over the WebSocket; `None` if the token was not sent that way.
-    challenge: Option<i64>,
+    pub(super) challenge: Option<i64>,
     /// Whether the server sent something that only an authenticated account receives.
     is_authenticated: bool,
-}
-
-/// The facts about an ended connection that decide how the next connection is opened.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Summary {
-    pub(super) is_established: bool,
-    pub(super) received_new_event: bool,
-    pub(super) was_challenged: bool,
 }
 
 impl<'t> Connection<'t> {
@@ -83,26 +74,18 @@ impl<'t> Connection<'t> {
         }
     }
 
-    pub(super) fn summary(&self) -> Summary {
-        Summary {
-            is_established: self.is_established,
-            received_new_event: self.received_new_event,
-            was_challenged: self.challenge.is_some(),
-        }
-    }
-
     /// Passes events on to the sync loop, and sends heartbeats and typing notices, until the connection is closed.
-    /// Returns the reason why the connection was closed.
+    ///
+    /// # Errors
+    /// The reason why the connection was closed.
     pub(super) async fn run(
         &mut self,
         client: &ApiClient,
         heartbeat_interval: Duration,
         typing: &mut mpsc::UnboundedReceiver<String>,
-    ) -> Disconnect {
+    ) -> Result<Infallible, Disconnect> {
         // Ping at once: a new connection sends a greeting before the answer, a resumed one sends only the answer.
-        if let Err(disconnect) = self.ping().await {
-            return disconnect;
-        }
+        self.ping().await?;
         let greeting_timeout = heartbeat_interval / GREETING_SHARE;
         let mut deadline = tokio::time::Instant::now() + greeting_timeout;
         let mut heartbeats = interval_at(tokio::time::Instant::now() + heartbeat_interval, heartbeat_interval);
@@ -120,9 +103,7 @@ impl<'t> Connection<'t> {
                     self.send_action("user_typing", &data).await.map(drop)
                 }
             };
-            if let Err(disconnect) = handled {
-                return disconnect;
-            }
+            handled?;
         }
     }
 

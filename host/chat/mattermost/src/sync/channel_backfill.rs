@@ -80,10 +80,6 @@ fn has_events(backfill: &Backfill, me: &str) -> bool {
     backfill.posts.iter().any(|post| post.user != me) || !backfill.deleted.is_empty() || !backfill.reactions.is_empty()
 }
 
-fn by_time(one: &Post, other: &Post) -> std::cmp::Ordering {
-    (one.create_at, &one.id).cmp(&(other.create_at, &other.id))
-}
-
 impl SyncLoop<'_> {
     /// Starts a backfill of a channel in the background. If the channel was ignored at the last check, the posts that
     /// are in it now are skipped.
@@ -155,7 +151,7 @@ impl SyncLoop<'_> {
                 None => posts.push((post, false)),
             }
         }
-        posts.sort_by(|(one, _), (other, _)| by_time(one, other));
+        posts.sort_by(|(one, _), (other, _)| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
         // After a join, decide again whether the channel is served.
         let me = self.session.me();
         let join = posts.iter().rev().find_map(|(post, _)| Some((convert::join(post, me)?, post.create_at)));
@@ -206,13 +202,13 @@ impl SyncLoop<'_> {
             self.state.set_channel(&channel.id, ChannelState { since: state.since.max(newest), ..state });
             self.delivery.skip_until(&channel.id, newest).await;
         }
-        if has_new_message && !self.senders.was_refused(&channel.id) {
+        if has_new_message && !self.senders.refused.contains(&channel.id) {
             tracing::info!(
                 room = channel.id,
                 "ignored a direct message, because the key `direct` does not allow its author; sending a refusal to the author"
             );
             if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
-                self.senders.record_refusal(&channel.id);
+                self.senders.refused.insert(channel.id.clone());
             }
         }
     }

@@ -82,7 +82,7 @@ impl SyncLoop<'_> {
         }
     }
 
-    fn joined_channel(&self, id: &str) -> Option<Channel> {
+    pub(super) fn joined_channel(&self, id: &str) -> Option<Channel> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 

@@ -89,7 +89,7 @@ impl SyncLoop<'_> {
             if self.backfill.reading() >= MAX_READERS {
                 return;
             }
-            match self.session.with_channels(|channels| channels.get(&id).cloned()).flatten() {
+            match self.joined_channel(&id) {
                 Some(channel) => self.start_channel_request(channel),
                 // The bot is not in the channel.
                 None => self.backfill.remove(&id),
@@ -207,9 +207,6 @@ impl SyncLoop<'_> {
                 %error,
                 "cannot backfill the channel; retrying"
             );
-        }
-        if let Some(requested) = error.retry_after() {
-            self.backfill.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
         }
         if matches!(error, MattermostError::Rejected { .. }) {
             self.listing.schedule(now + REJECTED_CHANNEL_DELAY);
