@@ -1,6 +1,6 @@
 //! Rust SDK for Wardroom plugins.
 //!
-//! Architecture Invariant: the SDK imports no WASI and calls no host function by itself, so a plugin imports only the
+//! Invariant: the SDK imports no WASI and calls no host function by itself, so a plugin imports only the
 //! functions that its author calls.
 #![doc = ""]
 #![doc = include_str!("../README.md")]

@@ -4,7 +4,7 @@
 //! the closing line, and [`History`] evaluates the releases of the target. A new strategy is a module like `pipeline`
 //! and an arm in [`Target::run`].
 //!
-//! Architecture Invariant: if a plugin does not receive the end of a pipeline run, the plugin reports
+//! Invariant: if a plugin does not receive the end of a pipeline run, the plugin reports
 //! [`Outcome::Unknown`] and never a failure.
 
 mod closing;

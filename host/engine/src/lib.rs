@@ -8,8 +8,8 @@
 //! [`store`], [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`],
 //! [`hostcall`], `runner`, [`trigger`], [`config`], [`engine`].
 //!
-//! Architecture Invariant: this crate does not depend on a chat network, a cloud or a database driver.
-//! Architecture Invariant: each stage takes a value whose type proves that the previous stage has run, because only the
+//! Invariant: this crate does not depend on a chat network, a cloud or a database driver.
+//! Invariant: each stage takes a value whose type proves that the previous stage has run, because only the
 //! previous stage can create the value.
 
 pub mod adapter;

@@ -1,5 +1,5 @@
-//! Collects public items by following `pub mod` and `pub use` from the crate root. A module with `#[doc(hidden)]` is not
-//! part of the public interface.
+//! Collects public items by following `pub mod` and `pub use` from the crate root. A module with `#[doc(hidden)]` is
+//! not part of the public interface.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -5,7 +5,8 @@
 //!
 //! Invariant: an item is listed once, at its shortest path. Items are types, traits, functions, constants, macros,
 //! modules and re-exports of other crates; methods, fields and variants are their members.
-//! Not here: trait implementations, and items that a macro generates (the list shows the macro call).
+//! Not here: trait implementations, modules with `#[doc(hidden)]`, and items that a macro generates (the list shows the
+//! macro call).
 
 mod collect;
 mod line;
@@ -29,13 +30,14 @@ pub(crate) struct Public {
     /// The lines, sorted by path. Members follow their item.
     pub(crate) lines: Vec<String>,
     pub(crate) modules: usize,
-    /// The number of types, traits, functions and constants, without re-exports from other crates.
+    /// The number of types, traits, functions, constants, statics and macros. Modules, re-exports from other crates and
+    /// macro calls are not counted.
     pub(crate) items: usize,
     pub(crate) members: usize,
 }
 
 impl Public {
-    /// Returns the line with the numbers of items and members.
+    /// Returns the line with the numbers of items, modules and members.
     pub(crate) fn counts(&self) -> String {
         format!("public items: {} in {} modules, with {} members\n", self.items, self.modules, self.members)
     }
@@ -101,6 +103,7 @@ mod tests {
              #[macro_export]\nmacro_rules! exported { () => {} }\nmacro_rules! local { () => {} }\n\
              pub use jiff::Timestamp;\n\
              #[cfg(test)]\npub fn only_in_tests() {}\n\
+             #[doc(hidden)]\npub mod internals { pub struct Unlisted; impl Unlisted { pub fn new() {} } }\n\
              pub mod inner { pub(crate) struct Hidden; wasmtime::component::bindgen!({ path: \"wit\" }); }\n",
         )]);
         let expected = [

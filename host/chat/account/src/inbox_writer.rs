@@ -30,18 +30,18 @@ impl InboxWriter {
     /// inbox stored. The inbox ignores messages that it holds already and messages that the bot does not handle.
     pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
         let receive = || self.inbox.receive(room, messages.clone(), cursor.clone());
-        retry(room, "store received messages in the inbox", receive).await
+        retry(room, "cannot store received messages in the inbox", receive).await
     }
 
     /// Returns a room's cursor, the position up to which the room's events were handled; `None` if the bot was never in
     /// the room. Retries until the read succeeds.
     pub async fn cursor(&self, room: &str) -> Option<Position> {
-        retry(room, "read the room's cursor from the inbox", || self.inbox.cursor(room)).await
+        retry(room, "cannot read the room's cursor from the inbox", || self.inbox.cursor(room)).await
     }
 }
 
-/// Calls the inbox until the call succeeds. `what` is the failed operation, for the log.
-async fn retry<T, F>(room: &str, what: &str, call: impl Fn() -> F) -> T
+/// Calls the inbox until the call succeeds. `failure` says what failed, for the log.
+async fn retry<T, F>(room: &str, failure: &str, call: impl Fn() -> F) -> T
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -51,7 +51,7 @@ where
             Ok(done) => return done,
             Err(error) => {
                 let retry_in = backoff.next_delay();
-                tracing::error!(room, %error, ?retry_in, "cannot {what}; retrying");
+                tracing::error!(room, %error, ?retry_in, "{failure}; retrying");
                 tokio::time::sleep(retry_in).await;
             }
         }

@@ -1,6 +1,6 @@
 //! Sends a text that does not fit in one message: the whole text as a file, and an excerpt as the message.
 //!
-//! Architecture Invariant: the file has its own idempotency key and is sent before its message, so that a retry after a
+//! Invariant: the file has its own idempotency key and is sent before its message, so that a retry after a
 //! crash sends neither of them twice. The homeserver deletes an upload that no event refers to.
 
 use std::io::Cursor;
@@ -12,7 +12,7 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 use wardroom::{adapter::SendError, base::Text};
 
-use crate::{content, error::MatrixError, send};
+use crate::{content, error::MatrixError, rooms::is_encrypted, send};
 
 /// Length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
@@ -55,7 +55,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
 /// file.
 async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
     let client = room.client();
-    if room.latest_encryption_state().await?.is_encrypted() {
+    if is_encrypted(room).await? {
         let file = client.upload_encrypted_file(&mut Cursor::new(text.into_bytes())).await?;
         return Ok(json!({ "file": file }));
     }

@@ -1,7 +1,7 @@
 //! Backfill: reads a room from its newest event back to the room's cursor, or to the bot's join if the room has no
 //! cursor.
 //!
-//! Architecture Invariant: the result holds no event from before the cursor or from before the bot's join. The cursor's
+//! Invariant: the result holds no event from before the cursor or from before the bot's join. The cursor's
 //! event is found by its id. The times of events are compared only if that event is not found, because each server sets
 //! the times of its users' events by its own clock.
 
@@ -57,9 +57,9 @@ impl Backfill {
     }
 }
 
-/// Reads the events of a room after its cursor, or since the bot's join if the join is newer or `cursor` is `None`. `me`
-/// is the id of the bot's account. Returns `None` if there is no cursor and the join is not found; the caller must not
-/// handle any event of the room then.
+/// Reads the events of a room after its cursor, or since the bot's join if the join is newer or `cursor` is `None`.
+/// `me` is the id of the bot's account. Returns `None` if there is no cursor and the join is not found; the caller must
+/// not handle any event of the room then.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.

@@ -1,7 +1,7 @@
 //! The deduplication key of an encrypted event: its sender, the id of the Megolm session that encrypted the event, and
 //! the event's message index in that session.
 //!
-//! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two
+//! Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two
 //! events. It cannot choose the message index, which is authenticated with the ciphertext. The inbox therefore accepts
 //! only one event for each sender, session and message index.
 //! Not here: the record of the deduplication keys that were handled, which the engine's inbox keeps.

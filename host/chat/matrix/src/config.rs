@@ -1,6 +1,6 @@
 //! Reads the configuration table `[bot.NAME.matrix]`: the account, its homeserver and its rooms.
 //!
-//! Architecture Invariant: reading the table opens no connection and resolves no secret.
+//! Invariant: reading the table opens no connection and resolves no secret.
 
 use std::{
     collections::BTreeMap,
@@ -141,7 +141,7 @@ impl Config {
         let user = read_user(bot, table);
         let login = read_login(table);
         let parse_room = |text: &str| RoomOrAliasId::parse(text).ok();
-        let rooms = read_rooms(table, "an alias nor the id of a Matrix room", parse_room, suggest_room);
+        let rooms = read_rooms(table, "is neither an alias nor the id of a Matrix room", parse_room, suggest_room);
         let recovery_key = table.secret("recovery_key").map(|secret| secret.value);
         let devices = match table.choice("devices").map(|choice| choice.value) {
             Some("any") => Devices::Any,

@@ -1,6 +1,6 @@
 //! Converts the engine's texts to the content of Matrix events. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: text is escaped, so that no part of it becomes markup or a mention. Only [`Block::People`]
+//! Invariant: text is escaped, so that no part of it becomes markup or a mention. Only [`Block::People`]
 //! mentions people.
 
 use matrix_sdk::ruma::{

@@ -1,6 +1,6 @@
 //! Converts Matrix events to the engine's messages. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: only new text, reactions and redactions of other accounts are converted. A message that a
+//! Invariant: only new text, reactions and redactions of other accounts are converted. A message that a
 //! program sent is marked as a program's message. The bot's own events, edits, redacted events, quoted text and code
 //! blocks are left out.
 //! Not here: the conversion of the engine's text to events (`content`).

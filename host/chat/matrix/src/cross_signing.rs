@@ -3,7 +3,7 @@
 //! Other devices share room keys only with a device that its account has signed ("cross-signed", "verified"). The
 //! account's keys are stored encrypted on the homeserver; the recovery key decrypts them.
 //!
-//! Architecture Invariant: existing keys are never replaced. If this device does not have the account's keys and cannot
+//! Invariant: existing keys are never replaced. If this device does not have the account's keys and cannot
 //! decrypt them, the bot logs what the operator must do, and runs without the keys until the next session.
 //! Not here: the file of the recovery key (`recovery_key`), and a device that lost its own keys (`device_recovery`).
 

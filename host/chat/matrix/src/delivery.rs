@@ -1,9 +1,9 @@
 //! Writes the events of a room to the engine's inbox, and moves the room's cursor past these events.
 //!
-//! Architecture Invariant: a room's cursor moves in the same transaction in which the messages are stored. The cursor
+//! Invariant: a room's cursor moves in the same transaction in which the messages are stored. The cursor
 //! does not move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can
 //! be forged.
-//! Architecture Invariant: an event that cannot be decrypted is on disk before the cursor moves past it.
+//! Invariant: an event that cannot be decrypted is on disk before the cursor moves past it.
 //! Not here: the choice of the rooms and events that are delivered (`sync`).
 
 use std::{

@@ -5,7 +5,7 @@
 //! the same device. A device without its private keys cannot decrypt the messages that it receives, so a new device
 //! must replace it.
 //!
-//! Architecture Invariant: the store of an old device is deleted only after a new session has tried to import the
+//! Invariant: the store of an old device is deleted only after a new session has tried to import the
 //! account's own keys from it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};

@@ -1,10 +1,10 @@
 //! The rooms whose messages the bot handles: configured rooms, rooms to which an admin invited the bot, and successors
 //! of these rooms.
 //!
-//! Architecture Invariant: the bot's presence in a room gives nobody in the room a permission. The bot ignores a room
+//! Invariant: the bot's presence in a room gives nobody in the room a permission. The bot ignores a room
 //! that the account is in for another reason: the configuration listed the room before, or somebody used the account to
 //! join the room.
-//! Architecture Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
+//! Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
 //! because a homeserver does not deliver them again. Each use of a stored invitation checks whether the inviter is
 //! still an admin.
 

@@ -1,7 +1,7 @@
 //! Joins rooms in the background: configured rooms, rooms to which an admin invited the bot, and successors of upgraded
 //! rooms.
 //!
-//! Architecture Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
+//! Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
 
 use std::collections::{HashMap, HashSet};
 

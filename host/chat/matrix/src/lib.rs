@@ -16,10 +16,10 @@
 //!   message).
 //! - `probe`: `wardroom check --connect`.
 //!
-//! Architecture Invariant: the engine's cursor of a room is the position up to which the room's events are handled. The
+//! Invariant: the engine's cursor of a room is the position up to which the room's events are handled. The
 //! SDK's sync position is not used for that, because the SDK stores the sync position before the events of that sync
 //! are handled.
-//! Architecture Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not
+//! Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not
 //! encrypt. A received command starts an action only if the sender's device is trusted, unless the configuration sets
 //! `devices = "any"`.
 //! Not here: the verification of devices by comparing emoji, which the bot does not support. The account's own keys

@@ -1,9 +1,9 @@
 //! Events that could not be decrypted. The bot stores them until their keys arrive, and asks their senders to send them
 //! again.
 //!
-//! Architecture Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
+//! Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
 //! and is stored until its key arrives or until the event is too old to be handled.
-//! Architecture Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is
+//! Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is
 //! skipped if the sender has sent the same text again.
 //! Not here: decryption (`decryption`), and writing to the inbox (`delivery`).
 

@@ -1,7 +1,7 @@
 //! Implements `wardroom check --connect` for an account: logs in separately from a running host, and checks the
 //! configured rooms, the account's keys and the configured people.
 //!
-//! Architecture Invariant: the check leaves nothing behind. A login by password is followed by a logout, and nothing is
+//! Invariant: the check leaves nothing behind. A login by password is followed by a logout, and nothing is
 //! written to the state folder.
 
 use matrix_sdk::{

@@ -1,6 +1,6 @@
 //! Loads and stores the recovery key, with which a new device decrypts the account's secrets on the homeserver.
 //!
-//! Architecture Invariant: a key that the bot creates is written to one file in the account's folder, and neither to
+//! Invariant: a key that the bot creates is written to one file in the account's folder, and neither to
 //! the log nor to a room. The bot creates one key per account. If that key is lost, the bot reports that and creates no
 //! other.
 //! Not here: the use of the key (`cross_signing`).

@@ -1,6 +1,6 @@
 //! An event of a room's timeline, with its encryption information.
 //!
-//! Architecture Invariant: a decrypted event is used only as a message of its sender. Memberships and redactions are
+//! Invariant: a decrypted event is used only as a message of its sender. Memberships and redactions are
 //! accepted only from unencrypted events, because the homeserver checks the sender's permission only for these.
 //! Not here: decryption (`decryption`), and events that cannot be decrypted (`pending_decryption`).
 

@@ -1,6 +1,6 @@
 //! Follows room upgrades. An upgrade closes a room; the closed room names another room as its successor.
 //!
-//! Architecture Invariant: the bot follows an upgrade only if the successor names the closed room as its predecessor.
+//! Invariant: the bot follows an upgrade only if the successor names the closed room as its predecessor.
 //! Without this rule, a person who may close a room could bring the bot into any other room.
 
 use matrix_sdk::{

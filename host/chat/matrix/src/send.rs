@@ -1,8 +1,8 @@
 //! Sends one message, and searches a room for a message that was sent before.
 //!
-//! Architecture Invariant: an idempotency key always gives the same transaction id, so that the homeserver deduplicates
+//! Invariant: an idempotency key always gives the same transaction id, so that the homeserver deduplicates
 //! a repeated send from the same device. This module does not retry; the outbox does.
-//! Architecture Invariant: the encryption state of the room alone decides whether an event is encrypted. Nothing is
+//! Invariant: the encryption state of the room alone decides whether an event is encrypted. Nothing is
 //! sent while the encryption state is unknown. A message's idempotency key is part of its encrypted content.
 
 use matrix_sdk::{

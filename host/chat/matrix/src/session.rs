@@ -1,9 +1,9 @@
 //! The account's login session: restored from the session file, or created by a new login if that fails.
 //!
-//! Architecture Invariant: the session file and the key store belong to one device. If one of them is missing or
+//! Invariant: the session file and the key store belong to one device. If one of them is missing or
 //! belongs to another device, a new device replaces the old one, because a device without its keys cannot decrypt
 //! messages and is not trusted.
-//! Architecture Invariant: the store of an abandoned device is kept until the next device has imported the account's
+//! Invariant: the store of an abandoned device is kept until the next device has imported the account's
 //! own keys from it.
 //! Not here: the account's own keys (`cross_signing`), and the clients (`client`).
 

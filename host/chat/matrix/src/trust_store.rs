@@ -1,7 +1,7 @@
 //! The trusted master keys of people. For a person in `identities` this is the configured key; for any other person it
 //! is the first key that the bot received (trust on first use).
 //!
-//! Architecture Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
+//! Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
 //! person's devices, so it could add a device of its own and sign it with a forged master key. A changed master key
 //! therefore starts no action until an operator adds it to `identities`.
 //! Not here: the decision about a device that its owner has not signed (`sender_trust`).

@@ -1,7 +1,7 @@
 //! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the post that reports the
 //! bot's join.
 //!
-//! Architecture Invariant: the result holds no post at or before the lower bound. The server returns at most 1000
+//! Invariant: the result holds no post at or before the lower bound. The server returns at most 1000
 //! changes since a time; if there are more, it returns an arbitrary 1000 of them. In this case the channel is read page
 //! by page, newest first. A page is addressed by the id of a post, because page numbers shift when somebody writes a
 //! post.

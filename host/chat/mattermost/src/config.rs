@@ -1,7 +1,7 @@
 //! Reads the configuration table `[bot.NAME.mattermost]`: the server, the token, the channels and the policy for direct
 //! messages.
 //!
-//! Architecture Invariant: reading the table opens no connection and resolves no secret.
+//! Invariant: reading the table opens no connection and resolves no secret.
 
 use std::{
     fmt,
@@ -111,8 +111,8 @@ impl Config {
             url.path().contains("/api/v4").then_some("is the URL of the API; write the URL of the site")
         });
         let token = read_token(bot, table);
-        let forms = "`team/channel` nor the id of a Mattermost channel";
-        let rooms = read_rooms(table, forms, RoomName::parse, suggest_room);
+        let why = "is neither `team/channel` nor the id of a Mattermost channel";
+        let rooms = read_rooms(table, why, RoomName::parse, suggest_room);
         let direct = DirectMessagePolicy::read(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("mattermost").join(folder_name(&bot.name));

@@ -1,6 +1,6 @@
 //! Converts Mattermost posts to the engine's messages. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the
+//! Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the
 //! server, edited posts and their earlier versions, deleted posts, quoted text and code blocks are left out. Posts of a
 //! webhook are left out, too, because anybody can be their author.
 //! Not here: the conversion of the engine's text to posts (`markdown`).

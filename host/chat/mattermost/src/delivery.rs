@@ -1,9 +1,9 @@
 //! Writes received posts, reactions and deletions to the engine's inbox. Posts are written together with the channel's
 //! cursor.
 //!
-//! Architecture Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
+//! Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
 //! moves back.
-//! Architecture Invariant: nothing is stored before its author was looked up. A post of an account that does not exist
+//! Invariant: nothing is stored before its author was looked up. A post of an account that does not exist
 //! is skipped.
 //! Not here: the choice of the channels and posts that are delivered (`sync`).
 

@@ -1,6 +1,6 @@
 //! The policy for direct messages: the key `direct`, and a cache of the members of configured channels.
 //!
-//! Architecture Invariant: with `members`, direct messages are accepted from admins and from present members of a
+//! Invariant: with `members`, direct messages are accepted from admins and from present members of a
 //! configured channel. A lookup expires after a short time. A failed lookup neither accepts nor refuses a message.
 //! Not here: the channels that are served (`joined_channels`), and the reading of a channel (`sync`).
 

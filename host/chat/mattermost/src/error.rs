@@ -1,6 +1,6 @@
 //! Classifies the errors of requests by how the account reacts.
 //!
-//! Architecture Invariant: only an error response of Mattermost itself is final. Any other error response comes from a
+//! Invariant: only an error response of Mattermost itself is final. Any other error response comes from a
 //! proxy in front of a server that is down, and a retry can succeed.
 
 use std::time::Duration;

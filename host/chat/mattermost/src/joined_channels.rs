@@ -1,7 +1,7 @@
 //! The channels whose messages the bot handles: configured channels, channels to which an admin added the bot, and
 //! direct messages of the people whom the configuration allows.
 //!
-//! Architecture Invariant: the bot's presence in a channel gives nobody in the channel a permission. The bot ignores a
+//! Invariant: the bot's presence in a channel gives nobody in the channel a permission. The bot ignores a
 //! channel that the account is in for another reason: the configuration listed the channel before, somebody who is not
 //! an admin added the account, or the channel is a team's default channel.
 

@@ -12,9 +12,9 @@
 //! - `send`, `markdown` and `emoji` (convert text and emoji for Mattermost).
 //! - `probe`: `wardroom check --connect`.
 //!
-//! Architecture Invariant: a person is identified by their id of 26 letters and digits. A name can be changed and taken
+//! Invariant: a person is identified by their id of 26 letters and digits. A name can be changed and taken
 //! by another account.
-//! Architecture Invariant: only a resumed connection proves that no event is missing. After any other connection each
+//! Invariant: only a resumed connection proves that no event is missing. After any other connection each
 //! channel is backfilled to its cursor.
 //! Not here: buttons, slash commands and webhooks, which the bot does not support, because they need a listener that
 //! the server can reach.

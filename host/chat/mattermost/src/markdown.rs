@@ -1,6 +1,6 @@
 //! Converts the engine's texts to Mattermost's Markdown. Pure functions: no network, no store.
 //!
-//! Architecture Invariant: text is escaped, so that no part of it becomes a heading, a link with another label, a
+//! Invariant: text is escaped, so that no part of it becomes a heading, a link with another label, a
 //! channel link or a mention. Only [`Block::People`] mentions people.
 
 use wardroom::base::{Block, Text};

@@ -1,7 +1,7 @@
 //! Implements `wardroom check --connect` for an account: looks up the account, its channels, and the people of the
 //! configuration.
 //!
-//! Architecture Invariant: the check changes nothing and opens no WebSocket.
+//! Invariant: the check changes nothing and opens no WebSocket.
 
 use crate::{
     client::ApiClient,

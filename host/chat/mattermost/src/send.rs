@@ -1,6 +1,6 @@
 //! Sends one message, and searches a channel for a message that was sent before.
 //!
-//! Architecture Invariant: an idempotency key always gives the same `pending_post_id`, by which the server deduplicates
+//! Invariant: an idempotency key always gives the same `pending_post_id`, by which the server deduplicates
 //! posts for half a minute. After an attempt without a response, the channel is searched for the key before the message
 //! is sent again. Retries with a delay are left to the outbox.
 

@@ -1,8 +1,8 @@
 //! The WebSocket of an account: opened, kept alive, and reconnected until the account stops.
 //!
-//! Architecture Invariant: the socket does not wait until an event is handled. Events are passed on in the server's
+//! Invariant: the socket does not wait until an event is handled. Events are passed on in the server's
 //! order. If events can be missing, the socket sends a [`Signal::Connected`] before the next event.
-//! Architecture Invariant: a connection is resumed only from the last event that was read, and only if the server
+//! Invariant: a connection is resumed only from the last event that was read, and only if the server
 //! accepted the token in the header of the connection's first request. A connection over which the token had to be sent
 //! is never resumed.
 

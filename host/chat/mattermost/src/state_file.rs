@@ -1,7 +1,7 @@
 //! The stored state of an account: its channels, each with the person who added the bot, and the reactions that are in
 //! the inbox.
 //!
-//! Architecture Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
+//! Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
 //! does not run is detected by comparison with the stored reactions, because the server does not report the removal.
 //! Not here: the check whether the person who added the bot is an admin (`joined_channels`), which each use repeats.
 

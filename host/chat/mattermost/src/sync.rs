@@ -1,8 +1,8 @@
 //! The sync loop of one account: handles live events, and backfills the channels.
 //!
-//! Architecture Invariant: if events can be missing (when the host starts, after each new connection), a channel is
+//! Invariant: if events can be missing (when the host starts, after each new connection), a channel is
 //! backfilled to its cursor before a newer event moves that cursor.
-//! Architecture Invariant: the loop waits for the server only to look up an author, for a few seconds. All other
+//! Invariant: the loop waits for the server only to look up an author, for a few seconds. All other
 //! requests run in the background, a few at a time, so that a failing channel does not delay another.
 //! Not here: live events (`live`), background requests (`requests`), and the backfill of one channel
 //! (`channel_backfill`).

@@ -1,6 +1,6 @@
 //! The accounts of the server: their names, and whether they are bots. Permissions depend on ids alone.
 //!
-//! Architecture Invariant: an account that was not looked up counts neither as a person nor as a bot.
+//! Invariant: an account that was not looked up counts neither as a person nor as a bot.
 
 use std::collections::{BTreeSet, HashMap};
 

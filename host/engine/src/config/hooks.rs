@@ -191,7 +191,7 @@ fn captures(table: &mut Table) -> BTreeMap<String, String> {
     let Some(mut part) = table.table("capture") else { return all };
     for name in part.keys() {
         let Some(pointer) = part.string(&name.value) else { continue };
-        if is_pointer(&part, &pointer, format!("{0} = \"/build/{0}\"", name.value)) {
+        if check_pointer(&part, &pointer, format!("{0} = \"/build/{0}\"", name.value)) {
             all.insert(name.value, pointer.value);
         }
     }
@@ -206,7 +206,7 @@ fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let Some(mut part) = table.table("when") else { return all };
     for pointer in part.keys() {
         let Some(values) = part.strings(&pointer.value) else { continue };
-        if is_pointer(&part, &pointer, "\"/build/status\" = \"SUCCESS\"".to_owned()) {
+        if check_pointer(&part, &pointer, "\"/build/status\" = \"SUCCESS\"".to_owned()) {
             all.insert(pointer.value, values.value.into_iter().map(|value| value.value).collect());
         }
     }
@@ -214,8 +214,8 @@ fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Returns whether a text is a JSON pointer. Reports any other text as a configuration problem that suggests `fix`.
-fn is_pointer(table: &Table, text: &Located<String>, fix: String) -> bool {
+/// Reports a configuration problem that suggests `fix` if a text is not a JSON pointer. Returns whether it is one.
+fn check_pointer(table: &Table, text: &Located<String>, fix: String) -> bool {
     let valid = text.value.starts_with('/');
     if !valid {
         let shown = crate::base::clean(&text.value);

@@ -160,8 +160,8 @@ pub struct Invocation {
     pub(crate) mode: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The number of the journal entry that contains the intent of the current effect. 0 if the current call is not an
-    /// effect.
+    /// The number of the journal entry that contains the intent of the newest effect of this run. 0 if this run has not
+    /// begun an effect.
     pub(crate) intent: u32,
     /// The writes for the transaction that stores the answer of the current host call.
     pub(crate) writes: Vec<Write>,

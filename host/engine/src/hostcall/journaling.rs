@@ -76,8 +76,8 @@ impl Invocation {
     }
 
     /// Records a refused host call in the journal, the log, the metrics and the job's closing message. Returns the
-    /// denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message joins the texts
-    /// of all `reasons`.
+    /// denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message joins the
+    /// texts of all `reasons`.
     pub(crate) async fn deny<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,

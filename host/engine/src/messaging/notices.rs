@@ -168,8 +168,19 @@ impl Notices {
                 );
                 continue;
             };
-            // All placeholders are valid, because the configuration is read only with valid placeholders.
-            let Ok(text) = notice.text.fill(&values(catalog, row, facts)) else { continue };
+            let text = match notice.text.fill(&values(catalog, row, facts)) {
+                Ok(text) => text,
+                // Unreachable, because the configuration is read only with valid placeholders.
+                Err(error) => {
+                    tracing::error!(
+                        room = %notice.room,
+                        %error,
+                        "a notification was dropped, because its text has an invalid placeholder; hint: change `text` \
+                         in `[[notify]]`"
+                    );
+                    continue;
+                }
+            };
             let key = format!("{}/notice-{purpose}-{number}", row.id);
             writes.push(Write::Send(destination.say(key, Text::lines(text))));
         }

@@ -4,8 +4,8 @@
 //! [`crate::Engine`]. Without a recorder, metrics are dropped at almost no cost. `METRICS.md` is generated from
 //! [`TABLE`](super::TABLE).
 //!
-//! Invariant: every metric is a row of [`TABLE`](super::TABLE). The value of a label comes from the host, the contract or the
-//! configuration, and never from text that somebody typed or sent.
+//! Invariant: every metric is a row of [`TABLE`](super::TABLE). The value of a label comes from the host, the contract
+//! or the configuration, and never from text that somebody typed or sent.
 //! Not here: the export of metrics to Prometheus (`host/http`).
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, Recorder, SharedString, Unit};

@@ -39,9 +39,9 @@ impl RequestOutcome {
     }
 }
 
-/// Records the result and the duration of an adapter's HTTP request that began at `began` and just ended. `target` is the
-/// name of the chat network or of the pipeline backend, and `method` is the HTTP method. `status` is the status code of
-/// the response; `None` if there was no response.
+/// Records the result and the duration of an adapter's HTTP request that began at `began` and just ended. `target` is
+/// the name of the chat network or of the pipeline backend, and `method` is the HTTP method. `status` is the status code
+/// of the response; `None` if there was no response.
 pub fn http_request(target: &str, method: &'static str, status: Option<u16>, began: Instant) {
     outbound(target, method, status.map_or(RequestOutcome::Unavailable, RequestOutcome::Status), began);
 }

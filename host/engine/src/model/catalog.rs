@@ -96,10 +96,9 @@ pub(crate) struct Deployment {
 pub(crate) struct BackendId(pub(crate) usize);
 
 /// Whether people can run actions on an app by direct message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectPolicy {
     /// The action runs. If the app has a room, the host announces the action in the app's room.
-    #[default]
     Show,
     Refuse,
 }

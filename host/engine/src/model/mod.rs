@@ -12,8 +12,7 @@ mod value_pattern;
 
 pub use attribute::{Attribute, Attributes};
 pub use bot::BotIdentity;
-pub(crate) use call::CallTable;
-pub(crate) use call::{CONTRACT, NO_RULE};
+pub(crate) use call::{CONTRACT, CallTable, NO_RULE};
 pub use call::{CallKind, CallSpec, EnvironmentFrom, Risk};
 pub(crate) use catalog::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment};
 pub use limits::Limits;

@@ -76,8 +76,8 @@ impl Cache {
         Ok(compiled)
     }
 
-    /// Reads the JSON file that the cache stores next to a plugin's compiled code. Returns `None` if the file is missing
-    /// or invalid.
+    /// Reads the JSON file that the cache stores next to a plugin's compiled code. Returns `None` if the file is
+    /// missing or invalid.
     pub(crate) fn metadata<T: DeserializeOwned>(&self, engine: &Engine, digest: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.file(engine, digest, METADATA)?).ok()?).ok()
     }

@@ -129,14 +129,21 @@ impl<D: GuestData> Plugins<D> {
         if let Some(plugin) = known {
             return Ok(plugin);
         }
-        let file = format!("the plugin file of `{}` from the job's start", row.plugin);
         let bytes = store.blob(&row.digest).await?.filter(|bytes| crate::store::digest(bytes) == row.digest);
-        let missing = || HistoryError::Plugin(format!("{file} is missing or damaged in the database"));
-        let bytes = bytes.ok_or_else(missing)?;
+        let bytes = bytes.ok_or_else(|| {
+            HistoryError::Plugin(format!(
+                "the plugin file of `{}` from the job's start is missing or damaged in the database",
+                row.plugin
+            ))
+        })?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
-        let failed = |error| HistoryError::Plugin(format!("{file} cannot be loaded: {error}"));
-        let plugin = Arc::new(loaded.map_err(failed)?);
+        let plugin = Arc::new(loaded.map_err(|error| {
+            HistoryError::Plugin(format!(
+                "the plugin file of `{}` from the job's start cannot be loaded: {error}",
+                row.plugin
+            ))
+        })?);
         tracing::warn!(
             job = row.id,
             plugin = row.plugin,

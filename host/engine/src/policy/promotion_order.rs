@@ -15,7 +15,7 @@ pub(crate) struct OutOfOrder<'a> {
     pub(crate) before: &'a str,
     /// The position of the rule in the configuration.
     pub(crate) rule: &'a At,
-    /// The last version that succeeded in `before`, or `Some(None)` if no version succeeded; `None` if the caller may not
+    /// The last version that succeeded in `before`; `Some(None)` if no version succeeded; `None` if the caller may not
     /// see the version.
     pub(crate) runs: Option<Option<&'a str>>,
     /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the typed

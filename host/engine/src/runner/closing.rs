@@ -17,7 +17,13 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
     let (outcome, mut text) = match ended.end {
         // A missing approval decides the outcome, whatever the plugin returned.
         GuestEndKind::Reply | GuestEndKind::Failure if denied.iter().any(is_not_approved) => {
-            let mut text = stopped(row, ended, "not approved");
+            let mut text = match ended.acted {
+                true => Text::lines(format!(
+                    "`{}` stopped: an effect was not approved. Earlier effects were not undone.",
+                    row.line
+                )),
+                false => Text::lines(format!("`{}` was not approved. Nothing was changed.", row.line)),
+            };
             if ended.acted {
                 text.push_lines(&ended.text);
             }
@@ -38,7 +44,11 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
             };
             // The host's list of denied calls replaces the plugin's text about a denial.
             let text = match outcome {
-                JobOutcome::Refused => stopped(row, ended, "refused"),
+                JobOutcome::Refused if ended.acted => Text::lines(format!(
+                    "`{}` stopped: an effect was refused. Earlier effects were not undone.",
+                    row.line
+                )),
+                JobOutcome::Refused => Text::lines(format!("`{}` was refused. Nothing was changed.", row.line)),
                 _ => Text::lines(&ended.text),
             };
             (outcome, text)
@@ -53,15 +63,6 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
     let mut text = text.clamped(MAX_PART_LENGTH);
     text.append(refusals(denied).clamped(MAX_PART_LENGTH));
     (outcome, text)
-}
-
-/// Returns the text about a job that ended early, because an effect was `refused` or `not approved`.
-fn stopped(row: &JobRow, ended: &GuestOutcome, why: &str) -> Text {
-    let line = &row.line;
-    Text::lines(match ended.acted {
-        true => format!("`{line}` stopped: an effect was {why}. Earlier effects were not undone."),
-        false => format!("`{line}` was {why}. Nothing was changed."),
-    })
 }
 
 /// Returns whether a call was denied because an approval is missing.

@@ -148,11 +148,11 @@ impl Jobs {
                                 row.id
                             ));
                         };
-                        (json!({ "answer": answer, "settled": "assumed", "by": by.id }), "assumed to have happened")
+                        (json!({ "answer": answer, "settled": "assumed", "by": by.id }), "is assumed to have happened")
                     }
-                    DoubtAnswer::Again => (json!({ "settled": "again", "by": by.id }), "performed again"),
+                    DoubtAnswer::Again => (json!({ "settled": "again", "by": by.id }), "is performed again"),
                 };
-                let reply = format!("job {} continues: {} is {what}", row.id, about(intent));
+                let reply = format!("job {} continues: {} {what}", row.id, about(intent));
                 (entry::result(&row, intent, body, now), reply)
             }
             (JobPhase::Held, _, DoubtAnswer::Again) => {

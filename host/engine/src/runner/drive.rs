@@ -39,7 +39,8 @@ pub(crate) enum DriveError {
     Store(StoreError),
     /// The job is held until a person decides. Holds the reason.
     Hold(String),
-    /// The job is held like for [`Self::Hold`], and the job's journal is broken. Holds the reason.
+    /// The job's journal is broken. The job is held until a person decides, and nothing is appended to the journal. Holds
+    /// the reason.
     Broken(String),
 }
 

@@ -13,7 +13,7 @@
 //! The engine can request the state of a run whose key has no folder. The host then creates a folder with only `lock`
 //! and `verdict.json`, and reports that the key has no run. A delayed start request with this key starts nothing.
 //!
-//! Architecture Invariant: a folder is created under a temporary name, locked, and then renamed to its key. If two
+//! Invariant: a folder is created under a temporary name, locked, and then renamed to its key. If two
 //! processes create the folder of one key, the first rename succeeds and the second fails. A folder with a key's name
 //! is therefore in one of three states: locked by a running supervisor, complete with a result, or left by a supervisor
 //! that died.

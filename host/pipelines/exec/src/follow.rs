@@ -1,6 +1,6 @@
 //! Returns the new lines of a pipeline run's output to a caller that waits for the end of the run.
 //!
-//! Architecture Invariant: one call takes bounded time and memory, even if the program prints very fast. Output
+//! Invariant: one call takes bounded time and memory, even if the program prints very fast. Output
 //! therefore does not delay the detection of the run's end.
 //! Not here: reading the last bytes of the output (`output.rs`).
 

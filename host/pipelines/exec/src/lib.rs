@@ -34,7 +34,7 @@
 //! has no run, so that a delayed start request starts nothing. Under systemd, the host's unit needs `KillMode=process`;
 //! otherwise systemd kills the runs when it stops the host.
 //!
-//! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
+//! Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
 //! its response go through pipes, so that no secret is in a file or an argument.
 //! Not here: permissions (`host/engine`). Secrets in a program's output are not redacted.
 

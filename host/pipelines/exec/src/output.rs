@@ -1,6 +1,6 @@
 //! The stored output of a pipeline run, in files of 1 MiB. The first file and the last five files are kept.
 //!
-//! Architecture Invariant: `output.N` begins at byte N × 1 MiB of the whole output, so an offset stays valid after
+//! Invariant: `output.N` begins at byte N × 1 MiB of the whole output, so an offset stays valid after
 //! earlier files are removed.
 
 use std::{

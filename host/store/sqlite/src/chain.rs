@@ -1,7 +1,7 @@
 //! The hash chain in a transaction: adds links, and changes the tips of jobs. The tip of a job is the last entry of its
 //! journal. A cache holds the last link and the tips of recently written jobs.
 //!
-//! Architecture Invariant: a transaction changes only its own [`Transaction::changes`]. After the commit,
+//! Invariant: a transaction changes only its own [`Transaction::changes`]. After the commit,
 //! [`ChainCache::adopt`] merges these changes into the cache. If the transaction fails, its changes are dropped. The
 //! cache therefore contains only committed data.
 //! Not here: the computation of hashes (`host/engine/src/journal`).

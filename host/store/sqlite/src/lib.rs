@@ -4,7 +4,7 @@
 //! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
 //! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] parses the `url` of `[store]`.
 //!
-//! Architecture Invariant: a store has one writer. The writer commits all queued lists of writes in one transaction
+//! Invariant: a store has one writer. The writer commits all queued lists of writes in one transaction
 //! with one sync to disk, in the order in which the engine submitted the lists.
 //! Not here: the content of the lists of writes, and the retention period of finished jobs (`host/engine`).
 

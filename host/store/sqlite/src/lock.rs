@@ -1,7 +1,7 @@
 //! The lock on a state folder: a kernel lock on the file `lock` in the folder. It ensures that only one host at a time
 //! uses the folder.
 //!
-//! Architecture Invariant: the kernel releases the lock when the process exits or is killed. A child process does not
+//! Invariant: the kernel releases the lock when the process exits or is killed. A child process does not
 //! inherit the lock, because Rust opens files close-on-exec.
 
 use std::{

@@ -4,7 +4,7 @@
 //! A closed job is kept while it has unsent messages. The inbox row and the outbox rows of a kept job are kept too.
 //! Without these rows, the host would handle the job's message again and send the job's status card again.
 //!
-//! Architecture Invariant: one call removes a limited number of rows, so that it does not block other writes for long.
+//! Invariant: one call removes a limited number of rows, so that it does not block other writes for long.
 //! If `Removed::more` is set, the caller calls again.
 //! Not here: the retention period (`host/engine`).
 

@@ -1,6 +1,6 @@
 //! The versions of the database schema: migrates a database, and checks its schema version.
 //!
-//! Architecture Invariant: a released migration file never changes. A change of the schema is a new file in
+//! Invariant: a released migration file never changes. A change of the schema is a new file in
 //! [`VERSIONS`].
 
 use std::{cmp::Ordering, path::Path};

@@ -1,6 +1,6 @@
 //! The connection that writes to the database. It runs one [`Transaction`] at a time.
 //!
-//! Architecture Invariant: the cache of the hash chain takes changes only from committed transactions.
+//! Invariant: the cache of the hash chain takes changes only from committed transactions.
 //! Not here: the choice of the lists that share a transaction (`writer/task.rs`).
 
 use std::sync::{

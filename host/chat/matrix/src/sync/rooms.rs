@@ -1,6 +1,6 @@
 //! Handles the events of one room: as they arrive, or after a backfill.
 //!
-//! Architecture Invariant: no event of an ignored room is handled. The room's cursor moves past the ignored events, so
+//! Invariant: no event of an ignored room is handled. The room's cursor moves past the ignored events, so
 //! that these events are not handled if the bot handles the room later.
 
 use std::{collections::BTreeMap, time::Instant};

@@ -1,7 +1,7 @@
 //! The backfill of one channel: reads the channel back to its cursor in the background, then delivers or skips its
 //! posts.
 //!
-//! Architecture Invariant: all authors are looked up before anything is delivered. If a lookup fails, the channel stays
+//! Invariant: all authors are looked up before anything is delivered. If a lookup fails, the channel stays
 //! queued with the posts that arrived in the meantime.
 //! Not here: the choice of the channel and the time (`requests`), and the pages of a channel (`backfill`).
 

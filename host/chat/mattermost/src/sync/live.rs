@@ -1,6 +1,6 @@
 //! Handles live events: posts, reactions, deletions, and changes of the bot's channels.
 //!
-//! Architecture Invariant: an event is not skipped while it is undecided whether its channel is served. Instead, the
+//! Invariant: an event is not skipped while it is undecided whether its channel is served. Instead, the
 //! channel is queued for a backfill.
 //! Not here: the backfill of a channel (`channel_backfill`).
 

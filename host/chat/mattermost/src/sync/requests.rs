@@ -1,7 +1,7 @@
 //! Requests that run in the background: the list of channels, the search for the bot's join, and the backfill of a
 //! channel.
 //!
-//! Architecture Invariant: a few requests run at a time, and the sync loop waits for none of them. A failed request is
+//! Invariant: a few requests run at a time, and the sync loop waits for none of them. A failed request is
 //! retried.
 //! Not here: the backfill of one channel (`channel_backfill`), and live events (`live`).
 

@@ -145,7 +145,10 @@ impl Host {
                 may.push(row);
             }
         }
-        match only_job(may, "wait for your approval")? {
+        let several = |count: usize, ids: &str| {
+            format!("{count} jobs wait for your approval: {ids}. Add the id of one of them to the command.")
+        };
+        match only_job(may, several)? {
             Some(job) => Ok(job),
             None => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
         }

@@ -249,8 +249,10 @@ impl Host {
             found.retain(|job| fits(job));
         }
         // 4. There must be exactly one match.
-        only_job(found, "match the command")?
-            .ok_or_else(|| malformed("No job matches the command. `jobs` lists the open jobs."))
+        let several = |count: usize, ids: &str| {
+            format!("{count} jobs match the command: {ids}. Add the id of one of them to the command.")
+        };
+        only_job(found, several)?.ok_or_else(|| malformed("No job matches the command. `jobs` lists the open jobs."))
     }
 
     /// Returns the open jobs that a person may see, newest first. Of the jobs that are scheduled or wait for a timer,
@@ -315,13 +317,15 @@ fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
     Asker { bot: Some(&job.bot), ..Asker::from(person) }
 }
 
-/// Returns the only job of `found`; `None` if `found` is empty. For several jobs, returns a refusal that lists them.
-/// `what` is the predicate of the refusal, for example `match the command`.
-pub(crate) fn only_job(mut found: Vec<JobRow>, what: &str) -> Result<Option<JobRow>, Refusal> {
+/// Returns the only job of `found`; `None` if `found` is empty. For several jobs, returns a refusal with the text
+/// `several`. The arguments of `several` are the number of jobs and the ids of the first jobs.
+pub(crate) fn only_job(
+    mut found: Vec<JobRow>,
+    several: impl FnOnce(usize, &str) -> String,
+) -> Result<Option<JobRow>, Refusal> {
     if found.len() > 1 {
         let ids: Vec<&str> = found.iter().take(5).map(|job| job.id.as_str()).collect();
-        let (count, ids) = (found.len(), ids.join(", "));
-        return Err(malformed(format!("{count} jobs {what}: {ids}. Add the id of one of them to the command.")));
+        return Err(malformed(several(found.len(), &ids.join(", "))));
     }
     Ok(found.pop())
 }

@@ -6,13 +6,13 @@ use crate::{
 };
 
 /// Returns the report of a group that cannot be read; `None` if the group can be read.
-pub(crate) fn unavailable_group(access: &Access, group: &str) -> Option<String> {
+pub(super) fn unavailable_group(access: &Access, group: &str) -> Option<String> {
     let why = access.group(group).err()?;
     Some(format!("group {group} has no members, because it is unavailable: {why}"))
 }
 
 /// Returns a position with the name of the file, without the path to it: `apps.toml line 3`.
-pub(crate) fn position(at: &At) -> String {
+pub(super) fn position(at: &At) -> String {
     format!("{} line {}", at.file.rsplit('/').next().unwrap_or(&at.file), at.line)
 }
 
@@ -22,6 +22,6 @@ pub(crate) fn pattern_list(patterns: &[Pattern]) -> String {
 }
 
 /// Returns patterns in quotes as a list with commas, as `plugins.toml` has them: `"cms", "web"`.
-pub(crate) fn quoted_patterns(patterns: &[Pattern]) -> String {
+pub(super) fn quoted_patterns(patterns: &[Pattern]) -> String {
     patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@
 //! A supervisor is a process with a single thread. It reads its request from the host and writes its response to the
 //! host through pipes. After the response, it no longer needs the host.
 //!
-//! Architecture Invariant: the supervisor starts the program only after it has created the folder. It releases the
+//! Invariant: the supervisor starts the program only after it has created the folder. It releases the
 //! folder's lock only after all processes of the pipeline run have ended or [`watch`] has stopped waiting for killed
 //! processes.
 

@@ -1,10 +1,10 @@
 //! The only writer of a store's database. If several lists of writes are queued, they share one transaction and one
 //! sync to disk.
 //!
-//! Architecture Invariant: lists of writes are written in the order of their submission. Each list is written
+//! Invariant: lists of writes are written in the order of their submission. Each list is written
 //! completely or not at all. If a shared transaction fails, the writer writes each list in its own transaction, so that
 //! only the invalid list fails.
-//! Architecture Invariant: the state folder stays locked until the writing connection is closed.
+//! Invariant: the state folder stays locked until the writing connection is closed.
 //! Not here: running a transaction (`transaction.rs`).
 
 mod task;
