@@ -214,7 +214,7 @@ impl<'a> Delivery<'a> {
                         // A duplicate cannot be ruled out, so the message is answered but cannot start an action.
                         Lookup::Unavailable => message.unproven = Some(UNAVAILABLE.to_owned()),
                         Lookup::Replaced => {
-                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns another event with the same id");
+                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns a different event with the same id");
                             continue;
                         }
                     }

@@ -95,7 +95,7 @@ impl TrustStore {
                 // Without the file, any key would be the first one after a restart.
                 Err(error) => {
                     self.state.lock().keys.remove(user);
-                    tracing::error!(path = %self.file.display(), %user, %error, "cannot store a person's master key; the person's command starts no action; hint: free disk space or repair the folder's permissions");
+                    tracing::error!(path = %self.file.display(), %user, %error, "cannot store a person's master key; the host refuses the person's actions; hint: free disk space or repair the folder's permissions");
                     Some(UNDETERMINED)
                 }
             },

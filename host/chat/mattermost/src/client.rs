@@ -89,7 +89,9 @@ impl ApiClient {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&body).map_err(|_| {
-            MattermostError::unavailable("the response is not JSON, so a proxy sent it and not Mattermost")
+            MattermostError::unavailable(
+                "the response is not JSON; it probably comes from a proxy and not from Mattermost",
+            )
         })
     }
 

@@ -103,7 +103,7 @@ pub enum KeyKind {
     StringOrSecret,
     /// A nested table, for example `[http]`.
     Table(&'static TableKeys),
-    /// A set of tables by name, for example `[app.NAME]`.
+    /// Tables with names, for example `[app.NAME]`.
     Tables(&'static TableKeys),
     /// A list of tables, for example `[[approval]]`.
     Array(&'static TableKeys),

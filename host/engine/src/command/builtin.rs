@@ -97,14 +97,14 @@ impl Builtin {
                 &["stats", "stats cms --since 30d"],
                 vec![
                     parameter("app", "only this app", ParameterType::App),
-                    flag("since", "the length of the period that ends now, 7d by default", ParameterType::Duration),
+                    flag("since", "how far back the statistics go, 7d by default", ParameterType::Duration),
                 ],
             ),
             Self::Jobs => ("jobs", "Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
             Self::Job => (
                 "job",
-                "Shows a job's status. For an effect in doubt, `assume done` counts it as done and `again` repeats it. \
-                 `again` also retries a held job.",
+                "Shows a job's status. If the host does not know whether an effect happened, `assume done` counts the \
+                 effect as done, and `again` repeats it. `again` also retries a held job.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
                 vec![
                     job(),

@@ -55,7 +55,7 @@ impl Host {
                 Err(error) => {
                     tracing::error!(
                         schedule = schedule.name, %error,
-                        "cannot read or write the database for the schedule; retrying"
+                        "cannot read or write the schedule's state in the database; retrying"
                     );
                     RETRY_DELAY
                 }

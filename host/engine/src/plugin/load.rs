@@ -223,8 +223,8 @@ impl<D: GuestData> Loader<D> {
     }
 
     /// Loads an earlier version of the plugin `name` for a job that has not ended, if the plugin's file has changed or
-    /// the plugin is no longer configured. `bytes` are the stored bytes of the plugin file from the job's start, and
-    /// `limits` are the limits from the job's start. `grants` are the plugin's current grants. The plugin loads even if
+    /// the plugin is no longer configured. `bytes` are the stored bytes of the plugin file with which the job started, and
+    /// `limits` are the limits with which it started. `grants` are the plugin's current grants. The plugin loads even if
     /// it imports host calls without a grant. If the plugin makes such a call, the host denies the call.
     ///
     /// # Errors

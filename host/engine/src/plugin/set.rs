@@ -110,7 +110,7 @@ impl<D: GuestData> Plugins<D> {
     }
 
     /// Returns the plugin that runs a job. If the loaded plugin has the same file as at the job's start, returns the
-    /// loaded plugin. Otherwise loads the stored copy of the file from the job's start, with the plugin's current
+    /// loaded plugin. Otherwise loads the stored copy of the file with which the job started, with the plugin's current
     /// grants. A plugin that is no longer configured has no grants.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl<D: GuestData> Plugins<D> {
         let bytes = store.blob(&row.digest).await?.filter(|bytes| crate::store::digest(bytes) == row.digest);
         let bytes = bytes.ok_or_else(|| {
             HistoryError::Plugin(format!(
-                "the plugin file of `{}` from the job's start is missing or damaged in the database",
+                "the plugin file of `{}` with which the job started is missing or damaged in the database",
                 row.plugin
             ))
         })?;
@@ -140,7 +140,7 @@ impl<D: GuestData> Plugins<D> {
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, start.limits).await;
         let plugin = Arc::new(loaded.map_err(|error| {
             HistoryError::Plugin(format!(
-                "the plugin file of `{}` from the job's start cannot be loaded: {error}",
+                "the plugin file of `{}` with which the job started cannot be loaded: {error}",
                 row.plugin
             ))
         })?);
@@ -148,7 +148,7 @@ impl<D: GuestData> Plugins<D> {
             job = row.id,
             plugin = row.plugin,
             digest = row.digest,
-            "a job continues with the plugin file from the job's start, because the configured plugin file has changed \
+            "a job continues with the plugin file with which it started, because the configured plugin file has changed \
              or is not loaded"
         );
         self.revived.lock().insert(name, plugin.clone());

@@ -159,7 +159,7 @@ impl Freezes {
         self.by_command.write().insert(freeze.environment.clone(), freeze);
     }
 
-    /// Removes the freeze of an environment, after the caller has removed it from the store.
+    /// Removes the freeze of an environment from memory. The caller has already removed the freeze from the store.
     pub(crate) fn apply_unfreeze(&self, environment: &str) {
         self.by_command.write().remove(environment);
     }

@@ -193,7 +193,7 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
             if name == "PATH" && template.placeholders().next().is_some() {
                 named.problem(
                     &key.at,
-                    "`PATH` cannot have parameters: the host searches `PATH` for the program",
+                    "the value of `PATH` cannot contain pipeline parameters, because the host searches `PATH` for the program",
                     format!("PATH = {DEFAULT_PATH:?}"),
                 );
             }

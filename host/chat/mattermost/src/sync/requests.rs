@@ -39,7 +39,7 @@ pub(super) enum Finished {
 /// The schedule for listing the bot's channels.
 #[derive(Debug, Default)]
 pub(super) struct ChannelListing {
-    /// Whether the list must be requested, because it may be out of date.
+    /// Whether the list may be out of date and must be requested again.
     pub(super) is_requested: bool,
     pub(super) is_running: bool,
     /// The time of the next request for the list; `None` if no request is scheduled, or if a request is due at once.

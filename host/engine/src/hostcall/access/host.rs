@@ -295,7 +295,7 @@ fn announce(invocation: &mut Invocation, name: &str, what: &str) {
         tracing::error!(
             bot,
             %room,
-            "a change of roles was not announced, because no bot has an account on the room's network; \
+            "a change of roles was not announced, because no bot has an account on the network of the room in `tell`; \
              hint: add an account or change `tell` in `[people]`"
         );
         return;

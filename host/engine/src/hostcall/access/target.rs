@@ -57,7 +57,7 @@ impl GrantRequest {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, vec![value?]))).collect()
     }
 
-    /// Returns the typed person's id and the typed app's name.
+    /// Returns the person's id and the app's name from the arguments of the typed command.
     ///
     /// # Errors
     /// `invalid` if the command does not have both arguments.

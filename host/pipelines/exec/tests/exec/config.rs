@@ -64,7 +64,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']\nenv.PATH = '/{region}'",
-            "plugins.toml:2: `PATH` cannot have parameters: the host searches `PATH` for the program\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
+            "plugins.toml:2: the value of `PATH` cannot contain pipeline parameters, because the host searches `PATH` for the program\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
         ),
         (
             "run = ['true', '{version}{region}']\nenv.PATH = { env = 'X' }",
