@@ -23,9 +23,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the host: connect to the configured chats and run commands
     ///
-    /// Runs until SIGINT, SIGTERM or, with a console, the end of standard input. Prints the
-    /// console's replies to standard output and the log to standard error. RUST_LOG sets the log
-    /// level.
+    /// Runs until SIGINT or SIGTERM. If the console is the only chat network, the host also stops at
+    /// the end of standard input. Prints the console's replies to standard output and the log to
+    /// standard error. RUST_LOG sets the log level.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -38,13 +38,13 @@ Example:
   echo 'where cms' | wardroom run"
     )]
     Run {
-        /// Refuse to start if a plugin file is not pinned in plugins.lock, or differs from plugins.lock
+        /// Refuse to start if a plugin file is not pinned in plugins.lock, or differs from its digest there
         #[arg(long)]
         locked: bool,
-        /// Take over a database that a host on another machine used; that host must not run again
+        /// Take over a database that a host on another computer used; that host must not run again
         #[arg(long)]
         adopt: bool,
-        /// Run only the bot NAME; each host process needs its own store and HTTP listener
+        /// Run only the bot NAME; each host process needs its own store and its own HTTP address
         #[arg(long, value_name = "NAME")]
         bot: Option<String>,
     },
@@ -113,7 +113,7 @@ Example:
         /// The command, without the prefix
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
-        /// The room in which the command would be typed, with its name in the configuration
+        /// The room in which the person would type the command: the room's name in the configuration
         #[arg(long)]
         room: Option<String>,
         #[command(flatten)]
@@ -199,8 +199,8 @@ Example:
 pub(crate) enum JournalCommand {
     /// Show the journal of a job
     ///
-    /// Prints one line for each entry: the typed command, and each host call with the rule that
-    /// permitted or refused it and with its result. Works while a host runs.
+    /// Prints one line for each entry: first the command that started the job, then each host call
+    /// with its result and with the rule that permitted or refused the call. Works while a host runs.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -220,9 +220,10 @@ Example:
     },
     /// Verify that nothing in the journal was changed, removed or moved
     ///
-    /// Checks the hash chain over all jobs, entries, queries and refusals, and prints its head.
-    /// Store the head elsewhere and pass it to a later check, which then detects a truncated chain.
-    /// Works while a host runs.
+    /// Checks the hash chain over all jobs, journal entries, queries and refusals. Prints the head of
+    /// the chain: the number and the hash of its last link. Store the head on another computer, and
+    /// pass it to a later check with --head. That check then detects whether the end of the chain was
+    /// removed. Works while a host runs.
     #[command(
         verbatim_doc_comment,
         after_help = "\
@@ -268,7 +269,8 @@ Example:
     },
     /// Write plugins.lock, which pins every plugin file
     ///
-    /// Prints the changes of plugins.lock, which is in the folder of the configuration file. Commit plugins.lock.
+    /// Prints the changes of plugins.lock, which is in the folder of the configuration file. Commit
+    /// plugins.lock to your repository.
     #[command(
         verbatim_doc_comment,
         after_help = "\

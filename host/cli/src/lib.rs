@@ -55,7 +55,7 @@ impl Instrument for Unchanged {}
 /// The outcome of a subcommand, with its exit code.
 pub(crate) enum Exit {
     Done = 0,
-    /// The subcommand failed, or `wardroom can` printed no.
+    /// The subcommand failed, or `wardroom can` printed `no`.
     Failed = 1,
     /// The usage or the configuration is wrong.
     Invalid = 2,
@@ -63,7 +63,7 @@ pub(crate) enum Exit {
 
 /// Runs the subcommand in the arguments of this process, and returns its exit code.
 pub fn main(instrument: &dyn Instrument) -> ExitCode {
-    // A supervisor outlives the host and must be small, so it starts without a runtime and a log.
+    // A supervisor outlives the host and must be small, so it starts without an async runtime and without a log.
     #[cfg(feature = "exec")]
     if std::env::args_os().nth(1).is_some_and(|word| word == SUPERVISE) {
         return wardroom_exec::supervise(std::env::args_os().skip(2));

@@ -30,8 +30,8 @@ pub(crate) struct State {
     pub(crate) folder: PathBuf,
 }
 
-/// A valid configuration, the engine builder that has read it, the paths of the database and its folder, and the
-/// content of `plugins.lock`.
+/// A valid configuration, the engine builder that read it, the paths of the database and of its folder, and the content
+/// of `plugins.lock`.
 pub(crate) struct Wired {
     pub(crate) builder: EngineBuilder,
     pub(crate) config: Config,

@@ -1,8 +1,9 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
-//! A chat message is parsed into a typed `command`. The module `policy` authorizes the command. An action becomes a
-//! durable [`job`], which runs a sandboxed [`plugin`]. The module [`hostcall`] checks each host call of the plugin. The
-//! module `messaging` sends the result to the room. The module [`engine`] calls these stages in order.
+//! The module `command` parses a chat message into a command. The module `policy` authorizes the command. An action
+//! becomes a durable [`job`], which runs a sandboxed [`plugin`]. The module [`hostcall`] checks each call that the
+//! plugin makes to the host. The module `messaging` sends the result to the room. The module [`engine`] calls these
+//! stages in order.
 //!
 //! The modules are layers. Each module imports only modules that are earlier in this list: [`base`], [`model`],
 //! [`store`], [`metrics`], [`adapter`], [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`],
@@ -35,7 +36,7 @@ pub use jiff::Timestamp;
 /// The token with which a program stops an engine and its adapters.
 pub use tokio_util::sync::CancellationToken;
 
-/// The items that most programs with an engine import.
+/// The items that most programs that embed an engine import.
 pub mod prelude {
     pub use crate::{
         CancellationToken, Engine, EngineBuilder, Timestamp,

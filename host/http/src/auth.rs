@@ -3,8 +3,8 @@
 //! Invariant: secrets are compared in constant time. Every failed authentication has the same response.
 //! Invariant: only a client that has the secret can choose a delivery id:
 //! - A Standard Webhooks signature covers the id.
-//! - A hub signature covers the body, and the id is the digest of the body.
-//! - With a token, a request without the token is rejected.
+//! - A signature in the header `X-Hub-Signature-256` covers the body, and the id is the digest of the body.
+//! - If the hook has a token, a request without the token is rejected.
 
 use std::{
     sync::Arc,
@@ -78,7 +78,7 @@ impl HookAuth {
                     None => single_header(headers, "authorization").and_then(bearer_token),
                 };
                 let given = given.ok_or(AuthError::Unauthenticated)?;
-                // The digests have one length, so the comparison does not reveal the secret's length.
+                // All digests have the same length, so the comparison does not reveal the secret's length.
                 let (given, key) = (Sha256::digest(given), Sha256::digest(&*self.key()));
                 if given.ct_eq(&key).into() { Ok(()) } else { Err(AuthError::Unauthenticated) }
             }
@@ -142,8 +142,8 @@ impl HookAuth {
     }
 }
 
-/// Returns the secret as the bytes of a key. If a Standard Webhooks secret begins with `whsec_`, decodes the rest of
-/// the secret from base64.
+/// Reads a secret, and returns it as the bytes of a key. If a Standard Webhooks secret begins with `whsec_`, decodes
+/// the rest of the secret from base64.
 fn read_key(secret: &SecretRef, scheme: &Scheme) -> anyhow::Result<Arc<[u8]>> {
     let value: Secret = secret.resolve()?;
     match (scheme, value.expose().strip_prefix("whsec_")) {

@@ -24,7 +24,8 @@ const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { D
 /// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
-/// Maximum time for a request in progress after the shutdown of its connection has begun.
+/// Maximum time that a request in progress has to finish after the host begins to stop, or after its connection reaches
+/// [`MAX_CONNECTION_AGE`].
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 /// Delay before a retry if `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

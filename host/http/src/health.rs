@@ -30,7 +30,7 @@ pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body
     }
 }
 
-/// Returns the HTTP status 200 if every chat account is connected, and 503 if one is not.
+/// Returns the HTTP status 200 if every chat account is connected, and 503 if at least one is not.
 pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
     let accounts = state.engine.accounts();
     let ready = accounts.iter().all(AccountHealth::is_up);
@@ -53,8 +53,8 @@ fn account_json(account: &AccountHealth) -> Value {
 #[derive(Default)]
 pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 
-/// Returns the host's health. Reads the store at most once per [`CACHE_TTL`]. Until then, returns the cached result.
-/// Returns `None` if the read failed or took longer than [`STORE_TIMEOUT`].
+/// Returns the host's health. Each result is cached for [`CACHE_TTL`], so that the store is read at most once in this
+/// time. Returns `None` if the read failed or took longer than [`STORE_TIMEOUT`].
 pub(crate) async fn health(state: &AppState) -> Option<Health> {
     let mut cache = state.health.0.lock().await;
     match &*cache {

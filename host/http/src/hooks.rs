@@ -118,8 +118,8 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     }
 }
 
-/// Verifies the signature, counts the delivery towards the hook's rate limit, and parses the body as JSON. Returns the
-/// delivery's id and the parsed body.
+/// Verifies the signature if the hook uses signatures, counts the delivery towards the hook's rate limit, and parses
+/// the body as JSON. Returns the delivery's id and the parsed body.
 fn authenticate_and_parse(
     endpoint: &Endpoint,
     headers: &HeaderMap,
@@ -130,7 +130,7 @@ fn authenticate_and_parse(
         Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthorized),
         Err(AuthError::NoId(header)) => {
             let reason =
-                format!("the header `{header}` must hold the delivery's id, of 1 to {MAX_ID_BYTES} characters");
+                format!("the header `{header}` must contain the delivery's id: 1 to {MAX_ID_BYTES} characters");
             return Err(DeliveryResult::Malformed(reason));
         }
     };

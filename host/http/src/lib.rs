@@ -61,7 +61,7 @@ impl Listener {
     /// Listens at the configured address.
     ///
     /// # Errors
-    /// The address is in use, or does not belong to this machine.
+    /// The address is in use, or does not belong to this computer.
     pub async fn bind(config: &HttpConfig) -> anyhow::Result<Self> {
         let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let listener = socket.and_then(|socket| {

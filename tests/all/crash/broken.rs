@@ -134,7 +134,7 @@ fn the_database_of_another_machine_is_refused_until_it_is_adopted() -> Result<()
     ensure!(Journal::tamper(&test_host.path("state"), "update lease set machine = 'elsewhere'")? == 1);
     let refused = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(refused.code == Some(1) && refused.out.is_empty(), "{refused:?}");
-    ensure!(refused.err.contains("was used on another machine") && refused.err.contains("run --adopt"), "{refused:?}");
+    ensure!(refused.err.contains("was used on another computer") && refused.err.contains("run --adopt"), "{refused:?}");
     ensure!(started(&test_host).is_empty());
 
     let adopted = test_host.wardroom(&["run", "--adopt"], "whoami\n")?;

@@ -199,7 +199,7 @@ async fn a_repeated_message_with_a_late_key_runs_once() -> Result<()> {
     let again = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&again, DEPLOYED).await?;
     assert!(proxy.deliver_keys().await? > 0);
-    encrypted.scene.host.wait_for_log("skipped a message whose key arrived late").await?;
+    encrypted.scene.host.wait_for_log("skipped a message whose decryption key arrived late").await?;
     encrypted.barrier().await?;
     assert_eq!(encrypted.answers(&first, "").await?, 1, "the question to send it again and nothing else");
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);

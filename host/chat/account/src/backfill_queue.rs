@@ -56,7 +56,7 @@ impl<E> Default for QueuedRoom<E> {
 impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// Creates an empty queue that buffers at most `max_buffered` events per room. If more events arrive, the queue
     /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, pass
-    /// `usize::MAX`, because the running backfill does not find an event that the queue drops.
+    /// `usize::MAX`: the running backfill may have begun before a dropped event arrived, and would not find the event.
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
@@ -145,8 +145,8 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a room's running backfill and makes another backfill of the room due at once. Called if the result of the
-    /// running backfill cannot be used, for example because the author of a buffered event must be looked up first.
+    /// Records that a room's backfill ended without a result that can be used, and makes another backfill of the room
+    /// due at once. Called, for example, if the author of a buffered event must be looked up first.
     pub fn restart(&mut self, room: &R) {
         if let Some(queued) = self.rooms.get_mut(room) {
             queued.reading = false;
@@ -154,8 +154,8 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Ends a room's successful backfill and returns the room's buffered events. The room stays queued if it was queued
-    /// again after [`BackfillQueue::begin`].
+    /// Records that a room's backfill succeeded, and returns the room's buffered events. The room stays queued if it
+    /// was queued again after [`BackfillQueue::begin`].
     pub fn finish(&mut self, room: &R) -> Vec<E> {
         let Some(queued) = self.rooms.get_mut(room) else { return Vec::new() };
         let buffered = std::mem::take(&mut queued.buffered);
@@ -166,10 +166,11 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         buffered
     }
 
-    /// Ends a room's failed backfill and schedules the retry. The retry is due after the backoff; if the server
-    /// requested a longer delay (`requested`), after that delay. A requested delay, for example because of a rate
-    /// limit, postpones the next backfill of every other queued room, too. Returns `true` for the first failure since
-    /// the room's last successful backfill, and `false` for later failures. The caller logs only the first failure.
+    /// Records that a room's backfill failed, and schedules the retry. The retry is due after the backoff; if the
+    /// server requested a longer delay (`requested`), after that delay. A requested delay, for example because of a
+    /// rate limit, postpones the next backfill of every other queued room, too. Returns `true` for the first failure
+    /// since the room's last successful backfill, and `false` for later failures. The caller logs only the first
+    /// failure.
     pub fn record_failure(&mut self, room: &R, now: Instant, requested: Option<Duration>) -> bool {
         if let Some(requested) = requested {
             self.delay_all(now, requested.min(Backoff::MAX_REQUESTED));

@@ -6,7 +6,7 @@ use wardroom::base::Table;
 /// `why` is the reason for the rejection, worded as the end of a sentence, for example `is neither an alias nor the id
 /// of a Matrix room`. `suggest` returns a valid room that is similar to an invalid one, for the hint.
 ///
-/// An invalid entry and an entry that is listed twice are left out; each adds a configuration problem to the table.
+/// Leaves out each invalid entry and each repetition of an entry, and adds a configuration problem for it to the table.
 pub fn read_rooms<R: PartialEq>(
     table: &mut Table,
     why: &str,

@@ -11,10 +11,10 @@ use crate::error_chain;
 /// The `User-Agent` header of every request to a chat server: `wardroom/VERSION`.
 pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
 
-/// Reads the required URL `key` from a configuration table. The URL must be http or https, without user, password,
-/// query and fragment. `check` is an additional rule of the chat network: it returns `None` for an allowed URL, and the
-/// reason for a rejected URL. The reason is worded as the end of a sentence, for example `is the URL of the API`.
-/// `example` is a valid URL for the hint.
+/// Reads a required URL from the key `key` of a configuration table. The URL must be http or https, without user,
+/// password, query and fragment. `check` is an additional rule of the chat network: it returns `None` for an allowed
+/// URL, and the reason for a rejected URL. The reason is worded as the end of a sentence, for example `is the URL of
+/// the API`. `example` is a valid URL for the hint.
 ///
 /// Returns `None` and adds a configuration problem to the table if the URL is missing or invalid. The problem does not
 /// show the URL, because it can contain a password.

@@ -19,10 +19,10 @@ impl Terminal {
         Self { is_interactive: io::stdin().is_terminal() }
     }
 
-    /// Prints text on new lines. If standard input is a terminal, prints the prompt again below the text.
+    /// Prints text and a line break. If standard input is a terminal, the text overwrites the prompt, and the prompt is
+    /// printed again below the text.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        // The text overwrites the prompt. The prompt is printed again below the text.
         if self.is_interactive {
             write!(out, "\r")?;
         }

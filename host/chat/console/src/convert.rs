@@ -12,7 +12,8 @@ pub(crate) enum Input {
     Quit,
     Message {
         text: String,
-        /// Whether the next line waits until the jobs of this message have ended. False for a line that ends in ` &`.
+        /// Whether the console waits for the end of this message's jobs before it reads the next line. False for a line
+        /// that ends in ` &`.
         wait: bool,
     },
     /// A line that begins with `/` and is none of `/as ID`, `/quit` and `/exit`.

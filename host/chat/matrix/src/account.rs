@@ -142,7 +142,7 @@ impl Chat for MatrixAccount {
     }
 
     fn trusts_relations(&self, room: &str) -> bool {
-        // Relations are not encrypted, so the homeserver could forge them in an encrypted room.
+        // Relations (reactions and threads) are not encrypted, so the homeserver could forge them in an encrypted room.
         self.config.reactions || !self.is_encrypted(room)
     }
 

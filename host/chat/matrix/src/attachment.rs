@@ -1,7 +1,7 @@
 //! Sends a text that does not fit in one message: the whole text as a file, and an excerpt as the message.
 //!
-//! Invariant: the file has its own idempotency key and is sent before its message, so that a retry after a
-//! crash sends neither of them twice. The homeserver deletes an upload that no event refers to.
+//! Invariant: the file has its own idempotency key and is sent before its message, so that a retry after a crash sends
+//! neither of them twice. If a crash leaves an upload to which no event refers, the homeserver deletes the upload.
 
 use std::io::Cursor;
 

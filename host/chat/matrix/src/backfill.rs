@@ -33,9 +33,8 @@ const MAX_PAGES: usize = 500;
 /// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
 /// backfill then compares times.
 const MAX_SKEW: i64 = 10 * 60;
-/// Time before the cursor, in seconds, in which a backfill searches for the cursor's event. The search ends at a page
-/// on which every event is from before that time. The value is more than a day, because a server's clock can be wrong
-/// by a day.
+/// A backfill searches for the cursor's event until every event of a page is older than the cursor by more than this
+/// time, in seconds. The value is more than a day, because a server's clock can be wrong by a day.
 const MAX_SEARCH_AGE: i64 = 36 * 60 * 60;
 
 /// The result of a backfill: the events of a room after its cursor.
@@ -70,7 +69,7 @@ pub(crate) async fn read(
     cursor: Option<&Position>,
 ) -> Result<Option<Backfill>, MatrixError> {
     let mut backfill = Backfill::default();
-    // Newest first. The flag is true if the event is older than the cursor by its time.
+    // Newest first. The flag is true if the event's time is before the cursor's time.
     let mut events: Vec<(RoomEvent, bool)> = Vec::new();
     let mut from = None;
     for _ in 0..MAX_PAGES {
@@ -109,14 +108,15 @@ pub(crate) async fn read(
     Ok(cursor.is_some().then_some(backfill))
 }
 
-/// Sorts events, which are sorted newest first, to oldest first. Each event has a flag, which is true if the event's
+/// Reverses the order of events, from newest first to oldest first. Each event has a flag, which is true if the event's
 /// time is before the cursor's time. If `by_order` is true, returns all events, because their order proves that they
 /// are newer than the cursor. If `by_order` is false, returns only the events whose flag is false.
 fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
 
-/// Returns whether the backfill ends at an event: at the cursor's event, or at the bot's join if there is no cursor.
+/// Returns `true` if the cursor names an event, or if there is no cursor. In these cases the end of a backfill is a
+/// known event: the cursor's event or the bot's join.
 fn has_event(cursor: Option<&Position>) -> bool {
     cursor.is_none_or(|cursor| cursor.event.is_some())
 }

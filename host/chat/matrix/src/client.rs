@@ -37,7 +37,7 @@ pub(crate) async fn anonymous(config: &Config) -> Result<Client, MatrixError> {
 /// [`MatrixError::Local`] if the stores cannot be opened.
 pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> {
     let settings = EncryptionSettings {
-        // `cross_signing` enables both, and reports why that fails.
+        // The module `cross_signing` enables both, and logs the reason if that fails.
         auto_enable_cross_signing: false,
         auto_enable_backups: false,
         backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
@@ -84,8 +84,8 @@ pub(crate) fn secret(config: &Config) -> Result<Secret, MatrixError> {
 /// the source of the token, for error messages.
 ///
 /// # Errors
-/// [`MatrixError::Rejected`] if the homeserver does not accept the token, or if the token belongs to another account or
-/// device than the configured ones.
+/// [`MatrixError::Rejected`] if the homeserver does not accept the token, or if the token's account or device differs
+/// from the configuration.
 pub(crate) async fn token_session(
     config: &Config,
     token: &Secret,

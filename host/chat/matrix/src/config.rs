@@ -78,8 +78,8 @@ static IDENTITIES: TableKeys = TableKeys {
     keys: &[Key::any(
         "USER",
         KeyKind::String,
-        "The master cross-signing key, in base64, of the person whose full Matrix id is the name of the entry, for \
-         example `\"@alice:example.org\" = \"…\"`. When a person's master key changes, the log shows the new one.",
+        "A person's master cross-signing key, in base64. The name of the entry is the person's full Matrix id, for \
+         example `\"@alice:example.org\" = \"…\"`. When a person's master key changes, the log shows the new key.",
     )],
 };
 

@@ -25,8 +25,8 @@ const MAX_TEXT: usize = 20_000;
 /// The name of the file that holds a text that is too long for a message.
 pub(crate) const FILE_NAME: &str = "output.txt";
 
-/// Returns the content of a new message. A text that is too long is truncated. `thread` is the root event of the
-/// message's thread, if the message is sent to one; `key` is the message's idempotency key.
+/// Returns the content of a new message. A text that is too long is truncated. `thread` is the root event of the thread
+/// to which the message is sent, if any; `key` is the message's idempotency key.
 pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let mut content = text_content(text);
@@ -66,7 +66,7 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
 pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let content = text_content(text);
-        // An edit does not notify the people again whom the first version mentioned.
+        // People whom the first version mentioned are not notified again.
         let mentions = content.mentions.clone();
         let content = content.make_replacement(ReplacementMetadata::new(event.to_owned(), mentions));
         with_key(&content, key)

@@ -182,7 +182,8 @@ impl<'a> CrossSigning<'a> {
             RecoveryState::Unknown => Err(MatrixError::unavailable(
                 "the homeserver has not reported yet whether it stores a backup of the account's encryption keys",
             )),
-            // The last process ended after it created a recovery key and before it wrote the key to its file.
+            // The previous run of the host ended after it created a recovery key and before it wrote the key to the
+            // file.
             RecoveryState::Enabled if creation == KeyCreation::Started && self.config.recovery_key.is_none() => {
                 let key = recovery.reset_key().await.map_err(backup_error)?;
                 self.store_recovery_key(&key)
@@ -236,7 +237,7 @@ impl<'a> CrossSigning<'a> {
         tracing::warn!(
             user = %self.config.user,
             path = %recovery_key::file(self.config).display(),
-            "created the account's recovery key in a file; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
+            "created the account's recovery key and wrote it to a file; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
             self.config.bot
         );
         Ok(())

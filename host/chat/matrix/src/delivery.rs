@@ -34,7 +34,8 @@ use crate::{
     trust_store::TrustStore,
 };
 
-/// Why a message cannot start an action if the homeserver does not return its encrypted event; a text for the sender.
+/// The text that a sender receives if the homeserver does not return the message's encrypted event. The message then
+/// starts no action.
 const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it has handled the message before. Send the message again.";
 
 /// Writes the events of one account's rooms to its inbox.
@@ -125,7 +126,8 @@ impl<'a> Delivery<'a> {
             };
             let Ok(is_encrypted) = rooms::is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
-            // Newest first, because a newer message can repeat an older one whose sender was asked to send it again.
+            // Newest first: a newer message can repeat an older one whose sender was asked to send it again. The newer
+            // message must be recorded before the older one is compared with it.
             for event in events.into_iter().rev() {
                 let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
                 // A failed lookup is repeated when the next key arrives, or when the host starts.
@@ -134,13 +136,13 @@ impl<'a> Delivery<'a> {
                 done.insert(event.event.clone());
                 let Some(message) = converted.pop() else { continue };
                 if self.pending.was_sent_again(&event.event, &message.text) {
-                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late, because its sender has sent the same text again");
+                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose decryption key arrived late, because its sender has sent the same text again");
                     continue;
                 }
                 // A failed write has no consequence: older events are compared with the record in memory, and the next
                 // record writes the file again.
                 let _ = self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
-                tracing::info!(room = %id, event_id = %event.event, "the key of a message arrived late; handling the message now");
+                tracing::info!(room = %id, event_id = %event.event, "the decryption key of a message arrived late; handling the message now");
                 messages.push(message);
             }
             messages.reverse();
@@ -161,7 +163,7 @@ impl<'a> Delivery<'a> {
             let thread = Some(request.thread.to_string());
             let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
             if let Err(error) = &stored {
-                tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the bot's message that asks a person to repeat a message that cannot be decrypted; retrying");
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "the bot could not decrypt a message, and the request to its sender to send it again cannot be stored; retrying");
             }
             self.pending.finish_requests(stored.is_err().then_some(&request.event));
         }
@@ -236,7 +238,7 @@ impl<'a> Delivery<'a> {
 /// Returns a cursor at the newest of these events, which are sorted oldest first. Returns `None` if no event has an id.
 fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
-    // Another server's clock can be ahead, and a cursor is never in the future.
+    // The clock of another server can be ahead. A cursor is never in the future.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
 

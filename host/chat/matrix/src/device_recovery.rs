@@ -24,8 +24,8 @@ use crate::{Config, client, error::MatrixError, folder};
 /// The file name of the SDK's key store.
 const KEY_STORE: &str = "matrix-sdk-crypto.sqlite3";
 
-/// Parts of the messages of errors that the operating system or the disk causes. An error with one of these texts does
-/// not mean that a file is damaged.
+/// Texts in the messages of errors that come from the operating system or the disk. An error with one of these texts
+/// does not mean that a file is damaged.
 const MACHINE_ERRORS: &[&str] = &[
     "database is locked",
     "database or disk is full",
@@ -45,8 +45,8 @@ pub(crate) fn has_key_store(config: &Config) -> bool {
     fs::metadata(folder::stores(config).join(KEY_STORE)).is_ok_and(|file| file.len() > 0)
 }
 
-/// Returns whether a session's key store is missing. If the homeserver has published no keys of the device, the key
-/// store is not missing, because the session never had one.
+/// Returns whether a session's key store was lost: it is not on disk, although the homeserver has published keys of the
+/// session's device. A device without published keys never had a key store.
 ///
 /// # Errors
 /// The key store does not exist, and the homeserver does not report whether it has published keys of the device.
@@ -80,7 +80,7 @@ pub(crate) fn is_damaged_store(error: &MatrixError) -> bool {
 /// Returns the error for an access token whose device lost its keys, with a hint for the operator.
 pub(crate) fn token_needs_new_device(config: &Config, device: &DeviceId, token: &SecretRef) -> MatrixError {
     MatrixError::rejected(format!(
-        "the folder `{}` does not hold the encryption keys of the device `{device}` (the folder was deleted, or another program uses the access token), and a device cannot get new keys; hint: log in as `{}` with another client, put the new access token in {token}, and log the old device out",
+        "the folder `{}` does not hold the encryption keys of the device `{device}` (for example because the folder was deleted, or because another program uses the access token), and a device cannot get new keys; hint: log in as `{}` with another client, put the new access token in {token}, and log the old device out",
         folder::stores(config).display(),
         config.user
     ))

@@ -34,8 +34,8 @@ pub(crate) enum MatrixError {
 }
 
 impl MatrixError {
-    /// Creates the error of a failed operation on this machine. `what` says what failed, for example `the key store
-    /// failed`.
+    /// Creates the error of a failed local operation, for example on a file. `what` says what failed, for example `the
+    /// key store failed`.
     pub(crate) fn local(what: &str, error: &dyn std::error::Error) -> Self {
         Self::Local { reason: format!("{what}: {}", error_chain(error)) }
     }
@@ -93,7 +93,7 @@ impl From<&HttpError> for MatrixError {
                 FromHttpResponseError::Server(RumaApiError::MatrixError(answer)) => {
                     classify(answer.status_code.as_u16(), &answer.body, answer.to_string())
                 }
-                // An answer in another format comes from a proxy, because the homeserver is down.
+                // An answer in another format comes from a proxy, for example because the homeserver is down.
                 _ => Self::unavailable(error_chain(error)),
             },
             HttpError::IntoHttp(_) => Self::rejected(error_chain(error)),

@@ -1,9 +1,9 @@
 //! The rooms whose messages the bot handles: configured rooms, rooms to which an admin invited the bot, and successors
 //! of these rooms.
 //!
-//! Invariant: the bot's presence in a room gives nobody in the room a permission. The bot ignores a room
-//! that the account is in for another reason: the configuration listed the room before, or somebody used the account to
-//! join the room.
+//! Invariant: the bot's presence in a room gives nobody in the room a permission. The bot ignores every room of the
+//! account that is none of the above, for example a room that the configuration no longer lists, or a room that
+//! somebody joined with the account.
 //! Invariant: inviters, resolved aliases and upgrades are stored in a file that outlives the session,
 //! because a homeserver does not deliver them again. Each use of a stored invitation checks whether the inviter is
 //! still an admin.

@@ -24,7 +24,7 @@ const MAX_REJECTIONS: usize = 20;
 pub(crate) enum Joined {
     /// A configured room, as its alias or id in the configuration, and its id.
     Configured(OwnedRoomOrAliasId, OwnedRoomId),
-    /// An upgraded room, the successor that it names, and whether the successor is confirmed.
+    /// An upgraded room, the successor that it names, and whether the successor names the room as its predecessor.
     Successor(OwnedRoomId, OwnedRoomId, bool),
 }
 
@@ -95,7 +95,7 @@ impl Joins {
         let inviter = match room.invite_details().await {
             Ok(invite) => invite.inviter_id,
             Err(error) => {
-                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation to a room, because its sender cannot be determined; hint: have an admin invite the bot again");
+                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation to a room, because the inviter cannot be determined; hint: have an admin invite the bot again");
                 return;
             }
         };

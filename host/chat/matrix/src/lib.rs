@@ -5,7 +5,7 @@
 //! - `config` (the table), `account` (the [`Chat`] of one account), `client` (clients of the homeserver), `error`,
 //!   `folder` (the account's files).
 //! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the
-//!   account's keys, which make this device trusted), `recovery_key` (the key that decrypts them).
+//!   account's keys, which make this device trusted), `recovery_key` (the key that decrypts the account's keys).
 //! - Rooms: `sync` (the sync loop), `joined_rooms` (the rooms that are served), `joins` (joins in the background),
 //!   `rooms` (lookups), `room_upgrades`, `backfill` (reads a room back to its cursor).
 //! - Received events: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key
@@ -19,9 +19,9 @@
 //! Invariant: the engine's cursor of a room is the position up to which the room's events are handled. The
 //! SDK's sync position is not used for that, because the SDK stores the sync position before the events of that sync
 //! are handled.
-//! Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not
-//! encrypt. A received command starts an action only if the sender's device is trusted, unless the configuration sets
-//! `devices = "any"`.
+//! Invariant: in an encrypted room the bot sends everything encrypted, except reactions, which Matrix does not encrypt.
+//! A command from such a room starts an action only if the sender's device is trusted. With `devices = "any"`, devices
+//! that their owner has not verified are trusted, too.
 //! Not here: the verification of devices by comparing emoji, which the bot does not support. The account's own keys
 //! sign the bot's device, and people sign their own devices.
 

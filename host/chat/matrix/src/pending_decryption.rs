@@ -73,7 +73,7 @@ impl PendingDecryption {
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "cannot read the file of messages that wait for their keys; the bot will not handle these messages, even if the keys arrive; hint: ask the senders to send their commands again");
+            tracing::warn!(path = %file.display(), %error, "cannot read the file of messages that wait for their decryption keys; the bot will not handle these messages, even if the keys arrive; hint: ask the senders to send their commands again");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
@@ -114,11 +114,11 @@ impl PendingDecryption {
             tracing::warn!(
                 %room,
                 dropped,
-                "too many messages wait for their keys; the oldest of these messages were dropped and will not be handled, even if their keys arrive"
+                "too many messages wait for their decryption keys; the bot dropped the oldest of these messages and will not handle them, even if their keys arrive"
             );
         }
         self.save().map_err(|error| {
-            MatrixError::local("the file of messages that wait for their keys cannot be written", &error)
+            MatrixError::local("the file of messages that wait for their decryption keys cannot be written", &error)
         })
     }
 
@@ -156,7 +156,7 @@ impl PendingDecryption {
             return Ok(());
         }
         self.save().map_err(|error| {
-            MatrixError::local("the file of messages that wait for their keys cannot be updated", &error)
+            MatrixError::local("the file of messages that wait for their decryption keys cannot be updated", &error)
         })
     }
 
@@ -182,7 +182,7 @@ impl PendingDecryption {
     /// with the old file makes the same change again.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
-            tracing::warn!(path = %self.file.display(), %error, "cannot write the file of messages that wait for their keys; retrying when the list of these messages changes; hint: free disk space or repair the folder's permissions");
+            tracing::warn!(path = %self.file.display(), %error, "cannot write the file of messages that wait for their decryption keys; retrying when the list of these messages changes; hint: free disk space or repair the folder's permissions");
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
         }
     }
     if !people.is_empty() {
-        found.push(format!("people of the configuration found on the homeserver: {}", people.len()));
+        found.push(format!("configured people that the homeserver knows: {}", people.len()));
     }
     if matches!(config.login, Login::Password(_))
         && let Err(error) = client.logout().await.map_err(MatrixError::from)

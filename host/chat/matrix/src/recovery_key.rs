@@ -1,8 +1,8 @@
 //! Loads and stores the recovery key, with which a new device decrypts the account's secrets on the homeserver.
 //!
-//! Invariant: a key that the bot creates is written to one file in the account's folder, and neither to
-//! the log nor to a room. The bot creates one key per account. If that key is lost, the bot reports that and creates no
-//! other.
+//! Invariant: a key that the bot creates is written to one file in the account's folder, and neither to the log nor to
+//! a room. After a key was written to its file, the bot creates no other key. If that key is lost, the bot logs what
+//! the operator must do.
 //! Not here: the use of the key (`cross_signing`).
 
 use std::{fs, io, path::PathBuf};

@@ -25,7 +25,7 @@ use crate::{
     room_upgrades::latest_successor, rooms,
 };
 
-/// Maximum number of pages in which a sent message is searched. A page has 100 events. An older message is not found.
+/// Maximum number of pages that are searched for a sent message. A page has 100 events. An older message is not found.
 const SEARCH_PAGES: usize = 5;
 
 const MESSAGE: &str = "m.room.message";
@@ -158,7 +158,7 @@ async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
     Err(match joined.joined_rooms.iter().any(|room| room == id) {
         true => SendError::Later {
             after: None,
-            reason: format!("the homeserver has not delivered the room `{id}` to the bot yet"),
+            reason: format!("the bot is in the room `{id}`, but no sync has delivered the room yet"),
         },
         false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
     })

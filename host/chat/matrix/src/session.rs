@@ -1,8 +1,8 @@
 //! The account's login session: restored from the session file, or created by a new login if that fails.
 //!
-//! Invariant: the session file and the key store belong to one device. If one of them is missing or
-//! belongs to another device, a new device replaces the old one, because a device without its keys cannot decrypt
-//! messages and is not trusted.
+//! Invariant: the session file and the key store belong to one device. If one of them is missing or belongs to another
+//! device, a new device replaces the old one, because a device without its keys cannot decrypt messages and is not
+//! trusted. With an access token, only the operator can replace the device, with a new token.
 //! Invariant: the store of an abandoned device is kept until the next device has imported the account's
 //! own keys from it.
 //! Not here: the account's own keys (`cross_signing`), and the clients (`client`).
@@ -126,7 +126,7 @@ pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Re
 async fn restore_or_replace(config: &Config, secret: &Secret, stored: StoredSession) -> Result<Client, MatrixError> {
     let device = stored.session.meta.device_id.clone();
     let is_missing = device_recovery::is_key_store_missing(config, &stored.session).await?;
-    // The request may have refreshed the tokens.
+    // The request above may have refreshed the tokens.
     let stored = StoredSession::load(config).unwrap_or(stored);
     let damage = if is_missing {
         format!("is missing in `{}`", config.folder.display())

@@ -1,8 +1,8 @@
 //! The sync loop of one session: requests new events, and handles them before the next request.
 //!
-//! Invariant: the next sync begins after the inbox holds what the last sync delivered. If events can be
-//! missing (when a session starts, after each error, after a sync that left events out), the room is backfilled to its
-//! cursor before a newer event moves that cursor.
+//! Invariant: the next sync begins only after the inbox holds what the last sync delivered. If events can be missing
+//! (when a session starts, after each error, after a sync that left events out), the room is backfilled to its cursor
+//! before a newer event moves that cursor.
 //! Not here: the events of one room (`sync/rooms`).
 
 mod rooms;

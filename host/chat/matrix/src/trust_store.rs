@@ -1,9 +1,9 @@
 //! The trusted master keys of people. For a person in `identities` this is the configured key; for any other person it
 //! is the first key that the bot received (trust on first use).
 //!
-//! Invariant: a person's trusted master key never changes without an operator. The homeserver lists a
-//! person's devices, so it could add a device of its own and sign it with a forged master key. A changed master key
-//! therefore starts no action until an operator adds it to `identities`.
+//! Invariant: a person's trusted master key never changes without an operator. The homeserver lists a person's devices,
+//! so it could add a device of its own and sign it with a forged master key. After a person's master key has changed,
+//! the person can therefore start no action until an operator adds the new key to `identities`.
 //! Not here: the decision about a device that its owner has not signed (`sender_trust`).
 
 use std::{
@@ -21,14 +21,14 @@ use parking_lot::Mutex;
 
 use crate::{Config, folder};
 
-/// Why a message is not trusted if its sender's master key changed; a text for the sender.
+/// The text that a sender receives if the sender's master key has changed.
 const CHANGED: &str = "Your encryption keys have changed since your earlier messages. If you reset them, ask an operator to add your new master key to `identities` in the configuration.";
-/// Why a message is not trusted if its sender's master key cannot be determined; a text for the sender.
+/// The text that a sender receives if the sender's master key cannot be determined.
 const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the message again in a moment.";
-/// Why a message is not trusted if the sender's keys do not sign the sending device; a text for the sender.
+/// The text that a sender receives if the sender's keys have not signed the sending device.
 const NOT_SIGNED: &str = "The message was sent from a device that is not signed with your encryption keys. Send the message again from a verified device.";
 
-/// Minimum interval between two lookups of the device to which the same Megolm session of a person belongs.
+/// Minimum interval between two lookups of a person's devices for messages of the same Megolm session.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The trusted master keys of people, as unpadded base64.
@@ -51,7 +51,7 @@ struct TrustState {
     keys: BTreeMap<OwnedUserId, String>,
     /// The changed keys that were logged.
     reported: HashSet<(OwnedUserId, String)>,
-    /// The time of the last lookup of a device, by person and Megolm session.
+    /// The time of the last lookup of a person's devices, by person and Megolm session.
     lookups: HashMap<(OwnedUserId, String), Instant>,
 }
 
@@ -59,7 +59,7 @@ struct TrustState {
 #[derive(Debug, PartialEq, Eq)]
 enum KeyMatch {
     Trusted,
-    /// The key is the person's first one and is trusted from now on.
+    /// No key of the person was stored, or a configured key replaces the stored one. The key is trusted from now on.
     FirstSeen,
     Changed,
     /// The trusted key is unknown, because the file cannot be read.
@@ -120,8 +120,9 @@ impl TrustStore {
         (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNDETERMINED.to_owned())
     }
 
-    /// Returns whether the device of a session may be looked up on the homeserver now, and records the lookup. Returns
-    /// `false` if the last lookup was less than [`LOOKUP_INTERVAL`] ago.
+    /// Returns whether a person's devices may be looked up on the homeserver now for a message of a Megolm session, and
+    /// records the lookup. Returns `false` if the last lookup for this person and session was less than
+    /// [`LOOKUP_INTERVAL`] ago.
     pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();

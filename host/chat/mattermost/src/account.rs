@@ -28,7 +28,7 @@ use crate::{
 pub(crate) struct MattermostAccount {
     config: Config,
     link: Link,
-    /// The logged-in account; `None` until the login.
+    /// The logged-in account; `None` before the login, and after the server rejected the token.
     session: RwLock<Option<Arc<Session>>>,
 }
 
@@ -109,7 +109,7 @@ impl MattermostAccount {
             self.link.down("the server rejected the access token");
             match token.resolve().ok().filter(|current| *current != secret) {
                 Some(new) => {
-                    tracing::warn!(%token, error = %end, "the server rejected the access token, but the configured token has changed since; reconnecting with the changed token");
+                    tracing::warn!(%token, error = %end, "the server rejected the access token; the configured secret now holds another token; reconnecting with that token");
                     secret = new;
                 }
                 None => anyhow::bail!(

@@ -17,10 +17,10 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
 /// are not handled.
 const MAX_PAGES: usize = 500;
-/// Maximum number of pages in which the post that reports the bot's join is searched. An older join is not found.
+/// Maximum number of pages that are searched for the post that reports the bot's join. An older join is not found.
 const MAX_JOIN_PAGES: usize = 10;
-/// Assumed maximum of the clock skew between a server's nodes plus the time to write a post, in milliseconds. A request
-/// for the changes since a time begins this much earlier.
+/// Assumed maximum, in milliseconds, of the clock skew between the nodes of a server plus the time in which a node
+/// writes a post. A request for the changes since a time T asks for the changes since T minus this value.
 pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
 /// The result of a backfill: the posts and changes of a channel after the lower bound.
@@ -30,7 +30,7 @@ pub(crate) struct Backfill {
     pub(crate) posts: Vec<Post>,
     /// Deleted posts of other accounts.
     pub(crate) deleted: Vec<Post>,
-    /// The present reactions on the bot's messages, by post id.
+    /// The current reactions on those messages of the bot whose reactions may have changed, by post id.
     pub(crate) reactions: BTreeMap<String, Vec<Reaction>>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct ChannelJoin {
 
 /// Reads the posts of a channel after the time `bound`, in milliseconds since the Unix epoch (server clock), and the
 /// changed reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the
-/// bot's messages that have stored reactions.
+/// bot's messages that have reactions in the state file.
 ///
 /// # Errors
 /// A request to the server fails.
@@ -59,7 +59,7 @@ pub(crate) async fn since(
     let mut backfill = Backfill::default();
     let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
     if !is_complete {
-        // The answer does not show which of these messages changed, so read the reactions of all.
+        // The incomplete answer can lack a message whose reactions changed, so read the reactions on all of them.
         own.extend(with_reactions.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
@@ -100,8 +100,8 @@ pub(crate) async fn since(
     Ok(backfill)
 }
 
-/// Returns the bot's last join of a channel; `None` if the newest [`MAX_JOIN_PAGES`] pages of posts do not report a
-/// join. `me` is the id of the bot's account.
+/// Returns when the bot last joined a channel, and who added it; `None` if the newest [`MAX_JOIN_PAGES`] pages of posts
+/// do not report a join. `me` is the id of the bot's account.
 ///
 /// # Errors
 /// A request to the server fails.
@@ -122,7 +122,8 @@ pub(crate) async fn find_join(
     Ok(None)
 }
 
-/// Reads the posts of a channel page by page until a post is not newer than `bound`.
+/// Reads the posts of a channel page by page, newest first, until a page holds a post at or before the time `bound`, or
+/// until [`MAX_PAGES`] pages were read.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -145,7 +146,8 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
 /// Reads the pages of a channel, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct PostPager {
-    /// The id of the post before which the next page ends; `None` if the next page is the channel's newest page.
+    /// The next page holds posts that are older than the post with this id; `None` if the next page is the channel's
+    /// newest page.
     before: Option<String>,
     /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
@@ -170,11 +172,12 @@ impl PostPager {
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
 
-    /// Chooses the post before which the next page ends. `posts` is the page that was read last. Returns `false` if the
-    /// next page would hold no older posts; the caller then stops.
+    /// Sets `before` for the next page. `posts` is the page that was read last. Returns `false` if the next page would
+    /// hold no older posts; the caller then stops.
     fn advance(&mut self, posts: &[Post]) -> bool {
         let Some(oldest) = posts.iter().min_by_key(|post| post.create_at) else { return false };
-        // Posts of the same millisecond can be on two pages, so the next page begins above them and repeats them.
+        // The posts of one millisecond can be split over two pages. So the next page repeats the posts that have the
+        // same time as the oldest post.
         let above = posts.iter().filter(|post| post.create_at > oldest.create_at).min_by_key(|post| post.create_at);
         let next = above.filter(|post| Some(&post.id) != self.before.as_ref()).unwrap_or(oldest);
         let is_further = self.oldest.is_none_or(|reached| oldest.create_at < reached) || next.id == oldest.id;
@@ -195,7 +198,8 @@ mod tests {
         all.iter().map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at })).expect("a post")).collect()
     }
 
-    /// Reads all pages of a fake server that lists only posts with an older time than the given post.
+    /// Reads all pages of a fake server. A page of this server holds only posts with an earlier time than the post in
+    /// `before`.
     fn read_all(channel: &[(&str, i64)], per_page: usize) -> Vec<String> {
         let mut pager = PostPager::default();
         let mut seen: Vec<String> = Vec::new();

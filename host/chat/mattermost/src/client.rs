@@ -1,7 +1,7 @@
 //! The HTTP client of one account: requests to the REST API.
 //!
 //! Invariant: the client does not retry, and each request ends within a minute. The token is sent in a header only.
-//! Redirects are not followed, because the token is for one server.
+//! Redirects are not followed, because the token must not be sent to another server.
 
 mod calls;
 mod types;

@@ -33,8 +33,8 @@ pub(crate) static KEYS: TableKeys = TableKeys {
         Key::choice(
             "direct",
             &["members", "everybody", "nobody"],
-            "The people whose direct messages are handled: admins and members of a channel in `rooms`, everybody with \
-             an account on the server, or nobody.",
+            "The people whose direct messages are handled. `members`: admins, and members of a channel in `rooms`. \
+             `everybody`: everybody with an account on the server. `nobody`: no one.",
         )
         .default("members"),
         Key::string("ca", "A PEM file with certificates that are trusted in addition to the system's certificates."),
@@ -135,7 +135,7 @@ fn read_token(bot: &BotIdentity, table: &mut Table) -> Option<SecretRef> {
     table.secret("token").map(|token| token.value)
 }
 
-/// Returns a channel that is similar to an invalid entry of `rooms`.
+/// Returns the correction for an invalid entry of `rooms`: a similar valid name, or the example `team/channel`.
 fn suggest_room(text: &str) -> String {
     let lower = text.to_lowercase();
     let parts: Vec<&str> = lower.split('/').map(|part| part.trim_start_matches(['~', '#', '@', ' ']).trim()).collect();

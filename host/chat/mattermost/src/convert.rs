@@ -2,7 +2,7 @@
 //!
 //! Invariant: only new text and reactions of other accounts are converted. Posts of the bot and of the
 //! server, edited posts and their earlier versions, deleted posts, quoted text and code blocks are left out. Posts of a
-//! webhook are left out, too, because anybody can be their author.
+//! webhook are left out, too, because anybody who has the webhook's URL can write them.
 //! Not here: the conversion of the engine's text to posts (`markdown`).
 
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl Converter {
         is_of_other && is_unchanged && !post.has_flag("from_webhook")
     }
 
-    /// Replaces the account's name at the start of a text with `@` and the bot's name.
+    /// Replaces a mention of the account at the start of a text with `@` and the bot's name in `plugins.toml`.
     fn normalize_address(&self, text: &str) -> String {
         let rest = text.strip_prefix('@').and_then(|text| strip_leading_name(text, &self.user_name));
         match rest {
@@ -84,8 +84,8 @@ pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bo
     message
 }
 
-/// Returns the engine's message for a deletion. `event` is the id of the deleted message or reaction; `sender` deleted
-/// it.
+/// Returns the engine's message for a deletion. `event` is the event id of the deleted message or reaction. `sender` is
+/// the account that deleted it.
 pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incoming {
     let withdrawn = EngineReaction::Withdrawn { given: event.to_owned() };
     incoming(format!("withdrawn:{event}"), sender, is_program, withdrawn, Timestamp::now())

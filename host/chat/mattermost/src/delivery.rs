@@ -3,7 +3,7 @@
 //!
 //! Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
 //! moves back.
-//! Invariant: nothing is stored before its author was looked up. A post of an account that does not exist
+//! Invariant: an event is stored only after its author was looked up. A post of an account that does not exist
 //! is skipped.
 //! Not here: the choice of the channels and posts that are delivered (`sync`).
 
@@ -71,13 +71,13 @@ impl Delivery {
         }
     }
 
-    /// Returns whether a post can be converted: its author was looked up, or the post is not a message of another
-    /// account.
+    /// Returns whether the author of a post was looked up. Also returns `true` for the bot's own posts and for other
+    /// posts that are not converted to messages, because their author need not be looked up.
     pub(crate) fn is_author_known(&self, post: &Post) -> bool {
         !self.session.converter.is_of_others(post) || self.session.users.kind(&post.user).is_some()
     }
 
-    /// Returns whether a post is a message of a person, and not of a program.
+    /// Returns whether a post is a message that a person wrote; `false` for a message of a program.
     pub(crate) fn is_from_person(&self, post: &Post, kind: ChannelKind) -> bool {
         let is_person = self.session.users.kind(&post.user) == Some(UserKind::Person);
         is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
@@ -104,8 +104,8 @@ impl Delivery {
     }
 
     /// Stores a channel's posts as messages, and moves the channel's cursor to the newest post. `posts` is sorted
-    /// oldest first. The flag of a post is true if a backfill found the post. The caller must have looked up the
-    /// authors.
+    /// oldest first. The flag of a post is true if a backfill found the post and the post did not also arrive live. The
+    /// caller must have looked up the authors.
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
@@ -124,14 +124,15 @@ impl Delivery {
             UserKind::Person => Ok(Some(false)),
             UserKind::Bot => Ok(Some(true)),
             UserKind::Missing => {
-                tracing::debug!(user = id, "skipped a reaction or deletion of an account that does not exist");
+                tracing::debug!(user = id, "skipped a reaction or deletion by an account that does not exist");
                 Ok(None)
             }
         }
     }
 
-    /// Stores a reaction: first in the state file, then in the inbox. If the engine ignores the reaction, the reaction
-    /// is removed from the state file. `late` is true if a backfill found the reaction.
+    /// Stores a reaction: first in the state file, then in the inbox. If the inbox does not store the reaction, a
+    /// reaction that was not in the state file before is removed from it again. `late` is true if a backfill found the
+    /// reaction.
     ///
     /// # Errors
     /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
@@ -175,10 +176,11 @@ impl Delivery {
         Ok(())
     }
 
-    /// Compares the present reactions on a message of the bot with the stored ones, and stores the differences.
+    /// Compares the current reactions on a message of the bot (`present`) with those in the state file, and stores the
+    /// differences one by one.
     ///
     /// # Errors
-    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
+    /// [`UnknownAuthor`] if an account cannot be looked up. This difference and the later ones were not stored.
     pub(crate) async fn deliver_changed_reactions(
         &mut self,
         channel: &str,
@@ -217,7 +219,7 @@ impl Delivery {
         self.deliver_withdrawal(channel, post, by).await
     }
 
-    /// Stores that a reaction or a message was deleted.
+    /// Stores that a reaction was removed, or that a message was deleted.
     async fn deliver_withdrawal(&mut self, channel: &str, event: &str, by: &str) -> Result<(), UnknownAuthor> {
         let Some(is_program) = self.is_program(by).await? else { return Ok(()) };
         let incoming = convert::withdrawal(event, self.session.users.person(by), is_program);
@@ -230,8 +232,8 @@ impl Delivery {
         let lookup = self.session.users.look_up(&self.session.client, ids.iter().copied());
         match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "an author cannot be looked up; the channel is backfilled"),
-            Err(_) => tracing::debug!("the lookup of an author timed out; the channel is backfilled"),
+            Ok(Err(error)) => tracing::debug!(%error, "cannot look up an author; backfilling the channel instead"),
+            Err(_) => tracing::debug!("the lookup of an author timed out; backfilling the channel instead"),
         }
     }
 

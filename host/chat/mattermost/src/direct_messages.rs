@@ -1,7 +1,8 @@
 //! The policy for direct messages: the key `direct`, and a cache of the members of configured channels.
 //!
-//! Invariant: with `members`, direct messages are accepted from admins and from present members of a
-//! configured channel. A lookup expires after a short time. A failed lookup neither accepts nor refuses a message.
+//! Invariant: with `members`, direct messages are accepted from admins and from current members of a
+//! configured channel. A lookup expires after a short time. If a lookup fails, the message waits until a retry
+//! succeeds.
 //! Not here: the channels that are served (`joined_channels`), and the reading of a channel (`sync`).
 
 use std::{
@@ -17,10 +18,10 @@ use crate::{
     error::MattermostError,
 };
 
-/// Time after which a person who was found in a configured channel is looked up again.
+/// Time after which a person is looked up again if the last lookup found them in a configured channel.
 const MEMBER_TTL: Duration = Duration::from_secs(60);
-/// Time after which a person who was found in no configured channel is looked up again. While the bot is connected, the
-/// server also reports when a person joins a channel.
+/// Time after which a person is looked up again if the last lookup found them in no configured channel. While the bot
+/// is connected, the server also reports when a person joins a channel.
 const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
 /// Maximum number of people in the cache. A full cache is cleared.
 const MAX_CACHED: usize = 20_000;
@@ -91,8 +92,8 @@ impl DirectSenders {
         Self { me: me.to_owned(), memberships: HashMap::new(), refused: HashSet::new() }
     }
 
-    /// Returns the other person in a direct channel, from the channel's name `ID__ID`; `None` for a name of another
-    /// form.
+    /// Returns the other person in a direct channel, from the channel's name `ID__ID`; `None` if the name has another
+    /// form or does not contain the bot's id.
     pub(crate) fn other_person<'c>(&self, channel: &'c Channel) -> Option<&'c str> {
         let (one, other) = channel.name.split_once("__")?;
         let person = if one == self.me { other } else { one };
@@ -146,8 +147,8 @@ impl DirectSenders {
 /// Looks up whether a person is a member of one of these channels.
 ///
 /// # Errors
-/// A lookup fails, and no other lookup has found the person. If the server is unavailable, the remaining channels are
-/// not looked up.
+/// The server is unavailable; the remaining channels are not looked up. Or the server rejects the lookup in one of the
+/// channels, and the person is in none of the others.
 pub(crate) async fn is_member_of_any(
     client: &ApiClient,
     channels: &[String],

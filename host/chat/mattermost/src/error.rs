@@ -1,7 +1,7 @@
-//! Classifies the errors of requests by how the account reacts.
+//! Classifies failed requests: a retry can succeed, the server rejected the token, or the server rejected the request.
 //!
-//! Invariant: only an error response of Mattermost itself is final. Any other error response comes from a
-//! proxy in front of a server that is down, and a retry can succeed.
+//! Invariant: an error response is final only if Mattermost itself sent it or its status is 413. Any other error
+//! response may come from a proxy in front of a server that is down, so a retry can succeed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use wardroom::{
 };
 use wardroom_account::error_chain;
 
-/// Mattermost's error id of a request to create a post while a post with the same `pending_post_id` is being created.
+/// Mattermost's error id for a request to create a post while a post with the same `pending_post_id` is being created.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
 
 /// A failed request. The reason is one line for the log.
@@ -72,7 +72,7 @@ impl MattermostError {
         }
     }
 
-    /// Returns Mattermost's error id of a rejection.
+    /// Returns Mattermost's error id of a rejection; `None` for any other error.
     pub(crate) fn rejection_id(&self) -> Option<&str> {
         match self {
             Self::Rejected { id, .. } => Some(id),

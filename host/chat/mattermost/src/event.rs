@@ -1,4 +1,5 @@
-//! Parses the frames of the WebSocket. A frame is an event of the server or the response to an action of the bot.
+//! Parses the frames that the server sends over the WebSocket. A frame is an event of the server, or the response to a
+//! request that the bot sent over the WebSocket. Mattermost calls such a request an action.
 //!
 //! Invariant: an unknown frame or event is ignored, and so is an event without a required field.
 
@@ -20,11 +21,11 @@ pub(crate) enum Frame {
         seq: Option<i64>,
         event: Option<Event>,
     },
-    /// The response to an action that the bot sent over the WebSocket, for example a ping.
+    /// The response to a request that the bot sent over the WebSocket, for example a ping.
     Answer {
-        /// The number of the action to which the server responds.
+        /// The number of the request to which the server responds.
         to: i64,
-        /// The server's error id if the action failed.
+        /// The server's error id if the request failed.
         failure: Option<String>,
     },
     Unknown,
@@ -51,7 +52,8 @@ pub(crate) enum Event {
         channel: String,
         reaction: Reaction,
     },
-    /// The bot joined a channel or team, or a channel was renamed.
+    /// The list of the bot's channels may be out of date, for example because the bot joined a channel or a channel was
+    /// renamed.
     ChannelsChanged,
     /// Another account joined or left a channel.
     MemberChanged {
@@ -119,8 +121,8 @@ impl Event {
             "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => {
                 Some(Self::ChannelsChanged)
             }
-            // The other members of a channel receive this event, too. `user_id` is the account that left; it is in one
-            // of two places.
+            // The other members of a channel receive this event, too. `user_id` is the account that left. It is in
+            // `data` or in `broadcast`.
             "user_removed" if user().is_some_and(|user| user == me) => Some(Self::ChannelLeft { channel: channel()? }),
             "user_added" | "user_removed" => Some(Self::MemberChanged { user: user()? }),
             "leave_team" if is_about_me() => Some(Self::ChannelsChanged),
@@ -130,7 +132,7 @@ impl Event {
     }
 }
 
-/// Returns JSON that servers send as a text within JSON. Plain JSON is returned unchanged.
+/// Parses JSON that the server sends as a string within JSON. A value that is not a string is returned unchanged.
 fn inner(value: &Value) -> Value {
     match value.as_str() {
         Some(text) => serde_json::from_str(text).unwrap_or_default(),

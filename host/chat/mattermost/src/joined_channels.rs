@@ -78,7 +78,7 @@ pub(crate) fn membership(
     }
 }
 
-/// The ignored and the missing channels that were logged already.
+/// The channels that were already logged as ignored, and those that were already logged as missing.
 #[derive(Debug, Default)]
 pub(crate) struct ReportedChannels {
     ignored: HashSet<String>,
@@ -104,8 +104,8 @@ impl ReportedChannels {
         self.ignored.remove(channel);
     }
 
-    /// Logs the configured channels that the bot is not in, once per channel. Returns whether the bot is missing in any
-    /// configured channel.
+    /// Logs the configured channels that the bot is not in, once per channel. Returns `true` if there is such a
+    /// channel, even if it was logged before.
     pub(crate) fn report_missing(&mut self, config: &Config, channels: &JoinedChannels, user_name: &str) -> bool {
         let mut any = false;
         for room in &config.rooms {

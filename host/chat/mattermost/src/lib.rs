@@ -14,7 +14,7 @@
 //!
 //! Invariant: a person is identified by their id of 26 letters and digits. A name can be changed and taken
 //! by another account.
-//! Invariant: only a resumed connection proves that no event is missing. After any other connection each
+//! Invariant: only a resumed connection proves that no event is missing. After any other connection is opened, each
 //! channel is backfilled to its cursor.
 //! Not here: buttons, slash commands and webhooks, which the bot does not support, because they need a listener that
 //! the server can reach.
@@ -53,7 +53,7 @@ pub(crate) const NETWORK: &str = "mattermost";
 /// Default interval of the pings over the WebSocket. A server closes a connection after 100 seconds without data.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Creates the Mattermost accounts of a host, one for each `[bot.NAME.mattermost]`.
+/// Creates the [`Chat`] for each `[bot.NAME.mattermost]` of a host.
 #[derive(Debug, Clone)]
 pub struct MattermostFactory {
     state: PathBuf,

@@ -31,7 +31,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     let mut problems = Vec::new();
     if !me.is_bot {
         found.push(format!(
-            "@{} is a person's account; a bot account is safer, because its token gives access to nothing else",
+            "@{} is a person's account; a bot account is safer, because a person's token gives access to everything that the person can access",
             me.name
         ));
     }

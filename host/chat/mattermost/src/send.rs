@@ -17,19 +17,20 @@ use crate::{
     backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
 };
 
-/// Maximum number of pages in which a sent message is searched. A page has 200 posts. An older message is not found.
+/// Maximum number of pages that are searched for a sent message. A page has 200 posts. An older message is not found.
 const SEARCH_PAGES: usize = 10;
-/// Length of the excerpt of a text that is sent as a file, in characters.
+/// Maximum length, in characters, of the excerpt in a message whose whole text is attached as a file.
 const EXCERPT: usize = 4_000;
 /// Maximum number of attempts to create the post of a message that the server rejects as too long. Each attempt has a
-/// shorter text. After the last attempt the message is rejected.
+/// shorter text. After the last attempt the message is not sent.
 const MAX_SHORTENINGS: usize = 6;
 
 /// The state of earlier attempts to send messages. A retry uses the state so that it does not send a message or a file
 /// twice.
 #[derive(Debug, Default)]
 pub(crate) struct SendAttempts {
-    /// Idempotency keys of messages that may have been sent, because the response was lost.
+    /// Idempotency keys of messages whose last attempt failed although the server may have created the post, for
+    /// example because the response was lost.
     uncertain: HashSet<String>,
     /// The ids of uploaded files, by the idempotency key of their message.
     files: HashMap<String, String>,
@@ -244,7 +245,7 @@ mod tests {
         let (bot, token) = server.bot("ops-bot");
         let channel = server.channel("eng", "ops");
         server.put(&channel, &bot);
-        // A page of 200 posts ends within these twenty.
+        // The boundary between two pages of 200 posts lies among these twenty posts.
         for number in 0..20 {
             let fields = json!({ "props": convert::props(&format!("k{number}")), "create_at": 1_000 });
             server.post_with(&channel, &bot, &fields);

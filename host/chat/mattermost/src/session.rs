@@ -23,7 +23,8 @@ const FIXED_MAX_LENGTH: usize = 4_000;
 /// Maximum length of a message, in characters, if the server's configuration cannot be read. The value is the default
 /// of current versions.
 const DEFAULT_MAX_LENGTH: usize = 16_383;
-/// Minimum message length, in characters. A lower limit that the server reports is ignored.
+/// Lower bound of the maximum length of a message, in characters. If the server reports a lower maximum,
+/// [`FIXED_MAX_LENGTH`] is used.
 const MIN_MAX_LENGTH: usize = 500;
 
 pub(crate) struct Session {
@@ -79,7 +80,8 @@ impl Session {
         Ok(())
     }
 
-    /// Halves the maximum length, after the server rejected a message of that length. Returns the new length.
+    /// Halves the maximum length of a message, but not below [`MIN_MAX_LENGTH`]. Called after the server rejected a
+    /// message as too long. Returns the new maximum length.
     pub(crate) fn reduce_max_length(&self) -> usize {
         let reduced = (self.max_length() / 2).max(MIN_MAX_LENGTH);
         self.max_length.store(reduced, Ordering::Relaxed);

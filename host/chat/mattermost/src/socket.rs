@@ -20,7 +20,7 @@ use crate::{error::MattermostError, event::Event, session::Session};
 use connection::Connection;
 use handshake::{ResumePoint, open};
 
-/// Lifetime of a connection, after which the backoff of the next reconnect is reset.
+/// If a connection lasts longer than this time, the backoff before the next reconnect is reset.
 const MIN_LIFETIME: Duration = Duration::from_secs(2);
 
 /// A signal of the socket to the sync loop.
@@ -73,8 +73,7 @@ pub(crate) async fn keep_connected(
                 }
                 MattermostError::unavailable(reason)
             }
-            // The socket error does not show whether the token was rejected or the server failed. The REST API shows
-            // that.
+            // The closed socket does not show whether the server rejected the token. The response of the REST API does.
             Disconnect::Unauthenticated { reason } => match session.client.me().await {
                 Err(end @ MattermostError::TokenRejected { .. }) => return end,
                 _ => MattermostError::unavailable(reason),
@@ -110,12 +109,12 @@ async fn run_connection(
     let (is_established, was_challenged) = (connection.is_established, connection.challenge.is_some());
     let received_new_event = connection.received_new_event;
     let is_long = opened.elapsed() > MIN_LIFETIME;
-    // Do not resume again after a resume that failed or delivered nothing, because it would fail again.
+    // Do not resume again after a resume that failed or soon ended without a new event: it would probably fail again.
     if resumed_from.is_some() && *resume_point == resumed_from && !(is_established && is_long) {
         *resume_point = None;
     }
     match disconnect {
-        // A server that rejects a challenge closes the connection without an answer.
+        // A server that rejects the token in an authentication challenge closes the connection without an answer.
         Disconnect::Closed { reason, .. } if was_challenged && !is_established => {
             Disconnect::Unauthenticated { reason }
         }

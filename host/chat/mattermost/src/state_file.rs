@@ -3,7 +3,7 @@
 //!
 //! Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
 //! does not run is detected by comparison with the stored reactions, because the server does not report the removal.
-//! Not here: the check whether the person who added the bot is an admin (`joined_channels`), which each use repeats.
+//! Not here: the check whether the person who added the bot is an admin. `joined_channels` repeats it each time.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,7 +12,8 @@ use wardroom_account::StateFile;
 
 use crate::client::Reaction;
 
-/// Maximum number of messages with stored reactions. Above that, the messages with the oldest reactions are dropped.
+/// Maximum number of messages with stored reactions. Above that, the reactions on the message that has gone longest
+/// without a new reaction are removed from the state.
 const MAX_MESSAGES: usize = 2000;
 
 /// The state of a channel that the bot is in.
@@ -60,8 +61,8 @@ struct Content {
 #[derive(Debug)]
 pub(crate) struct AccountState {
     content: StateFile<Content>,
-    /// Whether the account had no state file. In this case the posts that are in the channels at the first start are
-    /// not handled.
+    /// Whether the account has no stored state yet. In this case the posts that are already in the channels are not
+    /// handled.
     is_new: bool,
 }
 
@@ -81,7 +82,7 @@ impl AccountState {
         self.is_new
     }
 
-    /// Records that the state of all channels that the bot is in was set, so that later posts are handled.
+    /// Records that every channel that the bot is in now has a stored state.
     pub(crate) fn finish_initialization(&mut self) {
         self.is_new = false;
     }
@@ -104,7 +105,7 @@ impl AccountState {
         self.content.mark_changed(changed);
     }
 
-    /// Removes the channels for which `is_in` is false.
+    /// Removes the state and the reactions of the channels for which `is_in` returns `false`.
     pub(crate) fn prune(&mut self, is_in: impl Fn(&str) -> bool) {
         let left: Vec<String> = self.content.channels.keys().filter(|channel| !is_in(channel)).cloned().collect();
         for channel in left {
@@ -148,7 +149,7 @@ impl AccountState {
         }
     }
 
-    /// Removes a reaction that was removed on the server, or that the engine ignored.
+    /// Removes a stored reaction: one that was removed on the server, or that the inbox did not store.
     pub(crate) fn remove_reaction(&mut self, reaction: &Reaction) {
         let Some(message) = self.content.reactions.get_mut(&reaction.post) else { return };
         let before = message.given.len();

@@ -37,8 +37,8 @@ pub(crate) struct SyncLoop<'a> {
     state: AccountState,
     reported: ReportedChannels,
     senders: DirectSenders,
-    /// The channels to backfill. The number of buffered posts has no limit, because posts arrive while their channel is
-    /// read in the background.
+    /// The channels to backfill. The number of buffered posts has no limit, because a running backfill does not find
+    /// posts that arrive in the meantime.
     backfill: BackfillQueue<str, Post>,
     listing: ChannelListing,
     is_connected: bool,
@@ -118,8 +118,8 @@ impl<'a> SyncLoop<'a> {
         self.backfill.next_retry(now).into_iter().chain(listing).min()
     }
 
-    /// Reports the account as connected if a connection is open, the channels are listed, and no queued channel waits
-    /// for its first attempt of a backfill.
+    /// Reports the account as connected if all of these are true: a connection is open; no new list of channels is
+    /// pending; the backfill of every queued channel was attempted at least once.
     fn update_link(&self) {
         if self.is_connected && !self.listing.is_pending() && self.backfill.all_attempted() {
             self.link.up();
@@ -135,7 +135,7 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
-/// Returns the time of a channel's newest post, in milliseconds since the Unix epoch (server clock); the present time
+/// Returns the time of a channel's newest post, in milliseconds since the Unix epoch (server clock); the current time
 /// if the server does not report the newest post's time.
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }

@@ -7,7 +7,7 @@ use crate::{Exit, report, wiring::Wiring};
 
 pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exit> {
     let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
-    // Load the plugins without the current lock, which would refuse changed plugin files.
+    // Load the plugins without the current `plugins.lock`, because with it the host refuses changed plugin files.
     let old = wired.lock.take();
     let (review, _) = wired.review().await?;
     let problems = review.problems();

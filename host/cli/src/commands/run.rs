@@ -38,7 +38,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
         let text = "`--locked` requires the file plugins.lock; write it with `wardroom plugin lock`";
         return Ok(report::invalid(text));
     }
-    // 2. Open the store, which locks the state folder and checks the machine's id.
+    // 2. Open the store, which locks the state folder and checks that no other computer uses the database.
     let database = &wired.state.database;
     let opened = if adopt { SqliteStore::open_adopting(database).await } else { SqliteStore::open(database).await };
     let store = Arc::new(opened?);
@@ -115,8 +115,8 @@ async fn with_listener<T>(
     tokio::join!(engine, listen).0
 }
 
-/// Waits for SIGTERM or SIGINT. Cancels `stop` at the first signal, which shuts the host down. Cancels `end`, which
-/// ends the process at once, at the second signal or after [`SHUTDOWN_TIMEOUT`].
+/// Waits for SIGTERM or SIGINT. The first signal cancels `stop`, and the host begins to shut down. A second signal, or
+/// the end of [`SHUTDOWN_TIMEOUT`], cancels `end`, and the process ends at once.
 async fn signals(stop: CancellationToken, end: CancellationToken) {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),

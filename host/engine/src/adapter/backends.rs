@@ -1,4 +1,4 @@
-//! The list of all pipeline backends that the configuration defines. To create a backend opens no connection.
+//! The list of all pipeline backends that the configuration defines. Creating a backend opens no connection.
 //!
 //! Each deployment in the configuration refers to its backend by a [`BackendId`], which is an index into this list.
 

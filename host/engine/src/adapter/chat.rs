@@ -24,8 +24,8 @@ use crate::{
 pub struct ChatFeatures {
     /// Whether the bot can send a message to the thread of another message.
     pub threads: bool,
-    /// Whether the bot can edit a message that it sent. Without edits, the engine sends a job's status card only once:
-    /// when the job waits or has ended.
+    /// Whether the bot can edit a message that it sent. Without edits, the engine sends a job's status card only once,
+    /// as soon as the job waits or has ended.
     pub edits: bool,
     /// Whether the bot can put an emoji on a message.
     pub reactions: bool,
@@ -187,8 +187,8 @@ pub trait Chat: Send + Sync + 'static {
     async fn typing(&self, _room: &str) {}
 
     /// Connects the account to the network, and passes each received message to `inbox` until `stop` is cancelled.
-    /// Reconnects after network errors. Returns earlier only in two cases: after a permanent error, for example a
-    /// revoked login, or at the end of the console's input.
+    /// Reconnects after network errors. Returns before `stop` is cancelled only after a permanent error, for example a
+    /// revoked login. The adapter for the console also returns at the end of its input.
     ///
     /// # Errors
     /// Returns the permanent error.
@@ -202,8 +202,8 @@ pub trait Chat: Send + Sync + 'static {
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
     /// Searches a room for the message that the bot sent with the idempotency key `key`. Returns the event id of the
-    /// message; `None` if the room has no such message. The engine calls this method after a crash, because the crash
-    /// may have lost the result of [`Chat::send`].
+    /// message; `None` if the room has no such message. After a crash of the host, the engine may have lost the result
+    /// of [`Chat::send`], and calls this method to find the message.
     ///
     /// The default implementation returns `None`, for networks that cannot search messages. On such a network, the
     /// engine can send a message twice after a crash.

@@ -2,7 +2,8 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-/// The members of a group are unavailable. The text is the reason, in one line for the log and for people.
+/// The error of [`Directory::members`]: the current members of a group are unknown. Holds the reason, as one line for
+/// the log and for messages to people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GroupUnavailable(pub String);

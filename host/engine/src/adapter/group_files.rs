@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use super::directory::{Directory, GroupUnavailable};
 
 const MAX_FILE_BYTES: u64 = 4 << 20;
-/// The maximum time by which the modification time of a group's file may be in the future, because the clock of a file
-/// server can be ahead of the host's clock. A group whose file is further in the future is unavailable.
+/// The clock of a file server can be ahead of the host's clock. The modification time of a group's file may therefore
+/// be in the future, but by at most this time. If it is further in the future, the group is unavailable.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(300);
 
 /// Two writes of a file within this time can leave the same modification time. The host therefore reads a file again if
@@ -52,7 +52,7 @@ struct CachedRead {
     // The metadata of the file at the last read; `None` if the next query must read the file again.
     stamp: Option<Stamp>,
     members: Result<Arc<HashSet<String>>, GroupUnavailable>,
-    // Whether the last query failed, so that the host has already logged the error.
+    // Whether the last query failed. If it failed, the host has already logged the error.
     logged: bool,
 }
 
@@ -124,15 +124,15 @@ impl GroupFile {
     fn members(&self, read: &mut CachedRead) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let metadata = std::fs::metadata(&self.path)
             .map_err(|error| GroupUnavailable(format!("the group's file cannot be read: {error}")))?;
-        // To open another kind of file, such as a pipe, could block forever.
+        // Opening a file of another kind, such as a pipe, could block forever.
         if !metadata.is_file() {
             return Err(GroupUnavailable("the group's file is not a regular file".to_owned()));
         }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
             (read.stamp, read.members) = match self.read() {
-                // A second write within [`MTIME_RESOLUTION`] would not change the stamp, so a stamp that is not settled
-                // is not cached.
+                // A second write within [`MTIME_RESOLUTION`] may leave the stamp unchanged. A recent stamp is therefore
+                // not cached.
                 Ok((stamp, members)) => (stamp.is_settled().then_some(stamp), members.map(Arc::new)),
                 // The file changed during the read or is unreadable: the next query reads the file again.
                 Err(error) => (None, Err(error)),
@@ -144,9 +144,9 @@ impl GroupFile {
         read.members.clone()
     }
 
-    /// Reads the group's file. Returns the outer error if the file is unreadable or was written during the read; the
-    /// caller does not cache this error. Returns the inner error if the content is invalid; the caller caches this
-    /// error until the file changes.
+    /// Reads the group's file. If the file is unreadable or was written during the read, returns the outer error, which
+    /// the caller does not cache. If the content is invalid, returns the inner error, which the caller caches until the
+    /// file changes.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
         let unread = |error: std::io::Error| GroupUnavailable(format!("the group's file cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
@@ -244,7 +244,7 @@ mod tests {
         std::fs::write(&path, "# the web team\n@bob:example.org   # since May\n\n carol#1\n").unwrap();
         let members = groups.members("web").unwrap();
         assert!(members.len() == 2 && members.contains("@bob:example.org") && members.contains("carol#1"));
-        // Same length, written at once.
+        // The new content has the same length as the old one, and is written immediately after it.
         std::fs::write(&path, "# the web team\n@eve:example.org   # since May\n\n carol#1\n").unwrap();
         assert!(groups.members("web").unwrap().contains("@eve:example.org"));
         std::fs::remove_file(&path).unwrap();

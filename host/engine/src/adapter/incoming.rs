@@ -20,7 +20,7 @@ pub struct Incoming {
     pub event: String,
     /// The id of the first message of the thread; `None` outside of a thread.
     pub thread: Option<String>,
-    /// The person or machine that sent the message.
+    /// The person or program that sent the message.
     pub sender: Person,
     /// The text of the message without quoted lines and code blocks; empty for a reaction.
     pub text: String,
@@ -30,10 +30,11 @@ pub struct Incoming {
     pub at: Timestamp,
     /// Whether the room is a direct conversation with the bot. In a direct conversation, commands need no prefix.
     pub direct: bool,
-    /// Whether the adapter received the message by backfill. Only backfilled messages can be too old to be handled.
+    /// Whether the adapter received the message by backfill. The engine checks the age of backfilled messages, and
+    /// refuses those that are older than the bot's `max_age`.
     pub late: bool,
-    /// Whether a program sent the message, for example another bot. The engine ignores the message of a program unless
-    /// the configuration lists the sender as a machine.
+    /// Whether a program sent the message, for example another bot. The engine ignores such a message unless a
+    /// `[machine.NAME]` table in the configuration lists the sender.
     pub machine: bool,
     /// The deduplication key, for a network that can deliver the same message under several event ids; otherwise
     /// `None`.
@@ -65,7 +66,8 @@ impl Incoming {
 /// A read cursor: the position up to which an adapter has read a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
+    /// The id of the newest event that the adapter has read. The inbox has received all messages of the room up to this
+    /// event. `None` before the first event.
     pub event: Option<String>,
     /// The time of the message `event`. Before the first message, the time at which the bot joined the room. The engine
     /// never handles messages from before this time.

@@ -1,7 +1,7 @@
 //! The state of an account's connection to its chat network.
 //!
-//! Invariant: only the adapter changes the state of the connection. If no messages arrive, the engine does not report a
-//! lost connection.
+//! Invariant: only the adapter changes the state of the connection. The engine does not treat a period without messages
+//! as a lost connection.
 //! Not here: the status messages and metrics about connections (`engine::health`).
 
 use jiff::Timestamp;

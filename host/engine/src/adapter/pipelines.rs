@@ -119,8 +119,8 @@ pub trait Pipelines: Send + Sync + 'static {
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
     /// Deletes the host's own data about a pipeline run, for example its output file. The engine calls this method
-    /// once, after it deleted the job that started the pipeline run. If the host is killed before the call, the data
-    /// stays. Must not stop a pipeline run. The default does nothing.
+    /// once, after the job that started the pipeline run was deleted from the database. If the host is killed before
+    /// the call, the data is never deleted. Must not stop a pipeline run. The default does nothing.
     ///
     /// # Errors
     /// [`PipelineError`].

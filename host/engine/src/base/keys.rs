@@ -52,7 +52,8 @@ pub struct Key {
     pub any_name: bool,
     /// The type of the value and its bounds.
     pub kind: KeyKind,
-    /// The default value as text, for example `10m`; `None` if the key has no default. A string has no quotation marks.
+    /// The default value as text, for example `10m`; `None` if the key has no default. The default of a string key
+    /// has no quotation marks.
     pub default: Option<&'static str>,
     /// Whether the table must have the key.
     pub presence: Presence,
@@ -135,7 +136,7 @@ impl KeyKind {
             Self::Secret => "secret".to_owned(),
             Self::StringOrSecret => "string or secret".to_owned(),
             Self::Table(_) => "table".to_owned(),
-            Self::Tables(_) => "tables by name".to_owned(),
+            Self::Tables(_) => "named tables".to_owned(),
             Self::Array(_) => "list of tables".to_owned(),
         }
     }
@@ -214,7 +215,7 @@ impl Key {
         Self::new(name, KeyKind::Table(keys), about)
     }
 
-    /// Creates an optional key whose value is a set of tables by name, for example `[app.NAME]`.
+    /// Creates an optional key whose value is a set of named tables, for example `[app.NAME]`.
     pub const fn tables(name: &'static str, keys: &'static TableKeys, about: &'static str) -> Self {
         Self::new(name, KeyKind::Tables(keys), about)
     }
@@ -230,7 +231,7 @@ impl Key {
         Self { kind: KeyKind::Duration { least, most }, ..self }
     }
 
-    /// Sets the default value as text, for example `10m`. A string has no quotation marks.
+    /// Sets the default value as text, for example `10m`. The default of a string key has no quotation marks.
     #[must_use]
     pub const fn default(self, value: &'static str) -> Self {
         Self { default: Some(value), ..self }

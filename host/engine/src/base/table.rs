@@ -34,8 +34,8 @@ static SECRET: TableKeys = TableKeys {
     path: "SECRET",
     about: "A reference to a secret. Exactly one of the keys is required.",
     keys: &[
-        Key::string("env", "The environment variable of the host that holds the secret."),
-        Key::string("file", "The file that holds the secret. The path is relative to the main file."),
+        Key::string("env", "The name of the environment variable that contains the secret."),
+        Key::string("file", "The file that contains the secret. The path is relative to the main file."),
     ],
 };
 
@@ -45,7 +45,7 @@ static SECRET: TableKeys = TableKeys {
 /// ```
 /// use wardroom::prelude::*;
 ///
-/// /// Reads the URL of a table `[tracker]`, whose static keys have `url` as a required string.
+/// /// Reads the required key `url` of a table `[tracker]`. The table's `TableKeys` list this key.
 /// fn url(mut table: Table) -> Option<String> {
 ///     let url = table.required_string("url", "\"https://tracker.example.org\"");
 ///     table.finish();
@@ -183,7 +183,7 @@ impl Table {
     /// [`TableKeys`].
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
-            debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
+            debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as the wrong kind: {key:?}", self.path);
         }
         self.fields.remove(name)
     }
@@ -437,8 +437,8 @@ impl Table {
     }
 
     /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key is
-    /// missing. If the value is not a valid reference, adds a configuration problem and returns `None`. The message
-    /// does not repeat a string, because the string can be the secret itself.
+    /// missing. If the value is not a valid reference, adds a configuration problem and returns `None`. If the value
+    /// is a string, the message does not repeat it, because the string can be the secret itself.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
         let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
@@ -487,7 +487,7 @@ impl Table {
         for (key, field) in &self.fields {
             debug_assert!(
                 self.problems.count() > 0 || !known.contains(key.as_str()),
-                "`{key}` of [{}] is listed, and nothing reads it",
+                "`{key}` of [{}] is listed, but the code does not read it",
                 self.path
             );
             let place = if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) };

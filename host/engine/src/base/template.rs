@@ -32,7 +32,7 @@ impl Template {
     /// Parses a text with placeholders.
     ///
     /// # Errors
-    /// A message of one line, if the text has a brace that is not doubled and does not enclose a placeholder's name.
+    /// A message of one line if a brace in the text is neither doubled nor part of a placeholder.
     pub fn parse(text: &str) -> Result<Self, String> {
         let unmatched = || format!("`{text}` has an unmatched brace");
         let mut parts = Vec::new();

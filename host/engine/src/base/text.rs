@@ -86,9 +86,9 @@ impl Text {
         parts.join("\n")
     }
 
-    /// Shortens a text of more than `most` characters. Returns the shortened text, which has the start and the end of
-    /// the text and a note between them, and the whole text, which the caller attaches as a file. Returns a shorter
-    /// text unchanged, with `None`.
+    /// Shortens a text of more than `most` characters. Returns the shortened text, and the whole text for the caller to
+    /// attach as a file. The shortened text has the start and the end of the whole text. A line between them says that
+    /// the text was shortened. If the text has at most `most` characters, returns it unchanged, with `None`.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
@@ -110,7 +110,7 @@ impl Text {
     }
 
     /// Truncates a text of more than `most` bytes, line feeds included, and appends a line with the number of removed
-    /// bytes. Keeps all mentions. Returns a shorter text unchanged.
+    /// bytes. Keeps all mentions. Returns a text of at most `most` bytes unchanged.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
@@ -161,8 +161,8 @@ pub fn clean(line: &str) -> String {
     clean
 }
 
-/// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Suggests corrections of
-/// typing errors.
+/// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Callers suggest
+/// the returned name as the correction of a typing error.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A very long word is not a mistyped name, and its edit distance is expensive to compute.
     if word.len() > MAX_WORD_LENGTH {

@@ -1,7 +1,7 @@
 //! Parses the end time and the reason that a person typed: `until 14:00`, `until 2026-12-01T08:00` or `for 2h`, each
 //! with an optional `reason TEXT`.
 //!
-//! Invariant: the result depends only on the arguments. If the local clock shows a typed time twice because of a clock
+//! Invariant: the result depends only on the arguments. If the local clock shows a time twice because of a clock
 //! change, the result is the later instant. A time in the past is rejected.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
@@ -16,7 +16,7 @@ pub(crate) struct EndAndReason {
     pub reason: String,
 }
 
-/// The typed text is not a valid end time. The message is one line for the person who typed the text.
+/// The text that a person typed is not a valid end time. The message is one line for this person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct InvalidEnd(String);
@@ -103,7 +103,7 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
     }
 }
 
-/// The length in bytes of a date in a typed time, such as `2026-12-01`.
+/// The length in bytes of a date such as `2026-12-01`.
 const DATE: usize = 10;
 
 /// Parses a time of day such as `14:00` or `9:30`. Returns `None` for any other format.

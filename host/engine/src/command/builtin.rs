@@ -18,7 +18,7 @@ pub(crate) enum Builtin {
     Cancel,
     Approve,
     Deny,
-    /// Stores a release for a deployment that was made without Wardroom.
+    /// Stores a release, which is the record of a deployment, for a deployment that was made without Wardroom.
     Release,
     Can,
     /// Lists the freezes, or freezes an environment.
@@ -53,7 +53,7 @@ impl Builtin {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
             Self::Jobs | Self::Logs | Self::Can => false,
             Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
-            // `job` without an answer and `freeze` without an argument only show something.
+            // `job` changes something only with `assume done` or `again`, and `freeze` only with an environment.
             Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
             Self::Freeze => command.arguments().next().is_some(),
         }

@@ -116,8 +116,8 @@ impl CommandTable {
             .map_err(|error| placeholders.restore_error(error))
     }
 
-    /// Checks the command line of a trigger at a time when its inserted values do not exist yet. An argument with an
-    /// inserted value is not checked.
+    /// Checks the command line of a trigger when the host checks the configuration. The values to insert do not exist
+    /// yet, so an argument with an inserted value is not checked.
     ///
     /// # Errors
     /// [`ParseError`].

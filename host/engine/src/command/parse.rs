@@ -1,5 +1,5 @@
-//! Parses the words after a command's name into typed arguments: clap separates the flags, then each value is parsed by
-//! the type of its parameter.
+//! Parses the words after a command's name into arguments. First, clap separates the flags from the other words. Then
+//! each value is parsed by the type of its parameter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -70,8 +70,8 @@ impl Command {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
-    /// Returns the normalized command line. A person can type this line to run the same command. If a value begins with
-    /// a dash, the line cannot be typed, because the parser would read the value as a flag.
+    /// Returns the normalized command line. A person can type this line to run the same command, unless one of its
+    /// values begins with a dash: the parser would read such a value as a flag.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
@@ -128,8 +128,8 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
-    /// Returns this command line with another environment, and without the host's options. Returns `None` for a command
-    /// without an app, an environment or a version: such a command may not be a deployment.
+    /// Returns this command line with another environment, and without the host's options. Only a command with an app,
+    /// an environment and a version counts as a deployment. For every other command, returns `None`.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -151,8 +151,8 @@ impl Command {
         }
     }
 
-    /// Returns the arguments for an attribute: for the attribute environment, all typed environments. Returns nothing
-    /// for an attribute that is not the type of a parameter, such as `key`.
+    /// Returns the values that the person typed for an attribute: for the attribute `environment`, all environments in
+    /// the command. Returns nothing for an attribute that is not the type of a parameter, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -199,8 +199,8 @@ impl std::fmt::Display for ParseError {
 }
 
 impl Command {
-    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. If the
-    /// command no longer has a parameter, its argument is left out.
+    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. An
+    /// argument whose parameter no longer exists is left out.
     pub(crate) fn recorded<'a>(
         spec: Arc<Spec>,
         given: impl Iterator<Item = (&'a str, &'a Value)>,
@@ -222,8 +222,8 @@ pub(crate) fn arguments(
     arguments_with(spec, words, vocabulary, &|text| text)
 }
 
-/// Checks the words after a command's name, some of which contain placeholders. An argument with a placeholder is not
-/// checked, because its value is not available yet.
+/// Checks the words after a command's name, some of which contain placeholders. The value for a placeholder is not
+/// available yet, so an argument with a placeholder is not checked.
 pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
@@ -312,7 +312,8 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
     Ok((texts, options))
 }
 
-/// Rewrites `key=value` to `--key=value` if the command has a parameter `key`. Does not change words after `--`.
+/// Rewrites each word `key=value` to `--key=value` if the command has a parameter with the name `key`. Does not change
+/// words after `--`.
 fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
     let mut raw = false;
     let mut rewrite = |word: &String| {

@@ -18,10 +18,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// Returns whether everybody may run the command. An open command shows only what its sender may see.
+    /// Returns whether everybody may run the command. The reply to such a command contains only what its sender may
+    /// see.
     pub(crate) fn is_open(&self) -> bool {
-        // `freeze` is open because without arguments it lists the freezes. With arguments, the host checks the sender's
-        // right when it runs `freeze`.
+        // Everybody may run `freeze`: without arguments, it only lists the freezes. With arguments, the host checks the
+        // sender's right when it runs `freeze`.
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
@@ -176,8 +177,8 @@ impl Spec {
             }
             if parameter.kind == ParameterType::Rest && (index + 1 != count || parameter.named) {
                 return invalid(format!(
-                    "the parameter `{word}` takes the rest of the line, so it must be the last parameter and cannot be \
-                     named"
+                    "the parameter `{word}` takes the rest of the line, so it must be the last parameter, and its \
+                     `named` must be false"
                 ));
             }
             if !parameter.named {

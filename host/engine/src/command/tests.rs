@@ -296,11 +296,13 @@ fn invalid_descriptions_are_rejected() {
         ),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
-            "the parameter `rest` takes the rest of the line, so it must be the last parameter and cannot be named",
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and its `named` \
+             must be false",
         ),
         (
             vec![named("rest", Is::Rest)],
-            "the parameter `rest` takes the rest of the line, so it must be the last parameter and cannot be named",
+            "the parameter `rest` takes the rest of the line, so it must be the last parameter, and its `named` \
+             must be false",
         ),
         (
             vec![optional("app", Is::App), parameter("version", Is::Version)],

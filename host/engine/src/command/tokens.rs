@@ -28,8 +28,8 @@ pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     shell_words::split(&fold(text)).ok()
 }
 
-/// Returns `word` in the form for a command line. Adds quotes if the parser would otherwise not read the word as one
-/// argument.
+/// Returns `word` as a person must type it in a command line. Adds quotes if the parser would otherwise not read the
+/// word as one argument.
 pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
     shell_words::quote(word)
 }

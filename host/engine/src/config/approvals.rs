@@ -1,5 +1,5 @@
 //! Reads approval rules: `[environment.*.approval]` and `[[approval]]`. If an approval rule matches an effect, the
-//! effect waits until other people than the sender of the command approve it.
+//! effect waits until people other than the sender of the command approve it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,9 @@ use crate::{
     policy::{Approval, BreakGlass, Member, Pattern, Role, Scope},
 };
 
-const COUNT: Key = Key::integer("count", 1, 20, "The number of other people who must approve.").default("1");
+const COUNT: Key =
+    Key::integer("count", 1, 20, "The number of people who must approve, not counting the sender of the command.")
+        .default("1");
 const FROM: Key = Key::strings(
     "from",
     "The roles whose members can approve. The role must cover the app and the environment of the effect.",

@@ -15,8 +15,8 @@ use crate::{
 
 pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
     path: "environment.NAME",
-    about: "An environment. The order of the tables is the order in which `where` lists them. A name has up to 64 \
-            letters, digits, dots, dashes and underscores.",
+    about: "An environment. The command `where` lists the environments in the order of these tables. A name has up to \
+            64 letters, digits, dots, dashes and underscores.",
     keys: &[
         Key::string(
             "after",
@@ -187,8 +187,8 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     Apps { catalog, backends, terms }
 }
 
-/// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name,
-/// with its article.
+/// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name
+/// with its article: `an app` or `an environment`.
 fn check_name(table: &Table, what: &str, name: &Located<String>) {
     let text = &name.value;
     let valid = text.starts_with(|first: char| first.is_ascii_alphanumeric())

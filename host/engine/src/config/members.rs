@@ -45,7 +45,7 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The configured people, machines and groups. Rules name them as members.
+/// The configured people, machine accounts and groups, which rules name as members.
 pub(crate) struct Members<'n> {
     pub people: People,
     pub machines: Machines,
@@ -122,8 +122,8 @@ impl<'n> Members<'n> {
         Some(RoomName::parse(&text.value, self.networks))
     }
 
-    /// Reads the required key `as`, whose value is the name of a machine. For a missing or unknown name, reports a
-    /// configuration problem and returns `None`.
+    /// Reads the required key `as`, whose value is the `NAME` of a `[machine.NAME]`. For a missing or unknown name,
+    /// reports a configuration problem and returns `None`.
     pub(crate) fn machine(&self, table: &mut Table) -> Option<Person> {
         let text = table.required_string("as", "\"ci\"")?;
         let name = text.value.as_str();

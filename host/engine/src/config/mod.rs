@@ -1,4 +1,4 @@
-//! Reads `plugins.toml` and its included files into typed values, and reports all configuration problems at once, each
+//! Reads `plugins.toml` and its included files into Rust types, and reports all configuration problems at once, each
 //! with file and line.
 //!
 //! Invariant: the code in this folder opens no connection and resolves no secret.

@@ -32,8 +32,8 @@ pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
 
 static LIMIT_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.limits",
-    about: "The limits of one run of a plugin. A run ends with the command, or earlier when the command waits. The \
-            host stops a run that exceeds a limit, or refuses its host call.",
+    about: "The limits of one run of a plugin. A run ends with the command, or earlier when the command waits. If \
+            a run exceeds `acts`, the host refuses the host call. If it exceeds another limit, the host stops the run.",
     keys: &[
         Key::integer("memory_mib", 1, Limits::MAX_MEMORY_MIB as i64, "The memory, in MiB.").default("32"),
         Key::duration("cpu", "The CPU time.").between(Duration::from_millis(10), Duration::from_secs(60)).default("1s"),

@@ -159,8 +159,8 @@ impl Config {
     }
 
     /// Restricts the engine to one bot. Rules can still name the other bots and their environments. Returns the rooms
-    /// to which messages will fail: rooms of apps, notifications and reports that are only in account tables of other
-    /// bots.
+    /// of apps, notifications and reports that only the account tables of other bots name: the bot cannot send messages
+    /// to these rooms.
     ///
     /// # Errors
     /// The configuration has no bot with this name. The error holds the name of a bot with a similar name, or `None`.

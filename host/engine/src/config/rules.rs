@@ -31,15 +31,16 @@ const ATTRIBUTES: [Key; 8] = [
 pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.allow",
     about: "A grant: the plugin can make these host calls if every attribute in the grant has only values that match. \
-            A grant does not apply to a host call without one of its attributes. An empty list matches nothing.",
+            If a host call lacks one of the attributes in the grant, the grant does not apply to it. An empty list \
+            matches nothing.",
     keys: &[
         Key::strings("call", "Patterns for the granted host calls, for example `pipelines.trigger` or `catalog.*`.")
             .required(),
         Key::strings("command", "Patterns for the plugin's commands that can use the grant. Without it, all commands."),
         Key::strings(
             "beyond",
-            "The attributes whose values may differ from the typed arguments: `app`, `environment`, `version`, \
-             `parameter`. Without it, all must be as typed.",
+            "The attributes whose values need not be arguments of the command that the person typed: `app`, \
+             `environment`, `version`, `parameter`. Without it, every value must be an argument of the command.",
         ),
     ],
 };

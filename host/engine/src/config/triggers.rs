@@ -62,8 +62,8 @@ pub(crate) static SAY_KEYS: TableKeys = TableKeys {
 
 pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     path: "listen",
-    about: "A pattern that starts a query when a message that is not addressed to the bot contains it. The query runs \
-            with the rights of the sender.",
+    about: "A pattern that starts a query when a message matches it. Messages that are addressed to the bot do not \
+            count. The query runs with the rights of the sender.",
     keys: &[
         Key::string(
             "pattern",
@@ -116,18 +116,18 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], 
     triggers
 }
 
-/// Reports each alias or fixed answer that has the same typed line as an earlier alias or fixed answer.
+/// Reports each alias or fixed answer whose `typed` is the same as in an earlier alias or fixed answer.
 fn check_duplicates(root: &Table, triggers: &Triggers) {
     let aliases = triggers.aliases.iter().map(|alias| (&alias.typed, &alias.at));
     let answers = triggers.fixed_answers.iter().map(|answer| (&answer.typed, &answer.at));
     let all: Vec<_> = aliases.chain(answers).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
-        // A placeholder matches any word, so two typed lines that differ only in placeholders are equal.
+        // A placeholder matches any word, so two values of `typed` that differ only in placeholders are equal.
         let form_of_word = |word: &String| if is_placeholder(word) { "_".into() } else { word.to_lowercase() };
         let form = |typed: &[String]| typed.iter().map(form_of_word).collect::<Vec<String>>();
         if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
             let line = typed.join(" ");
-            root.problem(at, format!("the alias or fixed answer in {other} already has the typed line `{line}`"), None);
+            root.problem(at, format!("the alias or fixed answer in {other} also has the `typed` line `{line}`"), None);
         }
     }
 }
@@ -232,9 +232,9 @@ fn schedule(
     })
 }
 
-/// Reads the keys `as`, `room` and `bot` of a schedule or hook. Returns the `[machine.NAME]` under whose name the command
-/// runs, the room and the bot. The bot is `Some(None)` if the table has no `bot`, and `None` if the value of `bot` is
-/// invalid.
+/// Reads the keys `as`, `room` and `bot` of a schedule or hook. Returns the `[machine.NAME]` under whose name the
+/// command runs, the room and the bot. The bot is `Some(None)` if the table has no `bot`, and `None` if the value of
+/// `bot` is invalid.
 pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,

@@ -11,8 +11,8 @@ use crate::{
     store::{JobPhase, JobStatus, StoreError, Write},
 };
 
-/// The maximum number of retries of a transaction that failed, each with a new random job id. The cause can be that
-/// another job already has the id. After the last retry, the error is returned.
+/// The maximum number of retries of the transaction that stores a new job. The transaction fails if another job already
+/// has the random id of the new job, so each retry uses a new random id. After the last retry, the error is returned.
 const MAX_ID_DRAWS: u32 = 8;
 
 impl Host {

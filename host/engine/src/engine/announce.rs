@@ -54,8 +54,9 @@ pub(crate) struct TriggeredCommand {
 
 impl Host {
     /// Resolves the room `room` of a schedule or hook. `bot` is the name of the bot that the schedule or hook
-    /// configures. If it configures no bot, uses the bot with `room` in its account table. Returns `None` if the bot is
-    /// not in the room, or if the chat network does not respond within [`ROOM_TIMEOUT`].
+    /// configures. If `bot` is `None`, uses the bot whose account table lists `room`, or else the first bot on the
+    /// network of the room. Returns `None` if the bot is not in the room, or if the chat network does not respond
+    /// within [`ROOM_TIMEOUT`].
     pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
         // The key `bot` takes precedence over the bot whose account table names the room.
@@ -120,9 +121,9 @@ impl Host {
     }
 
     /// Waits until the announcement of a triggered command is sent, at most [`ANNOUNCEMENT_TIMEOUT`]. Returns `row`
-    /// with the announcement as its thread, so that the replies appear below the announcement. After the timeout,
-    /// returns `row` unchanged. If a person sent the message, or if the network has no threads, returns `row` unchanged
-    /// at once.
+    /// with the announcement as its thread, so that the replies appear below the announcement. Returns `row` unchanged
+    /// after the timeout, after a store error, and on a network without threads. Does not wait for a message that a
+    /// person sent, and returns it unchanged.
     pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
         if !is_trigger_event(&row.key.event) || row.thread.is_some() {
             return row;

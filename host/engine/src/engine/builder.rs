@@ -331,7 +331,7 @@ impl EngineBuilder {
         Ok(self.registry.calls()?.table().iter().cloned().collect())
     }
 
-    /// Describes a plugin file without running one of its commands: its commands, settings and host calls.
+    /// Returns a description of a plugin file: its commands, settings and host calls. Runs none of the commands.
     ///
     /// # Errors
     /// The file is not a plugin for this program, or the plugin fails to describe its commands. The error is one line.

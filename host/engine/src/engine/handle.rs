@@ -21,8 +21,8 @@ use crate::{
 /// The time after which the room of an unanswered message gets a typing notification.
 const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// Refuses an action if a `[[listen]]` rule started the action, or if the sender of the message is not verified.
-/// Returns the text of the refusal, and `None` for other messages.
+/// Returns the reason why a message may not start an action: a `[[listen]]` rule started its command, or its sender is
+/// not verified. Returns `None` if the message may start an action.
 fn untrusted_source(row: &InboxRow) -> Option<String> {
     if Host::is_from_listen_rule(row) {
         return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
@@ -38,7 +38,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Host {
     /// Handles a message in a separate task, with retries. `guard` keeps the engine from ending until the message is
-    /// handled. `late` is true if an earlier process of the host stored the message in the inbox.
+    /// handled. `late` is true if an earlier process of the host stored the message in the inbox, or if backfill
+    /// received the message after a connection gap.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, mut late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
@@ -258,7 +259,7 @@ impl Host {
         // 8. Check the rights on the app and environment in the arguments.
         let authorized = self.context.access.authorize(command, row.clone());
         let authorized = authorized.map_err(|refused| Refusal::Denied(refused.message))?;
-        // 9. Run a host command, a query or a dry run. Return an action to the caller, which opens its job.
+        // 9. Run a host command, a query or a dry run. Return an action to the caller, which creates its job.
         let spec = authorized.command().spec();
         let name = match &spec.target {
             Target::Host(builtin) => {
@@ -322,8 +323,8 @@ impl Host {
         Verdict::Answered(text, Box::new(self.line(row)))
     }
 
-    /// Refuses a command whose plugin failed to load. Returns the text of the refusal. Returns `None` if no such plugin
-    /// has the command.
+    /// Returns the refusal of a message whose first word is a command of a plugin that failed to load. Returns `None`
+    /// for other messages.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
@@ -344,7 +345,7 @@ impl Host {
     /// Sends no reply if a `[[listen]]` rule started the command, or if the sender has reached the reply limit.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
         let (outcome, emoji, message) = refusal.into_parts();
-        // The reply limit does not apply to permitted commands, which are always answered.
+        // The reply limit does not apply to a permitted command that failed. Such a command is always answered.
         let is_limited = outcome != CommandOutcome::Unable;
         let now = self.context.clock.now();
         let mut writes =
@@ -380,7 +381,8 @@ impl Host {
     /// `late` is true, an earlier attempt may already have sent the reply. The reply is then searched in the room
     /// first, so that it is not sent twice.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) {
-        // Limit the rate of answers to listen rules, because nobody addressed the bot.
+        // Limit the rate of answers to messages that match a listen rule, because these messages do not address the
+        // bot.
         let now = self.context.clock.now();
         let wanted =
             !Self::is_from_listen_rule(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();

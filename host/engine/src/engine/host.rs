@@ -21,14 +21,14 @@ pub(crate) struct Host {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
-    // The inboxes of the accounts of the outbox, in the same order.
+    // One inbox for each account of the outbox, in the same order.
     pub(crate) inboxes: Vec<Arc<AccountInbox>>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) bot_settings: HashMap<String, BotSettings>,
     pub(crate) reply_limiter: ReplyLimiter,
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
-    // The links of the accounts whose chat adapters ended with a permanent error, by bot and network.
+    // The connection states of the accounts whose chat adapters ended with a permanent error, by bot and network.
     pub(crate) ended_adapters: Mutex<HashMap<(String, &'static str), LinkState>>,
     // Queries use at most half of the pool of plugin instances, and jobs the other half, so that a query never waits
     // for a job.

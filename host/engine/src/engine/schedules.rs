@@ -20,7 +20,7 @@ use crate::{
     trigger::{MissedPolicy, Schedule},
 };
 
-/// The value of the column `network` in the cursor row of a schedule. No chat network has this name.
+/// The value of `network` in the stored cursor of a schedule. No chat network has this name.
 const NETWORK: &str = "schedule";
 /// The maximum delay between two checks of a schedule. The host detects a changed system clock within this time.
 const CLOCK_POLL: Duration = Duration::from_secs(1);

@@ -3,7 +3,8 @@
 //! Invariant: an approval covers a plan, which is an ordered list of effects. After the approval, the job's nth effect
 //! must equal the nth effect of the plan. Otherwise the job requests a new approval, even if no approval rule matches
 //! the effect.
-//! Not here: requesting approvals (`runner/approval.rs`) and counting votes (`runner/vote.rs`), while no guest runs.
+//! Not here: requesting approvals (`runner/approval.rs`) and counting votes (`runner/vote.rs`), which both happen while
+//! no guest runs.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +22,8 @@ use crate::{
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// The maximum number of approval requests of one job. If the job's plan changes after the last request, the effect is
-/// refused.
+/// The maximum number of approval requests of one job. If the job's plan changes once more, the host refuses the effect
+/// that is not in the plan.
 const MAX_REQUESTS: u32 = 5;
 
 /// An effect that the host holds until people approve it.
@@ -48,9 +49,9 @@ struct RequiredApprovals {
 }
 
 impl Invocation {
-    /// Checks whether an effect needs an approval, and whether the effect is approved. `rule` has the rules that allow
-    /// the effect so far. If the effect may be performed, returns `rule` with the approvers added. If it may not,
-    /// returns the reasons. In a dry run, adds the effect to the plan.
+    /// Checks whether an effect needs an approval, and whether the effect is approved. `rule` contains the grant and
+    /// the role that allow the effect. If the effect may be performed, returns `rule` with the approvers added. If it
+    /// may not, returns the reasons. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
     /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases
@@ -127,7 +128,8 @@ impl Invocation {
             // After a later request was denied, they are not: the job deviated from an approved plan.
             Some(Decision::NotApproved(_)) if effect.needs.is_empty() && ask.number == 1 => Ok(Ok(rule)),
             Some(Decision::NotApproved(why)) => refused(why.clone()),
-            // Without a decision, the guest runs only after the job was cancelled and the guest received this error.
+            // While people have not decided yet, the guest runs only if the job was cancelled and the guest has
+            // received the error `cancelled`.
             None if effect.needs.is_empty() => Ok(Ok(rule)),
             None => refused("the job was cancelled before it was approved".to_owned()),
         }

@@ -1,4 +1,5 @@
-//! Authorizes a host call: checks the plugin's grants, the caller's roles and the arguments of the typed command.
+//! Authorizes a host call: checks the plugin's grants, the caller's roles, and whether the values of an effect are
+//! arguments of the command that the person typed.
 //!
 //! A refusal contains all reasons, not only the first, so that a reviewer sees every missing rule.
 
@@ -20,8 +21,8 @@ pub(crate) struct Rule {
     pub(crate) role: Option<String>,
     /// The approvers, or the reason why an approval rule was waived. `None` if no approval rule matches the call.
     pub(crate) approval: Option<String>,
-    /// The messages that report an override. Each value is a room and the text for this room. The transaction that
-    /// stores the effect's intent also stores the messages.
+    /// The messages that report an override. Each value is a room and the text for this room. The host stores the
+    /// messages in the transaction that stores the effect's intent, before it performs the effect.
     pub(crate) notify: Vec<(RoomName, String)>,
 }
 
@@ -36,8 +37,8 @@ impl Rule {
 static NO_GRANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(NO_RULE));
 
 impl Invocation {
-    /// Checks a host call against grants, roles and the arguments of the typed command. Returns the rules that allow
-    /// the call, or all reasons to refuse the call.
+    /// Checks a host call against grants, roles and the arguments of the command that the person typed. Returns the
+    /// rules that allow the call, or all reasons to refuse the call.
     pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
@@ -57,11 +58,11 @@ impl Invocation {
         }
     }
 
-    /// Returns the text of the `allow` rule that permits a call. If an effect has a value that is not in the typed
-    /// command, the rule must list the value's attribute in `beyond`. If no rule permits the call, adds the reasons to
-    /// `reasons` and returns `None`.
+    /// Returns the text of the `allow` rule that permits a call. If an effect has a value that is not in the command
+    /// that the person typed, the rule must list the value's attribute in `beyond`. If no rule permits the call, adds
+    /// the reasons to `reasons` and returns `None`.
     fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
-        // 1. The values that the typed command does not contain, and the rule to suggest.
+        // 1. The values that the command does not contain, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
         let (plugin, grants) = (self.plugin(), &self.loaded().grants);
         // No rule is suggested for an effect with an unknown environment, because that rule would allow every
@@ -70,7 +71,7 @@ impl Invocation {
         let suggestion = || (!unknown).then(|| suggest(plugin, row, attributes, &untyped));
         let command = self.request().command().spec().name.as_str();
         match grants.permitting(row.name, command, attributes) {
-            // 2. Rules match. One of them must list the attributes of all values that were not typed.
+            // 2. Rules match. One of them must list the attributes of all values that the command does not contain.
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
                 let hit = rules.find(|rule| {
@@ -152,8 +153,7 @@ impl Invocation {
         rule
     }
 
-    /// Returns the values of an effect's apps, environments, versions and parameters that the typed command does not
-    /// contain.
+    /// Returns the values of an effect's apps, environments, versions and parameters that the command does not contain.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         let mut untyped = Vec::new();
@@ -165,9 +165,9 @@ impl Invocation {
         untyped
     }
 
-    /// Returns the reason to refuse an effect with values that are not in the typed command. `untyped` are these
-    /// values. The reason suggests a `beyond` that would allow them. `place` is the file and line of the `allow` rule,
-    /// or empty if the line is unknown.
+    /// Returns the reason to refuse an effect with values that are not in the command. `untyped` contains these values.
+    /// The reason suggests a value of the key `beyond` that would allow them. `place` is the file and line of the
+    /// `allow` rule, or empty if the line is unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let values: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();

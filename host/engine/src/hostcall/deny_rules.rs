@@ -68,8 +68,8 @@ impl Invocation {
     }
 
     /// Returns a reason for each version of an effect that violates the promotion order. A version may be deployed to
-    /// an environment if it was deployed successfully to the preceding environment of the order. For a rollback, it is
-    /// sufficient that the version was deployed successfully to the environment itself.
+    /// an environment if it was deployed successfully before, either to the preceding environment of the order or, as
+    /// in a rollback, to the environment itself.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;

@@ -2,8 +2,8 @@
 //! job starts and one when the job ends.
 //!
 //! Invariant: the job's first journal entry contains the room, so that both messages go to the same room even if the
-//! configuration changes. Each message is stored in the transaction that creates or closes the job. If the direct
-//! message is the app's own room, the action is not announced.
+//! configuration changes. Each message is stored in the transaction that creates or closes the job. If the
+//! configuration names the direct message itself as the app's room, the action is not announced.
 
 use super::context::Context;
 use crate::{
@@ -19,15 +19,18 @@ use crate::{
 const ROOM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Returns the room in which an action from a direct message is announced: the room of the command's app. Returns
-/// `None` if the command was not sent in a direct message, if the direct message is the app's own room, or if the app
-/// has no room.
+/// `None` in these cases:
+/// - The command was not sent in a direct message.
+/// - The command names no app, or the app has no room.
+/// - The direct message itself is the app's room.
+/// - No bot has an account on the room's network.
 pub(crate) async fn shown_in(context: &Context, request: &Request) -> Option<ShownIn> {
     let app = context.catalog.app(request.command().app()?)?;
     shown_in_room_of(context, request.message(), app).await
 }
 
 /// Returns the room in which an action on `app` from a direct message is announced: the room of `app`. Returns `None`
-/// in the cases of [`shown_in`], and if no bot has an account on the room's network.
+/// in the same cases as [`shown_in`].
 pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app: &App) -> Option<ShownIn> {
     if !message.direct || is_in_app_room(context, message, app).await {
         return None;
@@ -37,7 +40,7 @@ pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app:
 }
 
 /// Returns an error message if `app` does not accept an action from this message. An app with `direct = "refuse"`
-/// accepts an action from a direct message only if the direct message is the app's own room.
+/// accepts an action from a direct message only if the direct message itself is the app's room.
 pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) -> Option<String> {
     let app = context.catalog.app(app)?;
     if app.direct != DirectPolicy::Refuse || !message.direct || is_in_app_room(context, message, app).await {

@@ -71,10 +71,10 @@ pub trait HostCall: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Performs a call. The engine calls this function after the rules allowed the call and, for an effect, after the
-    /// intent was stored. If the call creates a name outside of the host, derive the name from [`Invocation::key`], so
-    /// that it is the same on every replay. The result must not contain a secret, because the journal stores it
-    /// unchanged.
+    /// Performs a call. The engine calls this function after the rules allowed the call. For an effect, the engine
+    /// first stores the intent: the journal entry that says that the effect is about to happen. If the call creates
+    /// something with a name in an external system, derive the name from [`Invocation::key`], so that the name is the
+    /// same on every replay. The result must not contain a secret, because the journal stores it unchanged.
     fn perform(
         &self,
         invocation: &mut Invocation,
@@ -105,9 +105,9 @@ pub trait HostCall: Send + Sync + 'static {
     ) {
     }
 
-    /// Queries the external system whether an effect in doubt happened. The engine can call this function repeatedly,
-    /// so the function must change nothing. If the result is [`Recovered::NotHappened`], the engine performs the effect
-    /// again. By default, returns [`Recovered::Unknowable`], so that people in the room decide.
+    /// Queries the external system whether an effect in doubt ([`InDoubt`]) happened. The engine can call this function
+    /// repeatedly, so the function must change nothing. If the result is [`Recovered::NotHappened`], the engine
+    /// performs the effect again. By default, returns [`Recovered::Unknowable`], so that people in the room decide.
     fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
         std::future::ready(Recovered::Unknowable("the host cannot query the result of this call".to_owned()))
     }
@@ -133,7 +133,8 @@ pub enum Recovered<A> {
     Unavailable(String),
 }
 
-/// An effect in doubt: its intent is in the journal, and its result is not.
+/// An effect in doubt: the journal contains the intent, which says that the effect is about to happen, but no result.
+/// The effect may or may not have happened.
 pub struct InDoubt<'a> {
     pub(crate) context: &'a Context,
     pub(crate) job: &'a JobRow,

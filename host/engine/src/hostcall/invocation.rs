@@ -168,7 +168,8 @@ pub struct Invocation {
     /// The messages of a query's guest. The host posts them before the query's answer.
     pub(crate) messages: Vec<Text>,
     message_count: u32,
-    // Claims on jobs that no other task may start or change until the result of this call is stored.
+    // The claims of the current call on other jobs. A claim blocks all other tasks from starting or changing the job,
+    // until the result of the call is stored.
     pub(crate) claims: Vec<Claim>,
     // Held from the freeze check of an effect until its intent is stored, so that no freeze can begin in between.
     pub(crate) freeze_guard: Option<FreezeGuard>,
@@ -324,7 +325,7 @@ impl Invocation {
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
-    /// Requests that the gate stores the current call as a wait and then ends the guest.
+    /// Marks the current call as a wait. The gate then stores the wait and ends the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
             job_run.parking = Some(parking);
@@ -335,8 +336,8 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns `false` if one run of the guest has already posted [`MAX_MESSAGES`]
-    /// messages. This limit keeps a plugin from flooding a room.
+    /// Counts a message of the guest. Returns `false` if this run has already posted [`MAX_MESSAGES`] messages. This
+    /// limit keeps a plugin from flooding a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;
         self.message_count <= MAX_MESSAGES

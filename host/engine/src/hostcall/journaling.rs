@@ -1,8 +1,9 @@
 //! Writes the host calls of a guest to the journal, and returns their results from the journal during replay.
 //!
-//! Invariant: the intent of an effect is stored before the effect begins. The result of a call is stored at the latest
-//! together with the next intent, the next wait or the end of the job, so no effect depends on a result that a crash
-//! could lose. A failed write to the journal ends the guest; the job continues later, by replay of the stored entries.
+//! Invariant: before an effect begins, its intent is stored: the journal entry that says that the effect is about to
+//! happen. The result of a call is stored at the latest together with the next intent, the next wait or the end of the
+//! job, so no effect depends on a result that a crash could lose. A failed write to the journal ends the guest; the job
+//! continues later, by replay of the stored entries.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,8 +29,9 @@ impl Invocation {
     /// because the replay is finished.
     ///
     /// # Errors
-    /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded; [`GuestStop::StoreFailed`] if
-    /// the store is unavailable; [`GuestStop::ShuttingDown`] if the replay is finished and the host is shutting down.
+    /// [`GuestStop::Diverged`] if the next call in the journal is a different call, or if the journal cannot be
+    /// decoded; [`GuestStop::StoreFailed`] if the store is unavailable; [`GuestStop::ShuttingDown`] if the replay is
+    /// finished and the host is shutting down.
     pub(crate) async fn answer_from_journal<C: HostCall>(
         &mut self,
         call: &C,
@@ -154,8 +156,8 @@ impl Invocation {
     /// returns the error `busy` for the guest.
     ///
     /// # Errors
-    /// [`GuestStop::QueuedForLock`] if another job holds one of the locks, the command has `--wait`, and this job holds
-    /// no other lock. The job then waits in the queue of the lock.
+    /// [`GuestStop::QueuedForLock`] instead of `busy`, if the command has `--wait` and this job does not hold a lock
+    /// yet. The job then waits in the queue of the lock.
     pub(crate) fn take_locks(
         &mut self,
         row: &CallSpec,

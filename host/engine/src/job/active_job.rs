@@ -111,7 +111,7 @@ impl ActiveJob {
     /// before the store writes the entry, the entry is lost.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
-        // Always set, because a plugin runs only after its journal was read.
+        // The number is always set here: the host runs a job's plugin only after it has read the job's journal.
         let Some(next) = &mut *next else { return };
         store.note(numbered(entry, *next));
         *next += 1;

@@ -19,8 +19,8 @@ const MAX_SHOWN: usize = 40;
 /// The maximum length of the list of a plan's pending effects, in bytes. People cannot approve a plan with a longer
 /// list.
 const MAX_PLAN_LENGTH: usize = 12_000;
-/// The maximum number of completed effects that the text of a plan lists. For earlier completed effects, the text has
-/// only their number.
+/// The maximum number of completed effects that the text of a plan lists. If there are more, the text lists the latest,
+/// and gives only the number of the earlier ones.
 const MAX_DONE: usize = 5;
 
 /// Returns the outbox key of the message about a job's approval request number `ask`, such as `7f3ak/approval-1`.
@@ -35,8 +35,8 @@ pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
 }
 
 /// Returns the argument of `approve` and `deny` for an approval request: `7f3ak` for the first request of a job,
-/// `7f3ak-2` for the second. Because of the number, a command that was copied from an older request does not approve a
-/// newer request.
+/// `7f3ak-2` for the second. A command that was copied from an older request has another number, so it does not approve
+/// a newer request.
 pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
@@ -102,7 +102,7 @@ fn left(until: Timestamp, now: Timestamp) -> String {
 
 /// Returns the text of an approval message: the plan, the rules and the approvals so far. If the request is not decided
 /// yet, the text also contains the deadline, the commands to type, and mentions of the people whose ids are in `asked`.
-/// If `thumbs` is true, the text names 👍 and 👎 next to the commands.
+/// If `thumbs` is true, the text offers the reactions 👍 and 👎 in addition to the commands.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = name_and_id(&row.caller.id, &row.caller.name);
     let (status, heading) = match &ask.decision {

@@ -103,8 +103,7 @@ impl JobCard {
     }
 
     /// Updates the card for a new status of the job. Returns the card's outbox row, which the caller commits together
-    /// with the status. Returns `None` if the plugin or a pipeline runs. Also returns `None` if the card's text did not
-    /// change.
+    /// with the status. Returns `None` while the plugin or a pipeline runs, and if the card's text did not change.
     pub(crate) async fn waiting_row(&self, status: &JobStatus) -> Option<OutboxRow> {
         let about = is_waiting(status).then(|| status.about.clone());
         let mut shown = self.shown.lock().await;
@@ -130,7 +129,7 @@ impl JobCard {
         *self.shown.lock().await = None;
     }
 
-    /// Stops the task that writes the card, so that it cannot write an older text after the last one.
+    /// Stops the task that writes the card, so that the task cannot replace the card's final text by an older text.
     pub(crate) async fn stop(&self) {
         let task = self.task.lock().take();
         if let Some(task) = task {

@@ -13,7 +13,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashSet<String>>>);
 
-/// A claim on one job. The claim is released when it is dropped.
+/// A claim on one job: while a task holds the claim, no other task works on the job. Dropping the claim releases the
+/// job.
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Claims,
@@ -21,13 +22,15 @@ pub(crate) struct Claim {
 }
 
 impl Claims {
-    /// Claims a job. Returns `None` if another task has claimed the job.
+    /// Claims a job for the calling task, so that no other task works on the job. Returns `None` if another task has
+    /// claimed the job.
     pub(crate) fn claim(&self, job: &str) -> Option<Claim> {
         let new = self.0.lock().insert(job.to_owned());
         new.then(|| Claim { claims: self.clone(), job: job.to_owned() })
     }
 
-    /// Claims a job. While another task has claimed the job, retries for up to a second, then returns `None`.
+    /// Claims a job like [`Self::claim`]. If another task has claimed the job, retries for up to a second, then returns
+    /// `None`.
     pub(crate) async fn claim_with_retry(&self, job: &str) -> Option<Claim> {
         for _ in 0..TRIES {
             if let Some(claim) = self.claim(job) {

@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Returns the closing journal entry of a job, and the other writes of the same transaction. These writes store the
-/// outcome and the last status card, which ends with `took`, and send the closing message to the job's thread and to
-/// each room of `shown`. They also add a reaction to the message that started the job. If another job scheduled this
-/// job, no message started the job, and there is no reaction.
+/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. They
+/// also add a reaction to the message that started the job; a job that another job scheduled has no such message.
+/// `took` is the last part of the status card's text, for example the job's duration.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,

@@ -1,38 +1,38 @@
-//! The result of a job's guest, in the form that the `End` entry of the journal stores.
+//! The result of a job's plugin, in the form that the `End` entry of the journal stores. In this file, the guest is the
+//! running instance of the plugin.
 
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GuestOutcome {
     pub(crate) end: GuestEndKind,
-    /// The guest's reply or failure message, or the reason why the host stopped the guest.
+    /// The plugin's reply or failure message, or the reason why the host stopped the plugin.
     pub(crate) text: String,
     /// The code of a failure, such as `cancelled`; empty otherwise.
     pub(crate) code: String,
-    /// Whether the guest reported a success with warnings.
+    /// Whether the plugin reported a success with warnings.
     pub(crate) warnings: bool,
     /// The host calls that the rules denied.
     pub(crate) denied: Vec<Denied>,
-    /// Whether the guest made at least one allowed host call that changes something.
+    /// Whether the plugin made at least one allowed host call that changes something.
     pub(crate) acted: bool,
 }
 
 impl GuestOutcome {
-    /// Returns the result of a guest that the host does not run again, because the job was cancelled. `text` is the
-    /// failure message.
+    /// Returns the result of a cancelled job whose plugin the host does not run again. `text` is the failure message.
     pub(crate) fn cancelled(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
     }
 }
 
-/// The ways in which a guest ends.
+/// The ways in which the run of a plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GuestEndKind {
     Reply,
     Failure,
-    /// The guest exceeded a resource limit.
+    /// The plugin exceeded a resource limit.
     Limit,
     Trap,
 }

@@ -25,8 +25,8 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
     }
 }
 
-/// Creates the journal entry that stores the result of an earlier entry. `of` is the earlier entry, an intent or a
-/// wait.
+/// Creates the journal entry that stores the result of an earlier entry. `of` is the earlier entry: the intent of an
+/// effect, or a wait.
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }
@@ -41,7 +41,8 @@ pub(crate) fn append(entries: impl IntoIterator<Item = Entry>, first: u32) -> Ve
     entries.into_iter().zip(first..).map(|(entry, number)| Write::Append(Entry { number, ..entry })).collect()
 }
 
-/// Returns a short description of an intent, for messages: `pipelines.trigger cms/staging 1.0.2`.
+/// Returns a short description of the effect that an intent announces, for messages: `pipelines.trigger cms/staging
+/// 1.0.2`.
 pub(crate) fn about(intent: &Entry) -> String {
     let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
     let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));

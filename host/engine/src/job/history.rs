@@ -53,8 +53,8 @@ pub(crate) enum ReplayPosition {
     Running,
     /// The job waits for a pipeline run or a timer. Holds the index of the `Wait` entry.
     Waiting(usize),
-    /// It is unknown whether an effect happened, because its intent has no result. Holds the index of the `Intent`
-    /// entry.
+    /// It is unknown whether an effect happened: the journal has an `Intent` entry, which says that the effect is about
+    /// to happen, but no result of the effect. Holds the index of the `Intent` entry.
     InDoubt(usize),
     /// The job waits for the approval of its next effect.
     AwaitingApproval,
@@ -189,8 +189,8 @@ impl JobHistory {
         self.entries.iter().any(is_cancellation)
     }
 
-    /// Returns whether the job started a pipeline run after the job was cancelled. Such a pipeline run cleans up, so
-    /// the host does not cancel it.
+    /// Returns whether the job started this pipeline run after the job was cancelled. The host treats such a pipeline
+    /// run as part of the plugin's cleanup, and does not cancel it.
     pub(crate) fn is_cleanup_run(&self, run: &RunKey) -> bool {
         let cancellation = self.entries.iter().find(|entry| is_cancellation(entry));
         cancellation.zip(self.start(run)).is_some_and(|(cancellation, intent)| intent.number > cancellation.number)
@@ -210,7 +210,7 @@ impl JobHistory {
         self.entries.iter().skip_while(|entry| !is_cancellation(entry)).any(delivers)
     }
 
-    /// Returns the apps in the intents of the job, whether or not the effects happened.
+    /// Returns the apps of all effects for which the journal has an intent, whether or not the effects happened.
     pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
         let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
         intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
@@ -227,8 +227,8 @@ impl JobHistory {
         run_of(catalog, self.start(&RunKey::parse(id)?)?)
     }
 
-    /// Returns the intents of unfinished pipeline runs. Such an intent started, or may have started, a pipeline run,
-    /// and the plugin has not received the end of the pipeline run.
+    /// Returns the `Intent` entry of each unfinished pipeline run. A pipeline run is unfinished if it was started, or
+    /// may have been started, and the plugin has not received its end.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
         let end_received = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);
@@ -238,7 +238,7 @@ impl JobHistory {
         self.entries.iter().filter(|entry| self.may_run(entry) && !end_received(entry)).collect()
     }
 
-    /// Returns whether an entry is an intent that started, or may have started, a pipeline run.
+    /// Returns whether an entry is the `Intent` entry of a pipeline run that was started, or may have been started.
     pub(crate) fn may_run(&self, intent: &Entry) -> bool {
         if !is_start(intent) {
             return false;
@@ -248,7 +248,7 @@ impl JobHistory {
         !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
     }
 
-    /// Returns the intent that starts a pipeline run; `None` if the job did not start the pipeline run.
+    /// Returns the `Intent` entry of a pipeline run; `None` if the job did not start the pipeline run.
     fn start(&self, run: &RunKey) -> Option<&Entry> {
         self.entries.iter().find(|entry| is_start(entry) && RunKey::new(&entry.job, entry.number) == *run)
     }
@@ -262,7 +262,7 @@ fn is_start(entry: &Entry) -> bool {
     entry.kind == EntryKind::Intent && entry.call == TRIGGER
 }
 
-/// Returns the pipeline run that an intent starts, or `None` if the pipeline is no longer configured.
+/// Returns the pipeline run of an `Intent` entry; `None` if the pipeline is no longer configured.
 pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     let one = |name: &str| intent.attributes.get(name).and_then(|values| values.first()).cloned();
     let deployment = catalog.pipeline(&one("pipeline")?)?;

@@ -1,4 +1,4 @@
-//! The input of a guest, in the form that the first entry of a job's journal stores.
+//! The input of a plugin's running instance (the guest), in the form that the first entry of a job's journal stores.
 //!
 //! The serialized form equals the record `commands.invocation` of the contract. Stored journals depend on this form.
 

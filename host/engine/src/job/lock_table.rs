@@ -1,8 +1,9 @@
 //! Deployment locks, and the queues of jobs that wait for them.
 //!
 //! Invariant: at most one job holds the lock of an app and environment. The job holds the lock from its first effect on
-//! this app and environment until the job is closed. The transaction that stores the intent of the effect also stores
-//! the lock's row, so a restart restores the lock.
+//! this app and environment until the job is closed. The transaction that stores the effect's intent (the journal entry
+//! that says that the effect is about to happen) also stores the lock's row, so the host restores the lock after a
+//! restart.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -45,8 +46,8 @@ impl Holder {
 pub(crate) struct Busy {
     /// The lock that another job holds.
     pub(crate) lock: DeploymentLock,
-    /// Whether the requesting job holds another lock. A job that holds a lock must not queue for another lock, because
-    /// two jobs could wait for each other.
+    /// Whether the requesting job already holds a different lock. Such a job must not queue for a second lock: two jobs
+    /// that each hold a lock could wait for each other forever.
     pub(crate) holds_another: bool,
     holder: Holder,
 }
@@ -133,7 +134,8 @@ impl LockTable {
         let mut next = Vec::new();
         for lock in free {
             let Some((_, id)) = state.queues.get_mut(&lock).and_then(BTreeSet::pop_first) else { continue };
-            // Only the id of the next job is set. When the next job runs, it takes the lock and stores the lock's row.
+            // Of the next job, only the id is available here. When the next job runs, it takes the lock and stores the
+            // lock's row.
             let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), stored: false };
             state.held.insert(lock, holder);
             next.push(id);

@@ -1,7 +1,7 @@
 //! A job's plan: the job's effects in order, computed by a dry run of the plugin.
 //!
 //! Invariant: an effect equals a planned effect only if the name of the host call, the attributes and the arguments are
-//! all equal. Placeholders stand for the ids that earlier effects return, because a dry run does not produce these ids.
+//! all equal. A dry run does not produce the ids that effects return, so placeholders stand for these ids.
 
 use std::collections::BTreeMap;
 

@@ -35,8 +35,8 @@ impl ShownIn {
         Write::Send(self.message(row, "shown", Text::lines(format!("{} was started in a direct message.", title(row)))))
     }
 
-    /// Returns the write of a message to this room: the job changes `app`, an app that the typed command does not name.
-    /// The message is sent once per job and app.
+    /// Returns the write of a message to this room. The message says that the job changes `app`, which the command that
+    /// the person typed does not name. The message is sent once per job and app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
         let text = format!("{} was started in a direct message. The job now changes {app}.", title(row));
         Write::Send(self.message(row, &format!("shown-{app}"), Text::lines(text)))

@@ -1,7 +1,7 @@
 //! The status text of a job, for the room and for the command line.
 //!
-//! Invariant: the status is read from the store alone, so the command line and the host show the same status. There is
-//! one difference: the host also shows the stage from the job's status card.
+//! Invariant: everything except the stage is read from the store, so the command line and the host show the same
+//! status. Only the host also shows the stage, which it takes from the job's status card in memory.
 
 use super::{
     entry::about,

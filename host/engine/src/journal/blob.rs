@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use crate::store::{Entry, Store, StoreError, Write, digest};
 
-/// The maximum size in bytes of a body that the store keeps inside of its journal entry. A larger body is stored as a
-/// blob.
+/// The maximum size in bytes of a body that is stored inside of the journal entry. A larger body is stored as a blob.
 const MAX_INLINE_BODY: usize = 16 << 10;
 
 impl Entry {

@@ -3,8 +3,8 @@
 use super::{check_entries, verify::Fault};
 use crate::store::{HashedEntry, JobRow, Store, StoreError};
 
-/// The maximum number of attempts to read a job's entries and their stored number so that both match. After the last
-/// attempt, a mismatch is reported as a fault.
+/// The maximum number of attempts to read as many entries of a job as the store has counted for the job. If entries are
+/// missing after the last attempt, the verification reports a fault.
 const MAX_READS: usize = 5;
 
 /// The journal of one job. `Display` formats the journal for people with one line per entry, as `wardroom journal show`
@@ -52,9 +52,9 @@ impl JobJournal {
 /// last entry. The result is `None` for an unknown job.
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
-/// Reads the entries of a job and their stored number. A host may append entries between the two reads; if fewer
-/// entries than the stored number were read, reads again. After [`MAX_READS`] attempts, returns the entries anyway, and
-/// the verification then reports the missing entries.
+/// Reads the entries of a job and the stored number of its entries. A host may append entries between the two reads. If
+/// fewer entries than the stored number were read, reads again. After [`MAX_READS`] attempts, returns the entries
+/// anyway, and the verification then reports the missing entries.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.

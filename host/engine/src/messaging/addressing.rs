@@ -8,7 +8,7 @@ use crate::adapter::Incoming;
 pub(crate) struct Addressing {
     /// The text directly before a command, such as `!`; empty if the bot has no prefix.
     pub prefix: String,
-    /// The name by which people address the bot, without `@`. Upper and lower case are equal.
+    /// The name by which people address the bot, without `@`. Case is ignored.
     pub name: String,
 }
 

@@ -83,7 +83,8 @@ impl Inbox for AccountInbox {
         let cursor = cursor.map(|position| self.cursor_at(room, position));
         let mut arrivals = Vec::new();
         for message in messages {
-            // Step 1: drop messages of the configured bots and of unknown machines, and reactions that are not votes.
+            // Step 1: drop messages of the configured bots and of machine accounts that are not configured, and
+            // reactions that are not votes.
             if !self.is_relevant(&message).await? {
                 continue;
             }

@@ -127,7 +127,7 @@ impl Outbox {
             // Add each row to the lane of its room, unless the row was added before.
             for row in in_order(rows) {
                 let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
-                // On a network without edits a card is sent once, when its job waits or has ended.
+                // On a network without edits, the status card of a job is sent once, when the job waits or has ended.
                 if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.features().edits {
                     continue;
                 }

@@ -45,10 +45,13 @@ fn kind(metric: &Metric) -> &'static str {
 
 /// The labels in the order of `METRICS.md`, each with a description of its values as Markdown.
 pub(super) const LABELS: [(&str, &str); 15] = [
-    ("outcome", "the outcome, one value of a fixed list"),
+    ("outcome", "the outcome: one of the words that the meaning of the metric lists"),
     ("bot", "a bot, by its name in `[bot.NAME]`"),
     ("network", "a chat network: `console`, `matrix`, `mattermost`"),
-    ("phase", "the phase of a job: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"),
+    (
+        "phase",
+        "the phase of a job: `working`, `run` (waits for a pipeline run), `time` (waits for a time), `line` (waits for a deployment lock), `later` (is scheduled), `asked` (waits for a person's answer about an effect in doubt), `approval` (waits for approval), `held` (waits for a person after an error)",
+    ),
     ("plugin", "a plugin, by its name in `[plugin.NAME]`"),
     ("call", "a call of the contract: `pipelines.trigger`"),
     (
@@ -59,13 +62,19 @@ pub(super) const LABELS: [(&str, &str); 15] = [
         "target",
         "a chat network, or a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table)",
     ),
-    ("method", "an HTTP method, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"),
-    ("status", "`2xx` to `5xx` for an HTTP answer; otherwise `ok`, `limited`, `away`, `refused`"),
+    (
+        "method",
+        "an HTTP method, or the name of an adapter method: `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`",
+    ),
+    (
+        "status",
+        "`2xx` to `5xx` for an HTTP answer; otherwise `ok`, `limited` (by the server's rate limit), `away` (the server did not respond or is unavailable), `refused`",
+    ),
     ("success", "`true` or `false`"),
     ("hook", "a hook, by its `name`; empty for an unknown name"),
     (
         "answer",
-        "the answer to a delivery: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`",
+        "the answer to a delivery: `taken` (accepted), `again` (a duplicate), `left` (ignored), `malformed`, `unauthorized`, `unknown` (no such hook), `too-large`, `too-many` (rate limit), `too-slow`, `later` (the host is busy or unavailable)",
     ),
     ("schedule", "a schedule, by its `name`"),
     ("state", "`loaded` or `not-loaded`"),

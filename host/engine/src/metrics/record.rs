@@ -40,8 +40,8 @@ impl RequestOutcome {
 }
 
 /// Records the result and the duration of an adapter's HTTP request that began at `began` and just ended. `target` is
-/// the name of the chat network or of the pipeline backend, and `method` is the HTTP method. `status` is the status code
-/// of the response; `None` if there was no response.
+/// the name of the chat network or of the pipeline backend, and `method` is the HTTP method. `status` is the status
+/// code of the response; `None` if there was no response.
 pub fn http_request(target: &str, method: &'static str, status: Option<u16>, began: Instant) {
     outbound(target, method, status.map_or(RequestOutcome::Unavailable, RequestOutcome::Status), began);
 }
@@ -97,8 +97,8 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     }
 }
 
-/// Creates counters of rare events with the value 0: the counters of the schedules `schedules`, of the hooks `hooks`
-/// and of ended jobs. If a counter began with the value 1, `increase()` of PromQL would miss the first event.
+/// Creates the counters of rare events with the value 0: counters for each of `schedules`, for each of `hooks` and for
+/// ended jobs. If a counter began with the value 1, `increase()` of PromQL would miss the first event.
 pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);

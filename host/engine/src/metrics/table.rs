@@ -47,14 +47,14 @@ pub(crate) const COMMANDS: Metric = Metric {
     name: "wardroom_commands_total",
     kind: MetricKind::Counter,
     labels: &["outcome"],
-    help: "Commands by outcome: answered, carried-out, started (a job was opened), malformed, denied, late, unable.",
+    help: "Commands by outcome: answered, carried-out (a command of the host made a change), started (the command created a job), malformed, denied, late, unable (the host had an error).",
 };
 
 pub(crate) const FIRST_ANSWER: Metric = Metric {
     name: "wardroom_first_answer_seconds",
     kind: MetricKind::Seconds(ANSWERS),
     labels: &["network"],
-    help: "The time from a typed command's arrival in this process to the first answer in its room: a reaction or a message.",
+    help: "The time from the arrival of a command in this process to the first answer in the command's room, which is a reaction or a message. Only commands that a person typed are measured.",
 };
 
 pub(crate) const JOBS: Metric =
@@ -92,7 +92,7 @@ pub(crate) const OUTBOUND: Metric = Metric {
     name: "wardroom_outbound_requests_total",
     kind: MetricKind::Counter,
     labels: &["target", "method", "status", "success"],
-    help: "Requests to chat networks and pipeline backends: calls of adapters by the method's name, and HTTP requests of adapters by the HTTP method.",
+    help: "Requests to chat networks and pipeline backends: calls of adapter methods by the host, and HTTP requests that the adapters sent.",
 };
 
 pub(crate) const OUTBOUND_SECONDS: Metric = Metric {

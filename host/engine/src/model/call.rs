@@ -20,7 +20,8 @@ pub enum CallKind {
     Keeps,
     /// Waits for a time or for the end of a pipeline run. Denied in a query.
     Waits,
-    /// Has an effect outside of the plugin. Denied in a query. The journal stores the intent before the effect.
+    /// Has an effect outside of the plugin. Denied in a query. Before the effect, the host writes the intent: a journal
+    /// entry which says that the effect is about to happen.
     Acts,
 }
 
@@ -37,7 +38,7 @@ impl CallKind {
         }
     }
 
-    /// Returns whether a plugin may make a call of this kind only if an `allow` rule names the call.
+    /// Returns whether a plugin needs an `allow` rule for a call of this kind.
     pub fn needs_rule(self) -> bool {
         !matches!(self, Self::Notes | Self::Given)
     }
@@ -53,7 +54,7 @@ impl CallKind {
 pub enum EnvironmentFrom {
     /// The configuration of the call's target. A pipeline, for example, has its environment in the configuration.
     Target,
-    /// The environment in the typed command.
+    /// The environment that is an argument of the command.
     Command,
     /// No source: the call has no environment.
     Nothing,

@@ -30,12 +30,12 @@ impl Catalog {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
-    /// Returns the environment that must come before `environment` in the promotion order of `app`. A version of `app`
-    /// must be deployed there successfully first. This is the environment in the key `after` of `environment`. If the
-    /// app has no deployment to that environment, the function follows the key `after` of that environment in the same
-    /// way.
+    /// Returns the environment to which a version of `app` must be deployed successfully before it is deployed to
+    /// `environment`. The key `after` of `environment` names this environment. If the app has no deployment to the
+    /// named environment, the function continues with the key `after` of the named environment.
     ///
-    /// Also returns the position of the key `after` of `environment`. Returns `None` if no deployment must come first.
+    /// Also returns the position of the key `after` of `environment`. Returns `None` if the version needs no earlier
+    /// deployment.
     pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;

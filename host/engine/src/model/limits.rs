@@ -28,7 +28,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The highest memory limit in MiB that an operator can configure. Each slot in the pool of guests has this size.
+    /// The highest memory limit in MiB that an operator can configure. Each slot of Wasmtime's memory pool has this
+    /// size.
     pub const MAX_MEMORY_MIB: usize = 64;
 
     /// The limits for the plugin's exported function `describe`, which may make no host calls.

@@ -17,7 +17,7 @@ impl RunKey {
         Self(format!("{job}-{call}"))
     }
 
-    /// Parses a key: 1 to 64 lower-case letters, digits and dashes, of which the first is not a dash. A valid key is
+    /// Parses a key: 1 to 64 lower-case letters, digits and dashes. The first character is not a dash. A valid key is
     /// therefore safe in paths and URLs. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let good = !text.is_empty()

@@ -20,8 +20,8 @@ impl ValuePattern {
             }
             other => other.to_string(),
         })?;
-        // A program could read a value such as `-rf` as a flag. The value is valid only if the expression itself begins
-        // with a dash.
+        // A program could read a value such as `-rf` as a flag. A value that begins with a dash is therefore valid only
+        // if the expression itself begins with a dash.
         let bare = text.trim_start_matches(['^', '(', '?', ':']);
         let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
         Ok(Self { text: text.to_owned(), whole, dash })

@@ -69,8 +69,8 @@ impl Artifact {
         Self::from_bytes(&read_file(path)?, table)
     }
 
-    /// Checks the bytes of a plugin's file, which are a component, or a core module with the contract's types in a
-    /// custom section.
+    /// Checks the bytes of a plugin's file. The bytes must be a component, or a core module with the contract's types
+    /// in a custom section.
     ///
     /// # Errors
     /// The reason why the bytes are not a valid plugin.
@@ -137,14 +137,14 @@ fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     unknown
 }
 
-/// Returns the packages that this host has, with their versions. The contract is one of them even if no row names it,
-/// because an interface that has only types has no rows.
+/// Returns the packages that this host has, with their versions. Always includes the contract: a plugin may import only
+/// an interface of the contract that has types and no functions, and such an interface has no row in the call table.
 fn packages(table: &CallTable) -> impl Iterator<Item = &'static str> {
     table.iter().map(|row| row.package).chain([CONTRACT])
 }
 
-/// Returns the text of an error and of its causes in one line. The text is cleaned, because it may quote the plugin's
-/// file.
+/// Returns the text of an error and of its causes in one line. The text may quote the plugin's file, so it is made safe
+/// to display ([`displayable`]).
 fn chain(error: &anyhow::Error) -> String {
     displayable(&format!("{error:#}").replace('\n', " "))
 }

@@ -33,7 +33,7 @@ pub(crate) struct Setting {
     pub name: String,
     /// A description of the setting in one line, for the operator.
     pub summary: String,
-    /// Whether the setting is required: without a value of the setting, the plugin does not load.
+    /// Whether the plugin loads only if the setting has a value.
     pub required: bool,
     /// The pattern that every value of the setting must match; `None` if every value is valid.
     pub pattern: Option<ValuePattern>,

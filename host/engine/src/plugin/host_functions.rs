@@ -18,7 +18,8 @@ pub(crate) trait GuestData: Sized + Send + 'static {
     fn meter(&mut self) -> &mut Meter;
 }
 
-/// A function that defines one host call, given by its name such as `clock.now`, in a wasmtime linker.
+/// A function that defines one host call in a wasmtime linker. The first argument is the name of the host call, such as
+/// `clock.now`.
 type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
 
 /// The host calls that plugins can import: the call table, and a function that defines each call in a linker.

@@ -63,7 +63,7 @@ impl Meter {
     /// Counts one host call and the bytes of its arguments.
     ///
     /// # Errors
-    /// [`LimitReached::Calls`] or [`LimitReached::BytesOut`] if the guest exceeded this limit. The guest then ends.
+    /// The guest exceeded a limit: [`LimitReached::Calls`] or [`LimitReached::BytesOut`]. The error ends the guest.
     pub(crate) fn call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.calls += 1;
         if self.calls > self.limits.calls {
@@ -72,8 +72,9 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect of the guest. If the guest already has the maximum number of effects (the limit `acts`),
-    /// returns `false`. The host then denies the host call, and the guest continues.
+    /// Counts an effect of the guest and returns `true`. If the guest has already made the maximum number of effects
+    /// (the limit `acts`), counts nothing and returns `false`. The host then denies the host call, and the guest
+    /// continues.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);

@@ -1,5 +1,5 @@
-//! Loads plugins: checks, compiles, describes and links each plugin. A plugin that does not load does not affect the
-//! other plugins.
+//! Loads plugins. For each plugin, checks and compiles the file, calls the plugin's function `describe`, and links the
+//! host calls. If a plugin fails to load, the other plugins still load.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -44,9 +44,9 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     /// several values has one item per value.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
-    /// The metric that counts the plugin's host calls and their decisions.
+    /// The counters of the plugin's host calls, one for each host call and decision (such as allowed or denied).
     pub(crate) counted: Calls,
-    // The file's bytes, until they are copied to the store for open jobs.
+    // The bytes of the plugin's file, until `Plugins::store_files` copies them to the store.
     bytes: Mutex<Option<Vec<u8>>>,
     // Keeps the clock thread alive. Without the clock's ticks, the limit on processor time has no effect.
     _runtime: Runtime,
@@ -222,10 +222,10 @@ impl<D: GuestData> Loader<D> {
         Ok(LoadedPlugin { settings, bytes: Mutex::new(Some(bytes)), ..plugin })
     }
 
-    /// Loads an earlier version of the plugin `name` for a job that has not ended, if the plugin's file has changed or
-    /// the plugin is no longer configured. `bytes` are the stored bytes of the plugin file with which the job started, and
-    /// `limits` are the limits with which it started. `grants` are the plugin's current grants. The plugin loads even if
-    /// it imports host calls without a grant. If the plugin makes such a call, the host denies the call.
+    /// Loads the earlier version of the plugin `name` with which an open job started. The caller needs that version if
+    /// the plugin's file has changed since, or if the plugin is not loaded. `bytes` are the stored bytes of the earlier
+    /// file. `limits` are the limits from the start of the job. `grants` are the plugin's current grants. The plugin
+    /// loads even if it imports host calls without a grant. If the plugin makes such a call, the host denies the call.
     ///
     /// # Errors
     /// [`LoadError`], for example if this version of the host cannot compile or link the plugin.
@@ -243,8 +243,8 @@ impl<D: GuestData> Loader<D> {
         self.link(name, digest, (component, metadata.contract, calls), description, grants, limits)
     }
 
-    /// Links the host calls that a compiled plugin imports, and no others. The returned plugin has no settings, and not
-    /// the bytes of its file.
+    /// Links the host calls that a compiled plugin imports, and no others. The returned plugin contains neither the
+    /// settings nor the bytes of the file.
     fn link(
         &self,
         name: Arc<str>,
@@ -276,8 +276,8 @@ impl<D: GuestData> Loader<D> {
     }
 
     /// Returns the compiled component of a plugin, the plugin's metadata, and the host calls that the plugin imports.
-    /// Reads all three from the cache. If the cache does not have them, compiles the component and stores the results
-    /// in the cache. `bytes` are the plugin's file.
+    /// Reads all three from the cache. If one of them is missing there, compiles the component and stores the results
+    /// in the cache. `bytes` are the contents of the plugin's file.
     async fn compile_or_cached(
         &self,
         bytes: &[u8],
@@ -345,8 +345,8 @@ fn check_grants(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(),
         let names: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.name)).collect();
         format!("[[plugin.{plugin}.allow]]\ncall = [{}]{limit}", names.join(", "))
     };
-    // The suggested rule for an effect has an environment or a role, because it would otherwise allow every future
-    // target.
+    // The suggested rule for an effect names an environment or a role. Without one, the rule would also allow every
+    // environment and role that is added later.
     let (acts, others): (Vec<_>, Vec<_>) = missing.iter().partition(|row| row.kind == CallKind::Acts);
     let mut rules = Vec::new();
     if !others.is_empty() {

@@ -35,7 +35,8 @@ pub(crate) struct GuestRun<D: GuestData> {
 }
 
 /// Runs a guest of `plugin` for the command `asked` until the guest ends. If the caller drops the future, the guest
-/// ends at once. The journal then already contains the intent of each effect that the guest started.
+/// ends at once. Before each effect, the host stores an intent in the journal, so the journal then contains an intent
+/// for each effect that the guest started.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -80,9 +81,9 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits the bytes that the host copies from a guest in one host call. `Meter` counts the bytes only after the copy. A
-/// guest could otherwise pass a list of a thousand strings that all point to the same megabyte, and the host would copy
-/// this megabyte a thousand times.
+/// Limits the bytes that the host copies from a guest in one host call. The limits in [`Meter`] are not enough, because
+/// `Meter` counts the bytes only after the copy. A guest could pass a list of a thousand strings that all point to the
+/// same megabyte, and the host would copy this megabyte a thousand times before it counts.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     // The meter counts the serialized form, which can be smaller than the copy. The factor 4 allows for the difference.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
@@ -107,10 +108,10 @@ fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     }
 }
 
-/// Returns the error with which a guest ended, in one line. The text is cleaned, because a hostile plugin can choose
-/// the text. Logs the full error with its backtrace at level debug.
+/// Returns the error with which a guest ended, in one line. Removes control characters, because a hostile plugin can
+/// choose the text. Logs the full error with its backtrace at level debug.
 pub(crate) fn error_line(error: &wasmtime::Error) -> String {
-    tracing::debug!(error = format!("{error:?}"), "a guest failed");
+    tracing::debug!(error = format!("{error:?}"), "a call of a plugin's function failed");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return limit.to_string();
     }

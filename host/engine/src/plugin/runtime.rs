@@ -13,8 +13,8 @@ use crate::model::Limits;
 /// the guest.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// The maximum number of guests that run at one time, for queries and jobs together. Further guests wait before they
-/// start.
+/// The maximum number of guests that run at one time, for queries and jobs together. Each further guest starts when a
+/// running guest ends.
 pub(crate) const MAX_GUESTS: u32 = 256;
 
 /// The size of a guest's stack, in bytes. The stack limits how deeply the guest can nest function calls.
@@ -67,9 +67,9 @@ pub(crate) fn config(memory: Memory) -> Config {
                 .table_elements(TABLE_ELEMENTS)
                 // Wasmtime keeps up to 64 KiB of a slot mapped and zeroes them, which is cheaper than a system call.
                 .linear_memory_keep_resident(64 << 10)
-                // The touched pages of a Rust guest are around 1 MiB, where its stack ends and its data begins. Linux
-                // 6.7 and later report the touched pages, so wasmtime zeroes only these and unmaps none. This saves a
-                // third of the time of a query.
+                // A Rust guest writes mostly to the pages around the address 1 MiB, where its stack ends and its data
+                // begins. Linux 6.7 and later report the written pages, so wasmtime zeroes only these pages and unmaps
+                // none. This saves a third of the time of a query.
                 .pagemap_scan(Enabled::Auto)
                 .async_stack_keep_resident(64 << 10)
                 .table_keep_resident(16 << 10)
@@ -99,8 +99,8 @@ impl Runtime {
         Self::with_memory(Memory::Pool).or_else(|error| {
             tracing::warn!(
                 error = format!("{error:#}"),
-                "cannot reserve the memory pool for guests; guests start more slowly; hint: raise the limit on the \
-                 address space (`ulimit -v`)"
+                "cannot reserve the memory pool for plugins; commands of plugins start more slowly; hint: raise the \
+                 limit on the address space (`ulimit -v`)"
             );
             Self::with_memory(Memory::OnDemand)
         })

@@ -90,8 +90,8 @@ impl<D: GuestData> Plugins<D> {
         self.loaded.iter().find(|plugin| &*plugin.name == name)
     }
 
-    /// Copies the files of all loaded plugins to the store, so that a job can continue with the plugin file from the
-    /// job's start after an operator changed the file.
+    /// Copies the files of all loaded plugins to the store. If an operator changes a plugin's file, an open job
+    /// continues with the copy of the file with which the job started.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -148,8 +148,8 @@ impl<D: GuestData> Plugins<D> {
             job = row.id,
             plugin = row.plugin,
             digest = row.digest,
-            "a job continues with the plugin file with which it started, because the configured plugin file has changed \
-             or is not loaded"
+            "a job continues with the plugin file with which it started, because the configured plugin file has \
+             changed or is not loaded"
         );
         self.revived.lock().insert(name, plugin.clone());
         Ok(plugin)

@@ -244,7 +244,7 @@ impl Access {
             && self.roles_of(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
-    /// Returns whether a room is a member of the role `role`. In this case, [`Self::known_members`] does not return all
+    /// Returns whether a room is a member of the role `role`. If so, [`Self::known_members`] does not return all
     /// members of the role.
     pub(crate) fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));

@@ -89,9 +89,12 @@ impl Need {
         }
     }
 
-    /// Returns whether the approvals of `requested` are also sufficient for this requirement. One entry of `requested`
-    /// must have the same rule and all targets of this requirement, require at least as many people, and accept only
-    /// roles that this requirement accepts.
+    /// Returns whether a request for the approvals `requested` also covers this requirement. One entry of `requested`
+    /// must fulfill all of these conditions:
+    /// - It comes from the same rule.
+    /// - It has all targets of this requirement.
+    /// - It requires at least as many people.
+    /// - It accepts only roles that this requirement accepts.
     pub(crate) fn is_met_by(&self, requested: &[Self]) -> bool {
         requested.iter().any(|other| {
             other.id == self.id

@@ -1,6 +1,6 @@
 //! A `[[freeze]]` window: a recurring period in which no effect may start in some environments.
 //!
-//! Invariant: no function reads a clock. A window whose end cannot be computed does not end.
+//! Invariant: no function in this file reads a clock. A window whose end cannot be computed does not end.
 
 use std::time::Duration;
 
@@ -124,7 +124,8 @@ mod tests {
         let night = window("30 2 * * SUN", Ok("2h"), "Europe/Berlin");
         assert_eq!(night.covers(at("2026-03-29T01:00:00Z")), Some(at("2026-03-29T03:00:00Z")));
         assert_eq!(night.covers(at("2026-03-29T00:59:59Z")), None);
-        // A start that occurs twice begins at the first and ends after the second.
+        // If the start occurs twice, the window begins at the first occurrence, and ends its full length after the
+        // second.
         assert_eq!(night.covers(at("2026-10-25T00:30:00Z")), Some(at("2026-10-25T02:30:00Z")));
         assert_eq!(night.covers(at("2026-10-25T03:29:59Z")), Some(at("2026-10-25T03:30:00Z")));
         assert_eq!(night.covers(at("2026-10-25T03:30:00Z")), None);
@@ -172,7 +173,8 @@ mod tests {
                 && self.weekdays.as_ref().is_none_or(|days| days.contains(&weekday))
         }
 
-        /// Whether the window begins at this minute: the local time matches, or the clock change skips it.
+        /// Whether the window begins at this minute: the local time matches, or a clock change at this minute skips a
+        /// local time that matches.
         fn begins(&self, zone: &TimeZone, minute: Timestamp) -> bool {
             let clock = zone.to_datetime(minute);
             let before = zone.to_datetime(minute.saturating_sub(SignedDuration::from_mins(1)).unwrap());
@@ -197,7 +199,7 @@ mod tests {
             Just("UTC"),
             Just("Europe/Berlin"),
             Just("America/New_York"),
-            Just("Australia/Lord_Howe"), // by half an hour
+            Just("Australia/Lord_Howe"), // its clock change is half an hour
             Just("Asia/Kolkata"),
         ];
         let weekdays = proptest::option::of(field(0..=6));
@@ -205,7 +207,7 @@ mod tests {
             .prop_map(|(minutes, hours, weekdays, zone, lasts)| Drawn { minutes, hours, weekdays, zone, lasts })
     }
 
-    /// A random second of a year; half of them are within two days of a clock change.
+    /// A random second of a year. Half of the generated seconds are within two days of a clock change.
     fn moment() -> impl Strategy<Value = Timestamp> {
         let changes = prop_oneof![
             Just(at("2026-03-29T01:00:00Z")),

@@ -1,8 +1,8 @@
 //! The freezes of environments: set by a command in the room, or by a `[[freeze]]` window of `plugins.toml`.
 //!
 //! Invariant: when the room is notified that an environment is frozen, no further effect can start in the environment.
-//! A command that sets a freeze therefore waits for each effect that passed its freeze check and has not stored its
-//! intent yet.
+//! A command that sets a freeze therefore waits until each effect that passed its freeze check has stored its intent,
+//! which is the journal entry that says that the effect is about to happen.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -43,9 +43,9 @@ pub(crate) struct Frozen {
 /// The origin of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FrozenBy {
-    /// A command of a person, by the person's id.
+    /// A person's command. Holds the person's id.
     Person(String),
-    /// A `[[freeze]]` window, by its position in the configuration.
+    /// A `[[freeze]]` window. Holds the position of its table in the configuration.
     Window(At),
 }
 
@@ -143,13 +143,15 @@ impl Freezes {
     }
 
     /// Acquires a read lock that blocks changes of freezes until the guard is dropped. The host holds the guard from
-    /// the freeze check of an effect until the effect's intent is stored.
+    /// the freeze check of an effect until it has stored the effect's intent, which is the journal entry that says that
+    /// the effect is about to happen.
     pub(crate) async fn guard(&self) -> FreezeGuard {
         self.lock.clone().read_owned().await
     }
 
-    /// Acquires the write lock for a change of freezes. First waits until no effect is between its freeze check and the
-    /// storing of its intent. Then blocks new effects until the returned guard is dropped.
+    /// Acquires the write lock for a change of freezes. First waits until each effect that passed its freeze check has
+    /// stored its intent, which is the journal entry that says that the effect is about to happen. Then blocks new
+    /// effects until the returned guard is dropped.
     pub(crate) async fn exclusive(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.lock.clone().write_owned().await
     }

@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-/// A `[person.NAME]` table, or a machine with its ids.
+/// A `[person.NAME]` or `[machine.NAME]` table, with the ids of the person or machine account.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedPerson {
     /// The `NAME` of the table, which is not an id.
     pub name: String,
-    /// The person's ids on all networks, at least one.
+    /// The ids of the person or machine account on all networks, at least one.
     pub ids: Vec<String>,
 }
 

@@ -5,7 +5,8 @@
 
 use crate::base::At;
 
-/// A violation of the promotion order: the version has not succeeded in the environment before `environment`.
+/// A violation of the promotion order: the version cannot be deployed to `environment`, because it has not succeeded in
+/// the environment `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutOfOrder<'a> {
     pub(crate) app: &'a str,
@@ -18,8 +19,8 @@ pub(crate) struct OutOfOrder<'a> {
     /// The last version that succeeded in `before`; `Some(None)` if no version succeeded; `None` if the caller may not
     /// see the version.
     pub(crate) runs: Option<Option<&'a str>>,
-    /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the typed
-    /// command.
+    /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the command
+    /// that the person typed.
     pub(crate) line: Option<String>,
 }
 

@@ -8,7 +8,7 @@ use crate::{base::At, model::RoomName, store::Grant};
 /// A member of a role, or an owner of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Member {
-    /// Every person, but no machine. The membership does not count for approvals.
+    /// Every person, but no machine account. The membership does not count for approvals.
     Everyone,
     /// A person, given by any one of the person's ids. Ids are compared exactly.
     Person(String),
@@ -52,8 +52,8 @@ impl Role {
         self.commands.iter().any(|pattern| pattern.matches(command))
     }
 
-    /// Returns whether the role covers an app and an environment. `None`, for any app or environment, is always
-    /// covered.
+    /// Returns whether the role covers an app and an environment. `None` stands for any app or any environment, and is
+    /// always covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let covers = |patterns: &[Pattern], value: Option<&str>| {
             value.is_none_or(|value| patterns.iter().any(|pattern| pattern.matches(value)))
@@ -74,8 +74,8 @@ pub(crate) struct HeldRole {
 }
 
 impl HeldRole {
-    /// Returns whether the role, within the limits of its grant, covers an app and an environment. `None`, for any app
-    /// or environment, is always covered.
+    /// Returns whether the role, within the limits of its grant, covers an app and an environment. `None` stands for
+    /// any app or any environment, and is always covered.
     pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);

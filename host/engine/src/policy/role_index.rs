@@ -1,7 +1,7 @@
 //! An index from people, groups and rooms to roles.
 //!
-//! Invariant: the cost of a lookup grows with the number of one person's roles, and of the groups and rooms that have
-//! roles. The cost does not grow with the number of all roles.
+//! Invariant: the cost of a lookup depends on the number of the person's roles and on the number of groups and rooms
+//! that have roles. The cost does not depend on the total number of roles.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -27,7 +27,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
-    // The rooms that are members of roles or owners of apps, so that their members are needed.
+    // The rooms that are members of roles or owners of apps. Only for these rooms, the host needs the list of members.
     with_members: HashSet<RoomName>,
     all: Vec<RoomName>,
     // The network of rooms that the configuration names without a network.

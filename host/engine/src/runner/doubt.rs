@@ -1,5 +1,6 @@
-//! Settles effects in doubt: effects with a stored intent but no stored result. The host queries the backend whether
-//! the effect happened. If the backend cannot determine this, the host asks people in the room.
+//! Settles effects in doubt. The journal has an entry that says that such an effect is about to happen, but no entry
+//! with its result. The host checks with the backend whether the effect happened. If the backend cannot determine this,
+//! the host asks people in the room.
 //!
 //! Invariant: an effect is performed again only after the backend or a person confirmed that it did not happen.
 
@@ -21,11 +22,11 @@ use crate::{
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, Write},
 };
 
-/// The timeout of a query to a backend whether an effect happened.
+/// The timeout of a request that checks with a backend whether an effect happened.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A function that returns additional writes for the transaction that stores a change requested by a command. The
-/// argument is the reply to the command.
+/// Returns the further writes of a host command, such as its reply and its audit record. The transaction that stores
+/// the change of the command also stores these writes. The argument is the text of the reply.
 pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// A person's answer about an effect in doubt.
@@ -38,9 +39,9 @@ pub(crate) enum DoubtAnswer {
 }
 
 impl Jobs {
-    /// Queries the backend whether an effect in doubt happened. Retries until the backend responds. `intent` is the
-    /// journal entry of the effect. If the backend cannot determine whether the effect happened, asks people in the
-    /// room.
+    /// Checks with the backend whether an effect in doubt happened. Retries until the backend responds. `intent` is the
+    /// journal entry that says that the effect is about to happen. If the backend cannot determine whether the effect
+    /// happened, asks people in the room.
     pub(crate) async fn recover(&self, job: &Arc<ActiveJob>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut backoff = backend_backoff();
@@ -50,7 +51,7 @@ impl Jobs {
             let recovered = tokio::time::timeout(QUERY_TIMEOUT, calls.recover(doubt)).await;
             let Some(recovered) = recovered.unwrap_or_else(|_| unavailable()) else {
                 return Err(DriveError::Hold(format!(
-                    "this host does not provide the host call `{}`, so it cannot query whether the effect happened",
+                    "this host does not provide the host call `{}`, so it cannot check whether the effect happened",
                     intent.call
                 )));
             };
@@ -63,7 +64,7 @@ impl Jobs {
                         job = job.row().id,
                         call = intent.call,
                         reason,
-                        "cannot query whether an effect happened, because the backend is unavailable; retrying"
+                        "cannot check whether an effect happened, because the backend is unavailable; retrying"
                     );
                     job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {
@@ -79,8 +80,8 @@ impl Jobs {
         Ok(Step::Continue)
     }
 
-    /// Asks people in the room whether an effect in doubt happened, and parks the job until somebody replies. `reason`
-    /// states why the backend cannot determine whether the effect happened.
+    /// Asks people in the room whether an effect in doubt happened, and makes the job wait until somebody replies.
+    /// `reason` states why the backend cannot determine whether the effect happened.
     async fn ask_room(&self, job: &Arc<ActiveJob>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -128,7 +129,7 @@ impl Jobs {
         given: DoubtAnswer,
         with: ExtraWrites<'_>,
     ) -> Result<String, String> {
-        // The claim prevents a task of the runner from changing the job at the same time.
+        // The claim prevents other tasks from changing the job at the same time.
         let claim = self.claim(&row.id).await?;
         // Read the row again, because it may have changed before the claim.
         let row = self.context.store.job(&row.id).await.map_err(nothing_changed)?.unwrap_or(row);

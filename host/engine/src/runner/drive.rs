@@ -37,10 +37,10 @@ pub(crate) enum Step {
 pub(crate) enum DriveError {
     /// The store failed or is unavailable. The step wrote nothing and is retried.
     Store(StoreError),
-    /// The job is held until a person decides. Holds the reason.
+    /// The job is held until a person decides. The value is the reason.
     Hold(String),
-    /// The job's journal is broken. The job is held until a person decides, and nothing is appended to the journal. Holds
-    /// the reason.
+    /// The job's journal is broken. The job is held until a person decides, and nothing is appended to the journal. The
+    /// value is the reason.
     Broken(String),
 }
 

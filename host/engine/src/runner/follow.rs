@@ -137,8 +137,8 @@ async fn ended(
 }
 
 impl JobHistory {
-    /// Returns the recorded result of the pipeline run that `intent` started. Returns `None` if the journal does not
-    /// contain the run's end.
+    /// Returns the recorded result of a pipeline run. `intent` is the journal entry of the effect that started the run.
+    /// Returns `None` if the journal does not contain the run's end.
     pub(crate) fn recorded_result(&self, intent: &Entry) -> Option<RunResult> {
         let key = RunKey::new(&intent.job, intent.number);
         let is_end = |entry: &&Entry| {

@@ -16,7 +16,8 @@ use crate::{
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
-/// The first delay before a job is dispatched again, if another task has claimed the job.
+/// The first delay before a job is dispatched again, if another task holds the exclusive right to change the job (its
+/// claim).
 const REDISPATCH_DELAY: Duration = Duration::from_millis(50);
 /// The maximum delay between two attempts to dispatch a job again.
 const MAX_REDISPATCH_DELAY: Duration = Duration::from_secs(10);
@@ -42,8 +43,8 @@ impl Jobs {
     }
 
     /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier
-    /// process of the host left open. For a job in doubt, the host queries the backend again. Held jobs, jobs that wait
-    /// for a time and jobs that wait for approval are not dispatched.
+    /// process of the host left open. For a job in doubt, the host checks again with the backend whether the effect
+    /// happened. Held jobs, jobs that wait for a time and jobs that wait for approval are not dispatched.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -98,7 +99,7 @@ impl Jobs {
     /// Starts a task for a job. If the job already has a task, makes this task drive the job again. If another task has
     /// claimed the job, for example to cancel it, retries later. Ignores a job whose bot runs on another host.
     pub(crate) fn dispatch(self: &Arc<Self>, row: JobRow) {
-        // Jobs of a bot that does not run here belong to the host that runs it.
+        // A job of a bot that runs on another host is dispatched there.
         if !self.context.outbox.runs(&row.bot) {
             return;
         }
@@ -172,7 +173,8 @@ impl Jobs {
         tokio::spawn(async move { stopping.run_until_cancelled(retry).await });
     }
 
-    /// Claims a job for a command. While another task has claimed the job, retries for up to a second.
+    /// Claims a job for a command: acquires the exclusive right to change the job. While another task holds this right,
+    /// retries for up to a second.
     ///
     /// # Errors
     /// The reply to the command if the job is still claimed.
@@ -181,7 +183,7 @@ impl Jobs {
         claim.ok_or_else(|| format!("job {job} is busy; send the command again in a few seconds"))
     }
 
-    /// Returns the job with this id. Returns `None` if the job has no running task.
+    /// Returns the running job with this id. Returns `None` if the job has no running task.
     pub(crate) fn running(&self, id: &str) -> Option<Arc<ActiveJob>> {
         self.running.lock().get(id).map(|running_job| running_job.job.clone())
     }

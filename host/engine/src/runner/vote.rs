@@ -1,4 +1,4 @@
-//! Votes on approval requests: a person approves, denies, or withdraws an approval.
+//! Votes on approval requests: a person approves or denies a request, or withdraws an approval.
 //!
 //! Invariant: the right to vote is checked when the vote arrives. Two accounts of one person count as one vote. One
 //! transaction stores the vote, the updated message of the request and the reply to the command.
@@ -70,7 +70,8 @@ impl Jobs {
         vote: Vote,
         with: ExtraWrites<'_>,
     ) -> Result<String, VoteError> {
-        // Check for an open request before the claim, because a running job may hold its claim for a long time.
+        // Check for an open request before the job is claimed, because the task of a running job may hold the claim for
+        // a long time.
         self.open_request(&row.id, number, &vote).await?;
         // Refresh the members of rooms and groups.
         self.context.access.refresh(&*self.context.outbox).await;
@@ -212,7 +213,8 @@ impl Jobs {
             Vote::Approve(reaction)
                 if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id)) =>
             {
-                // A typed approval replaces an approval by reaction, so removing the reaction does not withdraw it.
+                // An approval by command replaces an approval by reaction. If the reaction is removed later, the
+                // approval stays.
                 let typed = reaction.is_none() && given.reaction.is_some();
                 let about = format!("{name} approves again by command");
                 let repeated = Counted { reaction: None, ..given.clone() };

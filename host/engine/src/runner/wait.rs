@@ -1,5 +1,5 @@
-//! Handles the wait of a parked job: waits until one of the job's pipeline runs ends, a timer is due or the job is
-//! cancelled.
+//! Handles the wait of a parked job, which is a job whose plugin does not run while the job waits. Waits until one of
+//! the job's pipeline runs ends, a timer is due or the job is cancelled.
 
 use std::{sync::Arc, time::Duration};
 

@@ -21,7 +21,8 @@ pub enum EntryKind {
     Call,
     /// A host call with an effect. The host writes this entry before the effect.
     Intent,
-    /// A host call that waits. The host writes this entry before the wait and then ends the guest.
+    /// A host call that waits. The host writes this entry before the wait, and then ends the running instance of the
+    /// plugin.
     Wait,
     /// The result of an earlier [`EntryKind::Intent`] or [`EntryKind::Wait`].
     Result,
@@ -30,7 +31,7 @@ pub enum EntryKind {
     /// An event that the plugin did not cause. Examples: a person cancelled the job; a person gave an approval; a
     /// pipeline run ended, and the plugin did not wait for it.
     Event,
-    /// The end of the guest, with its reply or error.
+    /// The end of the plugin's command, with the reply or error that the plugin returned.
     End,
     /// The last entry of a job: the outcome and the closing message.
     Closed,
@@ -49,8 +50,8 @@ pub struct Entry {
     pub plugin: String,
     /// The name of the host call, for example `pipelines.trigger`; empty for an entry that does not record a host call.
     pub call: String,
-    /// The number of the intent or wait to which this result belongs; `None` for an entry of another kind than
-    /// [`EntryKind::Result`].
+    /// For an entry of kind [`EntryKind::Result`], the number of the [`EntryKind::Intent`] or [`EntryKind::Wait`] entry
+    /// to which the result belongs. `None` for an entry of any other kind.
     pub of: Option<u32>,
     /// The rule that allowed or denied the call, with its position: `plugin.deploy line 61, role deployer`.
     pub rule: String,

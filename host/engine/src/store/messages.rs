@@ -131,11 +131,12 @@ pub enum OutboxKind {
     },
 }
 
-/// A message in the outbox, which is sent or still to be sent.
+/// A row of the outbox: a message that the host has sent or will send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
     /// The unique key, usually the job's id and the purpose of the message: `7f3ak/card`. If the outbox already has a
-    /// row with this key, a new status card replaces the text of the row. Any other new message is ignored.
+    /// row with this key and both messages are status cards, the new text replaces the text of the row. If one of the
+    /// messages is not a status card, the new message is ignored.
     pub key: String,
     /// The name of the bot that sends the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Outcome, Person, RunKey};
 
-/// A release: a deployment of a version that ended.
+/// A release: the record of an ended deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// The idempotency key of the pipeline run, or a generated key for a release that a person recorded. The store

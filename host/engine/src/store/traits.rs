@@ -22,8 +22,8 @@ pub enum Write {
     /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
     /// Stores the message of a webhook, and queues the messages that announce it. If the store already has the
-    /// deduplication key, changes nothing. A redelivery of a webhook can have another event id, so the event id cannot
-    /// detect it. See [`Write::DEDUPLICATION_RETENTION`].
+    /// deduplication key, changes nothing. The store detects redeliveries of a webhook by this key, because a
+    /// redelivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
@@ -265,12 +265,12 @@ pub trait Store: Send + Sync + 'static {
     /// Removes one batch of expired rows and of unused blobs. If rows were removed, adds a link that records the
     /// removal to the hash chain.
     ///
-    /// - These rows are removed if they are from before `before`: closed jobs with their entries, audit records,
-    ///   handled messages and sent messages.
-    /// - Deduplication keys are removed [`Write::DEDUPLICATION_RETENTION`] later.
-    /// - Blobs to which no row refers are removed. The blobs with a digest in `loaded`, which are the loaded plugins,
-    ///   are kept.
-    /// - A closed job with unsent messages is kept, and so are the inbox row and the outbox rows of a kept job.
+    /// - Removed if they are from before `before`: closed jobs without unsent messages, the entries of these jobs,
+    ///   audit records, handled messages and sent messages.
+    /// - Kept as long as their job is kept: the inbox row that started the job, and the outbox rows of the job.
+    /// - Deduplication keys are removed [`Write::DEDUPLICATION_RETENTION`] later than messages.
+    /// - A blob is removed if no row refers to it and its digest is not in `loaded`. The caller passes the digests of
+    ///   the loaded plugins in `loaded`.
     /// - Links, releases, read cursors and the values of plugins are never removed.
     ///
     /// # Errors

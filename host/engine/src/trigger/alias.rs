@@ -17,7 +17,7 @@ pub(crate) struct Alias {
     pub command: CommandTemplate,
 }
 
-/// The command that a typed alias runs, with the typed values.
+/// The command that an alias runs, with the values that the person typed for the alias's placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpandedAlias {
     pub(crate) words: Vec<GivenArgument>,

@@ -1,5 +1,5 @@
-//! Triggers of commands that nobody typed in full: aliases, fixed answers, listen patterns, schedules and hooks. This
-//! folder holds the data of the triggers, and matches messages against them.
+//! Triggers, which start commands that nobody typed in full: aliases, fixed answers, listen patterns, schedules and
+//! hooks. This folder holds the data of the triggers, and matches messages against them.
 //!
 //! Not here: the timing of schedules and the handling of hook deliveries ([`crate::engine`]).
 

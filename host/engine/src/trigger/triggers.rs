@@ -77,7 +77,7 @@ impl Listener for Triggers {
 impl Triggers {
     /// Returns the fixed answer to a typed line; `None` if no `[[say]]` table has this line.
     pub(crate) fn fixed_answer(&self, line: &str) -> Option<Text> {
-        // Most hosts have no fixed answers, and then need not split the line into words.
+        // Most hosts have no fixed answers. The line is then not split into words.
         if self.fixed_answers.is_empty() {
             return None;
         }
@@ -89,12 +89,12 @@ impl Triggers {
         Some(Text::lines(&answer.text))
     }
 
-    /// If a typed line fits an alias, returns the command of the alias. If the line does not begin with the words of
-    /// any alias, returns `None`.
+    /// If the line that a person typed matches an alias, returns the command of the alias. If the line does not begin
+    /// with the words of any alias, returns `None`.
     ///
     /// # Errors
-    /// The line begins with the words of an alias, but does not fit the alias. The error is a message that shows the
-    /// words to type.
+    /// The line begins with the words of an alias, but does not match the whole alias. The error is a message that
+    /// shows the words to type.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<ExpandedAlias>, String> {
         if self.aliases.is_empty() {
             return Ok(None);

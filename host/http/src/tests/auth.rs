@@ -233,7 +233,7 @@ async fn the_response_to_an_authenticated_client_names_the_problem() {
     }
     let nameless = server.deliver("build", &[("authorization", &bearer)], r#"{"topic": "whoami"}"#).await;
     assert_eq!(
-        (nameless.status, nameless.body.contains("the header `Idempotency-Key` must hold the delivery's id")),
+        (nameless.status, nameless.body.contains("the header `Idempotency-Key` must contain the delivery's id")),
         (400, true),
         "{nameless:?}"
     );

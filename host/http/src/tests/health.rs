@@ -23,7 +23,7 @@ async fn the_host_is_ready_while_every_account_is_connected() {
     server.chat.link.down("the server closed it\u{202e}");
     let (status, body) = ready().await;
     assert_eq!((status, &body["accounts"][0]["up"]), (503, &false.into()), "{body}");
-    // The reason may name machines, so the response leaves it out.
+    // The reason may contain names of internal servers, so the response leaves it out.
     assert!(!body.to_string().contains("closed it"), "{body}");
     server.chat.link.up();
     assert_eq!(ready().await.0, 200);

@@ -60,7 +60,7 @@ impl ExecPipelines {
     /// Returns the folder of a pipeline run, and the run's result. The result is `None` while the run continues.
     ///
     /// # Errors
-    /// The key has no pipeline run, or the run's program could not be started.
+    /// There is no pipeline run with this key, or the run's program could not be started.
     async fn existing_run(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
         match self.status(key).await? {
             (_, RunStatus::Absent) => Err(refused(format!("there is no pipeline run `{key}`"))),
@@ -70,8 +70,8 @@ impl ExecPipelines {
         }
     }
 
-    /// Returns true if an earlier start request with this key has started its program, and false if the key has no
-    /// pipeline run. If the earlier request is still in progress, waits until the program has started.
+    /// Returns true if an earlier start request with this key has started its program, and false if the run's folder
+    /// does not exist. If the earlier request is still in progress, waits until the program has started.
     ///
     /// # Errors
     /// The earlier request could not start its program, or did not start it within [`START_TIMEOUT`].

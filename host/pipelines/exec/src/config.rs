@@ -22,7 +22,7 @@ const MIN_DURATION: Duration = Duration::from_millis(1);
 /// The keys of an exec pipeline in `[app.NAME.deploy.ENVIRONMENT]`.
 pub(crate) static KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
-    about: "A program on the host's machine. `{NAME}` in `run` and `env` is replaced by the value of the parameter \
+    about: "A program on the host's computer. `{NAME}` in `run` and `env` is replaced by the value of the parameter \
             `NAME`; `{{` and `}}` are literal braces. `run` or `env` must use each parameter.",
     keys: &[
         Key::strings(

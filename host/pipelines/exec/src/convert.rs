@@ -8,7 +8,7 @@ use wardroom::{Timestamp, adapter::RunEnd, base::spoken_duration, model::Outcome
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     Cancelled,
-    /// The pipeline run exceeded its timeout, which has this length.
+    /// The pipeline run exceeded this timeout.
     TimedOut(Duration),
 }
 

@@ -10,8 +10,9 @@
 //!     verdict.json    the result of the run
 //! ```
 //!
-//! The engine can request the state of a run whose key has no folder. The host then creates a folder with only `lock`
-//! and `verdict.json`, and reports that the key has no run. A delayed start request with this key starts nothing.
+//! The engine can ask for the state of a run whose folder does not exist. The host then creates the folder with only
+//! `lock` and `verdict.json`, and reports that there is no such run. If a start request for this run arrives later, it
+//! starts nothing.
 //!
 //! Invariant: a folder is created under a temporary name, locked, and then renamed to its key. If two
 //! processes create the folder of one key, the first rename succeeds and the second fails. A folder with a key's name
@@ -78,7 +79,7 @@ pub(crate) enum Verdict {
 
 #[derive(Debug, Clone)]
 pub(crate) enum RunStatus {
-    /// The key of the pipeline run has no folder.
+    /// The pipeline run's folder does not exist: the run was not started, or its folder was removed with its job.
     Absent,
     /// The supervisor of the pipeline run is running and has stored no result yet. `started` is true if the supervisor
     /// has started the program.
@@ -103,7 +104,7 @@ impl RunFolder {
     }
 
     /// Creates the folder of a requested pipeline run with the file `plan.json`, and locks the folder until the
-    /// returned file is closed. Returns `None` if the run's key already has a folder.
+    /// returned file is closed. Returns `None` if the run's folder already exists.
     pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
         let folder = Self::of(&request.runs, &request.key)
             .ok_or_else(|| io::Error::other(format!("`{}` is not a valid run key", request.key)))?;
@@ -156,7 +157,7 @@ impl RunFolder {
         let lock = private_file().create_new(true).open(self.0.join(LOCK))?;
         lock.lock()?;
         write_json(&self.0, name, content)?;
-        // `rename` replaces an empty folder only, and an existing run's folder holds its lock file.
+        // `rename` replaces only an empty folder, and the folder of an existing run contains its lock file.
         match fs::rename(&self.0, target) {
             Ok(()) => Ok(Some(lock)),
             Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
@@ -166,9 +167,9 @@ impl RunFolder {
         }
     }
 
-    /// Returns the status of the pipeline run. If the run's key has no folder, creates the folder with the result
-    /// [`Verdict::Refused`] and returns this result instead of [`RunStatus::Absent`]. The folder reserves the key: a
-    /// delayed start request with this key then fails.
+    /// Returns the status of the pipeline run. If the run's folder does not exist, creates the folder with the result
+    /// [`Verdict::Refused`] and returns this result instead of [`RunStatus::Absent`]. The folder reserves the run's
+    /// key: a start request with this key that arrives later fails.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
         let never_started = Verdict::Refused("the pipeline run was never started".to_owned());
         loop {
@@ -192,8 +193,8 @@ impl RunFolder {
         if let Some(verdict) = self.verdict()? {
             return Ok(RunStatus::Finished(verdict));
         }
-        // Another host that checks the status holds the lock for a moment. The pipeline run then counts as running
-        // until the next call.
+        // Another host may hold the lock for a moment while it checks the status. The pipeline run then counts as
+        // running until the next call.
         let Some(lock) = self.try_lock()? else {
             return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? });
         };

@@ -36,7 +36,7 @@ impl OutputFollower {
     pub(crate) fn read(&mut self, ended: bool) -> Vec<String> {
         let mut lines = Vec::new();
         if let Err(error) = self.read_new(&mut lines) {
-            tracing::debug!(path = %self.folder.path().display(), %error, "the output of a run cannot be read");
+            tracing::debug!(path = %self.folder.path().display(), %error, "cannot read the output of a pipeline run");
         }
         if ended {
             self.splitter.finish(&mut lines);

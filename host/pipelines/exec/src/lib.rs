@@ -1,4 +1,4 @@
-//! Exec pipelines: a deployment runs a program on the host's machine, without a shell.
+//! Exec pipelines: a deployment runs a program on the host's computer, without a shell.
 //!
 //! ```toml
 //! [app.cms.deploy.staging]
@@ -19,8 +19,8 @@
 //!   variables of `env`.
 //! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
 //! - The first MiB and at least the last 4 MiB of output are kept; a line between them gives the number of missing
-//!   bytes. A waiting caller receives lines while the output grows. If the output grows too fast, the caller receives a
-//!   line with the number of skipped bytes instead of the skipped output.
+//!   bytes. A caller that waits for the end of the run receives lines while the output grows. If the output grows too
+//!   fast, the caller receives a line with the number of skipped bytes instead of the skipped output.
 //!
 //! # A run outlives the host
 //!
@@ -29,10 +29,13 @@
 //! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and
 //! stores the outcome `unknown`. The host never starts the run again.
 //!
-//! A run's folder exists until the host removes the run's job. Until then, no other run can start with the same key. If
-//! the engine requests the state of a key without a folder, the host creates the folder before it reports that the key
-//! has no run, so that a delayed start request starts nothing. Under systemd, the host's unit needs `KillMode=process`;
-//! otherwise systemd kills the runs when it stops the host.
+//! A run's folder exists until the host removes the run's job. Until then, no other run can start with the same key.
+//!
+//! The engine can ask for the state of a run whose folder does not exist. The host then creates the folder, and reports
+//! only afterwards that there is no such run. If a start request for this run arrives later, the folder exists, and the
+//! request starts nothing.
+//!
+//! Under systemd, the host's unit needs `KillMode=process`; otherwise systemd kills the runs when it stops the host.
 //!
 //! Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
 //! its response go through pipes, so that no secret is in a file or an argument.
@@ -97,7 +100,7 @@ impl PipelinesFactory for ExecFactory {
 
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {
         if let Some(table) = table {
-            let message = format!("[{}] is not needed: the kind `exec` has no [pipelines.*] table", table.path());
+            let message = format!("remove [{}]: the kind `exec` has no [pipelines.*] table", table.path());
             table.problem(
                 table.at(),
                 message,

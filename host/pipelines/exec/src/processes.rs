@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// [`Session::kill`] kills the processes of a session repeatedly, every 5 ms, because a process can fork meanwhile. It
-/// stops after this number of rounds.
+/// Maximum number of rounds of [`Session::kill`]. In each round, it kills all processes of the session and then waits
+/// 5 ms. One round may not be enough, because a process can fork meanwhile.
 const KILL_ROUNDS: usize = 100;
 
 /// One process, read from `/proc/ID/stat`.
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     leader: i32,
     #[serde(rename = "began")]
     start_time: u64,
-    /// The kernel's boot id. After a reboot, process ids name other processes.
+    /// The kernel's boot id. After a reboot, the same process ids can belong to other processes.
     boot: String,
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct ProgramSpec {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {
     Started,
-    /// The key of the requested pipeline run already has a folder. The supervisor started nothing.
+    /// The folder of the requested pipeline run already exists. The supervisor started nothing.
     KeyInUse,
     /// The program cannot be started; the text is the reason. The pipeline run's folder contains the same text.
     Refused(String),

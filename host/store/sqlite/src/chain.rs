@@ -1,5 +1,6 @@
-//! The hash chain in a transaction: adds links, and changes the tips of jobs. The tip of a job is the last entry of its
-//! journal. A cache holds the last link and the tips of recently written jobs.
+//! The hash chain over the jobs and audit records of a store. A transaction appends links to the chain and changes the
+//! tips of jobs. The tip of a job is the last entry of its journal. A cache holds the last link and the tips of
+//! recently written jobs.
 //!
 //! Invariant: a transaction changes only its own [`Transaction::changes`]. After the commit,
 //! [`ChainCache::adopt`] merges these changes into the cache. If the transaction fails, its changes are dropped. The
@@ -145,8 +146,8 @@ impl Transaction<'_, '_> {
         Ok(())
     }
 
-    /// Inserts the audit records of the transaction's queries, with one link for all these records. Then stores each
-    /// changed tip in the row of its job.
+    /// Inserts the audit records of query commands (commands that only read) in this transaction, with one link for all
+    /// these records. Then stores each changed tip in the row of its job.
     pub(crate) async fn end(&mut self) -> Result<(), StoreError> {
         let records = std::mem::take(&mut self.audit_records);
         self.write_audit_records(LinkKind::Lines, &records).await?;

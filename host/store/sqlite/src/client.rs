@@ -23,8 +23,8 @@ use crate::{
 
 /// A [`Store`] in one SQLite database file.
 ///
-/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops. Otherwise, lists of writes
-/// that were passed to [`Store::note`] shortly before may be lost.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops. Otherwise, writes that were
+/// passed to [`Store::note`] shortly before may be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// The writer of the database; `None` for a read-only store.
@@ -38,14 +38,15 @@ impl SqliteStore {
     ///
     /// # Errors
     /// - [`OpenError::InUse`] if another host uses the folder.
-    /// - [`OpenError::OtherMachine`] if a host on another machine used the database.
+    /// - [`OpenError::OtherMachine`] if a host on another computer used the database.
     /// - [`OpenError::Newer`] if a newer build migrated the database.
     /// - [`OpenError::Folder`] and [`OpenError::Database`] for I/O and SQLite errors.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
 
-    /// Opens a database like [`SqliteStore::open`], but also takes over a database that another machine used.
+    /// Opens a database like [`SqliteStore::open`], but also takes over a database that a host on another computer
+    /// used.
     ///
     /// # Errors
     /// The errors of [`SqliteStore::open`] except [`OpenError::OtherMachine`].
@@ -57,8 +58,8 @@ impl SqliteStore {
     /// system's id.
     ///
     /// # Errors
-    /// The errors of [`SqliteStore::open`]. If `claim` has no machine id, or if `adopt` of `claim` is true,
-    /// [`OpenError::OtherMachine`] is never returned.
+    /// The errors of [`SqliteStore::open`]. [`OpenError::OtherMachine`] is possible only if `claim` has a machine id
+    /// and `adopt` of `claim` is false.
     pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
         let (connection, lock) = open::open_writer(path, claim).await?;
         Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
@@ -81,7 +82,8 @@ impl SqliteStore {
         self.writer.as_ref().ok_or_else(|| StoreError::Failed("the store is read-only".into()))
     }
 
-    /// Waits until the writer has tried to write the lists of earlier `note` calls. Does nothing in a read-only store.
+    /// Waits until the writer has tried to store the writes of earlier [`Store::note`] calls. Does nothing in a
+    /// read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.flush().await,
@@ -95,8 +97,8 @@ impl SqliteStore {
         self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
-    /// Writes the lists that were passed to `note`, closes the database and unlocks its folder. Reads and commits after
-    /// this call fail.
+    /// Stores the writes that were passed to [`Store::note`], closes the database and unlocks its folder. Reads and
+    /// commits after this call fail.
     pub async fn close(&self) {
         // Close the reading connections first: the last open connection writes the write-ahead log back to the database
         // file, and a reading connection cannot write.
@@ -116,7 +118,7 @@ impl Store for SqliteStore {
     fn note(&self, writes: Vec<Write>) {
         match &self.writer {
             Some(writer) => writer.note(writes),
-            None => tracing::error!("a write is lost because the store is read-only"),
+            None => tracing::error!("writes are lost because the store is read-only"),
         }
     }
 

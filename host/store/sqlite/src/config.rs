@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLE: &str = "`sqlite:state/wardroom.db`";
 
-/// Returns the database file of a URL such as `sqlite:state/wardroom.db`. A relative path is relative to `folder`.
+/// Returns the path of the database file in a URL such as `sqlite:state/wardroom.db`. A relative path is relative to
+/// `folder`.
 ///
 /// # Errors
 /// The URL is not valid. The text is one line with the problem and an example.

@@ -1,9 +1,9 @@
-//! The lease of a database: a row with the id of the machine whose host last opened the database. The folder's lock
-//! excludes a second host on the same machine. The lease excludes a host on another machine that shares the folder or
-//! has a copy of it.
+//! The lease of a database: a row with the machine id of the computer whose host last opened the database. The folder's
+//! lock excludes a second host on the same computer. The lease excludes a host on another computer that shares the
+//! folder or has a copy of it.
 //!
-//! Invariant: a host does not change the database of another machine until an operator takes over the database with
-//! `wardroom run --adopt`.
+//! Invariant: if a host on another computer last opened the database, this host does not change the database until an
+//! operator takes it over with `wardroom run --adopt`.
 
 use std::path::Path;
 
@@ -15,12 +15,12 @@ use crate::{
     convert::{open_error, time_column},
 };
 
-/// The identity of the machine that opens a database.
+/// The computer that opens a database, and whether it may take the database over from another computer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MachineClaim {
-    /// The machine's id, see [`machine_id`]. If it is `None`, the host neither reads nor changes the lease.
+    /// The computer's machine id, see [`machine_id`]. If it is `None`, the host neither reads nor changes the lease.
     pub machine: Option<String>,
-    /// If true, the host also opens a database that another machine used, and stores its own machine id in the lease.
+    /// If true, the host also opens a database that another computer used, and stores its own machine id in the lease.
     pub adopt: bool,
 }
 
@@ -37,8 +37,11 @@ fn hashed(id: &str) -> Option<String> {
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Returns [`OpenError::OtherMachine`] if the lease names a machine other than `claim`. If `claim` has no machine id,
-/// if `claim.adopt` is true, or if the database has no lease, the check succeeds.
+/// Checks that no other computer holds the lease.
+///
+/// Always succeeds in these cases: `claim` has no machine id, `claim.adopt` is true, or the database has no lease. In
+/// all other cases, the machine id in the lease must be equal to the machine id of `claim`; otherwise the check returns
+/// [`OpenError::OtherMachine`].
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,

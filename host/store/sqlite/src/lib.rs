@@ -1,12 +1,14 @@
 //! The database of a host in one SQLite file: inbox, outbox, journal, releases and the values that plugins store.
 //!
 //! [`SqliteStore::open`] locks the state folder for the process, migrates the schema and returns a
-//! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
+//! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another computer.
 //! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] parses the `url` of `[store]`.
 //!
-//! Invariant: a store has one writer. The writer commits all queued lists of writes in one transaction
-//! with one sync to disk, in the order in which the engine submitted the lists.
-//! Not here: the content of the lists of writes, and the retention period of finished jobs (`host/engine`).
+//! The engine submits writes in lists. Each list is stored completely or not at all.
+//!
+//! Invariant: a store has one writer. The writer commits all queued lists in one transaction with one sync to disk, in
+//! the order in which the engine submitted the lists.
+//! Not here: the content of the lists, and the retention period of finished jobs (`host/engine`).
 
 mod chain;
 mod client;

@@ -23,18 +23,18 @@ use crate::{
 /// The errors of opening a database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another host on this machine uses the state folder. Two hosts would both reply to every message.
+    /// Another host on this computer uses the state folder. Two hosts would both reply to every message.
     #[error("another host uses the folder `{}`; stop that host, or set another `url` in `[store]`", folder.display())]
     InUse {
         /// The state folder.
         folder: PathBuf,
     },
-    /// A host on another machine used the database. Two hosts would both run every job.
-    #[error("the database `{}` was used on another machine, where a host last started at {since}; if that host is stopped for good, take over its database with `wardroom run --adopt`", file.display())]
+    /// A host on another computer used the database. Two hosts would both run every job.
+    #[error("the database `{}` was used on another computer, where a host last started at {since}; if that host is stopped for good, take over its database with `wardroom run --adopt`", file.display())]
     OtherMachine {
         /// The database file.
         file: PathBuf,
-        /// The time at which a host on the other machine last opened the database.
+        /// The time at which a host on the other computer last opened the database.
         since: Timestamp,
     },
     /// The database file does not exist, and a read-only store does not create it.
@@ -86,7 +86,7 @@ pub enum OpenError {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no other
-/// machine uses the database, migrates the database, and stores this machine in the lease.
+/// computer holds the lease, migrates the database, and stores the machine id of `claim` in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,
@@ -100,7 +100,7 @@ pub(crate) async fn open_writer(
     // SQLite copies the mode of the database file to its other files.
     drop(lock::open_private(file).map_err(|source| failed(file, source))?);
     let mut connection = options(file).connect().await.map_err(|error| open_error(file, &error))?;
-    // Check before the migration, so that a database that another machine may still use is not changed.
+    // Check before the migration, because another computer may still use the database.
     lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
     lease::take(&mut connection, file, claim).await?;

@@ -76,7 +76,8 @@ impl Transaction<'_, '_> {
         if ids.is_empty() {
             return Ok(());
         }
-        // 3. Remove the journal entries, messages and rows of these jobs. The caller removes their pipeline runs.
+        // 3. Remove the journal entries, messages and rows of these jobs. The engine then removes the files of their
+        //    pipeline runs.
         let list = json_column(&ids)?;
         let mut runs = self.runs_of(&list).await?;
         self.delete("delete from entry where job in (select value from json_each(?))", &list).await?;
@@ -96,8 +97,8 @@ impl Transaction<'_, '_> {
         Ok(())
     }
 
-    /// For each job in `jobs`, a JSON list of job ids, returns the pipeline runs that the job may have started. Each
-    /// run has its key and the name of its pipeline.
+    /// Returns the pipeline runs that each job may have started: the key of each run and the name of its pipeline.
+    /// `jobs` is a JSON list of job ids.
     async fn runs_of(&mut self, jobs: &str) -> Result<HashMap<String, Vec<(RunKey, String)>>, StoreError> {
         let rows = sqlx::query(
             "select job, number, attributes ->> '$.pipeline[0]' as pipeline from entry
@@ -118,8 +119,9 @@ impl Transaction<'_, '_> {
     }
 
     /// Removes one batch of rows that are older than `before` and belong to no stored job. These rows are handled
-    /// messages, messages that were sent, messages that could not be sent, and audit records. Deduplication keys are
-    /// kept longer, by [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to `removed.rows`.
+    /// messages, messages that were sent, messages that could not be sent, and audit records. Also removes
+    /// deduplication keys, but only those that are older than `before` by more than
+    /// [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to `removed.rows`.
     async fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) -> Result<(), StoreError> {
         let time = time_column(before);
         for statement in [

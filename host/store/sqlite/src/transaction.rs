@@ -100,7 +100,8 @@ pub(crate) struct Transaction<'c, 'w> {
     pub(crate) cache: &'c ChainCache,
     /// The changes of this transaction to the hash chain and to the tips of jobs.
     pub(crate) changes: ChainCache,
-    /// The audit records of the queries in this transaction. [`Self::end`] writes one link for all these records.
+    /// The audit records of query commands (commands that only read) in this transaction. [`Self::end`] writes one link
+    /// for all these records.
     pub(crate) audit_records: Vec<&'w AuditRecord>,
     /// The ids of the jobs that the current list of writes creates. The same list must also append the first journal
     /// entry of each job; otherwise [`Self::end_list`] returns an error.
@@ -112,8 +113,8 @@ impl<'c, 'w> Transaction<'c, 'w> {
         Self { connection, cache, changes: ChainCache::default(), audit_records: Vec::new(), opened: Vec::new() }
     }
 
-    /// Executes all lists of writes in order. Then inserts the audit records of the queries in these lists, and stores
-    /// the changed tips of jobs.
+    /// Executes all lists of writes in order. Then inserts the audit records of query commands in these lists, and
+    /// stores the changed tips of jobs.
     async fn write_lists(&mut self, lists: &[&'w [Write]]) -> Result<Vec<Vec<InboxKey>>, StoreError> {
         let mut results = Vec::with_capacity(lists.len());
         for list in lists {

@@ -9,8 +9,8 @@ use wardroom::{Timestamp, base::Text};
 use super::{MAX_AGE, PendingDecryption, PendingEvent, after_grace_period};
 use crate::{decryption::DecryptionFailure, room_event};
 
-/// Maximum number of times that a sender is asked to send messages with the same missing key again. The number is
-/// small, because these messages may not be addressed to the bot.
+/// Maximum number of requests to one sender about messages with the same missing key. The number is small, because
+/// these messages may not be addressed to the bot.
 const MAX_PER_KEY: usize = 2;
 /// Maximum number of requests to a person in one room within [`MAX_AGE`]. The limit per key alone is not enough,
 /// because a client can use a new key for each message.

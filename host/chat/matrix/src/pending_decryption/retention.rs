@@ -1,5 +1,5 @@
-//! Limits of the stored events that cannot be decrypted yet, per account and per room. Because of the limit per room, a
-//! flood in one room does not displace the events of another room.
+//! Limits the number and the size of the stored events that cannot be decrypted yet, per account and per room. Because
+//! of the limit per room, a flood in one room does not displace the events of another room.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use matrix_sdk::ruma::{OwnedRoomId, RoomId};
 
 use super::{PendingDecryption, PendingEvent};
 
-/// Maximum number of stored events of an account. If there are more, the oldest events of the largest rooms are
-/// dropped.
+/// Maximum number of stored events of an account. If there are more, the oldest event of the room whose stored events
+/// have the largest total size is dropped, until the account is within the limit.
 const MAX_EVENTS: usize = 1_000;
 /// Maximum number of stored events of one room. If there are more, the room's oldest events are dropped.
 pub(super) const MAX_ROOM_EVENTS: usize = 250;
 /// Maximum total size of the stored events of an account, in bytes. The limit keeps the file small, because each change
-/// writes the whole file.
+/// rewrites the whole file.
 const MAX_BYTES: usize = 4 << 20;
 /// Maximum total size of the stored events of one room, in bytes.
 pub(super) const MAX_ROOM_BYTES: usize = MAX_BYTES / 4;
@@ -26,8 +26,9 @@ impl PendingEvent {
 }
 
 impl PendingDecryption {
-    /// Drops the oldest events of a room until the room is within its limits, then the oldest events of the room with
-    /// the most bytes until the account is within its limits. Returns the number of dropped events.
+    /// Drops the oldest events of a room until the room is within its limits. Then drops the oldest event of the room
+    /// whose stored events have the largest total size, until the account is within its limits. Returns the number of
+    /// dropped events.
     pub(super) fn drop_excess(&mut self, room: &RoomId) -> usize {
         let before = self.events.len();
         while self.exceeds(|event| event.room == room, MAX_ROOM_EVENTS, MAX_ROOM_BYTES) {

@@ -36,7 +36,8 @@ impl SyncLoop<'_> {
         let cursor = self.delivery.cursor(&id).await;
         let has_join = || events.iter().any(|event| convert::is_own_join(event, &self.config.user));
         if is_initial && cursor.is_none() {
-            // The account was in the room before the bot first ran, so the present events are older than the bot.
+            // The account was in the room before the bot first ran. Skip these events, because they are older than
+            // that.
             self.delivery.skip(&id, &events).await;
             self.backfill.remove(&id);
         } else if cursor.is_none() || has_join() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ApiClient, Channel, Page, Post, Reaction, UPLOAD_TIMEOUT, User};
 use crate::error::MattermostError;
 
-/// Number of entries that a request for one page asks for: the maximum that the server allows.
+/// Number of entries per page that the bot requests: the maximum that the server allows.
 const PER_PAGE: &str = "200";
 const FULL_PAGE: usize = 200;
 /// Maximum number of posts that the server returns for a `since` request. A response of this size may be incomplete.
@@ -69,7 +69,7 @@ impl ApiClient {
             match self.get(&["users", "me", "channels"], &[]).await {
                 Ok(list) => add(&list, ""),
                 Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
-                Err(error) => tracing::debug!(%error, "channels without a team cannot be listed"),
+                Err(error) => tracing::debug!(%error, "cannot list the channels without a team"),
             }
         }
         Ok((channels, is_complete))

@@ -150,7 +150,7 @@ impl Post {
         })
     }
 
-    /// Returns whether the property with the name `property` is true. The server writes the value as a text or as a
+    /// Returns whether the property with the name `property` is true. The server sends the value as a string or as a
     /// boolean.
     pub(crate) fn has_flag(&self, property: &str) -> bool {
         let value = &self.props[property];
@@ -179,8 +179,8 @@ impl Reaction {
         value.as_array().into_iter().flatten().filter_map(Self::read).collect()
     }
 
-    /// Returns `POST/USER/EMOJI`, which identifies a present reaction without its time, because an account can put an
-    /// emoji on a message only once.
+    /// Returns the key `POST/USER/EMOJI`. The key identifies the reaction without its time, because an account can put
+    /// each emoji on a message only once.
     pub(crate) fn key(&self) -> String {
         format!("{}/{}/{}", self.post, self.user, self.emoji)
     }

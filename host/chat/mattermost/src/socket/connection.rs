@@ -40,9 +40,9 @@ pub(super) struct Connection<'t> {
     pub(super) received_new_event: bool,
     /// Whether a frame arrived since the last heartbeat. If no frame arrived, the next heartbeat closes the connection.
     is_alive: bool,
-    /// The number of the last action that was sent.
+    /// The number of the last request that was sent over the WebSocket. Mattermost calls such a request an action.
     last_action: i64,
-    /// The number of the action that sent the token over the WebSocket; `None` if the token was not sent that way.
+    /// The number of the request that sent the token over the WebSocket; `None` if the token was not sent that way.
     pub(super) challenge: Option<i64>,
     /// Whether the server sent something that only an authenticated account receives.
     is_authenticated: bool,
@@ -84,7 +84,8 @@ impl<'t> Connection<'t> {
         heartbeat_interval: Duration,
         typing: &mut mpsc::UnboundedReceiver<String>,
     ) -> Result<Infallible, Disconnect> {
-        // Ping at once: a new connection sends a greeting before the answer, a resumed one sends only the answer.
+        // Ping at once, to detect whether the connection was resumed: on a new connection the server sends a greeting
+        // before the answer, on a resumed one it sends only the answer.
         self.ping().await?;
         let greeting_timeout = heartbeat_interval / GREETING_SHARE;
         let mut deadline = tokio::time::Instant::now() + greeting_timeout;
@@ -144,7 +145,7 @@ impl<'t> Connection<'t> {
         self.send_action("ping", &Value::Null).await.map(drop)
     }
 
-    /// Sends an action and returns its number.
+    /// Sends a request over the WebSocket and returns its number. `action` is the name of the request.
     async fn send_action(&mut self, action: &str, data: &Value) -> Result<i64, Disconnect> {
         self.last_action += 1;
         let mut frame = json!({ "seq": self.last_action, "action": action });
@@ -224,7 +225,7 @@ impl<'t> Connection<'t> {
         Ok(())
     }
 
-    /// Handles the server's rejection of an action. If the server requires a login, sends the token over the WebSocket.
+    /// Handles the server's rejection of a request. If the server requires a login, sends the token over the WebSocket.
     /// If the token was sent that way before, or the connection was established, returns an error. Any other rejection
     /// is only logged.
     async fn handle_failure(&mut self, to: i64, failure: &str, client: &ApiClient) -> Result<(), Disconnect> {

@@ -1,8 +1,8 @@
 //! Opens a WebSocket by upgrading a request of the HTTP client, so that both use the same certificates, proxies and
 //! token.
 //!
-//! A response that does not upgrade the connection is classified by its body, because a proxy and Mattermost reject
-//! with the same status.
+//! A response that does not upgrade the connection is classified by its body, because a proxy and Mattermost can reject
+//! a request with the same status.
 
 use std::time::Duration;
 
@@ -32,14 +32,15 @@ pub(super) type Socket = WebSocketStream<Upgraded>;
 pub(super) struct ResumePoint {
     /// The server's id of the connection.
     pub(super) connection: String,
-    /// The number of the first missing event; at least 1.
+    /// The number of the first event that the bot has not received; at least 1.
     pub(super) next_seq: i64,
 }
 
 /// Opens a new connection, or resumes an earlier one at `resume_point`.
 ///
 /// # Errors
-/// [`MattermostError`]. A wrong token is not an error: the server opens the connection and does not authenticate it.
+/// The server does not open a WebSocket. A wrong token is usually not an error: the server opens the connection and
+/// does not authenticate it.
 pub(super) async fn open(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
     let opening = tokio::time::timeout(OPEN_TIMEOUT, upgrade(client, resume_point));
     opening
@@ -63,7 +64,7 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
     if status != StatusCode::SWITCHING_PROTOCOLS {
         let body = response.bytes().await?;
         return Err(match classify(status, &headers, &body) {
-            // The proxy does not support WebSockets. A retry can succeed after the proxy is reconfigured.
+            // A proxy probably does not support WebSockets. A retry can succeed after the proxy is reconfigured.
             MattermostError::Rejected { reason, .. } => MattermostError::unavailable(format!(
                 "the server does not open a WebSocket: {reason}; hint: allow WebSockets in the proxy in front of the server"
             )),

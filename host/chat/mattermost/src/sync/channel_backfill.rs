@@ -37,9 +37,9 @@ struct ReadRequest {
     /// The time, in milliseconds since the Unix epoch (server clock), after which posts are handled. Earlier posts are
     /// not handled.
     since: i64,
-    /// The bot's messages with stored reactions.
+    /// The ids of the bot's messages that have stored reactions.
     with_reactions: Vec<String>,
-    /// The authors of the buffered posts.
+    /// The ids of the authors of the posts that have arrived while the channel was queued.
     buffered_authors: Vec<String>,
     /// The sender in a direct channel, and the channels in which the sender is looked up; `None` if no lookup is
     /// needed.
@@ -53,7 +53,8 @@ impl ReadRequest {
         let cursor = cursor
             .map_err(|error| MattermostError::unavailable(format!("the channel's cursor cannot be read: {error}")))?;
         let cursor_time = cursor.as_ref().map_or(i64::MIN, |cursor| cursor.at.as_millisecond());
-        // The inbox deduplicates posts by id, so read a little more. The time of a cursor without a post is exact.
+        // Also read the posts from shortly before the cursor; the inbox deduplicates posts by id. This is not needed if
+        // the cursor has no post, because its time is exact.
         let slack = if cursor.is_some_and(|cursor| cursor.event.is_some()) { CLOCK_SLACK } else { 0 };
         let bound = cursor_time.saturating_sub(slack).max(since);
         let backfill = backfill::since(&session.client, session.me(), &channel, bound, &with_reactions).await?;
@@ -85,7 +86,7 @@ impl SyncLoop<'_> {
     /// are in it now are skipped.
     pub(super) fn start_backfill(&mut self, channel: Channel, mut state: ChannelState) {
         if state.was_ignored {
-            // Skip the present posts, because they were written while the channel was ignored.
+            // Skip the posts that are in the channel now, because they were written while the channel was ignored.
             let since = state.since.max(newest_post_time(&channel));
             state = ChannelState { was_ignored: false, since, ..state };
             self.state.set_channel(&channel.id, state.clone());
@@ -128,7 +129,8 @@ impl SyncLoop<'_> {
         if let Some((person, is_member)) = membership {
             self.senders.record_lookup(&person, is_member, Instant::now());
         }
-        // Start again if the author or the sender's membership of a post that arrived in the meantime is unknown.
+        // Start again if an author was not looked up, for example the author of a post that arrived in the meantime, or
+        // if it is undecided whether the bot handles the channel's events.
         let buffered = self.backfill.buffered(id);
         let are_authors_known = backfill.posts.iter().chain(buffered).all(|post| self.delivery.is_author_known(post));
         let is_empty = buffered.is_empty() && !has_events(&backfill, self.session.me());
@@ -189,9 +191,9 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips the posts of a direct channel if the key `direct` does not allow their author, and moves the channel's
-    /// cursor past them. If a person wrote one of the posts after `cursor` (milliseconds since the Unix epoch), sends
-    /// the person a refusal, once per channel. The caller must have looked up the authors.
+    /// Skips the posts of a direct channel, and moves the channel's cursor past them. Called if the key `direct` does
+    /// not allow the author. If a person wrote one of the posts after `cursor` (milliseconds since the Unix epoch),
+    /// sends the person a refusal, once per channel. The caller must have looked up the authors.
     pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], cursor: i64) {
         let of_others = || posts.iter().filter(|post| post.user != self.session.me());
         let newest = of_others().map(|post| post.create_at).max();

@@ -1,7 +1,7 @@
 //! Handles live events: posts, reactions, deletions, and changes of the bot's channels.
 //!
-//! Invariant: an event is not skipped while it is undecided whether its channel is served. Instead, the
-//! channel is queued for a backfill.
+//! Invariant: while it is undecided whether the bot serves a channel, the channel's events are not skipped. Instead,
+//! the channel is queued for a backfill.
 //! Not here: the backfill of a channel (`channel_backfill`).
 
 use wardroom_account::RoomMembership;
@@ -86,8 +86,8 @@ impl SyncLoop<'_> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 
-    /// Returns whether the bot serves a channel. If that is undecided, queues the channel, so that a backfill finds its
-    /// events, and returns `false`.
+    /// Returns whether the bot serves a channel. If that is undecided, returns `false` and queues the channel, so that
+    /// a backfill finds its events.
     fn is_served(&mut self, id: &str) -> bool {
         // A channel that is not listed yet is backfilled after it is listed.
         let Some(channel) = self.joined_channel(id) else { return false };
@@ -129,7 +129,7 @@ impl SyncLoop<'_> {
             RoomMembership::Ignored if channel.kind != ChannelKind::Direct => self.ignore(&channel),
             RoomMembership::Undecided => self.queue_post(post),
             membership => {
-                // The event has its author's name. The kind of the account must be looked up once.
+                // The event contains its author's name, but not whether the author is a bot. Look that up once.
                 self.delivery.look_up_authors(&[&post.user]).await;
                 match membership {
                     _ if !self.delivery.is_author_known(&post) => self.queue_post(post),

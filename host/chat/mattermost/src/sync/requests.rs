@@ -39,17 +39,18 @@ pub(super) enum Finished {
 /// The schedule for listing the bot's channels.
 #[derive(Debug, Default)]
 pub(super) struct ChannelListing {
-    /// Whether the list may be out of date and must be requested again.
+    /// Whether a new list is needed and the request for it has not started yet.
     pub(super) is_requested: bool,
     pub(super) is_running: bool,
-    /// The time of the next request for the list; `None` if no request is scheduled, or if a request is due at once.
+    /// The time at which the next request for the list starts. `None` if no request is scheduled, or if `is_requested`
+    /// is true and the request starts at once.
     pub(super) due: Option<Instant>,
     backoff: Backoff,
     failure_reported: bool,
 }
 
 impl ChannelListing {
-    /// Requests the list at once, because it may be out of date.
+    /// Makes a request for a new list due at once, because the known list may be out of date.
     pub(super) fn request(&mut self) {
         (self.is_requested, self.due) = (true, None);
     }
@@ -161,7 +162,7 @@ impl SyncLoop<'_> {
         }
         if self.state.is_new() {
             for channel in channels.all() {
-                // The account was in the channel before the bot first ran, so the present posts are older than the bot.
+                // The account was in the channel before the bot first ran. Do not handle the posts from that time.
                 let is_looked_up = channel.kind != ChannelKind::Team;
                 let since = newest_post_time(channel);
                 self.state.set_channel(&channel.id, ChannelState { is_looked_up, since, ..ChannelState::default() });

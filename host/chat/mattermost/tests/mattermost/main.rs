@@ -1,5 +1,5 @@
 //! Tests of an engine with a Mattermost account, against a fake server in this process: each command is handled once,
-//! whatever happens to the connection. Build the guests first (`cargo xtask guests`).
+//! whatever happens to the connection. Build the test plugins first (`cargo xtask guests`).
 
 mod channels;
 mod connections;

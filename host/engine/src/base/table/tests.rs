@@ -1,4 +1,4 @@
-//! Reading a table by its keys.
+//! Tests of reading a table by its keys.
 
 use std::path::Path;
 
@@ -93,6 +93,6 @@ fn a_key_that_the_keys_do_not_list_fails_in_a_debug_build() {
         std::panic::catch_unwind(|| read(&mut table("count = 1\n").0)).expect_err("the assertion holds")
     };
     drop(read(|table| drop(table.string("unlisted"))));
-    // Nor one of another kind.
+    // A key that is read as another kind fails too.
     drop(read(|table| drop(table.string("count"))));
 }

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
-/// The position of one vote in the queue. The drop of this value starts the next vote.
+/// The position of one vote in the queue. The next vote is handled when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     before: Option<oneshot::Receiver<()>>,
@@ -226,15 +226,15 @@ impl Host {
         Ok(jobs.into_iter().find(|job| self.context.access.same_person(&job.caller.id, &row.sender.id)))
     }
 
-    /// Cancels a job that waits for approval after the message with its command was deleted.
+    /// Cancels a job that waits for approval, because the message with its command was deleted.
     async fn retract(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
         let done = |_: &str| vec![Write::Handled(row.key.clone())];
         self.jobs.cancel(job, &row.sender, &done).await.map_err(StoreError::Unavailable)?;
         Ok(())
     }
 
-    /// Returns the job that waits for approval and has an approval by a reaction. `reaction` is the event id of the
-    /// reaction.
+    /// Returns the job whose open approval request counts a reaction as an approval. `reaction` is the event id of the
+    /// reaction. Returns `None` if the reaction does not count as an approval of any open request.
     async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {

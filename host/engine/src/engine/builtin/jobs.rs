@@ -19,8 +19,8 @@ use crate::{
 
 /// The maximum number of jobs that one answer lists. Further jobs are left out.
 const MAX_LISTED: u32 = 50;
-/// The maximum number of scheduled jobs and jobs that wait for a timer that one answer reads from the store. Further
-/// jobs are missing from the answer.
+/// The maximum number of jobs in the phases `Scheduled` and `Time` (jobs that wait for a timer) that one answer reads
+/// from the store. Further jobs are missing from the answer.
 const MAX_READ: u32 = 2_000;
 /// The default of the option `--tail` of `logs`, in lines.
 const DEFAULT_TAIL: i64 = 20;
@@ -199,7 +199,7 @@ impl Host {
 
     /// Returns the writes that a host command stores in the transaction of its change: the audit record, the mark that
     /// the message is handled, and the reply. With a separate transaction, the host would run the command again after a
-    /// crash in between. A command without a job id could then change another job.
+    /// crash in between. A command without a job id could then apply to a different job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -301,7 +301,7 @@ impl Host {
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
     }
 
-    /// Checks that a person may cancel a job, repeat a held job, or decide whether an effect in doubt happened.
+    /// Checks that a person may cancel a job, retry a held job, or decide whether an effect in doubt happened.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
         if self.context.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());

@@ -1,7 +1,8 @@
 //! The command `status`: the connections of accounts and pipeline systems, the open jobs and the overdue jobs.
 //!
 //! Invariant: a person sees only the accounts of the bot that they address, and the pipeline systems of apps on which
-//! they have rights. Only admins see the reason of an outage, because the reason can name machines.
+//! they have rights. Only admins see the reason of an outage, because the reason can contain names and addresses of
+//! computers.
 
 use super::jobs::read_failed;
 use crate::{

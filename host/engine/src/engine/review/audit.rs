@@ -16,7 +16,7 @@ const MAX_OVERRIDES: u32 = 200;
 pub(super) struct AuditReport {
     plugins: Vec<findings::PluginFindings>,
     not_loaded: Vec<NotLoadedRow>,
-    /// The host calls that were made, but that no loaded plugin imports any more.
+    /// The host calls that a plugin made in the past and no longer imports.
     past: Vec<findings::PastUse>,
     /// Whether a lock file pins the plugin files.
     locked: bool,

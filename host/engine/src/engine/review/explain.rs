@@ -59,7 +59,7 @@ pub(crate) struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
-    /// Explains whether a person may run the command in a typed line.
+    /// Explains whether a person may run the command in `line`.
     ///
     /// # Errors
     /// The line is not a valid command. The error is the message for the person.
@@ -189,15 +189,15 @@ impl Explainer<'_> {
     }
 }
 
-/// Returns the first condition of a grant that the typed arguments do not meet, in the syntax of `plugins.toml`: `app =
-/// ["cms"]`. Returns `None` if the arguments meet all conditions.
+/// Returns the first condition of a grant that the arguments of a command do not meet, in the syntax of `plugins.toml`:
+/// `app = ["cms"]`. Returns `None` if the arguments meet all conditions.
 fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {
         let is_checked = matches!(
             attribute,
             Attribute::App | Attribute::Environment | Attribute::Version | Attribute::Person | Attribute::Role
         );
-        // An attribute in `beyond` may differ from the typed argument, so it always matches.
+        // An attribute in `beyond` may differ from the argument of the command, so it always matches.
         let fits = rule.beyond.contains(&attribute)
             || command.typed(attribute).all(|value| patterns.iter().any(|pattern| pattern.matches(value)));
         (is_checked && !fits).then(|| format!("{} = [{}]", attribute.as_str(), quoted_patterns(patterns)))

@@ -38,7 +38,8 @@ pub(super) struct Finding {
     refused: u64,
 }
 
-/// The use of a host call that no loaded plugin imports any more, because the plugin was changed or removed.
+/// The counts of a host call that a plugin made in the past and no longer imports, because the plugin was changed or
+/// removed.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct PastUse {
     plugin: String,
@@ -103,9 +104,10 @@ fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
     let unlimited = target.iter().filter(|attribute| attributes.contains(attribute) && !is_named(attribute));
     limits.extend(unlimited.map(|attribute| format!("any {}", attribute.as_str())));
     let limits = if limits.is_empty() { "any".to_owned() } else { limits.join(", ") };
-    // 3. Add the attributes that may differ from the typed arguments.
+    // 3. Add the attributes whose values may differ from the arguments of the command.
     let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
-    let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
+    let beyond =
+        if beyond.is_empty() { String::new() } else { format!(", may differ from the command: {}", beyond.join(", ")) };
     format!("{limits}{beyond} ({})", position(&rule.at))
 }
 

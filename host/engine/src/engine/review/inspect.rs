@@ -1,4 +1,4 @@
-//! Describes a plugin file without running one of its commands.
+//! Describes a plugin file without running any of its commands.
 
 use std::{fmt, path::Path};
 

@@ -65,7 +65,7 @@ impl Explainer<'_> {
             }
             // Include roles that apply only in some rooms.
             let held = self.held_somewhere(id);
-            // A machine cannot approve.
+            // A machine account cannot approve.
             let approving = if access.machines.has(id) { &[] } else { approving };
             rows.extend(self.rows(id, name.as_deref(), &held, approving));
         }

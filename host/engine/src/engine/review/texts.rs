@@ -8,7 +8,7 @@ use crate::{
 /// Returns the report of a group that cannot be read; `None` if the group can be read.
 pub(super) fn unavailable_group(access: &Access, group: &str) -> Option<String> {
     let why = access.group(group).err()?;
-    Some(format!("group {group} has no members, because it is unavailable: {why}"))
+    Some(format!("group {group} is treated as empty, because it is unavailable: {why}"))
 }
 
 /// Returns a position with the name of the file, without the path to it: `apps.toml line 3`.

@@ -12,7 +12,8 @@ use crate::{base::At, config::Config, messaging::NoticeEvent};
 pub(super) struct TriggerRow {
     /// The name of the trigger's table, such as `schedule`.
     kind: &'static str,
-    /// What starts the command: the typed words, the pattern, the schedule's name and times, or the hook's name.
+    /// What starts the command: the words that a person types, the pattern of a message, the schedule's name and times,
+    /// or the hook's name.
     what: String,
     /// The command. For triggers without a command, a description such as `a fixed answer`.
     does: String,

@@ -53,9 +53,11 @@ fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     for attribute in &rule.beyond {
         let commands = rule.commands.as_ref().map(|commands| {
             let names: Vec<String> = commands.iter().map(|name| format!("`{}`", name.as_str())).collect();
-            format!(" in {}", names.join(", "))
+            format!(" of {}", names.join(", "))
         });
         let (attribute, commands) = (attribute.as_str(), commands.unwrap_or_default());
-        warnings.push(format!("plugin {name}: {at} permits another {attribute} than the typed one{commands}"));
+        warnings.push(format!(
+            "plugin {name}: {at} permits host calls{commands} whose {attribute} differs from the command's {attribute}"
+        ));
     }
 }

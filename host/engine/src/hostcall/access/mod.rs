@@ -17,7 +17,7 @@ use crate::model::{
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("access.grant", Acts, "grants a person a role on an app, as typed in the command")
+            contract_call("access.grant", Acts, "grants the person in the command a role on an app")
                 .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
                 .without_lock()
                 .risk(Risk::High),
@@ -29,7 +29,7 @@ pub(super) fn rows() -> Vec<CallRow> {
             host::List,
         ),
         CallRow::new(
-            contract_call("access.revoke", Acts, "revokes roles that were granted in chat, as typed in the command")
+            contract_call("access.revoke", Acts, "revokes roles that the person in the command was granted in chat")
                 .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
                 .without_lock()
                 .only_revokes()

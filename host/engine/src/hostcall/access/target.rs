@@ -1,4 +1,5 @@
-//! The request to grant or revoke a role, as the typed command contains it, and the checks on the request.
+//! A request to grant, revoke or list roles, as the host reads it from the command that the person typed, and the
+//! checks on the request.
 //!
 //! Invariant: all values of a request come from the parsed command and the configuration, never from the guest.
 
@@ -44,8 +45,8 @@ impl GrantRequest {
         }
     }
 
-    /// Returns the attributes of the host call that the rules check: the typed person, app, environment and role. If no
-    /// role was typed, the role is the result of [`Self::pick`].
+    /// Returns the attributes of the host call that the rules check: the person, app, environment and role in the
+    /// command. If the command has no role, the role is the result of [`Self::pick`].
     pub(crate) fn attributes(&self, access: &Access) -> Attributes {
         let role = self.role.clone().or_else(|| self.pick(access).ok().map(|role| role.name.clone()));
         let values = [
@@ -57,7 +58,7 @@ impl GrantRequest {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, vec![value?]))).collect()
     }
 
-    /// Returns the person's id and the app's name from the arguments of the typed command.
+    /// Returns the person's id and the app's name from the arguments of the command.
     ///
     /// # Errors
     /// `invalid` if the command does not have both arguments.
@@ -68,12 +69,12 @@ impl GrantRequest {
         }
     }
 
-    /// Returns the role to grant: the typed role, or the only role with `grant_in_chat` that covers the typed app and
-    /// environment.
+    /// Returns the role to grant. If the command has a role, returns this role. If it has none, returns the only role
+    /// that fits. In both cases, the role must have `grant_in_chat` and cover the app and environment in the command.
     ///
     /// # Errors
-    /// `refused` if no role with `grant_in_chat` covers the app and the environment; `invalid` if several roles cover
-    /// them and the command has no role.
+    /// `refused` if no role fits, or if the role in the command does not fit; `invalid` if several roles fit and the
+    /// command has no role.
     pub(crate) fn pick<'a>(&self, access: &'a Access) -> Result<&'a Arc<Role>, types::Error> {
         let app = self.app.as_deref();
         let fits = |role: &&Arc<Role>| {
@@ -147,7 +148,7 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
 
 /// Checks a grant without an environment, which applies to every environment of its role. Returns a reason to refuse
 /// for each of these environments in which the caller may not run this command. Returns no reason if the command names
-/// an environment, because the role check of the host call already covers that case.
+/// an environment: the role check of the host call has then already checked that environment.
 fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };

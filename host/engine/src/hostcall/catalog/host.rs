@@ -54,7 +54,7 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })
 }
 
-/// The host call `catalog.releases`, which returns the recorded deployments.
+/// The host call `catalog.releases`, which returns the releases: the deployments that have ended.
 pub(crate) struct Releases;
 
 impl HostCall for Releases {

@@ -1,4 +1,5 @@
-//! The interface `catalog` of the contract: host calls that read the configured apps and the releases.
+//! The interface `catalog` of the contract: host calls that read the configured apps and the releases. A release is a
+//! deployment that has ended.
 //!
 //! Invariant: an answer omits apps and environments that the caller may not see. A plugin cannot record a release: the
 //! host records a release when a pipeline run ends.

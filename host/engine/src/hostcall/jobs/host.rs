@@ -26,7 +26,7 @@ const MAX_LISTED: usize = 1_000;
 const MAX_READ: u32 = 20_000;
 /// The maximum number of scheduled jobs of one plugin and one person. `jobs.later` refuses further jobs.
 const MAX_OPEN: u32 = 100;
-/// The minimum delay of a job that was scheduled by a job that itself was scheduled. A shorter delay is refused.
+/// The minimum delay with which a scheduled job can schedule a further job. The host refuses a shorter delay.
 const MIN_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The host call `jobs.later`, which schedules an action of the plugin as a new job.
@@ -69,8 +69,8 @@ impl HostCall for Later {
             let text = format!("no role lets {person} run `{name}`: {}", access.help());
             reasons.push(Reason { kind: "role".to_owned(), text, add: None });
         }
-        // The scheduled command runs as if a person had typed it. Therefore the plugin must not add a person or a role,
-        // and no grant can allow it.
+        // The scheduled command runs as if a person had typed it. Therefore the plugin must not add a person or a role
+        // that is not in the current command, and no grant can allow this.
         let typed = invocation.request().command();
         for attribute in [Attribute::Person, Attribute::Role] {
             for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
@@ -263,7 +263,8 @@ impl HostCall for Cancel {
             problem::<types::Error>("not-found", message)
         };
         context.store.job(&which.id).await.map_err(unavailable)?.filter(own).ok_or_else(not_found)?;
-        // The claim prevents the start of the job. Read the job again, because it may have started before the claim.
+        // The claim blocks other tasks from starting the job. Read the job again, because it may have started before
+        // the claim.
         let claim = context.claims.claim(&which.id).ok_or_else(not_found)?;
         let job = context.store.job(&which.id).await.map_err(unavailable)?.filter(own).ok_or_else(not_found)?;
         let head = context.store.journal_head(&job.id).await.map_err(unavailable)?;

@@ -2,8 +2,8 @@
 //! list and cancel the scheduled jobs.
 //!
 //! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command. An argument of
-//! the scheduled action must be in the typed command, or the plugin's `allow` rule must list the argument's attribute
-//! in `beyond`. A plugin can list and cancel only the jobs that it scheduled.
+//! the scheduled action must be in the command that this person typed, or the plugin's `allow` rule must list the
+//! argument's attribute in `beyond`. A plugin can list and cancel only the jobs that it scheduled.
 
 mod host;
 

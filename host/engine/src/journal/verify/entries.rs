@@ -8,8 +8,8 @@ use crate::{
 /// Verifies the journal entries of the job with the id `job`. Checks the hash of each entry. Then compares the number
 /// of entries and the hash of the last entry with `head`, the result of [`crate::store::Store::journal_head`].
 ///
-/// `checked` is the number of entries that an earlier call verified, with the hash of the last of these entries. If the
-/// entry still has this hash, the function skips the entries that the earlier call verified.
+/// `checked` is the number of entries that an earlier call verified, with the hash of the last of these entries. If
+/// this last entry still has the same hash, the function skips the entries that the earlier call verified.
 ///
 /// # Errors
 /// The description of the first entry that was changed, removed, moved or added.

@@ -39,7 +39,7 @@ pub struct Verified {
     pub head: Head,
 }
 
-/// A fault that the verification found: stored data that does not match its hash.
+/// A fault that the verification found: stored data that is missing or does not match its hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {

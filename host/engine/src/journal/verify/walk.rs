@@ -15,12 +15,12 @@ use crate::{
 
 /// The maximum number of links in one read.
 const PAGE: u32 = 500;
-/// The maximum number of times that the verification checks the open jobs and the suspects. After the last time, a
-/// mismatch is a fault.
+/// The maximum number of times that the verification checks the open jobs and the [`Suspect`]s. After the last
+/// time, a mismatch is a fault.
 const MAX_CHECKS: usize = 5;
 
-/// A closed job or a group of audit records whose data is missing or changed. This is no fault if a later link of the
-/// hash chain shows that the data was removed after it expired.
+/// A closed job or a group of audit records whose data is missing or does not match the hash chain. The suspect is not
+/// a fault if a later link of the hash chain records that the host removed the data after it expired.
 struct Suspect {
     /// The time of the job's closing link, or of the link of the audit records.
     at: Timestamp,
@@ -39,7 +39,7 @@ pub(crate) struct Walk<'s> {
     /// The ids of the jobs that are open at the current link of the hash chain, each with the hash of the job's first
     /// entry.
     open: BTreeMap<String, String>,
-    /// The closed jobs that were verified without a fault.
+    /// The ids of the closed jobs that were verified without a fault.
     closed: HashSet<String>,
     suspects: Vec<Suspect>,
     /// The digests of the plugins that were verified.
@@ -199,8 +199,9 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Handles a link that records the removal of all rows from before `moment`. For each suspect from before `moment`:
-    /// drops the suspect if its data is missing, because the removal explains this, and otherwise marks it as removed.
+    /// Handles a link that records the removal of all rows from before `moment`. Drops each suspect from before
+    /// `moment` whose data is missing, because the removal explains the missing data. Marks every other suspect from
+    /// before `moment` as removed.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
         self.suspects.retain_mut(|suspect| {
@@ -222,8 +223,8 @@ impl<'s> Walk<'s> {
         self.closed.remove(job);
     }
 
-    /// Reports the first suspect that no removal explains. Then verifies the open jobs, and that the hash chain has an
-    /// opening link for every stored job.
+    /// Returns the fault of the first suspect that no removal explains. Then verifies the open jobs, and checks that
+    /// the hash chain has an opening link for every stored job.
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.

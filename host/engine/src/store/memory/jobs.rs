@@ -1,7 +1,7 @@
 //! The jobs of the in-memory store: rows, journals, deployment locks and indexes.
 //!
-//! Invariant: each index contains the insertion numbers of exactly the jobs that belong to the index: `open` of the
-//! open jobs, `wakes` of the jobs with a wake time.
+//! Invariant: `open` contains the insertion numbers of exactly the open jobs, and `wakes` contains those of exactly the
+//! open jobs with a wake time.
 //! Not here: the hash chain (`state.rs`) and the validation of writes (`check.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

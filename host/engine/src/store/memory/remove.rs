@@ -55,8 +55,8 @@ impl State {
                 removed.jobs.push((id, runs(&job.entries)));
             }
         }
-        // Remove the outbox rows of the jobs too. Otherwise the store would ignore outbox rows of a later job with the
-        // same id as duplicates.
+        // Remove the outbox rows of the jobs too. If a later job had the same id, the store would otherwise treat the
+        // outbox rows of the later job as duplicates and ignore them.
         let ids: HashSet<&str> = removed.jobs.iter().map(|(id, _)| id.as_str()).collect();
         removed.rows += self.remove_outbox_rows(|slot| slot.job().is_some_and(|job| ids.contains(job)));
     }

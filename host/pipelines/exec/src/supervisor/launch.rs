@@ -107,7 +107,7 @@ fn exec(program: ProgramSpec, parent: i32) -> Result<Infallible, String> {
     }
     // Set the signal after the change of user, because a change of user resets the signal.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
-        format!("cannot make the kernel kill the program if its supervisor dies: {}", io::Error::from(error))
+        format!("cannot set the signal that kills the program if its supervisor dies: {}", io::Error::from(error))
     })?;
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
         return Err("the program was not started, because the supervisor of its pipeline run has exited".to_owned());

@@ -93,8 +93,8 @@ fn run(request: &StartRequest, folder: &RunFolder) {
             return;
         }
     };
-    // If the start time cannot be stored, a second host with the same request waits until the pipeline run ends or its
-    // own start timeout passes.
+    // Ignore an error: a second host with the same request then waits until the pipeline run ends, but at most for the
+    // second host's start timeout.
     let _ = folder.set_started(started);
     respond(&StartResponse::Started);
     let end = watch::wait(program, output, folder, request, started);

@@ -80,7 +80,7 @@ pub(super) fn wait(
             Some(_) => {}
         }
     }
-    // 2. Kill the rest of the group. The kernel does not reuse the ids of an unreaped leader.
+    // 2. Kill the rest of the group. The leader is not reaped yet, so its id cannot belong to another process.
     let _ = kill_process_group(leader, Signal::KILL);
     let status = waitpid(Some(leader), WaitOptions::empty()).ok().flatten().map(|(_, status)| status);
     // 3. Kill the orphans, then read the rest of the output.

@@ -1,4 +1,4 @@
-//! Problems of a table are reported when it is read.
+//! The problems of an exec pipeline's table are reported when the table is read.
 
 use std::fs;
 
@@ -94,7 +94,7 @@ fn a_pipelines_table_is_rejected() {
     assert_eq!(
         found,
         [
-            "plugins.toml:1: [pipelines.local] is not needed: the kind `exec` has no [pipelines.*] table\n    write: run = [\"./program\", \"argument\"]   (in [app.A.deploy.E], without this table)"
+            "plugins.toml:1: remove [pipelines.local]: the kind `exec` has no [pipelines.*] table\n    write: run = [\"./program\", \"argument\"]   (in [app.A.deploy.E], without this table)"
         ]
     );
 }

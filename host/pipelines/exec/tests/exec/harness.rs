@@ -125,7 +125,7 @@ pub(crate) fn eventually<T>(mut poll: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a process exists and is no zombie.
+/// Returns true if a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))

@@ -29,7 +29,7 @@ async fn stored_output_is_bounded() {
     assert_eq!(pipelines.output(&key("a-1"), PIPELINE, 5).await.unwrap(), "last\n");
 }
 
-/// The resident memory of a process, in bytes; `None` where it has ended.
+/// The resident memory of a process, in bytes; `None` if the process has ended.
 fn memory(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

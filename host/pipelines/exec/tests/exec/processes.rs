@@ -1,4 +1,4 @@
-//! All processes of a run end with it.
+//! When a pipeline run ends, all its processes end.
 
 use wardroom::model::Outcome;
 

@@ -143,7 +143,7 @@ async fn a_refused_start_stays_refused() {
         refused,
         format!("cannot start `{}/./gone`: No such file or directory (os error 2)", host.folder.path().display())
     );
-    // There was no run, and the refusal stays after the program is restored.
+    // No run was started, and a start with the same key still fails after the program is restored.
     fs::write(host.path("gone"), "#!/bin/sh\n").unwrap();
     assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
     assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), refused);
@@ -166,7 +166,7 @@ async fn a_missing_run_is_refused_and_reserves_its_key() {
     assert_eq!(refusal(pipelines.start(&bad, PIPELINE, &values(&[])).await), "`../a-1` is not a valid run key");
     assert!(!host.runs().exists());
 
-    // The report that a key has no run reserves the key, for every host.
+    // A host that reports that a run does not exist reserves the run's key. No host can then start the run.
     assert!(pipelines.state(&bad, PIPELINE).await.is_err());
     for pipelines in [&pipelines, &host.script("true", "")] {
         assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);

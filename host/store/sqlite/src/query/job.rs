@@ -1,4 +1,4 @@
-//! The queries for jobs. Each query uses an index, so that a hundred thousand parked jobs do not slow the query down.
+//! The queries for jobs. Each query uses an index, so that it stays fast with a hundred thousand waiting jobs.
 
 use sqlx::{QueryBuilder, Sqlite, sqlite::SqliteRow};
 use wardroom::store::{JobEnd, JobQuery, JobRow, JobStatus, StoreError};

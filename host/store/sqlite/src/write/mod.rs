@@ -149,8 +149,8 @@ impl<'w> Transaction<'_, 'w> {
         self.execute(query).await.map(drop)
     }
 
-    /// Inserts the audit record of a query or a refused command. `link` is the number of the record's link in the hash
-    /// chain.
+    /// Inserts the audit record of a query command (a command that only reads) or of a refused command. `link` is the
+    /// number of the record's link in the hash chain.
     pub(crate) async fn insert_audit_record(&mut self, record: &AuditRecord, link: u64) -> Result<(), StoreError> {
         let query = sqlx::query(
             "insert into line (link, network, room, event, caller_id, caller_name, plugin, command, at, calls, denials,

@@ -1,9 +1,10 @@
 //! The only writer of a store's database. If several lists of writes are queued, they share one transaction and one
 //! sync to disk.
 //!
-//! Invariant: lists of writes are written in the order of their submission. Each list is written
-//! completely or not at all. If a shared transaction fails, the writer writes each list in its own transaction, so that
-//! only the invalid list fails.
+//! The caller of [`Writer::commit`] waits until its list is stored. The caller of [`Writer::note`] does not wait.
+//!
+//! Invariant: lists are stored in the order of their submission. Each list is stored completely or not at all. If a
+//! shared transaction fails, the writer stores each list in its own transaction, so that only the invalid lists fail.
 //! Invariant: the state folder stays locked until the writing connection is closed.
 //! Not here: running a transaction (`transaction.rs`).
 
@@ -34,7 +35,8 @@ enum Request {
 
 struct List {
     writes: Vec<Write>,
-    /// The sender of the result to the caller; `None` for a note, because no caller waits.
+    /// Sends the result to the caller of [`Writer::commit`]; `None` for a list from [`Writer::note`], whose caller does
+    /// not wait.
     reply: Option<oneshot::Sender<CommitResult>>,
 }
 
@@ -49,8 +51,7 @@ struct Removal {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Number of notes that were submitted and still wait to be written. A note is a list of writes for which no caller
-    /// waits.
+    /// Number of lists from [`Writer::note`] that are not stored yet.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }
@@ -80,17 +81,17 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
-    /// Submits a list of writes without waiting for its result. Such a list is called a note. If the store is closed,
-    /// the note is lost, and an error is logged.
+    /// Submits a list of writes and returns at once, without a result. If the store is closed, the list is lost, and an
+    /// error is logged.
     pub(crate) fn note(&self, writes: Vec<Write>) {
-        // Count the note before sending it, so that a later `flush` waits for it.
+        // Count the list before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
         if self.queue.send(Request::Write(List { writes, reply: None })).is_err() {
-            tracing::error!("a write is lost because the store is closed");
+            tracing::error!("writes are lost because the store is closed");
         }
     }
 
-    /// Waits until the writer has tried to write all earlier notes.
+    /// Waits until the writer has tried to store the lists of all earlier [`Self::note`] calls.
     ///
     /// # Errors
     /// The writer cannot begin a transaction, or the store is closed.
@@ -107,8 +108,8 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
-    /// Writes all submitted lists, then closes the connection and unlocks the state folder. Notes that cannot be
-    /// written are lost. Does nothing if the connection is already closed.
+    /// Stores all submitted lists, then closes the connection and unlocks the state folder. A list that cannot be
+    /// stored is lost. Does nothing if the connection is already closed.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.queue.send(Request::Close(reply)).is_ok() {

@@ -1,4 +1,7 @@
 //! The task that owns the writing connection: collects requests into batches and executes them.
+//!
+//! The caller of `Writer::commit` waits for the result of its list of writes. The caller of `Writer::note` does not
+//! wait. The task can therefore delay a list from `note`, and retries the list if it cannot be stored.
 
 use std::{
     slice,
@@ -23,12 +26,13 @@ use crate::{
 
 /// Maximum number of lists of writes in one transaction.
 const MAX_BATCH: usize = 1000;
-/// Before the writer writes notes, it waits at most this time for further requests. A note is a list of writes for
-/// which no caller waits. The writer stops waiting when it receives a request whose caller waits for the result.
+/// If a batch contains only lists from `Writer::note`, the writer waits this time for further requests before it
+/// executes the batch. The wait ends early when a request arrives whose caller waits for the result.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
-/// Delay before the writer retries notes that could not be written.
+/// Delay before the writer retries lists from `Writer::note` that could not be stored. A new request ends the delay
+/// early.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum number of failed notes that the writer keeps for a retry. If more notes fail, they are lost.
+/// Maximum number of lists from `Writer::note` that the writer keeps for a retry. If more lists fail, they are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
 /// Requests that the task executes together.
@@ -44,7 +48,7 @@ struct Batch {
 pub(super) struct WriterTask {
     pub(super) connection: WriteConnection,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
-    /// Notes that could not be written yet, oldest first.
+    /// The lists from `Writer::note` that failed and are retried with the next batch, oldest first.
     pub(super) unwritten: Vec<List>,
     /// The callers of `close`, which get their reply when the task ends.
     pub(super) closing: Vec<oneshot::Sender<()>>,
@@ -81,13 +85,13 @@ impl WriterTask {
         }
     }
 
-    /// Returns the next batch: the notes to retry, and the queued requests. The batch ends when it has [`MAX_BATCH`]
-    /// lists or the queue is empty.
+    /// Returns the next batch: the lists that must be retried, and the queued requests, up to [`MAX_BATCH`] lists.
     ///
-    /// Waits for the first request. If notes must be retried, waits at most [`RETRY_INTERVAL`]. If no caller waits for
-    /// a result of the batch, also waits up to [`NOTE_DELAY`] for further requests.
+    /// 1. Waits for the first request. If lists must be retried, this wait ends after [`RETRY_INTERVAL`].
+    /// 2. Takes the other requests that are already in the queue.
+    /// 3. If no caller waits for a result of the batch, waits up to [`NOTE_DELAY`] for further requests.
     async fn next_batch(&mut self) -> Batch {
-        // 1. Wait for the first request, at most RETRY_INTERVAL if unwritten notes must be retried.
+        // Wait for the first request, at most RETRY_INTERVAL if lists must be retried.
         let mut batch = Batch { lists: std::mem::take(&mut self.unwritten), ..Batch::default() };
         let mut next = if batch.lists.is_empty() {
             self.requests.recv().await
@@ -98,10 +102,10 @@ impl WriterTask {
             }
         };
         let deadline = Instant::now() + NOTE_DELAY;
-        // True if a caller waits for the batch.
+        // True if a caller waits for a result of the batch.
         let mut urgent = false;
         loop {
-            // 2. Add the request to the batch.
+            // Add the request to the batch.
             match next {
                 Some(Request::Write(list)) => {
                     urgent |= list.reply.is_some();
@@ -125,7 +129,7 @@ impl WriterTask {
             if batch.lists.len() >= MAX_BATCH {
                 return batch;
             }
-            // 3. Take the next queued request. If no caller waits, also wait for a further request until the deadline.
+            // Take the next queued request. If no caller waits, also wait for a further request until the deadline.
             next = if urgent {
                 match self.requests.try_recv() {
                     Ok(request) => Some(request),
@@ -180,12 +184,14 @@ impl WriterTask {
         self.connection.write(&lists).await
     }
 
-    /// Handles the result of a list of writes. If a caller waits, sends the result to the caller. A note has no caller:
-    /// if it failed with [`StoreError::Unavailable`], keeps the note for a retry. If a note fails with another error,
-    /// or if [`MAX_UNWRITTEN`] notes are already kept, logs an error and drops the note.
+    /// Handles the result of a list of writes:
+    /// - If a caller waits, sends the result to the caller.
+    /// - If no caller waits and the error is [`StoreError::Unavailable`], keeps the list for a retry. If
+    ///   [`MAX_UNWRITTEN`] lists are already kept, logs the error and drops the list.
+    /// - If no caller waits and the error is [`StoreError::Failed`], logs the error and drops the list.
     ///
-    /// A later list can fail because it depends on a note that is kept for a retry. Therefore, while notes are kept, an
-    /// error [`StoreError::Failed`] becomes [`StoreError::Unavailable`].
+    /// A later list can fail because it depends on a list that is kept for a retry. Therefore, while lists are kept, an
+    /// error [`StoreError::Failed`] first becomes [`StoreError::Unavailable`].
     fn finish(&mut self, list: List, result: CommitResult) {
         let result = match result {
             Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
@@ -201,7 +207,7 @@ impl WriterTask {
             }
             (None, Err(error)) => {
                 self.pending_notes.fetch_sub(1, Ordering::SeqCst);
-                tracing::error!(%error, "cannot store a write; the write is lost");
+                tracing::error!(%error, "cannot store a list of writes; the writes are lost");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The writer on a full disk: lists that fit are written, and the order of notes does not change.
+//! The writer on a full disk: lists of writes that fit are stored, and lists from `note` keep their order.
 
 use std::collections::BTreeMap;
 

@@ -55,7 +55,7 @@ pub(crate) async fn an_entry_must_be_the_next_one_of_an_open_job(store: &dyn Sto
         "journal entry 2 of job `7f` is out of order: the next number is 1"
     );
     assert_eq!(store.entries("7f").await.expect("entries").len(), 1);
-    // An invalid note fails alone, and a later commit is checked without it.
+    // If a list from `note` is invalid, only this list fails, and a later commit is checked without it.
     store.note(vec![next.clone(), Write::JobStatus { job: "nobody".into(), status: status(JobPhase::Held, None) }]);
     assert_eq!(
         fails(store, vec![far.clone()]).await,

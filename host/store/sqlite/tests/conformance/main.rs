@@ -22,7 +22,8 @@ mod tamper;
 mod versions;
 mod writer;
 
-/// Makes two tests of each check of a module. A check that is not listed is dead code, which is a compile error.
+/// Makes two tests of each listed check function, one per store. A check that is not listed is dead code, which is a
+/// compile error.
 macro_rules! on_every_store {
     ($($module:ident { $($check:ident,)* })*) => {
         mod memory_store {

@@ -1,4 +1,4 @@
-//! Checks of the inbox, the outbox and room marks.
+//! Checks of the inbox, the outbox and the room cursors.
 
 use wardroom::store::{InboxKey, InboxRow, OutboxRow, RoomCursor, Store, Write};
 
@@ -35,7 +35,7 @@ pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dy
     assert_eq!(waiting, [key(1), key(3)]);
     let keys: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
     assert_eq!(keys, ["of 1", "of 3"], "a duplicate is not announced");
-    // The name is kept for a year, much longer than the message.
+    // The deduplication key is kept for a year, much longer than the message.
     commit(
         store,
         vec![Write::Handled(key(1)), Write::Handled(key(3)), sent("of 1", 1, Some("$1")), sent("of 3", 1, Some("$3"))],

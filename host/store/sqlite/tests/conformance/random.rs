@@ -1,4 +1,5 @@
-//! Random lists, notes, crashes and removals: the chain stays valid, and the in-memory store and SQLite agree.
+//! Random commits, lists from `note`, crashes and removals: the hash chain stays valid, and the in-memory store and the
+//! SQLite store have the same content.
 
 use std::path::Path;
 
@@ -56,9 +57,9 @@ enum Act {
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<Act>),
-    /// Submitted with the next commit, or lost in a crash before it.
+    /// A list from `note`: stored with the next commit, or lost in a crash before it.
     Note(Vec<Act>),
-    /// Of the earlier notes, this many were written.
+    /// A crash in which this many of the lists from earlier `note` calls were already stored.
     Crash {
         written: usize,
     },
@@ -159,7 +160,8 @@ fn name(job: u8) -> String {
     format!("{job:02x}")
 }
 
-/// All content that the stores must agree on. It leaves out links, because each store chooses the lines that share one.
+/// All content that must be the same in both stores. Links are left out, because each store chooses which audit records
+/// share a link.
 async fn everything(store: &dyn Store) -> String {
     store.commit(Vec::new()).await.expect("writes what was noted");
     let jobs = store.jobs(&JobQuery::default()).await.expect("jobs");
@@ -212,8 +214,8 @@ async fn both_agree(steps: Vec<Step>) {
     let mut sqlite = reopened(&file).await;
     let memory = MemoryStore::new();
     let mut noted: Vec<Vec<Write>> = Vec::new();
-    // All writes between two commits have the same time, so the grouping of lines into links has no effect on the
-    // result.
+    // All writes between two commits have the same time, so the grouping of audit records into links has no effect on
+    // the result.
     let mut now = 0;
     for step in steps {
         let note = |sqlite: &SqliteStore, noted: &mut Vec<Vec<Write>>, most: usize| {

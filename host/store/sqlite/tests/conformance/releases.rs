@@ -1,4 +1,4 @@
-//! Checks of releases.
+//! Checks of releases: the records of deployments that ended.
 
 use wardroom::{
     model::Outcome,

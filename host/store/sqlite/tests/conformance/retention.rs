@@ -70,7 +70,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     let nothing = store.remove(at(10), &loaded).await.expect("removes");
     assert_eq!(nothing, wardroom::store::Removed { rows: 0, ..Default::default() });
     assert_eq!(verified(store).await.links, whole.links, "an empty removal adds no link");
-    // The id of a removed job is not reused: its runs and releases still have it.
+    // The id of a removed job is not reused, because pipeline runs and releases still refer to the id.
     let again = store.commit(opening("a")).await;
     assert!(matches!(&again, Err(wardroom::store::StoreError::Failed(_))), "{again:?}");
     commit(store, opening("d")).await;

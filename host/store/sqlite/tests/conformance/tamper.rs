@@ -1,4 +1,4 @@
-//! Changes of a database by hand: verification finds and names each one.
+//! The database is changed by hand: the verification of the journal finds each change and names it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The database of an older build, and of another machine.
+//! The database of an older build, and of another computer.
 
 use std::path::Path;
 
@@ -125,7 +125,7 @@ async fn a_database_of_another_machine_is_refused_or_adopted() {
     assert!(reader.value("deploy", "k").await.expect("a value").is_some());
     reader.close().await;
     store.close().await;
-    // A machine without an id does not compare or change the row.
+    // A computer without a machine id neither compares nor changes the lease.
     open(None, false).await.expect("there is no id to compare").close().await;
     refused(Some("there")).await;
     open(Some("there"), true).await.expect("a takeover").close().await;

@@ -1,4 +1,4 @@
-//! The writer of the SQLite store: batches, notes and a busy database.
+//! The writer of the SQLite store: batches, lists from `note`, and a busy database.
 
 use std::{path::Path, sync::Arc};
 
