@@ -242,7 +242,7 @@ impl Delivery {
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
         let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &stored {
-            tracing::error!(room = channel, %error, "cannot store the reply that refuses a direct message; retrying after the person's next direct message");
+            tracing::error!(room = channel, %error, "cannot store the reply to a direct message that the bot does not accept; retrying after the next direct message of this person");
         }
         stored.is_ok()
     }

@@ -176,7 +176,7 @@ impl Session {
                         room = channel,
                         key,
                         error = reason,
-                        "the server rejected a file with a long text; sending a truncated message instead"
+                        "the server rejected the file in which a long text was attached; sending a truncated message instead"
                     );
                     return Ok((self.truncate_to_fit(text), None));
                 }

@@ -194,7 +194,7 @@ fn the_first_fault_is_reported() {
         assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
     }
     let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone()), None).unwrap_err();
-    assert_eq!(fault.message, "journal entry 5 of job 7f3a was added later");
+    assert_eq!(fault.message, "journal entry 5 of job 7f3a was added without being recorded");
     let fault = check_entries("7f3a", &entries, &(6, entries[4].hash.clone()), None).unwrap_err();
     assert_eq!(fault.message, "journal entry 5 of job 7f3a was changed");
     let fault = check_entries("7f3a", &[], &(0, String::new()), None).unwrap_err();

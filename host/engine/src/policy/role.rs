@@ -66,7 +66,8 @@ impl Role {
 #[derive(Debug, Clone)]
 pub(crate) struct HeldRole {
     pub role: Arc<Role>,
-    /// The grant in chat, which limits the role; `None` if the role comes from the configuration.
+    /// The grant that gave the person the role by a chat command. The role holds only for the grant's app, environment
+    /// and time. `None` if the role comes from the configuration.
     pub grant: Option<Arc<Grant>>,
     /// The environments of the bot through which the role was granted. The role counts only in these environments.
     /// `None` if the role comes from the configuration.

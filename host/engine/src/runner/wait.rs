@@ -41,8 +41,8 @@ pub(crate) struct PendingWait {
 }
 
 impl Jobs {
-    /// Waits for the pipeline runs of a parked job and stores the result of the wait. If the job waits only for timers,
-    /// does not wait; [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
+    /// Waits until the pipeline runs for which the job waits have ended, and stores the result. If the job waits only
+    /// for timers, returns at once; [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
     pub(crate) async fn wait(&self, job: &Arc<ActiveJob>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {

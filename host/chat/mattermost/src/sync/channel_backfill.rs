@@ -207,7 +207,7 @@ impl SyncLoop<'_> {
         if has_new_message && !self.senders.refused.contains(&channel.id) {
             tracing::info!(
                 room = channel.id,
-                "ignored a direct message, because the key `direct` does not allow its author; sending a refusal to the author"
+                "ignored a direct message, because the key `direct` does not allow direct messages of its author; the bot tells the author"
             );
             if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
                 self.senders.refused.insert(channel.id.clone());

@@ -191,8 +191,8 @@ pub(crate) fn guest_grant(
     }
 }
 
-/// Returns a person in the contract's type. The name is the handle in the id: `bob` for `@bob:example.org`. The display
-/// name is not used, because people can change their display names.
+/// Converts a person's id to the type that plugins receive. The name is the handle in the id: `bob` for
+/// `@bob:example.org`. The display name is not used, because people can change their display names.
 fn person(id: &str) -> types::Person {
     types::Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }

@@ -37,7 +37,7 @@ pub(crate) fn check_entries(
         return Err(missing(job, found));
     }
     if found > *count {
-        return Err(Fault::of(job, format!("journal entry {count} of job {job} was added later")));
+        return Err(Fault::of(job, format!("journal entry {count} of job {job} was added without being recorded")));
     }
     if hash != before {
         return Err(changed(job, found - 1));

@@ -12,15 +12,15 @@ use crate::store::{
     traits::{StoreError, Write},
 };
 
-/// The state of a job after the writes that were checked so far.
+/// The state of a job after the writes that have been checked so far.
 struct JobState {
     open: bool,
     entries: u32,
     new: bool,
 }
 
-/// The jobs and deployment locks as they are after the writes that were checked so far. `state` is the store before the
-/// first of these writes.
+/// The jobs and deployment locks as they are after the writes that have been checked so far. `state` is the store before
+/// the first of these writes.
 struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, JobState>,

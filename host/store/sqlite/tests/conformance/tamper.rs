@@ -170,7 +170,7 @@ async fn a_removed_entry_is_named() {
         .await;
     assert_eq!(fault, "journal entry 6 of job 7f3a is missing");
     let fault = test.fault("update job set entries = 4 where id = '0b'").await;
-    assert_eq!(fault, "journal entry 4 of job 0b was added later");
+    assert_eq!(fault, "journal entry 4 of job 0b was added without being recorded");
     let fault = test.fault("update job set tip = '' where id = '0b'").await;
     assert_eq!(fault, "journal entry 4 of job 0b was changed");
 }
