@@ -305,7 +305,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Parses the head of the journal's hash chain, in the form that `journal verify` prints: `12:0f3a…`.
+/// Parses the number and the hash of the hash chain's last link, in the form that `journal verify` prints: `12:0f3a…`.
 fn parse_head(text: &str) -> Result<Head, String> {
     let invalid = || "a head is a number, a colon and 64 hexadecimal digits, as `journal verify` prints it".to_owned();
     let (number, hash) = text.trim().split_once(':').ok_or_else(invalid)?;

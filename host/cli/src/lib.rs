@@ -1,7 +1,7 @@
 //! The host as a library: reads the command line, runs one subcommand and returns its exit code.
 //!
 //! The binary `wardroom` is [`main`] with [`Unchanged`]. Another program can use [`Instrument`] to add capabilities to
-//! the same host, or to wrap its adapters and its store. Everything else in this crate is private.
+//! the same host, or to wrap its adapters and its database. The other items of this crate are private.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard output, the log to
 //! standard error.
@@ -57,7 +57,7 @@ pub(crate) enum Exit {
     Done = 0,
     /// The subcommand failed, or `wardroom can` printed `no`.
     Failed = 1,
-    /// The usage or the configuration is wrong.
+    /// The command line arguments or the configuration are wrong.
     Invalid = 2,
 }
 

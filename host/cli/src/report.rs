@@ -52,13 +52,13 @@ pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
 }
 
-/// Prints an error. Returns [`Exit::Failed`].
+/// Prints an error to standard error. Returns [`Exit::Failed`].
 pub(crate) fn failed(text: &str) -> Exit {
     error(text);
     Exit::Failed
 }
 
-/// Prints an error. Returns [`Exit::Invalid`].
+/// Prints an error to standard error. Returns [`Exit::Invalid`].
 pub(crate) fn invalid(text: &str) -> Exit {
     error(text);
     Exit::Invalid
@@ -78,7 +78,7 @@ pub(crate) fn problems(problems: &[Problem]) {
     );
 }
 
-/// Formats a problem with its correction on the next line.
+/// Formats a configuration problem. The suggested correction is on the next line.
 fn problem_text(problem: &Problem) -> String {
     let mut text = format!("{}:{}: {}", problem.at.file, problem.at.line, problem.message);
     if let Some(fix) = &problem.fix {

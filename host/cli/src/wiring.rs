@@ -13,7 +13,8 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Instrument, report};
 
-/// The names of all chat networks for which the host has an adapter. A build can leave out some of these adapters.
+/// The names of all chat networks for which an adapter exists. A build of the host can leave out some of these
+/// adapters.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
 /// The inputs that a subcommand needs to read the configuration.
@@ -43,7 +44,7 @@ impl Wiring<'_> {
     /// Reads the configuration and the lock file.
     ///
     /// # Errors
-    /// The problems of both files.
+    /// The configuration or the lock file has problems. The error contains the problems of both files.
     pub(crate) fn read(&self) -> Result<Wired, Vec<Problem>> {
         let path = self.path;
         let peek = Peek::read(path);
@@ -86,7 +87,7 @@ impl Wiring<'_> {
         }
     }
 
-    /// Returns a builder for subcommands that do not read the configuration, such as `plugin inspect`.
+    /// Returns an engine builder for subcommands that do not read the configuration, such as `plugin inspect`.
     pub(crate) fn builder_alone(&self) -> EngineBuilder {
         self.builder(&Peek::default(), Path::new("state"))
     }

@@ -1,7 +1,7 @@
 //! The exit codes of all subcommands of the binary.
 //!
-//! Not here: exit codes that need a plugin (`job`, `journal show` and `plugin inspect` with 0, and a `can` that is
-//! denied), which the stories check, and `check --connect` with 1, which needs a network.
+//! Not here: exit codes that need a plugin. These are 0 of `job`, `journal show` and `plugin inspect`, and 1 of `can`.
+//! The stories check them. The exit code 1 of `check --connect` is not checked here, because it needs a network.
 
 use std::{
     path::Path,
@@ -20,7 +20,7 @@ admins = ["operator"]
 [environment.production]
 "#;
 
-/// A folder with a configuration, in which subcommands run.
+/// A temporary folder with a configuration file. The subcommands run in this folder.
 struct Host {
     folder: TempDir,
 }

@@ -1,9 +1,9 @@
 //! Authenticates a webhook delivery with the secret of its hook, and returns the delivery's id.
 //!
 //! Invariant: secrets are compared in constant time. Every failed authentication has the same response.
-//! Invariant: only a client that has the secret can choose a delivery id:
-//! - A Standard Webhooks signature covers the id.
-//! - A signature in the header `X-Hub-Signature-256` covers the body, and the id is the digest of the body.
+//! Invariant: only a client that has the secret can choose a delivery id, for these reasons:
+//! - A Standard Webhooks signature is computed over the id, too.
+//! - A signature in the header `X-Hub-Signature-256` is computed over the body, and the id is the digest of the body.
 //! - If the hook has a token, a request without the token is rejected.
 
 use std::{
@@ -24,8 +24,8 @@ use wardroom::{
     trigger::{Hook, HookAuth as Scheme},
 };
 
-/// Time after which a cached secret is read from its file again. An operator can replace the secret in the file without
-/// a restart of the host. The host rejects the previous secret after at most this time.
+/// Time after which a cached secret is read from its file again. An operator can therefore replace the secret without a
+/// restart of the host. The host rejects the old secret after at most this time.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 /// Maximum length of a delivery id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
@@ -44,7 +44,7 @@ struct CachedKey {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AuthError {
-    /// The token or the signature is missing, malformed, expired or wrong.
+    /// The token or the signature of a delivery is missing, malformed, expired or wrong.
     Unauthenticated,
     /// The delivery is authenticated but has no valid delivery id. The value is the name of the header that must
     /// contain the id.
@@ -52,7 +52,7 @@ pub(crate) enum AuthError {
 }
 
 impl HookAuth {
-    /// Reads the secret of `hook`.
+    /// Creates the authentication of a hook, and reads the hook's secret.
     ///
     /// # Errors
     /// The secret cannot be read or decoded.
@@ -67,9 +67,9 @@ impl HookAuth {
         Ok(Self { hook: hook.name.clone(), scheme, secret, cache })
     }
 
-    /// Checks the headers of a delivery, before its body is read. If the hook has a token, compares the token. If the
-    /// hook uses signatures, checks that a signature is present and well-formed. A Standard Webhooks timestamp may
-    /// differ from the host's clock by at most the configured tolerance.
+    /// Checks the headers of a delivery. Called before the body of the delivery is read. If the hook has a token,
+    /// compares the token. If the hook uses signatures, checks that a signature is present and well-formed. A Standard
+    /// Webhooks timestamp may differ from the host's clock by at most the configured tolerance.
     pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
         match &self.scheme {
             Scheme::Token { header, .. } => {
@@ -116,8 +116,8 @@ impl HookAuth {
         if valid { Ok(()) } else { Err(AuthError::Unauthenticated) }
     }
 
-    /// Returns the cached key. If the key is from a file and older than [`CACHE_TTL`], reads the file again. If the
-    /// file cannot be read, logs a warning and returns the previous key.
+    /// Returns the hook's secret from the cache. If the secret is from a file and was read more than [`CACHE_TTL`] ago,
+    /// reads the file again. If the file cannot be read, logs a warning and returns the cached secret.
     fn key(&self) -> Arc<[u8]> {
         let mut cache = self.cache.lock();
         if matches!(self.secret, SecretRef::File(_)) && cache.read_at.elapsed() >= CACHE_TTL {
@@ -134,7 +134,7 @@ impl HookAuth {
         cache.key.clone()
     }
 
-    /// Makes the next delivery read the secret again.
+    /// Marks the cached secret as expired, so that the next delivery reads the secret again.
     #[cfg(test)]
     pub(crate) fn expire_cache(&self) {
         let mut cache = self.cache.lock();
@@ -200,7 +200,7 @@ fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     }
 }
 
-/// Returns the `TOKEN` of `Bearer TOKEN`.
+/// Returns the `TOKEN` of a header value `Bearer TOKEN`; `None` if the value has another form.
 fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())

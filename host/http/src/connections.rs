@@ -19,9 +19,10 @@ use wardroom::CancellationToken;
 
 /// Maximum number of open connections; further connections wait in the backlog of the listening socket.
 const MAX_CONNECTIONS: usize = 256;
-/// Timeout for the head of a request, and for an idle connection between two requests.
+/// Timeout for reading the head of a request (request line and headers). It is also the maximum time for which a
+/// connection may be idle between two requests.
 const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };
-/// Maximum size of a request's head, in bytes.
+/// Maximum size of a request's head (request line and headers), in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// Maximum time that a request in progress has to finish after the host begins to stop, or after its connection reaches
@@ -30,8 +31,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 /// Delay before a retry if `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` is cancelled. Then accepts no more connections, and gives the requests in progress
-/// [`SHUTDOWN_TIMEOUT`] to finish.
+/// Serves connections until `stop` is cancelled. Then accepts no more connections, and waits up to [`SHUTDOWN_TIMEOUT`]
+/// for the requests in progress to finish.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();

@@ -1,4 +1,5 @@
-//! One endpoint per configured hook, with its authentication, rate limit and concurrency limit.
+//! The HTTP endpoints of the configured hooks. Each endpoint has its own authentication, rate limit and limit of
+//! concurrent requests.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! `GET /healthz` and `GET /readyz`.
+//! The health checks `GET /healthz` (the store) and `GET /readyz` (the chat connections).
 
 use std::{
     sync::Arc,

@@ -25,13 +25,14 @@ use crate::{
     health::json_response,
 };
 
-/// Timeout for reading a request body. Also the timeout for a delivery that waits because its hook already reads the
-/// maximum number of bodies.
+/// Timeout for reading a request body. It is also the timeout for a delivery that waits because the maximum number of
+/// bodies of its hook is being read.
 pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
-/// Value of the header `Retry-After` if the hook reads too many bodies at the same time or the engine is unavailable.
+/// Value of the header `Retry-After` if too many bodies of the hook are being read at the same time, or if the engine
+/// cannot accept a delivery.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The result of a delivery; each variant is one HTTP response.
+/// The result of a webhook delivery. Each variant has its own HTTP response.
 enum DeliveryResult {
     Accepted,
     Duplicate,
@@ -151,7 +152,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl DeliveryResult {
-    /// Returns true if an unauthenticated client can cause this result.
+    /// Returns true if a client without the hook's secret can cause this result.
     fn is_unauthenticated(&self) -> bool {
         matches!(
             self,
@@ -164,7 +165,8 @@ impl DeliveryResult {
         )
     }
 
-    /// Returns the value of the metric's label `answer` and of the log field `result`.
+    /// Returns the result's name: the value of the label `answer` in the metric of deliveries, and of the field
+    /// `result` in the log.
     fn label(&self) -> &'static str {
         match self {
             Self::Accepted => "taken",

@@ -37,18 +37,18 @@ pub use metrics::Metrics;
 /// Maximum number of unauthenticated deliveries per minute, over all hooks. Further unauthenticated deliveries get the
 /// status 429 and no log line.
 const FAILURES_PER_MINUTE: u32 = 60;
-/// Maximum number of connections that wait to be accepted. A client whose connection exceeds this number retries only
-/// after some seconds.
+/// Maximum number of connections that wait to be accepted. If more clients connect, the operating systems of these
+/// clients retry only after some seconds.
 const BACKLOG: u32 = 4096;
-/// Interval at which the host moves recorded values into their histograms. Without it, the recorded values would take
-/// ever more memory while nobody reads `/metrics`.
+/// Interval at which the host moves recorded values of metrics into their histograms. Otherwise the recorded values
+/// would take more and more memory until a client reads `/metrics`.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A listening socket. Connections wait in the socket's backlog until [`Server::serve`] is called. [`Listener::open`]
 /// returns the [`Server`].
 pub struct Listener(TcpListener);
 
-/// State shared by all routes.
+/// The state that the handlers of all HTTP routes share.
 struct AppState {
     engine: Arc<Engine>,
     metrics: Metrics,
@@ -58,7 +58,7 @@ struct AppState {
 }
 
 impl Listener {
-    /// Listens at the configured address.
+    /// Opens a socket that listens at the configured address.
     ///
     /// # Errors
     /// The address is in use, or does not belong to this computer.
@@ -76,7 +76,8 @@ impl Listener {
     /// Reads the secret of every hook of `engine` and returns the server.
     ///
     /// # Errors
-    /// A secret cannot be read or decoded; the error names its hook and its reference.
+    /// A secret cannot be read or decoded. The error contains the name of the hook and the configured source of the
+    /// secret.
     pub fn open(self, engine: Arc<Engine>, metrics: Metrics) -> anyhow::Result<Server> {
         let endpoints = endpoints(engine.hooks())?;
         let failures = TokenBucket::per_minute(FAILURES_PER_MINUTE);
@@ -86,7 +87,7 @@ impl Listener {
     }
 }
 
-/// An HTTP listener that is ready to serve: the secrets of all hooks are read. [`Server::serve`] handles the requests.
+/// An HTTP listener for which the secrets of all hooks have been read. [`Server::serve`] handles the requests.
 pub struct Server {
     listener: TcpListener,
     state: Arc<AppState>,

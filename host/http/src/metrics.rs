@@ -22,7 +22,7 @@ impl Metrics {
     /// Installs the process's recorder. Call `install` once, before the engine is built.
     ///
     /// # Errors
-    /// The process already has a recorder.
+    /// The process already has a metrics recorder.
     pub fn install() -> anyhow::Result<Self> {
         let recorder = recorder()?;
         let metrics = Self(recorder.handle());

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A token bucket. Allows `capacity` requests per minute, and up to `capacity` requests at once.
+/// A token bucket that limits the rate of requests. It allows `capacity` requests per minute, and up to `capacity`
+/// requests at once.
 pub(crate) struct TokenBucket {
     capacity: f64,
-    /// The number of tokens, and the time at which this number was computed.
+    /// The number of available tokens (allowed requests), and the time at which this number was computed.
     state: Mutex<(f64, Instant)>,
 }
 
@@ -18,10 +19,10 @@ impl TokenBucket {
         Self { capacity, state: Mutex::new((capacity, Instant::now())) }
     }
 
-    /// Takes one token.
+    /// Takes one token, which allows one request.
     ///
     /// # Errors
-    /// If the bucket is empty, the time until the next token.
+    /// The bucket is empty. The error is the time until the next token is available.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         self.take_at(Instant::now())
     }

@@ -118,10 +118,10 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
     }
 
-    /// Removes a deleted event from the buffer of a queued room and returns `true`. `matches` returns `true` for the
-    /// deleted event. Records the event's `id`, so that [`BackfillQueue::is_withdrawn`] returns `true` for the event.
-    /// If a backfill of the room is running, queues another one, because the running backfill may have read the event
-    /// already. If the room is not queued, changes nothing and returns `false`.
+    /// Handles the deletion of a message or reaction. If the room is not queued, changes nothing and returns `false`.
+    /// Otherwise removes the event for which `matches` returns `true` from the room's buffer, records its `id` for
+    /// [`BackfillQueue::is_withdrawn`], and returns `true`. If a backfill of the room is running, queues another one,
+    /// because the running backfill may have read the deleted event already.
     pub fn withdraw(&mut self, room: &R, id: String, matches: impl Fn(&E) -> bool) -> bool {
         let Some(queued) = self.rooms.get_mut(room) else { return false };
         queued.requeued = queued.reading;
@@ -145,8 +145,8 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Records that a room's backfill ended without a result that can be used, and makes another backfill of the room
-    /// due at once. Called, for example, if the author of a buffered event must be looked up first.
+    /// Records that the result of a room's backfill cannot be used, and makes another backfill of the room due at once.
+    /// Called, for example, if the author of a buffered event must be looked up before the backfill.
     pub fn restart(&mut self, room: &R) {
         if let Some(queued) = self.rooms.get_mut(room) {
             queued.reading = false;
@@ -154,8 +154,8 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         }
     }
 
-    /// Records that a room's backfill succeeded, and returns the room's buffered events. The room stays queued if it
-    /// was queued again after [`BackfillQueue::begin`].
+    /// Records that a room's backfill succeeded, and returns the room's buffered events. Removes the room from the
+    /// queue, unless the room was queued again during the backfill.
     pub fn finish(&mut self, room: &R) -> Vec<E> {
         let Some(queued) = self.rooms.get_mut(room) else { return Vec::new() };
         let buffered = std::mem::take(&mut queued.buffered);
@@ -166,11 +166,11 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         buffered
     }
 
-    /// Records that a room's backfill failed, and schedules the retry. The retry is due after the backoff; if the
-    /// server requested a longer delay (`requested`), after that delay. A requested delay, for example because of a
-    /// rate limit, postpones the next backfill of every other queued room, too. Returns `true` for the first failure
-    /// since the room's last successful backfill, and `false` for later failures. The caller logs only the first
-    /// failure.
+    /// Records that a room's backfill failed, and schedules the retry. `requested` is the delay that the server
+    /// requested, for example because of a rate limit. The retry is due after the backoff or after `requested`,
+    /// whichever is longer. A requested delay postpones the backfills of all other queued rooms, too. Returns `true`
+    /// for the first failure since the room's last successful backfill, and `false` for later failures. The caller logs
+    /// only the first failure.
     pub fn record_failure(&mut self, room: &R, now: Instant, requested: Option<Duration>) -> bool {
         if let Some(requested) = requested {
             self.delay_all(now, requested.min(Backoff::MAX_REQUESTED));
@@ -180,8 +180,7 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
         queued.retry.record_failure(now, requested)
     }
 
-    /// Postpones the next backfill of every queued room to `now + requested`. If a room's retry time is later, the
-    /// retry time does not change.
+    /// Postpones every backfill that is due before `now + requested` to that time.
     fn delay_all(&mut self, now: Instant, requested: Duration) {
         for queued in self.rooms.values_mut() {
             queued.retry.delay_until(now + requested);

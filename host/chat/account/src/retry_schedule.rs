@@ -24,9 +24,9 @@ impl RetrySchedule {
         self.due
     }
 
-    /// Records a failure and schedules the retry. The retry is due after the backoff; if the server requested a longer
-    /// delay (`requested`), after that delay. Returns `true` for the first failure since the last success, and `false`
-    /// for later failures. The caller logs only the first failure.
+    /// Records a failure and schedules the retry. `requested` is the delay that the server requested, if any. The retry
+    /// is due after the backoff or after `requested`, whichever is longer. Returns `true` for the first failure since
+    /// the last success, and `false` for later failures. The caller logs only the first failure.
     pub fn record_failure(&mut self, now: Instant, requested: Option<Duration>) -> bool {
         self.due = Some(now + self.backoff.next_delay_or(requested));
         !std::mem::replace(&mut self.reported, true)

@@ -9,8 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::folder;
 
-/// A value that is read once from a JSON file, changed in memory and written back. Dereference the file to access the
-/// value. After a change, call [`StateFile::mark_changed`] and then [`StateFile::save`].
+/// A value that is read once from a JSON file, changed in memory and written back. Dereference the `StateFile` to
+/// access the value. After a change, call [`StateFile::mark_changed`] and then [`StateFile::save`].
 #[derive(Debug)]
 pub struct StateFile<T> {
     path: PathBuf,

@@ -47,8 +47,8 @@ pub(crate) fn is_person_id(id: &str) -> bool {
         && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
-/// Converts a line to a message for the engine. The message is marked as direct, because the bot is the only other
-/// member of the room.
+/// Converts a line to a message for the engine. The message is marked as a direct message, because the bot is the only
+/// other member of the room.
 pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestamp) -> Incoming {
     let mut message = Incoming::new(event, sender, text, at);
     message.direct = true;

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
-/// room. If the cursor's event is on none of these pages, older events are not handled.
+/// room. If the cursor's event is on none of these pages, the events before these pages are not handled.
 const MAX_PAGES: usize = 500;
 /// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
 /// backfill then compares times.
@@ -46,8 +46,8 @@ pub(crate) struct Backfill {
 }
 
 impl Backfill {
-    /// Prepends the events that a sync delivered (`synced`) and the backfill did not find. If an event of another
-    /// server arrives with a delay, the homeserver can sort it before the cursor, where the backfill does not find it.
+    /// Prepends the events that a sync delivered (`synced`) and the backfill did not find. The homeserver can sort an
+    /// event that arrives late from another server before the cursor, where the backfill does not find the event.
     pub(crate) fn with_synced(mut self, synced: Vec<RoomEvent>) -> Self {
         let known: HashSet<_> = self.events.iter().filter_map(RoomEvent::id).collect();
         let late = synced.into_iter().filter(|event| event.id().is_some_and(|id| !known.contains(&id)));
@@ -115,8 +115,8 @@ fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
 
-/// Returns `true` if the cursor names an event, or if there is no cursor. In these cases the end of a backfill is a
-/// known event: the cursor's event or the bot's join.
+/// Returns `true` if the cursor names an event, or if there is no cursor. In these cases the backfill ends at a known
+/// event: the cursor's event or the bot's join.
 fn has_event(cursor: Option<&Position>) -> bool {
     cursor.is_none_or(|cursor| cursor.event.is_some())
 }

@@ -19,7 +19,7 @@ use crate::{
     room_event::{RawEvent, RoomEvent},
 };
 
-/// The result of [`look_up`].
+/// The result of [`look_up`], which requests an encrypted event to compute its deduplication key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     Found(String),

@@ -105,7 +105,7 @@ pub(crate) struct Config {
     pub(crate) reactions: bool,
     /// A PEM file with certificates that are trusted in addition to the system's.
     pub(crate) ca: Option<PathBuf>,
-    /// The folder of the account's session and stores.
+    /// The account's state folder. It holds the session file and the SDK's stores.
     pub(crate) folder: PathBuf,
 }
 

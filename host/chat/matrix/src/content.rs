@@ -18,7 +18,7 @@ use wardroom_account::mentioned_people;
 use crate::convert::KEY_FIELD;
 
 /// Maximum size of an event's content, in bytes. A server accepts events of up to 64 KiB. The value leaves space for
-/// the encryption, which adds a third, and for the fields that the server adds.
+/// the encryption, which makes the content a third larger, and for the fields that the server adds.
 const MAX_CONTENT: usize = 45 * 1024;
 /// Maximum size of a text that is sent as a message, in bytes. A longer text is sent as a file.
 const MAX_TEXT: usize = 20_000;

@@ -65,12 +65,13 @@ impl<'a> Delivery<'a> {
         self.display_name = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Stores a room's events as messages, and moves the room's cursor to the newest event. `events` is sorted oldest
-    /// first. If an event cannot be decrypted yet, stores it until its key arrives. `names` holds the senders' display
-    /// names that a backfill received. `late` is true if a backfill found the events.
+    /// Converts a room's events to messages, stores these in the inbox, and moves the room's cursor to the newest
+    /// event. `events` is sorted oldest first. If an event cannot be decrypted yet, stores it until its key arrives.
+    /// `names` holds the senders' display names that a backfill received. `late` is true if a backfill found the
+    /// events.
     ///
     /// # Errors
-    /// The homeserver or a file failed, so no message was stored. A retry can succeed.
+    /// A request to the homeserver or an operation on a file failed. No message was stored. A retry can succeed.
     pub(crate) async fn deliver(
         &mut self,
         room: &Room,
@@ -103,9 +104,9 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// Decrypts pending events after their keys arrived, and stores their messages in the inbox. If the sender has sent
-    /// the same text again, skips the event. If the bot no longer serves the room, drops the event. `sessions` are the
-    /// Megolm sessions whose keys arrived; `None` retries all pending events.
+    /// Decrypts pending events after their keys arrived, and stores their messages in the inbox. Skips an event if its
+    /// sender has sent the same text again. Drops the events of a room that the bot no longer serves. `sessions` are
+    /// the Megolm sessions whose keys arrived; `None` retries all pending events.
     pub(crate) async fn retry_decryption(
         &mut self,
         client: &Client,
@@ -228,14 +229,15 @@ impl<'a> Delivery<'a> {
         Ok(messages)
     }
 
-    /// Returns those of a room's messages that the bot handles. Conversations between people are left out.
+    /// Returns the messages that the bot handles. Leaves out messages of conversations between people.
     fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
         let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()
     }
 }
 
-/// Returns a cursor at the newest of these events, which are sorted oldest first. Returns `None` if no event has an id.
+/// Returns the cursor position of the newest event that has an id; `None` if no event has an id. `events` is sorted
+/// oldest first.
 fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
     // The clock of another server can be ahead. A cursor is never in the future.

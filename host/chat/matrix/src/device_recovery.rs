@@ -86,8 +86,8 @@ pub(crate) fn token_needs_new_device(config: &Config, device: &DeviceId, token: 
     ))
 }
 
-/// Deletes the session file and renames the stores of its device to `store.old`. If `store.old` exists already, keeps
-/// it and deletes the stores instead.
+/// Deletes the session file, and renames the folder of the SDK's stores to `store.old`. If `store.old` exists already,
+/// keeps `store.old` and deletes the folder of the SDK's stores instead.
 ///
 /// # Errors
 /// A file cannot be renamed or removed.

@@ -1,5 +1,5 @@
-//! Classifies the errors of requests and of file operations by the account's reaction, for example a retry or a new
-//! login.
+//! Classifies the errors of requests and of file operations by how the account must react, for example with a retry or
+//! a new login.
 
 use std::time::Duration;
 

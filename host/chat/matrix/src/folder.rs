@@ -19,7 +19,7 @@ pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
 }
 
-/// Returns the error of a failed operation in the folder. A retry can succeed.
+/// Converts the error of a file operation in the account's state folder to an error after which the account retries.
 pub(crate) fn io_error(config: &Config, error: &io::Error) -> MatrixError {
     MatrixError::unavailable(format!("the folder `{}` cannot be used: {error}", config.folder.display()))
 }

@@ -27,12 +27,12 @@ use crate::{Config, room_upgrades::MAX_UPGRADES, rooms};
 struct StoredRooms {
     /// The account that the file belongs to.
     user: OwnedUserId,
-    /// The configured aliases, with the rooms that they named at the last lookup.
+    /// The configured aliases, each with the room that it named at the last lookup.
     aliases: BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>,
     /// The admin who invited the bot, for each room that the configuration does not list.
     #[serde(rename = "invited")]
     inviters: BTreeMap<OwnedRoomId, OwnedUserId>,
-    /// The predecessor of each confirmed successor of an upgraded room.
+    /// For each confirmed successor of an upgraded room, the id of the upgraded room.
     #[serde(default, rename = "moved")]
     predecessors: BTreeMap<OwnedRoomId, OwnedRoomId>,
 }
@@ -40,10 +40,11 @@ struct StoredRooms {
 #[derive(Debug)]
 pub(crate) struct JoinedRooms {
     stored: StateFile<StoredRooms>,
-    /// The ids of the configured rooms that were looked up; `None` if the homeserver does not have the room.
+    /// The room ids of the entries in the configuration key `rooms`; `None` if the homeserver does not have the room.
+    /// An alias that was never looked up successfully is missing.
     configured: BTreeMap<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
     configured_count: usize,
-    /// The aliases that are not looked up yet.
+    /// The configured aliases that this session has not looked up yet.
     pending_aliases: BTreeSet<OwnedRoomOrAliasId>,
     lookup_retry: RetrySchedule,
     /// The successors of upgraded rooms that are neither confirmed nor rejected yet.
@@ -119,7 +120,8 @@ impl JoinedRooms {
         is_confirmed || self.rejected_upgrades.contains(&(room.to_owned(), successor.to_owned()))
     }
 
-    /// Records whether the upgrade from a room to a successor is confirmed.
+    /// Records the result of the check of an upgrade. `is_confirmed` is true if the successor names `room` as its
+    /// predecessor.
     pub(crate) fn record_upgrade(&mut self, room: &RoomId, successor: &RoomId, is_confirmed: bool) {
         self.unconfirmed.remove(successor);
         if !is_confirmed {
@@ -168,7 +170,8 @@ impl JoinedRooms {
         self.lookup_retry.record_success();
     }
 
-    /// Records the id of a configured room; `None` if the homeserver does not have the room.
+    /// Records the room id of `room`, an entry in the key `rooms` of the configuration; `None` if the homeserver does
+    /// not have the room.
     pub(crate) fn set_configured(&mut self, room: OwnedRoomOrAliasId, id: Option<OwnedRoomId>) {
         self.pending_aliases.remove(&room);
         let changed = match id.as_ref().filter(|id| room.as_str() != id.as_str()) {
@@ -188,7 +191,7 @@ impl JoinedRooms {
         }
     }
 
-    /// Removes the invitation and the upgrade of a room that the bot left.
+    /// Removes the stored inviter and the stored predecessor of a room that the bot left.
     pub(crate) fn remove(&mut self, room: &RoomId) {
         let mut changed = self.stored.inviters.remove(room).is_some();
         changed |= self.stored.predecessors.remove(room).is_some();
@@ -196,7 +199,7 @@ impl JoinedRooms {
         self.reported.remove(room);
     }
 
-    /// Removes the invitations to rooms that the bot left while the host did not run.
+    /// Removes the stored inviters of rooms that the bot left while the host did not run.
     pub(crate) fn prune(&mut self, client: &Client) {
         let is_in = |room: &RoomId| {
             client.get_room(room).is_some_and(|room| matches!(room.state(), RoomState::Joined | RoomState::Invited))
@@ -207,7 +210,7 @@ impl JoinedRooms {
         self.stored.mark_changed(changed);
     }
 
-    /// Writes the changes to the file.
+    /// Writes `rooms.json` if its content has changed. A failed write is logged; the next call retries it.
     pub(crate) fn save(&mut self) {
         self.stored.save();
     }

@@ -22,9 +22,10 @@ const MAX_REJECTIONS: usize = 20;
 /// A join that has finished.
 #[derive(Debug)]
 pub(crate) enum Joined {
-    /// A configured room, as its alias or id in the configuration, and its id.
+    /// The bot has joined a configured room. The fields are the alias or id in the configuration, and the room's id.
     Configured(OwnedRoomOrAliasId, OwnedRoomId),
-    /// An upgraded room, the successor that it names, and whether the successor names the room as its predecessor.
+    /// An upgrade was checked. The fields are the upgraded room, the successor that it names, and whether the successor
+    /// names that room as its predecessor.
     Successor(OwnedRoomId, OwnedRoomId, bool),
 }
 
@@ -36,8 +37,8 @@ pub(crate) struct Joins {
     successors: HashSet<OwnedRoomId>,
     /// The rooms whose invitations are being accepted.
     invitations: HashSet<OwnedRoomId>,
-    /// The ignored invitations that were logged: the inviter, by room. An invitation that the homeserver delivers again
-    /// is not logged again.
+    /// The inviters of the ignored invitations that were logged, by room. If the homeserver delivers such an invitation
+    /// again, it is not logged again.
     ignored: HashMap<OwnedRoomId, OwnedUserId>,
 }
 
@@ -55,7 +56,8 @@ impl Joins {
         });
     }
 
-    /// Joins the successor that a room names, and checks the upgrade. Retries until both succeed.
+    /// Joins the successor that an upgraded room names, and checks that the successor names the room as its
+    /// predecessor. Retries until both requests succeed.
     pub(crate) fn join_successor(&mut self, room: &Room, successor: OwnedRoomId) {
         if !self.successors.insert(successor.clone()) {
             return;

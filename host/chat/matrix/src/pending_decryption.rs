@@ -3,8 +3,8 @@
 //!
 //! Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
 //! and is stored until its key arrives or until the event is too old to be handled.
-//! Invariant: a repeated message is handled once. An event that is decrypted after its sender was asked is
-//! skipped if the sender has sent the same text again.
+//! Invariant: a repeated message is handled once. If an event's sender was asked to send it again and has sent the same
+//! text, the event is skipped when its key arrives.
 //! Not here: decryption (`decryption`), and writing to the inbox (`delivery`).
 
 mod resend_request;
@@ -49,7 +49,7 @@ pub(crate) struct PendingEvent {
     session: String,
     /// Whether the sender was asked to send the event again.
     asked: bool,
-    /// Hashes of the texts that the sender sent after being asked.
+    /// Hashes of the texts that the sender has sent since the bot asked for the event again.
     #[serde(rename = "said")]
     later_texts: BTreeSet<String>,
     /// The time at which the sender is asked to send the event again.
@@ -79,12 +79,12 @@ impl PendingDecryption {
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
     }
 
-    /// Stores a room's events that could not be decrypted. The events are on disk when this function returns. Events
-    /// that were sent more than a day ago and events that are stored already are left out. If the room or the account
-    /// has too many stored events, the oldest are dropped.
+    /// Stores events of a room that could not be decrypted, and writes them to disk before it returns. Leaves out
+    /// events that were sent more than a day ago, and events that are stored already. If the room or the account then
+    /// has too many stored events, drops the oldest.
     ///
     /// # Errors
-    /// The file cannot be written. The room's cursor must not move past these events then.
+    /// The file cannot be written. In this case the caller must not move the room's cursor past these events.
     pub(crate) fn add(&mut self, room: &RoomId, events: Vec<(RawEvent, DecryptionFailure)>) -> Result<(), MatrixError> {
         let (now, before) = (Timestamp::now(), self.events.len());
         for (raw, failure) in events {
@@ -122,8 +122,8 @@ impl PendingDecryption {
         })
     }
 
-    /// Removes the stored events that these messages redact. The bot then neither handles these events nor asks their
-    /// senders to send them again.
+    /// Removes the stored events that were deleted by a redaction among `messages`. The bot then neither handles a
+    /// deleted event nor asks its sender to send it again.
     pub(crate) fn remove_withdrawn(&mut self, room: &RoomId, messages: &[Incoming]) {
         let withdrawn = |message: &Incoming| match &message.reaction {
             Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
@@ -160,7 +160,8 @@ impl PendingDecryption {
         })
     }
 
-    /// Returns the events that need a key of one of these Megolm sessions; all events if `sessions` is `None`.
+    /// Returns the stored events that were encrypted in one of these Megolm sessions; all stored events if `sessions`
+    /// is `None`.
     pub(crate) fn waiting_for(&self, sessions: Option<&HashSet<String>>) -> Vec<PendingEvent> {
         let needs_key = |event: &&PendingEvent| sessions.is_none_or(|sessions| sessions.contains(&event.session));
         self.events.iter().filter(needs_key).cloned().collect()
@@ -178,8 +179,8 @@ impl PendingDecryption {
         self.save_if(self.events.len() != before);
     }
 
-    /// Writes the file if `changed` is true. If the write fails, logs that and returns, because a host that restarts
-    /// with the old file makes the same change again.
+    /// Writes the file if `changed` is true. A failed write is only logged, because a host that restarts with the old
+    /// file makes the same change again.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
             tracing::warn!(path = %self.file.display(), %error, "cannot write the file of messages that wait for their decryption keys; retrying when the list of these messages changes; hint: free disk space or repair the folder's permissions");

@@ -28,7 +28,7 @@ pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
 }
 
 /// Joins the successor that a room names. Returns `true` if the successor names the room as its predecessor. Otherwise
-/// returns `false` and leaves the successor. If the bot was in the successor before this call, the bot stays there.
+/// returns `false`, and leaves the successor unless the bot was in it before this call.
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the join.

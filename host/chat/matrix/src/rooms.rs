@@ -26,8 +26,8 @@ pub(crate) async fn resolve(client: &Client, room: &OwnedRoomOrAliasId) -> Resul
     }
 }
 
-/// Returns the id of a joined room, or of its latest successor. `name` is the room's id or alias. Returns `None` if the
-/// bot is not in the room.
+/// Returns the id of a joined room. If the room was upgraded, returns the id of the latest successor that the bot has
+/// joined. `name` is the room's id or alias. Returns `None` if the bot is in none of these rooms.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -54,7 +54,7 @@ pub(crate) async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
     Ok(state.is_encrypted())
 }
 
-/// Returns the members of a room without the bot.
+/// Returns the members of a room, except the bot.
 ///
 /// # Errors
 /// [`SendError::Never`] if the bot is not in the room; [`SendError::Later`] if the homeserver does not answer.

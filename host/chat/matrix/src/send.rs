@@ -25,7 +25,8 @@ use crate::{
     room_upgrades::latest_successor, rooms,
 };
 
-/// Maximum number of pages that are searched for a sent message. A page has 100 events. An older message is not found.
+/// Maximum number of pages that are searched for a sent message. A page has 100 events. A message that is older than
+/// these pages is not found.
 const SEARCH_PAGES: usize = 5;
 
 const MESSAGE: &str = "m.room.message";

@@ -3,8 +3,8 @@
 //! Invariant: the session file and the key store belong to one device. If one of them is missing or belongs to another
 //! device, a new device replaces the old one, because a device without its keys cannot decrypt messages and is not
 //! trusted. With an access token, only the operator can replace the device, with a new token.
-//! Invariant: the store of an abandoned device is kept until the next device has imported the account's
-//! own keys from it.
+//! Invariant: the store of an abandoned device is kept until the next device has tried to import the account's own keys
+//! from it.
 //! Not here: the account's own keys (`cross_signing`), and the clients (`client`).
 
 use std::io;
@@ -27,7 +27,7 @@ struct StoredSession {
     /// Hash of the operator's access token; `None` for a login by password.
     #[serde(rename = "token")]
     token_hash: Option<String>,
-    /// Whether the homeserver requires a new login and keeps the device.
+    /// Whether the homeserver ended the session but accepts a new login as the same device.
     #[serde(default, rename = "asked_again")]
     login_requested: bool,
     session: MatrixSession,
@@ -76,7 +76,8 @@ pub(crate) async fn open(config: &Config) -> Result<Client, MatrixError> {
     Ok(client)
 }
 
-/// Deletes the session file. The key store is kept until the next device has imported the account's keys from it.
+/// Deletes the session file. The key store is kept until the next device has tried to import the account's keys from
+/// it.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -110,8 +111,7 @@ pub(crate) fn request_login(config: &Config) -> Result<(), MatrixError> {
     .map_err(|error| io_error(config, &error))
 }
 
-/// Writes the refreshed tokens of a client to the session file. If the file holds the session of another device, does
-/// not change the file.
+/// Writes the refreshed tokens of a client to the session file, unless the file holds the session of another device.
 pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Result<()> {
     let file = folder::session_file(config);
     match (folder::read_json::<StoredSession>(&file)?, client.matrix_auth().session()) {

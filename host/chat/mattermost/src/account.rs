@@ -50,7 +50,8 @@ impl MattermostAccount {
         *self.session.write() = session;
     }
 
-    /// Requests the token's account from the server. Retries until the server answers or rejects the token.
+    /// Requests the account that the token belongs to. Retries until the server returns the account or rejects the
+    /// token.
     async fn log_in(&self, client: &ApiClient, outage: &mut Outage) -> Result<User, MattermostError> {
         let mut backoff = Backoff::default();
         loop {

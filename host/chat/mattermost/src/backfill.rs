@@ -1,5 +1,5 @@
-//! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the post that reports the
-//! bot's join.
+//! Backfill: reads a channel from its newest post back to a lower bound in time. Also finds the post that reports that
+//! the bot joined the channel.
 //!
 //! Invariant: the result holds no post at or before the lower bound. The server returns at most 1000
 //! changes since a time; if there are more, it returns an arbitrary 1000 of them. In this case the channel is read page
@@ -17,10 +17,12 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
 /// are not handled.
 const MAX_PAGES: usize = 500;
-/// Maximum number of pages that are searched for the post that reports the bot's join. An older join is not found.
+/// Maximum number of pages that are searched for the post that reports that the bot joined the channel. If the post is
+/// older, it is not found.
 const MAX_JOIN_PAGES: usize = 10;
-/// Assumed maximum, in milliseconds, of the clock skew between the nodes of a server plus the time in which a node
-/// writes a post. A request for the changes since a time T asks for the changes since T minus this value.
+/// Assumed maximum delay, in milliseconds, between a post's timestamp and the moment at which the post can be read. The
+/// delay has two causes: the clocks of the server's nodes differ, and a node needs time to write a post. To get all
+/// changes since a time T, the bot requests the changes since T minus this value.
 pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
 /// The result of a backfill: the posts and changes of a channel after the lower bound.
@@ -143,7 +145,7 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
     Ok(all)
 }
 
-/// Reads the pages of a channel, newest first.
+/// Reads the posts of a channel page by page, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct PostPager {
     /// The next page holds posts that are older than the post with this id; `None` if the next page is the channel's

@@ -59,7 +59,7 @@ impl Converter {
         is_of_other && is_unchanged && !post.has_flag("from_webhook")
     }
 
-    /// Replaces a mention of the account at the start of a text with `@` and the bot's name in `plugins.toml`.
+    /// Replaces a mention of the bot's account at the start of a text with `@` and the bot's name in `plugins.toml`.
     fn normalize_address(&self, text: &str) -> String {
         let rest = text.strip_prefix('@').and_then(|text| strip_leading_name(text, &self.user_name));
         match rest {
@@ -98,8 +98,8 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
     message
 }
 
-/// Reads the bot's join from a notice of the server. Returns `Some(Some(person))` if a person added the bot,
-/// `Some(None)` if the bot joined by itself, and `None` if the post reports no join of the bot.
+/// Returns who added the bot, if the post is the server's notice that the bot joined a channel: `Some(Some(person))` if
+/// a person added the bot, `Some(None)` if the bot joined by itself. Returns `None` for any other post.
 pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     // Only the server creates posts of these types.
     if post.delete_at > 0 || post.has_flag("from_webhook") {

@@ -1,5 +1,5 @@
-//! Writes received posts, reactions and deletions to the engine's inbox. Posts are written together with the channel's
-//! cursor.
+//! Stores received posts, reactions and deletions in the engine's inbox, and moves the channel's cursor: the position
+//! up to which the channel's posts are handled.
 //!
 //! Invariant: a channel's cursor moves in the same transaction in which the messages are stored, and never
 //! moves back.
@@ -23,19 +23,19 @@ use crate::{
     users::UserKind,
 };
 
-/// Maximum time that a live message waits for the lookup of its author. After that time, the message's channel is
-/// backfilled instead.
+/// Timeout of the lookup of an event's author. After the timeout, the event is not handled at once: a later backfill of
+/// its channel finds it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The error for an event whose author could not be looked up. The event was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownAuthor;
 
-/// Writes the messages of one account's channels to its inbox.
+/// Stores the messages of one account's channels in the engine's inbox.
 pub(crate) struct Delivery {
     session: Arc<Session>,
     inbox: InboxWriter,
-    /// A cache of the channels' cursors.
+    /// The cursors that were already read from the store, by channel id.
     cursors: HashMap<String, Position>,
 }
 
@@ -52,7 +52,8 @@ impl Delivery {
         self.inbox.inbox().is_admin(person)
     }
 
-    /// Returns a channel's cursor; `None` if the bot never handled the channel.
+    /// Returns a channel's cursor, the position up to which the channel's posts are handled; `None` if the bot never
+    /// handled the channel.
     pub(crate) async fn cursor(&mut self, channel: &str) -> Option<Position> {
         if let Some(known) = self.cursors.get(channel) {
             return Some(known.clone());
@@ -62,8 +63,8 @@ impl Delivery {
         cursor
     }
 
-    /// Moves a channel's cursor to the time `until` without handling a post. If the cursor is newer, it does not
-    /// change. `until` is in milliseconds since the Unix epoch (server clock).
+    /// Skips a channel's posts up to the time `until`, in milliseconds since the Unix epoch (server clock): moves the
+    /// channel's cursor to that time. A cursor that is already at or after that time does not change.
     pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
         let at = timestamp(until);
         if self.cursor(channel).await.is_none_or(|cursor| cursor.at < at) {
@@ -83,8 +84,8 @@ impl Delivery {
         is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
     }
 
-    /// Converts a post to a message. The message is marked as a program's message if its author is not known to be a
-    /// person.
+    /// Converts a post to a message; `None` if the engine does not handle the post or its author's account does not
+    /// exist. The message is marked as a program's message if its author is not known to be a person.
     fn convert(&self, post: &Post, late: bool, kind: ChannelKind) -> Option<Incoming> {
         let users = &self.session.users;
         let author = users.kind(&post.user);
@@ -104,8 +105,8 @@ impl Delivery {
     }
 
     /// Stores a channel's posts as messages, and moves the channel's cursor to the newest post. `posts` is sorted
-    /// oldest first. The flag of a post is true if a backfill found the post and the post did not also arrive live. The
-    /// caller must have looked up the authors.
+    /// oldest first. Each post has a flag: `true` if only a backfill found the post, `false` if the post arrived live.
+    /// The caller must have looked up the authors.
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
@@ -130,12 +131,12 @@ impl Delivery {
         }
     }
 
-    /// Stores a reaction: first in the state file, then in the inbox. If the inbox does not store the reaction, a
-    /// reaction that was not in the state file before is removed from it again. `late` is true if a backfill found the
+    /// Stores a reaction: first in the state file, then in the inbox. If the inbox does not store the reaction, removes
+    /// it from the state file again, unless the file already contained it. `late` is true if a backfill found the
     /// reaction.
     ///
     /// # Errors
-    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
+    /// [`UnknownAuthor`] if the account that reacted cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_reaction(
         &mut self,
         channel: &str,
@@ -161,7 +162,7 @@ impl Delivery {
     /// Stores that a reaction was removed. The removal of a reaction that is not in the state file is ignored.
     ///
     /// # Errors
-    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
+    /// [`UnknownAuthor`] if the reaction's author cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_reaction_removal(
         &mut self,
         channel: &str,
@@ -176,11 +177,12 @@ impl Delivery {
         Ok(())
     }
 
-    /// Compares the current reactions on a message of the bot (`present`) with those in the state file, and stores the
-    /// differences one by one.
+    /// Compares the current reactions on a message of the bot (`present`) with those in the state file. Stores the
+    /// removals first, and then all current reactions. The inbox ignores reactions that it already holds.
     ///
     /// # Errors
-    /// [`UnknownAuthor`] if an account cannot be looked up. This difference and the later ones were not stored.
+    /// [`UnknownAuthor`] if the author of a reaction cannot be looked up. This change and the later ones were not
+    /// stored.
     pub(crate) async fn deliver_changed_reactions(
         &mut self,
         channel: &str,
@@ -201,7 +203,7 @@ impl Delivery {
     /// because a moderator may have deleted the message.
     ///
     /// # Errors
-    /// [`UnknownAuthor`] if the account cannot be looked up. Nothing was stored.
+    /// [`UnknownAuthor`] if the account that deleted the message cannot be looked up. Nothing was stored.
     pub(crate) async fn deliver_deletion(
         &mut self,
         channel: &str,
@@ -219,7 +221,7 @@ impl Delivery {
         self.deliver_withdrawal(channel, post, by).await
     }
 
-    /// Stores that a reaction was removed, or that a message was deleted.
+    /// Stores that the reaction or the message with the event id `event` was removed by the account `by`.
     async fn deliver_withdrawal(&mut self, channel: &str, event: &str, by: &str) -> Result<(), UnknownAuthor> {
         let Some(is_program) = self.is_program(by).await? else { return Ok(()) };
         let incoming = convert::withdrawal(event, self.session.users.person(by), is_program);
@@ -227,7 +229,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Looks up accounts, with a timeout. If the lookup fails, the accounts stay unknown.
+    /// Looks up the accounts with these ids, for at most [`LOOKUP_TIMEOUT`]. If the lookup fails, the accounts stay
+    /// unknown.
     pub(crate) async fn look_up_authors(&self, ids: &[&str]) {
         let lookup = self.session.users.look_up(&self.session.client, ids.iter().copied());
         match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {

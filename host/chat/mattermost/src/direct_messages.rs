@@ -1,8 +1,8 @@
 //! The policy for direct messages: the key `direct`, and a cache of the members of configured channels.
 //!
-//! Invariant: with `members`, direct messages are accepted from admins and from current members of a
-//! configured channel. A lookup expires after a short time. If a lookup fails, the message waits until a retry
-//! succeeds.
+//! Invariant: with `direct = "members"`, direct messages are accepted from admins and from current members of a
+//! configured channel. The cached result of a lookup expires after a short time. If a lookup fails, the message waits
+//! until a retry succeeds.
 //! Not here: the channels that are served (`joined_channels`), and the reading of a channel (`sync`).
 
 use std::{
@@ -147,8 +147,8 @@ impl DirectSenders {
 /// Looks up whether a person is a member of one of these channels.
 ///
 /// # Errors
-/// The server is unavailable; the remaining channels are not looked up. Or the server rejects the lookup in one of the
-/// channels, and the person is in none of the others.
+/// Fails if the server is unavailable; the remaining channels are not looked up. Also fails if the server rejects the
+/// lookup in one of the channels and the person is in none of the other channels.
 pub(crate) async fn is_member_of_any(
     client: &ApiClient,
     channels: &[String],

@@ -50,7 +50,7 @@ impl MattermostError {
         Self::Rejected { not_found: false, id: String::new(), reason: reason.into() }
     }
 
-    /// Prepends the failed operation to the reason.
+    /// Prepends `what`, a description of the failed operation, to the error's reason.
     pub(crate) fn context(mut self, what: &str) -> Self {
         let (Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. }) =
             &mut self;

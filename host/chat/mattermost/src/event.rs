@@ -9,7 +9,8 @@ use crate::client::{Post, Reaction};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Frame {
-    /// The greeting of a new connection. Events between the previous connection and this one are not delivered.
+    /// The server's greeting on a new connection. The server does not send the events that occurred after the previous
+    /// connection was lost and before this one was opened.
     Hello {
         /// The id with which the connection can be resumed; `None` if the server cannot resume connections.
         connection: Option<String>,
@@ -36,7 +37,7 @@ pub(crate) enum Frame {
 pub(crate) enum Event {
     Posted {
         post: Box<Post>,
-        /// The author's name.
+        /// The name of the post's author; empty if the server does not report it.
         sender: String,
     },
     Deleted {

@@ -1,4 +1,4 @@
-//! The chat adapter for Mattermost, over the REST API and the WebSocket.
+//! The chat adapter for Mattermost. It uses Mattermost's REST API and WebSocket.
 //!
 //! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and creates an account's [`Chat`]. Modules in reading order:
 //!
@@ -47,7 +47,7 @@ use wardroom::{
     model::BotIdentity,
 };
 
-/// The network's name in `plugins.toml`, in the log and in metrics.
+/// The name of this chat network in `plugins.toml`, in the log and in metrics.
 pub(crate) const NETWORK: &str = "mattermost";
 
 /// Default interval of the pings over the WebSocket. A server closes a connection after 100 seconds without data.

@@ -64,7 +64,8 @@ fn line(text: &str) -> String {
     out
 }
 
-/// Returns the code span at the start of a text, with its backticks.
+/// Returns the code span at the start of a text, with its backticks; `None` if the text does not start with a code
+/// span.
 fn code_span(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('`')?;
     let end = inner.find('`')?;
@@ -72,8 +73,8 @@ fn code_span(text: &str) -> Option<&str> {
     alone.then(|| &text[..end + 2])
 }
 
-/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading. Returns the
-/// rest of the line.
+/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading. Writes the
+/// escaped start to `out`, and returns the part of the line after it.
 fn escape_line_start<'t>(line: &'t str, out: &mut String) -> &'t str {
     if line.starts_with(['-', '+', '=']) {
         out.push(ZERO_WIDTH_SPACE);
@@ -119,8 +120,8 @@ fn is_url(word: &str) -> bool {
     word.starts_with("https://") || word.starts_with("http://")
 }
 
-/// Appends a URL. Characters that would end the link are percent-encoded, and so is a backslash, because it would
-/// change the target.
+/// Appends a URL to `out`. Characters that would end the link are percent-encoded, and so is a backslash, because it
+/// would change the link's target.
 fn url(word: &str, out: &mut String) {
     for letter in word.chars() {
         match letter {

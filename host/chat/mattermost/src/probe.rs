@@ -62,7 +62,8 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
-/// Checks a person of the configuration. Returns `None` for a person of another network.
+/// Checks whether a person of the configuration is an account on the server. Returns a line for the report, or a
+/// problem as the error; `None` if the person belongs to another network.
 async fn check_person(client: &ApiClient, person: &str) -> Result<Option<String>, String> {
     let failed = |error| format!("`{person}` cannot be looked up: {error}");
     if is_id(person) {

@@ -176,7 +176,7 @@ impl Session {
                         room = channel,
                         key,
                         error = reason,
-                        "the server rejected the file in which a long text was attached; sending a truncated message instead"
+                        "the server rejected the attached file with the long text; sending a truncated message instead"
                     );
                     return Ok((self.truncate_to_fit(text), None));
                 }
@@ -212,7 +212,8 @@ impl Session {
         }
     }
 
-    /// Returns the `pending_post_id` for an idempotency key. The id contains a hash, because a key can have any length.
+    /// Returns the `pending_post_id` for an idempotency key. The id contains a hash of the key, because a key can have
+    /// any length.
     fn pending_post_id(&self, key: &str) -> String {
         format!("{}:{}", self.me(), &hex::encode(Sha256::digest(key))[..40])
     }

@@ -17,8 +17,8 @@ use crate::{
     users::UserCache,
 };
 
-/// Maximum length of a message, in characters, on servers that do not report their maximum. These are older versions,
-/// which have this fixed limit.
+/// Maximum length of a message, in characters, on servers that do not report their maximum. Only older versions of
+/// Mattermost do not report it, and they have this fixed limit.
 const FIXED_MAX_LENGTH: usize = 4_000;
 /// Maximum length of a message, in characters, if the server's configuration cannot be read. The value is the default
 /// of current versions.
@@ -63,10 +63,10 @@ impl Session {
         self.max_length.load(Ordering::Relaxed)
     }
 
-    /// Requests the maximum length of a message from the server.
+    /// Requests the maximum length of a message from the server, and stores it in the session.
     ///
     /// # Errors
-    /// [`MattermostError::TokenRejected`]. After any other failure the default is used.
+    /// [`MattermostError::TokenRejected`]. After any other failure, [`DEFAULT_MAX_LENGTH`] is used.
     pub(crate) async fn look_up_max_length(&self) -> Result<(), MattermostError> {
         let length = match self.client.max_message_length().await {
             Ok(length) => length.filter(|length| *length >= MIN_MAX_LENGTH).unwrap_or(FIXED_MAX_LENGTH),
@@ -114,8 +114,8 @@ impl Session {
         })
     }
 
-    /// Returns the id of the channel for a message. `room` is an id or `team/channel`. An id is not checked, because
-    /// the server rejects an unknown one.
+    /// Returns the id of the channel that `room` names. `room` is the channel's id or `team/channel`. An id is returned
+    /// without a check, because the server rejects a request with an unknown id.
     ///
     /// # Errors
     /// [`SendError::Later`] until the server has listed the channels; [`SendError::Never`] if the bot is not in the

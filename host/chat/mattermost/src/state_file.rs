@@ -3,7 +3,8 @@
 //!
 //! Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
 //! does not run is detected by comparison with the stored reactions, because the server does not report the removal.
-//! Not here: the check whether the person who added the bot is an admin. `joined_channels` repeats it each time.
+//! Not here: the check whether the person who added the bot is an admin. The result is not stored: `joined_channels`
+//! repeats the check each time.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -12,8 +13,8 @@ use wardroom_account::StateFile;
 
 use crate::client::Reaction;
 
-/// Maximum number of messages with stored reactions. Above that, the reactions on the message that has gone longest
-/// without a new reaction are removed from the state.
+/// Maximum number of messages with stored reactions. If there are more, the stored reactions of one message are
+/// removed: the message that has gone longest without a new reaction.
 const MAX_MESSAGES: usize = 2000;
 
 /// The state of a channel that the bot is in.
@@ -26,8 +27,8 @@ pub(crate) struct ChannelState {
     /// Whether `added_by` was looked up.
     #[serde(rename = "looked")]
     pub(crate) is_looked_up: bool,
-    /// The time, in milliseconds since the Unix epoch (server clock), after which posts are handled. Earlier posts are
-    /// not handled.
+    /// Posts up to this time, in milliseconds since the Unix epoch (server clock), are never handled, for example
+    /// because they were written before the bot joined the channel.
     pub(crate) since: i64,
     /// Whether the channel was ignored at the last check. If the bot handles the channel later, the bot skips the posts
     /// that are in the channel at that time.
@@ -48,7 +49,7 @@ struct MessageReactions {
     given: Vec<StoredReaction>,
 }
 
-/// The content of `kept.json`.
+/// The content of the account's state file, `kept.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Content {
@@ -82,7 +83,7 @@ impl AccountState {
         self.is_new
     }
 
-    /// Records that every channel that the bot is in now has a stored state.
+    /// Makes `is_new` return `false`. Called after a state was stored for each channel that the bot is in.
     pub(crate) fn finish_initialization(&mut self) {
         self.is_new = false;
     }
@@ -105,7 +106,8 @@ impl AccountState {
         self.content.mark_changed(changed);
     }
 
-    /// Removes the state and the reactions of the channels for which `is_in` returns `false`.
+    /// Removes the state and the reactions of the channels that the bot is no longer in: those for which `is_in`
+    /// returns `false`.
     pub(crate) fn prune(&mut self, is_in: impl Fn(&str) -> bool) {
         let left: Vec<String> = self.content.channels.keys().filter(|channel| !is_in(channel)).cloned().collect();
         for channel in left {

@@ -37,8 +37,8 @@ pub(crate) struct SyncLoop<'a> {
     state: AccountState,
     reported: ReportedChannels,
     senders: DirectSenders,
-    /// The channels to backfill. The number of buffered posts has no limit, because a running backfill does not find
-    /// posts that arrive in the meantime.
+    /// The channels to backfill, each with a buffer of the posts that arrive before the backfill ends. The buffers have
+    /// no limit, because a running backfill does not find these posts.
     backfill: BackfillQueue<str, Post>,
     listing: ChannelListing,
     is_connected: bool,
@@ -64,8 +64,8 @@ impl<'a> SyncLoop<'a> {
         }
     }
 
-    /// Lists the channels of an account that has no stored state, before the connection is opened. The posts that are
-    /// in the channels at that time are not handled; later posts are.
+    /// Lists the channels of an account that has no stored state, before the connection is opened. The bot does not
+    /// handle the posts that are in the channels at that time. It handles only later posts.
     ///
     /// # Errors
     /// [`MattermostError::TokenRejected`]. Other errors are retried.

@@ -104,7 +104,7 @@ impl UserCache {
         seen.or_else(|| Some(self.looked_up.lock().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
     }
 
-    /// Returns an account with its known name. Without a known name, the id is used as the name.
+    /// Returns the person with this account id and the account's name. If the name is unknown, the id is used instead.
     pub(crate) fn person(&self, id: &str) -> Person {
         Person { id: id.to_owned(), name: display_name(self.name(id).as_deref(), id) }
     }

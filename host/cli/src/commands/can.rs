@@ -28,7 +28,8 @@ pub(crate) async fn can(
     Ok(if may { Exit::Done } else { Exit::Failed })
 }
 
-/// Quotes a word if the command parser requires it. Ids such as `@bob:example.org` are not quoted.
+/// Puts a word of a command in single quotes if it is empty or has a character that the command parser may treat
+/// specially. Ids such as `@bob:example.org` are not quoted.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "@:._-/=+%,#!".contains(letter);
     match !word.is_empty() && word.chars().all(plain) {

@@ -34,8 +34,8 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
 }
 
 /// Returns a journal entry as JSON. If the entry's body is stored as a blob, reads the blob. If the blob is missing or
-/// was changed, the JSON contains the size of the body and not the body. The error is then stored in `fault`; an
-/// earlier error in `fault` is kept.
+/// was changed, the JSON contains the size of the body and not the body. In this case, stores a description of the
+/// error in `fault`, unless `fault` already contains an error.
 async fn entry_json(store: &SqliteStore, entry: &HashedEntry, fault: &mut Option<String>) -> Result<Value, StoreError> {
     let mut json = json!(entry.entry);
     json["hash"] = json!(entry.hash);

@@ -48,7 +48,8 @@ fn text(verified: &Verified) -> String {
     lines.join("\n")
 }
 
-/// Formats the head of the hash chain in the form that the option `--head` accepts: `12:0f3a…`.
+/// Formats the number and the hash of the hash chain's last link, in the form that the option `--head` accepts:
+/// `12:0f3a…`.
 fn head_text(head: &Head) -> String {
     format!("{}:{}", head.number, head.hash)
 }

@@ -9,8 +9,8 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::{Exit, report, wiring::Wiring};
 
-/// Maximum time between the first signal and the end of the process. Running plugins have 8 seconds of this time to
-/// end. A service manager must wait longer before it kills the process, see `TimeoutStopSec` in
+/// Maximum time between the first signal to stop and the end of the process. Running plugins have 8 seconds of this
+/// time to end. A service manager must wait longer before it kills the process, see `TimeoutStopSec` in
 /// `packaging/wardroom.service`.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
@@ -115,8 +115,8 @@ async fn with_listener<T>(
     tokio::join!(engine, listen).0
 }
 
-/// Waits for SIGTERM or SIGINT. The first signal cancels `stop`, and the host begins to shut down. A second signal, or
-/// the end of [`SHUTDOWN_TIMEOUT`], cancels `end`, and the process ends at once.
+/// Waits for SIGTERM or SIGINT. The first signal cancels `stop`, and the host begins to shut down. A second signal
+/// cancels `end`, and the process ends at once. The same happens after [`SHUTDOWN_TIMEOUT`].
 async fn signals(stop: CancellationToken, end: CancellationToken) {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),

@@ -12,7 +12,8 @@ use crate::{
     model::{BotIdentity, Person},
 };
 
-/// The optional features of a chat network. Every text must also be readable on a network without these features.
+/// The optional features of a chat network. Every text that the engine sends must also be readable on a network without
+/// these features.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -24,8 +25,8 @@ use crate::{
 pub struct ChatFeatures {
     /// Whether the bot can send a message to the thread of another message.
     pub threads: bool,
-    /// Whether the bot can edit a message that it sent. Without edits, the engine sends a job's status card only once,
-    /// as soon as the job waits or has ended.
+    /// Whether the bot can edit a message that it sent. Without edits, the engine sends the status message of a job
+    /// only once, as soon as the job waits or has ended.
     pub edits: bool,
     /// Whether the bot can put an emoji on a message.
     pub reactions: bool,
@@ -102,7 +103,7 @@ pub enum Body {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// A temporary error: the network is unavailable, busy or limits the rate. The engine sends the message again
+    /// A temporary error, for example an outage of the network or a rate limit. The engine sends the message again
     /// later.
     #[error("temporary error: {reason}")]
     Later {
@@ -152,7 +153,7 @@ pub enum SendError {
 /// ```
 #[async_trait]
 pub trait Chat: Send + Sync + 'static {
-    /// Returns the name of the network in keys, rules and logs, for example `matrix`.
+    /// Returns the name of the network, for example `matrix`. Stored keys, rules and logs contain this name.
     fn network(&self) -> &'static str;
 
     /// Returns the optional features of the network. The default is [`ChatFeatures::PLAIN`].
@@ -198,7 +199,8 @@ pub trait Chat: Send + Sync + 'static {
     /// the result is then [`SendError::Later`].
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError::Later`] if the engine must send the message again; [`SendError::Never`] if the message can never be
+    /// sent.
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
     /// Searches a room for the message that the bot sent with the idempotency key `key`. Returns the event id of the
@@ -209,7 +211,7 @@ pub trait Chat: Send + Sync + 'static {
     /// engine can send a message twice after a crash.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError`] if the room could not be searched.
     async fn find(&self, _room: &str, _key: &str) -> Result<Option<String>, SendError> {
         Ok(None)
     }
@@ -226,7 +228,8 @@ pub trait Chat: Send + Sync + 'static {
     /// Returns the current members of a room, without the bot.
     ///
     /// # Errors
-    /// [`SendError`]. The default returns [`SendError::Never`], for networks without member lists.
+    /// [`SendError`] if the members could not be requested. The default implementation always returns
+    /// [`SendError::Never`], for networks without member lists.
     async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
         Err(SendError::Never { reason: format!("the network `{}` cannot list the members of a room", self.network()) })
     }
@@ -235,13 +238,14 @@ pub trait Chat: Send + Sync + 'static {
     /// `people` that belongs to this network. Changes nothing. Returns one line per passed check.
     ///
     /// # Errors
-    /// One line per failed check.
+    /// Returns one line of text per failed check.
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec![format!("{}: not checked, because the chat adapter has no connection check", self.network())])
     }
 }
 
-/// Creates the [`Chat`] of one network from its configuration table, for example `[bot.NAME.matrix]`.
+/// Creates the chat adapter ([`Chat`]) of one network from the network's configuration table, for example
+/// `[bot.NAME.matrix]`.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -278,9 +282,10 @@ impl<C: Chat> ChatFactory for Arc<C> {
     }
 }
 
-/// Looks up the bot accounts of a chat network. The engine queries these accounts for the ids and members of rooms when
-/// it checks people's rights, because rights can depend on both.
+/// Looks up the bots' accounts on a chat network. When the engine checks a person's rights, it uses these accounts to
+/// request the ids and members of rooms, because a right can depend on both.
 pub(crate) trait Accounts: Send + Sync {
-    /// Returns all accounts on a network. Accounts whose configuration lists the room `room` come first.
+    /// Returns the bots' accounts on the chat network `network`. Accounts whose configuration lists the room `room`
+    /// come first.
     fn of_room(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>>;
 }

@@ -26,14 +26,14 @@ pub trait Inbox: Send + Sync + 'static {
     /// this method for each room that the bot is in.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the cursor could not be read or stored.
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError>;
 
     /// Returns the account's read cursor in a room; `None` if the store has no cursor for this room. Unlike
     /// [`Inbox::enter`], creates no cursor.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the cursor could not be read.
     async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
     /// Stores new messages of one room and moves the room's read cursor, in one transaction. `messages` begins with the
@@ -44,7 +44,8 @@ pub trait Inbox: Send + Sync + 'static {
     /// then advance its own sync position.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was stored. The adapter must deliver the same messages again.
+    /// [`StoreError`] if the transaction failed and nothing was stored. The adapter must deliver the same messages
+    /// again.
     async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>)
     -> Result<usize, StoreError>;
 
@@ -52,12 +53,12 @@ pub trait Inbox: Send + Sync + 'static {
     /// a trigger.
     fn handles(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Queues a message that the adapter itself writes, for example a notice. `key` identifies the message: a second
+    /// Queues a message from the adapter itself to a room, for example a notice. `key` identifies the message: a second
     /// call with the same room and `key` does nothing. `thread` is the id of the first message of the thread; `None`
     /// outside of a thread.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the message could not be stored.
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError>;
 
     /// Returns whether the person with this id is an admin. Only an admin may invite the bot to a room.

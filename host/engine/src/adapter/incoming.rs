@@ -30,8 +30,8 @@ pub struct Incoming {
     pub at: Timestamp,
     /// Whether the room is a direct conversation with the bot. In a direct conversation, commands need no prefix.
     pub direct: bool,
-    /// Whether the adapter received the message by backfill. The engine checks the age of backfilled messages, and
-    /// refuses those that are older than the bot's `max_age`.
+    /// Whether the adapter received the message by backfill: it read the message from the room's history, for example
+    /// after an outage. The engine refuses a backfilled message that is older than the bot's `max_age`.
     pub late: bool,
     /// Whether a program sent the message, for example another bot. The engine ignores such a message unless a
     /// `[machine.NAME]` table in the configuration lists the sender.

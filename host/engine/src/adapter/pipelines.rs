@@ -27,9 +27,9 @@ pub struct RunEnd {
     pub details: BTreeMap<String, String>,
 }
 
-/// The state of a pipeline run. After a crash, the engine uses the state to resolve an effect in doubt: with
-/// [`RunState::Absent`] the effect did not happen; with [`RunState::Running`] and [`RunState::Ended`] the effect
-/// happened.
+/// The state of a pipeline run. After a crash, the engine uses the state to resolve an effect in doubt, which is an
+/// effect that may have happened, but whose result was not stored. With [`RunState::Absent`], the effect did not
+/// happen. With [`RunState::Running`] or [`RunState::Ended`], the effect happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
     /// No pipeline run was started with this idempotency key, and none will ever start with this key. The state is
@@ -40,7 +40,7 @@ pub enum RunState {
     /// The pipeline run has ended.
     Ended(RunEnd),
     /// The backend cannot determine whether a pipeline run was started. The text is the reason. The engine then asks
-    /// people in the room.
+    /// the people in the room to decide.
     Unknowable(String),
 }
 
@@ -81,7 +81,8 @@ pub trait Pipelines: Send + Sync + 'static {
     /// call.
     ///
     /// # Errors
-    /// [`PipelineError`].
+    /// [`PipelineError::Refused`] if the pipeline run was not started; [`PipelineError::Unavailable`] if it is unknown
+    /// whether the pipeline run was started.
     async fn start(
         &self,
         key: &RunKey,
@@ -100,8 +101,8 @@ pub trait Pipelines: Send + Sync + 'static {
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
     /// Waits until the pipeline run with the idempotency key `key` has ended, and returns the result of the pipeline
-    /// run. While it waits, passes new lines of the pipeline run's output to `line`; it can skip lines. The caller can
-    /// drop the future and call the method again, even after the pipeline run has ended.
+    /// run. Until then, passes new lines of the pipeline run's output to the callback `line`, but may leave out lines.
+    /// The caller can drop the future and call the method again, even after the pipeline run has ended.
     ///
     /// # Errors
     /// [`PipelineError::Refused`] if no pipeline run has this key. If the backend is unavailable, the method retries.
@@ -115,7 +116,7 @@ pub trait Pipelines: Send + Sync + 'static {
     /// Returns the last lines of a pipeline run's output, at most `bytes` bytes.
     ///
     /// # Errors
-    /// [`PipelineError`].
+    /// [`PipelineError`] if the backend refused the request or did not respond.
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
     /// Deletes the host's own data about a pipeline run, for example its output file. The engine calls this method
@@ -123,7 +124,7 @@ pub trait Pipelines: Send + Sync + 'static {
     /// the call, the data is never deleted. Must not stop a pipeline run. The default does nothing.
     ///
     /// # Errors
-    /// [`PipelineError`].
+    /// [`PipelineError`] if the data could not be deleted.
     async fn forget(&self, _key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
         Ok(())
     }
@@ -132,7 +133,7 @@ pub trait Pipelines: Send + Sync + 'static {
     /// returns when the pipeline run has ended.
     ///
     /// # Errors
-    /// [`PipelineError`].
+    /// [`PipelineError`] if the backend refused the request or did not respond.
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError>;
 }
 
@@ -156,8 +157,8 @@ pub trait PipelinesFactory: Send + Sync + 'static {
     /// `pipeline` and `parameters`.
     fn keys(&self) -> &'static TableKeys;
 
-    /// Returns the keys that this kind of backend has in `[pipelines.NAME]`, in addition to `kind`. The default has no
-    /// keys.
+    /// Returns the keys that this kind of backend has in `[pipelines.NAME]`, in addition to `kind`. The default
+    /// implementation returns no keys.
     fn system_keys(&self) -> &'static TableKeys {
         &TableKeys::NONE
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A shared counter of the host's current activities, for example of the messages that the host is handling. All clones
-/// share one counter.
+/// A counter of the host's current activities, for example of the messages that it is handling. All clones share the
+/// same count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 

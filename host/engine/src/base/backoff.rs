@@ -68,7 +68,7 @@ impl Backoff {
     }
 }
 
-/// Returns a random number from 0 to 1, or 0.5 if the system provides no random numbers.
+/// Returns a random number from 0 to 1. Returns 0.5 if the operating system cannot provide random numbers.
 fn random_share() -> f64 {
     getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
 }

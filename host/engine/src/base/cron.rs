@@ -89,8 +89,8 @@ impl Cron {
         }
     }
 
-    /// Returns the last time at or before `upto` that matches the expression. `within` is the length of the searched
-    /// span before `upto`. Returns `None` if no time in this span matches.
+    /// Returns the last time at or before `upto` that matches the expression. Searches only the period `within` before
+    /// `upto`, and returns `None` if no time in this period matches.
     pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);

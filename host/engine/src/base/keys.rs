@@ -22,15 +22,16 @@ impl TableKeys {
     /// The description of a table that accepts no keys.
     pub const NONE: Self = Self { path: "", about: "", keys: &[] };
 
-    /// Returns the description of the key `name` in this table. If the table does not list `name`, returns the
-    /// description with [`Key::any_name`]. Returns `None` if the table has neither.
+    /// Returns the description of the key `name` in this table. If no description has this name, returns the
+    /// description that applies to any name ([`Key::any_name`]). Returns `None` if the table has no such description
+    /// either.
     pub fn find(&self, name: &str) -> Option<Key> {
         find(self.keys, name)
     }
 }
 
-/// Returns the description of the key `name` from the list `keys`. If the list does not contain `name`, returns the
-/// description with [`Key::any_name`]. Returns `None` if the list has neither.
+/// Returns the description of the key `name` from the list `keys`. If no description has this name, returns the
+/// description that applies to any name ([`Key::any_name`]). Returns `None` if the list has no such description either.
 pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> Option<Key> {
     let mut any = None;
     for key in keys {
@@ -48,7 +49,8 @@ pub(crate) fn find<'k>(keys: impl IntoIterator<Item = &'k Key>, name: &str) -> O
 pub struct Key {
     /// The name of the key, or a placeholder in capitals if the table accepts any name.
     pub name: &'static str,
-    /// Whether the key can have any name. If `true`, `name` is only the placeholder in the configuration reference.
+    /// Whether this description applies to keys of any name. If `true`, `name` is only a placeholder, which the
+    /// configuration reference shows.
     pub any_name: bool,
     /// The type of the value and its bounds.
     pub kind: KeyKind,
@@ -111,8 +113,8 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// Returns the keys that the nested table or tables of this kind can have. Returns `None` for a kind that is not
-    /// [`KeyKind::Table`], [`KeyKind::Tables`] or [`KeyKind::Array`].
+    /// Returns the keys that a nested table under a key of this kind can have. Returns `None` if the kind has no nested
+    /// tables: only [`KeyKind::Table`], [`KeyKind::Tables`] and [`KeyKind::Array`] have them.
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
             Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),
@@ -142,8 +144,8 @@ impl KeyKind {
     }
 }
 
-/// Returns the bounds of a duration as text: `of at least 1m`. Returns `None` if the duration has no bounds: `least` is
-/// zero and `most` is [`Duration::MAX`].
+/// Returns the bounds of a duration as text, for example `of at least 1m`. Returns `None` if `least` is zero and `most`
+/// is [`Duration::MAX`], which means that the duration has no bounds.
 pub(super) fn bounds(least: Duration, most: Duration) -> Option<String> {
     match (least.is_zero(), most == Duration::MAX) {
         (true, true) => None,
@@ -169,8 +171,8 @@ impl Key {
         Self { name, any_name: false, kind, default: None, presence: Presence::Optional, about }
     }
 
-    /// Describes any number of optional keys with any names. The configuration reference shows `placeholder` instead of
-    /// the names.
+    /// Creates one description for all keys of a table in which the operator chooses the names of the keys. The
+    /// configuration reference shows `placeholder` in place of the names.
     pub const fn any(placeholder: &'static str, kind: KeyKind, about: &'static str) -> Self {
         Self { any_name: true, ..Self::new(placeholder, kind, about) }
     }
@@ -225,7 +227,7 @@ impl Key {
         Self::new(name, KeyKind::Array(keys), about)
     }
 
-    /// Sets the inclusive bounds of a duration.
+    /// Sets the shortest and the longest valid duration of the key.
     #[must_use]
     pub const fn between(self, least: Duration, most: Duration) -> Self {
         Self { kind: KeyKind::Duration { least, most }, ..self }

@@ -45,7 +45,8 @@ impl SecretRef {
     /// Reads the secret from its environment variable or file.
     ///
     /// # Errors
-    /// The variable is not set, the file cannot be read, or the value is empty. The message never contains the value.
+    /// Fails if the variable is not set or is not valid UTF-8, the file cannot be read, or the value is empty. The
+    /// message never contains the value.
     pub fn resolve(&self) -> anyhow::Result<Secret> {
         let value = match self {
             Self::Env(name) => std::env::var(name)

@@ -104,13 +104,13 @@ impl Table {
         Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder }
     }
 
-    /// Adds keys to the list of keys that the table can have, for example the keys of an adapter.
+    /// Makes the table accept more keys, for example the keys of an adapter.
     pub fn add_keys<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
         self.more.extend(keys);
     }
 
-    /// Moves the values of `keys` from this table to a new table with the same name. The new table can have only these
-    /// keys.
+    /// Moves the keys in `keys`, with their values, from this table to a new table with the same name. The new table
+    /// accepts no other keys.
     pub fn split(&mut self, keys: &[Key]) -> Table {
         let listed = |name: &String| keys::find(keys, name).is_some();
         let names: Vec<String> = self.fields.keys().filter(|name| listed(name)).cloned().collect();
@@ -167,7 +167,8 @@ impl Table {
         self.fields.get(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))
     }
 
-    /// Returns the line of a key. Returns the line of the table if the key is missing or was already read.
+    /// Returns the line of a key in the file. Returns the first line of the table if the key is missing or was already
+    /// read.
     pub fn at_key(&self, key: &str) -> At {
         self.fields.get(key).map_or_else(|| self.at.clone(), |field| field.at.clone())
     }
@@ -178,9 +179,9 @@ impl Table {
         key
     }
 
-    /// Removes a key from the table, which marks the key as read, and returns its value. Returns `None` if the table
-    /// does not have the key. A debug build panics if `fits` returns `false` for the type of the key in the
-    /// [`TableKeys`].
+    /// Removes a key from the table, so that it counts as read, and returns its value. Returns `None` if the table does
+    /// not have the key. `fits` checks the type that the [`TableKeys`] give for the key. A debug build panics if `fits`
+    /// returns `false`.
     fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as the wrong kind: {key:?}", self.path);
@@ -239,8 +240,8 @@ impl Table {
         self.string(key)
     }
 
-    /// Reads the string of `key`, which must be one of the words that the key lists. Returns `None` if the key is
-    /// missing. For any other value, adds a configuration problem and returns `None`.
+    /// Reads the string of `key`, which must be one of the words that the [`TableKeys`] allow for the key. Returns
+    /// `None` if the key is missing. For any other value, adds a configuration problem and returns `None`.
     pub fn choice(&mut self, key: &str) -> Option<Located<&'static str>> {
         let node = self.take(key, |kind| matches!(kind, KeyKind::Choice(_)))?.node;
         let listed = self.key(key)?;
@@ -403,7 +404,8 @@ impl Table {
             .collect()
     }
 
-    /// Returns the keys that the nested table or tables of a listed key can have.
+    /// Returns the keys that the table under `key` can have. If the value of `key` is several tables, the result
+    /// applies to each of them.
     fn keys_below(&self, key: &str) -> &'static TableKeys {
         self.key(key).and_then(|key| key.kind.below()).unwrap_or(&TableKeys::NONE)
     }
@@ -479,8 +481,8 @@ impl Table {
         keys
     }
 
-    /// Adds a configuration problem for every key that the table cannot have. A debug build panics if a listed key was
-    /// not read.
+    /// Adds a configuration problem for every key that the table does not accept. If there are no problems so far, a
+    /// debug build panics if the code did not read a key that the table accepts.
     pub fn finish(self) {
         let listed = self.keys.keys.iter().chain(&self.more);
         let known: BTreeSet<&str> = listed.filter(|key| !key.any_name).map(|key| key.name).collect();

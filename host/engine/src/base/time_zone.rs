@@ -5,7 +5,8 @@ use jiff::{Timestamp, tz::TimeZone};
 /// Returns the time zone with this name in the IANA database, for example `Europe/Berlin`.
 ///
 /// # Errors
-/// The most similar name in the database, or `None` if the database has no similar name.
+/// Fails if the database has no such name. The error is the most similar name in the database, or `None` if no name is
+/// similar.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
     if name == "UTC" {
         return Ok(TimeZone::UTC);

@@ -84,8 +84,8 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
-    /// Inserts options of the host, such as `--wait`, directly after the command's name. At the end of the line, an
-    /// option could become part of a text argument that takes the rest of the line.
+    /// Inserts options of the host, such as `--wait`, directly after the command's name. An option at the end of the
+    /// line could become part of an argument that takes all words up to the end of the line.
     pub(crate) fn with_options(
         &self,
         mut words: Vec<GivenArgument>,
@@ -100,7 +100,7 @@ impl CommandTable {
     /// Parses a command line with inserted values.
     ///
     /// # Errors
-    /// [`ParseError`].
+    /// [`ParseError`] if the line is not a valid command.
     pub(crate) fn parse_words(
         &self,
         words: &[GivenArgument],
@@ -120,7 +120,7 @@ impl CommandTable {
     /// yet, so an argument with an inserted value is not checked.
     ///
     /// # Errors
-    /// [`ParseError`].
+    /// [`ParseError`] if the line is not a valid command.
     pub(crate) fn check_words(
         &self,
         words: &[GivenArgument],

@@ -15,7 +15,8 @@ use crate::{
     model::Attribute,
 };
 
-/// The value of an argument. The serialized form is part of stored journals.
+/// The value of one argument of a command. Stored job journals contain the serialized value, so its format must stay
+/// compatible.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Value {
     /// A text, a version, a person, or the name of an app, an environment or a role.
@@ -45,7 +46,7 @@ pub(crate) struct Command {
     options: Options,
 }
 
-/// The options of the host that every action accepts.
+/// The host's own options, which every action accepts in addition to its parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
     /// Whether the job waits in a queue if another job holds a deployment lock that the job needs. If `false`, the job
@@ -84,7 +85,7 @@ impl Command {
         self.options.override_reason.as_deref()
     }
 
-    /// Returns whether the command changes something. Returns `false` for an action with `--dry-run`.
+    /// Returns whether the command changes something. A plugin's action with the flag `--dry-run` changes nothing.
     pub(crate) fn acts(&self) -> bool {
         match &self.spec.target {
             Target::Host(builtin) => builtin.changes(self),
@@ -96,7 +97,7 @@ impl Command {
         &self.options
     }
 
-    /// Returns each argument of the type [`ParameterType::Person`], with the index of its parameter.
+    /// Returns each argument that names a person, with the index of the argument's parameter.
     pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
         self.arguments.iter().filter_map(|(index, value)| match value {
             Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
@@ -128,8 +129,9 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
-    /// Returns this command line with another environment, and without the host's options. Only a command with an app,
-    /// an environment and a version counts as a deployment. For every other command, returns `None`.
+    /// Returns the line of this command with the environment replaced by `environment`, and without options of the host
+    /// such as `--wait`. Returns `None` if the command lacks an app, an environment or a version, and so does not count
+    /// as a deployment.
     pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -142,7 +144,7 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Returns whether the person typed `value` for `attribute`, for example `staging` for the environment. If
+    /// Returns whether the person typed `value` as a value of `attribute`, for example `staging` as the environment. If
     /// `attribute` is a pipeline parameter, compares `value` with every argument of the command.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
@@ -222,8 +224,8 @@ pub(crate) fn arguments(
     arguments_with(spec, words, vocabulary, &|text| text)
 }
 
-/// Checks the words after a command's name, some of which contain placeholders. The value for a placeholder is not
-/// available yet, so an argument with a placeholder is not checked.
+/// Checks the words after a command's name. A word can contain a placeholder for a value that is not available yet. An
+/// argument with a placeholder is not checked.
 pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
@@ -426,7 +428,7 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
     Ok(())
 }
 
-/// Returns the normalized command line; see [`Command::line`].
+/// Builds the normalized command line that [`Command::line`] returns.
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
     // Options come first, because a parameter for the rest of the line would take later options as text.

@@ -97,7 +97,7 @@ fn table() -> CommandTable {
     table
 }
 
-/// Returns the normalized line, or the error message.
+/// Parses a typed line. Returns the normalized command line, or the error message.
 fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
     match table.parse(text, &Vocabulary::all(catalog)) {
         Ok(Parsed::Command(command)) => format!("= {}", command.line()),

@@ -90,7 +90,7 @@ pub(crate) struct Terms {
 
 impl Terms {
     /// Reads the keys `count`, `from`, `within`, `unless` and `break_glass` of an approval rule. `networks` are the
-    /// chat networks of the build.
+    /// names of the chat networks that this build includes.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
@@ -151,7 +151,7 @@ fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
 }
 
 /// Reads all approval rules: first the rules of the environments, then each `[[approval]]`. `environments` contains the
-/// rule of each environment that has one. `networks` are the chat networks of the build.
+/// rule of each environment that has one. `networks` are the names of the chat networks that this build includes.
 pub(crate) fn read(
     root: &mut Table,
     calls: &CallTable,

@@ -52,7 +52,8 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The keys of a deployment. The factory of the deployment's pipeline system adds more keys.
+/// The configuration keys of a table `[app.*.deploy.*]`. The factory of the deployment's pipeline system adds more
+/// keys.
 pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
     about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The \
@@ -83,7 +84,7 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
     )],
 };
 
-/// The keys of a pipeline system. The factory of the system's kind adds more keys.
+/// The configuration keys of a table `[pipelines.*]`. The factory for the pipeline system's kind adds more keys.
 pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     path: "pipelines.NAME",
     about: "A pipeline system. Its kind adds other keys. Local commands (`exec`) do not need a `[pipelines.NAME]`.",
@@ -122,7 +123,7 @@ enum SystemName {
 pub(crate) struct Apps {
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
-    /// The `approval` tables, by the name of the environment.
+    /// The approval rules from the tables `[environment.*.approval]`, by the name of the environment.
     pub(crate) terms: BTreeMap<String, Terms>,
 }
 

@@ -13,7 +13,8 @@ use crate::{
     model::{BotIdentity, Catalog, RoomName},
 };
 
-/// The keys of a bot. Each chat adapter adds the key for its account table, such as `matrix`.
+/// The configuration keys of a table `[bot.NAME]`. Each chat adapter adds the key for its account table, such as
+/// `matrix`.
 pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     path: "bot.NAME",
     about: "A bot: one account per chat network, with a name, a prefix, rooms and environments. At least one bot is \
@@ -42,7 +43,8 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Returns a key for each chat network of the build: the account table of a bot, such as `[bot.NAME.matrix]`.
+/// Returns a configuration key for each chat network that this build includes. The key's value is a bot's account
+/// table, such as `[bot.NAME.matrix]`.
 pub(crate) fn network_keys(registry: &Registry) -> Vec<Key> {
     let about = "The bot's account on this chat network.";
     registry.chats.iter().map(|factory| Key::table(factory.network(), factory.keys(), about)).collect()

@@ -23,7 +23,7 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expect {
     pub at: At,
-    /// The id of the person. A person whose id no rule names has only the rights of `everyone`.
+    /// The id of the person whose rights are tested. A person whose id no rule names has only the rights of `everyone`.
     pub who: String,
     /// The command without the prefix, for example `deploy cms production 1.0.2`.
     pub command: String,

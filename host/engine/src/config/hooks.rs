@@ -214,7 +214,7 @@ fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Reports a configuration problem that suggests `fix` if a text is not a JSON pointer. Returns whether it is one.
+/// Returns whether a text is a JSON pointer. If it is not, reports a configuration problem that suggests `fix`.
 fn check_pointer(table: &Table, text: &Located<String>, fix: String) -> bool {
     let valid = text.value.starts_with('/');
     if !valid {

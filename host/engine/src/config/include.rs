@@ -111,7 +111,8 @@ fn merge(into: &mut Node, part: Node, problems: &Problems) {
     }
 }
 
-/// Merges the named tables of one kind, such as all `[app.*]`, of an included file into the tree.
+/// Adds all tables of one kind from an included file, such as all `[app.*]`, to the tree. Reports tables that the tree
+/// already has.
 fn join(known: &mut Field, field: Field, problems: &Problems) {
     let again = |at: &At, known: &At| {
         problems.add(at, format!("the same key or table is already defined in {known}"), None);

@@ -49,14 +49,15 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
 pub(crate) struct Members<'n> {
     pub people: People,
     pub machines: Machines,
-    /// The file of each group.
+    /// The file that lists the members of each group, by the group's name.
     pub groups: BTreeMap<String, GroupFile>,
-    /// The chat networks of the build.
+    /// The names of the chat networks that this build includes.
     pub networks: &'n [&'n str],
 }
 
 impl<'n> Members<'n> {
-    /// Reads the tables of people, machines and groups. `networks` are the chat networks of the build.
+    /// Reads the tables of people, machine accounts and groups. `networks` are the names of the chat networks that this
+    /// build includes.
     pub(crate) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
         let mut named = people(root);
         let machines = machines(root, &mut named);
@@ -167,7 +168,8 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     people
 }
 
-/// Reads `[machine.*]`. Also adds each machine to `people`, with the machine's own id and the ids of its chat accounts.
+/// Reads the machine accounts, `[machine.*]`. Also adds each machine account to `people`, with the account's own id and
+/// the ids of its chat accounts.
 fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {

@@ -90,8 +90,8 @@ impl Registry {
     /// Returns the host calls of the contract and of all capabilities.
     ///
     /// # Errors
-    /// Two host calls have the same name, the name of a host call is not `interface.function`, or a capability adds a
-    /// top-level key that exists already.
+    /// Fails if two host calls have the same name, if the name of a host call is not `interface.function`, or if a
+    /// capability adds a top-level key that exists already.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         let mut names: BTreeSet<&str> = FILE_KEYS.keys.iter().map(|key| key.name).collect();
         let mut added = self.capabilities.iter().flat_map(|capability| capability.keys());
@@ -159,11 +159,12 @@ impl Config {
     }
 
     /// Restricts the engine to one bot. Rules can still name the other bots and their environments. Returns the rooms
-    /// of apps, notifications and reports that only the account tables of other bots name: the bot cannot send messages
-    /// to these rooms.
+    /// of apps, notifications and reports to which the bot cannot send messages, because only the account tables of
+    /// other bots name these rooms.
     ///
     /// # Errors
-    /// The configuration has no bot with this name. The error holds the name of a bot with a similar name, or `None`.
+    /// Fails if the configuration has no bot with this name. The error is the name of a bot with a similar name, or
+    /// `None`.
     pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
@@ -185,7 +186,7 @@ impl Config {
         Ok(rooms)
     }
 
-    /// Returns the rooms of apps, notifications and reports, each once.
+    /// Returns the configured rooms of apps, notifications and reports, without duplicates.
     fn rooms(&self) -> impl Iterator<Item = &RoomName> {
         let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
         let notices = self.notices.iter().map(|notice| &notice.room);
@@ -206,12 +207,12 @@ impl Config {
     }
 }
 
-/// The parts of a configuration file that a program reads before it creates the adapters.
+/// The database URL and the chat networks of a configuration file. A program reads them before it creates the adapters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek {
     /// The value of `[store] url`, or [`Config::DEFAULT_STORE`] if the file does not have this key.
     pub store: String,
-    /// The names of the account tables of all bots, such as `matrix`. A name can occur twice.
+    /// The names of the account tables of all bots, such as `matrix`. Two bots on the same network add the name twice.
     pub networks: Vec<String>,
 }
 

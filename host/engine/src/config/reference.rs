@@ -25,7 +25,7 @@ struct Section {
 /// The keys of the reference page that depend on the adapters and host calls of the build.
 struct Added<'r> {
     registry: &'r Registry,
-    /// The keys for the attributes of host calls, which grants and approval rules can have.
+    /// The keys that grants and approval rules can have, one for each attribute of the host calls, such as `app`.
     attributes: Vec<Key>,
 }
 

@@ -9,7 +9,7 @@ use crate::{
     policy::{Allow, Scope},
 };
 
-/// The keys for the attributes of the contract's host calls.
+/// The keys that grants and approval rules can have for the contract's host calls, one for each attribute of a call.
 const ATTRIBUTES: [Key; 8] = [
     Key::strings("app", "Patterns for the app. Without it, any app."),
     Key::strings("environment", "Patterns for the environment. Without it, any environment."),
@@ -45,7 +45,7 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Returns the keys for the attributes of all host calls, which grants and approval rules can have.
+/// Returns the keys that grants and approval rules can have, one for each attribute of a host call, such as `app`.
 pub(crate) fn attribute_keys(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
     let about = "Patterns for an attribute that a capability defines. Without it, any value.";
@@ -83,7 +83,8 @@ pub(crate) fn allow(
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
-/// Returns the host calls that the patterns in a grant's `call` match. Reports each pattern that matches no host call.
+/// Returns the host calls that match the patterns in a grant's key `call`. Reports each pattern that matches no host
+/// call.
 fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
     let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {

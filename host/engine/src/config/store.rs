@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::read::Config;
 use crate::base::{Key, Located, Table, TableKeys};
 
-/// The minimum of `[store] keep` and the maximum of `[bot.NAME] max_age`. Stored messages deduplicate redeliveries, so
-/// the store must keep messages for as long as bots accept late messages.
+/// The smallest valid value of `[store] keep`, and the largest valid value of `[bot.NAME] max_age`. The host needs
+/// stored messages to detect redeliveries, so the store must keep messages for as long as bots accept late messages.
 pub(crate) const MIN_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) static STORE_KEYS: TableKeys = TableKeys {

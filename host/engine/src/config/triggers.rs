@@ -232,9 +232,9 @@ fn schedule(
     })
 }
 
-/// Reads the keys `as`, `room` and `bot` of a schedule or hook. Returns the `[machine.NAME]` under whose name the
-/// command runs, the room and the bot. The bot is `Some(None)` if the table has no `bot`, and `None` if the value of
-/// `bot` is invalid.
+/// Reads the keys `as`, `room` and `bot` of a schedule or hook. Returns the machine account (`[machine.NAME]`) for
+/// which the command runs, the room and the bot. The bot is `Some(None)` if the table has no `bot`, and `None` if the
+/// value of `bot` is invalid.
 pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,

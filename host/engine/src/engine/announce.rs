@@ -71,8 +71,8 @@ impl Host {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 
-    /// Stores a triggered command in the inbox. The same transaction stores the writes `more`. Returns `false` if the
-    /// inbox already contains the command.
+    /// Stores a triggered command in the inbox. The same transaction also stores the changes in `more`. Returns `false`
+    /// if the inbox already contains the command.
     pub(crate) async fn start_triggered(
         &self,
         trigger_room: &TriggerRoom,
@@ -105,8 +105,8 @@ impl Host {
         Ok(new > 0)
     }
 
-    /// Queues a message to the room of a trigger in the outbox. The same transaction stores the writes `more`. `key` is
-    /// an idempotency key: the outbox sends only one message per key.
+    /// Adds a message for the room of a trigger to the outbox. The same transaction also stores the changes in `more`.
+    /// `key` is an idempotency key: the outbox sends only one message per key.
     pub(crate) async fn send_once(
         &self,
         trigger_room: &TriggerRoom,

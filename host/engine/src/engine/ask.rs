@@ -18,7 +18,7 @@ pub enum NoAnswer {
     /// is the reply for the sender.
     #[error("{0}")]
     Refused(String),
-    /// The command with this name is an action.
+    /// The command with this name is an action, which [`Engine::ask`] does not run.
     #[error("`{0}` is an action, which needs a chat room; only queries and host commands can be answered without one")]
     Action(String),
 }

@@ -109,21 +109,22 @@ impl EngineBuilder {
         self
     }
 
-    /// Adds the host calls of a capability. Plugins can import these host calls, and `plugins.toml` can grant them.
+    /// Adds a capability, which is a group of host calls. Plugins can import these host calls, and `plugins.toml` can
+    /// grant them.
     #[must_use]
     pub fn capability(mut self, capability: impl Capability) -> Self {
         self.registry.capabilities.push(Arc::new(capability));
         self
     }
 
-    /// Replaces each chat adapter that was added before with the result of `wrap`.
+    /// Passes each chat adapter that was added so far to `wrap`, and uses the adapter that `wrap` returns instead.
     #[must_use]
     pub fn map_chats(mut self, wrap: impl Fn(Arc<dyn ChatFactory>) -> Arc<dyn ChatFactory>) -> Self {
         self.registry.chats = self.registry.chats.into_iter().map(wrap).collect();
         self
     }
 
-    /// Replaces each pipeline adapter that was added before with the result of `wrap`.
+    /// Passes each pipeline adapter that was added so far to `wrap`, and uses the adapter that `wrap` returns instead.
     #[must_use]
     pub fn map_pipelines(mut self, wrap: impl Fn(Arc<dyn PipelinesFactory>) -> Arc<dyn PipelinesFactory>) -> Self {
         self.registry.pipelines = self.registry.pipelines.into_iter().map(wrap).collect();
@@ -196,7 +197,7 @@ impl EngineBuilder {
     /// `folder`.
     ///
     /// # Errors
-    /// The errors of [`read`](Self::read), and an error for a value that cannot be serialized as TOML.
+    /// The errors of [`read`](Self::read). Also fails if the value cannot be serialized as TOML.
     pub fn read_value(&self, value: &impl Serialize, folder: &Path) -> Result<Config, ConfigError> {
         let path = folder.join("plugins.toml");
         let text = toml::to_string(value).map_err(|error| {
@@ -210,7 +211,8 @@ impl EngineBuilder {
     /// Returns every key of `plugins.toml`, including the keys of the added adapters and capabilities.
     ///
     /// # Errors
-    /// Two host calls have the same name, or the name of a host call does not have the form `interface.function`.
+    /// Fails if two host calls have the same name, or if the name of a host call does not have the form
+    /// `interface.function`.
     pub fn reference(&self) -> Result<Reference, String> {
         Reference::new(&self.registry)
     }
@@ -325,8 +327,8 @@ impl EngineBuilder {
     /// Returns every host call that a plugin of this program can import, ordered by name.
     ///
     /// # Errors
-    /// Two capabilities have a host call with the same name, or the name of a host call does not have the form
-    /// `interface.function`.
+    /// Fails if two capabilities have a host call with the same name, or if the name of a host call does not have the
+    /// form `interface.function`.
     pub fn calls(&self) -> Result<Vec<CallSpec>, String> {
         Ok(self.registry.calls()?.table().iter().cloned().collect())
     }
@@ -334,7 +336,8 @@ impl EngineBuilder {
     /// Returns a description of a plugin file: its commands, settings and host calls. Runs none of the commands.
     ///
     /// # Errors
-    /// The file is not a plugin for this program, or the plugin fails to describe its commands. The error is one line.
+    /// Fails if the file is not a plugin for this program, or if the plugin fails to describe its commands. The error
+    /// is a text of one line.
     pub async fn inspect(&self, file: &Path) -> Result<Report, String> {
         let runtime = runtime().map_err(|error| error.to_string())?;
         Ok(Report::new(&InspectedPlugin::read(&runtime, self.registry.calls()?.table(), file).await?))

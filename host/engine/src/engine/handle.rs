@@ -104,8 +104,8 @@ impl Host {
     }
 
     /// Handles a message. If `old` is set, the message is too old and is refused with the text `old`. If the handler
-    /// panics, dispatches the job that the handler created. If the handler panicked before it created a job, refuses
-    /// the message with an internal error, so that the sender gets a reply.
+    /// panics after it created a job, starts the task of this job. If the handler panics before it created a job,
+    /// refuses the message with an internal error, so that the sender gets a reply.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -148,7 +148,7 @@ impl Host {
     }
 
     /// Sends a reply to a message directly, without the outbox. `purpose` is a part of the reply's idempotency key. If
-    /// `search` is true, first searches the room for the reply.
+    /// `search` is true, first searches the room for the reply, so that the reply is not sent twice.
     async fn send_reply(&self, chat: &Arc<dyn Chat>, row: &InboxRow, purpose: &str, text: Text, search: bool) {
         let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text);
         let message = Outgoing { key, room, body: Body::Say { text, thread } };
@@ -205,7 +205,7 @@ impl Host {
     /// result itself, in the transaction of the change.
     ///
     /// # Errors
-    /// The command is refused.
+    /// Fails if the command is refused. The error contains the message for the sender.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Result<Verdict, Refusal> {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
@@ -289,7 +289,8 @@ impl Host {
     /// Returns `None` if a person typed the command itself.
     ///
     /// # Errors
-    /// The message begins like an alias, but its arguments do not match the alias. The error is the usage of the alias.
+    /// Fails if the message begins like an alias, but has arguments that do not match the alias. The error is a text
+    /// that shows how to type the alias.
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
@@ -311,7 +312,8 @@ impl Host {
         spec.cloned()
     }
 
-    /// Refuses an action in a direct message if the key `direct` of the action's app forbids it.
+    /// Refuses an action that was typed in a direct message, if the configuration key `direct` of the action's app
+    /// forbids this.
     async fn check_direct_message(&self, authorized: &Authorized) -> Result<(), Refusal> {
         let Some(app) = authorized.command().app() else { return Ok(()) };
         let refused = refuses(&self.context, authorized.message(), app).await;
@@ -376,10 +378,10 @@ impl Host {
         Ok(())
     }
 
-    /// Sends the reply of a query or host command. Then queues two writes: the audit record `line`, and the mark that
-    /// the message is handled. If the host crashes before these writes, the command runs again after the restart. If
-    /// `late` is true, an earlier attempt may already have sent the reply. The reply is then searched in the room
-    /// first, so that it is not sent twice.
+    /// Sends the reply of a query or host command. Then queues two changes to the store: the audit record `line`, and
+    /// the mark that the message is handled. If the host crashes before these changes are stored, the command runs
+    /// again after the restart. If `late` is true, an earlier attempt may already have sent the reply. The reply is
+    /// then searched in the room first, so that it is not sent twice.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) {
         // Limit the rate of answers to messages that match a listen rule, because these messages do not address the
         // bot.

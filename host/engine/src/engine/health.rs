@@ -46,7 +46,7 @@ pub struct AccountHealth {
 }
 
 impl Health {
-    /// Sets the metrics of open jobs, overdue jobs and plugins.
+    /// Sets the metrics of open jobs, overdue jobs and plugins to the values of this report.
     pub fn record(&self) {
         for phase in JobPhase::ALL {
             let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
@@ -58,7 +58,7 @@ impl Health {
 }
 
 impl AccountHealth {
-    /// Sets the connection metrics of this account.
+    /// Sets the connection metrics of this account to the values of this report.
     pub fn record(&self) {
         metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
     }
@@ -86,7 +86,7 @@ impl Engine {
     /// Returns the health of the host. Reads the open jobs from the store.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn health(&self) -> Result<Health, StoreError> {
         let host = &self.host;
         Ok(Health {

@@ -25,7 +25,7 @@ impl Rights {
     /// Creates the rights from a configuration and the grants made in chat.
     ///
     /// # Errors
-    /// A grant has no effect. The error is one line.
+    /// Fails if the configuration no longer allows one of the grants. The error is a text of one line.
     pub fn new(config: Config, grants: Vec<Grant>) -> Result<Self, String> {
         let access = Access::new(config.policy);
         match access.restore(grants).into_iter().next() {
@@ -50,7 +50,7 @@ impl Sandbox {
     /// Creates a sandbox with the engine's settings.
     ///
     /// # Errors
-    /// Wasmtime cannot be started.
+    /// Fails if Wasmtime cannot be started.
     pub fn new() -> wasmtime::Result<Self> {
         Ok(Self(Runtime::with_memory(Memory::Pool)?))
     }
@@ -61,10 +61,11 @@ impl Sandbox {
         self.0.engine()
     }
 
-    /// Compiles a guest from the bytes of its plugin file. Imports that `linker` does not define become traps.
+    /// Compiles a plugin. `guest` contains the bytes of the plugin file. Imports that `linker` does not define become
+    /// traps.
     ///
     /// # Errors
-    /// The bytes are not a plugin, or Wasmtime fails.
+    /// Fails if the bytes are not a plugin, or if Wasmtime returns an error.
     pub fn prepare<T: Send + 'static>(&self, guest: &[u8], linker: &mut Linker<T>) -> wasmtime::Result<PluginPre<T>> {
         let calls = Registry::default().calls().map_err(wasmtime::Error::msg)?;
         let artifact = Artifact::from_bytes(guest, calls.table()).map_err(wasmtime::Error::new)?;
@@ -82,7 +83,7 @@ impl Sandbox {
     /// compiled code.
     ///
     /// # Errors
-    /// A plugin fails to load. The error is one line.
+    /// Fails if a plugin cannot be loaded. The error is a text of one line.
     pub async fn load(self, config: &Config, cache: &Path) -> Result<Vec<String>, String> {
         let loader = Loader::new(self.0, Some(cache.to_owned()), config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, None).await;

@@ -183,7 +183,7 @@ fn missed_runs(count: usize) -> String {
     }
 }
 
-/// Returns the write that moves the cursor of a schedule to a time.
+/// Returns the change to the store that moves the cursor of a schedule to a time.
 fn cursor_at(schedule: &Schedule, moment: Timestamp) -> Write {
     Write::SetCursor(RoomCursor {
         bot: String::new(),

@@ -17,8 +17,8 @@ use crate::{
 /// The time for running plugins to end after the engine is stopped. The engine then aborts the remaining plugins.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A new inbox row, whether backfill received its message after a connection gap, and a guard that keeps the engine
-/// from ending until the row is handled.
+/// A new inbox row that is to be handled. The `bool` is true if backfill received the row's message after a connection
+/// gap. The guard keeps the engine from ending until the row is handled.
 pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 
 /// An engine with loaded plugins. [`Engine::run`] serves its chats.

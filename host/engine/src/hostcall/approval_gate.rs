@@ -22,8 +22,8 @@ use crate::{
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// The maximum number of approval requests of one job. If the job's plan changes once more, the host refuses the effect
-/// that is not in the plan.
+/// The maximum number of approval requests of one job. If the job's plan of effects changes after the last request, the
+/// host refuses the effect that is not in the approved plan.
 const MAX_REQUESTS: u32 = 5;
 
 /// An effect that the host holds until people approve it.
@@ -42,16 +42,18 @@ pub(crate) struct Unapproved {
 #[derive(Debug, Default)]
 struct RequiredApprovals {
     needs: Vec<Need>,
-    /// The reasons why matching approval rules require no approval: an override, or a version that succeeded before.
+    /// For each matching approval rule that requires no approval, the reason: the caller overrode the rule, or the same
+    /// version was deployed successfully before.
     waived: Vec<String>,
-    /// The messages that report an override. Each value is a room and the text for this room.
+    /// The messages that report that the caller overrode an approval rule. Each item is a room and the text for this
+    /// room.
     notify: Vec<(RoomName, String)>,
 }
 
 impl Invocation {
     /// Checks whether an effect needs an approval, and whether the effect is approved. `rule` contains the grant and
-    /// the role that allow the effect. If the effect may be performed, returns `rule` with the approvers added. If it
-    /// may not, returns the reasons. In a dry run, adds the effect to the plan.
+    /// the role that allow the effect. If the effect may be performed, returns `rule` with the approvers added. If the
+    /// effect may not be performed, returns the reasons. In a dry run, adds the effect to the plan.
     ///
     /// # Errors
     /// [`GuestStop::NeedsApproval`] if the job must request an approval; [`GuestStop::StoreFailed`] if the releases
@@ -140,7 +142,8 @@ impl Invocation {
         self.context().approvals.iter().filter(|rule| rule.applies_to(row, attributes))
     }
 
-    /// Returns the approvals that the approval rules require for an effect, and the reasons why rules are waived.
+    /// Returns the approvals that the approval rules require for an effect. For each matching rule that requires no
+    /// approval, also returns the reason.
     async fn required_approvals(
         &self,
         row: &CallSpec,
@@ -255,8 +258,8 @@ impl Invocation {
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(earlier + 1))
     }
 
-    /// Adds an effect to the job's progress, with the id from the effect's result. Also counts effects that failed.
-    /// Ignores calls that are not effects.
+    /// Adds an effect that the host performed, or predicted in a dry run, to the job's list of effects, with the id
+    /// from the effect's result. Also adds effects that failed. Ignores calls that are not effects.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
@@ -265,8 +268,8 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Adds a replayed effect to the job's progress. In a dry run, also adds the effect to the plan and marks it as
-    /// done. `recorded` is the effect's journal entry.
+    /// Adds a replayed effect to the job's list of effects. In a dry run, also adds the effect to the plan and marks it
+    /// as done. `recorded` is the effect's journal entry.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, recorded: &Entry, answer: &impl Serialize) {
         let environments = recorded.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
@@ -277,9 +280,9 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Returns all pairs of an app and an environment that an effect can change. An approver needs the role for each
-    /// pair. If the effect's app is unknown, includes every app. If the effect's environment is unknown, includes every
-    /// environment of the bot.
+    /// Returns all pairs of an app and an environment that an effect can change. An approver must have the required
+    /// role for each pair. If the effect's app is unknown, includes every app. If the effect's environment is unknown,
+    /// includes every environment of the bot.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());

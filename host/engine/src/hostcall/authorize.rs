@@ -21,8 +21,9 @@ pub(crate) struct Rule {
     pub(crate) role: Option<String>,
     /// The approvers, or the reason why an approval rule was waived. `None` if no approval rule matches the call.
     pub(crate) approval: Option<String>,
-    /// The messages that report an override. Each value is a room and the text for this room. The host stores the
-    /// messages in the transaction that stores the effect's intent, before it performs the effect.
+    /// The messages that report that the caller overrode an approval rule. Each item is a room and the text for this
+    /// room. The host stores the messages in the transaction that stores the effect's intent, before it performs the
+    /// effect.
     pub(crate) notify: Vec<(RoomName, String)>,
 }
 

@@ -41,7 +41,8 @@ use crate::base::{Key, Table};
 /// assert!(calls.iter().any(|call| call.name == "weather.today"));
 /// ```
 pub trait Capability: Send + Sync + 'static {
-    /// Returns the capability's rows of the call table. Each row names its WIT package: `acme:tickets@0.1.0`.
+    /// Returns the capability's host calls, as rows of the call table. Each row names the capability's WIT package,
+    /// such as `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
     /// Returns the top-level keys that the capability adds to `plugins.toml`, usually one table. They must differ from

@@ -23,7 +23,7 @@ impl Invocation {
     /// do not apply to a call that only revokes rights.
     ///
     /// # Errors
-    /// The releases cannot be read from the store.
+    /// Fails if the releases cannot be read from the store.
     pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
         if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
@@ -41,8 +41,9 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Returns a reason for each freeze of an effect's environments. Skips environments in which this job has already
-    /// performed an effect or holds a deployment lock. An effect with an unknown environment matches every freeze.
+    /// Returns a reason for each freeze of an effect's environments. Ignores freezes of environments in which this job
+    /// has already performed an effect or holds a deployment lock. An effect with an unknown environment matches every
+    /// freeze.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();

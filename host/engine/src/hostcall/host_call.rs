@@ -1,4 +1,4 @@
-//! The trait [`HostCall`]: the implementation of a function that plugins import.
+//! The trait [`HostCall`], which a type implements for each function that plugins can import.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     store::{Entry, JobRow, StoreError},
 };
 
-/// An error type of the contract, which contains either a denial by the rules or a problem with an error code.
+/// An error type that plugins receive. An error is either a denial by the rules or a problem with an error code.
 pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Creates the error of a call that the rules refuse.
     fn denied(denial: types::Denial) -> Self;
@@ -54,9 +54,9 @@ impl GuestError for WaitError {
 pub trait HostCall: Send + Sync + 'static {
     /// The arguments of the WIT function, as a tuple: `(Request,)`, or `()` without arguments.
     type Params: ComponentNamedList + Lift + Serialize + Send + Sync + 'static;
-    /// The answer of a call that succeeds, which the guest receives.
+    /// The answer of a call that succeeds. The plugin receives it.
     type Answer: Lower + Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The error of a call that is denied or fails, which the guest receives.
+    /// The error of a call that is denied or fails. The plugin receives it.
     type Error: GuestError;
 
     /// Returns the attributes of a call, such as app, environment and version. The host compares them with its rules.
@@ -81,9 +81,9 @@ pub trait HostCall: Send + Sync + 'static {
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// Predicts the result of a call in a dry run, for a call that is an effect or a wait. Returns the result that the
-    /// call has if it succeeds. If the result contains an id, the id is `name`. If the result cannot be predicted,
-    /// returns `None`, and the plan ends at this call.
+    /// Predicts the result of a call in a dry run. The engine calls this function only for an effect or a wait. Returns
+    /// the result that the call would have if it succeeded. If the result contains an id, uses `name` as the id.
+    /// Returns `None` if the result cannot be predicted. The dry run then ends at this call.
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -93,9 +93,9 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// Restores the state in the invocation that later calls of the same guest run need. During replay, the engine
-    /// calls this function instead of [`HostCall::perform`]. `recorded` is the journal entry of the call. The function
-    /// must change nothing outside of the invocation.
+    /// During replay, the engine calls this function instead of [`HostCall::perform`]. The function restores the data
+    /// in the invocation that later calls of the same run need. `recorded` is the journal entry of the call. The
+    /// function must change nothing outside of the invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
@@ -119,7 +119,7 @@ pub trait HostCall: Send + Sync + 'static {
     }
 }
 
-/// The result of the query whether an effect in doubt happened.
+/// The result of [`HostCall::recover`], which queries whether an effect in doubt ([`InDoubt`]) happened.
 #[derive(Debug)]
 pub enum Recovered<A> {
     /// The effect happened, with this answer.
@@ -155,7 +155,7 @@ impl InDoubt<'_> {
 
 /// The data that the host stores for a waiting job before the host ends the job's guest.
 pub(crate) struct Parking {
-    /// The timers for which the call waits. The wait's journal entry contains them and the arguments of the call.
+    /// The timers for which the job waits. The journal entry of the wait contains the timers and the call's arguments.
     pub(crate) timers: Timers,
     pub(crate) status: crate::store::JobStatus,
 }

@@ -1,5 +1,5 @@
-//! The state of one guest run in the host: the request, the plugin with its grants, the usage counters and the pending
-//! writes.
+//! The state that the host keeps for one run of a plugin (one guest): the request, the plugin with its grants, the
+//! usage counters, and the changes that are not stored yet.
 //!
 //! An [`Invocation`] is the data of the guest's wasmtime store.
 //! Not here: writing and replaying the journal, which is in `journaling.rs`; the rules, which are in `authorize.rs`.
@@ -21,14 +21,14 @@ use crate::{
     store::{DeploymentLock, StoreError, Write},
 };
 
-/// The maximum number of messages that the guest of one command may post in addition to its answer.
+/// The maximum number of messages that a plugin may post during the run of one command, in addition to its answer.
 pub(crate) const MAX_MESSAGES: u32 = 20;
 
-/// The reason why the host ends a guest although the guest made no error. The guest's job continues later, by replay of
-/// its journal.
+/// The reason why the host stops a guest (a running plugin), other than a reached limit or a trap. In most cases, the
+/// guest's job continues later, by replay of its journal.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum GuestStop {
-    /// The guest called `pipelines.wait`, so the job is parked.
+    /// The plugin called `pipelines.wait`. The job now waits without a running guest.
     #[error("the job waits")]
     Parked,
     /// Another job holds this deployment lock, so the job waits in the queue of the lock.
@@ -43,20 +43,20 @@ pub(crate) enum GuestStop {
     /// read. The value is the reason, in one line.
     #[error("{0}")]
     Diverged(String),
-    /// The guest's next effect needs an approval that the job must request.
+    /// The plugin's next effect needs an approval, which the job must now request.
     #[error("the job waits for approval")]
     NeedsApproval(Box<Unapproved>),
-    /// The host cannot predict the answer of a call in a dry run, so the dry run ends at this call.
+    /// In a dry run, the host cannot predict the answer of a host call. The dry run ends at this call.
     #[error("a dry run cannot predict the answer of the next call")]
     Unpredictable,
 }
 
 /// The purpose of a guest run: a query, a job or a dry run.
 pub(crate) enum RunMode {
-    /// The guest runs for a query. Calls that change something are refused.
+    /// The guest runs for a query. Host calls that change something are refused.
     Query,
-    /// The guest runs for a job. Calls are written to the job's journal. Calls that the journal already contains are
-    /// answered from the journal.
+    /// The guest runs for a job. Host calls are written to the job's journal. If the journal already contains a call,
+    /// the host returns the recorded result.
     Job(Box<JobRun>),
     /// The guest runs for a dry run. Effects are added to the plan and not performed.
     DryRun(Box<DryRun>),
@@ -71,7 +71,7 @@ pub(crate) struct ReplayState {
     /// The pipeline runs that the guest has started, by key. `None` for a run whose pipeline is no longer configured.
     pub(crate) runs: BTreeMap<RunKey, Option<PipelineRun>>,
     pub(crate) timers: BTreeMap<String, Timer>,
-    /// The ids in the answers of the effects so far, in order. `None` for an effect whose answer has no id.
+    /// The ids in the results of the effects so far, in order. `None` for an effect whose result has no id.
     pub(crate) effects: Vec<Option<String>>,
     /// The environments that the effects so far have changed.
     pub(crate) changed_environments: BTreeSet<String>,
@@ -87,12 +87,12 @@ impl ReplayState {
 /// The state of a dry run.
 pub(crate) struct DryRun {
     pub(crate) replay: ReplayState,
-    /// The job's id, which is the beginning of generated names such as timer ids.
+    /// The job's id. Generated names, such as timer ids, begin with it.
     job: String,
     /// The plan so far: the effects that the job would perform, in order.
     pub(crate) effects: Vec<Effect>,
-    /// The values that the dry run would write to the plugin's store, by key. `None` for a value that it would delete.
-    /// Only this dry run reads them.
+    /// The values that the job would write to the plugin's store, by key. `None` for a value that the job would delete.
+    /// Later reads in the same dry run return these values.
     pub(crate) stored_values: BTreeMap<String, Option<Vec<u8>>>,
 }
 
@@ -108,17 +108,18 @@ impl DryRun {
 pub(crate) struct JobRun {
     pub(crate) job: Arc<ActiveJob>,
     pub(crate) replay: ReplayState,
-    /// The job's last approval request with its approvals and its decision. `None` if the job has not requested
+    /// The job's last approval request, with the approvals so far and the decision. `None` if the job has not requested
     /// approval.
     pub(crate) ask: Option<ApprovalRequest>,
-    /// Whether the guest has already received the error `cancelled`.
+    /// Whether an effect has already returned the error `cancelled` to the plugin. The host returns this error only
+    /// once per job.
     pub(crate) cancel_delivered: bool,
     /// The deployment locks that the current effect acquired. The locks are stored together with the effect's intent.
     pub(crate) new_locks: Vec<DeploymentLock>,
     pub(crate) parking: Option<Parking>,
 }
 
-/// A timer that the guest set with `clock.after`. The guest can wait for it with `pipelines.wait`.
+/// A timer that the plugin set with `clock.after`. The plugin can wait for the timer with `pipelines.wait`.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Timer {
     /// The time at which the guest set the timer, by [`crate::adapter::MonotonicClock`].
@@ -127,8 +128,8 @@ pub(crate) struct Timer {
     pub(crate) at: jiff::Timestamp,
 }
 
-/// The timers for which a call waits, by id. The journal entry of the call contains them in full, because the call's
-/// arguments contain only the ids.
+/// The timers for which a call of `pipelines.wait` waits, by id. The call's journal entry contains the complete timers,
+/// because the call's arguments contain only the ids.
 pub(crate) type Timers = BTreeMap<String, Timer>;
 
 impl JobRun {
@@ -153,19 +154,19 @@ impl GuestData for Invocation {
     }
 }
 
-/// The state of one guest run. The functions of [`HostCall`](super::HostCall) receive it.
+/// The state of one run of a plugin. The engine passes it to the functions of [`HostCall`](super::HostCall).
 pub struct Invocation {
     context: Arc<Context>,
     request: Arc<Request>,
     pub(crate) mode: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The number of the journal entry that contains the intent of the newest effect of this run. 0 if this run has not
-    /// begun an effect.
+    /// The number of the journal entry that contains the intent of this run's newest effect. An intent says that an
+    /// effect is about to happen. 0 if this run has not begun an effect.
     pub(crate) intent: u32,
-    /// The writes for the transaction that stores the answer of the current host call.
+    /// The changes to store in the same transaction as the answer of the current host call.
     pub(crate) writes: Vec<Write>,
-    /// The messages of a query's guest. The host posts them before the query's answer.
+    /// The messages that the plugin posted during a query. The host sends them before the query's answer.
     pub(crate) messages: Vec<Text>,
     message_count: u32,
     // The claims of the current call on other jobs. A claim blocks all other tasks from starting or changing the job,
@@ -219,7 +220,7 @@ impl Invocation {
         &self.plugin.name
     }
 
-    /// Adds the decision about a host call to the plugin's metrics.
+    /// Counts the decision about a host call, such as allowed or denied, in the plugin's metrics.
     pub(crate) fn count_decision(&self, call: &CallSpec, decision: Decision) {
         self.plugin.counted.count(call.name, decision);
     }
@@ -266,7 +267,8 @@ impl Invocation {
         matches!(self.mode, RunMode::DryRun(_))
     }
 
-    /// Takes the planned effects out of the state of a dry run. Empty for a query and for a job.
+    /// Removes the planned effects from the state of a dry run and returns them. Returns an empty list for a query and
+    /// for a job.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
         self.dry_run_state().map(|dry_run_state| std::mem::take(&mut dry_run_state.effects)).unwrap_or_default()
     }
@@ -285,8 +287,8 @@ impl Invocation {
         }
     }
 
-    /// Returns a description of the call that the journal contains next, for error messages. Returns `None` after the
-    /// end of the replay, and for a query.
+    /// Returns a description of the next call in the journal, for error messages. During replay, the plugin must make
+    /// this call next. Returns `None` after the replay has finished, and for a query.
     pub(crate) fn expected_call(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
@@ -325,7 +327,7 @@ impl Invocation {
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
-    /// Marks the current call as a wait. The gate then stores the wait and ends the guest.
+    /// Marks the current host call as a wait. After the call, the gate stores the wait and ends the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
             job_run.parking = Some(parking);
@@ -336,7 +338,7 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts a message of the guest. Returns `false` if this run has already posted [`MAX_MESSAGES`] messages. This
+    /// Counts a message of the plugin. Returns `false` if this run has already posted [`MAX_MESSAGES`] messages. This
     /// limit keeps a plugin from flooding a room.
     pub(crate) fn count_message(&mut self) -> bool {
         self.message_count += 1;

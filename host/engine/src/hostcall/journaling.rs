@@ -1,4 +1,5 @@
-//! Writes the host calls of a guest to the journal, and returns their results from the journal during replay.
+//! Writes the host calls of a plugin to the job's journal. During replay, returns the results of the calls from the
+//! journal.
 //!
 //! Invariant: before an effect begins, its intent is stored: the journal entry that says that the effect is about to
 //! happen. The result of a call is stored at the latest together with the next intent, the next wait or the end of the
@@ -78,8 +79,8 @@ impl Invocation {
     }
 
     /// Records a refused host call in the journal, the log, the metrics and the job's closing message. Returns the
-    /// denial that the guest receives. Its reason is the kind of the first of `reasons`, and its message joins the
-    /// texts of all `reasons`.
+    /// denial that the plugin receives. The denial's reason is the kind of the first item of `reasons`. The denial's
+    /// message contains the texts of all items.
     pub(crate) async fn deny<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
@@ -117,7 +118,7 @@ impl Invocation {
     }
 
     /// Records an effect that the host did not perform, because another job holds a deployment lock of the effect or
-    /// because the job was cancelled. Returns the error that the guest receives.
+    /// because the job was cancelled. Returns the error that the plugin receives.
     pub(crate) async fn record_not_tried<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
@@ -135,7 +136,8 @@ impl Invocation {
         answer
     }
 
-    /// Returns the reason to refuse an effect that exceeds the plugin's limit `acts`.
+    /// Returns the reason to refuse an effect that exceeds the limit `acts`: the maximum number of effects of one
+    /// command.
     pub(crate) fn too_many_effects(&self) -> Reason {
         let text = format!("the command has reached its limit of {} effects", self.meter.limits().acts);
         let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
@@ -143,7 +145,7 @@ impl Invocation {
     }
 
     /// Returns the error `cancelled` for the first effect after the job was cancelled. Returns `None` for later
-    /// effects, so that the plugin can clean up.
+    /// effects, so that the plugin can clean up. Also returns `None` if the job was not cancelled.
     pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<types::Problem> {
         let job_run = self
             .job_run()
@@ -153,7 +155,7 @@ impl Invocation {
     }
 
     /// Acquires the deployment locks of an effect. If another job holds one of the locks, acquires none of them and
-    /// returns the error `busy` for the guest.
+    /// returns the error `busy`, which the plugin receives.
     ///
     /// # Errors
     /// [`GuestStop::QueuedForLock`] instead of `busy`, if the command has `--wait` and this job does not hold a lock
@@ -176,7 +178,8 @@ impl Invocation {
     }
 
     /// For an effect, stores the intent, the deployment locks and the announcements to other rooms in one transaction.
-    /// For other calls, stores nothing and only counts the call.
+    /// The intent is the journal entry that says that the effect is about to happen. For other calls, stores nothing
+    /// and only counts the call.
     ///
     /// # Errors
     /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
@@ -214,8 +217,8 @@ impl Invocation {
         Ok(CallInProgress { row: *row, rule, attributes })
     }
 
-    /// Returns the message to `room` about an overridden approval. Returns `None` if no bot has an account on the
-    /// room's network. `nth` makes the message's idempotency key unique within the effect.
+    /// Returns the message that reports in `room` that the caller overrode an approval rule. Returns `None` if no bot
+    /// has an account on the room's network. `nth` makes the message's idempotency key unique within the effect.
     fn override_notice(&self, nth: usize, room: &RoomName, text: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
         let destination = self.context().outbox.destination(&job.row().bot, room)?;
@@ -223,7 +226,7 @@ impl Invocation {
         Some(Write::Send(destination.say(key, Text::lines(text))))
     }
 
-    /// Stores the result of a host call and the pending writes of the call in one transaction. A dry run stores
+    /// Stores the result of a host call, and the changes that the call made, in one transaction. A dry run stores
     /// nothing: values that the plugin wrote stay in memory until the end of the dry run.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
@@ -263,7 +266,7 @@ impl Invocation {
         self.commit(entry, writes).await
     }
 
-    /// Stores the journal entry of a wait and the job's status in one transaction. The gate then ends the guest.
+    /// Stores the journal entry of a wait and the job's new status in one transaction. The caller then ends the guest.
     pub(crate) async fn wait(
         &mut self,
         call: CallInProgress,
@@ -354,7 +357,7 @@ fn about(attributes: &Attributes) -> String {
     [target, version, key, person, role].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the status of a job whose guest runs.
+/// Returns the status of a job whose plugin is running. `now` is the time at which the status began.
 pub(crate) fn running_status(now: jiff::Timestamp) -> JobStatus {
     JobStatus { phase: crate::store::JobPhase::Running, about: String::new(), since: now, wake: None }
 }

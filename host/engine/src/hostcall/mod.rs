@@ -1,5 +1,5 @@
-//! Host calls: the functions that guests import from the host. Contains the gate that every call passes, the call
-//! table, and a folder for each interface of the contract.
+//! Host calls: the functions that plugins import from the host. Contains the gate (the function that checks and
+//! performs every call), the call table, and a folder for each interface of the contract.
 //!
 //! Reading order: `host_call` (the trait of a call), `table` (all calls), `capability` (calls that a program adds when
 //! it embeds the engine), `gate` (the path of every call), `authorize`, `deny_rules` and `approval_gate` (the checks),

@@ -10,9 +10,9 @@ use crate::{
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
 
-/// Creates the row and the first journal entry (number 0) of a new job. The job's caller is the sender of the request's
-/// message. `parent` is the job that scheduled the new job, if any. `shown` is a further room in which the new job is
-/// announced, if any.
+/// Creates the row of a new job in the store, and the job's first journal entry (number 0), but does not store them.
+/// The job's caller is the sender of the request's message. `parent` is the job that scheduled the new job, if any.
+/// `shown` is a further room in which the new job is announced, if any.
 pub(crate) fn new_job(
     context: &Context,
     plugin: &Plugin,
@@ -58,7 +58,7 @@ pub(crate) fn new_job(
     (row, entry)
 }
 
-/// Returns a request's command as the guest receives it. `job` is the job's id.
+/// Returns a request's command in the type that plugins receive. `job` is the job's id.
 pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation {
     let arguments = request.command().arguments();
     GuestInvocation {

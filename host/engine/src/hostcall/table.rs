@@ -1,6 +1,7 @@
 //! The call table: all host calls of the contract and of the capabilities.
 //!
-//! Invariant: a row registers only its own function. A guest cannot import a function that has no row.
+//! Invariant: each row adds only its own function to a plugin's linker. A plugin cannot import a function that has no
+//! row.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -125,7 +126,7 @@ impl HostCalls {
     /// Defines the function of the call `name` in a plugin's linker.
     ///
     /// # Errors
-    /// The table does not contain the call.
+    /// Fails if the table does not contain the call.
     pub(crate) fn register(&self, name: &str, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
         let row = self.calls.get(name).ok_or_else(|| wasmtime::format_err!("the call `{name}` does not exist"))?;
         row.call.register(row.spec, linker)

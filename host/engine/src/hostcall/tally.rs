@@ -19,8 +19,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The maximum number of refused calls that [`Tally::denied`] contains. Bounds the memory if a guest repeats
-    /// refused calls.
+    /// The maximum number of refused calls that [`Tally::denied`] contains. The maximum bounds the memory that a plugin
+    /// with many refused calls can use.
     pub(crate) const MAX_DENIED: usize = 20;
 
     /// Adds a refused host call to [`Tally::denied`], which the closing message lists. Does nothing if the list already

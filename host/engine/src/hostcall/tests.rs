@@ -108,7 +108,7 @@ fn every_row_registers_its_own_function_and_no_other() {
     }
 }
 
-/// A guest that makes one call and returns the error that it receives.
+/// A plugin that makes one host call and returns the call's error as its reply.
 const ASKER: &str = r#"
 (module
   (import "wardroom:plugin/pipelines@0.1.0" "trigger" (func $trigger (param i32 i32 i32 i32 i32)))

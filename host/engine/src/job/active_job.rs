@@ -80,10 +80,10 @@ impl ActiveJob {
         Ok(history)
     }
 
-    /// Stores journal entries and the writes in `more` in one transaction. Returns the number of the first entry.
+    /// Stores journal entries and the changes in `more` in one transaction. Returns the number of the first entry.
     ///
     /// # Errors
-    /// The error of the store. Nothing was written.
+    /// Fails if the store returns an error. Nothing is then stored.
     pub(crate) async fn enter(
         &self,
         store: &dyn Store,
@@ -117,11 +117,11 @@ impl ActiveJob {
         *next += 1;
     }
 
-    /// Stores journal entries, the job's new status and the writes in `more` in one transaction. If the job now waits,
+    /// Stores journal entries, the job's new status and the changes in `more` in one transaction. If the job now waits,
     /// the transaction also stores the changed status card.
     ///
     /// # Errors
-    /// The error of the store. Nothing was written, and the status is unchanged.
+    /// Fails if the store returns an error. Nothing is then stored, and the status is unchanged.
     pub(crate) async fn enter_with_status(
         &self,
         store: &dyn Store,
@@ -142,8 +142,8 @@ impl ActiveJob {
     }
 }
 
-/// Sets the number of a journal entry. Returns the entry's writes in order: first a blob if the entry's body is large,
-/// then the entry.
+/// Sets the number of a journal entry. Returns the changes that store the entry, in order: if the entry's body is
+/// large, first a blob with the body, then the entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
     let blob = entry.pack();

@@ -1,4 +1,4 @@
-//! The store writes that close a job.
+//! The changes to the store that close a job.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// Returns the closing journal entry of a job, and the other writes of the same transaction. These writes store the
+/// Returns the closing journal entry of a job, and the other changes of the same transaction. These changes store the
 /// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. They
 /// also add a reaction to the message that started the job; a job that another job scheduled has no such message.
 /// `took` is the last part of the status card's text, for example the job's duration.
@@ -42,8 +42,8 @@ pub(crate) fn close(
     (closed, writes)
 }
 
-/// Returns the writes that cancel and close a job before its first effect. `next` is the number of the job's next
-/// journal entry, and `shown` is the second room that shows the job, if any.
+/// Returns the changes to the store that cancel and close a job before its first effect. `next` is the number of the
+/// job's next journal entry, and `shown` is the second room that shows the job, if any.
 pub(crate) fn cancel_before_start(
     row: &JobRow,
     next: u32,

@@ -36,7 +36,7 @@ pub(crate) fn cancellation(row: &JobRow, by: &Person, at: jiff::Timestamp) -> En
     entry(row, EntryKind::Event, json!({ "event": CANCEL, "by": by.id, "about": "" }), at)
 }
 
-/// Numbers journal entries, the first with `first`. Returns the writes that append the entries.
+/// Numbers journal entries, starting with `first`. Returns the changes that append the entries to the journal.
 pub(crate) fn append(entries: impl IntoIterator<Item = Entry>, first: u32) -> Vec<Write> {
     entries.into_iter().zip(first..).map(|(entry, number)| Write::Append(Entry { number, ..entry })).collect()
 }

@@ -35,7 +35,7 @@ pub(crate) struct StartEntry {
     pub(crate) settings: Vec<(String, String)>,
     /// The resource limits of one run of the plugin.
     pub(crate) limits: Limits,
-    /// The options of the host that were given with the action, such as `--wait`.
+    /// The host's own options that were typed with the action, such as `--wait`.
     #[serde(flatten)]
     pub(crate) options: Options,
     /// Whether the command was typed in a direct message.
@@ -69,7 +69,7 @@ pub(crate) struct JobHistory {
     entries: Vec<Entry>,
 }
 
-/// A pipeline run that a job started, with the deployment to which the pipeline belongs.
+/// A pipeline run that a job started, with the app, the environment and the version that the run deploys.
 #[derive(Clone)]
 pub(crate) struct PipelineRun {
     /// The idempotency key of the pipeline run, which the host passed to the backend.
@@ -227,8 +227,8 @@ impl JobHistory {
         run_of(catalog, self.start(&RunKey::parse(id)?)?)
     }
 
-    /// Returns the `Intent` entry of each unfinished pipeline run. A pipeline run is unfinished if it was started, or
-    /// may have been started, and the plugin has not received its end.
+    /// Returns the `Intent` entry of each unfinished pipeline run. A pipeline run is unfinished if the job started the
+    /// run, or may have started it, and the plugin has not received the result of the run.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
         let end_received = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);

@@ -105,8 +105,8 @@ impl LockTable {
         self.0.lock().held.insert(lock, Holder::of(job, true));
     }
 
-    /// Requests a lock for a job. If another job holds or has reserved the lock, adds the job to the lock's queue,
-    /// which is ordered by `since`, and returns the job's status text. If the lock is free, reserves the lock and
+    /// Requests a lock for a job. If another job holds or has reserved the lock, adds the job to the lock's queue and
+    /// returns the job's status text. The queue is ordered by `since`. If the lock is free, reserves the lock and
     /// returns `None`. If the job already has the lock, returns `None`.
     pub(crate) fn enqueue(&self, lock: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.0.lock();

@@ -97,7 +97,7 @@ impl Plan {
     /// Checks that an effect equals the planned effect at this index, counted from 0.
     ///
     /// # Errors
-    /// A description of the difference in one line, for messages.
+    /// Fails if the effects differ. The error describes the difference in one line, for messages.
     pub(crate) fn check(&self, index: usize, effect: &Effect) -> Result<(), String> {
         let Some(planned) = self.effects.get(index) else {
             return Err(format!("{} is not in the approved plan", effect.about()));

@@ -99,7 +99,7 @@ impl Replay {
         Ok(None)
     }
 
-    /// Skips the journal entries that do not record a host call of the plugin.
+    /// Moves to the next journal entry that records a host call of the plugin.
     fn skip(&mut self) {
         let own = |entry: &Entry| {
             matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)

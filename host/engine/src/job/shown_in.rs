@@ -30,19 +30,19 @@ impl ShownIn {
         start.shown
     }
 
-    /// Returns the write of the message that announces the job's start in this room.
+    /// Returns the outbox entry for the message that announces the job's start in this room.
     pub(crate) fn opened(&self, row: &JobRow) -> Write {
         Write::Send(self.message(row, "shown", Text::lines(format!("{} was started in a direct message.", title(row)))))
     }
 
-    /// Returns the write of a message to this room. The message says that the job changes `app`, which the command that
-    /// the person typed does not name. The message is sent once per job and app.
+    /// Returns the outbox entry for a message to this room, which says that the job now changes `app`. The typed
+    /// command did not name this app. The message is sent once per job and app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
         let text = format!("{} was started in a direct message. The job now changes {app}.", title(row));
         Write::Send(self.message(row, &format!("shown-{app}"), Text::lines(text)))
     }
 
-    /// Returns the write of the job's closing message for this room.
+    /// Returns the outbox entry for the job's closing message to this room.
     pub(crate) fn closed(&self, row: &JobRow, text: Text) -> Write {
         // A job can be shown in several rooms. The key contains the room, so that each room receives the message.
         Write::Send(self.message(row, &format!("shown-end-{}-{}", self.network, self.room), text))

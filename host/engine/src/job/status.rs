@@ -1,7 +1,8 @@
 //! The status text of a job, for the room and for the command line.
 //!
 //! Invariant: everything except the stage is read from the store, so the command line and the host show the same
-//! status. Only the host also shows the stage, which it takes from the job's status card in memory.
+//! status. The stage is the progress text of the job's status card. Only the host shows it, because the card is in the
+//! host's memory.
 
 use super::{
     entry::about,
@@ -45,7 +46,7 @@ impl Status {
     }
 
     /// Returns the job's status as several lines of text. The first line is [`JobRow::status_line`]. `stage` is the
-    /// stage that the job's status card shows; pass `None` outside of the process that runs the job.
+    /// progress text that the job's status card shows; pass `None` outside of the process that runs the job.
     pub fn text(&self, job: &JobRow, stage: Option<&str>) -> String {
         let mut lines = vec![job.status_line(stage)];
         let taken =
@@ -77,8 +78,8 @@ impl Status {
 
 impl JobRow {
     /// Returns the job's status in one line: `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since
-    /// 2026-11-21 14:05 UTC`. `stage` is the stage that the job's status card shows; pass `None` outside of the process
-    /// that runs the job.
+    /// 2026-11-21 14:05 UTC`. `stage` is the progress text that the job's status card shows; pass `None` outside of the
+    /// process that runs the job.
     pub fn status_line(&self, stage: Option<&str>) -> String {
         format!("{}: {}, by {}: {}", self.id, self.line, clean(&self.caller.name), status_text(self, stage))
     }

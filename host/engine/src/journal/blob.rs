@@ -8,9 +8,9 @@ use crate::store::{Entry, Store, StoreError, Write, digest};
 const MAX_INLINE_BODY: usize = 16 << 10;
 
 impl Entry {
-    /// Moves a body of more than 16 KiB out of the entry. The entry then has only the size of the body, and `blob` is
-    /// the digest of the body. Returns the write that stores the body as a blob. Returns `None` for a smaller body,
-    /// which stays in the entry.
+    /// Moves a body of more than 16 KiB out of the entry. The field `body` then contains only the size of the body, and
+    /// the field `blob` its digest. Returns the change that the caller must commit to store the body as a blob. Returns
+    /// `None` for a smaller body, which stays in the entry.
     pub fn pack(&mut self) -> Option<Write> {
         if crate::base::size(&self.body) <= MAX_INLINE_BODY {
             return None;

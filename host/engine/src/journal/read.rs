@@ -3,8 +3,8 @@
 use super::{check_entries, verify::Fault};
 use crate::store::{HashedEntry, JobRow, Store, StoreError};
 
-/// The maximum number of attempts to read as many entries of a job as the store has counted for the job. If entries are
-/// missing after the last attempt, the verification reports a fault.
+/// The maximum number of attempts to read a journal whose number of entries is smaller than the number in the job's
+/// row. If entries are still missing after the last attempt, the verification reports a fault.
 const MAX_READS: usize = 5;
 
 /// The journal of one job. `Display` formats the journal for people with one line per entry, as `wardroom journal show`

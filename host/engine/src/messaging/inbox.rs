@@ -22,7 +22,8 @@ pub(crate) struct Arrival {
     pub(crate) row: InboxRow,
     /// Whether backfill received the message after a connection gap.
     pub(crate) late: bool,
-    /// The key by which redeliveries of the message are recognized; `None` if a redelivery has the same event id.
+    /// The key by which the inbox recognizes redeliveries of the message. `None` if redeliveries have the same event
+    /// id, because the inbox then recognizes them by this id.
     pub(crate) deduplication_key: Option<String>,
     /// The outgoing messages that announce the command in a room, if a trigger started the command.
     pub(crate) announcements: Vec<OutboxRow>,
@@ -162,7 +163,7 @@ impl AccountInbox {
         self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Stores received messages and the writes `more` in one transaction. Ignores messages that the store already
+    /// Stores received messages and the changes in `more` in one transaction. Ignores messages that the store already
     /// contains. Then adds each new message to the queue of messages to handle. Returns the number of new messages.
     ///
     /// # Errors

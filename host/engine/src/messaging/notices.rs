@@ -1,4 +1,5 @@
-//! Notifications about jobs in other rooms, with the texts that `[[notify]]` tables configure.
+//! Notifications about jobs, which the host sends to further rooms. `[[notify]]` tables configure the rooms and the
+//! texts.
 //!
 //! Invariant: the transaction that changes a job also stores the notifications about the change, with idempotency keys
 //! that are derived from the change. A notification is therefore neither lost nor sent twice. An unreachable room does
@@ -102,7 +103,7 @@ impl Notice {
     }
 }
 
-/// The `[[notify]]` rules of a configuration, in its order.
+/// The `[[notify]]` tables of a configuration, in the order of the file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notices(Vec<Notice>);
 
@@ -163,7 +164,7 @@ impl Notices {
             let Some(destination) = outbox.destination(&row.bot, &notice.room) else {
                 tracing::error!(
                     room = %notice.room,
-                    "a notification was dropped, because no bot has an account on the network of its room; hint: \
+                    "a notification was dropped, because no bot has an account on the chat network of the room; hint: \
                      add an account or change `room` in `[[notify]]`"
                 );
                 continue;

@@ -63,8 +63,8 @@ pub(crate) struct Outbox {
 /// The bot, network and room whose messages a lane (a send queue) sends. The lanes for acknowledgements also have a
 /// number.
 type LaneName = (String, String, String, Option<u64>);
-/// A send queue. One task sends the rows of a lane in order. The flag of a row is true if an earlier process may have
-/// sent the row.
+/// A queue of outbox rows. One task sends the messages of these rows in order. The `bool` is true if an earlier process
+/// may already have sent the message of the row.
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
 /// The idempotency key and the version of an outbox row.
 type RowVersion = (String, u64);
@@ -79,7 +79,7 @@ struct InFlight {
 
 impl Outbox {
     /// Creates an outbox that sends through `accounts`. `identities` are the names of all configured bots, `network` is
-    /// the default network, and `absent` are the accounts of bots on other hosts. Nothing is sent before
+    /// the default network, and `absent` are the accounts of the bots that other hosts run. Nothing is sent before
     /// [`Outbox::run`] is called.
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -289,8 +289,8 @@ fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     }
 }
 
-/// Returns the number of the acknowledgement lane for a reaction that acknowledges a command. Such a reaction does not
-/// wait for the room's other messages. Returns `None` for other rows.
+/// If the row is a reaction that acknowledges a command, returns the number of the send queue for the reaction. Such a
+/// reaction does not wait for the room's other messages. Returns `None` for any other row.
 fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();

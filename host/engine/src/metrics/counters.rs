@@ -93,7 +93,7 @@ pub(crate) enum CommandOutcome {
     Denied,
     /// The command reached the host so late that the host did not run it.
     Late,
-    /// The host could not handle the command because of an error, for example an unavailable database.
+    /// The host could not handle the command because of an error, for example because the database is unavailable.
     Unable,
 }
 

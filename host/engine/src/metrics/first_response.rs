@@ -72,7 +72,7 @@ impl FirstAnswers {
     }
 }
 
-/// Returns the text with which the outbox key of each reply to the message `key` begins.
+/// Returns the key of a command in [`FirstAnswers`]. The outbox key of each reply to the command begins with this text.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }

@@ -49,8 +49,8 @@ impl Metric {
         self.labels.iter().copied()
     }
 
-    /// Returns the key under which the recorder stores the metric with these label values. A debug build panics if
-    /// `labels` are not the labels of [`Metric::labels`] in the same order.
+    /// Returns the key under which the recorder stores the metric with these label values. `labels` are pairs of name
+    /// and value. A debug build panics if their names are not those of [`Metric::labels`] in the same order.
     fn key<const N: usize>(&self, labels: [(&'static str, SharedString); N]) -> Key {
         debug_assert!(
             labels.iter().map(|(label, _)| *label).eq(self.labels.iter().copied()),

@@ -85,8 +85,8 @@ pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
     super::table::JOBS.gauge([("phase", phase_label(phase).into())]).set(count as f64);
 }
 
-/// Sets the metric for the most overdue job. `late` is the time that has passed since the wake time of this job; zero
-/// if no job is overdue.
+/// Sets the metric that shows how late the most overdue job is. `late` is the time since the host should have woken
+/// this job; zero if no job is overdue.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
@@ -115,7 +115,8 @@ pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>,
     }
 }
 
-/// Returns the outcomes of the jobs that `writes` closes. The caller counts the outcomes after the commit of `writes`.
+/// Returns the outcomes of the jobs that the changes in `writes` close. The caller counts the outcomes after it has
+/// committed the changes.
 pub(crate) fn closed_outcomes(writes: &[Write]) -> Vec<JobOutcome> {
     let end = |write: &Write| match write {
         Write::Close { end, .. } => Some(end.outcome),
@@ -167,7 +168,7 @@ pub(crate) fn scheduled(schedule: &str, outcome: ScheduleOutcome, times: usize) 
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
 }
 
-/// Records the delay that the rate limit of a chat network requires before the next request.
+/// Records how long a chat network told the host to wait before the next request, because of its rate limit.
 pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
     super::table::RATE_LIMITED.seconds([("network", network.into())]).record(wait.as_secs_f64());
 }

@@ -60,7 +60,7 @@ fn alert_rules_name_existing_metrics_and_labels() {
     assert!(seen > 10, "{seen} labels");
 }
 
-/// `WARDROOM_BLESS=1` rewrites the page.
+/// If the environment variable `WARDROOM_BLESS` is `1`, first writes `METRICS.md` from the table.
 #[test]
 fn the_page_matches_the_table() {
     let path = root().join("METRICS.md");

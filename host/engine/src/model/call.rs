@@ -49,18 +49,18 @@ impl CallKind {
     }
 }
 
-/// The source from which the host takes the environment of a host call.
+/// Where the host takes the environment of a host call from, for example to check the call against the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EnvironmentFrom {
-    /// The configuration of the call's target. A pipeline, for example, has its environment in the configuration.
+    /// From the configuration of the call's target. The configuration gives each pipeline an environment, for example.
     Target,
-    /// The environment that is an argument of the command.
+    /// From the argument of the command that names an environment.
     Command,
-    /// No source: the call has no environment.
+    /// From nowhere: the call has no environment.
     Nothing,
 }
 
-/// The text in the field `rule` of a journal entry whose host call needs no grant.
+/// The text that a journal entry has in its field `rule` if the recorded host call needs no grant.
 pub(crate) const NO_RULE: &str = "no rule needed";
 
 /// The potential harm of a host call. Shown in reports.
@@ -85,7 +85,7 @@ impl Risk {
     }
 }
 
-/// The WIT package and version of Wardroom's own contract.
+/// The WIT package with its version that defines Wardroom's own interface between host and plugins.
 pub(crate) const CONTRACT: &str = "wardroom:plugin@0.1.0";
 
 /// A host call: one row of the call table.
@@ -100,7 +100,7 @@ pub struct CallSpec {
     pub kind: CallKind,
     /// The attributes that a rule can limit to certain values.
     pub attributes: &'static [Attribute],
-    /// The source from which the host takes the call's environment.
+    /// Where the host takes the call's environment from.
     pub environment: EnvironmentFrom,
     /// The potential harm of the call, for reports.
     pub risk: Risk,
@@ -122,7 +122,8 @@ impl CallSpec {
         Self { name, package, kind, attributes: &[], environment, risk, locks: acts, only_revokes: false, summary }
     }
 
-    /// Sets the attributes that a rule can limit to certain values, and the source of the call's environment.
+    /// Sets the attributes that a rule can limit to certain values, and where the host takes the call's environment
+    /// from.
     #[must_use]
     pub const fn on(self, attributes: &'static [Attribute], environment: EnvironmentFrom) -> Self {
         Self { attributes, environment, ..self }

@@ -34,8 +34,8 @@ impl Catalog {
     /// `environment`. The key `after` of `environment` names this environment. If the app has no deployment to the
     /// named environment, the function continues with the key `after` of the named environment.
     ///
-    /// Also returns the position of the key `after` of `environment`. Returns `None` if the version needs no earlier
-    /// deployment.
+    /// Also returns the line of the key `after` of `environment` in the configuration. Returns `None` if the version
+    /// needs no earlier deployment.
     pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
@@ -98,7 +98,7 @@ pub(crate) struct BackendId(pub(crate) usize);
 /// Whether people can run actions on an app by direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectPolicy {
-    /// The action runs. If the app has a room, the host announces the action in the app's room.
+    /// People can run actions by direct message. The host announces the action in the app's room if the app has one.
     Show,
     Refuse,
 }

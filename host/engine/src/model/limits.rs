@@ -32,7 +32,7 @@ impl Limits {
     /// size.
     pub const MAX_MEMORY_MIB: usize = 64;
 
-    /// The limits for the plugin's exported function `describe`, which may make no host calls.
+    /// The limits for the function `describe`, which every plugin exports and in which it may make no host calls.
     pub const DESCRIBE: Self = Self {
         memory: 16 << 20,
         cpu: Duration::from_millis(500),

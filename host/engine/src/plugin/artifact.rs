@@ -11,7 +11,8 @@ use crate::model::{CONTRACT, CallSpec, CallTable};
 /// The maximum size of a plugin's file, in bytes. The host does not read a larger file.
 pub(super) const MAX_FILE_SIZE: u64 = 16 << 20;
 
-/// A plugin's file as a component, checked against the contract and the call table.
+/// A plugin's file, loaded as a WebAssembly component. The component exports what the host requires, and imports only
+/// functions that the host offers.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
     /// The SHA-256 digest of the file, with the prefix `sha256:`.
@@ -30,7 +31,7 @@ pub(crate) enum ArtifactError {
     /// The file is not a WebAssembly module or component. The value is the reason.
     #[error("the file is not a WebAssembly module or component: {0}")]
     NotWasm(String),
-    /// The file is a core module that was not built for the contract. The value is the reason.
+    /// The file is a core WebAssembly module that was not built for the contract. The value is the reason.
     #[error("the core module cannot be converted to a plugin component: {0}")]
     NotEncodable(String),
     /// The plugin imports functions that this host does not provide. The value is their names, at most 20.
@@ -39,12 +40,12 @@ pub(crate) enum ArtifactError {
     /// The plugin was built for another version of the contract or of a capability.
     #[error("it is built for {found}, but this host has {ours}; rebuild it for this version")]
     Version {
-        /// The WIT package with its version that the plugin imports or exports.
+        /// The name and version of the WIT package that the plugin imports or exports.
         found: String,
-        /// The WIT package with its version that this host has.
+        /// The name of the same WIT package, with the version that this host has.
         ours: &'static str,
     },
-    /// The plugin does not export the interface `commands`.
+    /// The plugin does not export the interface `commands`, through which the host calls a plugin.
     #[error("it does not export the interface `wardroom:plugin/commands`")]
     NoCommands,
     /// The file has more than [`MAX_FILE_SIZE`] bytes. The value is the file's size in bytes.
@@ -61,7 +62,8 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 impl Artifact {
-    /// Reads a plugin's file and checks it against the contract and the call table.
+    /// Reads a plugin's file. Checks that the plugin exports what the contract requires, and that `table` contains
+    /// every host call that the plugin imports.
     ///
     /// # Errors
     /// The reason why the file is not a valid plugin, or cannot be read.
@@ -137,14 +139,14 @@ fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     unknown
 }
 
-/// Returns the packages that this host has, with their versions. Always includes the contract: a plugin may import only
-/// an interface of the contract that has types and no functions, and such an interface has no row in the call table.
+/// Returns the WIT packages that this host has, with their versions. Always includes the contract, because a plugin may
+/// import only types from the contract, and the call table lists only functions.
 fn packages(table: &CallTable) -> impl Iterator<Item = &'static str> {
     table.iter().map(|row| row.package).chain([CONTRACT])
 }
 
-/// Returns the text of an error and of its causes in one line. The text may quote the plugin's file, so it is made safe
-/// to display ([`displayable`]).
+/// Returns the text of an error and of its causes in one line. The text may quote the plugin's file, so [`displayable`]
+/// makes the text safe to display.
 fn chain(error: &anyhow::Error) -> String {
     displayable(&format!("{error:#}").replace('\n', " "))
 }

@@ -41,8 +41,8 @@ impl Cache {
         Self { folder: usable }
     }
 
-    /// Returns the path of the cache file for an engine, a plugin's digest and the ending of the file's name. Returns
-    /// `None` if the cache has no folder.
+    /// Returns the path of the cache file whose name consists of a hash of `engine` and `digest`, and of `ending`.
+    /// Returns `None` if the cache has no folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
         let mut compatibility = HashBytes(Vec::new());
         engine.precompile_compatibility_hash().hash(&mut compatibility);

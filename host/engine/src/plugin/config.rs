@@ -17,7 +17,7 @@ pub(crate) struct PluginConfig {
     pub at: At,
     /// The path of the plugin's WebAssembly file.
     pub module: PathBuf,
-    /// The plugin's `allow` rules.
+    /// The plugin's `allow` rules: the host calls that the plugin may make, and with which values.
     pub grants: Arc<Grants>,
     /// The plugin's limits for the run of one command.
     pub limits: Limits,

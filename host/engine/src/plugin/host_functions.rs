@@ -10,8 +10,7 @@ use crate::model::CallTable;
 
 /// The data that the host keeps for one guest, in the guest's wasmtime store.
 pub(crate) trait GuestData: Sized + Send + 'static {
-    /// The error with which a host call stops a guest that made no mistake, for example because the guest's job must
-    /// wait.
+    /// The reason why a host call stops a guest, for example because the guest's job must wait.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
     /// Returns the guest's limits, with the counters of what the guest has used.

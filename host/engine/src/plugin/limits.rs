@@ -7,7 +7,8 @@ use wasmtime::ResourceLimiter;
 
 use crate::{base::size, model::Limits};
 
-/// The limit that ended a guest. The value of a variant is the value of the limit.
+/// The limit that a guest (a running plugin) reached, so that the host ended it. The value of a variant is the value of
+/// the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
     /// The size of the guest's memory: all linear memories together, in MiB. Also reported if a WebAssembly table has

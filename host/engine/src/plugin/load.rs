@@ -36,12 +36,12 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
     /// Every host call that the plugin imports.
     pub calls: Vec<CallSpec>,
     pub description: Description,
-    /// The plugin's `allow` rules.
+    /// The plugin's `allow` rules: the host calls that the plugin may make, and with which values.
     pub grants: Arc<Grants>,
     /// The plugin's limits for the run of one command.
     pub limits: Limits,
-    /// The names and values of the configured settings, in the order of the plugin's description. A setting with
-    /// several values has one item per value.
+    /// The names and values of the configured settings, in the order in which the plugin's description lists them. A
+    /// setting with several values has one item per value.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
     /// The counters of the plugin's host calls, one for each host call and decision (such as allowed or denied).
@@ -114,8 +114,8 @@ pub(crate) enum LoadError {
 }
 
 impl LoadError {
-    /// Returns the lines that fix the error if an operator adds them to `plugins.toml`. Returns `None` if no such lines
-    /// are known.
+    /// Returns the TOML lines that an operator can add to `plugins.toml` to fix the error. Returns `None` if added
+    /// lines cannot fix the error.
     pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),

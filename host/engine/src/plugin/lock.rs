@@ -113,8 +113,8 @@ impl Lock {
         text
     }
 
-    /// Returns the changes from this lock file to the lock file `to`, one line each, such as
-    /// `deploy: + call pipelines.trigger`.
+    /// Returns the differences between this lock file and the newer lock file `to`, one line each. For example, the
+    /// line `deploy: + call pipelines.trigger` says that the plugin `deploy` now imports this host call.
     pub fn changes(&self, to: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         let empty = Locked::default();

@@ -23,20 +23,21 @@ pub(crate) enum GuestEnd<S> {
     Limit(LimitReached),
     /// The guest trapped, or a host call failed with an unexpected error. The value is the reason in one line.
     Trap(String),
-    /// The host stopped a guest that made no error, for example because the guest's job waits.
+    /// The host stopped the guest for another reason, for example because the guest's job waits. The value is the
+    /// reason.
     Stopped(S),
 }
 
 /// The result of a guest run.
 pub(crate) struct GuestRun<D: GuestData> {
     pub(crate) end: GuestEnd<D::GuestStop>,
-    /// The data that the host kept for the guest, with the counters and the pending writes.
+    /// The data that the host kept for the guest, with the usage counters and the changes that are not stored yet.
     pub(crate) invocation: D,
 }
 
 /// Runs a guest of `plugin` for the command `asked` until the guest ends. If the caller drops the future, the guest
-/// ends at once. Before each effect, the host stores an intent in the journal, so the journal then contains an intent
-/// for each effect that the guest started.
+/// ends at once. The journal then still shows every effect that may have begun, because the host stores an intent
+/// before each effect. An intent is the journal entry that says that an effect is about to happen.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,

@@ -94,7 +94,7 @@ impl Runtime {
     /// pool.
     ///
     /// # Errors
-    /// Wasmtime cannot create the engine, or the clock thread cannot start.
+    /// Fails if wasmtime cannot create the engine, or if the clock thread cannot start.
     pub(crate) fn new() -> wasmtime::Result<Self> {
         Self::with_memory(Memory::Pool).or_else(|error| {
             tracing::warn!(
@@ -109,8 +109,8 @@ impl Runtime {
     /// Creates an engine that allocates guest memory as `memory` says, and starts the engine's clock thread.
     ///
     /// # Errors
-    /// Wasmtime cannot create the engine, for example because the address space of the memory pool cannot be reserved;
-    /// or the clock thread cannot start.
+    /// Fails if wasmtime cannot create the engine, for example because the address space of the memory pool cannot be
+    /// reserved. Also fails if the clock thread cannot start.
     pub(crate) fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(memory))?;
         let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);

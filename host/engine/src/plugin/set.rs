@@ -26,9 +26,10 @@ pub(crate) struct Plugins<D: GuestData> {
     table: CommandTable,
     locked: bool,
     loader: Loader<D>,
-    /// The grants of each configured plugin by the plugin's name, including plugins that failed to load.
+    /// The `allow` rules of each configured plugin, by the plugin's name. Includes plugins that failed to load.
     grants: HashMap<String, Arc<Grants>>,
-    /// Earlier versions of plugins that were loaded from stored bytes for jobs, by the plugin's name and digest.
+    /// Earlier versions of plugins, by the plugin's name and digest. Each was loaded from the store for a job that
+    /// started with it.
     revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
 }
 
@@ -80,7 +81,7 @@ impl<D: GuestData> Plugins<D> {
         &self.table
     }
 
-    /// Returns whether the host has a `plugins.lock`.
+    /// Returns whether the file `plugins.lock` existed when the plugins were loaded.
     pub(crate) fn locked(&self) -> bool {
         self.locked
     }
@@ -94,7 +95,7 @@ impl<D: GuestData> Plugins<D> {
     /// continues with the copy of the file with which the job started.
     ///
     /// # Errors
-    /// The store is unavailable.
+    /// Fails if the store is unavailable.
     pub(crate) async fn store_files(&self, store: &dyn Store) -> Result<(), StoreError> {
         for plugin in &self.loaded {
             let Some(bytes) = plugin.take_bytes() else { continue };
@@ -114,7 +115,8 @@ impl<D: GuestData> Plugins<D> {
     /// grants. A plugin that is no longer configured has no grants.
     ///
     /// # Errors
-    /// The store is unavailable, or the stored copy of the plugin's file is missing, is damaged or does not load.
+    /// Fails if the store is unavailable, or if the stored copy of the plugin's file is missing, is damaged or does not
+    /// load.
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,

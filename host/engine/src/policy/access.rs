@@ -28,7 +28,8 @@ use crate::{
     store::{Grant, Write},
 };
 
-/// The people and roles of the configuration, with their current members and grants.
+/// The rights of all people: the people and roles of the configuration, the current members of groups and rooms, and
+/// the roles that were granted in chat.
 pub(crate) struct Access {
     /// The ids of the admins, as the configuration lists them.
     pub admins: Vec<String>,
@@ -37,7 +38,7 @@ pub(crate) struct Access {
     pub bots: Bots,
     pub machines: Machines,
     pub persons: People,
-    /// The owners by app. An owner can grant roles on the app in chat.
+    /// The owners of each app, by the name of the app. An owner can grant roles on the app in chat.
     pub owners: BTreeMap<String, Vec<Member>>,
     /// The room that is notified of each role that is granted or revoked in chat; `None` for no notification.
     pub tell: Option<RoomName>,
@@ -50,7 +51,7 @@ pub(crate) struct Access {
     clock: OnceLock<MonotonicClock>,
 }
 
-/// The people, roles and rights in the configuration. [`Access::new`] creates the [`Access`] from them.
+/// The people, roles and rights that the configuration defines: the input of [`Access::new`].
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     pub admins: Vec<String>,
@@ -133,8 +134,8 @@ impl Access {
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
-    /// Returns the role of a grant in chat. Returns `None` if the grant has expired, or if the configuration no longer
-    /// allows the grant.
+    /// Returns the role that a person has through a grant in chat. Returns `None` if the grant has expired, or if the
+    /// configuration no longer allows the grant.
     fn in_force(&self, grant: Arc<Grant>, now: Timestamp) -> Option<HeldRole> {
         let role = self.role(&grant.role)?;
         let counts = grant.until.is_none_or(|until| now < until) && self.conflict(&grant, role).is_none();
@@ -275,7 +276,8 @@ impl Access {
         canonical_ids.filter(|id| seen.insert(id.clone())).collect()
     }
 
-    /// Returns whether any id of the person is the id of an admin.
+    /// Returns whether the person with the id `person` is an admin. A person with several ids is an admin if any of
+    /// these ids is in the configuration's list of admins.
     pub(crate) fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.canonical_id(person))
     }
@@ -306,7 +308,8 @@ impl Access {
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Returns the ids of all people in the configuration, its groups and the grants in chat.
+    /// Returns the ids of all people that the configuration names, all current members of its groups, and all people to
+    /// whom a role was granted in chat.
     pub(crate) fn known_people(&self) -> Vec<String> {
         let mut all: BTreeSet<String> = self.people().into_iter().collect();
         for group in self.groups() {
@@ -316,7 +319,7 @@ impl Access {
         all.into_iter().collect()
     }
 
-    /// Returns the groups that are members of roles or owners of apps.
+    /// Returns the names of the groups that are members of roles or owners of apps.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let groups = members.filter_map(|member| match member {
@@ -360,7 +363,8 @@ impl Access {
         warnings
     }
 
-    /// Applies the grants and revocations in the writes of a committed transaction.
+    /// Updates the grants in chat after the store committed a transaction. `writes` are the changes in the transaction;
+    /// changes other than a grant or a revocation of a role are ignored.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -377,7 +381,7 @@ impl Access {
         self.rooms.refresh(accounts).await;
     }
 
-    /// Replaces the group files of the configuration by another source of group members.
+    /// Replaces the group files of the configuration by `directory`, another source of the members of groups.
     pub(crate) fn use_directory(&self, directory: Arc<dyn Directory>) {
         *self.directory.write() = directory;
     }

@@ -28,7 +28,8 @@ pub(crate) struct Approval {
     pub from: Vec<String>,
     /// The time after which an approval request expires.
     pub within: Duration,
-    /// Whether a version needs no approval for an environment in which the version has succeeded before.
+    /// Whether a version needs no approval for its deployment to an environment in which this version has succeeded
+    /// before.
     pub known_good: bool,
     /// The rule for overriding the approval; `None` if nobody can override it.
     pub break_glass: Option<BreakGlass>,
@@ -55,9 +56,9 @@ impl Approval {
 /// An approval that one rule requires for one or more effects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Need {
-    /// [`Approval::id`] of the rule.
+    /// The id of the rule; see [`Approval::id`].
     pub(crate) id: String,
-    /// [`Approval::text`] of the rule.
+    /// The name and position of the rule, for messages; see [`Approval::text`].
     pub(crate) rule: String,
     /// The number of people who must approve. The person who sent the command does not count.
     pub(crate) count: u32,
@@ -71,8 +72,8 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Adds `more`, the required approvals of another effect, to `needs`. If `needs` already has an entry of the same
-    /// rule, updates that entry and adds the targets to it.
+    /// Merges `more`, the approvals that another effect requires, into `needs`. If `needs` already has an entry of the
+    /// same rule, adds the targets to this entry, and updates the entry to the newer version of the rule.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
@@ -89,8 +90,8 @@ impl Need {
         }
     }
 
-    /// Returns whether a request for the approvals `requested` also covers this requirement. One entry of `requested`
-    /// must fulfill all of these conditions:
+    /// Returns whether the approvals `requested`, which people were already asked for, also meet this requirement. One
+    /// entry of `requested` must fulfill all of these conditions:
     /// - It comes from the same rule.
     /// - It has all targets of this requirement.
     /// - It requires at least as many people.

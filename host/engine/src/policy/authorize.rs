@@ -60,8 +60,8 @@ impl Access {
         Arc::new(Request::new(command, message, rights))
     }
 
-    /// Returns the refusal for a command to the bot `bot`, which may not change `environment`. The message names the
-    /// bots that may change this environment.
+    /// Returns the refusal message for a command that was sent to the bot `bot`, although this bot may not change
+    /// `environment`. The message names the bots that may change the environment.
     pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
         let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         let scope = match self.bots.environments(bot) {

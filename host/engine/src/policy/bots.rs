@@ -24,8 +24,8 @@ impl Bots {
         self.0.iter()
     }
 
-    /// Returns the bot with this name. Rows that were stored before bots had names contain an empty name. An empty name
-    /// therefore means the first bot.
+    /// Returns the bot with this name. Data that was stored before bots had names contains an empty name. An empty name
+    /// therefore means the first bot in the configuration.
     pub(crate) fn get(&self, name: &str) -> Option<&Bot> {
         if name.is_empty() { self.0.first() } else { self.0.iter().find(|bot| bot.name == name) }
     }

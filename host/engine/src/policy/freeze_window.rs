@@ -13,7 +13,7 @@ use crate::base::{At, Cron};
 /// February to the next.
 const MAX_CRON_LENGTH: Duration = Duration::from_secs(4 * 366 * 86_400);
 
-/// A `[[freeze]]` table.
+/// A freeze window, from a `[[freeze]]` table of the configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     pub at: At,
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(long.covers(at("2028-12-29T12:00:00Z")), Some(at("2029-02-28T00:00:00Z")));
     }
 
-    /// A generated cron field: some of its values.
+    /// Generates one to three values of a cron field, for example of the hours.
     fn field(values: std::ops::RangeInclusive<i8>) -> impl Strategy<Value = BTreeSet<i8>> {
         proptest::collection::btree_set(values, 1..4)
     }
@@ -149,7 +149,7 @@ mod tests {
         values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// A generated window: the cron fields and what they match.
+    /// A randomly generated freeze window: the values of its cron fields, its time zone, and its length in minutes.
     #[derive(Debug, Clone)]
     struct Drawn {
         minutes: BTreeSet<i8>,
@@ -183,7 +183,7 @@ mod tests {
             self.shows(clock) || skipped.into_iter().any(|skipped| self.shows(skipped))
         }
 
-        /// The same as `Window::covers`, computed minute by minute.
+        /// Computes the same result as [`Window::covers`], but by a search minute by minute.
         fn covers(&self, at: Timestamp) -> Option<Timestamp> {
             let zone = zone(self.zone).unwrap();
             let minute = Timestamp::from_second(at.as_second().div_euclid(60) * 60).unwrap();
@@ -207,7 +207,8 @@ mod tests {
             .prop_map(|(minutes, hours, weekdays, zone, lasts)| Drawn { minutes, hours, weekdays, zone, lasts })
     }
 
-    /// A random second of a year. Half of the generated seconds are within two days of a clock change.
+    /// Generates a random time of a year, in whole seconds. Half of the generated times are within two days of a clock
+    /// change.
     fn moment() -> impl Strategy<Value = Timestamp> {
         let changes = prop_oneof![
             Just(at("2026-03-29T01:00:00Z")),

@@ -29,13 +29,13 @@ pub(crate) struct Freezes {
 /// A read lock on the freezes. No freeze is set or lifted while the lock is held.
 pub(crate) type FreezeGuard = tokio::sync::OwnedRwLockReadGuard<()>;
 
-/// A reason why an environment is frozen.
+/// A freeze that is in force: one of the reasons why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frozen {
     pub environment: String,
     /// The end of the freeze; `None` if the freeze lasts until a person lifts it.
     pub until: Option<Timestamp>,
-    /// The reason of the freeze, as text for people; empty if no reason was given.
+    /// The reason for the freeze, as text for people; empty if no reason was given.
     pub reason: String,
     pub by: FrozenBy,
 }
@@ -87,7 +87,8 @@ impl Freezes {
         &self.zone
     }
 
-    /// Returns the reasons why an environment is frozen at the time `at`; empty if the environment is not frozen.
+    /// Returns the freezes of an environment that are in force at the time `at`; empty if the environment is not
+    /// frozen.
     pub(crate) fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
         let by_command = self.by_command(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
@@ -101,7 +102,7 @@ impl Freezes {
         by_command.into_iter().chain(windows).collect()
     }
 
-    /// Returns the reasons why environments are frozen at the time `at`, in the order of the environments.
+    /// Returns the freezes of all environments that are in force at the time `at`, ordered by environment.
     pub(crate) fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
@@ -113,7 +114,7 @@ impl Freezes {
         by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
     }
 
-    /// Returns the current freezes and the next windows as text for people, one per line.
+    /// Returns the current freezes and the next freeze windows as text for people, one per line.
     pub(crate) fn listing(&self, at: Timestamp) -> String {
         let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
         for environment in &self.environments {
@@ -156,7 +157,7 @@ impl Freezes {
         self.lock.clone().write_owned().await
     }
 
-    /// Adds a freeze that the caller has stored.
+    /// Adds a freeze to memory. The caller has already added the freeze to the store.
     pub(crate) fn apply_freeze(&self, freeze: Freeze) {
         self.by_command.write().insert(freeze.environment.clone(), freeze);
     }

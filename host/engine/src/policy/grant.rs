@@ -66,10 +66,11 @@ impl Grants {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// Returns the rules that allow a host call with these attributes to a command of the plugin.
+    /// Returns the rules that allow the plugin's command `command` to make a host call with these attributes.
     ///
     /// # Errors
-    /// If no rule allows the host call: the rules that name the call, each with the attribute that does not match.
+    /// If no rule allows the host call: the rules that name the host call and apply to the command, each with the
+    /// attribute that does not match.
     pub(crate) fn permitting<'a>(
         &'a self,
         call: &str,

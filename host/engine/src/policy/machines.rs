@@ -15,7 +15,8 @@ pub(crate) struct Machines {
 }
 
 impl Machines {
-    /// Adds a machine with its ids on chat networks. Returns the machine's own id, such as `machine:ci`.
+    /// Adds a machine account with its ids on chat networks. Returns the machine account's own id, such as
+    /// `machine:ci`.
     pub(crate) fn add(&mut self, name: &str, ids: &[String]) -> String {
         let own = format!("{PREFIX}{name}");
         self.ids.insert(own.clone());
@@ -28,8 +29,8 @@ impl Machines {
         self.ids.contains(id)
     }
 
-    /// Returns a machine's own id, such as `machine:ci`, which is the sender of the commands of schedules and hooks.
-    /// Returns `None` if the configuration has no machine with this name.
+    /// Returns the own id of a machine account, such as `machine:ci`. The host uses this id as the sender of the
+    /// commands of schedules and hooks. Returns `None` if the configuration has no machine account with this name.
     pub(crate) fn own_id(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
     }

@@ -34,7 +34,7 @@ impl Pattern {
     /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`].
+    /// [`PatternError`] if the text is not a valid pattern.
     pub(crate) fn new(text: impl Into<String>) -> Result<Self, PatternError> {
         let text = text.into();
         let invalid = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 /// A `[person.NAME]` or `[machine.NAME]` table, with the ids of the person or machine account.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedPerson {
-    /// The `NAME` of the table, which is not an id.
+    /// The `NAME` of the table. This name is not an id of the person or machine account.
     pub name: String,
     /// The ids of the person or machine account on all networks, at least one.
     pub ids: Vec<String>,

@@ -16,8 +16,8 @@ pub(crate) struct OutOfOrder<'a> {
     pub(crate) before: &'a str,
     /// The position of the rule in the configuration.
     pub(crate) rule: &'a At,
-    /// The last version that succeeded in `before`; `Some(None)` if no version succeeded; `None` if the caller may not
-    /// see the version.
+    /// The last version that succeeded in `before`. `Some(None)` if no version succeeded. `None` if the sender of the
+    /// command has no right on `before`, and so may not see the version.
     pub(crate) runs: Option<Option<&'a str>>,
     /// The command line that deploys the version to `before`; `None` if the line cannot be derived from the command
     /// that the person typed.

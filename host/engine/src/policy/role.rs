@@ -8,7 +8,8 @@ use crate::{base::At, model::RoomName, store::Grant};
 /// A member of a role, or an owner of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Member {
-    /// Every person, but no machine account. The membership does not count for approvals.
+    /// Every person, but no machine account. A person who has a role only through this member cannot approve with the
+    /// role.
     Everyone,
     /// A person, given by any one of the person's ids. Ids are compared exactly.
     Person(String),
@@ -29,7 +30,7 @@ impl std::fmt::Display for Member {
     }
 }
 
-/// A `[role.NAME]` table.
+/// A role, from a `[role.NAME]` table of the configuration.
 #[derive(Debug)]
 pub(crate) struct Role {
     pub name: String,
@@ -125,8 +126,8 @@ pub(crate) enum Rights {
 }
 
 impl Rights {
-    /// Returns the rule that allows the command on an app and an environment, as text; `None` if no rule allows the
-    /// command.
+    /// Returns the rule that allows the command on an app and an environment, as text: `admin`, `open to all`, or the
+    /// role. Returns `None` if no rule allows the command.
     pub(crate) fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
             Self::Admin => Some("admin".to_owned()),

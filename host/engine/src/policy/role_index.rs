@@ -11,7 +11,8 @@ use super::{
 };
 use crate::model::RoomName;
 
-/// The positions of roles in the configuration, by member.
+/// For each person, group and room, the positions of the roles that have this person, group or room as a member. A
+/// position is an index into the roles of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     by_name: HashMap<String, usize>,

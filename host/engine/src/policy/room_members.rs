@@ -21,8 +21,8 @@ const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// The maximum age of a cached member list. If the list is older, the room counts as empty. The host calls of a job use
 /// the cached list, and send no request to the network.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// The timeout of all requests about one room. The timeout is short, because the sender of a command waits for the
-/// requests.
+/// The time limit for all requests about one room together. The limit is short, because the sender of a command waits
+/// for the requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Rooms {
     refreshing: tokio::sync::Mutex<()>,
 }
 
-/// The result of the last requests about a room.
+/// The cached result of the last requests for a room's id and members.
 #[derive(Debug, Clone)]
 struct CachedRoom {
     id: Option<String>,
@@ -45,8 +45,8 @@ struct CachedRoom {
 }
 
 impl Rooms {
-    /// Creates the list of rooms, without any members yet. Later, the host requests the ids of the rooms in both lists,
-    /// and the members of only the rooms in `with_members`.
+    /// Creates the list of rooms, without any members yet. Later, the host requests the ids of all rooms in
+    /// `with_members` and `named`, but the members of only the rooms in `with_members`.
     pub(crate) fn new(
         with_members: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,

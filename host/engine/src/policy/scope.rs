@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::pattern::Pattern;
 use crate::model::Attribute;
 
-/// The attributes that a rule limits, each with its patterns. The rule does not limit other attributes.
+/// The attributes of a host call that a rule limits, such as the app, each with the patterns that its values must
+/// match. The rule does not limit other attributes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
 

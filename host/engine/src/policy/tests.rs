@@ -98,7 +98,7 @@ fn plugin() -> Target {
 }
 
 impl Scene {
-    /// The rule that allows a person to run a command on an app and an environment.
+    /// Returns the rule that allows a person to run a command on an app and an environment.
     fn rule<'a>(&self, who: impl Into<Asker<'a>>, command: &str, app: &str, environment: &str) -> Option<String> {
         self.access.rights(who, command, plugin()).rule(Some(app), Some(environment))
     }

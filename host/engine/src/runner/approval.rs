@@ -95,12 +95,12 @@ impl Jobs {
         Ok(Step::Yield)
     }
 
-    /// Runs a plugin without performing its effects. Returns the plan, and the state of the guest after the dry run.
-    /// `replay` contains the results of the calls that the job has already made. `command` is the command for the
-    /// guest.
+    /// Runs a plugin without performing its effects. Returns the plan, and the state of the plugin's run at its end.
+    /// `replay` contains the results of the calls that the job has already made. `command` is the command that the
+    /// plugin receives.
     ///
     /// # Errors
-    /// The store is unavailable.
+    /// Fails if the store is unavailable.
     pub(crate) async fn dry_run(
         &self,
         plugin: &Arc<Plugin>,

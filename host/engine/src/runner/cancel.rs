@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Jobs {
-    /// Cancels a job. Returns the reply to the person `by`, in one line. `with` returns further writes for a reply; the
-    /// transaction that stores the cancellation also stores these writes.
+    /// Cancels a job. Returns the reply to the person `by`, in one line. The transaction that stores the cancellation
+    /// also stores the changes that `with` returns for this reply.
     ///
     /// # Errors
-    /// The reason why the job cannot be cancelled now, in one line for the person.
+    /// Fails if the job cannot be cancelled now. The error is the reason, in one line for the person.
     pub(crate) async fn cancel(
         self: &Arc<Self>,
         row: JobRow,
@@ -111,7 +111,7 @@ impl Jobs {
         Ok(reply)
     }
 
-    /// Stores the writes `closing`, which close a job that has no running task. Then dispatches the jobs that are
+    /// Stores `closing`, the changes that close a job. The job has no running task. Then dispatches the jobs that are
     /// queued for the deployment locks of this job.
     async fn close_idle(
         self: &Arc<Self>,

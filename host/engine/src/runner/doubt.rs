@@ -25,8 +25,8 @@ use crate::{
 /// The timeout of a request that checks with a backend whether an effect happened.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Returns the further writes of a host command, such as its reply and its audit record. The transaction that stores
-/// the change of the command also stores these writes. The argument is the text of the reply.
+/// A function that returns further changes to the store for a host command, such as its reply and its audit record. The
+/// transaction that stores the command's main change also stores these changes. The argument is the text of the reply.
 pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// A person's answer about an effect in doubt.
@@ -117,11 +117,11 @@ impl Jobs {
     }
 
     /// Continues a job in doubt or a held job after a person's decision. For a job in doubt, `given` states whether the
-    /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. `with` returns
-    /// further writes for a reply; the transaction that stores the decision also stores these writes.
+    /// effect happened. A held job is retried. Returns the reply to the person `by`, in one line. The transaction that
+    /// stores the decision also stores the changes that `with` returns for this reply.
     ///
     /// # Errors
-    /// The reason why the answer changes nothing, in one line for the person.
+    /// Fails if the answer changes nothing. The error is the reason, in one line for the person.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         row: JobRow,

@@ -21,8 +21,8 @@ use crate::{
 
 /// The delays between the retries of a step that failed with a store error.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// The maximum number of retries of a step that fails with [`StoreError::Failed`]. The job is held after the last
-/// retry.
+/// The maximum number of retries of a step that fails with [`StoreError::Failed`]. After the last retry, the job is
+/// held: it does not continue until a person decides.
 const MAX_RETRIES: u32 = 6;
 
 /// The result of a step: whether the job has a next step now.
@@ -121,7 +121,7 @@ impl Jobs {
     }
 
     /// Runs the job's plugin from its start. Calls that the journal contains are not performed again: the plugin
-    /// receives their results from the journal. Performs the calls after the end of the journal.
+    /// receives their results from the journal. Calls that the journal does not contain yet are performed.
     async fn run(self: &Arc<Self>, job: &Arc<ActiveJob>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
@@ -176,7 +176,7 @@ impl Jobs {
         }
     }
 
-    /// Handles the end of a guest that the host stopped for the reason `stop`.
+    /// Handles the end of a plugin's run that the host stopped. `stop` is the reason of the host.
     async fn stopped(self: &Arc<Self>, job: &Arc<ActiveJob>, stop: GuestStop) -> Result<Step, DriveError> {
         // A job that waits or queues keeps only the locks of its effects, because reserved locks could cause a
         // deadlock.
@@ -308,7 +308,8 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     }
 }
 
-/// Returns the error for a guest whose host calls differ from the journal. `why` describes the difference.
+/// Returns the error for a plugin whose host calls differ from the calls in the journal. `why` describes the
+/// difference.
 fn diverged(why: &str) -> DriveError {
     DriveError::Hold(format!("the replay failed, because the plugin's host calls differ from the job's journal: {why}"))
 }

@@ -118,8 +118,8 @@ fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     (!left.is_empty()).then(|| format!("These approved effects were not performed: {}.", left.join("; ")))
 }
 
-/// Returns the writes that close a job whose journal is broken. Adds no entry to the journal. `by` is the person who
-/// cancelled the job. `shown` is the other room in which the job was announced, if any.
+/// Returns the changes to the store that close a job whose journal is broken. Adds no entry to the journal. `by` is the
+/// person who cancelled the job. `shown` is the other room in which the job was announced, if any.
 pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {}.", row.line, row.id, clean(&by.name)));
     text.push_lines("The job's journal is broken, so it is unknown which effects happened. No effect was undone.");
@@ -140,7 +140,8 @@ fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     }
 }
 
-/// Converts the end of a guest into the form that the journal stores. `tally` has the guest's denied calls.
+/// Converts the end of a plugin's run into the form that the journal stores. `tally` contains the plugin's denied
+/// calls.
 pub(crate) fn guest_ended(end: GuestEnd<GuestStop>, tally: Tally) -> GuestOutcome {
     let (end, text, code, warnings) = match end {
         GuestEnd::Reply(reply) => (GuestEndKind::Reply, reply.text, String::new(), reply.warnings),

@@ -28,11 +28,10 @@ pub(crate) struct RunResult {
 
 /// Follows a pipeline run to its end and stores the end. Retries while the backend is unavailable. While the run
 /// continues, posts one progress report per job; `meanwhile` is its first sentence. If the job is cancelled, cancels
-/// the run. A run with `is_cleanup_run` is not cancelled. Returns the run's result, or `None` if the host is shutting
-/// down.
+/// the run, unless `is_cleanup_run` is true. Returns the run's result, or `None` if the host is shutting down.
 ///
 /// # Errors
-/// The store is unavailable. The end of the run is then not stored.
+/// Fails if the store is unavailable. The end of the run is then not stored.
 pub(crate) async fn follow(
     jobs: &Jobs,
     job: &Arc<ActiveJob>,
@@ -88,8 +87,8 @@ pub(crate) async fn follow(
     }
 }
 
-/// Waits for the end of a pipeline run. If the job is cancelled, cancels the run. A run with `is_cleanup_run` is not
-/// cancelled. Returns `None` if the host is shutting down.
+/// Waits for the end of a pipeline run. If the job is cancelled, cancels the run, unless `is_cleanup_run` is true.
+/// Returns `None` if the host is shutting down.
 async fn end(
     context: &Context,
     job: &Arc<ActiveJob>,

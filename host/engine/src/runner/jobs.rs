@@ -43,11 +43,11 @@ impl Jobs {
     }
 
     /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier
-    /// process of the host left open. For a job in doubt, the host checks again with the backend whether the effect
-    /// happened. Held jobs, jobs that wait for a time and jobs that wait for approval are not dispatched.
+    /// process of the host left open. If it is unknown whether an effect of a job happened, the host checks again with
+    /// the backend. Held jobs, jobs that wait for a time and jobs that wait for approval are not dispatched.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
         let store = &self.context.store;
         // Step 1: restore the locks that jobs hold.
@@ -177,7 +177,7 @@ impl Jobs {
     /// retries for up to a second.
     ///
     /// # Errors
-    /// The reply to the command if the job is still claimed.
+    /// Fails if another task still holds the claim after the retries. The error is the reply to the command.
     pub(crate) async fn claim(&self, job: &str) -> Result<Claim, String> {
         let claim = self.context.claims.claim_with_retry(job).await;
         claim.ok_or_else(|| format!("job {job} is busy; send the command again in a few seconds"))

@@ -57,8 +57,8 @@ impl Jobs {
     }
 
     /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the person named
-    /// only the job. Returns the reply to the person, in one line. `with` returns further writes for a reply; the
-    /// transaction that stores the vote also stores these writes.
+    /// only the job. Returns the reply to the person, in one line. The transaction that stores the vote also stores the
+    /// changes that `with` returns for this reply.
     ///
     /// # Errors
     /// [`VoteError`]: the vote is rejected and nothing was changed.
@@ -109,8 +109,12 @@ impl Jobs {
     /// Returns a job with its history and its open approval request.
     ///
     /// # Errors
-    /// [`VoteError::NotOpen`] if the job has no open request, if `number` is the number of another request, if the vote
-    /// approves a repeated request without naming its number, or if the request's deadline has passed.
+    /// [`VoteError::NotOpen`] in each of these cases:
+    /// - The job has no open request.
+    /// - `number` is the number of another request.
+    /// - The vote approves the second or a later request of the job, but does not name its number.
+    /// - The deadline of the request has passed.
+    ///
     /// [`VoteError::Unavailable`] if the store is unavailable.
     async fn open_request(
         &self,

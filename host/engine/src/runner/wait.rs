@@ -22,7 +22,7 @@ use crate::{
     store::{Entry, JobPhase, Write},
 };
 
-/// Delay between two attempts to reach an unavailable backend.
+/// The delay between two attempts to reach an unavailable pipeline backend.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The timeout of the request to a backend to cancel a pipeline run.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,8 +41,9 @@ pub(crate) struct PendingWait {
 }
 
 impl Jobs {
-    /// Waits until the pipeline runs for which the job waits have ended, and stores the result. If the job waits only
-    /// for timers, returns at once; [`Jobs::run_wakeups`] dispatches the job when the earliest timer is due.
+    /// Waits until one of the job's pipeline runs ends or the timer is due, and stores the result. If the job waits
+    /// only for a timer that is not due yet, returns at once; [`Jobs::run_wakeups`] dispatches the job when the timer
+    /// is due.
     pub(crate) async fn wait(&self, job: &Arc<ActiveJob>, waits: PendingWait) -> Result<Step, DriveError> {
         let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
@@ -110,8 +111,8 @@ impl Jobs {
     }
 
     /// Waits until one of the pipeline runs ends or the timer is due. If the job is cancelled, cancels the pipeline
-    /// runs and continues to wait for their end. Cleanup runs are not cancelled. Returns the result of the wait, and
-    /// the writes to store with the result. Returns `None` if the host is shutting down.
+    /// runs except the cleanup runs, and continues to wait. Returns the result of the wait, and the changes to store
+    /// with the result. Returns `None` if the host is shutting down.
     async fn first_result(
         &self,
         job: &Arc<ActiveJob>,

@@ -17,16 +17,16 @@ pub(crate) fn short_digest(digest: &str) -> &str {
 }
 
 impl Entry {
-    /// Returns the hash of the journal entry. `before` is the hash of the job's previous entry; empty for the first
-    /// entry.
+    /// Returns the hash of the journal entry and of the previous entry's hash `before`. `before` is empty for the job's
+    /// first entry.
     pub fn hash(&self, before: &str) -> String {
         hash(before, self)
     }
 }
 
 impl Link {
-    /// Returns the hash of the link over all its fields except `hash`. `before` is the hash of the previous link; empty
-    /// for the first link.
+    /// Returns the hash of the previous link's hash `before` and of all fields of this link except `hash`. `before` is
+    /// empty for the first link.
     pub fn hash_after(&self, before: &str) -> String {
         hash(before, &(self.number, self.kind, &self.subject, &self.digest, self.at))
     }

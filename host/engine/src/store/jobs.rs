@@ -41,7 +41,7 @@ pub struct JobRow {
     pub overrides: Option<String>,
     /// The time at which the host created the job.
     pub opened: Timestamp,
-    /// The current status; for an ended job, the last status before the end.
+    /// The current status. For a job that ended, the status that the job had just before it ended.
     #[serde(rename = "stand")]
     pub status: JobStatus,
     /// The outcome, the time and the closing message; `None` while the job is open.
@@ -56,7 +56,7 @@ impl JobRow {
     }
 }
 
-/// The status of an open job.
+/// The status of a job that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
     /// The phase, which says what the job waits for.
@@ -73,7 +73,7 @@ pub struct JobStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobPhase {
-    /// The job waits for nothing: its plugin runs, or the host stores the end of the job.
+    /// The job does not wait: its plugin runs, or the plugin has finished and the host stores the result.
     #[serde(rename = "working")]
     Running,
     /// The job waits for the end of a pipeline run.
@@ -139,7 +139,8 @@ impl std::fmt::Display for DeploymentLock {
     }
 }
 
-/// A filter for jobs. A job must meet all conditions. A condition that is `None` or `false` is ignored.
+/// A filter for jobs. Each field is a condition, and a job must meet all conditions. A field that is `None` or `false`
+/// sets no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// Only open jobs (`Some(true)`) or only ended jobs (`Some(false)`).
@@ -148,7 +149,7 @@ pub struct JobQuery {
     pub phases: Option<Vec<JobPhase>>,
     /// Only jobs of this plugin.
     pub plugin: Option<String>,
-    /// Only jobs of the caller with this id.
+    /// Only jobs whose caller has this id.
     pub caller: Option<String>,
     /// Only jobs whose messages go to this thread, given as the network, the room and the id of the thread's first
     /// message.

@@ -17,9 +17,9 @@ use crate::model::{Person, RunKey};
 pub enum EntryKind {
     /// The command that started the job. The first entry of every job has this kind.
     Invocation,
-    /// A host call that changes nothing outside of the plugin, with its result.
+    /// A host call that changes nothing outside of the plugin, together with the result of the call.
     Call,
-    /// A host call with an effect. The host writes this entry before the effect.
+    /// A host call that changes something outside of the plugin. The host writes this entry before it makes the change.
     Intent,
     /// A host call that waits. The host writes this entry before the wait, and then ends the running instance of the
     /// plugin.
@@ -44,7 +44,7 @@ pub struct Entry {
     pub job: String,
     /// The number of the entry in the job's journal; the first entry has number 0.
     pub number: u32,
-    /// The kind, which determines the shape of `body`.
+    /// The kind of the entry, which determines the fields of `body`.
     pub kind: EntryKind,
     /// The name of the plugin in `[plugin.NAME]`.
     pub plugin: String,
@@ -53,7 +53,8 @@ pub struct Entry {
     /// For an entry of kind [`EntryKind::Result`], the number of the [`EntryKind::Intent`] or [`EntryKind::Wait`] entry
     /// to which the result belongs. `None` for an entry of any other kind.
     pub of: Option<u32>,
-    /// The rule that allowed or denied the call, with its position: `plugin.deploy line 61, role deployer`.
+    /// The rule that allowed or denied the host call, with the rule's line in the configuration: `plugin.deploy line
+    /// 61, role deployer`.
     pub rule: String,
     /// The attributes of the host call and their values, by the name of the attribute, for example `environment`.
     pub attributes: BTreeMap<String, Vec<String>>,
@@ -70,9 +71,9 @@ pub struct Entry {
 /// A journal entry with its hash in the job's hash chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashedEntry {
-    /// The entry as stored: a body in a blob is not loaded.
+    /// The entry as it is stored. If its body is in a blob, the entry does not contain the body.
     pub entry: Entry,
-    /// The hash over the previous entry's hash and this entry; see [`Entry::hash`].
+    /// The hash of this entry and of the previous entry's hash; see [`Entry::hash`].
     pub hash: String,
 }
 
@@ -95,7 +96,7 @@ pub struct Link {
     pub digest: String,
     /// The time of the recorded event.
     pub at: Timestamp,
-    /// The hash over the previous link's hash and the other fields of this link; see [`Link::hash_after`].
+    /// The hash of this link's other fields and of the previous link's hash; see [`Link::hash_after`].
     pub hash: String,
 }
 
@@ -107,7 +108,7 @@ pub enum LinkKind {
     Open,
     /// A job was closed.
     Close,
-    /// One transaction stored the audit records of one or more queries.
+    /// The audit records of one or more queries were stored in one transaction.
     Lines,
     /// A command was refused, and its audit record was stored.
     Refusal,
@@ -128,7 +129,7 @@ pub struct AuditRecord {
     pub command: String,
     /// The time at which the host answered or refused the command.
     pub at: Timestamp,
-    /// The host calls that the plugin made, each with the numbers of allowed and denied calls.
+    /// For each kind of host call that the plugin made, how many calls the rules allowed and how many they denied.
     pub calls: Vec<CallCount>,
     /// The denied host calls, each as one line. For a refused command, also the reason for the refusal.
     pub denials: Vec<String>,
@@ -136,7 +137,7 @@ pub struct AuditRecord {
     pub refused: bool,
 }
 
-/// The number of times that a plugin made one kind of host call.
+/// How often a plugin made one kind of host call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCount {
     /// The name of the host call, for example `pipelines.trigger`.
@@ -155,6 +156,7 @@ pub struct Removed {
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
     /// The number of removed inbox rows, outbox rows, deduplication keys and audit records.
     pub rows: u64,
-    /// Whether expired data may remain, because one call removes only a limited number of jobs and rows.
+    /// Whether expired data may remain and the caller must call `remove` again. One call removes only a limited number
+    /// of jobs and rows.
     pub more: bool,
 }

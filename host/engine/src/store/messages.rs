@@ -15,14 +15,15 @@ pub struct InboxKey {
     pub network: String,
     /// The id of the room on the network.
     pub room: String,
-    /// The id of the message on the network, or an id such as `hook/build/…` if a hook or schedule started the command.
+    /// The id of the message on the network. For a command that a hook or schedule started, an id that the host
+    /// creates, such as `hook/build/…`.
     pub event: String,
 }
 
 /// A received message that addresses a bot, or a command that a trigger started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxRow {
-    /// The network, the room and the id of the message. The store ignores a second message with the same key.
+    /// The network, the room and the id of the message. The store ignores another message with the same key.
     pub key: InboxKey,
     /// The name of the bot that received the message. Empty in rows of old versions, in which bots had no names.
     #[serde(default)]
@@ -36,7 +37,7 @@ pub struct InboxRow {
     /// The time of sending, by the clock of the chat network. For a schedule or hook, the time at which the host
     /// started the command.
     pub at: Timestamp,
-    /// Whether the room is a direct message with the bot.
+    /// Whether the message is in a direct-message room with the bot.
     pub direct: bool,
     /// The reaction; `None` for a message with text.
     pub reaction: Option<Reaction>,
@@ -64,13 +65,13 @@ pub struct TriggerSource {
 pub enum GivenArgument {
     /// Text that the operator wrote in the configuration.
     Written(String),
-    /// Text from outside, for example from a webhook. The text is a single argument, even if it contains spaces or
-    /// quotation marks.
+    /// Text that the operator did not write, for example text from a webhook. It is a single argument, even if it
+    /// contains spaces or quotation marks.
     Given {
-        /// The operator's text in front of the text from outside, in the same word. Example: `version=`, if the
-        /// operator wrote `version={version}`.
+        /// The operator's text in front of `text` in the same word. If the operator wrote `version={version}`, `before`
+        /// is `version=`.
         before: String,
-        /// The text from outside, as it was received.
+        /// The text that replaces the operator's placeholder, as the host received it.
         text: String,
     },
 }
@@ -88,7 +89,7 @@ pub enum Reaction {
     },
     /// The sender removed a reaction.
     Withdrawn {
-        /// The event id of the removed reaction.
+        /// The id that the network gave to the reaction which was removed.
         given: String,
     },
 }
@@ -103,7 +104,8 @@ pub struct RoomCursor {
     pub network: String,
     /// The id of the room on the network.
     pub room: String,
-    /// The id of the newest event up to which the inbox has all messages of the room; `None` before the first event.
+    /// The id of the last event that the bot has read. The inbox has all messages of the room up to this event. `None`
+    /// if the bot has not read an event yet.
     pub event: Option<String>,
     /// The time of the message `event`, or the time at which the bot joined the room. The bot never handles messages
     /// from before this time.
@@ -115,11 +117,11 @@ pub struct RoomCursor {
 pub enum OutboxKind {
     /// A message that is sent once and never edited.
     Message,
-    /// A status card: one message of a job that the host edits when its text changes. The store keeps only the newest
-    /// text.
+    /// A status card: a message that shows the status of a job. The host edits the message when the status changes. The
+    /// store keeps only the newest text.
     Card {
-        /// Whether the job waits or has ended. On a network without edits, the host sends the card only if `rest` is
-        /// `true`.
+        /// Whether the job waits or has ended, so that the text stays the same for some time. On a network on which
+        /// messages cannot be edited, the host sends the card only if `rest` is `true`.
         rest: bool,
     },
     /// A reaction of the bot on a message.
@@ -153,13 +155,13 @@ pub struct OutboxRow {
     pub text: Text,
 }
 
-/// An outbox row whose newest text is not sent yet.
+/// A message in the outbox whose newest text is not sent yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRow {
-    /// The row with its newest text.
+    /// The message with its newest text.
     pub row: OutboxRow,
-    /// The event id of the message that shows an earlier text of this status card; `None` if no text of the row was
-    /// sent.
+    /// The event id of the sent message that shows an earlier text and that must be edited. `None` if nothing was sent
+    /// yet.
     pub event: Option<String>,
     /// The version of the text: 1 for the first text, plus 1 for each change of the text.
     pub version: u64,

@@ -21,19 +21,20 @@ pub struct Release {
     pub version: String,
     /// The person who started the deployment or recorded the release.
     pub person: Person,
-    /// The id of the job that deployed the version; empty for a recorded release.
+    /// The id of the job that deployed the version. Empty if a person recorded the release.
     pub job: String,
-    /// The start time of the pipeline run; for a recorded release, the time of the record.
+    /// The start time of the pipeline run. If a person recorded the release, the time at which the person did so.
     pub started: Timestamp,
-    /// The end time of the pipeline run; for a recorded release, the time of the record.
+    /// The end time of the pipeline run. If a person recorded the release, the time at which the person did so.
     pub ended: Timestamp,
-    /// The outcome of the pipeline run; for a recorded release, `succeeded`.
+    /// The outcome of the pipeline run. If a person recorded the release, always `succeeded`.
     pub outcome: Outcome,
     /// `true` if a person recorded the release with a command; `false` if a job of this host deployed the version.
     pub recorded: bool,
 }
 
-/// A filter for releases. A release must meet all conditions. A condition that is `None` or `false` is ignored.
+/// A filter for releases. Each field is a condition, and a release must meet all conditions. A field that is `None` or
+/// `false` sets no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseQuery {
     /// Only releases of this app.
@@ -44,6 +45,7 @@ pub struct ReleaseQuery {
     pub version: Option<String>,
     /// Only releases with this outcome.
     pub outcome: Option<Outcome>,
-    /// If `true`, only the newest release of each app in each environment. The other conditions apply first.
+    /// If `true`, only the newest release of each app in each environment, among the releases that meet the other
+    /// conditions.
     pub latest: bool,
 }

@@ -18,7 +18,7 @@ pub struct Grant {
     pub role: String,
     /// The name of the app, for example `cms`.
     pub app: String,
-    /// The name of the environment; `None` for all environments of the role.
+    /// The name of the environment to which the grant is limited; `None` for all environments of the role.
     pub environment: Option<String>,
     /// The person who granted the role.
     pub by: Person,

@@ -1,7 +1,8 @@
-//! The [`Store`] trait, which every database implements, and the changes that a store can make ([`Write`]).
+//! The [`Store`] trait, which the adapter of each database implements, and the changes that a store can make
+//! ([`Write`]).
 //!
-//! A list of [`Write`]s is one transaction. [`Store::commit`] returns after the whole list is on disk, or fails without
-//! a change. [`Store::note`] only queues a list: a crash may lose the list.
+//! A list of [`Write`]s is one transaction. [`Store::commit`] returns after the whole list is on disk. If it fails, the
+//! store is unchanged. [`Store::note`] only queues a list of changes, and a crash may lose them.
 
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use super::{
 pub enum Write {
     /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
-    /// Stores the message of a webhook, and queues the messages that announce it. If the store already has the
-    /// deduplication key, changes nothing. The store detects redeliveries of a webhook by this key, because a
-    /// redelivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
+    /// Stores a message that a webhook delivered, and queues the messages that announce it. Ignored if the store
+    /// already has the deduplication key: the webhook was then delivered before. The event id cannot detect this,
+    /// because a second delivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
@@ -31,26 +32,27 @@ pub enum Write {
         received: Timestamp,
         /// The received message.
         row: InboxRow,
-        /// The messages that announce the trigger in rooms.
+        /// The messages that tell rooms that the webhook started a command.
         announcements: Vec<OutboxRow>,
     },
     /// Marks the received message with this inbox key as handled.
     Handled(InboxKey),
-    /// Sets a bot's read cursor in a room. Ignored if the stored cursor has a later time.
+    /// Sets a bot's read cursor in a room: the position up to which the bot has read the room. Ignored if the stored
+    /// cursor has a later time.
     SetCursor(RoomCursor),
     /// Queues a message in the outbox. If the outbox already has a row with the same key, see [`OutboxRow::key`].
     Send(OutboxRow),
-    /// Marks a text of an outbox row as sent, or records that the row can never be sent.
+    /// Records that the host sent an outbox message, or that the message can never be sent.
     Sent {
         /// The key of the outbox row.
         key: String,
-        /// The version of the sent text, from [`PendingRow::version`].
+        /// The version of the text that was sent, from [`PendingRow::version`]. The text may have changed since.
         version: u64,
-        /// The event id of the sent message; `None` if the row can never be sent.
+        /// The event id of the sent message; `None` if the message can never be sent.
         event: Option<String>,
     },
-    /// Stores a new open job. The same list of writes must append the job's first journal entry, which adds the link
-    /// [`LinkKind::Open`](super::LinkKind::Open) to the hash chain.
+    /// Stores a new open job. The same transaction must also append the job's first journal entry. That entry adds a
+    /// link of the kind [`LinkKind::Open`](super::LinkKind::Open) to the hash chain.
     Open(JobRow),
     /// Sets the status of an open job.
     JobStatus {
@@ -66,8 +68,8 @@ pub enum Write {
         /// The id of the job that gets the lock.
         job: String,
     },
-    /// Closes a job, releases its deployment locks, and adds the link [`LinkKind::Close`](super::LinkKind::Close) to
-    /// the hash chain.
+    /// Closes a job and releases its deployment locks. Adds a link of the kind
+    /// [`LinkKind::Close`](super::LinkKind::Close) to the hash chain.
     Close {
         /// The id of the job.
         job: String,
@@ -81,11 +83,11 @@ pub enum Write {
     StoreBlob {
         /// The digest of `bytes`, from [`crate::store::digest`].
         digest: String,
-        /// The JSON of the body, or the content of the plugin file.
+        /// The content of the blob: the JSON of the entry's body, or the bytes of the plugin file.
         bytes: Vec<u8>,
     },
-    /// Stores the audit record of a query or of a refused command. All queries of one transaction share one link of the
-    /// hash chain; each refused command gets a link of its own.
+    /// Stores the audit record of a query or of a refused command. The hash chain gets one link for all queries of a
+    /// transaction, and one link for each refused command.
     AuditRecord(AuditRecord),
     /// Stores a release. Ignored if the store has a release with the same [`Release::run`].
     Release(Release),
@@ -127,12 +129,12 @@ pub enum StoreError {
     /// A temporary error: the disk is full or the database is busy. Nothing was changed; a retry can succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// A permanent error, for example a rejected write. A retry fails too.
+    /// A permanent error, for example because the store rejected a change as invalid. A retry fails too.
     #[error("the database failed: {0}")]
     Failed(String),
 }
 
-/// The database of a host.
+/// The database in which a host stores its data.
 ///
 /// ```
 /// use wardroom::{prelude::*, store::JobQuery};
@@ -145,125 +147,127 @@ pub enum StoreError {
 /// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Applies a list of writes in one transaction, and returns after the changes are on disk. Returns the inbox keys
-    /// of the messages that the store did not have before.
+    /// Applies a list of changes in one transaction, and returns after the changes are on disk. Returns the inbox keys
+    /// of the received messages in `writes` that the store did not have before.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was changed.
+    /// [`StoreError`] if the changes cannot be stored. Then the store is unchanged.
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError>;
 
-    /// Queues writes and returns at once. The store applies queued writes before the writes of a later commit. A crash
-    /// may lose queued writes.
+    /// Queues a list of changes and returns at once. The store applies queued changes before the changes of a later
+    /// commit. A crash may lose queued changes.
     fn note(&self, writes: Vec<Write>);
 
     /// Returns the received messages that are not handled yet, the oldest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// Returns a bot's read cursor in a room; `None` if the store has no such cursor.
+    /// Returns a bot's read cursor in a room: the position up to which the bot has read the room. Returns `None` if the
+    /// store has no such cursor.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError>;
 
-    /// Returns the outbox rows whose newest text is not sent yet, in the order in which the rows were queued.
+    /// Returns the messages in the outbox whose newest text is not sent yet, in the order in which they were queued.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
 
-    /// Returns the key of the outbox row that was sent as the message `event`; `None` if the host did not send this
-    /// message.
+    /// Returns the outbox key of the message that the host sent and that has the id `event` on the network. Returns
+    /// `None` if the host did not send this message.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
-    /// Returns the event id of the message that was sent for the outbox row `key`; `None` if the row was not sent.
+    /// Returns the event id that the message with the outbox key `key` got when it was sent; `None` if it was not sent.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError>;
 
     /// Returns the job with this id, open or ended; `None` if the store has no such job.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError>;
 
     /// Returns the jobs that match a query, the newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError>;
 
     /// Returns the open jobs whose wake time is at or before `now`, the earliest first, at most `limit` jobs.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError>;
 
     /// Returns the earliest wake time of all open jobs; `None` if no open job has a wake time.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Returns each phase that has open jobs, with the number of its open jobs.
+    /// Returns the number of open jobs in each phase. Leaves out the phases without open jobs.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError>;
 
     /// Returns each held deployment lock with the id of the job that holds the lock.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
 
     /// Returns the journal entries of a job in order, including entries that [`Store::note`] queued.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// Returns the number of a job's journal entries and the hash of the last entry, as the job's own row stores them.
-    /// Returns `None` for an unknown job. A verification compares both values with the entries.
+    /// Returns the number of a job's journal entries and the hash of the last entry, as stored in the row of the job.
+    /// Returns `None` for an unknown job. The verification of a journal compares both values with the entries
+    /// themselves.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
     /// Returns the time of the newest journal entry or link of the hash chain; `None` if the store has neither. When
     /// the host starts, it compares this time with the clock to detect a clock that was set back.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Returns the bytes of the blob with this digest; `None` if the store has no such blob. The caller checks that the
     /// bytes match the digest.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Returns the links of the hash chain with a number greater than `after`, in order, at most `limit` links.
+    /// Returns the links of the hash chain with a number greater than `after`, sorted by number, at most `limit` links.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
-    /// Returns the audit records whose digest is in the link `link` of the hash chain, in order.
+    /// Returns the audit records that the link with the number `link` covers, in the order in which they were stored.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes one batch of expired rows and of unused blobs. If rows were removed, adds a link that records the
-    /// removal to the hash chain.
+    /// Removes one batch of expired rows and of unused blobs. If it removed rows, adds a link to the hash chain that
+    /// records the removal.
     ///
     /// - Removed if they are from before `before`: closed jobs without unsent messages, the entries of these jobs,
     ///   audit records, handled messages and sent messages.
@@ -274,43 +278,44 @@ pub trait Store: Send + Sync + 'static {
     /// - Links, releases, read cursors and the values of plugins are never removed.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was removed.
+    /// [`StoreError`] if the store cannot remove the data. Then nothing was removed.
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError>;
 
     /// Returns all releases that match a query, the newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError>;
 
     /// Returns the grants that were not revoked, including expired grants, the oldest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn grants(&self) -> Result<Vec<Grant>, StoreError>;
 
     /// Returns the freezes that were not lifted, including expired freezes, sorted by environment.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError>;
 
     /// Returns the value that a plugin stored under this key; `None` if the plugin has no such value.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Returns the keys and values of a plugin whose keys begin with `prefix`, in the byte order of the keys, at most
     /// `limit` values.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// Returns the number of times that each plugin made each host call, over all stored jobs and queries.
+    /// Returns how often each plugin made each host call, counted over all stored jobs and queries. Each item has the
+    /// plugin's name and the count of one host call.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read.
     async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError>;
 }

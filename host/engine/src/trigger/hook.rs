@@ -18,7 +18,7 @@ use crate::{
 pub struct Hook {
     /// The hook's name, which is the last part of its URL path.
     pub name: String,
-    /// The position of the table in the configuration.
+    /// The file and line of the table, for configuration problems.
     pub at: At,
     /// The command that a delivery starts.
     pub command: CommandTemplate,
@@ -55,9 +55,9 @@ pub enum HookAuth {
         /// The header with the delivery's id, by which the host deduplicates deliveries.
         delivery: String,
     },
-    /// HMAC-SHA-256 of the body in the header `X-Hub-Signature-256`, as code hosts send it. The signature contains no
-    /// time. An attacker could therefore replay a delivery, so the host accepts an identical body only once within the
-    /// retention period of messages.
+    /// HMAC-SHA-256 of the body in the header `X-Hub-Signature-256`, as GitHub and compatible services send it. The
+    /// signature contains no time. An attacker could therefore replay a delivery, so the host accepts an identical body
+    /// only once within the retention period of messages.
     Hub {
         /// The secret that the sender and the host share.
         secret: SecretRef,

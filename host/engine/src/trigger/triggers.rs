@@ -93,8 +93,8 @@ impl Triggers {
     /// with the words of any alias, returns `None`.
     ///
     /// # Errors
-    /// The line begins with the words of an alias, but does not match the whole alias. The error is a message that
-    /// shows the words to type.
+    /// Fails if the line begins with the words of an alias, but does not match the whole alias. The error is a message
+    /// that shows the words to type.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<ExpandedAlias>, String> {
         if self.aliases.is_empty() {
             return Ok(None);

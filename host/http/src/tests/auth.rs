@@ -1,4 +1,4 @@
-//! Authentication and deduplication of deliveries.
+//! Tests of the authentication and deduplication of webhook deliveries.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -164,7 +164,8 @@ async fn a_whsec_secret_is_decoded_from_base64() {
 }
 
 impl TestServer {
-    /// Whether a signed hook accepts this secret file and a delivery that is signed with [`SECRET`].
+    /// Creates a hook whose secret is in the file `secret`, and sends it a delivery that is signed with [`SECRET`].
+    /// Returns an error if the hook cannot be created or rejects the delivery.
     async fn with_secret(secret: &std::path::Path) -> Result<(), String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");

@@ -1,4 +1,4 @@
-//! Health checks, metrics and shutdown.
+//! Tests of the health checks, the metrics and the shutdown.
 
 use std::collections::BTreeSet;
 

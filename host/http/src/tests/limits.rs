@@ -1,4 +1,4 @@
-//! Rate, size and time limits.
+//! Tests of the limits on the rate, size and time of requests.
 
 use super::*;
 

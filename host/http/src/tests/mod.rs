@@ -1,6 +1,6 @@
-//! The listener over real sockets, with an in-memory engine.
+//! Tests of the HTTP listener over real sockets, with an engine whose chat network and store are in memory.
 //!
-//! Not here: the whole host (`tests/all/http.rs`).
+//! Not here: tests of the whole host (`tests/all/http.rs`).
 
 mod auth;
 mod health;
@@ -34,11 +34,11 @@ use wardroom::{
 
 use crate::{Listener, Metrics, metrics::recorder};
 
-/// An in-memory network whose connection can go down.
+/// An in-memory chat network. A test can set its connection to failed.
 pub(super) struct TestChat {
     pub(super) memory: Arc<MemoryChat>,
     pub(super) link: Link,
-    /// Whether the room has a new id.
+    /// If true, the room `ops` has the new id `new-ops`.
     pub(super) moved: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl Chat for TestChat {
     }
 }
 
-/// A running listener.
+/// A running HTTP listener with its engine.
 pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) engine: Arc<Engine>,
@@ -81,7 +81,7 @@ pub(super) struct TestServer {
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
 
-/// The timeout of one response; generous, for a burst of requests on a slow machine.
+/// Timeout for one response. It is long, because a test can send many requests at once on a slow computer.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The secret of every hook.
@@ -95,7 +95,7 @@ ids = ["ci-bot"]
 listen = "127.0.0.1:0"
 "#;
 
-/// A `[[hook]]` table.
+/// Returns the configuration table `[[hook]]` of a hook. `how` contains the keys for its authentication.
 pub(super) fn hook(name: &str, how: &str) -> String {
     format!(
         "[[hook]]\nname = \"{name}\"\ncommand = \"help {{topic}}\"\nas = \"ci\"\nroom = \"ops\"\n\
@@ -106,7 +106,8 @@ pub(super) fn hook(name: &str, how: &str) -> String {
 pub(super) const TOKEN: &str = "token = { file = \"secret\" }";
 
 impl TestServer {
-    /// A listener with these hooks. It records to `metrics`, or to a recorder of its own.
+    /// Starts a listener with the hook tables `hooks`. The listener returns the metrics of `metrics`; if it is `None`,
+    /// of a new recorder.
     pub(super) async fn new(hooks: &[String], metrics: Option<Metrics>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
@@ -139,12 +140,12 @@ impl TestServer {
         self.folder.path().join("secret")
     }
 
-    /// Delivers to a hook.
+    /// Sends a delivery to a hook and returns the response.
     pub(super) async fn deliver(&self, hook: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         self.request("POST", &format!("/hooks/{hook}"), headers, body).await
     }
 
-    /// Delivers to a hook with its token and this id.
+    /// Sends a delivery with the hook's token and the delivery id `id`, and returns the response.
     pub(super) async fn deliver_with_token(&self, hook: &str, id: &str, body: &str) -> HttpResponse {
         let bearer = format!("Bearer {SECRET}");
         self.deliver(hook, &[("authorization", &bearer), ("idempotency-key", id)], body).await
@@ -158,7 +159,7 @@ impl TestServer {
         self.raw(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await
     }
 
-    /// Sends these bytes and reads until the server closes the connection.
+    /// Sends `bytes` over a new connection, and reads the response until the server closes the connection.
     pub(super) async fn raw(&self, bytes: &str) -> HttpResponse {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // The server may reject a request and close the connection while this side still writes.
@@ -168,7 +169,7 @@ impl TestServer {
         HttpResponse::of(&String::from_utf8(answer).unwrap())
     }
 
-    /// Sends a message to the room.
+    /// Sends a chat message to the room `ops` as a person.
     pub(super) async fn say(&self, event: &str, text: &str) {
         let sender = Person { id: "@zaphod:example.org".to_owned(), name: "zaphod".to_owned() };
         let mut message = Incoming::new(event, sender, text, Timestamp::now());
@@ -177,13 +178,13 @@ impl TestServer {
         inbox.receive("ops", vec![message], None).await.unwrap();
     }
 
-    /// Waits until all messages are handled; returns the messages of the bot.
+    /// Waits until all chat messages are handled. Returns the messages that the bot has sent.
     pub(super) async fn until_idle(&self) -> Vec<String> {
         self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap().until_idle().await;
         self.chat.memory.words()
     }
 
-    /// How many handled commands contain this text.
+    /// Returns the number of handled commands that contain `text`.
     pub(super) fn handled(&self, text: &str) -> usize {
         self.store.all_lines().iter().filter(|line| line.command.contains(text)).count()
     }

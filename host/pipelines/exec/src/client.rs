@@ -57,7 +57,8 @@ impl ExecPipelines {
         Ok((folder, status))
     }
 
-    /// Returns the folder of a pipeline run, and the run's result. The result is `None` while the run continues.
+    /// Returns the path of a pipeline run's folder, and the run's result. The result is `None` while the run is in
+    /// progress.
     ///
     /// # Errors
     /// There is no pipeline run with this key, or the run's program could not be started.
@@ -92,8 +93,8 @@ impl ExecPipelines {
         }
     }
 
-    /// Removes old temporary folders of pipeline runs at the first call in a host process. Later calls do nothing. A
-    /// failed removal is logged as a warning.
+    /// Removes old temporary folders of pipeline runs. Only the first call in a host process does this; later calls do
+    /// nothing. A failed removal is logged as a warning.
     async fn remove_leftovers_once(&self) {
         let remove = || async {
             let runs = self.runs.clone();
@@ -257,7 +258,7 @@ async fn send_request(program: String, request: StartRequest) -> Result<StartRes
     }
 }
 
-/// Runs blocking file operations on tokio's blocking threads.
+/// Runs blocking file operations on tokio's thread pool for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
@@ -269,7 +270,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-/// Runs blocking file operations on a pipeline run's folder.
+/// Runs blocking file operations on a pipeline run's folder, on tokio's thread pool for blocking work.
 async fn in_folder<T: Send + 'static>(
     folder: &RunFolder,
     work: impl FnOnce(RunFolder) -> io::Result<T> + Send + 'static,

@@ -126,7 +126,8 @@ impl ExecPipeline {
         Some(Self { program, name, arguments, directory: directory?, environment, user, timeout, grace })
     }
 
-    /// Fills the templates with `parameters` and reads the secrets.
+    /// Returns the program to start: replaces `{name}` in the configured arguments and environment variables by the
+    /// values in `parameters`, and reads the secrets.
     ///
     /// # Errors
     /// A parameter or a secret is missing. The message contains the name of the parameter or secret, never a value.

@@ -43,16 +43,17 @@ const PLAN: &str = "plan.json";
 const STARTED: &str = "started.json";
 const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
-/// The prefix of a temporary folder's name. A key never begins with a dot.
+/// The prefix of a temporary folder's name. The name of a run's folder, which is the run's key, never begins with a
+/// dot.
 const TEMPORARY_PREFIX: &str = ".new-";
-/// A temporary folder that is older than this is removed. A process normally renames its temporary folder within
+/// A temporary folder that is older than this time is removed. A process normally renames its temporary folder within
 /// milliseconds, so an older folder was left by a process that died.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// The number of temporary folders that this process has created. The number makes the names of these folders unique.
 static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The content of `plan.json`. The supervisor writes the file before the program starts.
+/// The content of `plan.json`: the request to run a program. The supervisor writes the file before the program starts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     pipeline: String,
@@ -72,7 +73,7 @@ struct Plan {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// The program was never started. The text is the reason, for example "cannot start `./deploy.sh`: …".
+    /// The program was not started. The text is the reason, for example "cannot start `./deploy.sh`: …".
     Refused(String),
     Ended(RunEnd),
 }
@@ -89,12 +90,13 @@ pub(crate) enum RunStatus {
     Finished(Verdict),
 }
 
-/// The path of a pipeline run's folder. The folder may not exist.
+/// The path of a pipeline run's folder. The folder need not exist.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Returns the folder of a run key in the folder `runs`; `None` if the key is not a valid folder name.
+    /// Returns the path of the folder in `runs` for the pipeline run with this key; `None` if the key is not a valid
+    /// folder name.
     pub(crate) fn of(runs: &Path, key: &RunKey) -> Option<Self> {
         Some(Self(runs.join(RunKey::parse(key.as_str())?.as_str())))
     }
@@ -168,8 +170,8 @@ impl RunFolder {
     }
 
     /// Returns the status of the pipeline run. If the run's folder does not exist, creates the folder with the result
-    /// [`Verdict::Refused`] and returns this result instead of [`RunStatus::Absent`]. The folder reserves the run's
-    /// key: a start request with this key that arrives later fails.
+    /// [`Verdict::Refused`] (the program was not started), and returns this result. The folder reserves the run's key:
+    /// a start request with this key that arrives later fails.
     pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
         let never_started = Verdict::Refused("the pipeline run was never started".to_owned());
         loop {

@@ -1,18 +1,18 @@
-//! Returns the new lines of a pipeline run's output to a caller that waits for the end of the run.
+//! Reads the new lines of a pipeline run's output, for a caller that waits for the end of the run.
 //!
-//! Invariant: one call takes bounded time and memory, even if the program prints very fast. Output
-//! therefore does not delay the detection of the run's end.
+//! Invariant: one call takes limited time and memory, even if the program prints very fast. A large output therefore
+//! does not delay the detection of the run's end.
 //! Not here: reading the last bytes of the output (`output.rs`).
 
 use std::io;
 
 use crate::{folder::RunFolder, lines::LineSplitter, output};
 
-/// The first read returns only this number of bytes from the end of the existing output. A later read that finds more
-/// than [`MAX_BYTES`] new bytes also returns only this number of bytes from the end.
+/// Maximum number of bytes that the first read returns from the end of the existing output. A later read that finds
+/// more than [`MAX_BYTES`] new bytes also returns at most this number of bytes from the end of the output.
 const BACKLOG: u64 = 64 << 10;
 /// Maximum number of new bytes of output that one call reads. If more bytes are new, the call reads only the last
-/// [`BACKLOG`] bytes. The limit bounds memory: bytes that are split into short lines can take fifty times as much
+/// [`BACKLOG`] bytes. The number is limited, because bytes that are split into short lines can take fifty times as much
 /// memory.
 const MAX_BYTES: u64 = 256 << 10;
 
@@ -20,8 +20,8 @@ pub(crate) struct OutputFollower {
     folder: RunFolder,
     /// The offset in the output at which the next read begins; `None` before the first read.
     next: Option<u64>,
-    /// Number of skipped bytes of output that were not yet reported to the caller. The next read reports the number in
-    /// a line of its own.
+    /// Number of skipped bytes of output that were not reported to the caller yet. The next read returns a line with
+    /// this number.
     skipped: u64,
     splitter: LineSplitter,
 }

@@ -14,13 +14,13 @@
 //! - The program is a path relative to the main configuration file, or a name that is looked up in the run's `PATH`.
 //!   `wardroom check` reports a missing program.
 //! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are literal
-//!   braces. A value never becomes more than one argument. The program receives its parameters in no other way.
+//!   braces. A value is always part of exactly one argument. The program receives its parameters in no other way.
 //! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the
 //!   variables of `env`.
 //! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
-//! - The first MiB and at least the last 4 MiB of output are kept; a line between them gives the number of missing
-//!   bytes. A caller that waits for the end of the run receives lines while the output grows. If the output grows too
-//!   fast, the caller receives a line with the number of skipped bytes instead of the skipped output.
+//! - The first MiB and at least the last 4 MiB of output are kept. If output between them was removed, a line gives the
+//!   number of removed bytes. A caller that waits for the end of the run receives lines while the output grows. If the
+//!   output grows too fast, the caller receives a line with the number of skipped bytes instead of the skipped output.
 //!
 //! # A run outlives the host
 //!

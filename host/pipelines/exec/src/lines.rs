@@ -33,7 +33,7 @@ impl StepTracker {
     }
 
     /// Returns the name of the step that the program reported last; `None` if it reported no step. The last line of the
-    /// output is also read if it has no line end.
+    /// output counts even if it does not end with a line break.
     pub(crate) fn finish(mut self) -> Option<String> {
         self.end_line();
         self.last
@@ -47,7 +47,7 @@ pub(crate) struct LineSplitter {
 
 impl LineSplitter {
     /// Maximum length of a line in bytes; a longer line is split. The limit bounds the memory for output without line
-    /// ends.
+    /// breaks.
     const MAX_LINE_BYTES: usize = 16 << 10;
 
     pub(crate) fn feed(&mut self, bytes: &[u8], lines: &mut Vec<String>) {

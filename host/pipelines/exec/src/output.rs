@@ -1,7 +1,7 @@
-//! The stored output of a pipeline run, in files of 1 MiB. The first file and the last five files are kept.
+//! The stored output of a pipeline run, in files of 1 MiB. Only the first file and the last five files are kept.
 //!
-//! Invariant: `output.N` begins at byte N × 1 MiB of the whole output, so an offset stays valid after
-//! earlier files are removed.
+//! Invariant: the file `output.N` begins at byte N × 1 MiB of the whole output. An offset in the output therefore stays
+//! valid after earlier files are removed.
 
 use std::{
     fs::{self, File},
@@ -67,11 +67,11 @@ impl OutputWriter {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// Number of bytes that were requested but cannot be read because their file was removed. They are directly before
+    /// Number of requested bytes that cannot be read because their file was removed. These bytes are directly before
     /// `bytes` in the output.
     pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
-    /// The offset at which the next read begins.
+    /// The offset in the output at which the next read begins.
     pub(crate) next: u64,
 }
 
@@ -95,9 +95,9 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// Reads output from the offset `from`: up to `max` bytes, and at most to the end of one output file. If the file at
-/// `from` was removed, reads from the next remaining file and sets [`Part::missing`]. At the end of the output, returns
-/// no bytes.
+/// Reads up to `max` bytes of output from the offset `from`. One call reads from only one output file, so it can return
+/// fewer bytes. If the file at `from` was removed, reads from the next remaining file and sets [`Part::missing`]. If
+/// `from` is the end of the output, returns no bytes.
 pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
@@ -121,8 +121,8 @@ pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// Returns the end of the output as text of at most `max` bytes. If a part of this output was removed, the text
-/// contains a line with the number of removed bytes instead.
+/// Returns the last bytes of the output, at most `max`, as text. If some of these bytes were removed, the text contains
+/// a line with the number of removed bytes in their place.
 pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
     // Ignore later output; otherwise a program that prints without end would keep the loop running.
     let length = length(folder)?;

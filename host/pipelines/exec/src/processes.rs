@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of rounds of [`Session::kill`]. In each round, it kills all processes of the session and then waits
-/// 5 ms. One round may not be enough, because a process can fork meanwhile.
+/// Maximum number of rounds of [`Session::kill`]. Each round kills all processes of the session and then waits 5 ms.
+/// One round may not be enough, because a process can start a new process (fork) during the round.
 const KILL_ROUNDS: usize = 100;
 
 /// One process, read from `/proc/ID/stat`.
@@ -15,12 +15,13 @@ struct Process {
     is_zombie: bool,
     parent: i32,
     session: i32,
-    /// Clock ticks since boot. Two processes with the same id have different start times.
+    /// The time at which the process started, in clock ticks since boot. It distinguishes two processes that had the
+    /// same id at different times.
     start_time: u64,
 }
 
-/// A session of processes. The kernel can reuse the id of an ended session. The start time of the leader and the boot
-/// id distinguish the two sessions.
+/// A session of processes, as in `setsid`. The kernel can give the id of an ended session to a new one. The start time
+/// of the session's first process (its leader) and the boot id distinguish the two sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     leader: i32,

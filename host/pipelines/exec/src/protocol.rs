@@ -1,5 +1,5 @@
-//! The start request, which the host writes to a supervisor's standard input, and the response from its standard
-//! output.
+//! The messages between the host and a supervisor. The host writes a start request to the supervisor's standard input.
+//! The supervisor writes its response to its standard output.
 //!
 //! Invariant: a start request contains secrets, so its type does not implement `Debug` and is never written to a file.
 
@@ -39,8 +39,8 @@ pub(crate) struct ProgramSpec {
     pub(crate) user: Option<String>,
 }
 
-/// A supervisor's response to a start request. If the host receives no response, its call fails. When the engine
-/// retries the call, the host reads from the pipeline run's folder whether the run has started.
+/// A supervisor's response to a start request. If the host receives no response, the engine's call to start the run
+/// fails. When the engine retries the call, the host reads from the pipeline run's folder whether the run has started.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StartResponse {

@@ -1,6 +1,6 @@
 //! The hash chain over the jobs and audit records of a store. A transaction appends links to the chain and changes the
-//! tips of jobs. The tip of a job is the last entry of its journal. A cache holds the last link and the tips of
-//! recently written jobs.
+//! tips of jobs. The tip of a job is the number of entries in its journal and the hash of the last entry. A cache holds
+//! the last link and the tips of jobs that changed recently.
 //!
 //! Invariant: a transaction changes only its own [`Transaction::changes`]. After the commit,
 //! [`ChainCache::adopt`] merges these changes into the cache. If the transaction fails, its changes are dropped. The
@@ -21,11 +21,11 @@ use crate::{
     transaction::Transaction,
 };
 
-/// If the cache has more than this number of tips at the end of a transaction, the cache drops all earlier tips and
+/// If the cache has more than this number of job tips at the end of a transaction, the cache drops all earlier tips and
 /// keeps only the tips of the transaction. A tip that is not in the cache is read from the database.
 const MAX_TIPS: usize = 4096;
 
-/// The tip of a job: the last entry of its journal.
+/// The tip of a job: the number of entries in its journal, and the hash of the last entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Tip {
     /// The number of entries in the job's journal.
@@ -33,7 +33,7 @@ pub(crate) struct Tip {
     /// The hash of the last entry; empty for a journal without entries.
     pub(crate) hash: String,
     pub(crate) open: bool,
-    /// True if this tip is newer than the tip in the job's row of the database.
+    /// True if the transaction changed this tip and has not stored it in the database yet.
     pub(crate) changed: bool,
 }
 
@@ -64,7 +64,7 @@ impl ChainCache {
 }
 
 impl Transaction<'_, '_> {
-    /// Returns the tip of a job; `None` if the job does not exist.
+    /// Returns the tip of a job (the last entry of its journal); `None` if the job does not exist.
     pub(crate) async fn tip(&mut self, job: &str) -> Result<Option<&mut Tip>, StoreError> {
         if !self.changes.tips.contains_key(job) {
             let tip = match self.cache.tips.get(job) {
@@ -77,7 +77,7 @@ impl Transaction<'_, '_> {
         Ok(self.changes.tips.get_mut(job))
     }
 
-    /// Returns the tip of an open job.
+    /// Returns the tip of an open job (the last entry of its journal).
     ///
     /// # Errors
     /// The job does not exist or is closed.
@@ -90,7 +90,7 @@ impl Transaction<'_, '_> {
 
     /// Appends a link to the hash chain and returns the link's number. `kind` determines `subject` and `digest`:
     /// - start or end of a job: the job's id, and the hash of the job's first or last journal entry
-    /// - audit records: an empty subject, and the digest of the records
+    /// - audit records: an empty subject, and one digest over all these records
     /// - removal: the time before which data was removed, and an empty digest
     pub(crate) async fn write_link(
         &mut self,
@@ -147,7 +147,7 @@ impl Transaction<'_, '_> {
     }
 
     /// Inserts the audit records of query commands (commands that only read) in this transaction, with one link for all
-    /// these records. Then stores each changed tip in the row of its job.
+    /// these records. Then stores each changed tip of a job in the job's database row.
     pub(crate) async fn end(&mut self) -> Result<(), StoreError> {
         let records = std::mem::take(&mut self.audit_records);
         self.write_audit_records(LinkKind::Lines, &records).await?;

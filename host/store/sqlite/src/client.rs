@@ -23,8 +23,8 @@ use crate::{
 
 /// A [`Store`] in one SQLite database file.
 ///
-/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops. Otherwise, writes that were
-/// passed to [`Store::note`] shortly before may be lost.
+/// The store needs a tokio runtime. Call [`SqliteStore::close`] before the runtime stops. Otherwise, the changes that
+/// were passed to [`Store::note`] shortly before may be lost.
 #[derive(Debug)]
 pub struct SqliteStore {
     /// The writer of the database; `None` for a read-only store.
@@ -54,8 +54,8 @@ impl SqliteStore {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: true }).await
     }
 
-    /// Opens a database like [`SqliteStore::open`], but with the machine id of `claim` instead of the operating
-    /// system's id.
+    /// Opens a database like [`SqliteStore::open`], but with the machine id of `claim` instead of the machine id of the
+    /// operating system.
     ///
     /// # Errors
     /// The errors of [`SqliteStore::open`]. [`OpenError::OtherMachine`] is possible only if `claim` has a machine id
@@ -82,7 +82,7 @@ impl SqliteStore {
         self.writer.as_ref().ok_or_else(|| StoreError::Failed("the store is read-only".into()))
     }
 
-    /// Waits until the writer has tried to store the writes of earlier [`Store::note`] calls. Does nothing in a
+    /// Waits until the writer has tried to store the changes from earlier [`Store::note`] calls. Does nothing in a
     /// read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
@@ -97,7 +97,7 @@ impl SqliteStore {
         self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
-    /// Stores the writes that were passed to [`Store::note`], closes the database and unlocks its folder. Reads and
+    /// Stores the changes that were passed to [`Store::note`], closes the database and unlocks its folder. Reads and
     /// commits after this call fail.
     pub async fn close(&self) {
         // Close the reading connections first: the last open connection writes the write-ahead log back to the database

@@ -8,7 +8,7 @@ const EXAMPLE: &str = "`sqlite:state/wardroom.db`";
 /// `folder`.
 ///
 /// # Errors
-/// The URL is not valid. The text is one line with the problem and an example.
+/// The URL is not valid. The error is a text of one line with the problem and an example of a valid URL.
 pub fn parse_url(url: &str, folder: &Path) -> Result<PathBuf, String> {
     let Some((scheme, path)) = url.split_once(':') else {
         return Err(format!("the store `{url}` must begin with the kind of database; write for example {EXAMPLE}"));

@@ -12,7 +12,8 @@ use wardroom::{
 
 use crate::OpenError;
 
-/// Formats a time with nine fractional digits, so that the texts sort in the order of the times.
+/// Formats a time as text with nine digits for the fraction of the second, so that the texts sort in the order of the
+/// times.
 pub(crate) fn time_column(at: Timestamp) -> String {
     format!("{at:.9}")
 }

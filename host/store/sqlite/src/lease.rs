@@ -37,11 +37,11 @@ fn hashed(id: &str) -> Option<String> {
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Checks that no other computer holds the lease.
+/// Checks that the lease of the database does not belong to another computer.
 ///
-/// Always succeeds in these cases: `claim` has no machine id, `claim.adopt` is true, or the database has no lease. In
-/// all other cases, the machine id in the lease must be equal to the machine id of `claim`; otherwise the check returns
-/// [`OpenError::OtherMachine`].
+/// Always succeeds if `claim` has no machine id, if `claim.adopt` is true, or if the database has no lease. In all
+/// other cases, the machine id in the lease must be equal to the machine id of `claim`. If the ids differ, the check
+/// returns [`OpenError::OtherMachine`].
 pub(crate) async fn check(
     connection: &mut SqliteConnection,
     file: &Path,

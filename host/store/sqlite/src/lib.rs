@@ -4,7 +4,8 @@
 //! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another computer.
 //! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] parses the `url` of `[store]`.
 //!
-//! The engine submits writes in lists. Each list is stored completely or not at all.
+//! The engine submits changes as lists of [`Write`](wardroom::store::Write) values. Each list is stored completely or
+//! not at all.
 //!
 //! Invariant: a store has one writer. The writer commits all queued lists in one transaction with one sync to disk, in
 //! the order in which the engine submitted the lists.

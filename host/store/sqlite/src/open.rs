@@ -20,7 +20,7 @@ use crate::{
     schema,
 };
 
-/// The errors of opening a database.
+/// The reasons why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another host on this computer uses the state folder. Two hosts would both reply to every message.
@@ -68,7 +68,7 @@ pub enum OpenError {
     Folder {
         /// The folder or file that cannot be created or opened.
         path: PathBuf,
-        /// The I/O error.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// SQLite cannot open or migrate the database file.
@@ -82,11 +82,13 @@ pub enum OpenError {
 }
 
 /// Maximum time that an SQL statement waits for another process, such as a backup, to unlock the database. It is also
-/// the maximum time that a query waits for a free reading connection. After this time, the statement or query fails.
+/// the maximum time that a query waits until a connection of the pool of reading connections is free. After this time,
+/// the statement or query fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no other
-/// computer holds the lease, migrates the database, and stores the machine id of `claim` in the lease.
+/// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no host
+/// on another computer last opened the database (the lease), migrates the database, and stores the machine id of
+/// `claim` in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,

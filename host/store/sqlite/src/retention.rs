@@ -33,9 +33,9 @@ const MAX_ROWS: u64 = 5000;
 
 impl Transaction<'_, '_> {
     /// Removes one batch of the data that is older than `before`: closed jobs, messages, audit records, and
-    /// deduplication keys. Appends a link that records the removal to the hash chain. In the last batch, also removes
-    /// blobs to which no job and no journal entry refers, for example plugin files. `loaded` contains the digests of
-    /// the loaded plugins, whose files are kept.
+    /// deduplication keys. Appends a link that records the removal to the hash chain. After the last batch of this
+    /// data, also removes blobs to which no job and no journal entry refers, for example the files of old plugins.
+    /// `loaded` contains the digests of the loaded plugins, whose files are kept.
     ///
     /// Returns the removed jobs, and whether more data may be left to remove.
     pub(crate) async fn remove_some(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
@@ -118,10 +118,10 @@ impl Transaction<'_, '_> {
         Ok(runs)
     }
 
-    /// Removes one batch of rows that are older than `before` and belong to no stored job. These rows are handled
-    /// messages, messages that were sent, messages that could not be sent, and audit records. Also removes
-    /// deduplication keys, but only those that are older than `before` by more than
-    /// [`Write::DEDUPLICATION_RETENTION`]. Adds the number of removed rows to `removed.rows`.
+    /// Removes one batch of rows that are older than `before` and belong to no stored job. These rows are received
+    /// messages that were handled, messages that were sent or could not be sent, and audit records. Also removes
+    /// deduplication keys, but only those that are older than `before` by more than [`Write::DEDUPLICATION_RETENTION`].
+    /// Adds the number of removed rows to `removed.rows`.
     async fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) -> Result<(), StoreError> {
         let time = time_column(before);
         for statement in [

@@ -1,7 +1,7 @@
 //! The versions of the database schema: migrates a database, and checks its schema version.
 //!
-//! Invariant: after a version of Wardroom with a migration file is published, the file never changes. A change of the
-//! schema is a new file in [`VERSIONS`].
+//! Invariant: after a version of Wardroom with a migration file is published, the file never changes. Each change of
+//! the schema is a new migration file, which is listed in [`VERSIONS`].
 
 use std::{cmp::Ordering, path::Path};
 

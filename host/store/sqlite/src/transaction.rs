@@ -1,7 +1,7 @@
 //! The connection that writes to the database. It runs one [`Transaction`] at a time.
 //!
 //! Invariant: the cache of the hash chain takes changes only from committed transactions.
-//! Not here: the choice of the lists that share a transaction (`writer/task.rs`).
+//! Not here: the choice of the lists of writes that share a transaction (`writer/task.rs`).
 
 use std::sync::{
     Arc,
@@ -17,11 +17,11 @@ use wardroom::{
 use crate::{chain::ChainCache, convert::store_error};
 
 pub(crate) enum TransactionError {
-    /// The transaction did not begin, for example because another process locks the database. Splitting the lists of
-    /// writes over several transactions would not help.
+    /// The transaction did not begin, for example because another process locks the database. A separate transaction
+    /// for each list of writes would fail in the same way.
     Begin(StoreError),
-    /// A write or the commit failed, for example because a list is invalid or the disk is full. Some of the lists can
-    /// succeed if each list is written in its own transaction.
+    /// A write or the commit failed, for example because one list of writes is invalid or the disk is full. Some of the
+    /// lists can succeed if each list is written in its own transaction.
     Write(StoreError),
 }
 
@@ -64,8 +64,9 @@ impl WriteConnection {
         self.connection.close().await
     }
 
-    /// Ends a transaction. If `result` is `Ok`, commits the transaction and merges `changes` into the cache of the hash
-    /// chain. If `result` is an error or the commit fails, rolls back, clears the cache and returns the error.
+    /// Ends a transaction. `result` is the result of the transaction's statements. If it is `Ok`, commits the
+    /// transaction and merges `changes` into the cache of the hash chain. If it is an error or the commit fails, rolls
+    /// the transaction back, clears the cache and returns the error.
     async fn finish<T>(&mut self, result: Result<T, StoreError>, changes: ChainCache) -> Result<T, StoreError> {
         let result = match result {
             Ok(value) => self.execute("commit").await.map(|()| value),
@@ -98,10 +99,10 @@ pub(crate) struct Transaction<'c, 'w> {
     pub(crate) connection: &'c mut SqliteConnection,
     /// The cache of the committed hash chain.
     pub(crate) cache: &'c ChainCache,
-    /// The changes of this transaction to the hash chain and to the tips of jobs.
+    /// The changes of this transaction to the hash chain and to the tips of jobs (the last entries of their journals).
     pub(crate) changes: ChainCache,
-    /// The audit records of query commands (commands that only read) in this transaction. [`Self::end`] writes one link
-    /// for all these records.
+    /// The audit records of query commands (commands that only read) in this transaction. [`Self::end`] appends one
+    /// link for all these records to the hash chain.
     pub(crate) audit_records: Vec<&'w AuditRecord>,
     /// The ids of the jobs that the current list of writes creates. The same list must also append the first journal
     /// entry of each job; otherwise [`Self::end_list`] returns an error.
@@ -114,7 +115,8 @@ impl<'c, 'w> Transaction<'c, 'w> {
     }
 
     /// Executes all lists of writes in order. Then inserts the audit records of query commands in these lists, and
-    /// stores the changed tips of jobs.
+    /// stores the changed tips of jobs (the last entries of their journals). For each list, returns the inbox keys of
+    /// the messages that the store did not have before.
     async fn write_lists(&mut self, lists: &[&'w [Write]]) -> Result<Vec<Vec<InboxKey>>, StoreError> {
         let mut results = Vec::with_capacity(lists.len());
         for list in lists {

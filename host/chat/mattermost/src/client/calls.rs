@@ -1,4 +1,4 @@
-//! Calls of the REST API, one function each.
+//! The calls of Mattermost's REST API that the bot uses, with one function per call.
 
 use reqwest::{
     Method,
@@ -84,8 +84,8 @@ impl ApiClient {
         Ok((page, is_complete))
     }
 
-    /// Returns a page of the posts before the post with the id `before`, or the newest page for `None`, and whether
-    /// older posts can exist.
+    /// Returns a page of a channel's posts, and whether there can be older posts than those on the page. The page holds
+    /// the posts before the post with the id `before`, or the newest posts if `before` is `None`.
     pub(crate) async fn posts_before(
         &self,
         channel: &str,

@@ -1,4 +1,4 @@
-//! The objects of the REST API, with the fields that are used.
+//! The objects of Mattermost's REST API, with only the fields that the bot uses.
 //!
 //! Invariant: only ids are required. A field that is missing, null or of another type is read as its default value,
 //! because servers of many versions are in use.
@@ -61,7 +61,7 @@ pub(crate) struct Post {
     pub(crate) kind: String,
     pub(crate) props: Value,
     pub(crate) has_reactions: bool,
-    /// The reactions in the server's response. A server can leave them out.
+    /// The reactions on the post; empty if the server left them out of its response.
     pub(crate) reactions: Vec<Reaction>,
 }
 
@@ -157,7 +157,7 @@ impl Post {
         value == "true" || *value == Value::Bool(true)
     }
 
-    /// Returns a property that is a text; `None` if the property is missing or empty.
+    /// Returns the text of the property `name`; `None` if the property is missing, empty or not a text.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.props[name].as_str().filter(|text| !text.is_empty())
     }

@@ -77,7 +77,7 @@ impl<'t> Connection<'t> {
     /// Passes events on to the sync loop, and sends heartbeats and typing notices, until the connection is closed.
     ///
     /// # Errors
-    /// The reason why the connection was closed.
+    /// Never returns `Ok`. The error is the reason why the connection was closed.
     pub(super) async fn run(
         &mut self,
         client: &ApiClient,
@@ -226,8 +226,8 @@ impl<'t> Connection<'t> {
     }
 
     /// Handles the server's rejection of a request. If the server requires a login, sends the token over the WebSocket.
-    /// If the token was sent that way before, or the connection was established, returns an error. Any other rejection
-    /// is only logged.
+    /// If the token was already sent that way, or the connection was already established, returns an error instead. If
+    /// the server rejected the request for another reason, only logs the rejection.
     async fn handle_failure(&mut self, to: i64, failure: &str, client: &ApiClient) -> Result<(), Disconnect> {
         let is_about_login = failure.contains("authenticat") || failure.contains("session");
         let was_tried = self.is_established || self.challenge.is_some();

@@ -39,8 +39,8 @@ pub(super) struct ResumePoint {
 /// Opens a new connection, or resumes an earlier one at `resume_point`.
 ///
 /// # Errors
-/// The server does not open a WebSocket. A wrong token is usually not an error: the server opens the connection and
-/// does not authenticate it.
+/// Fails if the server does not open a WebSocket. A wrong token usually causes no error here, because the server opens
+/// the connection without authenticating the account.
 pub(super) async fn open(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
     let opening = tokio::time::timeout(OPEN_TIMEOUT, upgrade(client, resume_point));
     opening

@@ -3,7 +3,8 @@
 //!
 //! Invariant: all authors are looked up before anything is delivered. If a lookup fails, the channel stays
 //! queued with the posts that arrived in the meantime.
-//! Not here: the choice of the channel and the time (`requests`), and the pages of a channel (`backfill`).
+//! Not here: the decision which channel is backfilled, and when (`requests`); the requests for the pages of a channel
+//! (`backfill`).
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,7 +21,7 @@ use crate::{
     state_file::ChannelState,
 };
 
-/// The result of reading a channel.
+/// The result of reading a channel back to its cursor.
 pub(super) struct ReadBack {
     backfill: Backfill,
     /// The time of the channel's cursor, in milliseconds since the Unix epoch (server clock); `i64::MIN` if the channel
@@ -34,8 +35,8 @@ pub(super) struct ReadBack {
 /// The input of a backfill.
 struct ReadRequest {
     channel: String,
-    /// The time, in milliseconds since the Unix epoch (server clock), after which posts are handled. Earlier posts are
-    /// not handled.
+    /// Posts up to this time, in milliseconds since the Unix epoch (server clock), are never handled, for example
+    /// because they were written before the bot joined the channel.
     since: i64,
     /// The ids of the bot's messages that have stored reactions.
     with_reactions: Vec<String>,
@@ -120,9 +121,9 @@ impl SyncLoop<'_> {
         Some((person, channels?))
     }
 
-    /// Delivers the posts that a backfill found and the posts that arrived during the backfill. If an author or the
-    /// sender's membership is still unknown, starts another backfill instead. If the channel is ignored, skips the
-    /// posts.
+    /// Delivers the posts that a backfill found and the posts that arrived during the backfill. If the author of a post
+    /// is unknown, or if it is undecided whether the bot handles the channel, starts another backfill instead. If the
+    /// bot ignores the channel, skips the posts.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
         let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();

@@ -86,8 +86,8 @@ impl SyncLoop<'_> {
         self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
     }
 
-    /// Returns whether the bot serves a channel. If that is undecided, returns `false` and queues the channel, so that
-    /// a backfill finds its events.
+    /// Returns whether the bot serves a channel. If that is undecided, returns `false` and queues the channel for a
+    /// backfill, which finds the channel's events later.
     fn is_served(&mut self, id: &str) -> bool {
         // A channel that is not listed yet is backfilled after it is listed.
         let Some(channel) = self.joined_channel(id) else { return false };
@@ -142,7 +142,7 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Queues the channel of a post and buffers the post.
+    /// Queues the channel of a post for a backfill, and buffers the post until the backfill delivers it.
     fn queue_post(&mut self, post: Post) {
         self.backfill.add(post.channel.clone());
         self.backfill.buffer(post.channel.clone(), [post]);

@@ -1,7 +1,7 @@
-//! Requests that run in the background: the list of channels, the search for the bot's join, and the backfill of a
-//! channel.
+//! Requests that run in the background: the list of channels, the search for the post that reports that the bot joined
+//! a channel, and the backfill of a channel.
 //!
-//! Invariant: a few requests run at a time, and the sync loop waits for none of them. A failed request is
+//! Invariant: only a few requests run at the same time, and the sync loop waits for none of them. A failed request is
 //! retried.
 //! Not here: the backfill of one channel (`channel_backfill`), and live events (`live`).
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Maximum number of channels that are backfilled at the same time.
 const MAX_READERS: usize = 4;
-/// Interval at which the bot's channels are listed while the bot is not in a configured channel.
+/// Interval at which the list of the bot's channels is requested again while a configured channel is missing from it.
 const MISSING_CHANNEL_INTERVAL: Duration = Duration::from_secs(300);
 /// Delay after which the bot's channels are listed again if the server rejected the backfill of a channel, because the
 /// bot may have left the channel.
@@ -31,12 +31,13 @@ const REJECTED_CHANNEL_DELAY: Duration = Duration::from_secs(60);
 pub(super) enum Finished {
     /// The bot's channels, and whether the list is complete.
     Listing(Result<(Vec<Channel>, bool), MattermostError>),
-    /// The bot's join of a channel; `None` if it was not found.
+    /// The time at which the bot joined the channel, and the person who added it; `None` if the search did not find the
+    /// post that reports this.
     Join(Channel, Result<Option<ChannelJoin>, MattermostError>),
     Backfill(Channel, Result<ReadBack, MattermostError>),
 }
 
-/// The schedule for listing the bot's channels.
+/// The schedule of the requests for the list of the bot's channels.
 #[derive(Debug, Default)]
 pub(super) struct ChannelListing {
     /// Whether a new list is needed and the request for it has not started yet.
@@ -50,27 +51,27 @@ pub(super) struct ChannelListing {
 }
 
 impl ChannelListing {
-    /// Makes a request for a new list due at once, because the known list may be out of date.
+    /// Marks that the list must be requested again at once, because the stored list may be out of date.
     pub(super) fn request(&mut self) {
         (self.is_requested, self.due) = (true, None);
     }
 
-    /// Schedules a request for the list at `time`. If a request is due earlier, changes nothing.
+    /// Schedules a request for the list at `time`. If an earlier request is already scheduled, changes nothing.
     fn schedule(&mut self, time: Instant) {
         if !self.is_requested {
             self.due = Some(self.due.map_or(time, |due| due.min(time)));
         }
     }
 
-    /// Returns whether a new list of channels is requested or is being loaded, because the known list may be out of
-    /// date.
+    /// Returns whether the stored list of channels may be out of date: a new list must be requested, or the request for
+    /// it is running.
     pub(super) fn is_pending(&self) -> bool {
         self.is_requested || self.is_running
     }
 }
 
 impl SyncLoop<'_> {
-    /// Starts the requests that are due. While the list of channels is pending, starts no other request.
+    /// Starts the requests that are due. Until a requested list of channels has arrived, starts no other request.
     pub(super) fn start_due_requests(&mut self) {
         // Request the list of channels first, because the backfill depends on it.
         let now = Instant::now();

@@ -10,7 +10,8 @@ use crate::{
     people::COMMAND,
 };
 
-/// Returns the bot's posts outside threads. Only refusals are posted there.
+/// Returns the bot's refusals in a direct channel: its posts outside threads, because it posts everything else in
+/// threads.
 fn refusals(harness: &Harness, channel: &str) -> Vec<Post> {
     harness.bot.posts(channel).into_iter().filter(|post| post.root.is_empty()).collect()
 }

@@ -19,17 +19,18 @@ use wardroom_mattermost::MattermostFactory;
 
 /// Timeout of every wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Short, so that a silent connection is detected within a test. The timeout of the greeting is a sixth of it.
+/// Interval of the pings over the WebSocket. It is short, so that a connection without data is closed during a test.
+/// The timeout of the server's greeting is a sixth of this interval.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A server, its accounts, and the state that hosts share.
+/// A fake Mattermost server, its accounts, and the state that the hosts of a test share.
 pub(crate) struct Harness {
     pub(crate) server: Server,
     pub(crate) bot: Person,
     pub(crate) token: String,
     pub(crate) alice: Person,
     pub(crate) bob: Person,
-    /// The configured channel.
+    /// The id of the channel `eng/ops`, which the bot's configuration lists.
     pub(crate) ops: String,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) pipelines: Arc<MemoryPipelines>,
@@ -72,7 +73,7 @@ impl Harness {
         self.folder.path().join("token")
     }
 
-    /// Returns the account's table with this URL.
+    /// Returns the configuration table of the bot's account. `url` is the server's URL.
     pub(crate) fn table(&self, url: &str) -> String {
         format!("[bot.marvin.mattermost]\nurl = \"{url}\"\ntoken = {{ file = \"token\" }}\nrooms = [\"eng/ops\"]\n")
     }
@@ -124,7 +125,7 @@ allow  = [
         Ok(host)
     }
 
-    /// Starts a host without waiting.
+    /// Starts a host, and returns before the host is connected.
     pub(crate) fn launch(&self, config: &str) -> Result<Host> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config)?;
@@ -146,7 +147,7 @@ allow  = [
         Ok(Host { runtime: Some(runtime), stop, ended })
     }
 
-    /// Creates an engine builder with the adapter and in-memory pipelines.
+    /// Creates an engine builder with the Mattermost adapter and in-memory pipelines.
     pub(crate) fn builder(&self) -> EngineBuilder {
         let folder = self.folder.path().join("state");
         Engine::builder()
@@ -154,13 +155,13 @@ allow  = [
             .pipelines(self.pipelines.clone())
     }
 
-    /// Waits until the bot has this number of posts in a channel.
+    /// Waits until a channel has at least `count` posts of the bot. Returns these posts.
     pub(crate) async fn until_posted(&self, channel: &str, count: usize) -> Result<Vec<Post>> {
         until(&format!("{count} messages"), || self.bot.posts(channel).len() >= count).await?;
         Ok(self.bot.posts(channel))
     }
 
-    /// Waits for the bot's answer in the thread of a message.
+    /// Waits for the bot's answer in the thread of the message `to`. Fails if there is more than one answer.
     pub(crate) async fn answer(&self, to: &str) -> Result<Post> {
         until("an answer", || !self.bot.replies(to).is_empty()).await?;
         let mut replies = self.bot.replies(to);
@@ -170,7 +171,8 @@ allow  = [
         replies.pop().context("an answer")
     }
 
-    /// Checks that each of these messages gets one answer, and no second one within half a second.
+    /// Waits until the bot has answered each of these messages. Fails if a message has a second answer half a second
+    /// later.
     pub(crate) async fn each_once(&self, asked: &[String]) -> Result<()> {
         for event in asked {
             until("every answer", || !self.bot.replies(event).is_empty()).await?;
@@ -178,7 +180,7 @@ allow  = [
         self.still_once(asked).await
     }
 
-    /// Checks for half a second that each of these messages has one answer.
+    /// Waits for half a second, then checks that each of these messages has exactly one answer.
     pub(crate) async fn still_once(&self, asked: &[String]) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         for event in asked {
@@ -199,7 +201,7 @@ impl Host {
         }
     }
 
-    /// Stops the host in order, as an operator does.
+    /// Shuts the host down gracefully, as an operator does.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
         let ended = self.end().await?;
@@ -209,7 +211,7 @@ impl Host {
         ended
     }
 
-    /// Waits until the host ends by itself.
+    /// Waits until the host has stopped. Returns the result of its engine.
     pub(crate) async fn end(&self) -> Result<Result<()>> {
         let began = Instant::now();
         loop {
@@ -230,12 +232,12 @@ impl Drop for Host {
     }
 }
 
-/// Waits until a condition holds.
+/// Waits until `holds` returns `true`, for at most [`TIMEOUT`]. `what` describes the condition in the error.
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
     until_for(TIMEOUT, what, holds).await
 }
 
-/// Waits until a condition holds, with a timeout.
+/// Waits until `holds` returns `true`, for at most `timeout`. `what` describes the condition in the error.
 pub(crate) async fn until_for(timeout: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
     let began = Instant::now();
     while !holds() {

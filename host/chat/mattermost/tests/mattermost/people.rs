@@ -9,7 +9,7 @@ use crate::harness::{Harness, cache, until};
 
 pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
-/// Waits for this number of messages that ask for approval. Returns the last one.
+/// Waits until at least `count` messages of the bot ask for an approval. Returns the last one.
 pub(crate) async fn asking(harness: &Harness, count: usize) -> Result<Post> {
     let asks = || -> Vec<Post> {
         harness

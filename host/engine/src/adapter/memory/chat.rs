@@ -32,7 +32,7 @@ pub struct MemoryChat {
 }
 
 impl MemoryChat {
-    /// The name of the network in tables, keys and rules.
+    /// The name of the in-memory network, which is also the name of its configuration table.
     pub const NETWORK: &str = "memory";
 
     /// Creates a network with these optional features. The network has no messages, and its rooms have no members.

@@ -122,7 +122,7 @@ impl Host {
     /// Returns the job with the id `id`, if the sender of the message may see the job or vote on it.
     ///
     /// # Errors
-    /// A refusal if the job does not exist, or if the sender may neither see the job nor vote on it.
+    /// Fails with a refusal if the job does not exist, or if the sender may neither see the job nor vote on it.
     async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
         let job = self.context.store.job(&id.to_lowercase()).await.map_err(read_failed)?;
         if let Some(job) = job
@@ -158,7 +158,7 @@ impl Host {
     /// vote is only marked as handled.
     ///
     /// # Errors
-    /// The store is unavailable. The reaction stays unhandled and is retried.
+    /// Fails if the store is unavailable. The reaction stays unhandled and is retried.
     pub(crate) async fn handle_reaction(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
         let store = &self.context.store;
         // 1. Determine the job, the approval request and the vote.
@@ -216,8 +216,8 @@ impl Host {
         }
     }
 
-    /// Returns the job of a deleted message, if the job waits for approval. `event` is the event id of the deleted
-    /// message. Returns `None` if somebody other than the message's sender deleted the message.
+    /// Returns the job that a deleted message had started, if the job waits for approval. `event` is the event id of
+    /// the deleted message. Returns `None` if somebody other than the message's sender deleted the message.
     async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);

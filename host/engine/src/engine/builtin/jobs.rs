@@ -57,7 +57,8 @@ impl Host {
         job.status_line(self.stage(job).as_deref())
     }
 
-    /// Returns the stage that a job's status card shows. Returns `None` if the job is not running.
+    /// Returns the progress that the status card of a running job shows: the stage that the plugin reported, and the
+    /// pipeline run. Returns `None` if the job is not running or has no progress yet.
     fn stage(&self, job: &JobRow) -> Option<String> {
         self.jobs.running(&job.id).and_then(|job| job.card().shown())
     }
@@ -197,9 +198,9 @@ impl Host {
         committed.map(|_| Verdict::CarriedOut(answer)).map_err(unable)
     }
 
-    /// Returns the writes that a host command stores in the transaction of its change: the audit record, the mark that
-    /// the message is handled, and the reply. With a separate transaction, the host would run the command again after a
-    /// crash in between. A command without a job id could then apply to a different job.
+    /// Returns further changes, which a host command stores in the same transaction as its main change: the audit
+    /// record, the mark that the message is handled, and the reply. With a separate transaction, the host would run the
+    /// command again after a crash in between. A command without a job id could then apply to a different job.
     pub(crate) fn extra_writes(&self, message: &InboxRow, answer: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message));
         // A message of `Engine::ask` has no chat network, and its answer is not sent.
@@ -213,7 +214,7 @@ impl Host {
     /// message's thread, then all open jobs. In the thread, an open job takes precedence over ended jobs.
     ///
     /// # Errors
-    /// A refusal if no job or several jobs are found.
+    /// Fails with a refusal if no job is found, or if several jobs are found.
     pub(crate) async fn pick(
         &self,
         message: &InboxRow,

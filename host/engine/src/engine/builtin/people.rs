@@ -77,7 +77,7 @@ impl Host {
 /// people in the configuration.
 ///
 /// # Errors
-/// Nobody matches, or several people match. The error is the message for the sender.
+/// Fails if nobody matches, or if several people match. The error is the message for the sender.
 pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Result<String, String> {
     let known = access.known_people();
     if known.iter().any(|id| id == text) || members.iter().any(|person| person.id == text) {

@@ -62,8 +62,8 @@ impl Host {
     }
 }
 
-/// Counts the releases that ended at `from` or later, by app and environment. `releases` can be in any order. Its
-/// earlier releases are used only to detect rollbacks.
+/// Counts the releases that ended at `from` or later, by app and environment. `releases` can be in any order. The
+/// releases that ended before `from` are used only to detect rollbacks.
 fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock, Counts> {
     releases.sort_by_key(|release| release.ended);
     let mut counts: BTreeMap<DeploymentLock, Counts> = BTreeMap::new();

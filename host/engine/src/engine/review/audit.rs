@@ -41,7 +41,7 @@ pub(super) struct OverrideRow {
     line: String,
     caller: String,
     opened: String,
-    /// The reason after `--override`.
+    /// The reason that the person typed after `--override`.
     reason: Option<String>,
     outcome: Option<&'static str>,
 }

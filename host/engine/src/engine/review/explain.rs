@@ -62,7 +62,7 @@ impl Explainer<'_> {
     /// Explains whether a person may run the command in `line`.
     ///
     /// # Errors
-    /// The line is not a valid command. The error is the message for the person.
+    /// Fails if the line is not a valid command. The error is the message for the person.
     pub(crate) fn line(&self, who: Asker<'_>, line: &str, vocabulary: &Vocabulary<'_>) -> Result<Explained, String> {
         match self.plugins.table().parse(line, vocabulary) {
             Ok(Parsed::Command(command)) => Ok(self.command(who, &command)),
@@ -133,7 +133,7 @@ impl Explainer<'_> {
     /// makes the call.
     ///
     /// # Errors
-    /// The plugin is not loaded, or no grant permits any effect of the plugin.
+    /// Fails if the plugin is not loaded, or if no grant permits any effect of the plugin.
     fn plugin_grants(&self, command: &Command) -> Result<Vec<String>, String> {
         let Target::Plugin(name) = &command.spec().target else { return Ok(Vec::new()) };
         let Some(plugin) = self.plugins.get(name) else { return Err(format!("plugin {name} is not loaded")) };

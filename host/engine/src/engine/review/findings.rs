@@ -33,7 +33,7 @@ pub(super) struct Finding {
     may: Vec<String>,
     /// Whether a rule without conditions permits the call, for example on every app and environment.
     any: bool,
-    /// The number of permitted calls.
+    /// The number of calls that the plugin made and that were permitted.
     did: u64,
     refused: u64,
 }
@@ -44,7 +44,7 @@ pub(super) struct Finding {
 pub(super) struct PastUse {
     plugin: String,
     call: String,
-    /// The number of permitted calls.
+    /// The number of calls that the plugin made and that were permitted.
     did: u64,
     refused: u64,
 }

@@ -49,7 +49,7 @@ impl InspectedPlugin {
     /// Reads and describes a plugin file.
     ///
     /// # Errors
-    /// The file is not a valid plugin. The error is one line.
+    /// Fails if the file is not a valid plugin. The error is a text of one line.
     pub(in crate::engine) async fn read(runtime: &Runtime, calls: &CallTable, file: &Path) -> Result<Self, String> {
         let artifact = Artifact::read(file, calls).map_err(|error| error.to_string())?;
         let description = describe_file(runtime, &artifact).await.map_err(|error| error.to_string())?;

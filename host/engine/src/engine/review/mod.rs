@@ -63,11 +63,11 @@ impl Review {
         Self { config, access, plugins, grant_warnings: Vec::new() }
     }
 
-    /// Adds the grants that were made in chat to the rights. A grant that has no effect leads to a warning in the
-    /// report [`people`](Self::people).
+    /// Reads the grants that were made in chat from the store, and includes them in the reports. A grant that has no
+    /// effect leads to a warning in the report [`people`](Self::people).
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn add_grants(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         self.grant_warnings = self.access.restore(store.grants().await?);
         Ok(())
@@ -91,10 +91,10 @@ impl Review {
 
     /// Returns whether a person may run a command, and a report that says why. `who` is an id, a handle or a configured
     /// name; `line` is the command without a prefix; `room` is the configured name of the room in which the command
-    /// would be typed. Rights through the membership of a room are not considered.
+    /// would be typed. Rights that a person has only as a member of a room are not considered.
     ///
     /// # Errors
-    /// The person is unknown, or the line is not a valid command. The error is one line.
+    /// Fails if the person is unknown, or if the line is not a valid command. The error is a text of one line.
     pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(bool, Report), String> {
         let id = match find_person(&self.access, &[], who) {
             Ok(id) => id,
@@ -150,7 +150,7 @@ impl Review {
     /// Returns the audit report. `store` provides the counts of host calls; without a store, all counts are 0.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Fails if the store cannot be read.
     pub async fn audit(&self, store: Option<&dyn Store>) -> Result<Report, StoreError> {
         Ok(Report::new(&audit::AuditReport::new(self, store).await?))
     }

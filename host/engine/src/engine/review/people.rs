@@ -21,7 +21,7 @@ pub(super) struct PeopleReport {
     pub(super) warnings: Vec<String>,
 }
 
-/// The rights of one person on one app in one environment.
+/// The rights on one app in one environment. They belong to one person, to `everyone`, or to the members of one room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct MayRow {
     /// The id of a person, `everyone`, or a room such as `room:#ops:example.org`.
@@ -122,7 +122,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// Returns the environments of all bots, in the order of the file.
+    /// Returns the environments of all bots, in the order of the configuration file.
     fn environments(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for environment in self.access.bots.iter().flat_map(|bot| &bot.environments) {

@@ -56,9 +56,9 @@ impl HostCall for Grant {
     }
 }
 
-/// Returns the grant that the command requests, first in the contract's type for the guest, then in the store's type.
-/// `name` is the id of the new grant. If the person already has the role, the guest's value has `added = false`. Stores
-/// nothing.
+/// Returns the grant that the command requests, first in the type that plugins receive, then in the type that the store
+/// uses. `name` is the id of the new grant. If the person already has the role, the first value has `added = false`.
+/// Stores nothing.
 fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::store::Grant), types::Error> {
     let (context, request) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
@@ -89,8 +89,8 @@ fn new_grant(invocation: &Invocation, name: &str) -> Result<(GuestGrant, crate::
     Ok((guest_grant(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// Returns the role of the person that makes the new grant superfluous, if there is one. This role has the same name,
-/// covers the grant's app and environments, and lasts at least as long as the grant.
+/// Returns a role that the person already has and that makes the new grant superfluous, if there is one. Such a role
+/// has the same name, covers the grant's app and environments, and lasts at least as long as the grant.
 fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -111,8 +111,9 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     all.find(gives)
 }
 
-/// Returns the ids of the person's grants that are deleted when the grant `new` is stored. These are the expired
-/// grants, and the grants that `new` covers for at least the same time.
+/// Returns the ids of the person's grants that are deleted when the grant `new` is stored: expired grants, and grants
+/// that `new` replaces. `new` replaces a grant of the same bot, role and app whose environments it covers and that does
+/// not last longer.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -177,9 +178,9 @@ impl HostCall for Revoke {
     }
 }
 
-/// Returns the grants that the command revokes, in the contract's type, and the writes that revoke them. If only one
-/// environment of a grant is revoked, the writes also add grants for the other environments. `name` makes the ids of
-/// these grants unique. Stores nothing.
+/// Returns the grants that the command revokes, in the type that plugins receive, and the changes to store. If only one
+/// environment of a grant is revoked, the changes also add grants for the other environments. `name` makes the ids of
+/// the added grants unique. Stores nothing.
 fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, Vec<Write>), types::Error> {
     // 1. The configuration makes a person an admin, so a command cannot revoke an admin's rights.
     let (access, request) = (&invocation.context().access, GrantRequest::of(invocation));
@@ -279,8 +280,9 @@ impl HostCall for List {
     }
 }
 
-/// Adds the messages about granted or revoked roles to the transaction that stores the change. `name` makes the
-/// messages' idempotency keys unique; `what` describes the change in one line.
+/// Adds messages that report granted or revoked roles. The host stores the messages in the same transaction as the
+/// grant or the revocation. `name` makes the messages' idempotency keys unique; `what` describes the change in one
+/// line.
 fn announce(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
     let by = &invocation.request().caller().id;

@@ -1,8 +1,8 @@
 //! The interface `access` of the contract: host calls that grant, revoke and list roles in chat.
 //!
 //! Invariant: person, app, environment, role and duration of a grant come from the command that the host parsed, never
-//! from the guest. A role can be granted only if it has `grant_in_chat = true`, and only by an admin or an owner of the
-//! app.
+//! from the plugin. A role can be granted only if it has `grant_in_chat = true`, and only by an admin or an owner of
+//! the app.
 
 mod host;
 mod target;

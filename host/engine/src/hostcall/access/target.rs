@@ -1,7 +1,7 @@
 //! A request to grant, revoke or list roles, as the host reads it from the command that the person typed, and the
 //! checks on the request.
 //!
-//! Invariant: all values of a request come from the parsed command and the configuration, never from the guest.
+//! Invariant: all values of a request come from the parsed command and the configuration, never from the plugin.
 
 use std::sync::Arc;
 
@@ -146,9 +146,9 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// Checks a grant without an environment, which applies to every environment of its role. Returns a reason to refuse
-/// for each of these environments in which the caller may not run this command. Returns no reason if the command names
-/// an environment: the role check of the host call has then already checked that environment.
+/// Checks a grant without an environment, which applies to every environment that the role covers. Returns a reason to
+/// refuse for each of these environments in which the caller may not run this command. If the command names an
+/// environment, returns no reason, because the role check of the host call has already checked that environment.
 fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };
@@ -163,8 +163,8 @@ fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Ve
     beyond.map(reason).collect()
 }
 
-/// Converts a grant into the contract's type. `role` is `None` if the configuration no longer contains the grant's
-/// role. `added` is true if the current host call stores the grant.
+/// Converts a grant to the type that plugins receive. `role` is `None` if the configuration no longer contains the
+/// grant's role. `added` is true if the current host call stores the grant.
 pub(crate) fn guest_grant(
     invocation: &Invocation,
     role: Option<&Role>,
@@ -197,7 +197,7 @@ fn person(id: &str) -> types::Person {
     types::Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }
 
-/// Returns a person in the store's type, with the handle in the id as the name, like [`person`].
+/// Converts a person's id to the type that the store uses. As in [`person`], the name is the handle in the id.
 pub(crate) fn stored_person(id: &str) -> Person {
     Person { id: id.to_owned(), name: local_part(id).to_owned() }
 }

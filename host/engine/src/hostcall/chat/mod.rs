@@ -1,7 +1,7 @@
 //! The interface `chat` of the contract: host calls that post a message in the job's thread, and that change the stage
 //! shown on the job's status card.
 //!
-//! Invariant: a guest cannot post in another room or under another name, and cannot use markup.
+//! Invariant: a plugin cannot post in another room or under another name, and cannot use markup.
 
 mod host;
 

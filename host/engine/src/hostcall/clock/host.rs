@@ -84,7 +84,8 @@ pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Ti
     from.checked_add(span).map_err(|_| problem("invalid", "the resulting time is out of range"))
 }
 
-/// Converts a timestamp into the contract's type, in milliseconds since 1970. Returns `None` for a time before 1970.
+/// Converts a timestamp to the type that plugins receive, in milliseconds since 1970. Returns `None` for a time before
+/// 1970.
 pub(crate) fn instant(at: jiff::Timestamp) -> Option<types::Instant> {
     u64::try_from(at.as_millisecond()).ok().map(|unix_ms| types::Instant { unix_ms })
 }

@@ -1,4 +1,4 @@
-//! The interface `clock` of the contract: host calls that read the host's time and set timers. A guest has no other
+//! The interface `clock` of the contract: host calls that read the host's time and set timers. A plugin has no other
 //! clock.
 
 mod host;

@@ -168,7 +168,7 @@ async fn scheduled_jobs(
     invocation.context().store.jobs(&query).await.map_err(unavailable)
 }
 
-/// Converts the start time of a scheduled job into the contract's type.
+/// Converts the start time of a scheduled job to the type that plugins receive.
 ///
 /// # Errors
 /// `invalid` for a time before 1970.
@@ -177,7 +177,7 @@ fn start_time(begins: jiff::Timestamp) -> Result<types::Instant, types::Error> {
         .ok_or_else(|| problem("invalid", "the job's start time is before 1970; check the host's clock"))
 }
 
-/// Returns the command that a guest schedules, parsed as if a person had typed the command.
+/// Returns the command that a plugin schedules, parsed as if a person had typed the command.
 ///
 /// # Errors
 /// `invalid` if the command is not valid.

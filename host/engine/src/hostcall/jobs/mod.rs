@@ -1,7 +1,7 @@
 //! The interface `jobs` of the contract: host calls that schedule actions for a later time, each as a new job, and that
 //! list and cancel the scheduled jobs.
 //!
-//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command. An argument of
+//! Invariant: a plugin schedules only its own actions, and only for the person who typed the command. An argument of
 //! the scheduled action must be in the command that this person typed, or the plugin's `allow` rule must list the
 //! argument's attribute in `beyond`. A plugin can list and cancel only the jobs that it scheduled.
 

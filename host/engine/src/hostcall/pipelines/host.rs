@@ -193,7 +193,7 @@ async fn start(
     }
 }
 
-/// Checks the parameters that a guest passes to a pipeline, and returns their values by name.
+/// Checks the parameters that a plugin passes to a pipeline, and returns the values by the parameter's name.
 ///
 /// # Errors
 /// `invalid` if a configured parameter is missing or given twice, if a given parameter is not configured, or if a value

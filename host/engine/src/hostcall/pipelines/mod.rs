@@ -1,8 +1,8 @@
 //! The interface `pipelines` of the contract: host calls that start configured pipelines and wait for pipeline runs.
 //!
-//! Invariant: app and environment of a pipeline come from the configuration, never from the guest. A guest can wait
-//! only for pipeline runs and timers of its own job, and does not receive credentials. When a pipeline run that
-//! deployed a version ends, the host records the release.
+//! Invariant: app and environment of a pipeline come from the configuration, never from the plugin. In a job, a plugin
+//! can wait only for pipeline runs and timers of the same job. A plugin does not receive credentials. When a pipeline
+//! run that deployed a version ends, the host records the release.
 
 mod host;
 mod wait;

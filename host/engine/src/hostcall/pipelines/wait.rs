@@ -21,9 +21,9 @@ use crate::{
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
-/// The kind of an item of `pipelines.wait` that is a pipeline run.
+/// The `kind` of an item in the arguments of `pipelines.wait` that names a pipeline run.
 pub(crate) const RUN: &str = "run";
-/// The kind of an item of `pipelines.wait` that is a timer.
+/// The `kind` of an item in the arguments of `pipelines.wait` that names a timer.
 pub(crate) const TIMER: &str = "timer";
 /// The maximum number of pipeline runs and timers for which one call can wait.
 const MAX_ITEMS: usize = 64;
@@ -104,7 +104,7 @@ enum Item {
     Timer(Timer),
 }
 
-/// Returns the pipeline run or the timer of this job with the item's kind and id.
+/// Returns this job's pipeline run or timer with the kind and the id in `item`. Returns `None` if the job has none.
 fn find(invocation: &Invocation, item: &Waitable) -> Option<Item> {
     let replay = invocation.replay_state()?;
     match item.kind.as_str() {
@@ -159,8 +159,8 @@ pub(crate) fn waiting_until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobSta
     JobStatus { phase: JobPhase::Time, about: format!("waits until {}", utc_text(at)), since: now, wake: Some(at) }
 }
 
-/// Returns the writes to store together with the end of a pipeline run. If the run deployed a version, the writes
-/// contain the release. If the run did not succeed, they contain a message with the last lines of the run's output.
+/// Returns the changes to store when a pipeline run has ended. If the run deployed a version, the changes record the
+/// release. If the run did not succeed, the changes contain a message with the last lines of the run's output.
 pub(crate) async fn run_end_writes(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {

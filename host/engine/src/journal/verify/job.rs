@@ -38,7 +38,7 @@ impl StoredJob {
         }
     }
 
-    /// Returns whether the stored number of entries and the stored hash match the last entry.
+    /// Returns whether the job's row has the right number of entries and the hash of the last entry.
     fn is_consistent(&self) -> bool {
         let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
         last == self.head.as_ref().map(|(count, hash)| (*count, hash))
@@ -98,7 +98,8 @@ impl StoredJob {
     }
 }
 
-/// Verifies that the stored file of a plugin matches its digest `name`. Succeeds if the store does not have the file.
+/// Verifies that the stored file of a plugin matches its digest, which is `name`. Succeeds if the store does not have
+/// the file.
 pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
     let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
     if store.blob(name).await.map_err(cannot)?.is_some_and(|bytes| digest(&bytes) != name) {

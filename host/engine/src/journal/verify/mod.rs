@@ -12,8 +12,8 @@ use walk::Walk;
 
 pub(crate) use entries::check_entries;
 
-/// The newest link of the hash chain. A caller can store a copy of this head outside of the store. A later verification
-/// with the copy then detects links that were removed from the end of the hash chain.
+/// The number and hash of the newest link of the hash chain. A caller can keep a copy of them outside of the store. A
+/// later verification with this copy detects whether links were removed from the end of the hash chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of the newest link; 0 for an empty chain.
@@ -27,11 +27,11 @@ pub struct Head {
 pub struct Verified {
     /// The number of links in the hash chain.
     pub links: u64,
-    /// The number of jobs that the store has.
+    /// The number of jobs in the store, open and closed.
     pub jobs: u64,
     /// The number of journal entries of these jobs.
     pub entries: u64,
-    /// The number of audit records that the store has.
+    /// The number of audit records in the store.
     pub lines: u64,
     /// The number of jobs that were removed because the retention time was over.
     pub removed: u64,
@@ -59,8 +59,9 @@ enum VerifyStop {
 }
 
 impl VerifyStop {
-    /// Converts the error of a failed read of the store. `what` names the data that cannot be read. A permanent error
-    /// becomes a fault: the store can read all data that it wrote, so somebody must have changed the data.
+    /// Converts the error of a failed read of the store. `what` is a text for the message, which says what cannot be
+    /// read. A permanent error becomes a fault: the store can read all data that it wrote, so somebody must have
+    /// changed the data.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {

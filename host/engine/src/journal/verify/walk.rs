@@ -1,4 +1,4 @@
-//! Reads the links of the hash chain in order, and verifies each link with its job or audit records.
+//! Reads the links of the hash chain in order. Verifies each link, and the job or the audit records that it covers.
 //!
 //! A host may write at the same time. If a check finds a mismatch, the walk reads the newer links and repeats the
 //! check.
@@ -15,8 +15,8 @@ use crate::{
 
 /// The maximum number of links in one read.
 const PAGE: u32 = 500;
-/// The maximum number of times that the verification checks the open jobs and the [`Suspect`]s. After the last
-/// time, a mismatch is a fault.
+/// The maximum number of times that the verification checks the open jobs and the [`Suspect`]s. A mismatch in the last
+/// check is a fault.
 const MAX_CHECKS: usize = 5;
 
 /// A closed job or a group of audit records whose data is missing or does not match the hash chain. The suspect is not
@@ -25,7 +25,7 @@ struct Suspect {
     /// The time of the job's closing link, or of the link of the audit records.
     at: Timestamp,
     fault: Fault,
-    /// Whether the store has data under the id of the job. The data can belong to a later job with the same id.
+    /// Whether the store has a job with the id of this job. It can be a later job that got the same id.
     exists: bool,
     /// Whether a later link records the removal of the data.
     removed: bool,
@@ -61,7 +61,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies all links of the hash chain, and then the open jobs and the suspects.
+    /// Verifies all links of the hash chain, and then the open jobs and the [`Suspect`]s.
     pub(crate) async fn all(mut self) -> Result<Verified, VerifyStop> {
         self.read_links().await?;
         if let Some(given) = self.given
@@ -142,7 +142,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies a closed job. A fault makes the job a suspect.
+    /// Verifies a closed job. If it has a fault, adds the job to the [`Suspect`]s.
     async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), VerifyStop> {
         let mut exists = true;
         let checked = match StoredJob::read(self.store, job).await {

@@ -1,8 +1,8 @@
-//! Checks a list of writes before the in-memory store applies it. Each write is checked against the state that the
-//! earlier writes of the list produce.
+//! Checks a list of changes before the in-memory store applies it. Each change is checked against the state that the
+//! earlier changes in the list produce.
 //!
-//! Invariant: every store rejects the same lists of writes with the same messages.
-//! Not here: the functions that apply writes (`state.rs`).
+//! Invariant: every store rejects the same lists of changes with the same messages.
+//! Not here: the functions that apply the changes (`state.rs`).
 
 use std::collections::HashMap;
 
@@ -12,25 +12,25 @@ use crate::store::{
     traits::{StoreError, Write},
 };
 
-/// The state of a job after the writes that have been checked so far.
+/// The state that a job will have after the changes that have been checked so far.
 struct JobState {
     open: bool,
     entries: u32,
     new: bool,
 }
 
-/// The jobs and deployment locks as they are after the writes that have been checked so far. `state` is the store before
-/// the first of these writes.
+/// The jobs and deployment locks as they will be after the changes that have been checked so far. `state` is the
+/// content of the store before these changes.
 struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, JobState>,
     locks: HashMap<&'w DeploymentLock, &'w str>,
 }
 
-/// Checks a list of writes without changing the state.
+/// Checks a list of changes without applying it to the state.
 ///
 /// # Errors
-/// [`StoreError::Failed`] for the first invalid write.
+/// [`StoreError::Failed`] for the first invalid change.
 pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
     let mut checked = Checked { state, jobs: HashMap::new(), locks: HashMap::new() };
     for write in writes {
@@ -99,7 +99,7 @@ impl<'w> Checked<'w> {
         self.job(id).filter(|job| job.open).ok_or_else(|| format!("job `{id}` is not open"))
     }
 
-    /// Returns the id of the job that holds a deployment lock. A closed job holds no locks.
+    /// Returns the id of the job that holds a deployment lock; `None` if no open job holds it.
     fn holder(&self, lock: &DeploymentLock) -> Option<&str> {
         let taken = self.locks.get(lock).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|job| job.open);

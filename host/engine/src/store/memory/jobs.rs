@@ -20,7 +20,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Returns the number of journal entries and the hash of the last entry; the hash is empty if the journal is empty.
+    /// Returns the number of the job's journal entries, and the hash of the last entry. The hash is empty if there are
+    /// no entries.
     pub(crate) fn head(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
@@ -120,7 +121,7 @@ impl Jobs {
         self.wakes.first().map(|(wake, _)| *wake)
     }
 
-    /// Returns each phase that has open jobs, with the number of its open jobs.
+    /// Returns the number of open jobs in each phase. Leaves out the phases without open jobs.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
         let phases: Vec<JobPhase> =
             self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.status.phase)).collect();

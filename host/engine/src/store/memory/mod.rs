@@ -30,7 +30,7 @@ use crate::store::memory::{jobs::Job, state::State};
 
 /// A [`Store`] that keeps all data in memory, for tests and the console.
 ///
-/// [`Store::note`] only queues writes. The next commit or read applies the queued writes first.
+/// [`Store::note`] only queues changes. The next commit or read applies the queued changes first.
 ///
 /// ```
 /// use wardroom::prelude::*;
@@ -61,16 +61,16 @@ impl MemoryStore {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// Applies all queued writes, and returns the state. Also adds a link to the hash chain for the audit records that
-    /// have no link yet.
+    /// Applies all queued changes, adds a link to the hash chain for the audit records that have no link yet, and
+    /// returns the locked state.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.state_with_notes();
         state.seal();
         state
     }
 
-    /// Applies all queued writes, and returns the state. Adds no link to the hash chain for the audit records of
-    /// queries.
+    /// Applies all queued changes, and returns the locked state. Unlike [`Self::state`], adds no link to the hash chain
+    /// for the audit records of queries.
     fn state_with_notes(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         // Take the queue while `state` is locked, so that a later commit cannot overtake a queued write.

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The maximum number of jobs that one call of [`State::remove`] removes. The next call removes further jobs.
+/// The maximum number of jobs that one call of [`State::remove`] removes. The caller then calls it again for more jobs.
 const BATCH: usize = 500;
 
 impl State {
@@ -83,8 +83,8 @@ impl State {
         });
     }
 
-    /// Removes the outbox rows for which `which` returns `true`, except for unsent rows. Returns the number of removed
-    /// rows.
+    /// Removes the rows of sent messages for which `which` returns `true`. Never removes an unsent message. Returns the
+    /// number of removed rows.
     fn remove_outbox_rows(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
         let before = self.outbox.len();
         self.outbox.retain(|at, slot| self.unsent.contains(at) || !which(slot));

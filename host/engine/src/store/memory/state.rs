@@ -1,6 +1,6 @@
-//! The tables of the in-memory store, and the functions that apply writes to the tables.
+//! The tables of the in-memory store, and the functions that apply changes to the tables.
 //!
-//! Invariant: a write that `check.rs` accepted cannot fail.
+//! Invariant: a change that `check.rs` accepted cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 

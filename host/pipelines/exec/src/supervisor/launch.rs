@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{processes, protocol::ProgramSpec};
 
-/// The argument that makes [`supervise`](super::supervise) run as a launcher.
+/// The command line argument that makes [`supervise`](super::supervise) run as a launcher.
 pub(super) const ARGUMENT: &str = "become-program";
 /// Timeout for the launcher to start the program. Without a timeout, a working folder on an unreachable network disk
 /// could block the supervisor forever.
@@ -44,7 +44,7 @@ struct Request<P> {
 /// program's standard output and standard error.
 ///
 /// # Errors
-/// The program cannot be started. The text is the reason, which is shown in the room.
+/// The program cannot be started. The error is the reason as text, which is shown in the chat room.
 pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> Result<(Child, PipeReader), String> {
     let failed = |error: io::Error| format!("cannot start `{}`: {error}", program.path);
     let (output, writer) = io::pipe().map_err(failed)?;
@@ -96,8 +96,8 @@ pub(super) fn exec_program() -> ExitCode {
 }
 
 /// Changes the user, the parent-death signal and the working folder of the current process, then replaces it with the
-/// program. Returns only if one of these steps fails; the text is the error message. `parent` is the process id of the
-/// supervisor.
+/// program. Returns only if one of these steps fails. The error is the reason as text. `parent` is the process id of
+/// the supervisor.
 fn exec(program: ProgramSpec, parent: i32) -> Result<Infallible, String> {
     File::open("/dev/null")
         .and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?))

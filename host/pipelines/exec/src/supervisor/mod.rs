@@ -75,8 +75,8 @@ fn serve() -> ExitCode {
     }
 }
 
-/// Separates the supervisor from the host's session, terminal and working folder. Also makes the supervisor the parent
-/// of orphans: processes of the pipeline run whose own parent has ended.
+/// Separates the supervisor process from the host's session, terminal and working folder. Also makes the supervisor the
+/// new parent of each process of the pipeline run whose own parent has ended.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -101,8 +101,8 @@ fn run(request: &StartRequest, folder: &RunFolder) {
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Stores the result in the pipeline run's folder. If a write fails, for example because the disk is full, retries once
-/// per second for a minute. If the folder was removed, stops retrying.
+/// Stores the result of a pipeline run in the run's folder. If a write fails, for example because the disk is full,
+/// retries once per second for a minute. If the folder was removed, stops retrying.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {
@@ -112,7 +112,8 @@ fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     }
 }
 
-/// Writes the response to the host, and closes the pipes to the host. Ignores errors, because the host may have exited.
+/// Writes the response to the start request, and closes the pipes between the supervisor and the host. Ignores errors,
+/// because the host may have exited.
 fn respond(response: &StartResponse) {
     let null = File::options().read(true).write(true).open("/dev/null");
     if let Ok(null) = &null {

@@ -1,8 +1,9 @@
 //! Waits until a program ends, and meanwhile stores its output. Stops the program at its timeout or when its pipeline
 //! run is cancelled. At the end, kills every process of the run.
 //!
-//! The processes of a pipeline run are the program's process group, and the orphans that have left the group. The
-//! kernel makes the supervisor the parent of these orphans, because the supervisor is their subreaper.
+//! The processes of a pipeline run are the program's process group, and the orphans that have left the group. Orphans
+//! are processes whose parent has ended. The kernel makes the supervisor their new parent, because the supervisor is
+//! their subreaper.
 
 use std::{
     io::{PipeReader, Read},
@@ -29,10 +30,10 @@ use crate::{
 
 /// Interval at which the supervisor checks the timeout of the pipeline run and the file `cancel` in the run's folder.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Interval at which the supervisor reaps ended orphans while the program runs.
+/// Interval at which the supervisor reaps ended orphans (processes whose parent has ended) while the program runs.
 const REAP_INTERVAL: Duration = Duration::from_secs(5);
-/// Maximum time that the supervisor waits for the end of the processes that it killed. A process that is blocked on an
-/// unreachable disk may never end. After this time, the supervisor stores the run's result anyway.
+/// Maximum time that the supervisor waits until the processes that it killed have ended. A process that is blocked on
+/// an unreachable disk may never end. After this time, the supervisor stores the run's result anyway.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time that the supervisor reads remaining output after it has killed the run's processes.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -111,8 +112,8 @@ fn reap_orphans(leader: Pid) {
     }
 }
 
-/// Kills and reaps all child processes of the supervisor, including orphans that become its children meanwhile. Stops
-/// after [`KILL_TIMEOUT`].
+/// Kills and reaps all child processes of the supervisor. This includes orphans (processes whose parent has ended) that
+/// become its children meanwhile. Stops after [`KILL_TIMEOUT`].
 fn kill_orphans() {
     let began = Instant::now();
     while began.elapsed() < KILL_TIMEOUT {
@@ -137,7 +138,7 @@ struct Output {
 }
 
 impl Output {
-    /// Stores the output that is available. If there is none, waits for output for at most `wait`.
+    /// Stores the program's output that is available. If no output is available, waits for output for at most `wait`.
     fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {
             std::thread::sleep(wait.min(Duration::from_millis(20)));

@@ -1,4 +1,4 @@
-//! The problems of an exec pipeline's table are reported when the table is read.
+//! Tests of the problems that are reported when the configuration table of an exec pipeline is read.
 
 use std::fs;
 

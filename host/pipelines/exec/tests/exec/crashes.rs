@@ -1,4 +1,4 @@
-//! Crashes of the host and of the supervisor.
+//! Tests of crashes of the host and of the supervisor during a pipeline run.
 
 use std::{
     fs::{self, File},
@@ -124,7 +124,8 @@ async fn killing_the_supervisor_kills_its_run() {
     assert_eq!(host.wait_for_file("count"), "ran");
 }
 
-/// A folder whose supervisor died between its creation and the start.
+/// Creates the folder of a pipeline run whose supervisor died after it created the folder and before it started the
+/// program.
 fn abandoned_folder(host: &TestHost, name: &str, leader: u32, boot: &str) {
     let folder = host.runs().join(name);
     fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! A host with the pipeline `cms/staging` in a temporary folder.
+//! A test host that has the pipeline `cms/staging` and a temporary folder.
 
 use std::{
     collections::BTreeMap,
@@ -34,12 +34,14 @@ impl TestHost {
         self.path("runs")
     }
 
-    /// Waits until a run has written a line to a file of the folder, and returns it.
+    /// Waits until a pipeline run has written a line to the file `name` in the host's folder, and returns the content
+    /// of the file.
     pub(crate) fn wait_for_file(&self, name: &str) -> String {
         eventually(|| fs::read_to_string(self.path(name)).ok().filter(|text| text.ends_with('\n'))).trim().to_owned()
     }
 
-    /// Reads a table with these keys. Returns the pipelines, or the problems.
+    /// Reads the configuration table of a pipeline, with the given keys and parameter names. Returns the pipelines, or
+    /// the configuration problems.
     pub(crate) fn read(&self, keys: &str, parameters: &[&str]) -> Result<Arc<dyn Pipelines>, Vec<String>> {
         self.read_with(keys, parameters, vec![program("supervisor").display().to_string()])
     }
@@ -60,7 +62,8 @@ impl TestHost {
         if found.is_empty() { Ok(system.build()) } else { Err(found) }
     }
 
-    /// A pipeline that runs this shell script, with further keys of its table.
+    /// Returns pipelines with one pipeline that runs a shell script. `keys` are further keys of its configuration
+    /// table.
     pub(crate) fn script(&self, script: &str, keys: &str) -> Arc<dyn Pipelines> {
         // A second host must not truncate the file while a shell reads it.
         if fs::read_to_string(self.path("script")).ok().as_deref() != Some(script) {
@@ -71,7 +74,7 @@ impl TestHost {
     }
 }
 
-/// The path of an example program of this crate; `cargo test` builds them.
+/// Returns the path of an example program of this crate. `cargo test` builds the example programs.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().with_file_name("examples").join(name);
@@ -87,7 +90,8 @@ pub(crate) fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Starts a run and waits for its end. Returns the end and the lines of output.
+/// Starts a pipeline run with the key `name` and waits until the run ends. Returns the run's result and its lines of
+/// output.
 pub(crate) async fn run(
     pipelines: &Arc<dyn Pipelines>,
     name: &str,
@@ -113,7 +117,7 @@ pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, PipelineError>) -> S
     }
 }
 
-/// Polls for up to 20 seconds until there is a value.
+/// Calls `poll` until it returns a value. Panics after 20 seconds without a value.
 pub(crate) fn eventually<T>(mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {

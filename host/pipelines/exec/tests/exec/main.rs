@@ -1,4 +1,4 @@
-//! Exec pipelines through the engine's trait, with real programs and real supervisors.
+//! Tests of exec pipelines through the engine's trait `Pipelines`, with real programs and real supervisor processes.
 
 mod config;
 mod crashes;

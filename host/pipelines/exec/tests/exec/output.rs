@@ -1,4 +1,4 @@
-//! Output of runs: stored, followed and read at its end.
+//! Tests of the output of pipeline runs: storing it, reading it during a run, and reading its last bytes.
 
 use std::{
     fs::{self, File},

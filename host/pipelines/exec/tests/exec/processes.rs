@@ -1,4 +1,4 @@
-//! When a pipeline run ends, all its processes end.
+//! Tests that all processes of a pipeline run end when the run ends.
 
 use wardroom::model::Outcome;
 

@@ -1,4 +1,4 @@
-//! Starting, waiting for and cancelling runs.
+//! Tests of starting, waiting for and cancelling pipeline runs.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The sample pipeline, as the repository's own `plugins.toml` runs it, on a copy of its folder.
+//! Tests of the repository's sample pipeline, with the configuration in the repository's `plugins.toml` and a copy of
+//! the sample's folder.
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 

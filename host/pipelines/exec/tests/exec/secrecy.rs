@@ -1,4 +1,4 @@
-//! What a run inherits from its host, and what other users can read of it.
+//! Tests of what a program inherits from the host process, and of which files of a pipeline run other users can read.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 

@@ -1,4 +1,5 @@
-//! Parts of the queries on the reading connections, see [`SqliteStore`](crate::SqliteStore).
+//! Queries of [`SqliteStore`](crate::SqliteStore) for releases and for the usage of host calls, and functions that
+//! several queries share.
 
 pub(crate) mod job;
 
@@ -10,7 +11,7 @@ use wardroom::{
 
 use crate::convert::{Columns, enum_column, store_error};
 
-/// Converts each row of a query's result with `read`.
+/// Converts each row of a query's result with `read`. Fails if the query failed or if one row cannot be converted.
 pub(crate) fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,

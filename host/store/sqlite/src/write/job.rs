@@ -1,4 +1,4 @@
-//! Executes the writes of a job: creation, status, deployment lock, journal entry and end.
+//! Stores the changes of a job: its creation, status, deployment lock, journal entries and end.
 
 use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError};
 

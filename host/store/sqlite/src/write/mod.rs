@@ -1,4 +1,4 @@
-//! Executes one [`Write`] inside a [`Transaction`].
+//! Executes one [`Write`], which is one change of the store, inside a [`Transaction`].
 //!
 //! Not here: the choice of the writes that share a transaction (`writer/task.rs`), and the links of the hash chain
 //! (`chain.rs`).
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl<'w> Transaction<'_, 'w> {
-    /// Executes one write. If the write stores a message that the inbox did not have before, adds the message's inbox
-    /// key to `new`.
+    /// Makes the change that `write` describes. If the change stores a message that the inbox did not have before, adds
+    /// the message's inbox key to `new`.
     pub(crate) async fn write(&mut self, write: &'w Write, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
         match write {
             Write::Receive(row) => self.receive(row, new).await,

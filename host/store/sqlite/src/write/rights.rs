@@ -1,4 +1,4 @@
-//! Executes the writes of grants made in chat, and of freezes.
+//! Stores and removes grants that people make in chat, and freezes.
 
 use wardroom::store::{Freeze, Grant, StoreError};
 

@@ -1,7 +1,7 @@
 //! The only writer of a store's database. If several lists of writes are queued, they share one transaction and one
 //! sync to disk.
 //!
-//! The caller of [`Writer::commit`] waits until its list is stored. The caller of [`Writer::note`] does not wait.
+//! [`Writer::commit`] waits until its list is stored. [`Writer::note`] returns at once.
 //!
 //! Invariant: lists are stored in the order of their submission. Each list is stored completely or not at all. If a
 //! shared transaction fails, the writer stores each list in its own transaction, so that only the invalid lists fail.
@@ -35,8 +35,8 @@ enum Request {
 
 struct List {
     writes: Vec<Write>,
-    /// Sends the result to the caller of [`Writer::commit`]; `None` for a list from [`Writer::note`], whose caller does
-    /// not wait.
+    /// Sends the result to the caller of [`Writer::commit`]. `None` for a list that was passed to [`Writer::note`],
+    /// whose caller gets no result.
     reply: Option<oneshot::Sender<CommitResult>>,
 }
 
@@ -51,7 +51,7 @@ struct Removal {
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Request>,
-    /// Number of lists from [`Writer::note`] that are not stored yet.
+    /// Number of lists of writes that were passed to [`Writer::note`] and are not stored yet.
     pending_notes: Arc<AtomicUsize>,
     committed: Arc<AtomicU64>,
 }
@@ -91,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Waits until the writer has tried to store the lists of all earlier [`Self::note`] calls.
+    /// Waits until the writer has tried to store the lists of writes from all earlier [`Self::note`] calls.
     ///
     /// # Errors
     /// The writer cannot begin a transaction, or the store is closed.
@@ -108,8 +108,8 @@ impl Writer {
         result.await.map_err(|_| closed())?
     }
 
-    /// Stores all submitted lists, then closes the connection and unlocks the state folder. A list that cannot be
-    /// stored is lost. Does nothing if the connection is already closed.
+    /// Stores all submitted lists of writes, then closes the connection and unlocks the state folder. A list that
+    /// cannot be stored is lost. Does nothing if the connection is already closed.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.queue.send(Request::Close(reply)).is_ok() {

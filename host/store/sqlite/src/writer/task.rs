@@ -1,7 +1,7 @@
 //! The task that owns the writing connection: collects requests into batches and executes them.
 //!
-//! The caller of `Writer::commit` waits for the result of its list of writes. The caller of `Writer::note` does not
-//! wait. The task can therefore delay a list from `note`, and retries the list if it cannot be stored.
+//! `Writer::commit` waits for the result of its list of writes. `Writer::note` returns at once. The task can therefore
+//! delay a list that was passed to `note`, and retries the list if it cannot be stored.
 
 use std::{
     slice,
@@ -26,20 +26,21 @@ use crate::{
 
 /// Maximum number of lists of writes in one transaction.
 const MAX_BATCH: usize = 1000;
-/// If a batch contains only lists from `Writer::note`, the writer waits this time for further requests before it
-/// executes the batch. The wait ends early when a request arrives whose caller waits for the result.
+/// If a batch contains only lists of writes that were passed to `Writer::note`, the writer waits this time for further
+/// requests before it executes the batch. The wait ends early when a request arrives whose caller waits for the result.
 const NOTE_DELAY: Duration = Duration::from_millis(50);
-/// Delay before the writer retries lists from `Writer::note` that could not be stored. A new request ends the delay
-/// early.
+/// Delay before the writer retries lists of writes that were passed to `Writer::note` and could not be stored. A new
+/// request ends the delay early.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// Maximum number of lists from `Writer::note` that the writer keeps for a retry. If more lists fail, they are lost.
+/// Maximum number of failed lists of writes from `Writer::note` that the writer keeps for a retry. If more lists fail,
+/// they are lost.
 const MAX_UNWRITTEN: usize = 10_000;
 
 /// Requests that the task executes together.
 #[derive(Default)]
 struct Batch {
     lists: Vec<List>,
-    /// Requests to remove old data, which are executed after the lists.
+    /// Requests to remove old data. They are executed after the lists of writes of this batch.
     removals: Vec<Removal>,
     /// True if no further batch follows, because the queue of requests is closed and empty.
     last: bool,
@@ -48,7 +49,8 @@ struct Batch {
 pub(super) struct WriterTask {
     pub(super) connection: WriteConnection,
     pub(super) requests: mpsc::UnboundedReceiver<Request>,
-    /// The lists from `Writer::note` that failed and are retried with the next batch, oldest first.
+    /// The lists of writes from `Writer::note` that could not be stored, oldest first. They are retried with the next
+    /// batch.
     pub(super) unwritten: Vec<List>,
     /// The callers of `close`, which get their reply when the task ends.
     pub(super) closing: Vec<oneshot::Sender<()>>,
@@ -85,7 +87,8 @@ impl WriterTask {
         }
     }
 
-    /// Returns the next batch: the lists that must be retried, and the queued requests, up to [`MAX_BATCH`] lists.
+    /// Returns the next batch: the lists of writes that must be retried, and the queued requests, up to [`MAX_BATCH`]
+    /// lists.
     ///
     /// 1. Waits for the first request. If lists must be retried, this wait ends after [`RETRY_INTERVAL`].
     /// 2. Takes the other requests that are already in the queue.
@@ -145,8 +148,8 @@ impl WriterTask {
         }
     }
 
-    /// Writes lists in one transaction and handles their results with [`Self::finish`]. If the transaction begins but
-    /// fails, writes each list in its own transaction. If the transaction cannot begin, all lists fail.
+    /// Stores lists of writes in one transaction and handles their results with [`Self::finish`]. If the transaction
+    /// begins but fails, writes each list in its own transaction. If the transaction cannot begin, all lists fail.
     async fn write(&mut self, lists: Vec<List>) {
         match self.transaction(&lists).await {
             Ok(results) => {
@@ -185,7 +188,7 @@ impl WriterTask {
     }
 
     /// Handles the result of a list of writes:
-    /// - If a caller waits, sends the result to the caller.
+    /// - If a caller waits for the result, sends it to the caller.
     /// - If no caller waits and the error is [`StoreError::Unavailable`], keeps the list for a retry. If
     ///   [`MAX_UNWRITTEN`] lists are already kept, logs the error and drops the list.
     /// - If no caller waits and the error is [`StoreError::Failed`], logs the error and drops the list.

@@ -1,4 +1,5 @@
-//! The writer on a full disk: lists of writes that fit are stored, and lists from `note` keep their order.
+//! The writer on a full disk: lists of writes that fit on the disk are stored, and lists that were passed to `note`
+//! keep their order.
 
 use std::collections::BTreeMap;
 

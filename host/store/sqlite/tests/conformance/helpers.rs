@@ -1,16 +1,16 @@
-//! Helpers of the checks.
+//! Helper functions of the conformance checks.
 
 use wardroom::{
     journal::Verified,
     store::{InboxKey, JobQuery, JobRow, Store, StoreError, Write},
 };
 
-/// The open jobs, newest first.
+/// Returns the open jobs, newest first.
 pub(crate) async fn open_jobs(store: &dyn Store) -> Vec<JobRow> {
     store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await.expect("jobs")
 }
 
-/// Verifies the hash chain.
+/// Verifies the hash chain, and panics if it is not valid.
 pub(crate) async fn verified(store: &dyn Store) -> Verified {
     wardroom::journal::verify(store, None).await.expect("a readable store").expect("a valid chain")
 }

@@ -1,4 +1,4 @@
-//! Checks of entries, blobs and the hash chain.
+//! Checks of journal entries, blobs and the hash chain.
 
 use wardroom::{
     journal,

@@ -1,4 +1,4 @@
-//! Checks of lists of writes: each list is atomic, and lists from `note` keep their order.
+//! Checks of lists of writes: each list is atomic, and lists that were passed to `note` keep their order.
 
 use wardroom::{
     model::Outcome,

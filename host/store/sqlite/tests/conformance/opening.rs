@@ -1,4 +1,4 @@
-//! Opening, closing and locking a database.
+//! Tests of opening, closing and locking a database.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -21,7 +21,7 @@ fn mode(path: &Path) -> u32 {
     path.metadata().expect("the file exists").permissions().mode() & 0o777
 }
 
-/// The whole content of a store.
+/// Returns the whole content of a store as text, for comparisons.
 async fn everything(store: &SqliteStore) -> String {
     format!(
         "{:?}",

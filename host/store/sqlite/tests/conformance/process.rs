@@ -1,4 +1,4 @@
-//! Crashes and a full disk. Each test runs itself again as a child process.
+//! Tests of crashes and of a full disk. Each test runs itself again as a child process.
 
 use std::{
     io::{BufRead, BufReader, Write as _},
@@ -16,15 +16,15 @@ use crate::{
     rows::{closing, entry, key, line, message, opening, set},
 };
 
-/// Set in a child: the path of its database.
+/// The environment variable that is set in a child process. Its value is the path of the child's database.
 const FILE: &str = "WARDROOM_STORE_TEST_FILE";
 
-/// The path of the database, where this process is a child.
+/// Returns the path of the database if this process is a child process of a test; otherwise `None`.
 fn child_database() -> Option<PathBuf> {
     std::env::var_os(FILE).map(PathBuf::from)
 }
 
-/// Runs one test of this binary in a child process, after the `shell` commands.
+/// Starts a shell that executes the commands in `shell` and then runs one test of this binary as a child process.
 fn spawn_child(test: &str, file: &Path, shell: &str) -> Child {
     let binary = std::env::current_exe().expect("this binary");
     Command::new("bash")
@@ -37,19 +37,20 @@ fn spawn_child(test: &str, file: &Path, shell: &str) -> Child {
         .expect("a child")
 }
 
-/// Sends a line to the parent. The test harness writes to the same pipe, so these lines have a prefix.
+/// Sends a line to the parent process. The line has a prefix, because the test harness writes other lines to the same
+/// pipe.
 fn send_to_parent(word: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "\n@{word}").and_then(|()| out.flush()).expect("the parent reads");
 }
 
-/// The lines that the child sends, until its end.
+/// Returns the lines that a child process sends until it ends.
 fn lines_of(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     let out = child.stdout.take().expect("a pipe");
     BufReader::new(out).lines().map_while(Result::ok).filter_map(|line| line.strip_prefix('@').map(str::to_owned))
 }
 
-/// Opens and closes a job, and adds an entry to the first job of this process.
+/// Returns the store changes that open and close a job and append an entry to the journal of this process's first job.
 fn job_writes(number: u32) -> Vec<Write> {
     let id = |number: u32| format!("{:x}-{number}", std::process::id());
     let entry = (number > 0).then(|| Write::Append(entry(&id(0), number, EntryKind::Call)));
@@ -126,7 +127,8 @@ async fn a_full_disk_loses_nothing() {
     store.close().await;
 }
 
-/// Runs in the child: fills the disk, checks that a refused list changed nothing, lifts the limit and writes again.
+/// Runs in the child process: fills the disk, checks that a list of writes that failed changed nothing, then lifts the
+/// limit of the file size and writes again.
 async fn fill_disk(file: &Path) {
     let store = SqliteStore::open(file).await.expect("opens");
     let bulk = vec![7; 50_000];

@@ -1,5 +1,5 @@
-//! Random commits, lists from `note`, crashes and removals: the hash chain stays valid, and the in-memory store and the
-//! SQLite store have the same content.
+//! Tests with random sequences of commits, `note` calls, crashes and removals. After them, the hash chain is valid, and
+//! the in-memory store and the SQLite store have the same content.
 
 use std::path::Path;
 
@@ -12,14 +12,15 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, status, take};
 
-/// A part of a list. There are few jobs, so that many lists are invalid.
+/// A part of a list of writes. The parts use only a few different jobs, so that many lists are invalid.
 #[derive(Debug, Clone)]
 enum Act {
     Open {
         job: u8,
         message: u8,
     },
-    /// The number of the entry is the next one plus `off` minus one.
+    /// Appends a journal entry. Its number is the number of the job's next entry plus `off` minus one. An `off` of 1
+    /// gives the correct number.
     Enter {
         job: u8,
         kind: usize,
@@ -57,13 +58,13 @@ enum Act {
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<Act>),
-    /// A list from `note`: stored with the next commit, or lost in a crash before it.
+    /// A list that is passed to `note`. It is stored with the next commit, or lost if a crash comes first.
     Note(Vec<Act>),
-    /// A crash in which this many of the lists from earlier `note` calls were already stored.
+    /// A crash. `written` is the number of lists from earlier `note` calls that were stored before the crash.
     Crash {
         written: usize,
     },
-    /// Removes what ended this many commits ago.
+    /// Removes the data that is older than `ago` steps.
     Remove {
         ago: i64,
     },
@@ -99,7 +100,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Builds a list. The number of a job's next entry comes from the store and from the earlier writes of the list.
+/// Builds a list of writes. Computes the number of a job's next journal entry from the store and the earlier writes of
+/// the list.
 async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
     let mut writes = Vec::new();
     for act in acts {
@@ -160,8 +162,8 @@ fn name(job: u8) -> String {
     format!("{job:02x}")
 }
 
-/// All content that must be the same in both stores. Links are left out, because each store chooses which audit records
-/// share a link.
+/// Returns all content that must be the same in both stores. Leaves out the links of the hash chain, because each store
+/// chooses which audit records share a link.
 async fn everything(store: &dyn Store) -> String {
     store.commit(Vec::new()).await.expect("writes what was noted");
     let jobs = store.jobs(&JobQuery::default()).await.expect("jobs");
@@ -194,7 +196,7 @@ async fn reopened(file: &Path) -> SqliteStore {
     SqliteStore::open(file).await.expect("opens")
 }
 
-/// Removes in as many calls as needed. Returns the jobs sorted.
+/// Removes all data that is older than `before`, in as many calls as needed. Returns the removed jobs, sorted.
 async fn removed(store: &dyn Store, before: Timestamp) -> Removed {
     let mut all = Removed::default();
     loop {

@@ -1,4 +1,4 @@
-//! Checks of the removal of ended jobs and old rows.
+//! Checks of the removal of closed jobs and of other old data.
 
 use wardroom::{
     Timestamp,

@@ -10,7 +10,7 @@ use wardroom::{
     },
 };
 
-/// A time with nanoseconds, `seconds` after a fixed one.
+/// Returns the time that is `seconds` after a fixed time. The time has nanoseconds.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_700_000_000 + seconds, 123_456_789).expect("a time")
 }
@@ -98,17 +98,17 @@ pub(crate) fn job(id: &str) -> JobRow {
     }
 }
 
-/// A job's status, with the second of its wake time.
+/// Returns a job's status. `wake` is the job's wake time, in seconds for [`at`].
 pub(crate) fn status(phase: JobPhase, wake: Option<i64>) -> JobStatus {
     JobStatus { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
 }
 
-/// A job with its first entry.
+/// Returns the store changes that create a job and append its first journal entry.
 pub(crate) fn opening(id: &str) -> Vec<Write> {
     opening_of(job(id))
 }
 
-/// As [`opening`], with a given row.
+/// Returns the store changes that create the job `row` and append its first journal entry.
 pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
     let mut first = entry(&row.id, 0, EntryKind::Invocation);
     first.body = serde_json::json!({
@@ -120,12 +120,12 @@ pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
     vec![Write::Open(row), Write::Append(first)]
 }
 
-/// The last entry of a job, and its end.
+/// Returns the store changes that append the last journal entry of a job and close the job.
 pub(crate) fn closing(id: &str, number: u32) -> Vec<Write> {
     closing_at(id, number, 9)
 }
 
-/// As [`closing`], at a second.
+/// Returns the same store changes as [`closing`], with an end time in seconds for [`at`].
 pub(crate) fn closing_at(id: &str, number: u32, second: i64) -> Vec<Write> {
     let end = JobEnd { outcome: JobOutcome::Warnings, at: at(second), summary: "deployed".into() };
     let mut last = entry(id, number, EntryKind::Closed);
@@ -142,7 +142,7 @@ pub(crate) fn lock(app: &str, environment: &str) -> DeploymentLock {
     DeploymentLock { app: app.to_owned(), environment: environment.to_owned() }
 }
 
-/// Closes a job without a last entry.
+/// Returns the store change that closes a job, without the change that appends the last journal entry.
 pub(crate) fn close(id: &str) -> Write {
     let [_, close] = closing(id, 0).try_into().expect("two writes");
     close
@@ -184,7 +184,7 @@ pub(crate) fn line(plugin: Option<&str>, calls: &[(&str, u64, u64)]) -> AuditRec
     }
 }
 
-/// A release that ended at a second.
+/// Returns a release whose end time is `ended`, in seconds for [`at`].
 pub(crate) fn release(run: &str, app: &str, environment: &str, ended: i64, outcome: Outcome) -> Release {
     Release {
         run: RunKey::parse(run).expect("a key"),

@@ -1,4 +1,4 @@
-//! The database is changed by hand: the verification of the journal finds each change and names it.
+//! Tests that change the database by SQL statements: the verification of the journal finds and names each change.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, closing, closing_at, entry, job, key, line, opening, opening_of};
 
-/// A database with a closed job (7f3a), an open one (0b), a removed one, queries and refusals.
+/// A database with a closed job (7f3a), an open job (0b), a removed job (01d), and audit records of queries and refused
+/// commands.
 struct TamperTest {
     folder: tempfile::TempDir,
     head: Head,
@@ -74,7 +75,7 @@ impl TamperTest {
         self.folder.path().join(name)
     }
 
-    /// The fault that verification finds after these statements.
+    /// Executes SQL statements on a copy of the database, verifies the copy, and returns the fault that is found.
     async fn fault(&self, statements: &str) -> String {
         self.fault_with(statements, None).await
     }
@@ -104,7 +105,7 @@ async fn change(file: &Path, statements: &str) {
     connection.close().await.expect("closes");
 }
 
-/// Swaps the numbers of two rows.
+/// Returns SQL statements that swap the values `one` and `other` of the column `number` in two rows of a table.
 fn swap(table: &str, number: &str, of: &str, one: u32, other: u32) -> String {
     format!(
         "update {table} set {number} = -1 where {number} = {one} {of};

@@ -1,4 +1,4 @@
-//! The database of an older build, and of another computer.
+//! Tests with a database of an older build, and with a database of another computer.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ use crate::{
     rows::{closing, cursor, message, opening, release, set},
 };
 
-/// The content of a version 1 database: a waiting message, cards, a closed job (7f) and an open one (0b).
+/// SQL statements that fill a database of schema version 1: a message that is not handled yet, status cards of jobs, a
+/// closed job (7f) and an open job (0b).
 const FILLED: &str = r#"
     insert into inbox (network, room, event, thread, sender_id, sender_name, text, at)
     values ('matrix', '!ops', '$event1', null, '@bob:example.org', 'bob', 'deploy cms staging 1.0.1',

@@ -1,4 +1,5 @@
-//! The writer of the SQLite store: batches, lists from `note`, and a busy database.
+//! Tests of the SQLite store's writer: batches, lists that were passed to `note`, and a database that another process
+//! locks.
 
 use std::{path::Path, sync::Arc};
 
