@@ -164,7 +164,7 @@ async fn master_key(client: &Client, user: &UserId) -> Option<String> {
     Some(identity.master_key().get_first_key()?.to_base64())
 }
 
-/// Returns whether the device that encrypted an event is signed by its owner's present keys.
+/// Returns whether the device that encrypted an event is signed by its owner's current keys.
 async fn is_signed(client: &Client, info: &EncryptionInfo) -> bool {
     let AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } = &info.algorithm_info else { return false };
     let Some(id) = &info.sender_device else { return false };

@@ -75,7 +75,7 @@ pub enum Presence {
     RequiredUnless(&'static str),
 }
 
-/// The type of a key's value, with the bounds of the value.
+/// The type of a key's value, with its bounds or its possible values.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyKind {
     /// Any string.

@@ -97,7 +97,8 @@ impl CommandTable {
         words
     }
 
-    /// Parses a command line with inserted values.
+    /// Parses the words of a command that a trigger started. Text from outside, such as a value of a webhook, is one
+    /// argument, even if it contains spaces or quotation marks.
     ///
     /// # Errors
     /// [`ParseError`] if the line is not a valid command.

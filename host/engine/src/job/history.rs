@@ -41,7 +41,7 @@ pub(crate) struct StartEntry {
     /// Whether the command was typed in a direct message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
-    /// The second room that shows the job, for a command that was typed in a direct message; `None` for other jobs.
+    /// The room that shows the job besides the direct message in which its command was typed; `None` for other jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shown: Option<ShownIn>,
 }

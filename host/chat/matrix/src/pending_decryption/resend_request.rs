@@ -64,8 +64,9 @@ impl PendingDecryption {
         due
     }
 
-    /// Writes the file of stored events, after the caller has tried to store a request in the outbox. `failed` is the
-    /// event whose request could not be stored, if any; that request is due again after the grace period.
+    /// Saves the file of events that cannot be decrypted yet. The caller has put the requests to send messages again
+    /// into the outbox. `failed` is the event for which that failed, if any; its request is due again after the grace
+    /// period.
     pub(crate) fn finish_requests(&mut self, failed: Option<&OwnedEventId>) {
         if let Some(event) = self.events.iter_mut().find(|event| Some(&event.event) == failed) {
             (event.asked, event.due) = (false, after_grace_period());

@@ -19,8 +19,8 @@ use crate::{
 
 /// The maximum number of jobs that one answer lists. Further jobs are left out.
 const MAX_LISTED: u32 = 50;
-/// The maximum number of jobs in the phases `Scheduled` and `Time` (jobs that wait for a timer) that one answer reads
-/// from the store. Further jobs are missing from the answer.
+/// The maximum number of jobs that the host reads from the store for one answer, among the jobs that wait for a time
+/// (phases `Scheduled` and `Time`). The answer does not show further jobs.
 const MAX_READ: u32 = 2_000;
 /// The default of the option `--tail` of `logs`, in lines.
 const DEFAULT_TAIL: i64 = 20;
