@@ -209,7 +209,8 @@ impl Table {
         self.text(key, node)
     }
 
-    /// Reads the string of `key`. Returns the listed default if the key is missing or invalid.
+    /// Reads the string of `key`. If the key is missing or invalid, returns the
+    /// default of the table's [`TableKeys`].
     pub fn string_or_default(&mut self, key: &str) -> String {
         let default = self.default_of(key, |text| Some(text.to_owned()));
         self.string(key).map(|text| text.value).or(default).unwrap_or_default()
@@ -280,7 +281,8 @@ impl Table {
         }
     }
 
-    /// Reads the `true` or `false` of `key`. Returns the listed default if the key is missing or invalid.
+    /// Reads the `true` or `false` of `key`. If the key is missing or invalid, returns the
+    /// default of the table's [`TableKeys`].
     pub fn boolean_or_default(&mut self, key: &str) -> bool {
         let default = self.default_of(key, |text| text.parse().ok());
         self.boolean(key).map(|value| value.value).or(default).unwrap_or_default()
@@ -305,7 +307,8 @@ impl Table {
         }
     }
 
-    /// Reads the whole number of `key`. Returns the listed default if the key is missing or invalid.
+    /// Reads the whole number of `key`. If the key is missing or invalid, returns the
+    /// default of the table's [`TableKeys`].
     pub fn integer_or_default(&mut self, key: &str) -> i64 {
         let default = self.default_of(key, |text| text.parse().ok());
         self.integer(key).map(|value| value.value).or(default).unwrap_or_default()
@@ -333,7 +336,8 @@ impl Table {
         Some(Located { value, at: text.at })
     }
 
-    /// Reads the duration of `key`. Returns the listed default if the key is missing or invalid.
+    /// Reads the duration of `key`. If the key is missing or invalid, returns the
+    /// default of the table's [`TableKeys`].
     pub fn duration_or_default(&mut self, key: &str) -> Duration {
         let default = self.default_of(key, parse_duration);
         self.duration(key).map(|value| value.value).or(default).unwrap_or_default()

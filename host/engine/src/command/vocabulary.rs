@@ -71,7 +71,7 @@ impl<'a> Vocabulary<'a> {
         self.catalog.environments().filter(move |environment| self.sees(None, Some(environment)))
     }
 
-    /// Returns the deployments of an app that the person may see.
+    /// Returns those deployments of `app` that the sender of the command may see.
     pub(crate) fn deployments(self, app: &'a App) -> impl Iterator<Item = &'a Deployment> {
         let seen = move |deployment: &&Deployment| self.sees(Some(&app.name), Some(&deployment.environment));
         app.deployments.iter().filter(seen)

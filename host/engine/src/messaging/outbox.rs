@@ -146,7 +146,7 @@ impl Outbox {
         }
     }
 
-    /// Starts the task that sends the rows of one lane, and returns the lane.
+    /// Starts the task that sends the outbox rows of one account in order, and returns the account's lane.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
         tokio::spawn(async move {

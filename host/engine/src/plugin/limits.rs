@@ -18,7 +18,7 @@ pub(crate) enum LimitReached {
     /// The guest's processor time, counted in ticks of 10 ms.
     #[error("it used more than {} ms of processor time", .0.as_millis())]
     Cpu(Duration),
-    /// The time from the start of the guest to its end.
+    /// The limit on the time from the start of the plugin's run to its end.
     #[error("it did not end within {} s", .0.as_secs())]
     Wall(Duration),
     /// The number of the guest's host calls.

@@ -131,8 +131,8 @@ impl fmt::Display for PastUse {
         let Self { plugin, call, did, refused } = self;
         write!(
             f,
-            "plugin {plugin} can no longer call {call}, which it used before: {did} calls were made, {refused} were \
-             refused"
+            "plugin {plugin} can no longer call {call}, which it used before: {did} past calls were allowed, {refused} \
+             were refused"
         )
     }
 }
