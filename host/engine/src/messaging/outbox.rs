@@ -146,7 +146,7 @@ impl Outbox {
         }
     }
 
-    /// Starts the task that sends the outbox rows of one account in order, and returns the account's lane.
+    /// Starts a lane: a task that sends the rows of its queue in order. Returns the sender of the queue.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
         tokio::spawn(async move {
@@ -220,13 +220,26 @@ impl Outbox {
             }
         };
         let message = Outgoing { key, room: row.row.room.clone(), body };
-        self.send(chat, &message, left_over && matches!(message.body, Body::Say { .. })).await
+        let search = left_over && matches!(message.body, Body::Say { .. });
+        let (event, found) = self.find_or_send(chat, &message, search).await?;
+        // The earlier process may have sent an older text of the card, so replace the text.
+        if found && row.version > 1 && matches!(row.row.purpose, OutboxKind::Card { .. }) && chat.features().edits {
+            let body = Body::Edit { event: event.clone(), text: text() };
+            let edit = Outgoing { key: format!("{}/{}", row.row.key, row.version), room: message.room, body };
+            self.send(chat, &edit, false).await;
+        }
+        Some(event)
     }
 
     /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the
     /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
     /// permanent error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
+        self.find_or_send(chat, message, search).await.map(|(event, _)| event)
+    }
+
+    /// Same as [`Self::send`], but also returns whether the search found the message. Then an earlier process sent it.
+    async fn find_or_send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<(String, bool)> {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         let mut searched = !search;
         loop {
@@ -246,7 +259,7 @@ impl Outbox {
             match tried {
                 Ok(Some(event)) => {
                     self.waiting.sent(chat.network(), &message.key);
-                    return Some(event);
+                    return Some((event, !searched));
                 }
                 Ok(None) => searched = true,
                 Err(SendError::Never { reason }) => {
@@ -319,6 +332,9 @@ fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     ordered.sort_by_key(|(position, _)| *position);
     ordered.into_iter().map(|(_, row)| row).collect()
 }
+
+#[cfg(test)]
+mod restart_tests;
 
 #[cfg(test)]
 mod tests {
