@@ -2,6 +2,22 @@
 
 use std::{fmt, path::PathBuf};
 
+use super::{
+    keys::{Key, KeyKind, TableKeys},
+    table::{Located, Table},
+    tree::Value,
+};
+
+/// The keys of a reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`.
+static SECRET: TableKeys = TableKeys {
+    path: "SECRET",
+    about: "A reference to a secret. Exactly one of the keys is required.",
+    keys: &[
+        Key::string("env", "The name of the environment variable that contains the secret."),
+        Key::string("file", "The file that contains the secret. The path is relative to the main file."),
+    ],
+};
+
 /// A reference to a secret. The configuration contains only such references and never the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
@@ -60,6 +76,37 @@ impl SecretRef {
         };
         anyhow::ensure!(!value.is_empty(), "the secret `{self}` is empty");
         Ok(Secret(value))
+    }
+}
+
+impl Table {
+    /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key is
+    /// missing. If the value is not a valid reference, adds a configuration problem and returns `None`. If the value
+    /// is a string, the message does not repeat it, because the string can be the secret itself.
+    pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
+        let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
+        let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
+        if !matches!(field.node.value, Value::Table(_)) {
+            let message = format!(
+                "`{}.{key}` must be a reference to a secret, because the configuration never contains secrets",
+                self.path()
+            );
+            self.problems().add(&field.at, message, Some(example));
+            return None;
+        }
+        let at = field.at.clone();
+        let mut table = self.below(key, field, &SECRET);
+        let secret = match (table.string("env"), table.string("file")) {
+            (Some(name), None) => Some(SecretRef::Env(name.value)),
+            (None, Some(file)) => Some(SecretRef::File(self.folder().join(file.value))),
+            _ => {
+                let message = format!("`{}.{key}` needs exactly one of `env` and `file`", self.path());
+                self.problems().add(&at, message, Some(example));
+                None
+            }
+        };
+        table.finish();
+        secret.map(|value| Located { value, at })
     }
 }
 

@@ -15,7 +15,6 @@ use super::{
     duration::{parse_duration, written_duration},
     keys::{self, Key, KeyKind, Presence, TableKeys},
     problem::{At, Problems},
-    secret::SecretRef,
     text::{clean, nearest},
     tree::{Field, Node, Value, parse},
 };
@@ -28,16 +27,6 @@ pub struct Located<T> {
     /// The line of the value.
     pub at: At,
 }
-
-/// The keys of a reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`.
-static SECRET: TableKeys = TableKeys {
-    path: "SECRET",
-    about: "A reference to a secret. Exactly one of the keys is required.",
-    keys: &[
-        Key::string("env", "The name of the environment variable that contains the secret."),
-        Key::string("file", "The file that contains the secret. The path is relative to the main file."),
-    ],
-};
 
 /// A configuration table whose keys the code reads one after the other. Call [`Table::finish`] after the last key to
 /// report unknown keys.
@@ -182,7 +171,7 @@ impl Table {
     /// Removes a key from the table, so that it counts as read, and returns its value. Returns `None` if the table does
     /// not have the key. `fits` checks the type that the [`TableKeys`] give for the key. A debug build panics if `fits`
     /// returns `false`.
-    fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
+    pub(super) fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
         if let Some(key) = self.key(name) {
             debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as the wrong kind: {key:?}", self.path);
         }
@@ -414,7 +403,7 @@ impl Table {
         self.key(key).and_then(|key| key.kind.below()).unwrap_or(&TableKeys::NONE)
     }
 
-    fn below(&self, key: &str, field: Field, keys: &'static TableKeys) -> Table {
+    pub(super) fn below(&self, key: &str, field: Field, keys: &'static TableKeys) -> Table {
         // `field.at` is the line of the key. `field.node.at` can be the line of the first nested key.
         let node = Node { at: field.at, value: field.node.value };
         Table::new(self.path_below(key), node, keys, &self.problems, self.folder.clone())
@@ -440,35 +429,6 @@ impl Table {
                 Vec::new()
             }
         }
-    }
-
-    /// Reads the secret reference of `key`: `{ env = "NAME" }` or `{ file = "path" }`. Returns `None` if the key is
-    /// missing. If the value is not a valid reference, adds a configuration problem and returns `None`. If the value
-    /// is a string, the message does not repeat it, because the string can be the secret itself.
-    pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
-        let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
-        let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
-        if !matches!(field.node.value, Value::Table(_)) {
-            let message = format!(
-                "`{}.{key}` must be a reference to a secret, because the configuration never contains secrets",
-                self.path
-            );
-            self.problems.add(&field.at, message, Some(example));
-            return None;
-        }
-        let at = field.at.clone();
-        let mut table = self.below(key, field, &SECRET);
-        let secret = match (table.string("env"), table.string("file")) {
-            (Some(name), None) => Some(SecretRef::Env(name.value)),
-            (None, Some(file)) => Some(SecretRef::File(self.folder.join(file.value))),
-            _ => {
-                let message = format!("`{}.{key}` needs exactly one of `env` and `file`", self.path);
-                self.problems.add(&at, message, Some(example));
-                None
-            }
-        };
-        table.finish();
-        secret.map(|value| Located { value, at })
     }
 
     /// Returns the names of the keys that have not been read and whose values are tables.
