@@ -153,6 +153,8 @@ impl Outbox {
             // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event
             // id.
             let mut cards: HashMap<String, String> = HashMap::new();
+            // The keys of cards of which an earlier process may have sent a version that was skipped below.
+            let mut skipped: HashSet<String> = HashSet::new();
             while let Some((mut row, left_over, guard)) = rows.recv().await {
                 let name = (row.row.key.clone(), row.version);
                 if row.event.is_none() {
@@ -161,7 +163,11 @@ impl Outbox {
                 // Skip this version of a card if a newer version is queued.
                 let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
                     && in_flight.lock().queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
+                if newer && left_over {
+                    skipped.insert(name.0.clone());
+                }
                 if !newer {
+                    let left_over = skipped.remove(&name.0) || left_over;
                     let event = self.deliver(&chat, &row, left_over).await;
                     if let (OutboxKind::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
                         if *rest {
@@ -204,29 +210,28 @@ impl Outbox {
     /// `left_over` is true if an earlier process may have sent the message.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
-        let (key, body) = match (&row.row.purpose, &row.event) {
+        let outgoing = |key: String, body| Outgoing { key, room: row.row.room.clone(), body };
+        let edit = |event: &String| {
+            outgoing(format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
+        };
+        let message = match (&row.row.purpose, &row.event) {
             (OutboxKind::Reaction { event, emoji }, _) => {
                 // A triggered command has no message that could have a reaction.
                 if !chat.features().reactions || is_trigger_event(event) {
                     return None;
                 }
-                (row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
+                outgoing(row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
             }
-            (OutboxKind::Card { .. }, Some(event)) => {
-                (format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
-            }
+            (OutboxKind::Card { .. }, Some(event)) => edit(event),
             (OutboxKind::Card { .. } | OutboxKind::Message, _) => {
-                (row.row.key.clone(), Body::Say { text: text(), thread: row.row.thread.clone() })
+                outgoing(row.row.key.clone(), Body::Say { text: text(), thread: row.row.thread.clone() })
             }
         };
-        let message = Outgoing { key, room: row.row.room.clone(), body };
         let search = left_over && matches!(message.body, Body::Say { .. });
         let (event, found) = self.find_or_send(chat, &message, search).await?;
         // The earlier process may have sent an older text of the card, so replace the text.
         if found && row.version > 1 && matches!(row.row.purpose, OutboxKind::Card { .. }) && chat.features().edits {
-            let body = Body::Edit { event: event.clone(), text: text() };
-            let edit = Outgoing { key: format!("{}/{}", row.row.key, row.version), room: message.room, body };
-            self.send(chat, &edit, false).await;
+            self.send(chat, &edit(&event), false).await;
         }
         Some(event)
     }

@@ -1,8 +1,10 @@
 //! Tests of the messages that an earlier process may have sent.
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::{
-    adapter::{ChatFeatures, MemoryChat},
+    adapter::{ChatFeatures, Inbox, MemoryChat},
     base::Text,
     store::{MemoryStore, OutboxRow},
 };
@@ -48,4 +50,65 @@ async fn after_restart(texts: &[&str]) -> Vec<String> {
 async fn a_card_that_an_earlier_process_sent_gets_the_text_that_it_has_now() {
     assert_eq!(after_restart(&["running", "succeeded"]).await, ["running", "succeeded", "Deployed."]);
     assert_eq!(after_restart(&["running"]).await, ["running", "Deployed."], "the text is already sent");
+}
+
+/// A network on which every search waits until the test permits it.
+struct SlowSearch {
+    network: Arc<MemoryChat>,
+    permits: tokio::sync::Semaphore,
+}
+
+#[async_trait::async_trait]
+impl Chat for SlowSearch {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn features(&self) -> ChatFeatures {
+        self.network.features()
+    }
+
+    async fn serve(&self, _: Arc<dyn Inbox>, _: CancellationToken) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        self.network.send(message).await
+    }
+
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
+        self.permits.acquire().await.unwrap().forget();
+        self.network.find(room, key).await
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_changes_before_it_is_searched_is_searched_and_gets_its_newest_text() {
+    let edits = ChatFeatures { edits: true, ..ChatFeatures::PLAIN };
+    let (store, network) = (Arc::new(MemoryStore::new()), MemoryChat::new(edits));
+    // 1. An earlier process sent the first text of the card, and did not mark it as sent. Another row is before it.
+    let body = Body::Say { text: Text::lines("running"), thread: None };
+    network.send(&Outgoing { key: "7f3ak/card".into(), room: "!ops".into(), body }).await.unwrap();
+    let answer = OutboxRow { key: "answer".into(), purpose: OutboxKind::Message, ..card("Yes.", true) };
+    store.commit(vec![Write::Send(answer), Write::Send(card("running", false))]).await.unwrap();
+    let chat = Arc::new(SlowSearch { network: network.clone(), permits: tokio::sync::Semaphore::new(0) });
+    let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
+    let name = MemoryChat::NETWORK.to_owned();
+    let outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], name, Vec::new(), Activity::default());
+    let outbox = Arc::new(outbox);
+    tokio::spawn(outbox.clone().run());
+    outbox.wake();
+    let settle = async || {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    settle().await;
+    // 2. The card changes while the outbox still searches for the row before it.
+    store.commit(vec![Write::Send(card("succeeded", true))]).await.unwrap();
+    outbox.wake();
+    settle().await;
+    chat.permits.add_permits(2);
+    network.until(3).await;
+    assert_eq!(network.words(), ["running", "Yes.", "succeeded"]);
 }
