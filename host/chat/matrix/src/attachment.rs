@@ -42,7 +42,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     };
     match sent {
         Err(SendError::Never { reason }) => {
-            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected the attached file with the long text; sending an excerpt with a notice instead");
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected the file with the text of a long message; sending a message with an excerpt instead");
             excerpt
                 .push_lines("(The attached file with the whole text is missing, because the homeserver rejected it.)");
         }

@@ -89,7 +89,7 @@ pub(crate) async fn read(
             if is_join || is_cursor_event(&event, cursor) {
                 // The join is part of the result, so that the cursor moves to it even if no other event follows.
                 events.extend(is_join.then_some((event, is_old)));
-                backfill.events = select(events, has_event(cursor));
+                backfill.events = select(events, ends_at_event(cursor));
                 return Ok(Some(backfill));
             }
             all_too_old &= is_older(&event, cursor, MAX_SEARCH_AGE);
@@ -115,9 +115,9 @@ fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
     events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
 
-/// Returns `true` if the cursor names an event, or if there is no cursor. In these cases the backfill ends at a known
-/// event: the cursor's event or the bot's join.
-fn has_event(cursor: Option<&Position>) -> bool {
+/// Returns whether the backfill ends at a known event: the event that the cursor names or, without a cursor, the bot's
+/// join. Returns `false` for a cursor that has only a time.
+fn ends_at_event(cursor: Option<&Position>) -> bool {
     cursor.is_none_or(|cursor| cursor.event.is_some())
 }
 
@@ -182,7 +182,7 @@ mod tests {
         let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
         assert!(!is_older(&slow, Some(&cursor), MAX_SEARCH_AGE), "the search continues");
         let events = || vec![(slow.clone(), is_older(&slow, Some(&cursor), MAX_SKEW))];
-        assert_eq!(select(events(), has_event(Some(&cursor))).len(), 1, "the cursor's event was found");
+        assert_eq!(select(events(), ends_at_event(Some(&cursor))).len(), 1, "the cursor's event was found");
         assert!(select(events(), false).is_empty(), "without the cursor's event only times are left");
     }
 
@@ -199,6 +199,6 @@ mod tests {
         let cursor = cursor(None);
         assert!(is_older(&event("$n:x", 999_999), Some(&cursor), MAX_SKEW));
         assert!(!is_older(&event("$n:x", 1_000_000), Some(&cursor), MAX_SKEW));
-        assert!(!has_event(Some(&cursor)), "its time always decides");
+        assert!(!ends_at_event(Some(&cursor)), "its time always decides");
     }
 }

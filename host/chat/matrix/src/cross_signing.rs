@@ -217,7 +217,7 @@ impl<'a> CrossSigning<'a> {
                     )));
                 }
                 recovery.enable().with_passphrase(key.expose()).await.map_err(backup_error)?;
-                tracing::warn!(%user, "created a backup of the account's encryption keys on the homeserver; hint: keep the recovery key in {reference}, because a new device needs it to decrypt the backup");
+                tracing::warn!(%user, "created a backup of the account's encryption keys on the homeserver; hint: do not lose the recovery key that is stored in {reference}, because a new device needs it to decrypt the backup");
                 Ok(())
             }
             (None, KeyCreation::Finished) => Err(MatrixError::rejected(format!(

@@ -347,7 +347,7 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> ParseError {
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
             format!("`{flag}` needs a value.")
         }
-        _ => format!("The flags after `{}` are not valid.", spec.name),
+        _ => format!("The flags of `{}` cannot be read. Write a flag as `--name` or `--name=VALUE`.", spec.name),
     };
     ParseError::new(message).with_hint(spec.usage())
 }

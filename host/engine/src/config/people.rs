@@ -39,9 +39,9 @@ pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
              `everyone`.",
         )
         .required_unless("with `grant_in_chat = true`"),
-        Key::strings("commands", "Patterns for the commands: `deploy`, `auth revoke`.").required(),
-        Key::strings("apps", "Patterns for the apps.").required(),
-        Key::strings("environments", "Patterns for the environments.").required(),
+        Key::strings("commands", "The commands that the role allows, as patterns: `deploy`, `auth *`.").required(),
+        Key::strings("apps", "The apps to which the role applies, as patterns.").required(),
+        Key::strings("environments", "The environments to which the role applies, as patterns.").required(),
         Key::strings("rooms", "The rooms in which the role applies. Without it, the role applies in every room."),
         Key::boolean(
             "grant_in_chat",

@@ -83,7 +83,7 @@ impl HostCall for List {
         if bytes > MAX_LIST_SIZE {
             let message = format!(
                 "the listed keys and values have {bytes} bytes in total, but one answer can have at most \
-                 {MAX_LIST_SIZE}; use a longer prefix or a lower limit"
+                 {MAX_LIST_SIZE}; use a longer prefix or a smaller limit"
             );
             return Err(problem("too-large", message));
         }
