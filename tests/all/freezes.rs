@@ -61,6 +61,13 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
+/// Returns the versions of all started runs, sorted, because two runs that start together may start in any order.
+fn sorted(test_host: &TestHost) -> Vec<String> {
+    let mut versions = started(test_host);
+    versions.sort();
+    versions
+}
+
 fn waits(test_host: &TestHost) -> Result<()> {
     eventually("the wait", || {
         let mut journal = Journal::open(&test_host.path("state"))?;
@@ -72,15 +79,15 @@ fn waits(test_host: &TestHost) -> Result<()> {
 fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
-    let script = "trigger:cms/production:1.0 wait trigger:cms/production:2.0 wait";
+    let script = "trigger:cms/production:1.0 trigger:cms/staging:1.5 any trigger:cms/production:2.0 wait wait";
     host.say(&format!("script-app cms production 1.0 {script} &"))?;
-    starts(&test_host, "1.0")?;
+    starts(&test_host, "1.5")?;
     waits(&test_host)?;
     host.say("freeze production reason the database moves &")?;
     host.wait_for("`production` is frozen by operator: the database moves.")?;
-    let printed = host.wait_for("is already running and continues")?;
+    let printed = host.wait_for("is already running and finishes what it has started")?;
     ensure!(
-        printed.ends_with(&format!("is already running and continues: script-app cms production 1.0 {script}")),
+        printed.ends_with(&format!("is already running and finishes what it has started: script-app cms production 1.0 {script}")),
         "{printed}"
     );
     host.wait_for("To lift the freeze: unfreeze production")?;
@@ -89,9 +96,11 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     host.wait_for("  - freeze: `production` is frozen by operator: the database moves")?;
     host.kill()?;
 
+    // The run of 1.0 is still open, so the job may deploy 2.0 as well.
     let mut host = RunningHost::start(&test_host)?;
-    go(&test_host, "1.0")?;
+    go(&test_host, "1.5")?;
     starts(&test_host, "2.0")?;
+    go(&test_host, "1.0")?;
     go(&test_host, "2.0")?;
     host.wait_for("script-app cms production 1.0")?;
     host.say("deploy cms production 6.0")?;
@@ -104,7 +113,72 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     host.wait_for("deployed version 7.0 to production")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    ensure!(started(&test_host) == ["1.0", "2.0", "7.0"], "{:?}", started(&test_host));
+    ensure!(sorted(&test_host) == ["1.0", "1.5", "2.0", "7.0"], "{:?}", started(&test_host));
+    Ok(())
+}
+
+#[test]
+fn an_ended_run_exempts_no_further_effect_and_an_open_one_no_other_app() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
+    let script = "trigger:cms/production:1.0 any trigger:cms/production:2.0 trigger:cms/staging:3.0 any \
+                  trigger:shop/production:4.0 wait trigger:cms/staging:5.0 any trigger:cms/production:6.0";
+    host.say(&format!("script {script} &"))?;
+    starts(&test_host, "1.0")?;
+    go(&test_host, "1.0")?;
+    starts(&test_host, "3.0")?;
+    waits(&test_host)?;
+    host.say("freeze production &")?;
+    host.wait_for("To lift the freeze: unfreeze production")?;
+    // The run of cms 2.0 is open: it exempts neither shop, nor cms after its end.
+    go(&test_host, "3.0")?;
+    eventually("the refusal for shop", || {
+        let mut journal = Journal::open(&test_host.path("state"))?;
+        Ok(journal.count("select count(*) from entry where kind = 'denied'")? == 1)
+    })?;
+    go(&test_host, "2.0")?;
+    starts(&test_host, "5.0")?;
+    go(&test_host, "5.0")?;
+    host.wait_for("Refused: pipelines.trigger shop/production version 4.0")?;
+    host.wait_for("Refused: pipelines.trigger cms/production version 6.0")?;
+    let (status, said) = host.finish()?;
+    ensure!(status.success(), "{said:?}");
+    ensure!(sorted(&test_host) == ["1.0", "2.0", "3.0", "5.0"], "{:?}", started(&test_host));
+    Ok(())
+}
+
+#[test]
+fn an_effect_that_failed_keeps_no_lock_and_exempts_from_no_freeze() -> Result<()> {
+    let config = format!(
+        "{CONFIG}\n[app.gone]\n[app.gone.deploy.production]\nrun = [\"./gone.sh\"]\n\
+         parameters = {{ version = '[0-9.]+' }}\n"
+    );
+    let test_host = TestHost::new(&config)?;
+    test_host.script("slow.sh", SLOW)?;
+    test_host.script("gone.sh", "")?;
+    let mut host = RunningHost::start(&test_host)?;
+    std::fs::remove_file(test_host.path("gone.sh"))?;
+    // The first version is invalid. The backend refuses to start the program of the second pipeline.
+    host.say(
+        "script trigger:cms/production:x trigger:gone/production:1.0 trigger:cms/staging:1.0 wait \
+         trigger:cms/production:2.0 &",
+    )?;
+    starts(&test_host, "1.0")?;
+    waits(&test_host)?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
+    let locks = journal.texts("select app || '/' || environment from place")?;
+    ensure!(locks == ["cms/staging"], "{locks:?}");
+    let intents = journal.count("select count(*) from entry where kind = 'intent' and attributes like '%\"x\"%'")?;
+    ensure!(intents == 0, "invalid arguments are found before the intent");
+    host.say("freeze production &")?;
+    host.wait_for("To lift the freeze: unfreeze production")?;
+    ensure!(!host.said().iter().any(|line| line.contains("already running")), "{:?}", host.said());
+    go(&test_host, "1.0")?;
+    host.wait_for("Refused: pipelines.trigger cms/production version 2.0")?;
+    host.wait_for("  - freeze: `production` is frozen by operator")?;
+    let (status, said) = host.finish()?;
+    ensure!(status.success(), "{said:?}");
+    ensure!(started(&test_host) == ["1.0"], "{:?}", started(&test_host));
     Ok(())
 }
 

@@ -55,6 +55,7 @@ fn word(write: &Write) -> &'static str {
         Write::Open(_) => "open",
         Write::JobStatus { .. } => "stand",
         Write::Lock { .. } => "take",
+        Write::Unlock { .. } => "untake",
         Write::Close { .. } => "close",
         Write::StoreBlob { .. } => "keep",
         Write::AuditRecord(_) => "line",

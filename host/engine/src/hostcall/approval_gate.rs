@@ -13,11 +13,12 @@ use serde::Serialize;
 use super::{
     authorize::Rule,
     invocation::{GuestStop, Invocation, RunMode},
+    performed_effects::PerformedEffect,
 };
 use crate::{
     base::clean,
     job::{Decision, Effect, Reason},
-    model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, name_and_id},
+    model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, RunKey, name_and_id},
     policy::{Approval, Need},
     store::{Entry, ReleaseQuery, StoreError},
 };
@@ -264,20 +265,32 @@ impl Invocation {
         if row.kind != CallKind::Acts {
             return;
         }
-        let environments = attributes.get(&Attribute::Environment).cloned().unwrap_or_default();
-        self.count(environments, answer);
+        let values = |attribute| attributes.get(&attribute).cloned().unwrap_or_default();
+        let effect = PerformedEffect {
+            key: RunKey::new(self.job_id(), self.intent),
+            apps: values(Attribute::App),
+            environments: values(Attribute::Environment),
+            at: self.context().clock.now(),
+        };
+        self.count(effect, answer);
     }
 
     /// Adds a replayed effect to the job's list of effects. In a dry run, also adds the effect to the plan and marks it
     /// as done. `recorded` is the effect's journal entry.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, recorded: &Entry, answer: &impl Serialize) {
-        let environments = recorded.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
             let arguments = recorded.body["arguments"].clone();
             let effect = Effect::new(row.name, recorded.attributes.clone(), arguments, &dry_run_state.replay.effects);
             dry_run_state.effects.push(Effect { done: true, ..effect });
         }
-        self.count(environments, answer);
+        let values = |attribute: Attribute| recorded.attributes.get(attribute.as_str()).cloned().unwrap_or_default();
+        let effect = PerformedEffect {
+            key: RunKey::new(&recorded.job, recorded.number),
+            apps: values(Attribute::App),
+            environments: values(Attribute::Environment),
+            at: recorded.at,
+        };
+        self.count(effect, answer);
     }
 
     /// Returns all pairs of an app and an environment that an effect can change. An approver must have the required
@@ -292,11 +305,11 @@ impl Invocation {
         apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
     }
 
-    fn count(&mut self, environments: Vec<String>, answer: &impl Serialize) {
+    fn count(&mut self, effect: PerformedEffect, answer: &impl Serialize) {
         let Some(replay) = self.replay_state_mut() else { return };
-        let id = serde_json::to_value(answer).ok().and_then(|answer| answer["Ok"]["id"].as_str().map(str::to_owned));
-        replay.effects.push(id);
-        replay.changed_environments.extend(environments);
+        let answer = serde_json::json!(answer);
+        replay.effects.push(answer["Ok"]["id"].as_str().map(str::to_owned));
+        replay.performed.add(effect, &answer);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Rules that forbid an effect that grants and roles permit: freezes, the promotion order, and apps that do not accept
 //! actions from direct messages.
 //!
-//! Invariant: a freeze is checked at a job's first effect in an environment. If the job has already performed an effect
-//! or holds a deployment lock in the environment, the freeze does not apply, so that no deployment is left incomplete.
-//! No freeze can begin between this check and the time when the effect's intent is stored.
+//! Invariant: a freeze does not apply to an effect on an app and environment in which the job has an open effect, so that
+//! no deployment is left incomplete. An effect that failed is not open. No freeze can begin between this check and the
+//! time when the effect's intent is stored.
 //! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked
 //! in `authorize.rs`.
 
@@ -35,16 +35,15 @@ impl Invocation {
         if self.job().is_some() {
             self.freeze_guard = Some(self.context().freezes.guard().await);
         }
-        let mut reasons = self.frozen(attributes);
+        let mut reasons = self.frozen(attributes).await;
         reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::StoreFailed)?);
         reasons.extend(self.refused_by_apps(attributes).await);
         Ok(reasons)
     }
 
-    /// Returns a reason for each freeze of an effect's environments. Ignores freezes of environments in which this job
-    /// has already performed an effect or holds a deployment lock. An effect with an unknown environment matches every
-    /// freeze.
-    fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
+    /// Returns a reason for each freeze of an effect's environments. Ignores the freezes of an environment in which this
+    /// job has an open effect on the same app. An effect with an unknown environment matches every freeze.
+    async fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();
         let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
@@ -53,19 +52,17 @@ impl Invocation {
             [] => context.freezes.all(now),
             known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
         };
-        let changed =
-            |name: &String| self.replay_state().is_some_and(|replay| replay.changed_environments.contains(name));
-        let acts = |name: &String| changed(name) || context.locks.is_held_in(self.job_id(), name);
-        let new = frozen.iter().filter(|frozen| !acts(&frozen.environment));
-        new.map(|frozen| {
+        let mut reasons = Vec::new();
+        for frozen in &frozen {
             let line = context.freezes.line(frozen);
             let text = match known {
                 [] => format!("{line}; the environment of this effect is unknown, so every freeze applies to it"),
+                _ if self.has_open_effects(attributes, &frozen.environment).await => continue,
                 _ => line,
             };
-            Reason { kind: "freeze".to_owned(), text, add: None }
-        })
-        .collect()
+            reasons.push(Reason { kind: "freeze".to_owned(), text, add: None });
+        }
+        reasons
     }
 
     /// Returns a reason for each version of an effect that violates the promotion order. A version may be deployed to

@@ -3,7 +3,7 @@
 //! Invariant: [`execute`] is the only way from a guest to an effect.
 
 use super::{
-    host_call::HostCall,
+    host_call::{GuestError as _, HostCall},
     invocation::{GuestStop, Invocation},
 };
 use crate::model::{CallKind, CallSpec};
@@ -35,24 +35,28 @@ pub(crate) async fn execute<C: HostCall>(
         });
     let rule = match authorized {
         Ok(rule) => rule,
-        Err(reasons) => return Ok(invocation.deny(row, &attributes, &params, reasons).await),
+        Err(reasons) => return invocation.deny(row, &attributes, &params, reasons).await,
     };
-    // 5. The limit on effects.
+    // 5. The call's own check of its arguments.
+    if let Err(error) = call.validate(invocation, &params).await {
+        return invocation.record_not_tried(row, &attributes, &params, error).await;
+    }
+    // 6. The limit on effects.
     if row.kind == CallKind::Acts && !invocation.meter.act() {
         let reasons = vec![invocation.too_many_effects()];
-        return Ok(invocation.deny(row, &attributes, &params, reasons).await);
+        return invocation.deny(row, &attributes, &params, reasons).await;
     }
-    // 6. A cancelled job starts no further effect; the plugin gets an error and can clean up.
+    // 7. A cancelled job starts no further effect; the plugin gets an error and can clean up.
     if let Some(not_tried) = invocation.cancelled_error(row) {
-        return Ok(invocation.record_not_tried(row, &attributes, &params, not_tried).await);
+        return invocation.record_not_tried(row, &attributes, &params, C::Error::other(not_tried)).await;
     }
-    // 7. Freezes, the promotion order and direct messages. From this step until the intent is stored, `FreezeGuard`
+    // 8. Freezes, the promotion order and direct messages. From this step until the intent is stored, `FreezeGuard`
     //    prevents new freezes.
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
-        return Ok(invocation.deny(row, &attributes, &params, forbidden).await);
+        return invocation.deny(row, &attributes, &params, forbidden).await;
     }
-    // 8. Approval. If the approval is missing, the guest ends and the job waits for the approval.
+    // 9. Approval. If the approval is missing, the guest ends and the job waits for the approval.
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
         // No effect follows, so a freeze may begin.
@@ -60,9 +64,9 @@ pub(crate) async fn execute<C: HostCall>(
     }
     let rule = match approved? {
         Ok(rule) => rule,
-        Err(reasons) => return Ok(invocation.deny(row, &attributes, &params, reasons).await),
+        Err(reasons) => return invocation.deny(row, &attributes, &params, reasons).await,
     };
-    // 9. A dry run ends here, with the answer that the effect would have.
+    // 10. A dry run ends here, with the answer that the effect would have.
     if let Some(name) = invocation.dry_run_name(row) {
         return match call.dry_run(invocation, &params, &name) {
             Some(answer) => {
@@ -72,24 +76,24 @@ pub(crate) async fn execute<C: HostCall>(
             None => Err(GuestStop::Unpredictable.into()),
         };
     }
-    // 10. The deployment locks. If another job holds one, the job queues or the plugin gets an error.
+    // 11. The deployment locks. If another job holds one, the job queues or the plugin gets an error.
     if let Err(not_tried) = invocation.take_locks(row, &attributes)? {
-        return Ok(invocation.record_not_tried(row, &attributes, &params, not_tried).await);
+        return invocation.record_not_tried(row, &attributes, &params, C::Error::other(not_tried)).await;
     }
-    // 11. The intent is stored before the effect happens.
+    // 12. The intent is stored before the effect happens.
     let in_progress = invocation.begin(row, &attributes, rule, &params).await?;
     let answer = call.perform(invocation, &params).await;
-    // 12. A call that waits ends the guest and parks the job.
+    // 13. A call that waits ends the guest and parks the job.
     if let Some(parking) = invocation.parking() {
         invocation.wait(in_progress, &params, parking).await?;
         return Err(GuestStop::Parked.into());
     }
-    // 13. The limit on bytes that the guest receives. It does not apply to the answer of an effect, which is small and
+    // 14. The limit on bytes that the guest receives. It does not apply to the answer of an effect, which is small and
     //     must be recorded.
     if row.kind != CallKind::Acts {
         invocation.meter.answer(&answer)?;
     }
-    // 14. The result.
+    // 15. The result.
     invocation.count_effect(row, &attributes, &answer);
     invocation.record(in_progress, &params, &answer).await?;
     Ok(answer)

@@ -71,6 +71,17 @@ pub trait HostCall: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Checks the arguments of a call that the rules allow. If the result is an error, the plugin receives the error,
+    /// and the call ends before people are asked for an approval, before its intent is stored, and before it acquires a
+    /// deployment lock. The function must change nothing. By default, accepts all arguments.
+    fn validate(
+        &self,
+        _invocation: &Invocation,
+        _params: &Self::Params,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Performs a call. The engine calls this function after the rules allowed the call. For an effect, the engine
     /// first stores the intent: the journal entry that says that the effect is about to happen. If the call creates
     /// something with a name in an external system, derive the name from [`Invocation::key`], so that the name is the

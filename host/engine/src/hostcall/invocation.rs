@@ -6,11 +6,14 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
 };
 
-use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
+use super::{
+    approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking,
+    performed_effects::PerformedEffects, tally::Tally,
+};
 use crate::{
     base::Text,
     job::{ActiveJob, ApprovalRequest, Claim, Effect, PipelineRun, Replay},
@@ -73,14 +76,13 @@ pub(crate) struct ReplayState {
     pub(crate) timers: BTreeMap<String, Timer>,
     /// The ids in the results of the effects so far, in order. `None` for an effect whose result has no id.
     pub(crate) effects: Vec<Option<String>>,
-    /// The environments that the effects so far have changed.
-    pub(crate) changed_environments: BTreeSet<String>,
+    pub(crate) performed: PerformedEffects,
 }
 
 impl ReplayState {
     pub(crate) fn new(replay: Replay, settings: Vec<(String, String)>) -> Self {
         let (runs, timers) = (BTreeMap::new(), BTreeMap::new());
-        Self { replay, settings, runs, timers, effects: Vec::new(), changed_environments: BTreeSet::new() }
+        Self { replay, settings, runs, timers, effects: Vec::new(), performed: PerformedEffects::default() }
     }
 }
 

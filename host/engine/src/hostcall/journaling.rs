@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     base::Text,
-    job::{Denied, NoReplay, Reason},
+    job::{ActiveJob, Denied, NoReplay, Reason},
     metrics::{Decision, closed_outcomes, job_ended},
     model::{Attribute, Attributes, CallKind, CallSpec, RoomName},
     plugin::bindings::types,
@@ -81,13 +81,16 @@ impl Invocation {
     /// Records a refused host call in the journal, the log, the metrics and the job's closing message. Returns the
     /// denial that the plugin receives. The denial's reason is the kind of the first item of `reasons`. The denial's
     /// message contains the texts of all items.
+    ///
+    /// # Errors
+    /// [`GuestStop::StoreFailed`] if the store is unavailable.
     pub(crate) async fn deny<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
         params: &impl Serialize,
         reasons: Vec<Reason>,
-    ) -> Result<A, E> {
+    ) -> wasmtime::Result<Result<A, E>> {
         let reason = reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned();
         let message = reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; ");
         let answer = Err(E::denied(types::Denial { reason, message }));
@@ -108,32 +111,33 @@ impl Invocation {
             add,
             "a host call of a plugin was refused; hint: the field `add` suggests a rule that would allow the call"
         );
-        if self.job().is_some() {
-            let body = json!({ "arguments": params, "answer": answer, "denied": denied });
-            let entry = self.entry(EntryKind::Denied, row, &why, attributes, body);
-            self.note(entry).await;
-        }
+        let body = json!({ "arguments": params, "answer": answer, "denied": denied });
         self.tally.denied(denied);
-        answer
+        let entry = self.entry(EntryKind::Denied, row, &why, attributes, body);
+        self.enter(entry, row, attributes, Vec::new()).await?;
+        Ok(answer)
     }
 
-    /// Records an effect that the host did not perform, because another job holds a deployment lock of the effect or
-    /// because the job was cancelled. Returns the error that the plugin receives.
+    /// Records a call that the host did not perform, because its arguments are invalid, because another job holds a
+    /// deployment lock of the effect, or because the job was cancelled. Returns `error`, which the plugin receives.
+    ///
+    /// # Errors
+    /// [`GuestStop::StoreFailed`] if the store is unavailable.
     pub(crate) async fn record_not_tried<A: Serialize, E: GuestError>(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
         params: &impl Serialize,
-        not_tried: types::Problem,
-    ) -> Result<A, E> {
-        let answer = Err(E::other(not_tried));
+        error: E,
+    ) -> wasmtime::Result<Result<A, E>> {
+        let answer = Err(error);
         self.freeze_guard = None;
         self.tally.refuse(row);
         self.count_decision(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, row, "not tried", attributes, body);
-        self.note(entry).await;
-        answer
+        self.enter(entry, row, attributes, Vec::new()).await?;
+        Ok(answer)
     }
 
     /// Returns the reason to refuse an effect that exceeds the limit `acts`: the maximum number of effects of one
@@ -255,15 +259,43 @@ impl Invocation {
         };
         let mut entry = self.entry(entry_kind, &call.row, &call.rule.text(), &call.attributes, body);
         entry.of = (kind == CallKind::Acts).then_some(self.intent);
-        // 3. The transaction. The entry of a call that changes nothing is only queued; the next transaction stores it.
-        //    The claims are released after the transaction.
+        // 3. The transaction. The claims are released after the transaction.
         let _claims = std::mem::take(&mut self.claims);
         let writes = std::mem::take(&mut self.writes);
-        if writes.is_empty() && !matches!(kind, CallKind::Acts | CallKind::Keeps) {
-            self.note(entry).await;
+        self.enter(entry, &call.row, &call.attributes, writes).await
+    }
+
+    /// Stores the journal entry of a host call and the changes that the call made. For an effect that failed or was not
+    /// performed, also releases its deployment locks, unless another effect of the job changed the same app and
+    /// environment. The entry of a call that changes nothing is only queued; the next transaction stores it.
+    async fn enter(
+        &mut self,
+        entry: Entry,
+        row: &CallSpec,
+        attributes: &Attributes,
+        mut writes: Vec<Write>,
+    ) -> wasmtime::Result<()> {
+        let Some(job) = self.job().cloned() else { return Ok(()) };
+        let unused = if row.kind == CallKind::Acts && row.locks { self.unused_locks(attributes) } else { Vec::new() };
+        writes.extend(unused.iter().map(|lock| Write::Unlock { lock: lock.clone(), job: job.row().id.clone() }));
+        let must_commit = matches!(entry.kind, EntryKind::Result) || row.kind == CallKind::Keeps;
+        if writes.is_empty() && !must_commit {
+            job.note(&*self.context().store, entry).await;
             return Ok(());
         }
-        self.commit(entry, writes).await
+        self.commit(&job, entry, writes).await?;
+        self.context().locks.mark_reserved(&unused, &job.row().id);
+        Ok(())
+    }
+
+    /// Returns the deployment locks of a call that this job holds although none of its effects changed their app and
+    /// environment.
+    fn unused_locks(&self, attributes: &Attributes) -> Vec<DeploymentLock> {
+        let (Some(job), Some(replay)) = (self.job(), self.replay_state()) else { return Vec::new() };
+        let mut held = self.context().locks.held_by(&job.row().id);
+        let of_call = locks(attributes);
+        held.retain(|lock| of_call.contains(lock) && !replay.performed.changed(lock));
+        held
     }
 
     /// Stores the journal entry of a wait and the job's new status in one transaction. The caller then ends the guest.
@@ -287,15 +319,13 @@ impl Invocation {
         Ok(())
     }
 
-    async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
+    async fn commit(&mut self, job: &ActiveJob, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
         let has_messages = writes.iter().any(|write| matches!(write, Write::Send(_)));
         let outcomes = closed_outcomes(&writes);
         let opens_job = writes.iter().any(|write| matches!(write, Write::Open(_)));
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
-        if let Some(job) = self.job() {
-            job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
-        }
+        job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
         outcomes.into_iter().for_each(job_ended);
         self.context().access.changed(&rights);
         if has_messages {
@@ -306,12 +336,6 @@ impl Invocation {
             self.context().alarm.notify_one();
         }
         Ok(())
-    }
-
-    async fn note(&mut self, entry: Entry) {
-        if let Some(job) = self.job() {
-            job.note(&*self.context().store, entry).await;
-        }
     }
 
     fn entry(&self, kind: EntryKind, row: &CallSpec, rule: &str, attributes: &Attributes, body: Value) -> Entry {

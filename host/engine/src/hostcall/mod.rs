@@ -27,6 +27,7 @@ mod jobs;
 mod journaling;
 mod log;
 mod opening;
+mod performed_effects;
 mod pipelines;
 mod settings;
 mod store;

@@ -19,6 +19,8 @@ use crate::{
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
 /// The host call that waits for a pipeline run or a timer.
 pub(crate) const WAIT: &str = "pipelines.wait";
+/// The error code of an effect if it is unknown whether the effect happened.
+pub(crate) const UNKNOWN: &str = "unknown";
 /// The value of `event` in the journal entry of a cancellation.
 pub(crate) const CANCEL: &str = "cancel";
 
@@ -243,15 +245,19 @@ impl JobHistory {
         if !is_start(intent) {
             return false;
         }
-        let Some(result) = self.result_of(intent.number) else { return true };
-        let answer = &result.body["answer"];
-        !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
+        self.result_of(intent.number).is_none_or(|result| may_have_happened(&result.body["answer"]))
     }
 
     /// Returns the `Intent` entry of a pipeline run; `None` if the job did not start the pipeline run.
     fn start(&self, run: &RunKey) -> Option<&Entry> {
         self.entries.iter().find(|entry| is_start(entry) && RunKey::new(&entry.job, entry.number) == *run)
     }
+}
+
+/// Returns whether an effect with this answer happened or may have happened. `answer` is the answer in the journal entry
+/// of the effect's result.
+pub(crate) fn may_have_happened(answer: &serde_json::Value) -> bool {
+    answer.get("Ok").is_some() || answer["Err"]["Other"]["code"] == UNKNOWN
 }
 
 fn is_cancellation(entry: &Entry) -> bool {

@@ -3,7 +3,8 @@
 //! Invariant: at most one job holds the lock of an app and environment. The job holds the lock from its first effect on
 //! this app and environment until the job is closed. The transaction that stores the effect's intent (the journal entry
 //! that says that the effect is about to happen) also stores the lock's row, so the host restores the lock after a
-//! restart.
+//! restart. If the effect fails and no earlier effect of the job changed this app and environment, the transaction that
+//! stores the failure removes the row.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -94,6 +95,17 @@ impl LockTable {
         }
     }
 
+    /// Marks locks of a job as only reserved. The caller has committed the transaction that removes the rows of the
+    /// locks. [`Self::release_reserved`] releases the locks when the job's guest ends.
+    pub(crate) fn mark_reserved(&self, locks: &[DeploymentLock], job: &str) {
+        let mut state = self.0.lock();
+        for lock in locks {
+            if let Some(holder) = state.held.get_mut(lock).filter(|holder| holder.job == job) {
+                holder.stored = false;
+            }
+        }
+    }
+
     /// Releases the locks that are only reserved for a job. Reserves each released lock for the next job in its queue.
     /// Returns the ids of these next jobs.
     pub(crate) fn release_reserved(&self, job: &str) -> Vec<String> {
@@ -159,11 +171,6 @@ impl LockTable {
         let mut locks: Vec<DeploymentLock> = held.map(|(lock, _)| lock.clone()).collect();
         locks.sort();
         locks
-    }
-
-    /// Returns whether a job holds a lock in an environment.
-    pub(crate) fn is_held_in(&self, job: &str, environment: &str) -> bool {
-        self.holders_in(environment).contains_key(job)
     }
 
     /// Returns the jobs that hold a lock in an environment: their command lines, by job id.

@@ -68,6 +68,13 @@ pub enum Write {
         /// The id of the job that gets the lock.
         job: String,
     },
+    /// Releases a deployment lock of a job. Ignored if the job does not hold the lock. Fails if the job is not open.
+    Unlock {
+        /// The lock of an app in an environment.
+        lock: DeploymentLock,
+        /// The id of the job that holds the lock.
+        job: String,
+    },
     /// Closes a job and releases its deployment locks. Adds a link of the kind
     /// [`LinkKind::Close`](super::LinkKind::Close) to the hash chain.
     Close {

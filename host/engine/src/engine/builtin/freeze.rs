@@ -117,7 +117,7 @@ impl Host {
         }
     }
 
-    /// Returns the answer to `freeze`: the new freeze, the replaced freeze, and the running jobs that continue.
+    /// Returns the answer to `freeze`: the new freeze, the replaced freeze, and the running jobs that finish what they have started.
     async fn freeze_answer(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
         let freezes = &self.context.freezes;
         let environment = &freeze.environment;
@@ -129,13 +129,13 @@ impl Host {
             // Count a job without naming it if the person may not see it.
             let job = self.context.store.job(id).await.ok().flatten();
             if named.len() < MAX_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
-                named.push(format!("Job {id} is already running and continues: {line}"));
+                named.push(format!("Job {id} is already running and finishes what it has started: {line}"));
             }
         }
         let more = acting.len().saturating_sub(named.len());
         lines.extend(named);
         if more > 0 {
-            lines.push(format!("Running jobs that continue but are not listed: {more}"));
+            lines.push(format!("Further running jobs that finish what they have started: {more}"));
         }
         lines.push(format!("To lift the freeze: unfreeze {environment}"));
         lines.join("\n")

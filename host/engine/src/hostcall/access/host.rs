@@ -33,6 +33,10 @@ impl HostCall for Grant {
         objections(invocation)
     }
 
+    async fn validate(&self, invocation: &Invocation, (): &()) -> Result<(), types::Error> {
+        new_grant(invocation, "").map(drop)
+    }
+
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<GuestGrant, types::Error> {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, grant) = new_grant(invocation, &name)?;
@@ -152,6 +156,10 @@ impl HostCall for Revoke {
 
     fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
         objections(invocation)
+    }
+
+    async fn validate(&self, invocation: &Invocation, (): &()) -> Result<(), types::Error> {
+        revocation(invocation, "").map(drop)
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {

@@ -48,7 +48,7 @@ impl HostCall for Later {
                 attributes.insert(Attribute::Parameter, others.map(|(_, value)| value.to_string()).collect());
                 attributes.retain(|_, values| !values.is_empty());
             }
-            // `perform` reports arguments that cannot be parsed. Here, all of them count as parameters, which a rule
+            // `validate` reports arguments that cannot be parsed. Here, all of them count as parameters, which a rule
             // must allow.
             Err(_) => {
                 let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
@@ -61,7 +61,7 @@ impl HostCall for Later {
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.context().access;
         let (asker, person) = (invocation.request().asker(), &invocation.request().caller().id);
-        // `perform` reports a command that is not an action of this plugin.
+        // `validate` reports a command that is not an action of this plugin.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let name = &command.spec().name;
         let mut reasons = Vec::new();
@@ -81,12 +81,17 @@ impl HostCall for Later {
         reasons
     }
 
+    async fn validate(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Result<(), types::Error> {
+        command(invocation, request)?;
+        start_time(clock_later(invocation.context().monotonic.now(), request.milliseconds)?)?;
+        check_limits(invocation, request).await
+    }
+
     async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
-        // 1. The command, its start time and the limits on scheduled jobs.
+        // 1. The command and its start time.
         let command = command(invocation, request)?;
         let context = invocation.context().clone();
         let begins = clock_later(context.monotonic.now(), request.milliseconds)?;
-        check_limits(invocation, request).await?;
         let about = format!("begins at {}", utc_text(begins));
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let request = context.access.resume(command, invocation.request().message().clone());

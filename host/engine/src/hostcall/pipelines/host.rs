@@ -9,7 +9,7 @@ use crate::{
         host_call::{HostCall, InDoubt, Recovered, problem},
         invocation::Invocation,
     },
-    job::{PipelineRun, run_of},
+    job::{PipelineRun, UNKNOWN, run_of},
     model::{Attribute, Attributes, Deployment, RunKey},
     plugin::bindings::{
         pipelines::{Request, Run},
@@ -20,8 +20,6 @@ use crate::{
 
 /// The name of the pipeline parameter that contains the version to deploy.
 const VERSION: &str = "version";
-/// The error code of `pipelines.trigger` if it is unknown whether the pipeline run was started.
-const UNKNOWN: &str = "unknown";
 
 /// The host call `pipelines.trigger`, which starts a pipeline.
 pub(crate) struct Trigger;
@@ -50,6 +48,10 @@ impl HostCall for Trigger {
         attributes.insert(Attribute::Parameter, others);
         attributes.retain(|_, values| !values.is_empty());
         attributes
+    }
+
+    async fn validate(&self, invocation: &Invocation, (request,): &(Request,)) -> Result<(), types::Error> {
+        checked(invocation.context(), request).map(drop)
     }
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
@@ -82,10 +84,7 @@ impl HostCall for Trigger {
         name: &str,
     ) -> Option<Result<Run, types::Error>> {
         let context = invocation.context().clone();
-        let (deployment, parameters) = match checked(&context, request) {
-            Ok(checked) => checked,
-            Err(error) => return Some(Err(error)),
-        };
+        let (deployment, parameters) = checked(&context, request).ok()?;
         let key = RunKey::parse(name)?;
         let run = run(&key, deployment, &parameters);
         invocation.replay_state_mut()?.runs.insert(key, Some(run));

@@ -24,7 +24,8 @@ struct JobState {
 struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, JobState>,
-    locks: HashMap<&'w DeploymentLock, &'w str>,
+    /// The holders of the locks that these changes acquire or release; `None` for a released lock.
+    locks: HashMap<&'w DeploymentLock, Option<&'w str>>,
 }
 
 /// Checks a list of changes without applying it to the state.
@@ -60,7 +61,13 @@ impl<'w> Checked<'w> {
                     Some(holder) if holder != *job => {
                         return Err(format!("the deployment lock `{lock}` is held by job `{holder}`"));
                     }
-                    _ => drop(self.locks.insert(lock, job)),
+                    _ => drop(self.locks.insert(lock, Some(job))),
+                }
+            }
+            Write::Unlock { lock, job } => {
+                self.open(job)?;
+                if self.holder(lock) == Some(job) {
+                    self.locks.insert(lock, None);
                 }
             }
             Write::Append(entry) => {
@@ -101,9 +108,8 @@ impl<'w> Checked<'w> {
 
     /// Returns the id of the job that holds a deployment lock; `None` if no open job holds it.
     fn holder(&self, lock: &DeploymentLock) -> Option<&str> {
-        let taken = self.locks.get(lock).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|job| job.open);
-        let held = || self.state.jobs.locks().get(lock).map(String::as_str);
-        taken.filter(open).or_else(|| held().filter(open))
+        let stored = || self.state.jobs.locks().get(lock).map(String::as_str);
+        self.locks.get(lock).copied().unwrap_or_else(stored).filter(open)
     }
 }

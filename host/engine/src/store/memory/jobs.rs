@@ -75,6 +75,12 @@ impl Jobs {
         self.locks.insert(lock, job);
     }
 
+    pub(crate) fn unlock(&mut self, lock: &DeploymentLock, job: &str) {
+        if self.locks.get(lock).is_some_and(|holder| holder == job) {
+            self.locks.remove(lock);
+        }
+    }
+
     /// Appends an entry to the journal of the entry's job. Returns the hash of the entry.
     pub(crate) fn append(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };

@@ -129,6 +129,7 @@ impl State {
             Write::Open(row) => self.jobs.add(row),
             Write::JobStatus { job, status } => self.jobs.set_status(&job, status),
             Write::Lock { lock, job } => self.jobs.lock(lock, job),
+            Write::Unlock { lock, job } => self.jobs.unlock(&lock, &job),
             Write::Append(entry) => {
                 let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
                 let hash = self.jobs.append(entry);

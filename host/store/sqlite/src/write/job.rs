@@ -85,6 +85,12 @@ impl<'w> Transaction<'_, 'w> {
         Ok(())
     }
 
+    pub(super) async fn release_lock(&mut self, lock: &DeploymentLock, job: &str) -> Result<(), StoreError> {
+        self.open_tip(job).await?;
+        let query = sqlx::query("delete from place where app = ? and environment = ? and job = ?");
+        self.execute(query.bind(&lock.app).bind(&lock.environment).bind(job)).await.map(drop)
+    }
+
     pub(super) async fn append(&mut self, entry: &Entry) -> Result<(), StoreError> {
         let (job, number) = (&entry.job, entry.number);
         let Some(tip) = self.tip(job).await? else {

@@ -38,6 +38,7 @@ impl<'w> Transaction<'_, 'w> {
             Write::Open(row) => self.open_job(row).await,
             Write::JobStatus { job, status } => self.set_status(job, status).await,
             Write::Lock { lock, job } => self.take_lock(lock, job).await,
+            Write::Unlock { lock, job } => self.release_lock(lock, job).await,
             Write::Close { job, end } => self.close_job(job, end).await,
             Write::Append(row) => self.append(row).await,
             Write::StoreBlob { digest, bytes } => self.store_blob(digest, bytes).await,
