@@ -87,7 +87,9 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     host.wait_for("`production` is frozen by operator: the database moves.")?;
     let printed = host.wait_for("is already running and finishes what it has started")?;
     ensure!(
-        printed.ends_with(&format!("is already running and finishes what it has started: script-app cms production 1.0 {script}")),
+        printed.ends_with(&format!(
+            "is already running and finishes what it has started: script-app cms production 1.0 {script}"
+        )),
         "{printed}"
     );
     host.wait_for("To lift the freeze: unfreeze production")?;

@@ -250,3 +250,41 @@ fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
     check_approvals(&harness, 1)
 }
+
+#[test]
+fn an_effect_after_the_end_of_its_approval_asks_again() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m").replace("within = \"10m\"", "within = \"10m\", valid = \"1s\"");
+    let steps = "trigger:cms/production:1.0 wait after:1500 sleep trigger:cms/production:2.0 wait";
+    ensure!(harness.run(&config, &[&format!("bob> script-app cms production 1.0 {steps}")], None)?);
+    let said = harness.chat.words().join("\n");
+    let waits = "2. after a wait for the end of plan-1 and 1 s: pipelines.trigger cms/production version 2.0";
+    ensure!(said.contains(waits), "the plan shows the waits: {said}");
+    ensure!(harness.run(&config, &["carol> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    let id = harness.jobs()[0].id.clone();
+    let about = harness.jobs()[0].status.about.clone();
+    ensure!(about.contains("0 of 1"), "{about}");
+    let asked = harness.entries(&id)?.into_iter().map(|sealed| sealed.entry.body.to_string());
+    let reasons = asked.filter(|body| body.contains("the approval was valid until")).count();
+    ensure!(reasons == 1, "the second request names its reason");
+    ensure!(harness.run(&config, &[&format!("dave> approve {id}-2")], None)?);
+    ensure!(harness.pipelines.runs().len() == 2, "{:?}", harness.chat.words());
+    check_approvals(&harness, 1)
+}
+
+#[test]
+fn two_approval_rules_are_both_required_even_if_they_match_the_same_effects() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let rule = |role: &str| format!("[[approval]]\nenvironment = [\"production\"]\nfrom = \"{role}\"\n");
+    let security = "[role.security]\nmembers = [\"eve\"]\ncommands = []\napps = [\"*\"]\nenvironments = [\"*\"]\n";
+    let without = config(1, "10m").replace("approval = { count = 1, from = \"deployer\", within = \"10m\" }\n", "");
+    let config = format!("{without}\n{}{}{security}", rule("security"), rule("deployer"));
+    ensure!(harness.run(&config, &[ASKS, "carol> approve"], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "the rule for security was not met");
+    let about = harness.jobs()[0].status.about.clone();
+    ensure!(about.contains("0 of 1 (security) and 1 of 1 (deployer)"), "{about}");
+    ensure!(harness.run(&config, &["eve> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    harness.verify()
+}

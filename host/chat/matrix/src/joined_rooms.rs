@@ -59,7 +59,8 @@ impl JoinedRooms {
     /// Loads the account's file `rooms.json`. Makes no request.
     pub(crate) fn load(config: &Config) -> Self {
         let path = config.folder.join("rooms.json");
-        let consequence = "a room that is not configured in `rooms` is ignored until an admin invites the bot to it again";
+        let consequence =
+            "a room that is not configured in `rooms` is ignored until an admin invites the bot to it again";
         let stored = StateFile::read(&path, consequence).filter(|stored: &StoredRooms| stored.user == config.user);
         let mut stored = stored.unwrap_or_else(|| StoredRooms {
             user: config.user.clone(),

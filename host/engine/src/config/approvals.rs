@@ -31,6 +31,12 @@ const WITHIN: Key = Key::duration(
 )
 .between(Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600))
 .default("1h");
+const VALID: Key = Key::duration(
+    "valid",
+    "The time after the approval during which the approved effects may begin. A later effect requests an approval again.",
+)
+.between(Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600))
+.default("1h");
 const UNLESS: Key = Key::choice(
     "unless",
     &["known_good"],
@@ -46,7 +52,7 @@ pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval",
     about: "The approval that every effect in the environment needs. Without the table, an effect in the environment \
             needs approval only if an `[[approval]]` matches it.",
-    keys: &[COUNT, FROM, WITHIN, UNLESS, BREAK_GLASS],
+    keys: &[COUNT, FROM, WITHIN, VALID, UNLESS, BREAK_GLASS],
 };
 
 static GLASS_KEYS: TableKeys = TableKeys {
@@ -71,6 +77,7 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
         COUNT,
         FROM,
         WITHIN,
+        VALID,
         UNLESS,
         BREAK_GLASS,
     ],
@@ -84,18 +91,20 @@ pub(crate) struct Terms {
     count: u32,
     from: Vec<Located<String>>,
     within: Duration,
+    valid: Duration,
     known_good: bool,
     break_glass: Option<(Located<String>, RoomName)>,
 }
 
 impl Terms {
-    /// Reads the keys `count`, `from`, `within`, `unless` and `break_glass` of an approval rule. `networks` are the
+    /// Reads the keys `count`, `from`, `within`, `valid`, `unless` and `break_glass` of an approval rule. `networks` are the
     /// names of the chat networks that this build includes.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
         let from = table.required_strings("from", "\"deployer\"");
         let within = table.duration_or_default("within");
+        let valid = table.duration_or_default("valid");
         let known_good = table.choice("unless").is_some();
         let break_glass = table.table("break_glass").and_then(|mut glass| {
             let role = glass.required_string("role", "\"oncall\"");
@@ -104,7 +113,7 @@ impl Terms {
             glass.finish();
             role.zip(tell)
         });
-        Self { at, count: u32::try_from(count).unwrap_or(1), from, within, known_good, break_glass }
+        Self { at, count: u32::try_from(count).unwrap_or(1), from, within, valid, known_good, break_glass }
     }
 
     fn approval(
@@ -130,6 +139,7 @@ impl Terms {
             count: self.count,
             from: self.from.iter().map(|role| role.value.clone()).collect(),
             within: self.within,
+            valid: self.valid,
             known_good: self.known_good,
             break_glass,
         }
@@ -177,7 +187,21 @@ pub(crate) fn read(
         approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
         table.finish();
     }
+    make_ids_unique(&mut approvals);
     approvals
+}
+
+/// Adds a number to the id of each rule whose id an earlier rule has: rules with the same calls and attributes are
+/// different rules.
+fn make_ids_unique(approvals: &mut [Approval]) {
+    let mut seen: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+    for approval in approvals {
+        let count = seen.entry(approval.id.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            approval.id = format!("{} #{count}", approval.id).into();
+        }
+    }
 }
 
 /// Reads the key `call` and the attribute keys of an `[[approval]]`. The rule applies only to host calls that match

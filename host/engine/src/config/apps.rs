@@ -144,7 +144,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     order::check(root, &mut catalog.environments);
     // 2. Read the pipeline systems, then the apps with their deployments.
     let mut systems = Systems::read(root, factories);
-    let mut drafts = Vec::new();
+    let (mut drafts, mut positions) = (Vec::new(), BTreeMap::new());
     for (name, mut table) in root.tables("app") {
         check_name(&table, "an app", &name);
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::base::clean(&title.value));
@@ -163,6 +163,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
                 );
                 deploy.problem(&environment.at, format!("there is no environment `{}`", environment.value), fix);
             }
+            positions.insert(format!("{}/{}", name.value, environment.value), deploy.at().clone());
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
         }
         table.finish();
@@ -185,6 +186,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             });
         }
     }
+    order::check_versions(root, &catalog, &positions);
     Apps { catalog, backends, terms }
 }
 

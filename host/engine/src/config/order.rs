@@ -1,12 +1,13 @@
 //! Checks the promotion order of the environments, which the key `after` of each `[environment.NAME]` defines.
 //!
-//! Invariant: after the check, every `after` names an existing environment, and the order has no cycle.
+//! Invariant: after the checks, every `after` names an existing environment, the order has no cycle, and the version of
+//! every deployment that the order limits is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    base::{Table, nearest},
-    model::Environment,
+    base::{At, Table, nearest},
+    model::{Catalog, Deployment, Environment},
 };
 
 /// Reports a configuration problem for each `after` that names an unknown environment or is part of a cycle, and
@@ -40,6 +41,23 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
             ),
         };
         root.problem(&after.at, message, "an order without a cycle; the first environment has no `after`".to_owned());
+    }
+}
+
+/// Reports a configuration problem for each deployment whose version the promotion order must check, but whose pipeline
+/// has no parameter `version`. The host would refuse every such deployment.
+pub(crate) fn check_versions(root: &Table, catalog: &Catalog, positions: &BTreeMap<String, At>) {
+    for deployment in catalog.apps().flat_map(|app| &app.deployments) {
+        let Deployment { pipeline, app, environment, parameters, .. } = deployment;
+        if parameters.contains_key("version") || catalog.required_before(app, environment).is_none() {
+            continue;
+        }
+        let Some(at) = positions.get(pipeline) else { continue };
+        let message = format!(
+            "the pipeline `{pipeline}` has no parameter `version`, so the promotion order of `{environment}` would refuse \
+             every deployment"
+        );
+        root.problem(at, message, "parameters = { version = '[0-9]+\\.[0-9]+\\.[0-9]+' }".to_owned());
     }
 }
 

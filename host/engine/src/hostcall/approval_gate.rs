@@ -16,15 +16,15 @@ use super::{
     performed_effects::PerformedEffect,
 };
 use crate::{
-    base::clean,
+    base::{clean, utc_text},
     job::{Decision, Effect, Reason},
     model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, RunKey, name_and_id},
     policy::{Approval, Need},
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// The maximum number of approval requests of one job. If the job's plan of effects changes after the last request, the
-/// host refuses the effect that is not in the approved plan.
+/// The maximum number of approval requests of one job. After the last request, the host refuses an effect that is not in
+/// the approved plan, and an effect whose approval has expired.
 const MAX_REQUESTS: u32 = 5;
 
 /// An effect that the host holds until people approve it.
@@ -81,6 +81,7 @@ impl Invocation {
         effect.needs = needs;
         // 3. A dry run adds the effect to its plan.
         if let Some(dry_run_state) = self.dry_run_state() {
+            effect.waits = std::mem::take(&mut dry_run_state.waits);
             dry_run_state.effects.push(effect);
             return Ok(Ok(rule));
         }
@@ -106,11 +107,14 @@ impl Invocation {
             // The effect must be the next one of the approved plan and must need no other approvals than the given
             // ones. Else the job requests an approval again.
             Some(Decision::Approved) => {
+                let expired = ask.valid_until.filter(|until| self.context().monotonic.now() >= *until);
                 let why = match ask.plan.check(index, &effect) {
+                    Ok(()) if effect.needs.is_empty() => return Ok(Ok(rule)),
+                    Ok(()) if let Some(until) = expired => format!("the approval was valid until {}", utc_text(until)),
                     Ok(()) if effect.needs.iter().all(|need| need.is_met_by(&ask.needs)) => {
                         let names: Vec<String> = ask.given.iter().map(|given| given.id.clone()).collect();
-                        let by = (!effect.needs.is_empty()).then(|| format!("approved by {}", names.join(", ")));
-                        return Ok(Ok(Rule { approval: by.or(rule.approval), ..rule }));
+                        let approval = Some(format!("approved by {}", names.join(", ")));
+                        return Ok(Ok(Rule { approval, ..rule }));
                     }
                     Ok(()) => {
                         "the effect needs an approval that the job's last approval request did not include".to_owned()
@@ -122,7 +126,7 @@ impl Invocation {
                 }
                 if ask.number >= MAX_REQUESTS {
                     return refused(format!(
-                        "the job's plan changed {MAX_REQUESTS} times, so no further approval is requested: {why}"
+                        "the job has requested approval {MAX_REQUESTS} times, which is the limit: {why}"
                     ));
                 }
                 Err(held(Some(why), ask.number + 1).into())
@@ -194,6 +198,7 @@ impl Invocation {
                     count: rule.count,
                     from: rule.from.clone(),
                     within: u64::try_from(rule.within.as_millis()).unwrap_or(u64::MAX),
+                    valid: u64::try_from(rule.valid.as_millis()).unwrap_or(u64::MAX),
                     targets: targets.clone(),
                 }),
             }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     job::Reason,
-    model::{Attribute, Attributes, CallKind, CallSpec, Outcome},
-    policy::{Frozen, OutOfOrder},
+    model::{Attribute, Attributes, CallKind, CallSpec, Catalog, Outcome},
+    policy::{Frozen, OutOfOrder, unknown_version},
     store::{ReleaseQuery, StoreError, Write},
 };
 
@@ -29,15 +29,15 @@ impl Invocation {
             return Ok(Vec::new());
         }
         if row.only_revokes {
-            return Ok(self.refused_by_apps(attributes).await);
+            return Ok(self.refused_by_apps(row, attributes).await);
         }
         // A dry run lists refusals, but does not block new freezes.
         if self.job().is_some() {
             self.freeze_guard = Some(self.context().freezes.guard().await);
         }
         let mut reasons = self.frozen(attributes).await;
-        reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::StoreFailed)?);
-        reasons.extend(self.refused_by_apps(attributes).await);
+        reasons.extend(self.out_of_order(row, attributes).await.map_err(GuestStop::StoreFailed)?);
+        reasons.extend(self.refused_by_apps(row, attributes).await);
         Ok(reasons)
     }
 
@@ -67,15 +67,22 @@ impl Invocation {
 
     /// Returns a reason for each version of an effect that violates the promotion order. A version may be deployed to
     /// an environment if it was deployed successfully before, either to the preceding environment of the order or, as
-    /// in a rollback, to the environment itself.
-    async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
-        let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
+    /// in a rollback, to the environment itself. An effect that deploys an unknown version violates the order.
+    async fn out_of_order(&self, row: &CallSpec, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let catalog = &self.context().catalog;
+        let environments = known_or_all(row, attributes, Attribute::Environment, || catalog.environments().collect());
+        let apps = known_or_all(row, attributes, Attribute::App, || names(catalog));
+        let versions = attributes.get(&Attribute::Version).map(Vec::as_slice).unwrap_or_default();
+        let deploys = row.locks && row.attributes.contains(&Attribute::Version);
         let mut reasons = Vec::new();
-        for environment in values(Attribute::Environment) {
-            for app in values(Attribute::App) {
+        for environment in environments {
+            for app in &apps {
                 let Some((before, rule)) = catalog.required_before(app, environment) else { continue };
-                for version in values(Attribute::Version) {
+                if versions.is_empty() && deploys {
+                    let text = unknown_version(app, environment, rule);
+                    reasons.push(Reason { kind: "order".to_owned(), text, add: None });
+                }
+                for version in versions {
                     if self.succeeded(app, before, Some(version)).await?.is_some()
                         || self.succeeded(app, environment, Some(version)).await?.is_some()
                     {
@@ -97,9 +104,9 @@ impl Invocation {
     /// If the command was sent in a direct message, returns a reason for each app of the effect that does not accept
     /// actions from direct messages. Includes apps that the command does not name. For other messages, returns no
     /// reason.
-    async fn refused_by_apps(&self, attributes: &Attributes) -> Vec<Reason> {
+    async fn refused_by_apps(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
-        for app in attributes.get(&Attribute::App).into_iter().flatten() {
+        for app in known_or_all(row, attributes, Attribute::App, || names(&self.context().catalog)) {
             let refused = refuses(self.context(), self.request().message(), app).await;
             reasons.extend(refused.map(|text| Reason { kind: "direct".to_owned(), text, add: None }));
         }
@@ -137,5 +144,44 @@ impl Invocation {
             latest: true,
         };
         Ok(self.context().store.releases(&query).await?.into_iter().next().map(|release| release.version))
+    }
+}
+
+/// Returns the values of an attribute that a rule which forbids must check. If a call changes a target and the value is
+/// unknown, the value could be any of `all`.
+fn known_or_all<'a>(
+    row: &CallSpec,
+    attributes: &'a Attributes,
+    attribute: Attribute,
+    all: impl FnOnce() -> Vec<&'a str>,
+) -> Vec<&'a str> {
+    match attributes.get(&attribute) {
+        Some(values) if !values.is_empty() => values.iter().map(String::as_str).collect(),
+        _ if row.locks && row.attributes.contains(&attribute) => all(),
+        _ => Vec::new(),
+    }
+}
+
+fn names(catalog: &Catalog) -> Vec<&str> {
+    catalog.apps().map(|app| app.name.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CONTRACT, EnvironmentFrom};
+
+    #[test]
+    fn a_value_that_is_unknown_could_be_any_value_for_a_call_that_changes_a_target() {
+        let spec = CallSpec::new(CONTRACT, "ship", CallKind::Acts, "ships")
+            .on(&[Attribute::App, Attribute::Environment], EnvironmentFrom::Target);
+        let apps = |row: &CallSpec, attributes: &Attributes| {
+            known_or_all(row, attributes, Attribute::App, || vec!["cms", "shop"]).join(" ")
+        };
+        let of = |app: &str| Attributes::from([(Attribute::App, vec![app.to_owned()])]);
+        assert_eq!(apps(&spec, &of("cms")), "cms");
+        assert_eq!(apps(&spec, &Attributes::new()), "cms shop");
+        assert_eq!(apps(&spec, &Attributes::from([(Attribute::App, Vec::new())])), "cms shop");
+        assert_eq!(apps(&spec.without_lock(), &Attributes::new()), "", "the call changes no target");
     }
 }

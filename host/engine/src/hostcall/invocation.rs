@@ -4,11 +4,7 @@
 //! An [`Invocation`] is the data of the guest's wasmtime store.
 //! Not here: writing and replaying the journal, which is in `journaling.rs`; the rules, which are in `authorize.rs`.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking,
@@ -93,6 +89,8 @@ pub(crate) struct DryRun {
     job: String,
     /// The plan so far: the effects that the job would perform, in order.
     pub(crate) effects: Vec<Effect>,
+    /// The waits since the last effect of the plan, as text for people.
+    pub(crate) waits: Vec<String>,
     /// The values that the job would write to the plugin's store, by key. `None` for a value that the job would delete.
     /// Later reads in the same dry run return these values.
     pub(crate) stored_values: BTreeMap<String, Option<Vec<u8>>>,
@@ -102,7 +100,7 @@ impl DryRun {
     /// Creates the state of a dry run. `replay` is the progress of the job so far. `job` is the job's id, or a new id
     /// if no job exists yet.
     pub(crate) fn new(replay: ReplayState, job: String) -> Self {
-        Self { replay, job, effects: Vec::new(), stored_values: BTreeMap::new() }
+        Self { replay, job, effects: Vec::new(), waits: Vec::new(), stored_values: BTreeMap::new() }
     }
 }
 

@@ -43,7 +43,13 @@ pub(crate) enum Event {
         about: String,
     },
     /// The approval request has all approvals that it needs.
-    Approved { ask: u32, about: String },
+    Approved {
+        ask: u32,
+        /// The time until which the approved effects may begin. Old journals have no value.
+        #[serde(default)]
+        until: Option<Timestamp>,
+        about: String,
+    },
     /// A person denied the approval request, or the request expired.
     NotApproved {
         ask: u32,
@@ -89,6 +95,8 @@ pub(crate) struct ApprovalRequest {
     pub(crate) given: Vec<Counted>,
     /// The final result; `None` while the request is open.
     pub(crate) decision: Option<Decision>,
+    /// The time until which the approved effects may begin; `None` without an approval, and in old journals.
+    pub(crate) valid_until: Option<Timestamp>,
 }
 
 impl ApprovalRequest {
@@ -102,6 +110,14 @@ impl ApprovalRequest {
     /// empty.
     pub(crate) fn is_met(&self) -> bool {
         !self.needs.is_empty() && self.needs.iter().enumerate().all(|(at, need)| self.count(at) >= need.count)
+    }
+
+    /// Returns the time until which the effects may begin if the request is approved at the time `now`: the shortest
+    /// validity of the required approvals counts.
+    pub(crate) fn valid_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let valid = self.needs.iter().map(|need| need.valid).min()?;
+        let valid = jiff::SignedDuration::from_millis(i64::try_from(valid).unwrap_or(i64::MAX));
+        Some(now.saturating_add(valid).unwrap_or(Timestamp::MAX))
     }
 
     /// Returns this approval request with one more event applied.
@@ -120,7 +136,10 @@ impl ApprovalRequest {
             Event::ApprovalWithdrawn { ask, by, .. } if *ask == self.number => {
                 self.given.retain(|given| given.id != *by);
             }
-            Event::Approved { ask, .. } if *ask == self.number => self.decision = Some(Decision::Approved),
+            Event::Approved { ask, until, .. } if *ask == self.number => {
+                self.decision = Some(Decision::Approved);
+                self.valid_until = *until;
+            }
             Event::NotApproved { ask, about, .. } if *ask == self.number => {
                 self.decision = Some(Decision::NotApproved(about.clone()));
             }
@@ -134,9 +153,15 @@ impl ApprovalRequest {
 pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
     let events = entries.iter().filter(|entry| entry.kind == EntryKind::Event).filter_map(|entry| read(&entry.body));
     events.fold(None, |latest: Option<ApprovalRequest>, event| match event {
-        Event::ApprovalAsked { ask, needs, until, plan, .. } => {
-            Some(ApprovalRequest { number: ask, needs, until, plan, given: Vec::new(), decision: None })
-        }
+        Event::ApprovalAsked { ask, needs, until, plan, .. } => Some(ApprovalRequest {
+            number: ask,
+            needs,
+            until,
+            plan,
+            given: Vec::new(),
+            decision: None,
+            valid_until: None,
+        }),
         answer => latest.map(|ask| ask.with(&answer)),
     })
 }
@@ -172,13 +197,22 @@ mod tests {
             count,
             from: vec!["deployer".into()],
             within: 1,
+            valid: 1,
             targets: BTreeSet::new(),
         }
     }
 
     fn ask(needs: Vec<Need>) -> ApprovalRequest {
         let plan = Plan { effects: Vec::new(), end: PlanEnd::Ended };
-        ApprovalRequest { number: 1, needs, until: Timestamp::UNIX_EPOCH, plan, given: Vec::new(), decision: None }
+        ApprovalRequest {
+            number: 1,
+            needs,
+            until: Timestamp::UNIX_EPOCH,
+            plan,
+            given: Vec::new(),
+            decision: None,
+            valid_until: None,
+        }
     }
 
     #[test]
@@ -202,9 +236,9 @@ mod tests {
         let back = Event::ApprovalWithdrawn { ask: 1, by: "a".into(), about: String::new() };
         assert!(!ask.clone().with(&back).is_met());
         let no = Event::NotApproved { ask: 1, by: None, about: "late".into() };
-        let over = ask.clone().with(&no).with(&Event::Approved { ask: 1, about: String::new() });
+        let over = ask.clone().with(&no).with(&Event::Approved { ask: 1, until: None, about: String::new() });
         assert_eq!(over.decision, Some(Decision::NotApproved("late".into())));
-        let other = Event::Approved { ask: 2, about: String::new() };
+        let other = Event::Approved { ask: 2, until: None, about: String::new() };
         assert_eq!(ask.with(&other).decision, None, "the event is for another request");
     }
 

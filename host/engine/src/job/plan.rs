@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::policy::Need;
 
+/// The maximum number of waits that the description of one effect lists.
+const MAX_WAITS: usize = 5;
+
 /// An effect: a host call that changes something outside of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
@@ -25,6 +28,9 @@ pub(crate) struct Effect {
     /// The approvals that the effect requires.
     #[serde(default)]
     pub(crate) needs: Vec<Need>,
+    /// The waits between the previous effect and this effect, as text for people: `3 h`, `the end of plan-1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waits: Vec<String>,
 }
 
 /// The reason why a dry run ended.
@@ -63,7 +69,7 @@ impl Effect {
     ) -> Self {
         replace_ids(&mut arguments, ids);
         attributes.values_mut().flatten().for_each(|value| replace_id(value, ids));
-        Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
+        Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new(), waits: Vec::new() }
     }
 
     /// Returns a short description of the effect: `pipelines.trigger cms/production version 1.0.2`.
@@ -79,17 +85,49 @@ impl Effect {
         crate::base::clean(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// Returns the whole effect in one line: the short description, and each argument that the description does not
-    /// contain.
+    /// Returns the whole effect in one line: the waits before it, the short description, and each argument that the
+    /// description does not contain.
     pub(crate) fn shown(&self) -> String {
-        let mut listed: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
-        // A parameter's value does not name its parameter, so parameters are always listed as `name=value`.
-        let parameters = self.attributes.get("parameter").map(Vec::as_slice).unwrap_or_default();
-        listed.retain(|value| !parameters.iter().any(|parameter| parameter == value));
         let mut more = Vec::new();
-        arguments("", &self.arguments, &listed, &mut more);
+        self.arguments("", &self.arguments, &mut more);
         let more = if more.is_empty() { String::new() } else { format!(" with {}", more.join(", ")) };
-        crate::base::clean(&format!("{}{more}", self.about()))
+        let waits = match self.waits.as_slice() {
+            [] => String::new(),
+            waits if waits.len() <= MAX_WAITS => format!("after a wait for {}: ", waits.join(" and ")),
+            waits => {
+                format!("after a wait for {} and {} more: ", waits[..MAX_WAITS].join(" and "), waits.len() - MAX_WAITS)
+            }
+        };
+        crate::base::clean(&format!("{waits}{}{more}", self.about()))
+    }
+
+    /// Appends each argument in `value` to `more` as `name=value`, except for arguments that the short description
+    /// contains.
+    fn arguments(&self, name: &str, value: &Value, more: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {
+                (Some(Value::String(name)), Some(value), 2) => self.arguments(name, value, more),
+                _ => fields.iter().for_each(|(name, value)| self.arguments(name, value, more)),
+            },
+            Value::Array(values) => values.iter().for_each(|value| self.arguments(name, value, more)),
+            Value::Null => {}
+            Value::String(text) if self.describes(name, text) => {}
+            Value::String(text) => more.push(format!("{name}={text:?}")),
+            other => more.push(format!("{name}={other}")),
+        }
+    }
+
+    /// Returns whether the short description contains this argument. An argument is compared with the attribute of the
+    /// same name, because another argument can have the same value.
+    fn describes(&self, name: &str, value: &str) -> bool {
+        let has =
+            |attribute: &str| self.attributes.get(attribute).is_some_and(|values| values.iter().any(|v| v == value));
+        match name {
+            "app" | "environment" | "version" | "role" | "person" => has(name),
+            // The description contains the name of a pipeline as `app/environment`.
+            "pipeline" => has(name) && self.about().split(' ').nth(1) == Some(value),
+            _ => false,
+        }
     }
 }
 
@@ -119,21 +157,6 @@ impl Plan {
             ));
         }
         Ok(())
-    }
-}
-
-/// Appends each argument in `value` to `more` as `name=value`, except for values in `listed`.
-fn arguments(name: &str, value: &Value, listed: &[&str], more: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {
-            (Some(Value::String(name)), Some(value), 2) => arguments(name, value, listed, more),
-            _ => fields.iter().for_each(|(name, value)| arguments(name, value, listed, more)),
-        },
-        Value::Array(values) => values.iter().for_each(|value| arguments(name, value, listed, more)),
-        Value::Null => {}
-        Value::String(text) if listed.contains(&text.as_str()) => {}
-        Value::String(text) => more.push(format!("{name}={text:?}")),
-        other => more.push(format!("{name}={other}")),
     }
 }
 
@@ -215,7 +238,20 @@ mod tests {
         with.attributes.insert("pipeline".to_owned(), vec!["cms/production".to_owned()]);
         with.attributes.insert("parameter".to_owned(), vec!["no, (done)".to_owned()]);
         assert_eq!(with.shown(), "pipelines.trigger cms/production version 1.0 with drain=\"no, (done)\"");
+        with.waits = vec!["the end of plan-1".to_owned(), "3 h".to_owned()];
+        assert!(
+            with.shown().starts_with("after a wait for the end of plan-1 and 3 h: pipelines.trigger cms/production")
+        );
         let bare = Effect::new("jobs.cancel", BTreeMap::new(), json!([]), &[]);
         assert_eq!(bare.about(), "jobs.cancel");
+    }
+
+    #[test]
+    fn an_argument_with_the_value_of_an_attribute_is_shown_under_its_name() {
+        let arguments = json!([{ "command": "production", "arguments": [
+            { "name": "environment", "value": "production" }, { "name": "app", "value": "production" }] }]);
+        let shown = effect("1.0", arguments, &[]).shown();
+        let expected = "pipelines.trigger cms/production version 1.0 with app=\"production\", command=\"production\"";
+        assert_eq!(shown, expected);
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Approval {
     pub from: Vec<String>,
     /// The time after which an approval request expires.
     pub within: Duration,
+    /// The time after an approval during which the approved effects may begin.
+    pub valid: Duration,
     /// Whether a version needs no approval for its deployment to an environment in which this version has succeeded
     /// before.
     pub known_good: bool,
@@ -66,9 +68,16 @@ pub(crate) struct Need {
     pub(crate) from: Vec<String>,
     /// The time after which the approval request expires, in milliseconds.
     pub(crate) within: u64,
+    /// The time after the approval during which the effects may begin, in milliseconds. Old journals have no value.
+    #[serde(default = "default_valid")]
+    pub(crate) valid: u64,
     /// The apps and environments of the effects. An approver must have a role on all of them.
     #[serde(rename = "places")]
     pub(crate) targets: BTreeSet<(Option<String>, Option<String>)>,
+}
+
+fn default_valid() -> u64 {
+    3_600_000
 }
 
 impl Need {
@@ -84,6 +93,7 @@ impl Need {
                     known.rule.clone_from(&need.rule);
                     known.from.clone_from(&need.from);
                     known.within = need.within;
+                    known.valid = need.valid;
                 }
                 None => needs.push(need.clone()),
             }
@@ -124,6 +134,7 @@ mod tests {
             count: 1,
             from: vec!["deployer".to_owned()],
             within: Duration::from_secs(60),
+            valid: Duration::from_secs(60),
             known_good: false,
             break_glass: None,
         }
@@ -147,7 +158,7 @@ mod tests {
     fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {
         let from = from.iter().map(|role| (*role).to_owned()).collect();
         let targets = BTreeSet::from([(Some("cms".to_owned()), Some(environment.to_owned()))]);
-        Need { id: rule.to_owned(), rule: rule.to_owned(), count, from, within: 1, targets }
+        Need { id: rule.to_owned(), rule: rule.to_owned(), count, from, within: 1, valid: 1, targets }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) use grant::{Allow, Grants};
 pub(crate) use machines::Machines;
 pub(crate) use pattern::Pattern;
 pub(crate) use people::{NamedPerson, People};
-pub(crate) use promotion_order::OutOfOrder;
+pub(crate) use promotion_order::{OutOfOrder, unknown_version};
 pub(crate) use request::Request;
 pub(crate) use role::{HeldRole, Member, Rights, Role, granting_job};
 pub(crate) use scope::Scope;

@@ -24,6 +24,16 @@ pub(crate) struct OutOfOrder<'a> {
     pub(crate) line: Option<String>,
 }
 
+/// Returns the message for a deployment of an unknown version to an environment with a promotion order. `rule` is the
+/// position of the rule in the configuration.
+pub(crate) fn unknown_version(app: &str, environment: &str, rule: &At) -> String {
+    let app = crate::base::clean(app);
+    format!(
+        "the version of `{app}` that this effect deploys to `{environment}` is unknown, so the promotion order ({rule}) \
+         cannot be checked"
+    )
+}
+
 impl std::fmt::Display for OutOfOrder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { app, version, environment, before, rule, runs, line } = self;

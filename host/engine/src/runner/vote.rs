@@ -233,7 +233,8 @@ impl Jobs {
                 if !after.is_met() {
                     return Ok((vec![given], format!("job {}: {}", row.id, approval_text::approval_line(&after))));
                 }
-                let approved = Event::Approved { ask: number, about: "the job is approved".to_owned() };
+                let until = ask.valid_from(self.context.monotonic.now());
+                let approved = Event::Approved { ask: number, until, about: "the job is approved".to_owned() };
                 Ok((vec![given, approved], format!("job {} is approved and continues", row.id)))
             }
             Vote::Withdraw(_) => unreachable!("handled above"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     adapter::{Backends, RunEnd},
-    base::{Text, utc_text},
+    base::{Text, spoken_duration, utc_text},
     hostcall::{
         clock::instant as clock_instant,
         host_call::{HostCall, Parking, problem},
@@ -84,6 +84,7 @@ impl HostCall for Wait {
                         ended: now,
                         details: BTreeMap::new(),
                     };
+                    plan_wait(invocation, format!("the end of {}", run.key.as_str()));
                     return Some(run_answer(&run.key, end));
                 }
                 // The pipeline is no longer configured, so the answer cannot be predicted.
@@ -93,7 +94,16 @@ impl HostCall for Wait {
             }
         }
         let (id, timer) = timers.into_iter().min_by_key(|(_, timer)| timer.at)?;
+        let time = timer.at.duration_since(timer.set).unsigned_abs();
+        plan_wait(invocation, spoken_duration(time));
         Some(timer_answer(id, timer))
+    }
+}
+
+/// Adds a wait to the plan of a dry run. `what` is what the job waits for.
+fn plan_wait(invocation: &mut Invocation, what: String) {
+    if let Some(dry_run) = invocation.dry_run_state() {
+        dry_run.waits.push(what);
     }
 }
 
