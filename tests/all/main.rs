@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod identities;
 mod jobs;
+mod locked_files;
 mod parity;
 mod restart;
 mod shutdown;

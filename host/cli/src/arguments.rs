@@ -286,6 +286,9 @@ Example:
         /// Do not write plugins.lock; fail if it would change
         #[arg(long)]
         check: bool,
+        /// Let open jobs continue with the files that the old plugins.lock pins
+        #[arg(long)]
+        accept_old: bool,
     },
 }
 

@@ -103,6 +103,8 @@ async fn run_command(arguments: Arguments, instrument: &dyn Instrument) -> anyho
         Command::Plugin(PluginCommand::Inspect { file, output }) => {
             plugin_inspect::inspect(wiring, &file, output.format).await
         }
-        Command::Plugin(PluginCommand::Lock { check }) => plugin_lock::lock(wiring, check).await,
+        Command::Plugin(PluginCommand::Lock { check, accept_old }) => {
+            plugin_lock::lock(wiring, check, accept_old).await
+        }
     }
 }

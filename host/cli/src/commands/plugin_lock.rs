@@ -5,7 +5,7 @@ use wardroom::plugin::Lock;
 
 use crate::{Exit, report, wiring::Wiring};
 
-pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exit> {
+pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool, accept_old: bool) -> anyhow::Result<Exit> {
     let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Invalid) };
     // Load the plugins without the current `plugins.lock`, because with it the host refuses changed plugin files.
     let old = wired.lock.take();
@@ -15,9 +15,11 @@ pub(crate) async fn lock(wiring: &Wiring<'_>, check: bool) -> anyhow::Result<Exi
         report::problems(&problems);
         return Ok(Exit::Invalid);
     }
-    let new = review.lock();
+    let mut new = review.lock();
     let file = Lock::path(wiring.path);
-    let changes = old.clone().unwrap_or_default().changes(&new);
+    let known = old.clone().unwrap_or_default();
+    new.inherit(&known, accept_old).map_err(anyhow::Error::msg)?;
+    let changes = known.changes(&new);
     let mut lines = changes.clone();
     let same = changes.is_empty() && old.is_some();
     match (same, check) {

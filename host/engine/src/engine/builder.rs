@@ -225,7 +225,7 @@ impl EngineBuilder {
         // 1. Load the plugins.
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, config.calls.clone().into());
-        let plugins = Arc::new(Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await);
+        let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await;
         // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
         //    chat.
         let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
@@ -278,6 +278,7 @@ impl EngineBuilder {
         }
         // 5. Create the context that all jobs and queries share, and the host.
         let context = Arc::new(Context {
+            plugins: Arc::new(plugins),
             monotonic,
             approvals: Arc::new(config.approvals),
             notices: Arc::new(config.notices),
@@ -297,10 +298,9 @@ impl EngineBuilder {
         });
         // Half of the pool of plugin instances is for jobs and half for queries, so that a query never waits for a job.
         let half = MAX_GUESTS as usize / 2;
-        let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
+        let jobs = Arc::new(Jobs::new(context.clone(), activity.clone(), half));
         let host = Arc::new(Host {
             context,
-            plugins,
             jobs,
             activity,
             inboxes,

@@ -218,7 +218,7 @@ impl Host {
         }
         // 3. Find the command: from a trigger, from an alias, or as typed.
         let words = self.words_of(row).map_err(Refusal::Malformed)?;
-        let table = self.plugins.table();
+        let table = self.context.plugins.table();
         let spec = match &words {
             Some(words) => table.command_of_words(words),
             None => table.command_of(&row.text),
@@ -270,7 +270,7 @@ impl Host {
             }
             Target::Plugin(name) => name,
         };
-        let Some(plugin) = self.plugins.get(name) else {
+        let Some(plugin) = self.context.plugins.get(name) else {
             return Err(Refusal::Denied(format!(
                 "Plugin `{name}` is not loaded. Ask an admin to run `plugins`, which shows the reason."
             )));
@@ -297,14 +297,14 @@ impl Host {
             None => Ok(self
                 .triggers
                 .alias(&row.text)?
-                .map(|short| self.plugins.table().with_options(short.words, short.options))),
+                .map(|short| self.context.plugins.table().with_options(short.words, short.options))),
         }
     }
 
     /// Returns the command with which a message begins, without a check of its arguments; `None` if the message does
     /// not begin with a command.
     pub(crate) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
-        let table = self.plugins.table();
+        let table = self.context.plugins.table();
         let spec = match self.words_of(row).ok()? {
             Some(words) => table.command_of_words(&words),
             None => table.command_of(&row.text),
@@ -329,7 +329,7 @@ impl Host {
     /// for other messages.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
-        let plugin = self.plugins.missing(word)?;
+        let plugin = self.context.plugins.missing(word)?;
         Some(format!(
             "`{}` is a command of plugin `{}`, which is not loaded. Ask an admin to run `plugins`, which shows the \
              reason.",

@@ -93,8 +93,8 @@ impl Engine {
             accounts: host.accounts(),
             jobs: host.context.store.open_jobs().await?,
             overdue: host.overdue(|_| true).await?,
-            loaded: host.plugins.loaded().len(),
-            not_loaded: host.plugins.not_loaded().len(),
+            loaded: host.context.plugins.loaded().len(),
+            not_loaded: host.context.plugins.not_loaded().len(),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::builtin::ReactionQueue;
 use crate::{
     adapter::LinkState,
     base::Activity,
-    hostcall::{Context, Plugins},
+    hostcall::Context,
     messaging::{AccountInbox, ReplyLimiter},
     metrics::Commands,
     runner::Jobs,
@@ -18,7 +18,6 @@ use crate::{
 
 pub(crate) struct Host {
     pub(crate) context: Arc<Context>,
-    pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
     // One inbox for each account of the outbox, in the same order.

@@ -28,7 +28,7 @@ impl Host {
         let now = context.clock.now().min(context.monotonic.now());
         let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
-            let removed = context.store.remove(before, &self.plugins.digests()).await?;
+            let removed = context.store.remove(before, &self.context.plugins.digests()).await?;
             for (key, pipeline) in removed.jobs.iter().flat_map(|(_, runs)| runs) {
                 let Some(deployment) = context.catalog.pipeline(pipeline) else { continue };
                 if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {

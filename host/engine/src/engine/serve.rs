@@ -63,12 +63,12 @@ pub enum RunError {
 impl Engine {
     /// Returns the number of loaded plugins.
     pub fn plugin_count(&self) -> usize {
-        self.host.plugins.loaded().len()
+        self.host.context.plugins.loaded().len()
     }
 
     /// Returns the plugins that failed to load, as pairs of name and reason.
     pub fn not_loaded(&self) -> Vec<(String, String)> {
-        let failed = self.host.plugins.not_loaded().iter();
+        let failed = self.host.context.plugins.not_loaded().iter();
         failed.map(|plugin| (plugin.name.clone(), plugin.error.to_string())).collect()
     }
 
@@ -94,7 +94,7 @@ impl Engine {
         let _stop = context.stop.clone().drop_guard();
         let mut tasks = JoinSet::new();
         self.check_clock().await?;
-        self.host.plugins.store_files(&*context.store).await?;
+        self.host.context.plugins.store_files(&*context.store).await?;
         // 1. Send the messages in the outbox, and resume open jobs.
         context.outbox.wake();
         tasks.spawn(context.outbox.clone().run());

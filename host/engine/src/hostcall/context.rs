@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::table::HostCalls;
+use super::{Plugins, table::HostCalls};
 use crate::{
     adapter::{Backends, Clock, MonotonicClock},
     job::{Claims, LockTable},
@@ -17,6 +17,7 @@ use crate::{
 /// The services and the configuration of a host. All jobs and invocations share one value.
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) plugins: Arc<Plugins>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) monotonic: MonotonicClock,
     pub(crate) outbox: Arc<Outbox>,

@@ -103,6 +103,9 @@ pub(crate) enum LoadError {
     /// with its file and line.
     #[error("{}", .0.iter().map(|(at, message)| format!("{at}: {message}")).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(At, String)>),
+    /// `plugins.lock` revokes the plugin's file. The value is the reason, in one line.
+    #[error("{0}")]
+    Revoked(String),
     /// The host or another plugin already has one of the plugin's commands.
     #[error("its command `{word}` is already a command of {owner}")]
     CommandTaken {
@@ -205,7 +208,7 @@ impl<D: GuestData> Loader<D> {
                 Some(locked) if locked.digest != digest => {
                     return Err(LoadError::Lock { found: digest, locked: locked.digest.clone() });
                 }
-                Some(_) => {}
+                Some(locked) => locked.check(&digest).map_err(LoadError::Revoked)?,
             }
         }
         // 2. Compile the component, and check its description.
@@ -323,7 +326,7 @@ impl<D: GuestData> LoadedPlugin<D> {
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
         commands.sort();
         calls.sort();
-        Locked { digest: self.digest.clone(), contract: self.contract.clone(), commands, calls }
+        Locked { digest: self.digest.clone(), contract: self.contract.clone(), commands, calls, ..Locked::default() }
     }
 }
 

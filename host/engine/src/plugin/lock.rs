@@ -28,6 +28,8 @@ static LOCKED_KEYS: TableKeys = TableKeys {
         Key::string("contract", "The contract for which the plugin was built, with its version."),
         Key::strings("commands", "The plugin's commands."),
         Key::strings("calls", "Every host call that the plugin imports."),
+        Key::strings("accepted", "The digests of earlier files with which open jobs may continue."),
+        Key::strings("revoked", "The digests of files that the host never runs, and that cannot be locked again."),
     ],
 };
 
@@ -42,6 +44,26 @@ pub struct Locked {
     pub commands: Vec<String>,
     /// The names of all host calls that the plugin imports, sorted.
     pub calls: Vec<String>,
+    /// The digests of earlier files of the plugin with which open jobs may continue.
+    pub accepted: Vec<String>,
+    /// The digests of files that the host never runs.
+    pub revoked: Vec<String>,
+}
+
+impl Locked {
+    /// Checks that a job may continue with a file of the plugin.
+    ///
+    /// # Errors
+    /// The file is neither the locked one nor accepted, or it is revoked. The error is the reason, in one line.
+    pub(crate) fn check(&self, digest: &str) -> Result<(), String> {
+        if self.revoked.iter().any(|revoked| revoked == digest) {
+            return Err(format!("plugins.lock revokes the file with the digest {digest}"));
+        }
+        match self.digest == digest || self.accepted.iter().any(|accepted| accepted == digest) {
+            true => Ok(()),
+            false => Err(format!("plugins.lock does not accept the file with the digest {digest}")),
+        }
+    }
 }
 
 /// The contents of `plugins.lock`: an entry for each plugin, by the plugin's name.
@@ -87,6 +109,8 @@ impl Lock {
                 contract: table.string("contract").map(|contract| contract.value).unwrap_or_default(),
                 commands: list(&mut table, "commands"),
                 calls: list(&mut table, "calls"),
+                accepted: list(&mut table, "accepted"),
+                revoked: list(&mut table, "revoked"),
             };
             table.finish();
             lock.0.insert(name.value, locked);
@@ -109,8 +133,35 @@ impl Lock {
                 list(&locked.commands),
                 list(&locked.calls)
             );
+            for (key, digests) in [("accepted", &locked.accepted), ("revoked", &locked.revoked)] {
+                if !digests.is_empty() {
+                    let _ = writeln!(text, "{key} = {}", list(digests));
+                }
+            }
         }
         text
+    }
+
+    /// Adds the accepted and the revoked digests of the older lock file `old`. If `accept_old` is true, also accepts the
+    /// files that `old` pins, so that open jobs continue with them.
+    ///
+    /// # Errors
+    /// This lock file pins a file that `old` revokes. The error is the reason, in one line.
+    pub fn inherit(&mut self, old: &Self, accept_old: bool) -> Result<(), String> {
+        for (name, locked) in &mut self.0 {
+            let Some(old) = old.0.get(name) else { continue };
+            if old.revoked.contains(&locked.digest) {
+                return Err(format!("plugin {name}: plugins.lock revokes the file with the digest {}", locked.digest));
+            }
+            let replaced = accept_old.then(|| old.digest.clone());
+            let accepted = old.accepted.iter().cloned().chain(replaced);
+            locked.accepted =
+                accepted.filter(|digest| *digest != locked.digest && !old.revoked.contains(digest)).collect();
+            locked.accepted.sort();
+            locked.accepted.dedup();
+            locked.revoked.clone_from(&old.revoked);
+        }
+        Ok(())
     }
 
     /// Returns the differences between this lock file and the newer lock file `to`, one line each. For example, the
@@ -128,7 +179,12 @@ impl Lock {
                 _ => {}
             }
             let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
-            for (what, old, new) in [("command", &old.commands, &new.commands), ("call", &old.calls, &new.calls)] {
+            for (what, old, new) in [
+                ("command", &old.commands, &new.commands),
+                ("call", &old.calls, &new.calls),
+                ("accepted file", &old.accepted, &new.accepted),
+                ("revoked file", &old.revoked, &new.revoked),
+            ] {
                 let added = new.iter().filter(|item| !old.contains(item));
                 changes.extend(added.map(|item| format!("{name}: + {what} {item}")));
                 let removed = old.iter().filter(|item| !new.contains(item));
@@ -157,6 +213,7 @@ mod tests {
             contract: "wardroom:plugin@0.1.0".into(),
             commands: vec!["deploy".into()],
             calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+            ..Locked::default()
         };
         Lock(BTreeMap::from([("deploy".to_owned(), locked)]))
     }
@@ -171,6 +228,24 @@ mod tests {
         assert_eq!(Lock::read(&folder.path().join("other")).unwrap(), None);
         std::fs::write(&path, "[plugin.deploy]\ndigst = 1").unwrap();
         assert_eq!(Lock::read(&path).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn a_job_continues_only_with_the_locked_file_and_with_accepted_ones() {
+        let mut new = lock("sha256:bb", &[]);
+        new.inherit(&lock("sha256:aa", &[]), false).unwrap();
+        let check = |lock: &Lock, digest: &str| lock.0["deploy"].check(digest).is_ok();
+        assert!(check(&new, "sha256:bb") && !check(&new, "sha256:aa"));
+        new.inherit(&lock("sha256:aa", &[]), true).unwrap();
+        assert!(check(&new, "sha256:aa") && !check(&new, "sha256:cc"));
+        let mut revoked = new.clone();
+        revoked.0.get_mut("deploy").unwrap().revoked.push("sha256:aa".to_owned());
+        assert!(!check(&revoked, "sha256:aa"), "a revoked file is not accepted");
+        let mut newest = lock("sha256:cc", &[]);
+        newest.inherit(&revoked, true).unwrap();
+        assert_eq!(newest.0["deploy"].accepted, ["sha256:bb"]);
+        assert_eq!(newest.0["deploy"].revoked, ["sha256:aa"]);
+        lock("sha256:aa", &[]).inherit(&revoked, true).unwrap_err();
     }
 
     #[test]

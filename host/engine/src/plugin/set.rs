@@ -24,7 +24,7 @@ pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
     not_loaded: Vec<NotLoaded>,
     table: CommandTable,
-    locked: bool,
+    lock: Option<Lock>,
     loader: Loader<D>,
     /// The `allow` rules of each configured plugin, by the plugin's name. Includes plugins that failed to load.
     grants: HashMap<String, Arc<Grants>>,
@@ -41,7 +41,7 @@ impl<D: GuestData> Plugins<D> {
             loaded: Vec::new(),
             not_loaded: Vec::new(),
             table: CommandTable::new(),
-            locked: lock.is_some(),
+            lock: lock.cloned(),
             loader: loader.clone(),
             grants: configured.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
             revived: Mutex::default(),
@@ -83,7 +83,7 @@ impl<D: GuestData> Plugins<D> {
 
     /// Returns whether the file `plugins.lock` existed when the plugins were loaded.
     pub(crate) fn locked(&self) -> bool {
-        self.locked
+        self.lock.is_some()
     }
 
     /// Returns the plugin with this name in the configuration. Returns `None` if the plugin is not loaded.
@@ -115,8 +115,8 @@ impl<D: GuestData> Plugins<D> {
     /// grants. A plugin that is no longer configured has no grants.
     ///
     /// # Errors
-    /// Fails if the store is unavailable, or if the stored copy of the plugin's file is missing, is damaged or does not
-    /// load.
+    /// Fails if the store is unavailable, if `plugins.lock` does not accept the file, or if the stored copy of the
+    /// plugin's file is missing, is damaged or does not load.
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,
@@ -125,6 +125,16 @@ impl<D: GuestData> Plugins<D> {
     ) -> Result<Arc<LoadedPlugin<D>>, HistoryError> {
         if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
             return Ok(plugin.clone());
+        }
+        if let Some(lock) = &self.lock {
+            let locked = lock.0.get(&row.plugin).cloned().unwrap_or_default();
+            locked.check(&row.digest).map_err(|why| {
+                let plugin = &row.plugin;
+                HistoryError::Plugin(format!(
+                    "{why}, with which the job started; to let the job continue, an operator can add the digest to \
+                     `accepted` of [plugin.{plugin}] in plugins.lock and restart the host"
+                ))
+            })?;
         }
         let name = (row.plugin.clone(), row.digest.clone());
         let known = self.revived.lock().get(&name).cloned();

@@ -129,7 +129,7 @@ impl Jobs {
         // Step 1: load the plugin that the job started with.
         let start = history.start_entry()?;
         let row = job.row();
-        let plugin = self.plugins.of_job(row, &start, &*self.context.store).await?;
+        let plugin = self.context.plugins.of_job(row, &start, &*self.context.store).await?;
         // Step 2: check the caller's current rights, with the current members of rooms and groups.
         self.context.access.refresh(&*self.context.outbox).await;
         let request = self.request(row, &plugin, &start)?;

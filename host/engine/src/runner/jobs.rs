@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     base::{Activity, Backoff},
-    hostcall::{Context, Plugins},
+    hostcall::Context,
     job::{ActiveJob, Claim, HistoryError, JobCard, JobHistory},
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
@@ -25,7 +25,6 @@ const MAX_REDISPATCH_DELAY: Duration = Duration::from_secs(10);
 /// The jobs of a host, with the services that run them.
 pub(crate) struct Jobs {
     pub(crate) context: Arc<Context>,
-    pub(crate) plugins: Arc<Plugins>,
     pub(crate) run_slots: Semaphore,
     activity: Activity,
     running: Mutex<HashMap<String, RunningJob>>,
@@ -38,8 +37,8 @@ struct RunningJob {
 }
 
 impl Jobs {
-    pub(crate) fn new(context: Arc<Context>, plugins: Arc<Plugins>, activity: Activity, run_slots: usize) -> Self {
-        Self { context, plugins, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
+    pub(crate) fn new(context: Arc<Context>, activity: Activity, run_slots: usize) -> Self {
+        Self { context, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
     }
 
     /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier

@@ -46,7 +46,13 @@ impl Host {
 
     /// Returns the commands that a person may run on at least one app or environment.
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
-        self.plugins.table().specs().iter().map(AsRef::as_ref).filter(move |spec: &&Spec| self.may_run(asker, spec))
+        self.context
+            .plugins
+            .table()
+            .specs()
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(move |spec: &&Spec| self.may_run(asker, spec))
     }
 
     /// Returns whether a person may run a command on at least one app or environment.
@@ -69,7 +75,7 @@ impl Host {
     }
 
     fn help_for(&self, asker: Asker<'_>, word: &str) -> String {
-        match self.plugins.table().get(word) {
+        match self.context.plugins.table().get(word) {
             Some(spec) => self.explain(asker, spec),
             None => {
                 let names = self.visible(asker).map(|spec| spec.name.as_str());
@@ -81,7 +87,7 @@ impl Host {
 
     /// Returns the help of a command, with the roles through which the asking person may run the command.
     pub(crate) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
-        let below = self.plugins.table().below(spec);
+        let below = self.context.plugins.table().below(spec);
         let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
         format!("{}{}", help_one(spec, &self.right_text(asker, spec)), below.concat())
     }
@@ -135,7 +141,7 @@ impl Host {
 
     fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
-        for plugin in self.plugins.loaded() {
+        for plugin in self.context.plugins.loaded() {
             let commands = plugin.description.commands.iter().filter(|spec| self.may_run(asker, spec));
             let commands: Vec<&str> = commands.map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
@@ -144,7 +150,7 @@ impl Host {
             let short = short_digest(&plugin.digest);
             let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
         }
-        for plugin in self.plugins.not_loaded() {
+        for plugin in self.context.plugins.not_loaded() {
             // The reason can contain file names and rules, so only admins get it.
             let why =
                 if self.context.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
@@ -164,7 +170,7 @@ impl Host {
         let explainer = Explainer {
             access,
             catalog: &self.context.catalog,
-            plugins: &self.plugins,
+            plugins: &self.context.plugins,
             approvals: &self.context.approvals,
         };
         // An app that the person may not see is reported as unknown.

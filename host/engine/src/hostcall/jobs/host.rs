@@ -1,5 +1,7 @@
 //! The host calls `jobs.later`, `jobs.list` and `jobs.cancel`.
 
+use std::sync::Arc;
+
 use crate::{
     base::utc_text,
     command::{Command, CommandKind, Vocabulary, parse},
@@ -7,7 +9,7 @@ use crate::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
         host_call::{HostCall, InDoubt, Recovered, problem, unavailable},
-        invocation::Invocation,
+        invocation::{Invocation, Plugin},
         opening::new_job,
     },
     job::{Reason, ShownIn, cancel_before_start, first_card},
@@ -98,11 +100,16 @@ impl HostCall for Later {
         let Some(parent) = invocation.job().cloned() else {
             return Err(problem("invalid", "only an action can schedule a command, and this command is a query"));
         };
-        // 2. The new job gets the settings and limits of this job, even if the plugin's configuration has changed.
-        let given = (invocation.settings().to_vec(), *invocation.meter.limits());
+        // 2. The new job starts with the current file of the plugin. It gets the settings and limits of this job, even if
+        //    the plugin's configuration has changed, but only if the file is the same.
+        let plugin = current(invocation)?.clone();
+        let given = match plugin.digest == invocation.loaded().digest {
+            true => (invocation.settings().to_vec(), *invocation.meter.limits()),
+            false => (plugin.settings.to_vec(), plugin.limits),
+        };
         let shown = shown_in(&context, &request).await;
         let parent = Some(parent.row());
-        let (row, entry) = new_job(&context, invocation.loaded(), given, &request, parent, shown.clone(), status);
+        let (row, entry) = new_job(&context, &plugin, given, &request, parent, shown.clone(), status);
         let scheduled = Left { id: row.id.clone(), line: row.line.clone(), at: start_time(begins)? };
         // 3. The job's row, first entry, status card and announcement are stored together with the result of this call.
         invocation.writes.push(Write::Send(first_card(&row)));
@@ -182,12 +189,22 @@ fn start_time(begins: jiff::Timestamp) -> Result<types::Instant, types::Error> {
         .ok_or_else(|| problem("invalid", "the job's start time is before 1970; check the host's clock"))
 }
 
+/// Returns the plugin with its current file. The file can be newer than the file with which this job started.
+///
+/// # Errors
+/// `unavailable` if the plugin is not loaded.
+fn current(invocation: &Invocation) -> Result<&Arc<Plugin>, types::Error> {
+    let name = invocation.plugin();
+    let not_loaded = || problem("unavailable", format!("the plugin `{name}` is not loaded, so it can schedule no job"));
+    invocation.context().plugins.get(name).ok_or_else(not_loaded)
+}
+
 /// Returns the command that a plugin schedules, parsed as if a person had typed the command.
 ///
 /// # Errors
-/// `invalid` if the command is not valid.
+/// `invalid` if the command is not valid; `unavailable` if the plugin is not loaded.
 fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, types::Error> {
-    let own = &invocation.loaded().description.commands;
+    let own = &current(invocation)?.description.commands;
     let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
     let Some(spec) = action else {
         let (command, plugin) = (crate::base::clean(&request.command), invocation.plugin());

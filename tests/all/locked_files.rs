@@ -1,0 +1,100 @@
+//! Tests jobs that started with an earlier file of their plugin: with a `plugins.lock`, they continue only if the lock
+//! file accepts the earlier file.
+//!
+//! Not here: the lock file itself (the story `lock`).
+
+use std::{fs::OpenOptions, io::Write as _};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    journal::Journal,
+    running_host::RunningHost,
+    test_host::{TestHost, guests},
+};
+
+const CONFIG: &str = r#"
+[bot.marvin.console]
+user = "operator"
+
+[people]
+admins = ["operator"]
+
+[plugin.scripted]
+module = "mine.wasm"
+allow  = [{ call = "jobs.later", beyond = ["parameter"] }, { call = "jobs.list" }]
+"#;
+
+/// Creates a host whose database has a scheduled command, which is due, and whose plugin file has changed since.
+/// `arguments` are further arguments of `wardroom plugin lock` after the change.
+fn changed(arguments: &[&str]) -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.copy_in(&guests().join("scripted.wasm"), "mine.wasm")?;
+    lock(&test_host, &[])?;
+    let ran =
+        test_host.wardroom(&["run", "--locked"], "script later:600000:script:script=later:60000:script:script=now")?;
+    ensure!(ran.out.contains("left"), "{} {}", ran.out, ran.err);
+    // A custom section changes the digest, and nothing else.
+    OpenOptions::new().append(true).open(test_host.path("mine.wasm"))?.write_all(b"\0\x08\x06added!x")?;
+    lock(&test_host, arguments)?;
+    let due = Journal::tamper(&test_host.path("state"), "update job set wake = 0 where phase = 'scheduled'")?;
+    ensure!(due == 1, "{due} commands are scheduled");
+    Ok(test_host)
+}
+
+fn lock(test_host: &TestHost, arguments: &[&str]) -> Result<()> {
+    let ran = test_host.wardroom(&[&["plugin", "lock"], arguments].concat(), "")?;
+    ensure!(ran.code == Some(0), "{}", ran.err);
+    Ok(())
+}
+
+fn start(test_host: &TestHost) -> Result<RunningHost> {
+    let mut command = test_host.command(crate::test_host::binary()?);
+    command.args(["run", "--locked"]);
+    RunningHost::of(test_host, command)
+}
+
+#[test]
+fn a_job_whose_file_the_lock_does_not_accept_is_held() -> Result<()> {
+    let test_host = changed(&[])?;
+    let mut host = start(&test_host)?;
+    let line = host.wait_for("is held: plugins.lock does not accept the file with the digest sha256:")?;
+    ensure!(line.contains("`accepted` of [plugin.scripted] in plugins.lock"), "{line}");
+    let (status, said) = host.finish()?;
+    ensure!(status.success(), "{said:?}");
+    let mut journal = Journal::open(&test_host.path("state"))?;
+    ensure!(journal.count("select count(*) from job")? == 2, "the held job has scheduled nothing");
+    Ok(())
+}
+
+#[test]
+fn a_job_with_an_accepted_file_continues_and_schedules_jobs_with_the_current_file() -> Result<()> {
+    let test_host = changed(&["--accept-old"])?;
+    let mut host = start(&test_host)?;
+    host.wait_for("left")?;
+    let (status, said) = host.finish()?;
+    ensure!(status.success(), "{said:?}");
+    let mut journal = Journal::open(&test_host.path("state"))?;
+    let digests = journal.texts("select digest from job order by seq")?;
+    let (old, new) = (digests.first().context("the first job")?, digests.last().context("the last job")?);
+    ensure!(digests.len() == 3 && digests[1] == *old && new != old, "{digests:?}");
+    let locked = std::fs::read_to_string(test_host.path("plugins.lock"))?;
+    ensure!(locked.contains(&format!("digest = \"{new}\"")) && locked.contains(&format!("    \"{old}\",")), "{locked}");
+    Ok(())
+}
+
+#[test]
+fn a_revoked_file_neither_runs_nor_is_locked() -> Result<()> {
+    let test_host = changed(&["--accept-old"])?;
+    let path = test_host.path("plugins.lock");
+    let revoked = std::fs::read_to_string(&path)?.replace("accepted = [", "revoked = [");
+    std::fs::write(&path, revoked)?;
+    let mut host = start(&test_host)?;
+    host.wait_for("is held: plugins.lock revokes the file with the digest sha256:")?;
+    host.kill()?;
+    // The operator restores the revoked file by mistake.
+    test_host.copy_in(&guests().join("scripted.wasm"), "mine.wasm")?;
+    let ran = test_host.wardroom(&["plugin", "lock"], "")?;
+    ensure!(ran.code == Some(1) && ran.err.contains("plugin scripted: plugins.lock revokes the file"), "{}", ran.err);
+    Ok(())
+}
