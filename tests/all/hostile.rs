@@ -36,6 +36,7 @@ const RUN: &[&str] = &[
     "painted-summary",
     "quiet",
     "shout",
+    "taken",
     "trap",
 ];
 
@@ -57,7 +58,6 @@ const NOT_LOADED: &[(&str, &str)] = &[
     ("no-command", "it has no command"),
     ("other-package", "it imports functions that this host does not provide: evil:net/socket@1.0.0.connect"),
     ("starts", "`describe` failed: it used more than 500 ms of processor time"),
-    ("taken", "its command `history` is already a command of plugin deploy"),
     ("taken-alias", "its command `help` is already a command of the host"),
     ("unknown-function", "import interface `wardroom:plugin/log@0.1.0` is missing function `shout`"),
     ("unknown-interface", "module requires an import interface named `wardroom:plugin/teleport@0.1.0`"),
@@ -467,10 +467,20 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
 
 #[test]
 fn a_plugin_cannot_take_over_a_command_of_another() -> Result<()> {
-    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
-    fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
-    let ran = test_host.wardroom(&["run"], "history nonsense\n")?;
-    ensure!(ran.out.contains("Unknown app `nonsense`"), "{}\n{}", ran.out, ran.err);
-    ensure!(!ran.out.contains("not loaded"), "{}\n{}", ran.out, ran.err);
+    // The plugin is first in the file, so that the order cannot protect `deploy`.
+    let (before, after) = CONFIG.split_once("[plugin.deploy]\n").context("the plugin")?;
+    let answer = |keys: &str| -> Result<String> {
+        let test_host = TestHost::new(&format!("{before}{EVIL}[plugin.deploy]\n{keys}{after}"))?;
+        fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
+        let ran = test_host.wardroom(&["run"], "history nonsense\n")?;
+        Ok(ran.out + &ran.err)
+    };
+    let said = answer("")?;
+    ensure!(said.contains("Several plugins have the command `history`: evil, deploy."), "{said}");
+    let said = answer("commands = [\"history\"]\n")?;
+    ensure!(said.contains("Unknown app `nonsense`"), "{said}");
+    // A command stays with its plugin while the plugin is not loaded.
+    let said = answer("commands = [\"history\", \"nothing\"]\n")?;
+    ensure!(said.contains("`history` is a command of plugin `deploy`, which is not loaded."), "{said}");
     Ok(())
 }

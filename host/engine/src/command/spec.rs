@@ -125,6 +125,11 @@ const MAX_PARAMETERS: usize = 32;
 const MAX_CHOICES: usize = 64;
 
 impl Spec {
+    /// Returns the name and the aliases of the command.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
+    }
+
     /// Validates the description of a command, and builds the parser of the command's flags.
     ///
     /// # Errors

@@ -36,19 +36,11 @@ impl CommandTable {
         table
     }
 
-    /// Returns the first name or alias of `spec` that another command in the table has, together with this other
-    /// command. Returns `None` if all names are free.
-    pub(crate) fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
-        std::iter::once(&spec.name)
-            .chain(&spec.aliases)
-            .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
-    }
-
-    /// Adds commands. The caller has checked with [`Self::taken`] that the names are free.
+    /// Adds commands. The caller has checked that their names and aliases are free.
     pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
-            for word in std::iter::once(&spec.name).chain(&spec.aliases) {
-                self.by_word.insert(word.clone(), self.specs.len());
+            for word in spec.words() {
+                self.by_word.insert(word.to_owned(), self.specs.len());
             }
             self.specs.push(spec);
         }

@@ -325,22 +325,6 @@ fn invalid_descriptions_are_rejected() {
 }
 
 #[test]
-fn a_name_belongs_to_one_command() {
-    let table = table();
-    for (name, aliases, taken) in [
-        ("deploy", &[][..], "deploy"),
-        ("ship", &[][..], "ship"),
-        ("new", &["where"][..], "where"),
-        ("new", &["help"][..], "help"),
-    ] {
-        let spec = described(name, aliases, vec![]).unwrap();
-        assert_eq!(table.taken(&spec).map(|(word, _)| word), Some(taken));
-    }
-    let new = described("new", &["other"], vec![]).unwrap();
-    assert!(table.taken(&new).is_none());
-}
-
-#[test]
 fn a_two_word_name_has_priority() {
     let mut table = table();
     let specs = [

@@ -6,6 +6,12 @@ use globset::GlobBuilder;
 
 use crate::base::{At, Field, Node, Problems, Value, parse};
 
+/// The tables that every included file may contain. All other tables determine who people are and what they may do, hold
+/// credentials, or run commands under a name.
+const FREE_TABLES: [&str; 6] = ["app", "plugin", "alias", "say", "listen", "expect"];
+/// The tables that only the main file may contain.
+const MAIN_TABLES: [&str; 2] = ["people", "store"];
+
 /// Reads the configuration files into a tree. If the main file cannot be read, reports a configuration problem and
 /// returns `None`.
 pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
@@ -16,19 +22,24 @@ pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
 /// Reads the configuration files into a tree. `text` is the content of the main file, and `path` is its path.
 pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
     let mut root = parse(path, text, problems);
-    for (pattern, at) in includes(&mut root, problems) {
+    let free = includes(&mut root, "include", problems).into_iter().map(|include| (include, false));
+    let trusted: Vec<_> = includes(&mut root, "trusted_include", problems);
+    for ((pattern, at), trusted) in free.chain(trusted.into_iter().map(|include| (include, true))) {
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = matching(folder, &pattern);
         if files.is_empty() {
-            problems.add(&at, format!("the pattern `{pattern}` in `include` matches no file"), None);
+            let key = if trusted { "trusted_include" } else { "include" };
+            problems.add(&at, format!("the pattern `{pattern}` in `{key}` matches no file"), None);
         }
         for file in files {
             let Some(text) = read(&file, &at, problems) else { continue };
             let mut part = parse(&file, &text, problems);
-            reject_main_only_tables(&mut part, path, problems);
-            for (_, at) in includes(&mut part, problems) {
-                problems.add(&at, "an included file cannot include other files", None);
+            for key in ["include", "trusted_include"] {
+                for (_, at) in includes(&mut part, key, problems) {
+                    problems.add(&at, "an included file cannot include other files", None);
+                }
             }
+            reject_tables(&mut part, trusted, path, problems);
             merge(&mut root, part, problems);
         }
     }
@@ -49,22 +60,30 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
         .ok()
 }
 
-/// Reports and removes each table of an included file that is allowed only in the main file, such as the admins and the
-/// database. A reviewer therefore finds these tables in the main file.
-fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
+/// Reports and removes each table that an included file may not contain. A reviewer therefore finds everything about
+/// people and their rights in the main file and in the trusted files.
+fn reject_tables(part: &mut Node, trusted: bool, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
-    for name in ["people", "store"] {
-        if let Some(field) = fields.remove(name) {
-            problems.add(&field.at, format!("[{name}] is allowed only in the main file {}", main.display()), None);
-        }
-    }
+    let main = main.display();
+    fields.retain(|name, field| {
+        let name = name.as_str();
+        let message = match (MAIN_TABLES.contains(&name), trusted || FREE_TABLES.contains(&name)) {
+            (true, _) => format!("[{name}] is allowed only in the main file {main}"),
+            (false, true) => return true,
+            (false, false) => {
+                format!("[{name}] is allowed only in the main file {main} and in the files of its `trusted_include`")
+            }
+        };
+        problems.add(&field.at, message, None);
+        false
+    });
 }
 
-/// Removes the key `include` from the tree of a configuration file. Returns the file patterns in this key, each with
-/// its position.
-fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
+/// Removes the key `key` from the tree of a configuration file: `include` or `trusted_include`. Returns the file
+/// patterns in this key, each with its position.
+fn includes(root: &mut Node, key: &str, problems: &Problems) -> Vec<(String, At)> {
     let Value::Table(fields) = &mut root.value else { return Vec::new() };
-    let Some(field) = fields.remove("include") else { return Vec::new() };
+    let Some(field) = fields.remove(key) else { return Vec::new() };
     let items = match field.node.value {
         Value::Array(items) => items,
         _ => vec![field.node],
@@ -75,8 +94,8 @@ fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
             Value::String(pattern) => patterns.push((pattern, item.at)),
             _ => problems.add(
                 &item.at,
-                "`include` must be a list of file names",
-                Some("include = [\"apps/*.toml\"]".to_owned()),
+                format!("`{key}` must be a list of file names"),
+                Some(format!("{key} = [\"apps/*.toml\"]")),
             ),
         }
     }

@@ -22,8 +22,8 @@ pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
         ),
         Key::string(
             "tell",
-            "The room that gets a report of each right that is granted or revoked in chat. Without it, no report is \
-             sent.",
+            "The room that gets a report of each right that is granted or revoked in chat, and of plugins that do not \
+             load. Without it, no report is sent.",
         ),
     ],
 };

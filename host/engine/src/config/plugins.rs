@@ -1,6 +1,6 @@
 //! Reads `[plugin.*]`: the files, grants, limits and settings of the plugins.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::rules::{self, ALLOW_KEYS};
 use crate::{
@@ -16,6 +16,11 @@ pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string("module", "The file of the WebAssembly component. The path is relative to the main file.")
             .required(),
+        Key::strings(
+            "commands",
+            "The commands that belong to this plugin, even if another plugin has a command with the same name. A command \
+             that several plugins have belongs to none of them, unless this key says whose it is.",
+        ),
         Key::array(
             "allow",
             &ALLOW_KEYS,
@@ -58,7 +63,7 @@ static SETTING_KEYS: TableKeys = TableKeys {
 };
 
 pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
-    let mut plugins = Vec::new();
+    let (mut plugins, mut owners) = (Vec::new(), BTreeMap::new());
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();
         if !is_name(&name.value) {
@@ -66,6 +71,13 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
             table.problem(&name.at, format!("`{}` is not a valid name for a plugin", name.value), fix);
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
+        let commands = table.strings("commands").map(|commands| commands.value).unwrap_or_default();
+        for command in &commands {
+            if let Some(other) = owners.insert(command.value.clone(), name.value.clone()) {
+                let message = format!("`{}` is already a command of [plugin.{other}]", command.value);
+                table.problem(&command.at, message, None);
+            }
+        }
         let rules = table.array("allow");
         let rules =
             rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, calls, catalog, roles)).collect();
@@ -78,6 +90,7 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
         plugins.push(PluginConfig {
             name: name.value,
             at,
+            commands: commands.into_iter().map(|command| command.value).collect(),
             module: folder.join(&module.value),
             grants: Arc::new(Grants::new(rules, calls)),
             limits,
@@ -123,7 +136,7 @@ fn read_settings(mut table: Table) -> Vec<(Located<String>, Vec<Located<String>>
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::path::PathBuf;
 
     use super::*;
     use crate::base::{At, Node, Problems, Value};

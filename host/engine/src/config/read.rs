@@ -39,9 +39,14 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings(
             "include",
-            "Patterns for more configuration files, relative to the main file. Included files can add apps, roles, \
-             plugins and other tables, but cannot extend a table of another file. `*` is allowed in the file name. \
-             The key is allowed only in the main file.",
+            "Patterns for more configuration files, relative to the main file. Included files can add apps, plugins, \
+             aliases, fixed answers, listen rules and tests, but cannot extend a table of another file. `*` is allowed \
+             in the file name. The key is allowed only in the main file.",
+        ),
+        Key::strings(
+            "trusted_include",
+            "Patterns for configuration files that can contain every table except `[people]` and `[store]`. Whoever can \
+             change such a file can give rights to everybody.",
         ),
         Key::table("store", &store::STORE_KEYS, "The database, and how long finished jobs are kept."),
         Key::tables("bot", &bots::BOT_KEYS, "The bots of the host.").required(),

@@ -325,10 +325,19 @@ impl Host {
         Verdict::Answered(text, Box::new(self.line(row)))
     }
 
-    /// Returns the refusal of a message whose first word is a command of a plugin that failed to load. Returns `None`
-    /// for other messages.
+    /// Returns the refusal of a message whose first word is a command of a plugin that failed to load, or a command that
+    /// several plugins have. Returns `None` for other messages.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
+        let mut contested = self.context.plugins.contested().iter();
+        if let Some(contested) = contested.find(|contested| contested.word.eq_ignore_ascii_case(word)) {
+            return Some(format!(
+                "Several plugins have the command `{}`: {}. The bot runs it when an operator has set `commands` in the \
+                 table of one of them.",
+                contested.word,
+                contested.plugins.join(", ")
+            ));
+        }
         let plugin = self.context.plugins.missing(word)?;
         Some(format!(
             "`{}` is a command of plugin `{}`, which is not loaded. Ask an admin to run `plugins`, which shows the \

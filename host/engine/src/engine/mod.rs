@@ -13,6 +13,7 @@ mod host;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod missing_plugins;
 mod query;
 mod retention;
 mod review;

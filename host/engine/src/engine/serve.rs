@@ -95,7 +95,8 @@ impl Engine {
         let mut tasks = JoinSet::new();
         self.check_clock().await?;
         self.host.context.plugins.store_files(&*context.store).await?;
-        // 1. Send the messages in the outbox, and resume open jobs.
+        // 1. Report plugins that are missing, send the messages in the outbox, and resume open jobs.
+        self.host.report_missing_plugins().await?;
         context.outbox.wake();
         tasks.spawn(context.outbox.clone().run());
         self.host.jobs.resume().await?;

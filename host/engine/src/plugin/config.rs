@@ -15,6 +15,9 @@ pub(crate) struct PluginConfig {
     pub name: String,
     /// The file and line of the plugin's table, for messages.
     pub at: At,
+    /// The commands that belong to this plugin, whether or not it is loaded, and even if another plugin describes a
+    /// command with the same name.
+    pub commands: Vec<String>,
     /// The path of the plugin's WebAssembly file.
     pub module: PathBuf,
     /// The plugin's `allow` rules: the host calls that the plugin may make, and with which values.

@@ -26,6 +26,13 @@ pub(crate) struct Description {
     pub settings: Vec<Setting>,
 }
 
+impl Description {
+    /// Returns the names and aliases of all commands.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().flat_map(|spec| spec.words())
+    }
+}
+
 /// A setting that a plugin describes and that an operator can configure.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {

@@ -60,8 +60,8 @@ pub(crate) struct NotLoaded {
     /// The file and line of the plugin's table in the configuration.
     pub at: At,
     pub error: LoadError,
-    /// The names of the plugin's commands, from its description or else from `plugins.lock`. Empty if neither is
-    /// available.
+    /// The names of the plugin's commands: from its description or else from `plugins.lock`, and from `commands` in its
+    /// table.
     pub commands: Vec<String>,
 }
 
@@ -106,14 +106,12 @@ pub(crate) enum LoadError {
     /// `plugins.lock` revokes the plugin's file. The value is the reason, in one line.
     #[error("{0}")]
     Revoked(String),
-    /// The host or another plugin already has one of the plugin's commands.
-    #[error("its command `{word}` is already a command of {owner}")]
-    CommandTaken {
-        /// The name or alias of the command.
-        word: String,
-        /// The owner of the existing command, as the message names it: `the host` or `plugin deploy`.
-        owner: String,
-    },
+    /// The host already has one of the plugin's commands. The value is the name or alias.
+    #[error("its command `{0}` is already a command of the host")]
+    CommandTaken(String),
+    /// The configuration gives the plugin a command that the plugin does not have. The value is the command.
+    #[error("it has no command `{0}`, which `commands` gives to it")]
+    NoCommand(String),
 }
 
 impl LoadError {
@@ -159,35 +157,32 @@ impl<D: GuestData> Loader<D> {
         Self { runtime, cache: Cache::new(cache), functions }
     }
 
-    /// Loads one configured plugin and adds the plugin's commands to the command table. `lock` is the contents of
-    /// `plugins.lock`; with `None`, the digest of the plugin's file is not checked.
+    /// Loads one configured plugin. `lock` is the contents of `plugins.lock`; with `None`, the digest of the plugin's file
+    /// is not checked. `table` contains the commands of the host.
     ///
     /// # Errors
-    /// [`NotLoaded`] with the reason. The command table is then unchanged.
+    /// [`NotLoaded`] with the reason.
     pub(crate) async fn load(
         &self,
         config: &PluginConfig,
         lock: Option<&Lock>,
-        table: &mut CommandTable,
+        table: &CommandTable,
     ) -> Result<Arc<LoadedPlugin<D>>, NotLoaded> {
         let locked = lock.and_then(|lock| lock.0.get(&config.name));
         let mut commands = locked.map(|locked| locked.commands.clone()).unwrap_or_default();
         let loaded = self.prepare(config, lock, &mut commands).await.and_then(|plugin| {
-            let taken = plugin.description.commands.iter().find_map(|spec| table.taken(spec));
-            let Some((word, owner)) = taken else { return Ok(plugin) };
-            let owner = match &owner.target {
-                crate::command::Target::Host(_) => "the host".to_owned(),
-                crate::command::Target::Plugin(name) => format!("plugin {name}"),
-            };
-            Err(LoadError::CommandTaken { word: word.to_owned(), owner })
-        });
-        match loaded {
-            Ok(plugin) => {
-                table.add(plugin.description.commands.iter().cloned());
-                Ok(Arc::new(plugin))
+            if let Some(word) = plugin.description.words().find(|word| table.get(word).is_some()) {
+                return Err(LoadError::CommandTaken(word.to_owned()));
             }
-            Err(error) => Err(NotLoaded { name: config.name.clone(), at: config.at.clone(), error, commands }),
-        }
+            match config.commands.iter().find(|given| plugin.description.words().all(|word| word != given.as_str())) {
+                Some(given) => Err(LoadError::NoCommand(given.clone())),
+                None => Ok(plugin),
+            }
+        });
+        loaded.map(Arc::new).map_err(|error| {
+            commands.extend(config.commands.iter().filter(|given| !commands.contains(given)).cloned().collect::<Vec<_>>());
+            NotLoaded { name: config.name.clone(), at: config.at.clone(), error, commands }
+        })
     }
 
     /// Loads one plugin, but does not add the plugin's commands to the command table. After the check of the

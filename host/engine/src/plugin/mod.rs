@@ -7,6 +7,7 @@
 mod artifact;
 pub(crate) mod bindings;
 mod cache;
+mod claims;
 mod config;
 mod describe;
 mod host_functions;

@@ -5,13 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::{
+    claims::{Claim, Contested, Owners},
     config::PluginConfig,
     host_functions::GuestData,
     load::{LoadedPlugin, Loader, NotLoaded},
     lock::Lock,
 };
 use crate::{
-    command::CommandTable,
+    command::{CommandTable, Spec},
     job::{HistoryError, StartEntry},
     policy::Grants,
     store::{JobRow, Store, StoreError, Write},
@@ -24,6 +25,7 @@ pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
     not_loaded: Vec<NotLoaded>,
     table: CommandTable,
+    contested: Vec<Contested>,
     lock: Option<Lock>,
     loader: Loader<D>,
     /// The `allow` rules of each configured plugin, by the plugin's name. Includes plugins that failed to load.
@@ -41,15 +43,23 @@ impl<D: GuestData> Plugins<D> {
             loaded: Vec::new(),
             not_loaded: Vec::new(),
             table: CommandTable::new(),
+            contested: Vec::new(),
             lock: lock.cloned(),
             loader: loader.clone(),
             grants: configured.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
             revived: Mutex::default(),
         };
+        let mut claims = Vec::new();
         for plugin in configured {
-            match loader.load(plugin, lock, &mut plugins.table).await {
-                Ok(loaded) => plugins.loaded.push(loaded),
+            let given = plugin.commands.clone();
+            match loader.load(plugin, lock, &plugins.table).await {
+                Ok(loaded) => {
+                    let words = loaded.description.words().map(str::to_owned).collect();
+                    claims.push(Claim { plugin: plugin.name.clone(), words, given });
+                    plugins.loaded.push(loaded);
+                }
                 Err(not_loaded) => {
+                    claims.push(Claim { plugin: plugin.name.clone(), words: not_loaded.commands.clone(), given });
                     let (plugin, at) = (&not_loaded.name, not_loaded.at.to_string());
                     let fix = not_loaded.error.fix().unwrap_or_default();
                     tracing::error!(
@@ -63,7 +73,33 @@ impl<D: GuestData> Plugins<D> {
                 }
             }
         }
+        plugins.add_commands(&claims);
         plugins
+    }
+
+    /// Adds the commands of the loaded plugins to the command table, except for commands that belong to another plugin or
+    /// to none.
+    fn add_commands(&mut self, claims: &[Claim]) {
+        let owners = Owners::new(claims);
+        for plugin in &self.loaded {
+            let owned = |spec: &&Arc<Spec>| spec.words().all(|word| owners.owns(&plugin.name, word));
+            self.table.add(plugin.description.commands.iter().filter(owned).cloned());
+        }
+        for contested in &owners.contested {
+            let (command, plugins) = (&contested.word, contested.plugins.join(", "));
+            tracing::error!(
+                command,
+                plugins,
+                "several plugins have the same command, so it is unavailable; hint: set `commands` in the table of one of \
+                 the plugins"
+            );
+        }
+        self.contested = owners.contested;
+    }
+
+    /// Returns the names of commands that several plugins have, and that the host therefore does not accept.
+    pub(crate) fn contested(&self) -> &[Contested] {
+        &self.contested
     }
 
     /// Returns the loaded plugins, in the order of the configuration.

@@ -28,6 +28,8 @@ pub(super) struct MayRow {
     person: String,
     /// The name in `[person.NAME]` or `[machine.NAME]`, if there is one.
     name: Option<String>,
+    /// The other ids of the same person or machine account.
+    other_ids: Vec<String>,
     /// The app, or `*` for an admin.
     app: String,
     /// The environment, or `*` for an admin.
@@ -59,27 +61,26 @@ impl Explainer<'_> {
             access.known_people().iter().map(|id| access.persons.canonical_id(id).to_owned()).collect();
         let mut rows = Vec::new();
         for id in &ids {
-            let name = access.persons.of(id).map(|person| person.name.clone());
             if access.is_admin(id) {
-                rows.push(admin(id, name.clone()));
+                rows.push(self.admin(id));
             }
             // Include roles that apply only in some rooms.
             let held = self.held_somewhere(id);
             // A machine account cannot approve.
             let approving = if access.machines.has(id) { &[] } else { approving };
-            rows.extend(self.rows(id, name.as_deref(), &held, approving));
+            rows.extend(self.rows(id, &held, approving));
         }
         let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<HeldRole> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
             roles.map(|role| HeldRole { role: role.clone(), grant: None, reach: None }).collect()
         };
         // `everyone` cannot approve.
-        rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));
+        rows.extend(self.rows("everyone", &by_member(&|member| *member == Member::Everyone), &[]));
         let members = access.roles.iter().flat_map(|role| &role.members);
         let rooms: BTreeSet<String> =
             members.filter(|member| matches!(member, Member::Room(_))).map(ToString::to_string).collect();
         for room in rooms {
-            rows.extend(self.rows(&room, None, &by_member(&|member| member.to_string() == room), approving));
+            rows.extend(self.rows(&room, &by_member(&|member| member.to_string() == room), approving));
         }
         rows
     }
@@ -98,7 +99,7 @@ impl Explainer<'_> {
         held
     }
 
-    fn rows(&self, person: &str, name: Option<&str>, held: &[HeldRole], approving: &[&str]) -> Vec<MayRow> {
+    fn rows(&self, person: &str, held: &[HeldRole], approving: &[&str]) -> Vec<MayRow> {
         let mut rows = Vec::new();
         for app in self.catalog.apps() {
             let deployed = |name: &&String| app.deployments.iter().any(|deployment| deployment.environment == **name);
@@ -109,17 +110,42 @@ impl Explainer<'_> {
                 let approves: Vec<String> = approving.iter().filter(is_held).map(ToString::to_string).collect();
                 if !runs.is_empty() || !approves.is_empty() {
                     rows.push(MayRow {
-                        person: person.to_owned(),
-                        name: name.map(str::to_owned),
                         app: app.name.clone(),
                         environment: environment.clone(),
                         runs,
                         approves,
+                        ..self.row(person)
                     });
                 }
             }
         }
         rows
+    }
+
+    fn admin(&self, id: &str) -> MayRow {
+        let all = || "*".to_owned();
+        let run = MayRun {
+            actions: vec![all()],
+            queries: vec![all()],
+            role: "admin".to_owned(),
+            from: "[people] admins".to_owned(),
+        };
+        // Only the roles of an approval rule can approve. An admin without such a role cannot.
+        MayRow { app: all(), environment: all(), runs: vec![run], ..self.row(id) }
+    }
+
+    /// Returns a row of a person without rights.
+    fn row(&self, person: &str) -> MayRow {
+        let persons = &self.access.persons;
+        MayRow {
+            person: person.to_owned(),
+            name: persons.of(person).map(|person| person.name.clone()),
+            other_ids: persons.ids(person).skip(1).map(str::to_owned).collect(),
+            app: String::new(),
+            environment: String::new(),
+            runs: Vec::new(),
+            approves: Vec::new(),
+        }
     }
 
     /// Returns the environments of all bots, in the order of the configuration file.
@@ -146,23 +172,6 @@ impl Explainer<'_> {
     }
 }
 
-fn admin(id: &str, name: Option<String>) -> MayRow {
-    let all = || "*".to_owned();
-    MayRow {
-        person: id.to_owned(),
-        name,
-        app: all(),
-        environment: all(),
-        runs: vec![MayRun {
-            actions: vec![all()],
-            queries: vec![all()],
-            role: "admin".to_owned(),
-            from: "[people] admins".to_owned(),
-        }],
-        // Only the roles of an approval rule can approve. An admin without such a role cannot.
-        approves: Vec::new(),
-    }
-}
 
 impl fmt::Display for PeopleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +179,11 @@ impl fmt::Display for PeopleReport {
         for row in &self.people {
             if last_person != Some(&row.person) {
                 let name = row.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-                writeln!(f, "{}{name}", row.person)?;
+                let others = match row.other_ids.as_slice() {
+                    [] => String::new(),
+                    ids => format!(", also {}", ids.join(", ")),
+                };
+                writeln!(f, "{}{name}{others}", row.person)?;
                 last_person = Some(&row.person);
             }
             let target = format!("{} {}", row.app, row.environment);

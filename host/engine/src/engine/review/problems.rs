@@ -20,12 +20,26 @@ pub(super) fn problems(review: &Review) -> Vec<Problem> {
             fix: plugin.error.fix(),
         })
         .collect();
-    // 2. Stop if the commands of a plugin are unknown, because a role could name one of them.
+    // 2. Report commands that several plugins have.
+    for contested in plugins.contested() {
+        let of = |plugin: &&PluginConfig| contested.plugins.contains(&plugin.name);
+        let Some(last) = config.plugins.iter().rfind(of) else { continue };
+        problems.push(Problem {
+            at: last.at.clone(),
+            message: format!(
+                "the plugins {} have the same command `{}`, which therefore belongs to none of them",
+                contested.plugins.join(" and "),
+                contested.word
+            ),
+            fix: Some(format!("commands = [\"{}\"]   in the table of one of them", contested.word)),
+        });
+    }
+    // 3. Stop if the commands of a plugin are unknown, because a role could name one of them.
     let unknown = plugins.not_loaded().iter().any(|plugin| plugin.commands.is_empty());
     if unknown {
         return problems;
     }
-    // 3. Report unknown commands in grants of plugins, in roles and in `[[notify]]`.
+    // 4. Report unknown commands in grants of plugins, in roles and in `[[notify]]`.
     let missing = plugins.not_loaded().iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
     problems.extend(config.plugins.iter().flat_map(|plugin| unknown_commands(plugins, plugin)));
     let names: Vec<&str> = plugins.table().specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
@@ -44,7 +58,7 @@ pub(super) fn problems(review: &Review) -> Vec<Problem> {
     for notice in config.notices.iter() {
         check_names(&notice.at, "[[notify]]", notice.commands.as_deref().unwrap_or_default());
     }
-    // 4. Report problems of triggers, and `[[expect]]` tests that fail.
+    // 5. Report problems of triggers, and `[[expect]]` tests that fail.
     problems.extend(review.trigger_problems());
     problems.extend(expectations::unmet(review));
     problems.sort();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     base::utc_text,
-    command::{Command, CommandKind, Vocabulary, parse},
+    command::{Command, CommandKind, Spec, Vocabulary, parse},
     hostcall::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
@@ -205,7 +205,14 @@ fn current(invocation: &Invocation) -> Result<&Arc<Plugin>, types::Error> {
 /// `invalid` if the command is not valid; `unavailable` if the plugin is not loaded.
 fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, types::Error> {
     let own = &current(invocation)?.description.commands;
-    let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
+    // A command that belongs to another plugin is not in the table of commands.
+    let is_own = |spec: &Arc<Spec>| {
+        let known = invocation.context().plugins.table().get(&spec.name);
+        known.is_some_and(|known| Arc::ptr_eq(known, spec))
+    };
+    let action = own
+        .iter()
+        .find(|spec| spec.name == request.command && spec.kind == CommandKind::Action && is_own(spec));
     let Some(spec) = action else {
         let (command, plugin) = (crate::base::clean(&request.command), invocation.plugin());
         return Err(problem("invalid", format!("`{command}` is not an action of the plugin `{plugin}`")));
