@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
 use wardroom::{
     model::Outcome,
-    store::{EntryKind, JobOutcome, JobPhase, Store as _},
+    store::{EntryKind, JobOutcome, JobPhase, Store as _, Write},
 };
 
 use super::harness::Harness;
@@ -202,5 +202,19 @@ fn check_cancelled(harness: &Harness) -> Result<()> {
     }
     let going = harness.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
     ensure!(going == 0, "{going} pipeline runs have not finished");
+    Ok(())
+}
+
+#[test]
+fn a_plugin_stores_no_more_than_its_quota() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let value =
+        |key: u32| Write::SetValue { plugin: "scripted".to_owned(), key: format!("k{key}"), value: b"1".into() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(harness.store.commit((0..10_000).map(value).collect()))?;
+    let script = "script set:new:1 set:k0:2 set:k0:22 delete:k1 set:new:1";
+    ensure!(harness.run(&config(ALL), &[script], None)?);
+    let said = harness.chat.words().join("\n");
+    ensure!(said.contains("limit ok limit ok ok"), "{said}");
     Ok(())
 }

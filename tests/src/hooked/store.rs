@@ -194,6 +194,11 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.values(plugin, prefix, limit).await
     }
 
+    async fn values_size(&self, plugin: &str) -> Result<(u64, u64), StoreError> {
+        self.hooks.before_read("values_size").await?;
+        self.store.values_size(plugin).await
+    }
+
     async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         self.hooks.before_read("usage").await?;
         self.store.usage().await

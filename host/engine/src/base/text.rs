@@ -144,21 +144,38 @@ impl Text {
     }
 }
 
-/// Removes control characters and invisible characters from a line. Examples are zero-width spaces and the
-/// bidirectional overrides, which change the reading order. Replaces each tab by four spaces.
+/// Removes control characters and invisible characters from a line. Examples are zero-width spaces, letters without a
+/// shape such as the Hangul filler, and the bidirectional overrides, which change the reading order. Replaces each tab by
+/// four spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for letter in line.chars() {
         match letter {
             '\t' => clean.push_str("    "),
-            _ if letter.is_control() => {}
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}' | '\u{200c}' | '\u{200e}' | '\u{200f}' => {}
-            '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => {}
-            '\u{e0000}'..='\u{e007f}' => {}
+            // After a symbol, this character selects the colored form of the symbol.
+            '\u{fe0f}' if clean.chars().next_back().is_some_and(is_symbol) => clean.push(letter),
+            _ if letter.is_control() || is_invisible(letter) => {}
             _ => clean.push(letter),
         }
     }
     clean
+}
+
+/// Returns whether a character has no shape. Keeps the zero-width joiner, which joins emoji.
+pub(crate) fn is_invisible(letter: char) -> bool {
+    // The characters with the Unicode property `Default_Ignorable_Code_Point`, separators of lines, and annotations.
+    matches!(
+        letter,
+        '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+fn is_symbol(letter: char) -> bool {
+    !letter.is_ascii() && !letter.is_alphanumeric() && !letter.is_whitespace()
 }
 
 /// Returns the name in `known` that is most similar to `word`, or `None` if no name is similar. Callers suggest
@@ -184,6 +201,8 @@ mod tests {
     #[test]
     fn invisible_characters_are_removed() {
         assert_eq!(clean("a\u{202e}b\u{200b}c\x1b[2Jd\u{7}\te"), "abc[2Jd    e");
+        assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
+        assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
     }
 

@@ -28,7 +28,10 @@ impl Host {
             text.push_lines(format!("The bot has started without these plugins: {}.", missing.join(", ")));
         }
         if !contested.is_empty() {
-            text.push_lines(format!("Several plugins have these commands, so no plugin runs them: {}.", contested.join(", ")));
+            text.push_lines(format!(
+                "Several plugins have these commands, so no plugin runs them: {}.",
+                contested.join(", ")
+            ));
         }
         if missing.is_empty() && contested.is_empty() {
             return Ok(());

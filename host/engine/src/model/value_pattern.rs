@@ -1,46 +1,117 @@
 //! Regular expressions that the values of pipeline parameters and plugin settings must match.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition};
+
+/// The maximum size of a compiled expression, in bytes. A short text such as `\pL{150}` can have a large expression, which
+/// takes seconds to compile.
+const MAX_SIZE: usize = 256 << 10;
+/// A set of at most this many characters, such as `[-+]`, counts as a written dash if it contains a dash.
+const MAX_WRITTEN: u32 = 3;
 
 /// A regular expression that must match the whole value of a pipeline parameter or plugin setting.
+///
+/// A program could read a value such as `-rf` as a flag. A value that begins with a dash therefore matches only if the
+/// expression matches this dash with a written dash, as in `-?[0-9]+`, and not with a set such as `.` or `[a-z-]`.
 #[derive(Debug, Clone)]
 pub(crate) struct ValuePattern {
     text: String,
     whole: Regex,
-    dash: bool,
+    /// Matches the values that begin with a written dash.
+    dashed: Regex,
 }
 
 impl ValuePattern {
     /// # Errors
     /// The reason why the expression is invalid, in one line.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
-        let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
-            regex::Error::Syntax(message) => {
-                message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned()
-            }
-            other => other.to_string(),
-        })?;
-        // A program could read a value such as `-rf` as a flag. A value that begins with a dash is therefore valid only
-        // if the expression itself begins with a dash.
-        let bare = text.trim_start_matches(['^', '(', '?', ':']);
-        let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
-        Ok(Self { text: text.to_owned(), whole, dash })
+        // Parse the text alone, before it becomes a part of another expression: `a)|(?:.*` is not valid.
+        let hir = regex_syntax::parse(text).map_err(|error| last_line(&error.to_string()))?;
+        Ok(Self { text: text.to_owned(), dashed: anchored(&without_dash(&hir))?, whole: anchored(&hir)? })
     }
 
     /// Returns whether a value is valid: the expression matches the whole value. A value with a zero byte is never
-    /// valid. A value that begins with a dash is valid only if the expression also begins with a dash.
+    /// valid. A value that begins with a dash is valid only if the expression begins with a written dash.
     pub(crate) fn matches(&self, value: &str) -> bool {
-        (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
+        let pattern = if value.starts_with('-') { &self.dashed } else { &self.whole };
+        !value.contains('\0') && pattern.is_match(value)
     }
 
     /// Returns the requirement that an invalid value violates, as text for messages, for example `the value must not
     /// begin with a dash`.
     pub(crate) fn requirement(&self, value: &str) -> String {
-        match value.starts_with('-') && !self.dash {
+        match value.starts_with('-') && self.whole.is_match(value) {
             true => "the value must not begin with a dash".to_owned(),
             false => format!("the value must match `{}`", self.text),
         }
     }
+}
+
+/// Compiles an expression that must match the whole text.
+fn anchored(hir: &Hir) -> Result<Regex, String> {
+    let built = RegexBuilder::new(&format!(r"\A(?:{hir})\z")).size_limit(MAX_SIZE).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            "it is too large; use fewer or shorter repetitions, or smaller sets of characters".to_owned()
+        }
+        error => last_line(&error.to_string()),
+    })
+}
+
+fn last_line(error: &str) -> String {
+    error.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned()
+}
+
+/// Removes the dash from each large set of characters that can match the first character of a text.
+fn without_dash(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) => hir.clone(),
+        HirKind::Class(class) => Hir::class(without_dash_in(class)),
+        HirKind::Capture(capture) => without_dash(&capture.sub),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(without_dash).collect()),
+        HirKind::Concat(parts) => {
+            // The first character can be in every part before the first part that matches no empty text.
+            let mut first = true;
+            let part = |part: &Hir| {
+                let changed = if first { without_dash(part) } else { part.clone() };
+                first &= is_nullable(part);
+                changed
+            };
+            Hir::concat(parts.iter().map(part).collect())
+        }
+        HirKind::Repetition(repetition) => {
+            let sub = &repetition.sub;
+            let rest = |sub: Hir| Repetition {
+                min: repetition.min.saturating_sub(1),
+                max: repetition.max.map(|max| max.saturating_sub(1)),
+                greedy: repetition.greedy,
+                sub: Box::new(sub),
+            };
+            if repetition.max == Some(0) {
+                return Hir::empty();
+            }
+            let rest = if is_nullable(sub) { rest(without_dash(sub)) } else { rest(sub.as_ref().clone()) };
+            let once = Hir::concat(vec![without_dash(sub), Hir::repetition(rest)]);
+            if repetition.min == 0 { Hir::alternation(vec![once, Hir::empty()]) } else { once }
+        }
+    }
+}
+
+fn is_nullable(hir: &Hir) -> bool {
+    hir.properties().minimum_len() == Some(0)
+}
+
+fn without_dash_in(class: &Class) -> Class {
+    let mut set = match class {
+        Class::Unicode(set) => set.clone(),
+        // The parser accepts only sets of ASCII bytes.
+        Class::Bytes(set) => set.to_unicode_class().unwrap_or_else(ClassUnicode::empty),
+    };
+    let size: u32 = set.iter().map(|range| u32::from(range.end()) - u32::from(range.start()) + 1).sum();
+    if size > MAX_WRITTEN {
+        set.difference(&ClassUnicode::new([ClassUnicodeRange::new('-', '-')]));
+    }
+    Class::Unicode(set)
 }
 
 #[cfg(test)]
@@ -57,9 +128,41 @@ mod tests {
     }
 
     #[test]
-    fn a_leading_dash_needs_an_expression_that_begins_with_one() {
-        assert!(!ValuePattern::new(".*").unwrap().matches("-rf"));
-        assert!(ValuePattern::new("-?[0-9]+").unwrap().matches("-5"));
-        assert!(ValuePattern::new(".*").unwrap().matches("a-rf"));
+    fn a_leading_dash_needs_an_expression_that_begins_with_a_written_one() {
+        for (pattern, value, matches) in [
+            (".*", "-rf", false),
+            (".*", "a-rf", true),
+            ("-?[0-9]+", "-5", true),
+            (r"\-[0-9]", "-5", true),
+            ("[-+]?[0-9]+", "-5", true),
+            ("(-rc)?[a-z0-9-]+", "-rf", false),
+            ("(-rc)?[a-z0-9-]+", "-rc1", true),
+            ("(-rc)?[a-z0-9-]+", "rc-1", true),
+            ("[a-z-]+", "-x", false),
+            ("(?:a|[^b])*", "-x", false),
+            ("(?:x?){3}.+", "-x", false),
+            ("(?:)(.)", "-", false),
+            ("(-|x).+", "-x", true),
+            ("(-|x).+", "--x", true),
+            ("a{0}.+", "-x", false),
+        ] {
+            assert_eq!(ValuePattern::new(pattern).unwrap().matches(value), matches, "{pattern} {value}");
+        }
+        let requirement = |pattern: &str| ValuePattern::new(pattern).unwrap().requirement("-rf");
+        assert_eq!(requirement("[a-z-]+"), "the value must not begin with a dash");
+        assert_eq!(requirement("[0-9]+"), "the value must match `[0-9]+`");
+    }
+
+    #[test]
+    fn a_pattern_cannot_end_the_group_around_it_and_is_not_large() {
+        for text in [r"1\.0)|(?:.*", "(?x)a #", "a(", r"\pL{150}"] {
+            if text == "(?x)a #" {
+                assert!(!ValuePattern::new(text).unwrap().matches("ab"));
+            } else {
+                ValuePattern::new(text).unwrap_err();
+            }
+        }
+        ValuePattern::new("[0-9a-f]{40}").unwrap();
+        ValuePattern::new(r"[\p{L}0-9._-]{1,20}").unwrap();
     }
 }

@@ -180,7 +180,8 @@ impl<D: GuestData> Loader<D> {
             }
         });
         loaded.map(Arc::new).map_err(|error| {
-            commands.extend(config.commands.iter().filter(|given| !commands.contains(given)).cloned().collect::<Vec<_>>());
+            commands
+                .extend(config.commands.iter().filter(|given| !commands.contains(given)).cloned().collect::<Vec<_>>());
             NotLoaded { name: config.name.clone(), at: config.at.clone(), error, commands }
         })
     }

@@ -319,6 +319,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be read.
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
+    /// Returns the number of values that a plugin has stored, and the total size of their keys and values in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn values_size(&self, plugin: &str) -> Result<(u64, u64), StoreError>;
+
     /// Returns how often each plugin made each host call, counted over all stored jobs and queries. Each item has the
     /// plugin's name and the count of one host call.
     ///

@@ -39,6 +39,18 @@ pub(crate) fn own_id() -> i32 {
     getpid().as_raw_nonzero().get()
 }
 
+/// Closes all files of the current process except standard input, output and error. Must be called before the process
+/// opens a file.
+pub(crate) fn close_inherited_files() {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let inherited: Vec<i32> = numbers.filter(|number| *number > 2).collect();
+    for number in inherited {
+        // The file that listed the folder is in the list and is closed already.
+        let _ = nix::unistd::close(number);
+    }
+}
+
 fn process(id: Pid) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // `4711 (NAME) STATE PARENT GROUP SESSION ...`: NAME may contain any character, even a parenthesis. The start time

@@ -361,6 +361,15 @@ impl Store for SqliteStore {
         .map_err(store_error)
     }
 
+    async fn values_size(&self, plugin: &str) -> Result<(u64, u64), StoreError> {
+        let row = sqlx::query(
+            "select count(*) as count, ifnull(sum(length(cast(key as blob)) + length(value)), 0) as bytes
+             from value where plugin = ?",
+        );
+        let row = row.bind(plugin).fetch_one(&self.readers).await.map_err(store_error)?;
+        Ok((row.number("count")?, row.number("bytes")?))
+    }
+
     async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         query::usage(&self.readers).await
     }

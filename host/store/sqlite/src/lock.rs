@@ -7,7 +7,7 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     time::{Duration, Instant},
 };
@@ -31,6 +31,7 @@ impl FolderLock {
     pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
         let failed = |path: &Path, source| OpenError::Folder { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| failed(folder, source))?;
+        check_mode(folder).map_err(|source| failed(folder, source))?;
         let path = folder.join("lock");
         let file = open_private(&path).map_err(|source| failed(&path, source))?;
         let start = Instant::now();
@@ -47,7 +48,21 @@ impl FolderLock {
     }
 }
 
-/// Opens a file for reading and writing. Creates a missing file with mode 0600.
+/// Checks that not everybody can write to the state folder. Otherwise, every user of the computer could replace its
+/// files.
+fn check_mode(folder: &Path) -> io::Result<()> {
+    let mode = folder.metadata()?.permissions().mode() & 0o7777;
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    let message = format!("everybody can write to the folder (mode {mode:04o}); run `chmod o-w {}`", folder.display());
+    Err(io::Error::other(message))
+}
+
+/// Opens a file for reading and writing. Creates a missing file with mode 0600. Does not follow a symbolic link.
 pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(io::Error::other("it is a symbolic link; move the file to this place instead"));
+    }
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

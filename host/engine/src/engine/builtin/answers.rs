@@ -162,7 +162,8 @@ impl Host {
         text
     }
 
-    /// Runs `can USER COMMAND...`, which answers whether a person may run a command.
+    /// Runs `can USER COMMAND...`, which answers whether a person may run a command. The reasons contain roles, lines of the
+    /// configuration and terms of approvals, so only admins get the reasons for another person.
     fn can(&self, authorized: &Authorized) -> Result<String, Refusal> {
         let argument = |name: &str| text(authorized, name).unwrap_or_default();
         let (who, line) = (argument("user"), argument("command"));
@@ -176,7 +177,12 @@ impl Host {
         // An app that the person may not see is reported as unknown.
         let vocabulary = Vocabulary::of(&self.context.catalog, access, asker);
         let explained = explainer.line(Asker { id: who, ..asker }, line, &vocabulary);
-        explained.map(|explained| explained.to_string()).map_err(Refusal::Malformed)
+        let explained = explained.map_err(Refusal::Malformed)?;
+        if access.is_admin(asker.id) || access.same_person(who, asker.id) {
+            return Ok(explained.to_string());
+        }
+        let (answer, may) = if explained.yes { ("yes", "may") } else { ("no", "may not") };
+        Ok(format!("{answer}: {who} {may} run this command"))
     }
 }
 

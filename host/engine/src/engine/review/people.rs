@@ -172,7 +172,6 @@ impl Explainer<'_> {
     }
 }
 
-
 impl fmt::Display for PeopleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last_person = None;

@@ -210,9 +210,8 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, t
         let known = invocation.context().plugins.table().get(&spec.name);
         known.is_some_and(|known| Arc::ptr_eq(known, spec))
     };
-    let action = own
-        .iter()
-        .find(|spec| spec.name == request.command && spec.kind == CommandKind::Action && is_own(spec));
+    let action =
+        own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action && is_own(spec));
     let Some(spec) = action else {
         let (command, plugin) = (crate::base::clean(&request.command), invocation.plugin());
         return Err(problem("invalid", format!("`{command}` is not an action of the plugin `{plugin}`")));

@@ -19,6 +19,10 @@ const MAX_KEY_LENGTH: usize = 512;
 const MAX_VALUE_SIZE: usize = 64 * 1024;
 /// The maximum total size of keys and values in one answer of `store.list`, in bytes.
 const MAX_LIST_SIZE: usize = 1 << 20;
+/// The maximum number of values of one plugin.
+const MAX_VALUES: u64 = 10_000;
+/// The maximum total size of the keys and values of one plugin, in bytes.
+const MAX_TOTAL_SIZE: u64 = 16 << 20;
 /// The maximum number of keys in one answer of `store.list`.
 const MAX_ITEMS: u32 = 1000;
 
@@ -26,6 +30,28 @@ fn check_key(name: &str) -> Result<(), types::Error> {
     if name.is_empty() || name.len() > MAX_KEY_LENGTH {
         let message = format!("a key must have 1 to {MAX_KEY_LENGTH} bytes, but the given key has {}", name.len());
         return Err(problem("invalid", message));
+    }
+    Ok(())
+}
+
+/// Checks that a plugin stays within its quota when it stores a value.
+///
+/// # Errors
+/// `limit` if the plugin would exceed [`MAX_VALUES`] or [`MAX_TOTAL_SIZE`]; `unavailable` if the store is unavailable. A
+/// value that is not larger than the value that it replaces is never refused.
+async fn check_quota(invocation: &Invocation, item: &Item) -> Result<(), types::Error> {
+    let (store, plugin) = (&invocation.context().store, invocation.plugin());
+    let (count, bytes) = store.values_size(plugin).await.map_err(unavailable)?;
+    let old = store.value(plugin, &item.name).await.map_err(unavailable)?;
+    let (count, grows) = match &old {
+        Some(old) => (count, item.value.len() > old.len()),
+        None => (count + 1, true),
+    };
+    let old = old.map_or(0, |old| item.name.len() + old.len()) as u64;
+    let bytes = bytes.saturating_sub(old) + (item.name.len() + item.value.len()) as u64;
+    if grows && (count > MAX_VALUES || bytes > MAX_TOTAL_SIZE) {
+        let message = format!("a plugin can store at most {MAX_VALUES} values with {MAX_TOTAL_SIZE} bytes in total");
+        return Err(problem("limit", message));
     }
     Ok(())
 }
@@ -110,6 +136,7 @@ impl HostCall for Set {
             let message = format!("a value can have at most {MAX_VALUE_SIZE} bytes, but the given value has {size}");
             return Err(problem("invalid", message));
         }
+        check_quota(invocation, item).await?;
         let plugin = invocation.plugin().to_owned();
         invocation.writes.push(Write::SetValue { plugin, key: item.name.clone(), value: item.value.clone() });
         Ok(())

@@ -219,6 +219,12 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn values_size(&self, plugin: &str) -> Result<(u64, u64), StoreError> {
+        let state = self.state();
+        let values = state.values.get(plugin).into_iter().flatten();
+        Ok(values.fold((0, 0), |(count, bytes), (key, value)| (count + 1, bytes + (key.len() + value.len()) as u64)))
+    }
+
     async fn usage(&self) -> Result<Vec<(String, CallCount)>, StoreError> {
         let state = self.state();
         let mut counts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();

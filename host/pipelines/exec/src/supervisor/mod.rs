@@ -2,7 +2,8 @@
 //! stores the run's result in the folder.
 //!
 //! A supervisor is a process with a single thread. It reads its request from the host and writes its response to the
-//! host through pipes. After the response, it no longer needs the host.
+//! host through pipes. After the response, it no longer needs the host. It closes all other files that it inherited, so
+//! that a program gets no open file of the host or of the process that started the host.
 //!
 //! Invariant: the supervisor starts the program only after it has created the folder. It releases the
 //! folder's lock only after all processes of the pipeline run have ended or [`watch`] has stopped waiting for killed
@@ -23,6 +24,7 @@ use wardroom::Timestamp;
 
 use crate::{
     folder::{RunFolder, Verdict},
+    processes,
     protocol::{StartRequest, StartResponse},
 };
 
@@ -33,6 +35,7 @@ use crate::{
 /// input. If standard input contains no start request, the exit code is 2.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
+    processes::close_inherited_files();
     match arguments.as_slice() {
         [] => serve(),
         [argument] if argument == launch::ARGUMENT => launch::exec_program(),

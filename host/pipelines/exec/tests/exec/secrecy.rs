@@ -31,6 +31,18 @@ async fn the_environment_is_clean() {
 }
 
 #[tokio::test]
+async fn a_program_inherits_no_open_file_of_the_host() {
+    let host = TestHost::new();
+    let file = fs::File::create(host.path("secret")).unwrap();
+    // A duplicate is not close-on-exec, so the supervisor inherits it.
+    let inherited = rustix::io::dup(&file).unwrap();
+    let (end, lines) = run(&host.script("readlink /proc/$$/fd/*; echo end", ""), "a-1", &[]).await;
+    drop(inherited);
+    assert_eq!((end.outcome, lines.last().map(String::as_str)), (Outcome::Succeeded, Some("end")));
+    assert!(!lines.iter().any(|line| line.ends_with("/secret")), "{lines:?}");
+}
+
+#[tokio::test]
 async fn secrets_are_in_no_file_and_no_argument() {
     let host = TestHost::new();
     fs::write(host.path("token"), "hunter2hunter2\n").unwrap();

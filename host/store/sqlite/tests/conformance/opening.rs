@@ -141,6 +141,30 @@ async fn files_are_readable_by_their_user_alone() {
 }
 
 #[tokio::test]
+async fn a_folder_that_everybody_can_write_to_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wardroom.db");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    let refused = SqliteStore::open(&file).await.expect_err("everybody could replace the database").to_string();
+    assert!(refused.contains("everybody can write to the folder (mode 0777); run `chmod o-w "), "{refused}");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o775)).expect("a mode");
+    open(&file).await.close().await;
+}
+
+#[tokio::test]
+async fn a_symbolic_link_in_the_folder_is_refused() {
+    for name in ["wardroom.db", "lock"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("elsewhere");
+        std::fs::write(&target, "precious").expect("a file");
+        std::os::unix::fs::symlink(&target, folder.path().join(name)).expect("a link");
+        let refused = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect_err("a link").to_string();
+        assert!(refused.contains(name) && refused.contains("it is a symbolic link"), "{refused}");
+        assert_eq!(std::fs::read(&target).expect("the file"), b"precious");
+    }
+}
+
+#[tokio::test]
 async fn a_read_only_store_takes_no_lock_and_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");

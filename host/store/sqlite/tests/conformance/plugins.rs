@@ -18,6 +18,8 @@ pub(crate) async fn a_plugin_has_its_own_values(store: &dyn Store) {
     assert_eq!(store.value("deploy", "k").await.expect("a value"), Some(bytes));
     assert_eq!(store.value("deploy", "empty").await.expect("a value"), Some(Vec::new()));
     assert_eq!(store.value("coffee", "k").await.expect("a value"), None);
+    assert_eq!(store.values_size("deploy").await.expect("a size"), (2, 1 + 256 + 5));
+    assert_eq!(store.values_size("coffee").await.expect("a size"), (0, 0));
     commit(store, vec![Write::DeleteValue { plugin: "deploy".into(), key: "k".into() }]).await;
     assert_eq!(store.value("deploy", "k").await.expect("a value"), None);
     assert_eq!(store.value("reaper", "k").await.expect("a value"), Some(b"theirs".to_vec()));
@@ -28,6 +30,8 @@ pub(crate) async fn values_are_listed_by_the_bytes_of_a_prefix(store: &dyn Store
     let keys =
         ["A", "a", "a%", "a%b", "a_", "a_b", "aa", "ab", "a\u{d7ff}", "a\u{e000}", "b", "\u{10ffff}", "\u{10ffff}x"];
     commit(store, keys.iter().rev().map(|key| set("deploy", key, key.as_bytes())).collect()).await;
+    let bytes: usize = keys.iter().map(|key| 2 * key.len()).sum();
+    assert_eq!(store.values_size("deploy").await.expect("a size"), (keys.len() as u64, bytes as u64));
     commit(store, vec![set("other", "a", b"theirs")]).await;
     for (prefix, limit, found) in [
         ("", 100, &keys[..]),
