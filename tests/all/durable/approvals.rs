@@ -288,3 +288,15 @@ fn two_approval_rules_are_both_required_even_if_they_match_the_same_effects() ->
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
     harness.verify()
 }
+
+#[test]
+fn one_person_has_at_most_ten_open_requests() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    ensure!(harness.run(&config(1, "10m"), &[ASKS; 11], None)?);
+    let jobs = harness.jobs();
+    let waiting = jobs.iter().filter(|job| job.end.is_none() && job.status.phase == JobPhase::Approval).count();
+    ensure!(waiting == 10 && jobs.len() == 11, "{waiting} of {} jobs wait for approval", jobs.len());
+    let said = harness.chat.words().join("\n");
+    ensure!(said.contains("10 jobs of the same person already wait for approval, which is the limit"), "{said}");
+    harness.verify()
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{
     parse::{self, ParseError},
     spec::Spec,
-    table::{CommandTable, Parsed},
+    table::{CommandTable, Parsed, check_length},
     vocabulary::Vocabulary,
 };
 use crate::store::GivenArgument;
@@ -30,6 +30,12 @@ impl<'w> Placeholders<'w> {
         if words.len() > MAX_WORDS {
             return Err(ParseError::new(format!("The command has more than {MAX_WORDS} words. Shorten the command.")));
         }
+        // Count every inserted value, because a template can insert one value several times.
+        let length = |word: &GivenArgument| match word {
+            GivenArgument::Written(word) => word.len() + 1,
+            GivenArgument::Given { before, text } => before.len() + text.len() + 1,
+        };
+        check_length(words.iter().map(length).sum())?;
         let mut placeholders = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
         for word in words {
             match word {

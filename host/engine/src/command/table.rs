@@ -28,6 +28,17 @@ pub(crate) enum Parsed {
     Help(Arc<Spec>),
 }
 
+/// Checks the length of a command line, in bytes.
+///
+/// # Errors
+/// The line is longer than [`MAX_LINE_BYTES`].
+pub(super) fn check_length(bytes: usize) -> Result<(), ParseError> {
+    if bytes <= MAX_LINE_BYTES {
+        return Ok(());
+    }
+    Err(ParseError::new(format!("The command line has {bytes} bytes; the maximum is {MAX_LINE_BYTES} bytes.")))
+}
+
 impl CommandTable {
     /// Creates a table that contains only the built-in commands.
     pub(crate) fn new() -> Self {
@@ -82,12 +93,7 @@ impl CommandTable {
     /// # Errors
     /// [`ParseError`], with a line that the person can type instead.
     pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, ParseError> {
-        if text.len() > MAX_LINE_BYTES {
-            return Err(ParseError::new(format!(
-                "The command line has {} bytes; the maximum is {MAX_LINE_BYTES} bytes.",
-                text.len()
-            )));
-        }
+        check_length(text.len())?;
         let words = tokens::words(text)
             .ok_or_else(|| ParseError::new("A quote is not closed. Close the quote, or put a backslash before it."))?;
         let Some((first, rest)) = words.split_first() else {

@@ -350,3 +350,12 @@ fn a_two_word_name_has_priority() {
     let below: Vec<_> = table.below(table.get("auth").unwrap()).map(|spec| spec.name.as_str()).collect();
     assert_eq!(below, ["auth revoke"]);
 }
+
+#[test]
+fn a_line_with_inserted_values_has_the_same_maximum_length() {
+    let (table, catalog) = (table(), catalog());
+    let given = || crate::store::GivenArgument::Given { before: String::new(), text: "x".repeat(1_400) };
+    let words = [crate::store::GivenArgument::Written("remind".to_owned()), given(), given(), given()];
+    let error = table.parse_words(&words, &Vocabulary::all(&catalog)).unwrap_err().to_string();
+    assert!(error.contains("bytes; the maximum is 4096 bytes"), "{error}");
+}

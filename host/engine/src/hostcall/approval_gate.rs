@@ -20,12 +20,15 @@ use crate::{
     job::{Decision, Effect, Reason},
     model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, RunKey, name_and_id},
     policy::{Approval, Need},
-    store::{Entry, ReleaseQuery, StoreError},
+    store::{Entry, JobPhase, JobQuery, ReleaseQuery, StoreError},
 };
 
 /// The maximum number of approval requests of one job. After the last request, the host refuses an effect that is not in
 /// the approved plan, and an effect whose approval has expired.
 const MAX_REQUESTS: u32 = 5;
+
+/// The maximum number of jobs of one person that wait for approval. Each request can mention people in a room.
+const MAX_OPEN_REQUESTS: u32 = 10;
 
 /// An effect that the host holds until people approve it.
 #[derive(Debug, Clone)]
@@ -100,7 +103,15 @@ impl Invocation {
         }
         // 5. Without an earlier request: the effect passes if it needs no approval, else the job requests one.
         let Some(ask) = &job_run.ask else {
-            return if effect.needs.is_empty() { Ok(Ok(rule)) } else { Err(held(None, 1).into()) };
+            if effect.needs.is_empty() {
+                return Ok(Ok(rule));
+            }
+            if self.has_many_requests().await.map_err(GuestStop::StoreFailed)? {
+                return refused(format!(
+                    "{MAX_OPEN_REQUESTS} jobs of the same person already wait for approval, which is the limit"
+                ));
+            }
+            return Err(held(None, 1).into());
         };
         // 6. With an earlier request: its decision.
         match &ask.decision {
@@ -140,6 +151,18 @@ impl Invocation {
             None if effect.needs.is_empty() => Ok(Ok(rule)),
             None => refused("the job was cancelled before it was approved".to_owned()),
         }
+    }
+
+    /// Returns whether as many jobs of the caller wait for approval as one person may have.
+    async fn has_many_requests(&self) -> Result<bool, StoreError> {
+        let query = JobQuery {
+            open: Some(true),
+            phases: Some(vec![JobPhase::Approval]),
+            caller: Some(self.request().caller().id.clone()),
+            limit: Some(MAX_OPEN_REQUESTS),
+            ..JobQuery::default()
+        };
+        Ok(self.context().store.jobs(&query).await?.len() >= MAX_OPEN_REQUESTS as usize)
     }
 
     /// Returns the approval rules that match an effect.

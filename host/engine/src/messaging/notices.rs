@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use super::outbox::Outbox;
 use crate::{
-    base::{At, Template, Text, clean, elapsed_text},
+    base::{At, Template, Text, elapsed_text},
     job::ApprovalRequest,
-    model::{Catalog, RoomName},
+    model::{Catalog, RoomName, name_and_id},
     policy::Pattern,
     store::{JobOutcome, JobRow, Write},
 };
@@ -205,7 +205,7 @@ fn values(catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> BTreeMap<String
         app.to_owned(),
         catalog.app(app).map_or_else(|| app.to_owned(), |app| app.title.clone()),
         row.environment.clone().unwrap_or_default(),
-        clean(&row.caller.name),
+        name_and_id(&row.caller.id, &row.caller.name),
         facts.outcome.to_owned(),
         row.id.clone(),
         facts.took.clone(),
