@@ -103,7 +103,7 @@ impl<'a> CrossSigning<'a> {
         let Some(challenge) = error.as_uiaa_response() else { return Err(error.into()) };
         if matches!(self.config.login, Login::Token { .. }) {
             return Err(MatrixError::rejected(format!(
-                "the homeserver accepts new encryption keys of `{user}` only with the account's password, which is not configured: {UNVERIFIED}; hint: log in as `{user}` with a client such as Element, set up encryption there, and configure its recovery key as `recovery_key` of [bot.{}.matrix]",
+                "the homeserver accepts new encryption keys of `{user}` only with the password of the account, and no password is configured; {UNVERIFIED}; hint: log in as `{user}` with a client such as Element, set up encryption there, and configure the account's recovery key as `recovery_key` of [bot.{}.matrix]",
                 self.config.bot
             )));
         }

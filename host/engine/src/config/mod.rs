@@ -11,6 +11,7 @@ mod freezes;
 mod hooks;
 mod http;
 mod include;
+mod limits;
 mod members;
 mod notices;
 mod order;

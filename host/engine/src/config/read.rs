@@ -15,7 +15,7 @@ use super::{
     expect::{self, Expect},
     freezes, hooks,
     http::{self, HttpConfig},
-    include,
+    include, limits,
     members::{self, Members},
     notices, people, plugins,
     store::{self, StoreConfig},
@@ -49,6 +49,7 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
              change such a file can give rights to everybody.",
         ),
         Key::table("store", &store::STORE_KEYS, "The database, and how long finished jobs are kept."),
+        Key::table("limits", &limits::LIMITS_KEYS, "The limits of the whole host."),
         Key::tables("bot", &bots::BOT_KEYS, "The bots of the host.").required(),
         Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that gets reports of changed rights."),
         Key::tables("person", &members::PERSON_KEYS, "People with several ids."),
@@ -124,6 +125,8 @@ impl Registry {
 pub struct Config {
     pub(crate) folder: PathBuf,
     pub(crate) store: StoreConfig,
+    /// The memory that all guests together may use, in MiB.
+    pub(crate) guest_memory_mib: usize,
     /// The bots that run in this process, in the order of the file; at least one.
     pub(crate) bots: Vec<BotConfig>,
     /// The time zone of the first bot in the file. Times without a time zone in the configuration and in commands are
@@ -285,6 +288,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     }
     // 3. Read the tables, each after the tables whose names it uses.
     let store = store::read(&mut root);
+    let guest_memory_mib = limits::read(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
@@ -325,6 +329,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     Ok(Config {
         folder,
         store,
+        guest_memory_mib,
         policy,
         bots,
         time_zone,

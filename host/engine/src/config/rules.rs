@@ -39,8 +39,8 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
         Key::strings("command", "Patterns for the plugin's commands that can use the grant. Without it, all commands."),
         Key::strings(
             "beyond",
-            "The attributes whose values need not be arguments of the command that the person typed: `app`, \
-             `environment`, `version`, `parameter`. Without it, every value must be an argument of the command.",
+            "Without this key, every value of an effect must be an argument of the command that the person typed. The key \
+             lists the attributes to which this does not apply: `app`, `environment`, `version`, `parameter`.",
         ),
     ],
 };

@@ -25,7 +25,7 @@ use crate::{
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
     model::CallSpec,
-    plugin::{Lock, MAX_GUESTS, Runtime},
+    plugin::{GuestMemory, Lock, MAX_GUESTS, Runtime},
     policy::{Access, Freezes},
     runner::Jobs,
     store::{Store, StoreError},
@@ -235,7 +235,7 @@ impl EngineBuilder {
         let monotonic = MonotonicClock::starting_at(self.clock.now());
         access.set_clock(monotonic);
         for warning in access.restore(store.grants().await?) {
-            tracing::warn!(reason = warning, "a grant that was made in chat has no effect");
+            tracing::warn!(reason = warning, "a role that was granted in chat has no effect");
         }
         let environments = config.catalog.environments().map(str::to_owned).collect();
         let freezes = Freezes::new(config.freezes, environments, config.time_zone, store.freezes().await?);
@@ -279,6 +279,7 @@ impl EngineBuilder {
         // 5. Create the context that all jobs and queries share, and the host.
         let context = Arc::new(Context {
             plugins: Arc::new(plugins),
+            guest_memory: GuestMemory::new(config.guest_memory_mib),
             monotonic,
             approvals: Arc::new(config.approvals),
             notices: Arc::new(config.notices),

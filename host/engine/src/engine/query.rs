@@ -1,7 +1,9 @@
 //! Runs the queries of plugins, and dry runs of actions. Each query and each dry run leaves an audit record. Queries
 //! and dry runs have no journal, so a restart of the host ends them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::SemaphorePermit;
 
 use super::{host::Host, verdict::Verdict};
 use crate::{
@@ -14,10 +16,14 @@ use crate::{
     store::AuditRecord,
 };
 
+/// The maximum time for which a query waits for memory.
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Host {
     /// Runs an action without performing its effects. Returns the list of planned effects.
     pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> Verdict {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
+        let Some(_memory) = self.reserve_memory(plugin).await else { return self.no_memory(plugin, authorized) };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
         let invocation = guest_invocation(authorized, &random_job_id());
         let ran = self.jobs.dry_run(plugin, authorized.request(), replay, plugin.limits, &invocation).await;
@@ -52,6 +58,7 @@ impl Host {
     /// Runs a query. Returns its answer.
     pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> Verdict {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
+        let Some(_memory) = self.reserve_memory(plugin).await else { return self.no_memory(plugin, authorized) };
         let invocation = Invocation::new(
             self.context.clone(),
             authorized.request().clone(),
@@ -78,6 +85,19 @@ impl Host {
         }
         text.append(refusals(&ran.invocation.tally.denied));
         self.answered_by(plugin, authorized, text, &ran.invocation.tally)
+    }
+
+    /// Reserves the memory of a query's guest. Returns `None` if other guests use the memory for longer than
+    /// [`MEMORY_TIMEOUT`].
+    async fn reserve_memory(&self, plugin: &Plugin) -> Option<SemaphorePermit<'_>> {
+        let reserved = self.context.guest_memory.reserve_for_query(&plugin.limits);
+        tokio::time::timeout(MEMORY_TIMEOUT, reserved).await.ok()
+    }
+
+    fn no_memory(&self, plugin: &Plugin, authorized: &Authorized) -> Verdict {
+        let name = &authorized.command().spec().name;
+        let text = format!("`{name}` did not run, because other commands use all memory for plugins. Try again.");
+        self.answered_by(plugin, authorized, Text::lines(text), &Tally::default())
     }
 
     /// Returns the answer of one run of a plugin, with an audit record of the host calls that the plugin made and the

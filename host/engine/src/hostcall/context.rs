@@ -10,6 +10,7 @@ use crate::{
     job::{Claims, LockTable},
     messaging::{Notices, Outbox},
     model::Catalog,
+    plugin::GuestMemory,
     policy::{Access, Approval, Freezes},
     store::Store,
 };
@@ -18,6 +19,7 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) plugins: Arc<Plugins>,
+    pub(crate) guest_memory: GuestMemory,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) monotonic: MonotonicClock,
     pub(crate) outbox: Arc<Outbox>,

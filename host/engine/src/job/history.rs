@@ -19,6 +19,8 @@ use crate::{
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
 /// The host call that waits for a pipeline run or a timer.
 pub(crate) const WAIT: &str = "pipelines.wait";
+/// The value of `event` in the journal entry that records that a process of the host ended while the job's plugin ran.
+pub(crate) const INTERRUPTED: &str = "interrupted";
 /// The error code of an effect if it is unknown whether the effect happened.
 pub(crate) const UNKNOWN: &str = "unknown";
 /// The value of `event` in the journal entry of a cancellation.
@@ -149,6 +151,13 @@ impl JobHistory {
             self.entries.first().ok_or_else(|| HistoryError::Broken("the journal has no entries".to_owned()))?;
         StartEntry::deserialize(&first.body)
             .map_err(|error| HistoryError::Broken(format!("the first journal entry cannot be parsed: {error}")))
+    }
+
+    /// Returns how many times in a row a process of the host ended while the job's plugin ran, without a further step of
+    /// the job in between.
+    pub(crate) fn interruptions(&self) -> usize {
+        let is_interruption = |entry: &&Entry| entry.kind == EntryKind::Event && entry.body["event"] == INTERRUPTED;
+        self.entries.iter().rev().take_while(is_interruption).count()
     }
 
     /// Returns whether the plugin has made no host call yet.

@@ -28,7 +28,8 @@ pub(crate) use close::{cancel_before_start, close};
 pub(crate) use ending::{Denied, GuestEndKind, GuestOutcome, Reason};
 pub(crate) use entry::{about, entry};
 pub(crate) use history::{
-    HistoryError, JobHistory, PipelineRun, ReplayPosition, StartEntry, UNKNOWN, may_have_happened, run_of, title,
+    HistoryError, INTERRUPTED, JobHistory, PipelineRun, ReplayPosition, StartEntry, UNKNOWN, may_have_happened, run_of,
+    title,
 };
 pub(crate) use invocation::{GuestArgument, GuestInvocation};
 pub(crate) use lock_table::LockTable;

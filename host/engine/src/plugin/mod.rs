@@ -14,6 +14,7 @@ mod host_functions;
 mod limits;
 mod load;
 mod lock;
+mod memory;
 mod run;
 mod runtime;
 mod set;
@@ -27,6 +28,7 @@ pub(crate) use host_functions::{GuestData, HostFunctions};
 pub(crate) use limits::Meter;
 pub(crate) use load::{LoadedPlugin, Loader};
 pub use lock::Lock;
+pub(crate) use memory::GuestMemory;
 pub(crate) use run::{GuestEnd, run};
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use runtime::Memory;

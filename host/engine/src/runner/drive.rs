@@ -60,6 +60,9 @@ impl From<HistoryError> for DriveError {
     }
 }
 
+/// The number of times in a row that the host can end while a job runs, before the job is held.
+const MAX_INTERRUPTIONS: usize = 3;
+
 impl Jobs {
     /// Runs the steps of a job until the job waits or ends. Retries a step after a store error.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<ActiveJob>) {
@@ -126,7 +129,12 @@ impl Jobs {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
         }
-        // Step 1: load the plugin that the job started with.
+        // Step 1: hold a job during which the host ended several times in a row, because the job may be the cause. Then
+        // load the plugin that the job started with.
+        let interruptions = history.interruptions();
+        if interruptions >= MAX_INTERRUPTIONS {
+            return Err(DriveError::Hold(format!("the host ended {interruptions} times in a row while the job ran")));
+        }
         let start = history.start_entry()?;
         let row = job.row();
         let plugin = self.context.plugins.of_job(row, &start, &*self.context.store).await?;
@@ -147,7 +155,8 @@ impl Jobs {
             job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
-        // Step 5: run the guest.
+        // Step 5: run the guest, when the memory budget has room for it.
+        let _memory = self.context.guest_memory.reserve_for_job(&start.limits).await;
         let (cancel_delivered, ask) = (history.cancel_was_delivered(), history.ask());
         let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
         let mode = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, cancel_delivered)));

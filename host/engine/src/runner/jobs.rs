@@ -7,13 +7,17 @@ use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Durati
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::{
     base::{Activity, Backoff},
     hostcall::Context,
-    job::{ActiveJob, Claim, HistoryError, JobCard, JobHistory},
-    store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
+    job::{
+        ActiveJob, Claim, HistoryError, INTERRUPTED, JobCard, JobHistory,
+        entry::{append, entry},
+    },
+    store::{DeploymentLock, EntryKind, JobPhase, JobQuery, JobRow, StoreError},
 };
 
 /// The first delay before a job is dispatched again, if another task holds the exclusive right to change the job (its
@@ -68,6 +72,9 @@ impl Jobs {
         }
         // Step 3: dispatch the jobs.
         for row in rows {
+            if row.status.phase == JobPhase::Running && self.context.outbox.runs(&row.bot) {
+                self.record_interruption(&row).await?;
+            }
             tracing::info!(
                 job = row.id,
                 line = row.line,
@@ -79,16 +86,32 @@ impl Jobs {
         Ok(())
     }
 
+    /// Records in a job's journal that the previous process of the host ended while the job's plugin ran. If this happens
+    /// several times in a row, the job may be the cause, and is held.
+    async fn record_interruption(&self, row: &JobRow) -> Result<(), StoreError> {
+        let store = &*self.context.store;
+        let history = match JobHistory::read(store, &row.id).await {
+            Ok(history) => history,
+            Err(HistoryError::Store(error)) => return Err(error),
+            // The journal is broken, so the job is held when it is dispatched.
+            Err(_) => return Ok(()),
+        };
+        let event = json!({ "event": INTERRUPTED, "about": "the host ended while the plugin ran" });
+        let entry = entry(row, EntryKind::Event, event, self.context.clock.now());
+        store.commit(append([entry], history.next())).await.map(drop)
+    }
+
     /// Returns the deployment lock for which a job with `--wait` queues before the first call of its plugin. Returns
     /// `None` for a job without `--wait`. Also returns `None` if the plugin has already made a call, because the job
     /// may then queue for another lock.
     async fn first_lock(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
-        let (Some(lock), Some((1, _))) = (row.deployment_lock(), store.journal_head(&row.id).await?) else {
-            return Ok(None);
-        };
+        let Some(lock) = row.deployment_lock() else { return Ok(None) };
         match JobHistory::read(store, &row.id).await {
-            Ok(history) => Ok(history.start_entry().is_ok_and(|start| start.options.wait).then_some(lock)),
+            Ok(history) if history.is_fresh() => {
+                Ok(history.start_entry().is_ok_and(|start| start.options.wait).then_some(lock))
+            }
+            Ok(_) => Ok(None),
             Err(HistoryError::Store(error)) => Err(error),
             // The journal is broken, so the job is held when it is dispatched.
             Err(_) => Ok(None),

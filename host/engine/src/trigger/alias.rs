@@ -56,7 +56,7 @@ fn line(words: &[GivenArgument]) -> String {
     words.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// A `[[say]]` table: a fixed answer to a fixed line.
+/// A `[[say]]` table: the answer of the bot to a message with exactly the configured words.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedAnswer {
     pub at: At,

@@ -65,7 +65,8 @@ pub enum HookAuth {
     /// HMAC-SHA-256 of the delivery's id, time and body, as defined by [Standard
     /// Webhooks](https://www.standardwebhooks.com).
     Standard {
-        /// The secret that the sender and the host share: bytes, or `whsec_` and base64.
+        /// The secret that the sender and the host share. After the prefix `whsec_`, the secret is in base64; without the
+        /// prefix, the text itself is the secret.
         secret: SecretRef,
         /// The maximum difference between the signed time of a delivery and the host's clock.
         tolerance: Duration,

@@ -48,7 +48,7 @@ impl ExecPipelines {
     }
 
     fn folder(&self, key: &RunKey) -> Result<RunFolder, PipelineError> {
-        RunFolder::of(&self.runs, key).ok_or_else(|| refused(format!("`{key}` is not a valid run key")))
+        RunFolder::of(&self.runs, key).ok_or_else(|| refused(format!("`{key}` is not a valid key of a pipeline run")))
     }
 
     async fn status(&self, key: &RunKey) -> Result<(RunFolder, RunStatus), PipelineError> {

@@ -27,8 +27,8 @@ pub(crate) static KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings(
             "run",
-            "The program and its arguments; no shell is involved. The program is a path relative to the main \
-             file, or a name that is looked up in `PATH`.",
+            "The program and its arguments; no shell is involved. The program is a path relative to the folder of the main \
+             configuration file, or a name that is looked up in `PATH`.",
         )
         .required_unless("with `pipeline`"),
         Key::string(

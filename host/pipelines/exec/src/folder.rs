@@ -109,7 +109,7 @@ impl RunFolder {
     /// returned file is closed. Returns `None` if the run's folder already exists.
     pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
         let folder = Self::of(&request.runs, &request.key)
-            .ok_or_else(|| io::Error::other(format!("`{}` is not a valid run key", request.key)))?;
+            .ok_or_else(|| io::Error::other(format!("`{}` is not a valid key of a pipeline run", request.key)))?;
         let program = &request.program;
         let plan = Plan {
             pipeline: request.pipeline.clone(),
@@ -130,7 +130,7 @@ impl RunFolder {
     /// already exists.
     fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
-            return Err(io::Error::other(format!("`{}` is not a valid path of a pipeline run", self.0.display())));
+            return Err(io::Error::other(format!("`{}` is not a valid folder of a pipeline run", self.0.display())));
         };
         create_private_folder(runs)?;
         let temporary = format!(

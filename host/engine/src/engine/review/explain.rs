@@ -49,7 +49,7 @@ impl std::fmt::Display for CanReport<'_> {
     }
 }
 
-/// The roles, plugins and approval rules that decide whether a person may run a command.
+/// Explains whether a person may run a command. Holds the roles, plugins and approval rules that decide this.
 #[derive(Clone, Copy)]
 pub(crate) struct Explainer<'a> {
     pub(crate) access: &'a Access,

@@ -163,7 +163,10 @@ async fn a_missing_run_is_refused_and_reserves_its_key() {
         "there is no pipeline `cms/moon`"
     );
     let bad = RunKey::new("../a", 1);
-    assert_eq!(refusal(pipelines.start(&bad, PIPELINE, &values(&[])).await), "`../a-1` is not a valid run key");
+    assert_eq!(
+        refusal(pipelines.start(&bad, PIPELINE, &values(&[])).await),
+        "`../a-1` is not a valid key of a pipeline run"
+    );
     assert!(!host.runs().exists());
 
     // A host that reports that a run does not exist reserves the run's key. No host can then start the run.
