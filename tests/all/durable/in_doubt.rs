@@ -193,3 +193,23 @@ fn old_jobs_are_removed_and_the_chain_stays_valid() -> Result<()> {
     ensure!(harness.store.all_lines().is_empty());
     harness.verify()
 }
+
+#[test]
+fn a_job_is_held_after_the_host_ended_repeatedly_while_it_ran() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = format!("{}\n[plugin.scripted.limits]\ncpu = \"60s\"\nwall = \"10m\"\n", config(ALL));
+    let is_held = || harness.jobs().first().is_some_and(|job| job.status.phase == JobPhase::Held);
+    harness.run_for(&config, &["script spin"], None, Duration::from_millis(500))?;
+    ensure!(harness.has_received()?, "the command was typed");
+    // A life of the host that ends before the job runs does not count.
+    for _ in 0..60 {
+        if is_held() {
+            break;
+        }
+        harness.run_for(&config, &[], None, Duration::from_millis(300))?;
+    }
+    let job = &harness.jobs()[0];
+    ensure!(job.status.about == "held: the host ended 9 times in a row while the job ran", "{:?}", job.status);
+    ensure!(harness.run(&config, &[&format!("cancel {}", job.id)], None)?);
+    harness.verify()
+}

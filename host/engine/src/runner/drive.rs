@@ -13,7 +13,7 @@ use crate::{
     base::{Backoff, Text},
     command::Command,
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
-    job::{ActiveJob, HistoryError, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
+    job::{ActiveJob, HistoryError, INTERRUPTED, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
     policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
@@ -60,8 +60,9 @@ impl From<HistoryError> for DriveError {
     }
 }
 
-/// The number of times in a row that the host can end while a job runs, before the job is held.
-const MAX_INTERRUPTIONS: usize = 3;
+/// The number of times in a row that the host can end while a job's plugin runs, before the job is held. The number is
+/// large enough for a host that is restarted repeatedly for other reasons.
+const MAX_INTERRUPTIONS: usize = 8;
 
 impl Jobs {
     /// Runs the steps of a job until the job waits or ends. Retries a step after a store error.
@@ -129,12 +130,7 @@ impl Jobs {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
         }
-        // Step 1: hold a job during which the host ended several times in a row, because the job may be the cause. Then
-        // load the plugin that the job started with.
-        let interruptions = history.interruptions();
-        if interruptions >= MAX_INTERRUPTIONS {
-            return Err(DriveError::Hold(format!("the host ended {interruptions} times in a row while the job ran")));
-        }
+        // Step 1: load the plugin that the job started with.
         let start = history.start_entry()?;
         let row = job.row();
         let plugin = self.context.plugins.of_job(row, &start, &*self.context.store).await?;
@@ -155,8 +151,18 @@ impl Jobs {
             job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
-        // Step 5: run the guest, when the memory budget has room for it.
+        // Step 5: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended many
+        // times in a row, because the job may be the cause.
         let _memory = self.context.guest_memory.reserve_for_job(&start.limits).await;
+        if self.interrupted.lock().remove(&row.id) {
+            let interruptions = history.interruptions() + 1;
+            if interruptions > MAX_INTERRUPTIONS {
+                return Err(DriveError::Hold(format!("the host ended {interruptions} times in a row while the job ran")));
+            }
+            let event = json!({ "event": INTERRUPTED, "about": "the host ended while the plugin ran" });
+            let entry = entry(row, EntryKind::Event, event, self.context.clock.now());
+            job.enter(&*self.context.store, vec![entry], Vec::new()).await?;
+        }
         let (cancel_delivered, ask) = (history.cancel_was_delivered(), history.ask());
         let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
         let mode = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, cancel_delivered)));

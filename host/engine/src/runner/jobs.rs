@@ -3,21 +3,22 @@
 //! Invariant: a job has at most one task. [`Jobs::dispatch`] starts the task, or makes the running task drive the job
 //! again before the task exits.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::{
     base::{Activity, Backoff},
     hostcall::Context,
-    job::{
-        ActiveJob, Claim, HistoryError, INTERRUPTED, JobCard, JobHistory,
-        entry::{append, entry},
-    },
-    store::{DeploymentLock, EntryKind, JobPhase, JobQuery, JobRow, StoreError},
+    job::{ActiveJob, Claim, HistoryError, JobCard, JobHistory},
+    store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
 /// The first delay before a job is dispatched again, if another task holds the exclusive right to change the job (its
@@ -32,6 +33,8 @@ pub(crate) struct Jobs {
     pub(crate) run_slots: Semaphore,
     activity: Activity,
     running: Mutex<HashMap<String, RunningJob>>,
+    /// The ids of the jobs whose plugins ran when the previous process of the host ended, until they run again.
+    pub(crate) interrupted: Mutex<HashSet<String>>,
 }
 
 struct RunningJob {
@@ -42,7 +45,7 @@ struct RunningJob {
 
 impl Jobs {
     pub(crate) fn new(context: Arc<Context>, activity: Activity, run_slots: usize) -> Self {
-        Self { context, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default() }
+        Self { context, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default(), interrupted: Mutex::default() }
     }
 
     /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier
@@ -72,8 +75,8 @@ impl Jobs {
         }
         // Step 3: dispatch the jobs.
         for row in rows {
-            if row.status.phase == JobPhase::Running && self.context.outbox.runs(&row.bot) {
-                self.record_interruption(&row).await?;
+            if row.status.phase == JobPhase::Running {
+                self.interrupted.lock().insert(row.id.clone());
             }
             tracing::info!(
                 job = row.id,
@@ -84,21 +87,6 @@ impl Jobs {
             self.dispatch(row);
         }
         Ok(())
-    }
-
-    /// Records in a job's journal that the previous process of the host ended while the job's plugin ran. If this happens
-    /// several times in a row, the job may be the cause, and is held.
-    async fn record_interruption(&self, row: &JobRow) -> Result<(), StoreError> {
-        let store = &*self.context.store;
-        let history = match JobHistory::read(store, &row.id).await {
-            Ok(history) => history,
-            Err(HistoryError::Store(error)) => return Err(error),
-            // The journal is broken, so the job is held when it is dispatched.
-            Err(_) => return Ok(()),
-        };
-        let event = json!({ "event": INTERRUPTED, "about": "the host ended while the plugin ran" });
-        let entry = entry(row, EntryKind::Event, event, self.context.clock.now());
-        store.commit(append([entry], history.next())).await.map(drop)
     }
 
     /// Returns the deployment lock for which a job with `--wait` queues before the first call of its plugin. Returns
