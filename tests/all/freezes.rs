@@ -152,7 +152,7 @@ fn an_ended_run_exempts_no_further_effect_and_an_open_one_no_other_app() -> Resu
 #[test]
 fn an_effect_that_failed_keeps_no_lock_and_exempts_from_no_freeze() -> Result<()> {
     let config = format!(
-        "{CONFIG}\n[app.gone]\n[app.gone.deploy.production]\nrun = [\"./gone.sh\"]\n\
+        "{CONFIG}\n[app.gone]\n[app.gone.deploy.production]\nrun = [\"./gone.sh\", \"{{version}}\"]\n\
          parameters = {{ version = '[0-9.]+' }}\n"
     );
     let test_host = TestHost::new(&config)?;

@@ -473,7 +473,7 @@ fn a_plugin_cannot_take_over_a_command_of_another() -> Result<()> {
         let test_host = TestHost::new(&format!("{before}{EVIL}[plugin.deploy]\n{keys}{after}"))?;
         fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
         let ran = test_host.wardroom(&["run"], "history nonsense\n")?;
-        Ok(ran.out + &ran.err)
+        Ok(format!("{}{}", ran.out, ran.err))
     };
     let said = answer("")?;
     ensure!(said.contains("Several plugins have the command `history`: evil, deploy."), "{said}");

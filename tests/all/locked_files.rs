@@ -22,7 +22,7 @@ admins = ["operator"]
 
 [plugin.scripted]
 module = "mine.wasm"
-allow  = [{ call = "jobs.later", beyond = ["parameter"] }, { call = "jobs.list" }]
+allow  = [{ call = ["jobs.*", "pipelines.trigger"], beyond = ["parameter"] }, { call = ["pipelines.wait", "catalog.*", "store.*"] }]
 "#;
 
 /// Creates a host whose database has a scheduled command, which is due, and whose plugin file has changed since.

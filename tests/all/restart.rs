@@ -323,9 +323,10 @@ fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<(
 #[test]
 fn a_read_only_disk_is_reported_at_the_start() -> Result<()> {
     let test_host = test_host()?;
-    let (host, _) = on_a_small_disk(&test_host, "mount -t tmpfs -o ro none state")?;
+    let (host, _) = on_a_small_disk(&test_host, "mount -t tmpfs -o ro,mode=0700 none state")?;
     let (code, log) = host.log_when_ended()?;
     ensure!(code == Some(1), "{code:?}: {log}");
+    ensure!(log.matches("Read-only file system").count() == 1, "{log}");
     ensure!(log.contains("cannot be used: Read-only file system"), "{log}");
     ensure!(!log.contains("panicked"), "{log}");
     ensure!(starts(&test_host) == 0);

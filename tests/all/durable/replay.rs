@@ -215,6 +215,6 @@ fn a_plugin_stores_no_more_than_its_quota() -> Result<()> {
     let script = "script set:new:1 set:k0:2 set:k0:22 delete:k1 set:new:1";
     ensure!(harness.run(&config(ALL), &[script], None)?);
     let said = harness.chat.words().join("\n");
-    ensure!(said.contains("limit ok limit ok ok"), "{said}");
+    ensure!(said.contains("error:limit ok ok ok ok"), "{said}");
     Ok(())
 }

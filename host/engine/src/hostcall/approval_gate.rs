@@ -27,7 +27,8 @@ use crate::{
 /// the approved plan, and an effect whose approval has expired.
 const MAX_REQUESTS: u32 = 5;
 
-/// The maximum number of jobs of one person that wait for approval. Each request can mention people in a room.
+/// The maximum number of jobs of one person that wait for approval. Each request can mention people in a room. Jobs that
+/// request approval at the same moment can exceed the number.
 const MAX_OPEN_REQUESTS: u32 = 10;
 
 /// An effect that the host holds until people approve it.

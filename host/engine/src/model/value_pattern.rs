@@ -5,7 +5,7 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Re
 
 /// The maximum size of a compiled expression, in bytes. A short text such as `\pL{150}` can have a large expression, which
 /// takes seconds to compile.
-const MAX_SIZE: usize = 256 << 10;
+const MAX_SIZE: usize = 1 << 20;
 /// A set of at most this many characters, such as `[-+]`, counts as a written dash if it contains a dash.
 const MAX_WRITTEN: u32 = 3;
 

@@ -157,7 +157,9 @@ impl Jobs {
         if self.interrupted.lock().remove(&row.id) {
             let interruptions = history.interruptions() + 1;
             if interruptions > MAX_INTERRUPTIONS {
-                return Err(DriveError::Hold(format!("the host ended {interruptions} times in a row while the job ran")));
+                return Err(DriveError::Hold(format!(
+                    "the host ended {interruptions} times in a row while the job ran"
+                )));
             }
             let event = json!({ "event": INTERRUPTED, "about": "the host ended while the plugin ran" });
             let entry = entry(row, EntryKind::Event, event, self.context.clock.now());

@@ -45,7 +45,13 @@ struct RunningJob {
 
 impl Jobs {
     pub(crate) fn new(context: Arc<Context>, activity: Activity, run_slots: usize) -> Self {
-        Self { context, run_slots: Semaphore::new(run_slots), activity, running: Mutex::default(), interrupted: Mutex::default() }
+        Self {
+            context,
+            run_slots: Semaphore::new(run_slots),
+            activity,
+            running: Mutex::default(),
+            interrupted: Mutex::default(),
+        }
     }
 
     /// Resumes open jobs when the host starts. Restores the deployment locks and dispatches the jobs that an earlier

@@ -64,7 +64,7 @@ pub enum OpenError {
         known: i64,
     },
     /// The state folder, or a file in this folder, cannot be created or opened.
-    #[error("`{}` cannot be used: {source}", path.display())]
+    #[error("`{}` cannot be used", path.display())]
     Folder {
         /// The folder or file that cannot be created or opened.
         path: PathBuf,

@@ -37,6 +37,7 @@ pub(super) fn problems(review: &Review) -> Vec<Problem> {
     // 3. Stop if the commands of a plugin are unknown, because a role could name one of them.
     let unknown = plugins.not_loaded().iter().any(|plugin| plugin.commands.is_empty());
     if unknown {
+        problems.sort();
         return problems;
     }
     // 4. Report unknown commands in grants of plugins, in roles and in `[[notify]]`.

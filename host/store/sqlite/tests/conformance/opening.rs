@@ -140,12 +140,18 @@ async fn files_are_readable_by_their_user_alone() {
     store.close().await;
 }
 
+/// Returns an error with its cause.
+fn reason(error: OpenError) -> String {
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    format!("{error}: {cause}")
+}
+
 #[tokio::test]
 async fn a_folder_that_everybody_can_write_to_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).expect("a mode");
-    let refused = SqliteStore::open(&file).await.expect_err("everybody could replace the database").to_string();
+    let refused = reason(SqliteStore::open(&file).await.expect_err("everybody could replace the database"));
     assert!(refused.contains("everybody can write to the folder (mode 0777); run `chmod o-w "), "{refused}");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o775)).expect("a mode");
     open(&file).await.close().await;
@@ -158,7 +164,7 @@ async fn a_symbolic_link_in_the_folder_is_refused() {
         let target = folder.path().join("elsewhere");
         std::fs::write(&target, "precious").expect("a file");
         std::os::unix::fs::symlink(&target, folder.path().join(name)).expect("a link");
-        let refused = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect_err("a link").to_string();
+        let refused = reason(SqliteStore::open(&folder.path().join("wardroom.db")).await.expect_err("a link"));
         assert!(refused.contains(name) && refused.contains("it is a symbolic link"), "{refused}");
         assert_eq!(std::fs::read(&target).expect("the file"), b"precious");
     }
