@@ -108,10 +108,16 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let folder = folder.join(inside);
     let Ok(glob) = GlobBuilder::new(name).literal_separator(true).build() else { return Vec::new() };
     let glob = glob.compile_matcher();
-    let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
+    // An empty path cannot be listed.
+    let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    let Ok(entries) = std::fs::read_dir(listed) else { return Vec::new() };
     let named = |entry: &std::fs::DirEntry| glob.is_match(entry.file_name());
-    let mut files: Vec<PathBuf> =
-        entries.flatten().filter(named).map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .filter(named)
+        .map(|entry| folder.join(entry.file_name()))
+        .filter(|path| path.is_file())
+        .collect();
     files.sort();
     files
 }
