@@ -159,6 +159,8 @@ fn an_effect_that_failed_keeps_no_lock_and_exempts_from_no_freeze() -> Result<()
     test_host.script("slow.sh", SLOW)?;
     test_host.script("gone.sh", "")?;
     let mut host = RunningHost::start(&test_host)?;
+    host.say("whoami")?;
+    host.wait_for("You may type")?;
     std::fs::remove_file(test_host.path("gone.sh"))?;
     // The first version is invalid. The backend refuses to start the program of the second pipeline.
     host.say(
