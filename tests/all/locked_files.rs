@@ -37,7 +37,10 @@ fn changed(arguments: &[&str]) -> Result<TestHost> {
     // A custom section changes the digest, and nothing else.
     OpenOptions::new().append(true).open(test_host.path("mine.wasm"))?.write_all(b"\0\x08\x06added!x")?;
     lock(&test_host, arguments)?;
-    let due = Journal::tamper(&test_host.path("state"), "update job set wake = '2000-01-01T00:00:00.000000000Z' where phase = 'later'")?;
+    let due = Journal::tamper(
+        &test_host.path("state"),
+        "update job set wake = '2000-01-01T00:00:00.000000000Z' where phase = 'later'",
+    )?;
     ensure!(due == 1, "{due} commands are scheduled");
     Ok(test_host)
 }

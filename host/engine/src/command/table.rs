@@ -43,18 +43,18 @@ impl CommandTable {
     /// Creates a table that contains only the built-in commands.
     pub(crate) fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
-        table.add(Builtin::ALL.map(|builtin| Arc::new(builtin.spec())));
+        for builtin in Builtin::ALL {
+            table.add(Arc::new(builtin.spec()), |_| true);
+        }
         table
     }
 
-    /// Adds commands. The caller has checked that their names and aliases are free.
-    pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
-        for spec in specs {
-            for word in spec.words() {
-                self.by_word.insert(word.to_owned(), self.specs.len());
-            }
-            self.specs.push(spec);
+    /// Adds a command under those of its names for which `is_free` returns true.
+    pub(crate) fn add(&mut self, spec: Arc<Spec>, is_free: impl Fn(&str) -> bool) {
+        for word in spec.words().filter(|word| is_free(word)) {
+            self.by_word.insert(word.to_owned(), self.specs.len());
         }
+        self.specs.push(spec);
     }
 
     /// Returns the command with this name or alias, regardless of upper and lower case.

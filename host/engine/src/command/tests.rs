@@ -93,7 +93,9 @@ fn table() -> CommandTable {
         described("copy", &[], vec![parameter("from", Is::Environment), parameter("to", Is::Environment)]),
     ];
     let mut table = CommandTable::new();
-    table.add(specs.into_iter().map(|spec| Arc::new(spec.unwrap())));
+    for spec in specs {
+        table.add(Arc::new(spec.unwrap()), |_| true);
+    }
     table
 }
 
@@ -331,7 +333,9 @@ fn a_two_word_name_has_priority() {
         described("auth", &[], vec![parameter("user", ParameterType::Person), parameter("app", ParameterType::App)]),
         described("auth revoke", &["auth away"], vec![parameter("user", ParameterType::Person)]),
     ];
-    table.add(specs.into_iter().map(|spec| Arc::new(spec.unwrap())));
+    for spec in specs {
+        table.add(Arc::new(spec.unwrap()), |_| true);
+    }
     let catalog = catalog();
     for (typed, said) in [
         ("auth bob cms", "= auth bob cms"),

@@ -6,8 +6,9 @@ use globset::GlobBuilder;
 
 use crate::base::{At, Field, Node, Problems, Value, parse};
 
-/// The tables that every included file may contain. All other tables determine who people are and what they may do, hold
-/// credentials, or run commands under a name.
+/// The tables that every included file may contain. All other tables determine who people are and what they may do on
+/// every app, hold credentials, or run commands under a name. An app's own table names its owners and the programs of its
+/// pipelines.
 const FREE_TABLES: [&str; 6] = ["app", "plugin", "alias", "say", "listen", "expect"];
 /// The tables that only the main file may contain.
 const MAIN_TABLES: [&str; 2] = ["people", "store"];
@@ -77,6 +78,16 @@ fn reject_tables(part: &mut Node, trusted: bool, main: &Path, problems: &Problem
         problems.add(&field.at, message, None);
         false
     });
+    let Some(Value::Table(plugins)) = fields.get_mut("plugin").map(|plugins| &mut plugins.node.value) else { return };
+    for (name, plugin) in plugins.iter_mut().filter(|_| !trusted) {
+        let Value::Table(keys) = &mut plugin.node.value else { continue };
+        if let Some(commands) = keys.remove("commands") {
+            let message = format!(
+                "`commands` of [plugin.{name}] is allowed only in the main file {main} and in the files of its `trusted_include`"
+            );
+            problems.add(&commands.at, message, None);
+        }
+    }
 }
 
 /// Removes the key `key` from the tree of a configuration file: `include` or `trusted_include`. Returns the file

@@ -301,7 +301,7 @@ impl Invocation {
             environments: values(Attribute::Environment),
             at: self.context().clock.now(),
         };
-        self.count(effect, answer);
+        self.count(row, effect, answer);
     }
 
     /// Adds a replayed effect to the job's list of effects. In a dry run, also adds the effect to the plan and marks it
@@ -319,7 +319,7 @@ impl Invocation {
             environments: values(Attribute::Environment),
             at: recorded.at,
         };
-        self.count(effect, answer);
+        self.count(row, effect, answer);
     }
 
     /// Returns all pairs of an app and an environment that an effect can change. An approver must have the required
@@ -334,11 +334,13 @@ impl Invocation {
         apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
     }
 
-    fn count(&mut self, effect: PerformedEffect, answer: &impl Serialize) {
+    fn count(&mut self, row: &CallSpec, effect: PerformedEffect, answer: &impl Serialize) {
         let Some(replay) = self.replay_state_mut() else { return };
         let answer = serde_json::json!(answer);
         replay.effects.push(answer["Ok"]["id"].as_str().map(str::to_owned));
-        replay.performed.add(effect, &answer);
+        if row.locks {
+            replay.performed.add(effect, &answer);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Rules that forbid an effect that grants and roles permit: freezes, the promotion order, and apps that do not accept
 //! actions from direct messages.
 //!
-//! Invariant: a freeze does not apply to an effect on an app and environment in which the job has an open effect, so that
-//! no deployment is left incomplete. An effect that failed is not open. No freeze can begin between this check and the
+//! Invariant: a freeze does not apply to an effect on an app and environment in which the job has an open effect. An
+//! effect that failed, or whose pipeline run has ended, is not open. No freeze can begin between this check and the
 //! time when the effect's intent is stored.
 //! Not here: starting and ending freezes, which is in `engine/builtin/freeze.rs`; grants and roles, which are checked
 //! in `authorize.rs`.

@@ -18,7 +18,11 @@ use crate::{
 /// run, or a pipeline run whose state is unknown.
 const MAX_OPEN: Duration = Duration::from_secs(3600);
 
-/// The effects of a job that happened or may have happened, in order.
+/// The timeout of the query for the state of a pipeline run. It is short, because a `freeze` command waits for the query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The effects of a job that happened or may have happened, in order. Contains only effects that change their target,
+/// which are those that need a deployment lock.
 #[derive(Debug, Default)]
 pub(crate) struct PerformedEffects(Vec<PerformedEffect>);
 
@@ -28,7 +32,7 @@ pub(crate) struct PerformedEffect {
     pub(crate) key: RunKey,
     pub(crate) apps: Vec<String>,
     pub(crate) environments: Vec<String>,
-    /// The time of the effect's intent.
+    /// The time of the effect's intent, or, shortly later, of its answer.
     pub(crate) at: Timestamp,
 }
 
@@ -87,10 +91,11 @@ impl Invocation {
         let Some(Some(run)) = self.replay_state().and_then(|replay| replay.runs.get(&effect.key)) else {
             return recent;
         };
-        match context.backends.get(run.backend).state(&run.key, &run.pipeline).await {
-            Ok(RunState::Running) => true,
-            Ok(RunState::Ended(_) | RunState::Absent) => false,
-            Ok(RunState::Unknowable(_)) | Err(_) => recent,
+        let backend = context.backends.get(run.backend);
+        match tokio::time::timeout(QUERY_TIMEOUT, backend.state(&run.key, &run.pipeline)).await {
+            Ok(Ok(RunState::Running)) => true,
+            Ok(Ok(RunState::Ended(_) | RunState::Absent)) => false,
+            Ok(Ok(RunState::Unknowable(_)) | Err(_)) | Err(_) => recent,
         }
     }
 }

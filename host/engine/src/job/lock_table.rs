@@ -4,7 +4,7 @@
 //! this app and environment until the job is closed. The transaction that stores the effect's intent (the journal entry
 //! that says that the effect is about to happen) also stores the lock's row, so the host restores the lock after a
 //! restart. If the effect fails and no earlier effect of the job changed this app and environment, the transaction that
-//! stores the failure removes the row.
+//! stores the failure removes the row. After a crash, the row stays until the job performs the effect again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

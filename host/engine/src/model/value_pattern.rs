@@ -1,11 +1,17 @@
 //! Regular expressions that the values of pipeline parameters and plugin settings must match.
 
 use regex::{Regex, RegexBuilder};
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition};
+use regex_syntax::{
+    ParserBuilder,
+    hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition},
+};
 
 /// The maximum size of a compiled expression, in bytes. A short text such as `\pL{150}` can have a large expression, which
 /// takes seconds to compile.
 const MAX_SIZE: usize = 1 << 20;
+/// The maximum depth of groups and repetitions. [`without_dash`] doubles the size of each nested repetition that can match
+/// an empty text, as in `(a*)*`.
+const MAX_DEPTH: u32 = 10;
 /// A set of at most this many characters, such as `[-+]`, counts as a written dash if it contains a dash.
 const MAX_WRITTEN: u32 = 3;
 
@@ -26,7 +32,8 @@ impl ValuePattern {
     /// The reason why the expression is invalid, in one line.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
         // Parse the text alone, before it becomes a part of another expression: `a)|(?:.*` is not valid.
-        let hir = regex_syntax::parse(text).map_err(|error| last_line(&error.to_string()))?;
+        let hir = ParserBuilder::new().nest_limit(MAX_DEPTH).build().parse(text);
+        let hir = hir.map_err(|error| last_line(&error.to_string()))?;
         Ok(Self { text: text.to_owned(), dashed: anchored(&without_dash(&hir))?, whole: anchored(&hir)? })
     }
 
@@ -155,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_pattern_cannot_end_the_group_around_it_and_is_not_large() {
-        for text in [r"1\.0)|(?:.*", "(?x)a #", "a(", r"\pL{150}"] {
+        let nested = format!("a{}", "*".repeat(60));
+        for text in [r"1\.0)|(?:.*", "(?x)a #", "a(", r"\pL{150}", &nested] {
             if text == "(?x)a #" {
                 assert!(!ValuePattern::new(text).unwrap().matches("ab"));
             } else {

@@ -60,8 +60,11 @@ impl Owners {
         owners
     }
 
+    /// Returns whether a plugin has a command. A subcommand such as `auth revoke` belongs only to the plugin that also has
+    /// the command `auth`; otherwise a plugin could take a part of another plugin's command.
     pub(super) fn owns(&self, plugin: &str, word: &str) -> bool {
-        self.by_word.get(word).is_some_and(|owner| owner == plugin)
+        let is_owner = |word: &str| self.by_word.get(word).is_some_and(|owner| owner == plugin);
+        is_owner(word) && word.split_once(' ').is_none_or(|(first, _)| is_owner(first))
     }
 }
 
@@ -83,6 +86,16 @@ mod tests {
         assert_eq!(owners.contested, [Contested { word: "deploy".to_owned(), plugins }]);
         let owners = Owners::new(&[both[0].clone(), claim("deploy", &["deploy"], &["deploy"])]);
         assert!(owners.owns("deploy", "deploy") && owners.contested.is_empty());
+    }
+
+    #[test]
+    fn a_subcommand_belongs_to_the_plugin_of_its_command() {
+        let evil = claim("evil", &["deploy", "deploy cms"], &[]);
+        for given in [&[][..], &["deploy"][..]] {
+            let owners = Owners::new(&[evil.clone(), claim("deploy", &["deploy"], given)]);
+            assert!(!owners.owns("evil", "deploy cms"));
+        }
+        assert!(Owners::new(&[evil]).owns("evil", "deploy cms"));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl<D: GuestData> Loader<D> {
     }
 
     /// Loads one plugin, but does not add the plugin's commands to the command table. After the check of the
-    /// description, sets `commands` to the names of the plugin's commands. The names are then available even if a later
+    /// description, sets `commands` to the names and aliases of the plugin's commands. The names are then available even if a later
     /// step fails.
     async fn prepare(
         &self,
@@ -204,14 +204,14 @@ impl<D: GuestData> Loader<D> {
                 Some(locked) if locked.digest != digest => {
                     return Err(LoadError::Lock { found: digest, locked: locked.digest.clone() });
                 }
-                Some(locked) => locked.check(&digest).map_err(LoadError::Revoked)?,
+                Some(_) => lock.check(&config.name, &digest).map_err(LoadError::Revoked)?,
             }
         }
         // 2. Compile the component, and check its description.
         let (component, metadata, calls) = self.compile_or_cached(&bytes, &digest).await?;
         let name: Arc<str> = config.name.as_str().into();
         let description = describe::check(&name, metadata.description).map_err(LoadError::Describe)?;
-        *commands = description.commands.iter().map(|spec| spec.name.clone()).collect();
+        *commands = description.words().map(str::to_owned).collect();
         // 3. Check that a rule names every import that needs one, and that the settings match the description.
         check_grants(&config.name, &config.grants, &calls)?;
         let settings = settings(config, &description)?;

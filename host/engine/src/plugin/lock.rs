@@ -50,22 +50,6 @@ pub struct Locked {
     pub revoked: Vec<String>,
 }
 
-impl Locked {
-    /// Checks that a job may continue with a file of the plugin.
-    ///
-    /// # Errors
-    /// The file is neither the locked one nor accepted, or it is revoked. The error is the reason, in one line.
-    pub(crate) fn check(&self, digest: &str) -> Result<(), String> {
-        if self.revoked.iter().any(|revoked| revoked == digest) {
-            return Err(format!("plugins.lock revokes the file with the digest {digest}"));
-        }
-        match self.digest == digest || self.accepted.iter().any(|accepted| accepted == digest) {
-            true => Ok(()),
-            false => Err(format!("plugins.lock does not accept the file with the digest {digest}")),
-        }
-    }
-}
-
 /// The contents of `plugins.lock`: an entry for each plugin, by the plugin's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(pub BTreeMap<String, Locked>);
@@ -142,17 +126,42 @@ impl Lock {
         text
     }
 
+    /// Checks that a job of a plugin may run a file.
+    ///
+    /// # Errors
+    /// The file is neither the locked one of the plugin nor accepted, or the entry of any plugin revokes it. The error is
+    /// the reason, in one line.
+    pub(crate) fn check(&self, plugin: &str, digest: &str) -> Result<(), String> {
+        if self.revokes(digest) {
+            return Err(format!("plugins.lock revokes the file with the digest {digest}"));
+        }
+        let accepts = |locked: &Locked| locked.digest == digest || locked.accepted.iter().any(|known| known == digest);
+        match self.0.get(plugin).is_some_and(accepts) {
+            true => Ok(()),
+            false => Err(format!("plugins.lock does not accept the file with the digest {digest}")),
+        }
+    }
+
+    fn revokes(&self, digest: &str) -> bool {
+        self.0.values().any(|locked| locked.revoked.iter().any(|revoked| revoked == digest))
+    }
+
     /// Adds the accepted and the revoked digests of the older lock file `old`. If `accept_old` is true, also accepts the
     /// files that `old` pins, so that open jobs continue with them.
     ///
     /// # Errors
     /// This lock file pins a file that `old` revokes. The error is the reason, in one line.
     pub fn inherit(&mut self, old: &Self, accept_old: bool) -> Result<(), String> {
+        // Keep the entry of a plugin that is no longer configured, if it accepts or revokes a file.
+        for (name, old) in old.0.iter().filter(|(_, old)| !old.accepted.is_empty() || !old.revoked.is_empty()) {
+            let kept = Locked { commands: Vec::new(), calls: Vec::new(), ..old.clone() };
+            self.0.entry(name.clone()).or_insert(kept);
+        }
         for (name, locked) in &mut self.0 {
-            let Some(old) = old.0.get(name) else { continue };
-            if old.revoked.contains(&locked.digest) {
+            if old.revokes(&locked.digest) {
                 return Err(format!("plugin {name}: plugins.lock revokes the file with the digest {}", locked.digest));
             }
+            let Some(old) = old.0.get(name) else { continue };
             let replaced = accept_old.then(|| old.digest.clone());
             let accepted = old.accepted.iter().cloned().chain(replaced);
             locked.accepted =
@@ -234,7 +243,7 @@ mod tests {
     fn a_job_continues_only_with_the_locked_file_and_with_accepted_ones() {
         let mut new = lock("sha256:bb", &[]);
         new.inherit(&lock("sha256:aa", &[]), false).unwrap();
-        let check = |lock: &Lock, digest: &str| lock.0["deploy"].check(digest).is_ok();
+        let check = |lock: &Lock, digest: &str| lock.check("deploy", digest).is_ok();
         assert!(check(&new, "sha256:bb") && !check(&new, "sha256:aa"));
         new.inherit(&lock("sha256:aa", &[]), true).unwrap();
         assert!(check(&new, "sha256:aa") && !check(&new, "sha256:cc"));
@@ -246,6 +255,10 @@ mod tests {
         assert_eq!(newest.0["deploy"].accepted, ["sha256:bb"]);
         assert_eq!(newest.0["deploy"].revoked, ["sha256:aa"]);
         lock("sha256:aa", &[]).inherit(&revoked, true).unwrap_err();
+        // The entry outlives the plugin, and applies to every plugin.
+        let mut without = Lock::default();
+        without.inherit(&revoked, true).unwrap();
+        assert!(!check(&without, "sha256:aa") && without.check("other", "sha256:aa").unwrap_err().contains("revokes"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
     lock::Lock,
 };
 use crate::{
-    command::{CommandTable, Spec},
+    command::CommandTable,
     job::{HistoryError, StartEntry},
     policy::Grants,
     store::{JobRow, Store, StoreError, Write},
@@ -82,8 +82,19 @@ impl<D: GuestData> Plugins<D> {
     fn add_commands(&mut self, claims: &[Claim]) {
         let owners = Owners::new(claims);
         for plugin in &self.loaded {
-            let owned = |spec: &&Arc<Spec>| spec.words().all(|word| owners.owns(&plugin.name, word));
-            self.table.add(plugin.description.commands.iter().filter(owned).cloned());
+            let owned = |word: &str| owners.owns(&plugin.name, word);
+            for spec in &plugin.description.commands {
+                if owned(&spec.name) {
+                    self.table.add(spec.clone(), owned);
+                } else {
+                    let (plugin, command) = (&*plugin.name, spec.name.as_str());
+                    tracing::warn!(
+                        plugin,
+                        command,
+                        "a command of a plugin is unavailable, because it belongs to another plugin or to none"
+                    );
+                }
+            }
         }
         for contested in &owners.contested {
             let (command, plugins) = (&contested.word, contested.plugins.join(", "));
@@ -163,8 +174,7 @@ impl<D: GuestData> Plugins<D> {
             return Ok(plugin.clone());
         }
         if let Some(lock) = &self.lock {
-            let locked = lock.0.get(&row.plugin).cloned().unwrap_or_default();
-            locked.check(&row.digest).map_err(|why| {
+            lock.check(&row.plugin, &row.digest).map_err(|why| {
                 let plugin = &row.plugin;
                 HistoryError::Plugin(format!(
                     "{why}, with which the job started; to let the job continue, an operator can add the digest to \

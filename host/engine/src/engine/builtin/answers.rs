@@ -2,7 +2,7 @@
 //!
 //! Invariant: an answer shows only commands, apps and environments for which the person has rights.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::jobs::text;
 use crate::{
@@ -142,7 +142,10 @@ impl Host {
     fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         for plugin in self.context.plugins.loaded() {
-            let commands = plugin.description.commands.iter().filter(|spec| self.may_run(asker, spec));
+            // A command that belongs to another plugin or to none is not in the table.
+            let table = self.context.plugins.table();
+            let runs = |spec: &&Arc<Spec>| table.get(&spec.name).is_some_and(|known| Arc::ptr_eq(known, spec));
+            let commands = plugin.description.commands.iter().filter(runs).filter(|spec| self.may_run(asker, spec));
             let commands: Vec<&str> = commands.map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
                 continue;
@@ -155,6 +158,14 @@ impl Host {
             let why =
                 if self.context.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
+        }
+        for contested in self.context.plugins.contested() {
+            let _ = writeln!(
+                text,
+                "{}: unavailable, because several plugins have it: {}",
+                contested.word,
+                contested.plugins.join(", ")
+            );
         }
         if text.is_empty() {
             text.push_str("No loaded plugin has a command that you may run.");
