@@ -1,6 +1,8 @@
 //! Splits a typed line into words. Replaces the typographic characters of chat clients, and keeps quoted words
 //! together.
 
+use crate::base::is_invisible;
+
 /// Replaces typographic characters that chat clients insert (smart quotes, dashes, special spaces) by ASCII
 /// characters.
 pub(crate) fn fold(text: &str) -> String {
@@ -13,10 +15,12 @@ pub(crate) fn fold(text: &str) -> String {
             '\u{2014}' => folded.push_str("--"),
             '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => folded.push('-'),
             '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => folded.push(' '),
-            // Invisible characters are removed, so that a name cannot contain them.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{00ad}' => {}
             '\n' | '\r' | '\t' => folded.push(' '),
-            _ if letter.is_control() => {}
+            // A symbol in free text keeps its colored form.
+            '\u{fe0f}' => folded.push(letter),
+            // Invisible characters are removed, so that a name cannot contain them.
+            '\u{200d}' => {}
+            _ if letter.is_control() || is_invisible(letter) => {}
             _ => folded.push(letter),
         }
     }
@@ -43,6 +47,7 @@ mod tests {
         assert_eq!(words("say \u{201c}two words\u{201d} \u{2014}loud").unwrap(), ["say", "two words", "--loud"]);
         assert_eq!(words("a\u{a0}b \u{2018}c d\u{2019}").unwrap(), ["a", "b", "c d"]);
         assert_eq!(words("sta\u{200b}ging").unwrap(), ["staging"]);
+        assert_eq!(words("s\u{3164}ta\u{200d}gi\u{115f}ng \u{26a0}\u{fe0f}").unwrap(), ["staging", "\u{26a0}\u{fe0f}"]);
         assert_eq!(words("x \u{2013}v").unwrap(), ["x", "-v"]);
     }
 

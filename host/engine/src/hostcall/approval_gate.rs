@@ -295,12 +295,8 @@ impl Invocation {
             return;
         }
         let values = |attribute| attributes.get(&attribute).cloned().unwrap_or_default();
-        let effect = PerformedEffect {
-            key: RunKey::new(self.job_id(), self.intent),
-            apps: values(Attribute::App),
-            environments: values(Attribute::Environment),
-            at: self.context().clock.now(),
-        };
+        let key = RunKey::new(self.job_id(), self.intent);
+        let effect = PerformedEffect::new(key, self.context().clock.now(), values);
         self.count(row, effect, answer);
     }
 
@@ -313,12 +309,7 @@ impl Invocation {
             dry_run_state.effects.push(Effect { done: true, ..effect });
         }
         let values = |attribute: Attribute| recorded.attributes.get(attribute.as_str()).cloned().unwrap_or_default();
-        let effect = PerformedEffect {
-            key: RunKey::new(&recorded.job, recorded.number),
-            apps: values(Attribute::App),
-            environments: values(Attribute::Environment),
-            at: recorded.at,
-        };
+        let effect = PerformedEffect::new(RunKey::new(&recorded.job, recorded.number), recorded.at, values);
         self.count(row, effect, answer);
     }
 

@@ -29,11 +29,18 @@ pub(crate) struct PerformedEffects(Vec<PerformedEffect>);
 #[derive(Debug)]
 pub(crate) struct PerformedEffect {
     /// The idempotency key of the effect, which is also the key of its pipeline run.
-    pub(crate) key: RunKey,
-    pub(crate) apps: Vec<String>,
-    pub(crate) environments: Vec<String>,
+    key: RunKey,
+    apps: Vec<String>,
+    environments: Vec<String>,
     /// The time of the effect's intent, or, shortly later, of its answer.
-    pub(crate) at: Timestamp,
+    at: Timestamp,
+}
+
+impl PerformedEffect {
+    /// Creates an effect. `values` returns the values of an attribute of the effect.
+    pub(crate) fn new(key: RunKey, at: Timestamp, values: impl Fn(Attribute) -> Vec<String>) -> Self {
+        Self { key, apps: values(Attribute::App), environments: values(Attribute::Environment), at }
+    }
 }
 
 impl PerformedEffects {

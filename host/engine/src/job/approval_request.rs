@@ -100,6 +100,11 @@ pub(crate) struct ApprovalRequest {
 }
 
 impl ApprovalRequest {
+    /// Creates a request without answers.
+    pub(crate) fn new(number: u32, needs: Vec<Need>, until: Timestamp, plan: Plan) -> Self {
+        Self { number, needs, until, plan, given: Vec::new(), decision: None, valid_until: None }
+    }
+
     /// Returns the number of people who have approved so far, for the entry of [`Self::needs`] with the index `need`.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
@@ -153,15 +158,7 @@ impl ApprovalRequest {
 pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
     let events = entries.iter().filter(|entry| entry.kind == EntryKind::Event).filter_map(|entry| read(&entry.body));
     events.fold(None, |latest: Option<ApprovalRequest>, event| match event {
-        Event::ApprovalAsked { ask, needs, until, plan, .. } => Some(ApprovalRequest {
-            number: ask,
-            needs,
-            until,
-            plan,
-            given: Vec::new(),
-            decision: None,
-            valid_until: None,
-        }),
+        Event::ApprovalAsked { ask, needs, until, plan, .. } => Some(ApprovalRequest::new(ask, needs, until, plan)),
         answer => latest.map(|ask| ask.with(&answer)),
     })
 }
@@ -204,15 +201,7 @@ mod tests {
 
     fn ask(needs: Vec<Need>) -> ApprovalRequest {
         let plan = Plan { effects: Vec::new(), end: PlanEnd::Ended };
-        ApprovalRequest {
-            number: 1,
-            needs,
-            until: Timestamp::UNIX_EPOCH,
-            plan,
-            given: Vec::new(),
-            decision: None,
-            valid_until: None,
-        }
+        ApprovalRequest::new(1, needs, Timestamp::UNIX_EPOCH, plan)
     }
 
     #[test]

@@ -74,15 +74,7 @@ impl Jobs {
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
         let until = self.context.monotonic.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
-        let ask = ApprovalRequest {
-            number: held.number,
-            needs,
-            until,
-            plan,
-            given: Vec::new(),
-            decision: None,
-            valid_until: None,
-        };
+        let ask = ApprovalRequest::new(held.number, needs, until, plan);
         let again = held.repeat_reason.map(|why| format!("requests approval again: {why}; ")).unwrap_or_default();
         let event = Event::ApprovalAsked {
             ask: ask.number,

@@ -58,6 +58,13 @@ pub(crate) async fn a_deployment_lock_has_one_holder(store: &dyn Store) {
     assert_eq!(fails(store, vec![take("cms", "production", "nobody")]).await, "job `nobody` is not open");
     let locks = [(lock("cms", "staging"), "7f".to_owned()), (lock("shop", "production"), "0b".to_owned())];
     assert_eq!(store.locks().await.expect("places"), locks);
+    // Only the holder can give a lock back. Within one list, another job can then take it.
+    let untake = |job: &str| Write::Unlock { lock: lock("cms", "staging"), job: job.to_owned() };
+    commit(store, vec![untake("0b")]).await;
+    assert_eq!(store.locks().await.expect("places"), locks);
+    commit(store, vec![untake("7f"), take("cms", "staging", "0b"), untake("0b"), take("cms", "staging", "7f")]).await;
+    assert_eq!(store.locks().await.expect("places"), locks);
+    assert_eq!(fails(store, vec![untake("nobody")]).await, "job `nobody` is not open");
     // Within one list, a job can take the lock that another one releases.
     commit(store, [closing("7f", 1), vec![take("cms", "staging", "0b")]].concat()).await;
     let locks =
