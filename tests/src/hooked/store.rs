@@ -84,6 +84,11 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.unhandled().await
     }
 
+    async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError> {
+        self.hooks.before_read("messages").await?;
+        self.store.messages(after, limit).await
+    }
+
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         self.hooks.before_read("cursor").await?;
         self.store.cursor(bot, network, room).await

@@ -26,7 +26,7 @@ pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: For
 fn json(verified: &Verified) -> Value {
     json!({
         "valid": true, "links": verified.links, "jobs": verified.jobs, "entries": verified.entries,
-        "lines": verified.lines, "removed": verified.removed, "head": head_text(&verified.head),
+        "lines": verified.lines, "removed": verified.removed, "head": verified.head.to_string(),
     })
 }
 
@@ -43,15 +43,9 @@ fn text(verified: &Verified) -> String {
     }
     lines.push(match verified.head.number {
         0 => "the journal is empty".to_owned(),
-        _ => format!("head {}", head_text(&verified.head)),
+        _ => format!("head {}", verified.head),
     });
     lines.join("\n")
-}
-
-/// Formats the number and the hash of the hash chain's last link, in the form that the option `--head` accepts:
-/// `12:0f3a…`.
-fn head_text(head: &Head) -> String {
-    format!("{}:{}", head.number, head.hash)
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

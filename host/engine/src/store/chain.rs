@@ -3,7 +3,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::journal::{AuditRecord, Entry, Link};
+use super::{
+    jobs::{JobEnd, JobRow},
+    journal::{AuditRecord, Entry, Link},
+    messages::InboxKey,
+};
 
 /// Returns the SHA-256 digest of bytes: `sha256:` and 64 hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
@@ -17,18 +21,47 @@ pub(crate) fn short_digest(digest: &str) -> &str {
 }
 
 impl Entry {
-    /// Returns the hash of the journal entry and of the previous entry's hash `before`. `before` is empty for the job's
-    /// first entry.
+    /// Returns one hash over this journal entry and `before`, the hash of the previous entry. `before` is empty for the
+    /// job's first entry.
     pub fn hash(&self, before: &str) -> String {
         hash(before, self)
     }
 }
 
 impl Link {
-    /// Returns the hash of the previous link's hash `before` and of all fields of this link except `hash`. `before` is
-    /// empty for the first link.
+    /// Returns one hash over `before`, the hash of the previous link, and all fields of this link except `hash`.
+    /// `before` is empty for the first link.
     pub fn hash_after(&self, before: &str) -> String {
         hash(before, &(self.number, self.kind, &self.subject, &self.digest, self.at))
+    }
+
+    /// Returns the digest of the row of a message, a grant, a freeze or a release.
+    pub fn row_digest(row: &impl serde::Serialize) -> String {
+        hash("", row)
+    }
+}
+
+impl JobRow {
+    /// Returns one hash over `first`, the hash of the job's first journal entry, and all fields of the row that never
+    /// change: all except `status` and `end`.
+    pub fn opening_digest(&self, first: &str) -> String {
+        let origin = (&self.inbox, &self.thread, &self.bot, &self.caller, &self.parent, &self.overrides, self.opened);
+        let command = (&self.plugin, &self.digest, &self.command, &self.app, &self.environment, &self.line);
+        hash(first, &(&self.id, origin, command))
+    }
+}
+
+impl JobEnd {
+    /// Returns one hash over `last`, the hash of the job's last journal entry, and the end.
+    pub fn closing_digest(&self, last: &str) -> String {
+        hash(last, self)
+    }
+}
+
+impl InboxKey {
+    /// Returns the key as the subject of a [`Link`]: a JSON object with the fields in the order of their declaration.
+    pub fn subject(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -77,22 +77,32 @@ pub struct HashedEntry {
     pub hash: String,
 }
 
-/// A link of the hash chain over all jobs and audit records of the store.
+/// A link of the hash chain over everything in the store that gives or takes authority or records what was done: jobs,
+/// approvals, messages, grants, freezes, releases and audit records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The number of the link, starting at 1 without gaps.
     pub number: u64,
     /// The event that the link records.
     pub kind: LinkKind,
-    /// The id of the job, for a link that records that a job was created or closed. For a link that records a removal,
-    /// the time before which rows were removed. Empty for other links.
+    /// The row that the link is about:
+    ///
+    /// - A job was created or closed, or an event was added to its journal: the id of the job.
+    /// - A message was received: its [`InboxKey::subject`].
+    /// - A role was granted or revoked: the id of the grant.
+    /// - An environment was frozen or unfrozen: the name of the environment.
+    /// - A release was stored: the key of its pipeline run.
+    /// - Rows were removed: the time before which rows were removed.
+    /// - Audit records were stored: empty.
     pub subject: String,
     /// The hash or digest of the recorded data:
     ///
-    /// - A job was created: the hash of the job's first entry.
-    /// - A job was closed: the hash of the job's last entry.
+    /// - A job was created: [`JobRow::opening_digest`](super::JobRow::opening_digest).
+    /// - A job was closed: [`JobEnd::closing_digest`](super::JobEnd::closing_digest).
+    /// - An event was added to a journal: the hash of its entry.
+    /// - A message, grant, freeze or release was stored: the [`Link::row_digest`] of the row.
     /// - Audit records were stored: the [`AuditRecord::group_digest`] of the records.
-    /// - Rows were removed: empty.
+    /// - A grant or a freeze ended, or rows were removed: empty.
     pub digest: String,
     /// The time of the recorded event.
     pub at: Timestamp,
@@ -114,6 +124,20 @@ pub enum LinkKind {
     Refusal,
     /// The host removed expired rows.
     Removal,
+    /// A message was stored in the inbox.
+    Message,
+    /// An entry of kind [`EntryKind::Event`], such as an approval, was added to the journal of a job.
+    Event,
+    /// A person granted a role in chat.
+    Grant,
+    /// A grant was revoked.
+    Revoke,
+    /// A person froze an environment.
+    Freeze,
+    /// A person ended the freeze of an environment.
+    Unfreeze,
+    /// A release was stored.
+    Release,
 }
 
 /// The audit record of a query or of a refused command.

@@ -171,6 +171,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be read.
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
+    /// Returns the inbox rows after a position, handled or not, the oldest first, at most `limit` rows. The number of
+    /// each row is its position; 0 is before the first row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError>;
+
     /// Returns a bot's read cursor in a room: the position up to which the bot has read the room. Returns `None` if the
     /// store has no such cursor.
     ///

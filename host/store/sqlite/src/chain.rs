@@ -88,10 +88,8 @@ impl Transaction<'_, '_> {
         }
     }
 
-    /// Appends a link to the hash chain and returns the link's number. `kind` determines `subject` and `digest`:
-    /// - start or end of a job: the job's id, and the hash of the job's first or last journal entry
-    /// - audit records: an empty subject, and one digest over all these records
-    /// - removal: the time before which data was removed, and an empty digest
+    /// Appends a link to the hash chain and returns the link's number. `kind` determines `subject` and `digest`, see
+    /// [`Link`].
     pub(crate) async fn write_link(
         &mut self,
         kind: LinkKind,
@@ -114,7 +112,7 @@ impl Transaction<'_, '_> {
             .bind(time_column(link.at))
             .bind(&link.hash);
         self.execute(query).await?;
-        self.changes.head = Some(Head { number: link.number, hash: link.hash });
+        self.changes.head = Some(Head { number: link.number, hash: link.hash, ..Head::default() });
         Ok(link.number)
     }
 
@@ -137,6 +135,7 @@ impl Transaction<'_, '_> {
     /// Returns an error if the current list of writes creates a job but does not append the job's first journal entry.
     pub(crate) fn end_list(&mut self) -> Result<(), StoreError> {
         for job in std::mem::take(&mut self.opened) {
+            let job = &job.id;
             if self.changes.tips.get(job).is_none_or(|tip| tip.entries == 0) {
                 return Err(StoreError::Failed(format!(
                     "the transaction that opens job `{job}` does not append the first journal entry"
@@ -146,8 +145,9 @@ impl Transaction<'_, '_> {
         Ok(())
     }
 
-    /// Inserts the audit records of query commands (commands that only read) in this transaction, with one link for all
-    /// these records. Then stores each changed tip of a job in the job's database row.
+    /// Inserts the audit records of query commands (commands that only read) into this transaction, and one link of the
+    /// hash chain for all these records. Then, for each job whose journal grew, stores the hash of the newest entry and
+    /// the number of entries in the job's row.
     pub(crate) async fn end(&mut self) -> Result<(), StoreError> {
         let records = std::mem::take(&mut self.audit_records);
         self.write_audit_records(LinkKind::Lines, &records).await?;
@@ -180,5 +180,5 @@ async fn last_link(connection: &mut SqliteConnection) -> Result<Head, StoreError
         .await
         .map_err(store_error)?;
     let (number, hash) = row.unwrap_or_default();
-    Ok(Head { number: u64::try_from(number).unwrap_or(0), hash })
+    Ok(Head { number: u64::try_from(number).unwrap_or(0), hash, ..Head::default() })
 }

@@ -118,29 +118,22 @@ impl Store for SqliteStore {
     fn note(&self, writes: Vec<Write>) {
         match &self.writer {
             Some(writer) => writer.note(writes),
-            None => tracing::error!("writes are lost because the store is read-only"),
+            None => tracing::error!(
+                "an audit record or journal entry is lost, because the database is open read-only; hint: report this bug with the host's log"
+            ),
         }
     }
 
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
-        let rows = sqlx::query(
-            "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot, unproven,
-             started from inbox where done = 0 order by seq",
-        );
-        all(rows.fetch_all(&self.readers).await, |row| {
-            Ok(InboxRow {
-                key: row.inbox_key()?,
-                thread: row.optional_text("thread")?,
-                sender: row.person("sender_id", "sender_name")?,
-                text: row.text("text")?,
-                at: row.time("at")?,
-                direct: row.flag("direct")?,
-                reaction: row.optional_json("reaction")?,
-                bot: row.text("bot")?,
-                unproven: row.optional_text("unproven")?,
-                started: row.optional_json("started")?,
-            })
-        })
+        let rows = sqlx::query("select * from inbox where done = 0 order by seq");
+        all(rows.fetch_all(&self.readers).await, query::message)
+    }
+
+    async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError> {
+        let rows = sqlx::query("select * from inbox where seq > ? order by seq limit ?")
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(limit);
+        all(rows.fetch_all(&self.readers).await, |row| Ok((row.number("seq")?, query::message(row)?)))
     }
 
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
@@ -256,7 +249,7 @@ impl Store for SqliteStore {
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let row = sqlx::query(
             "select max(at) as at from (select at from (select at from entry order by seq desc limit 1)
-             union all select at from (select at from link order by number desc limit 1))",
+             union all select at from (select at from link where kind <> 'message' order by number desc limit 1))",
         );
         row.fetch_one(&self.readers).await.map_err(store_error)?.optional_time("at")
     }
@@ -313,32 +306,12 @@ impl Store for SqliteStore {
 
     async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
         let rows = sqlx::query("select * from granted order by seq");
-        all(rows.fetch_all(&self.readers).await, |row| {
-            Ok(Grant {
-                id: row.text("id")?,
-                person: row.person("person_id", "person_name")?,
-                role: row.text("role")?,
-                app: row.text("app")?,
-                environment: row.optional_text("environment")?,
-                by: row.person("by_id", "by_name")?,
-                bot: row.text("bot")?,
-                at: row.time("at")?,
-                until: row.optional_time("until")?,
-            })
-        })
+        all(rows.fetch_all(&self.readers).await, query::grant)
     }
 
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
         let rows = sqlx::query("select * from freeze order by environment");
-        all(rows.fetch_all(&self.readers).await, |row| {
-            Ok(Freeze {
-                environment: row.text("environment")?,
-                until: row.optional_time("until")?,
-                reason: row.text("reason")?,
-                by: row.person("by_id", "by_name")?,
-                at: row.time("at")?,
-            })
-        })
+        all(rows.fetch_all(&self.readers).await, query::freeze)
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

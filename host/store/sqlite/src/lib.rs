@@ -22,6 +22,7 @@ mod query;
 mod retention;
 mod schema;
 mod transaction;
+mod unlinked;
 mod write;
 mod writer;
 

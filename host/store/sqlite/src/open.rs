@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ use crate::{
     lease::{self, MachineClaim},
     lock::{self, FolderLock},
     schema,
+    transaction::WriteConnection,
 };
 
 /// The reasons why a database cannot be opened.
@@ -87,7 +89,7 @@ pub enum OpenError {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no host
-/// on another computer last opened the database (the lease), migrates the database, and stores the machine id of
+/// on another computer last opened the database (the lease), migrates the database, adds the missing links of its hash chain, and stores the machine id of
 /// `claim` in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
@@ -105,6 +107,8 @@ pub(crate) async fn open_writer(
     // Check before the migration, because another computer may still use the database.
     lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
+    let connection = WriteConnection::new(connection, Arc::default());
+    let mut connection = connection.link_unlinked().await.map_err(|error| open_error(file, &error))?;
     lease::take(&mut connection, file, claim).await?;
     // Sync the folder, so that the name of a new database file survives a power failure.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;

@@ -19,6 +19,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (3, "rights", include_str!("../migrations/0003_rights.sql")),
     (4, "identities", include_str!("../migrations/0004_identities.sql")),
     (5, "names", include_str!("../migrations/0005_names.sql")),
+    (6, "authority", include_str!("../migrations/0006_authority.sql")),
 ];
 
 /// Returns the newest schema version that this build supports.

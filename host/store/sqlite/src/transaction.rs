@@ -11,7 +11,7 @@ use std::sync::{
 use sqlx::{Connection, Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 use wardroom::{
     Timestamp,
-    store::{AuditRecord, InboxKey, Removed, StoreError, Write},
+    store::{AuditRecord, InboxKey, JobRow, Removed, StoreError, Write},
 };
 
 use crate::{chain::ChainCache, convert::store_error};
@@ -49,6 +49,16 @@ impl WriteConnection {
         let written = transaction.write_lists(lists).await;
         let changes = transaction.changes;
         self.finish(written, changes).await.map_err(TransactionError::Write)
+    }
+
+    /// Adds links to the hash chain for rows of older builds that have none, and returns the connection.
+    pub(crate) async fn link_unlinked(mut self) -> Result<SqliteConnection, StoreError> {
+        self.execute("begin immediate").await?;
+        let mut transaction = Transaction::new(&mut self.connection, &self.chain);
+        let linked = transaction.link_unlinked().await;
+        let changes = transaction.changes;
+        self.finish(linked, changes).await?;
+        Ok(self.connection)
     }
 
     /// Removes one batch of old data in one transaction, see [`Transaction::remove_some`].
@@ -104,9 +114,9 @@ pub(crate) struct Transaction<'c, 'w> {
     /// The audit records of query commands (commands that only read) in this transaction. [`Self::end`] appends one
     /// link for all these records to the hash chain.
     pub(crate) audit_records: Vec<&'w AuditRecord>,
-    /// The ids of the jobs that the current list of writes creates. The same list must also append the first journal
+    /// The jobs that the current list of writes creates. The same list must also append the first journal
     /// entry of each job; otherwise [`Self::end_list`] returns an error.
-    pub(crate) opened: Vec<&'w str>,
+    pub(crate) opened: Vec<&'w JobRow>,
 }
 
 impl<'c, 'w> Transaction<'c, 'w> {

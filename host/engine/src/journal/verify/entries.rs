@@ -49,7 +49,7 @@ pub(crate) fn missing(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("journal entry {number} of job {job} is missing"))
 }
 
-pub(crate) fn changed(job: &str, number: u32) -> Fault {
+fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("journal entry {number} of job {job} was changed"))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::entries::{changed, check_entries, missing};
+use super::entries::{check_entries, missing};
 use crate::{
     journal::verify::{Fault, VerifyStop},
     store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
@@ -49,30 +49,24 @@ impl StoredJob {
         self.row.is_none() && self.entries.is_empty()
     }
 
-    /// Verifies the job's entries, blobs and row. `opening` is the hash of the job's first entry, as the hash chain
-    /// records it. `closing` is the link that closes the job; `None` for an open job.
+    /// Verifies the job's entries, blobs and row. The other arguments are what the hash chain records of the job: the
+    /// digest of the link that opens it, the hashes of its event entries, and the link that closes it (`None` for an
+    /// open job).
     pub(crate) async fn check(
         &self,
         store: &dyn Store,
         job: &str,
         opening: &str,
+        events: &[String],
         closing: Option<&Link>,
     ) -> Result<(), VerifyStop> {
         let (Some(row), Some(head)) = (&self.row, &self.head) else { return Err(missing_job(job).into()) };
+        // 1. The entries, and whether the job is open.
         check_entries(job, &self.entries, head, None)?;
         let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
             return Err(missing(job, 0).into());
         };
-        if first.hash != opening {
-            return Err(changed(job, 0).into());
-        }
         match (closing, &row.end) {
-            (Some(link), _) if link.digest != last.hash => {
-                let end = last.entry.number;
-                let fault =
-                    if last.entry.kind == EntryKind::Closed { changed(job, end) } else { missing(job, end + 1) };
-                return Err(fault.into());
-            }
             (Some(_), None) => {
                 let message = format!("the hash chain records that job {job} was closed, but the job's row is open");
                 return Err(Fault::of(job, message).into());
@@ -82,8 +76,12 @@ impl StoredJob {
                     format!("the row of job {job} is closed, but the hash chain has no link that closes the job");
                 return Err(Fault::of(job, message).into());
             }
+            (Some(_), Some(_)) if last.entry.kind != EntryKind::Closed => {
+                return Err(missing(job, last.entry.number + 1).into());
+            }
             _ => {}
         }
+        // 2. The fields of the row that the entries contain. A difference names the field.
         for sealed in &self.entries {
             let body = match sealed.entry.unpack(store).await {
                 Ok(body) => body,
@@ -94,7 +92,42 @@ impl StoredJob {
                 return Err(Fault::of(job, format!("{what} of job {job} was changed")).into());
             }
         }
+        // 3. The whole row and the events, against the hash chain. In databases of old versions, the links of a job
+        //    contain only the hashes of its first and last entry, and events have no links.
+        if first.hash != opening {
+            if row.opening_digest(&first.hash) != opening {
+                return Err(Fault::of(job, format!("the row or journal entry 0 of job {job} was changed")).into());
+            }
+            self.check_events(job, events)?;
+        }
+        if let (Some(link), Some(end)) = (closing, &row.end)
+            && last.hash != link.digest
+            && end.closing_digest(&last.hash) != link.digest
+        {
+            let number = last.entry.number;
+            let message = format!("the end in the row of job {job} or its journal entry {number} was changed");
+            return Err(Fault::of(job, message).into());
+        }
         Ok(())
+    }
+
+    /// Compares the event entries of the job, such as approvals, with their links in the hash chain.
+    fn check_events(&self, job: &str, links: &[String]) -> Result<(), Fault> {
+        let mut links = links.iter();
+        for HashedEntry { entry, hash } in self.entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Event) {
+            if links.next() != Some(hash) {
+                let number = entry.number;
+                return Err(Fault::of(
+                    job,
+                    format!("journal entry {number} of job {job} is an event that the hash chain does not contain"),
+                ));
+            }
+        }
+        match links.len() {
+            0 => Ok(()),
+            1 => Err(Fault::of(job, format!("1 event of job {job} is missing from its journal"))),
+            missing => Err(Fault::of(job, format!("{missing} events of job {job} are missing from its journal"))),
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::job::{StoredJob, check_bytes};
+use super::{
+    authority::Authority,
+    job::{StoredJob, check_bytes},
+};
 use crate::{
     journal::verify::{Fault, Head, Verified, VerifyStop},
     store::{AuditRecord, JobQuery, Link, LinkKind, Store},
@@ -44,11 +47,12 @@ pub(crate) struct Walk<'s> {
     suspects: Vec<Suspect>,
     /// The digests of the plugins that were verified.
     plugins: HashSet<String>,
+    authority: Authority,
 }
 
 impl<'s> Walk<'s> {
     pub(crate) fn new(store: &'s dyn Store, given: Option<&'s Head>) -> Self {
-        let head = Head { number: 0, hash: String::new() };
+        let head = Head::default();
         let found = Verified { links: 0, jobs: 0, entries: 0, lines: 0, removed: 0, head };
         Self {
             store,
@@ -58,6 +62,7 @@ impl<'s> Walk<'s> {
             closed: HashSet::new(),
             suspects: Vec::new(),
             plugins: HashSet::new(),
+            authority: Authority::default(),
         }
     }
 
@@ -111,7 +116,7 @@ impl<'s> Walk<'s> {
             let message = format!("the hash chain does not contain the given head: link {number} has another hash");
             return Err(Fault::link(message).into());
         }
-        self.found.head = Head { number, hash: link.hash.clone() };
+        self.found.head = Head { number, hash: link.hash.clone(), ..Head::default() };
         self.found.links += 1;
         let job = &link.subject;
         match link.kind {
@@ -137,6 +142,16 @@ impl<'s> Walk<'s> {
                     return Err(Fault::link(message).into());
                 };
                 self.removal(moment);
+                self.authority.removal(number, moment);
+                Ok(())
+            }
+            LinkKind::Event if !self.open.contains_key(job) => {
+                let message =
+                    format!("link {number} of the hash chain records an event of job {job}, which is not open");
+                Err(Fault::of(job, message).into())
+            }
+            _ => {
+                self.authority.apply(link);
                 Ok(())
             }
         }
@@ -148,10 +163,12 @@ impl<'s> Walk<'s> {
         let checked = match StoredJob::read(self.store, job).await {
             Ok(found) => {
                 exists = !found.is_missing();
-                found.check(self.store, job, opening, Some(link)).await.map(|()| found)
+                let events = self.authority.events(job);
+                found.check(self.store, job, opening, events, Some(link)).await.map(|()| found)
             }
             Err(stop) => Err(stop),
         };
+        self.authority.forget(job);
         match checked {
             Ok(found) => {
                 self.count(job, &found).await?;
@@ -166,9 +183,17 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    /// Counts a verified job and its entries. If no earlier job had the same plugin, also verifies the file of the
+    /// Counts a verified job and its entries. If the given head has the job, its journal must begin with the entries
+    /// that the head records. If no earlier job had the same plugin, also verifies the file of the
     /// plugin.
     async fn count(&mut self, job: &str, found: &StoredJob) -> Result<(), VerifyStop> {
+        if let Some((entries, hash)) = self.given.and_then(|given| given.open.get(job))
+            && found.entries.get((*entries as usize).wrapping_sub(1)).is_none_or(|last| last.hash != *hash)
+        {
+            let message =
+                format!("the journal of job {job} does not begin with the {entries} entries of the given head");
+            return Err(Fault::of(job, message).into());
+        }
         if let Some(row) = &found.row
             && self.plugins.insert(row.digest.clone())
         {
@@ -223,8 +248,8 @@ impl<'s> Walk<'s> {
         self.closed.remove(job);
     }
 
-    /// Returns the fault of the first suspect that no removal explains. Then verifies the open jobs, and checks that
-    /// the hash chain has an opening link for every stored job.
+    /// Returns the fault of the first suspect that no removal explains. Then verifies the open jobs and the rows that give
+    /// authority, and checks that the hash chain has an opening link for every stored job.
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.
@@ -239,7 +264,10 @@ impl<'s> Walk<'s> {
             return Err(suspect.fault.clone().into());
         }
         let counted = (self.found.jobs, self.found.entries);
-        let rest = self.open_jobs().await;
+        let rest = match self.open_jobs().await {
+            Ok(()) => self.authority.check(self.store).await,
+            stop => stop,
+        };
         if rest.is_err() {
             (self.found.jobs, self.found.entries) = counted;
         }
@@ -249,14 +277,18 @@ impl<'s> Walk<'s> {
     async fn open_jobs(&mut self) -> Result<(), VerifyStop> {
         for (job, opening) in self.open.clone() {
             let found = StoredJob::read(self.store, &job).await?;
-            found.check(self.store, &job, &opening, None).await?;
+            found.check(self.store, &job, &opening, self.authority.events(&job), None).await?;
             self.count(&job, &found).await?;
+            if let Some(last) = found.entries.last() {
+                self.found.head.open.insert(job, (last.entry.number + 1, last.hash.clone()));
+            }
         }
         let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
         let has_link = |job: &String| self.open.contains_key(job) || self.closed.contains(job);
         if let Some(job) = rows.iter().rev().map(|row| &row.id).find(|job| !has_link(job)) {
-            let message = format!("job {job} was added: the hash chain has no link that opens the job");
+            let message =
+                format!("job {job} was added to the store later: the hash chain has no link for the start of the job");
             return Err(Fault::of(job, message).into());
         }
         Ok(())

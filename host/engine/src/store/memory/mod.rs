@@ -20,7 +20,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
-    journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed},
+    journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, LinkKind, Removed},
     messages::{InboxKey, InboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
@@ -106,6 +106,12 @@ impl Store for MemoryStore {
         Ok(state.unhandled.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
     }
 
+    async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError> {
+        let state = self.state();
+        let rows = state.inbox.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(rows.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(|(at, row)| (*at, row.clone())).collect())
+    }
+
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         Ok(self.state().cursors.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
     }
@@ -163,7 +169,9 @@ impl Store for MemoryStore {
     async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let state = self.state();
         let entries = state.jobs.all().filter_map(|job| job.entries.last()).map(|sealed| sealed.entry.at);
-        Ok(entries.chain(state.links.last().map(|link| link.at)).max())
+        // The time of a message is from the clock of the chat network.
+        let link = state.links.iter().rev().find(|link| link.kind != LinkKind::Message);
+        Ok(entries.chain(link.map(|link| link.at)).max())
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {

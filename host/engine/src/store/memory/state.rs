@@ -10,7 +10,7 @@ use super::{check::check, jobs::Jobs};
 use crate::{
     model::RunKey,
     store::{
-        journal::{AuditRecord, Link, LinkKind},
+        journal::{AuditRecord, EntryKind, Link, LinkKind},
         messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
         rights::{Freeze, Grant},
@@ -97,6 +97,7 @@ impl State {
         if !self.inbox_keys.contains_key(&row.key) {
             self.inserted += 1;
             new.push(row.key.clone());
+            self.link(LinkKind::Message, row.key.subject(), Link::row_digest(&row), row.at);
             self.inbox_keys.insert(row.key.clone(), self.inserted);
             self.unhandled.insert(self.inserted);
             self.inbox.insert(self.inserted, row);
@@ -131,33 +132,51 @@ impl State {
             Write::Lock { lock, job } => self.jobs.lock(lock, job),
             Write::Unlock { lock, job } => self.jobs.unlock(&lock, &job),
             Write::Append(entry) => {
-                let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
+                let (number, kind, job, at) = (entry.number, entry.kind, entry.job.clone(), entry.at);
                 let hash = self.jobs.append(entry);
-                if first {
-                    self.link(LinkKind::Open, job, hash, at);
+                if number == 0 {
+                    let digest = self.jobs.get(&job).map(|job| job.row.opening_digest(&hash)).unwrap_or_default();
+                    self.link(LinkKind::Open, job, digest, at);
+                } else if kind == EntryKind::Event {
+                    self.link(LinkKind::Event, job, hash, at);
                 }
             }
             Write::Close { job, end } => {
-                let at = end.at;
-                let head = self.jobs.close(&job, end);
-                self.link(LinkKind::Close, job, head, at);
+                let last = self.jobs.close(&job, end.clone());
+                self.link(LinkKind::Close, job, end.closing_digest(&last), end.at);
             }
             Write::StoreBlob { digest, bytes } => drop(self.blob.entry(digest).or_insert(bytes)),
             Write::AuditRecord(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
             Write::AuditRecord(line) => self.gathered.push(line),
             Write::Release(release) => {
                 if self.runs.insert(release.run.clone()) {
+                    let run = release.run.as_str().to_owned();
+                    self.link(LinkKind::Release, run, Link::row_digest(&release), release.ended);
                     self.releases.push(release);
                 }
             }
             Write::Grant(grant) => {
                 if self.grants.iter().all(|known| known.id != grant.id) {
+                    self.link(LinkKind::Grant, grant.id.clone(), Link::row_digest(&grant), grant.at);
                     self.grants.push(grant);
                 }
             }
-            Write::Revoke(id) => self.grants.retain(|grant| grant.id != id),
-            Write::Freeze(freeze) => drop(self.freezes.insert(freeze.environment.clone(), freeze)),
-            Write::Unfreeze(environment) => drop(self.freezes.remove(&environment)),
+            Write::Revoke(id) => {
+                if let Some(at) = self.grants.iter().position(|grant| grant.id == id) {
+                    self.grants.remove(at);
+                    self.link(LinkKind::Revoke, id, String::new(), Timestamp::now());
+                }
+            }
+            Write::Freeze(freeze) => {
+                let environment = freeze.environment.clone();
+                self.link(LinkKind::Freeze, environment.clone(), Link::row_digest(&freeze), freeze.at);
+                self.freezes.insert(environment, freeze);
+            }
+            Write::Unfreeze(environment) => {
+                if self.freezes.remove(&environment).is_some() {
+                    self.link(LinkKind::Unfreeze, environment, String::new(), Timestamp::now());
+                }
+            }
             Write::SetValue { plugin, key, value } => {
                 self.values.entry(plugin).or_default().insert(key, value);
             }

@@ -1,12 +1,11 @@
-//! Queries of [`SqliteStore`](crate::SqliteStore) for releases and for the usage of host calls, and functions that
-//! several queries share.
+//! Reads the rows of messages, grants, freezes and releases, and counts the usage of host calls.
 
 pub(crate) mod job;
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     model::RunKey,
-    store::{CallCount, Release, ReleaseQuery, StoreError},
+    store::{CallCount, Freeze, Grant, InboxRow, Release, ReleaseQuery, StoreError},
 };
 
 use crate::convert::{Columns, enum_column, store_error};
@@ -41,20 +40,61 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
         statement.push(" where place = 1");
     }
     statement.push(" order by ended desc, seq desc");
-    all(statement.build().fetch_all(pool).await, |row| {
-        let run = row.text("run")?;
-        Ok(Release {
-            run: RunKey::parse(&run).ok_or_else(|| StoreError::Failed(format!("`{run}` is not a run key")))?,
-            app: row.text("app")?,
-            environment: row.text("environment")?,
-            version: row.text("version")?,
-            person: row.person("person_id", "person_name")?,
-            job: row.text("job")?,
-            started: row.time("started")?,
-            ended: row.time("ended")?,
-            outcome: row.variant("outcome")?,
-            recorded: row.flag("recorded")?,
-        })
+    all(statement.build().fetch_all(pool).await, release)
+}
+
+pub(crate) fn release(row: &SqliteRow) -> Result<Release, StoreError> {
+    let run = row.text("run")?;
+    Ok(Release {
+        run: RunKey::parse(&run).ok_or_else(|| StoreError::Failed(format!("`{run}` is not a run key")))?,
+        app: row.text("app")?,
+        environment: row.text("environment")?,
+        version: row.text("version")?,
+        person: row.person("person_id", "person_name")?,
+        job: row.text("job")?,
+        started: row.time("started")?,
+        ended: row.time("ended")?,
+        outcome: row.variant("outcome")?,
+        recorded: row.flag("recorded")?,
+    })
+}
+
+pub(crate) fn message(row: &SqliteRow) -> Result<InboxRow, StoreError> {
+    Ok(InboxRow {
+        key: row.inbox_key()?,
+        thread: row.optional_text("thread")?,
+        sender: row.person("sender_id", "sender_name")?,
+        text: row.text("text")?,
+        at: row.time("at")?,
+        direct: row.flag("direct")?,
+        reaction: row.optional_json("reaction")?,
+        bot: row.text("bot")?,
+        unproven: row.optional_text("unproven")?,
+        started: row.optional_json("started")?,
+    })
+}
+
+pub(crate) fn grant(row: &SqliteRow) -> Result<Grant, StoreError> {
+    Ok(Grant {
+        id: row.text("id")?,
+        person: row.person("person_id", "person_name")?,
+        role: row.text("role")?,
+        app: row.text("app")?,
+        environment: row.optional_text("environment")?,
+        by: row.person("by_id", "by_name")?,
+        bot: row.text("bot")?,
+        at: row.time("at")?,
+        until: row.optional_time("until")?,
+    })
+}
+
+pub(crate) fn freeze(row: &SqliteRow) -> Result<Freeze, StoreError> {
+    Ok(Freeze {
+        environment: row.text("environment")?,
+        until: row.optional_time("until")?,
+        reason: row.text("reason")?,
+        by: row.person("by_id", "by_name")?,
+        at: row.time("at")?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Stores the changes of a job: its creation, status, deployment lock, journal entries and end.
 
-use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError};
+use wardroom::store::{DeploymentLock, Entry, EntryKind, JobEnd, JobRow, JobStatus, LinkKind, StoreError};
 
 use crate::{
     chain::Tip,
@@ -52,7 +52,7 @@ impl<'w> Transaction<'_, 'w> {
         self.execute(query).await?;
         let tip = Tip { entries: 0, hash: String::new(), open: true, changed: false };
         self.changes.tips.insert(job.id.clone(), tip);
-        self.opened.push(&job.id);
+        self.opened.push(job);
         Ok(())
     }
 
@@ -130,7 +130,15 @@ impl<'w> Transaction<'_, 'w> {
         .bind(&hash);
         self.execute(query).await?;
         if number == 0 {
-            self.write_link(LinkKind::Open, job, &hash, entry.at).await?;
+            let Some(row) = self.opened.iter().find(|row| row.id == *job) else {
+                return Err(StoreError::Failed(format!(
+                    "the first journal entry of job `{job}` is not stored with the job"
+                )));
+            };
+            let digest = row.opening_digest(&hash);
+            self.write_link(LinkKind::Open, job, &digest, entry.at).await?;
+        } else if entry.kind == EntryKind::Event {
+            self.write_link(LinkKind::Event, job, &hash, entry.at).await?;
         }
         Ok(())
     }
@@ -150,6 +158,6 @@ impl<'w> Transaction<'_, 'w> {
                 .bind(job);
         self.execute(query).await?;
         self.execute(sqlx::query("delete from place where job = ?").bind(job)).await?;
-        self.write_link(LinkKind::Close, job, &hash, end.at).await.map(drop)
+        self.write_link(LinkKind::Close, job, &end.closing_digest(&hash), end.at).await.map(drop)
     }
 }

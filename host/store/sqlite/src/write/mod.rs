@@ -8,7 +8,9 @@ mod rights;
 
 use wardroom::{
     Timestamp,
-    store::{AuditRecord, InboxKey, InboxRow, LinkKind, OutboxKind, OutboxRow, Release, RoomCursor, StoreError, Write},
+    store::{
+        AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxKind, OutboxRow, Release, RoomCursor, StoreError, Write,
+    },
 };
 
 use crate::{
@@ -78,6 +80,7 @@ impl<'w> Transaction<'_, 'w> {
         .bind(row.started.as_ref().map(json_column).transpose()?);
         if self.execute(query).await? > 0 {
             new.push(row.key.clone());
+            self.write_link(LinkKind::Message, &row.key.subject(), &Link::row_digest(row), row.at).await?;
         }
         Ok(())
     }
@@ -188,7 +191,11 @@ impl<'w> Transaction<'_, 'w> {
         .bind(time_column(release.ended))
         .bind(enum_column(&release.outcome)?)
         .bind(release.recorded);
-        self.execute(query).await.map(drop)
+        if self.execute(query).await? > 0 {
+            let (run, digest) = (release.run.as_str(), Link::row_digest(release));
+            self.write_link(LinkKind::Release, run, &digest, release.ended).await?;
+        }
+        Ok(())
     }
 
     async fn set_value(&mut self, plugin: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -1,6 +1,9 @@
 //! Stores and removes grants that people make in chat, and freezes.
 
-use wardroom::store::{Freeze, Grant, StoreError};
+use wardroom::{
+    Timestamp,
+    store::{Freeze, Grant, Link, LinkKind, StoreError},
+};
 
 use crate::{convert::time_column, transaction::Transaction};
 
@@ -21,11 +24,17 @@ impl Transaction<'_, '_> {
         .bind(&grant.bot)
         .bind(time_column(grant.at))
         .bind(grant.until.map(time_column));
-        self.execute(query).await.map(drop)
+        if self.execute(query).await? > 0 {
+            self.write_link(LinkKind::Grant, &grant.id, &Link::row_digest(grant), grant.at).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn revoke(&mut self, id: &str) -> Result<(), StoreError> {
-        self.execute(sqlx::query("delete from granted where id = ?").bind(id)).await.map(drop)
+        if self.execute(sqlx::query("delete from granted where id = ?").bind(id)).await? > 0 {
+            self.write_link(LinkKind::Revoke, id, "", Timestamp::now()).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn freeze(&mut self, freeze: &Freeze) -> Result<(), StoreError> {
@@ -40,10 +49,14 @@ impl Transaction<'_, '_> {
         .bind(&freeze.by.id)
         .bind(&freeze.by.name)
         .bind(time_column(freeze.at));
-        self.execute(query).await.map(drop)
+        self.execute(query).await?;
+        self.write_link(LinkKind::Freeze, &freeze.environment, &Link::row_digest(freeze), freeze.at).await.map(drop)
     }
 
     pub(super) async fn unfreeze(&mut self, environment: &str) -> Result<(), StoreError> {
-        self.execute(sqlx::query("delete from freeze where environment = ?").bind(environment)).await.map(drop)
+        if self.execute(sqlx::query("delete from freeze where environment = ?").bind(environment)).await? > 0 {
+            self.write_link(LinkKind::Unfreeze, environment, "", Timestamp::now()).await?;
+        }
+        Ok(())
     }
 }

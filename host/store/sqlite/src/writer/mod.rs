@@ -87,7 +87,7 @@ impl Writer {
         // Count the list before sending it, so that a later `flush` waits for it.
         self.pending_notes.fetch_add(1, Ordering::SeqCst);
         if self.queue.send(Request::Write(List { writes, reply: None })).is_err() {
-            tracing::error!("writes are lost because the store is closed");
+            tracing::error!("an audit record or journal entry is lost, because the database is already closed");
         }
     }
 

@@ -75,7 +75,7 @@ impl WriterTask {
         if !self.unwritten.is_empty() {
             tracing::error!(
                 notes = self.unwritten.len(),
-                "cannot store the last writes before the store is closed; these writes are lost"
+                "the database is closing, and the last audit records or journal entries could not be stored; they are lost"
             );
         }
         if let Err(error) = self.connection.close().await {
@@ -210,7 +210,7 @@ impl WriterTask {
             }
             (None, Err(error)) => {
                 self.pending_notes.fetch_sub(1, Ordering::SeqCst);
-                tracing::error!(%error, "cannot store a list of writes; the writes are lost");
+                tracing::error!(%error, "cannot store an audit record or journal entry; it is lost");
             }
         }
     }

@@ -93,8 +93,11 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     let links = store.links(0, 99).await.expect("links");
     assert_eq!(links.iter().map(|link| link.kind).collect::<Vec<_>>(), expected);
     let entries = store.entries("7f").await.expect("entries");
-    assert_eq!((links[1].subject.as_str(), &links[1].digest), ("7f", &entries[0].hash));
-    assert_eq!((links[3].subject.as_str(), &links[3].digest, links[3].at), ("7f", &entries[1].hash, at(9)));
+    let row = store.job("7f").await.expect("a job").expect("it exists");
+    let opened = row.opening_digest(&entries[0].hash);
+    let closed = row.end.as_ref().expect("it ended").closing_digest(&entries[1].hash);
+    assert_eq!((links[1].subject.as_str(), &links[1].digest), ("7f", &opened));
+    assert_eq!((links[3].subject.as_str(), &links[3].digest, links[3].at), ("7f", &closed, at(9)));
     assert_eq!(store.audit_records(1).await.expect("lines"), [refused(1)]);
     assert_eq!(store.audit_records(3).await.expect("lines"), [refused(2)]);
     assert_eq!(store.audit_records(5).await.expect("lines"), lines, "queries share a link");
@@ -111,12 +114,12 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     assert_eq!(store.newest_time().await.expect("a time"), Some(at(50)));
     let verified = verified(store).await;
     assert_eq!((verified.links, verified.jobs, verified.entries, verified.lines, verified.removed), (7, 2, 4, 4, 0));
-    let head = journal::Head { number: 5, hash: links[4].hash.clone() };
+    let head = journal::Head { number: 5, hash: links[4].hash.clone(), ..Default::default() };
     journal::verify(store, Some(&head)).await.expect("a readable store").expect("the chain contains this head");
-    let other = journal::Head { number: 5, hash: links[3].hash.clone() };
+    let other = journal::Head { number: 5, hash: links[3].hash.clone(), ..Default::default() };
     let fault = journal::verify(store, Some(&other)).await.expect("a readable store").expect_err("another head");
     assert_eq!(fault.message, "the hash chain does not contain the given head: link 5 has another hash");
-    let longer = journal::Head { number: 8, hash: links[4].hash.clone() };
+    let longer = journal::Head { number: 8, hash: links[4].hash.clone(), ..Default::default() };
     let fault = journal::verify(store, Some(&longer)).await.expect("a readable store").expect_err("a later head");
     assert!(fault.message.starts_with("the hash chain ends at link 7"), "{fault}");
 }

@@ -46,7 +46,7 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
     assert_eq!(store.locks().await.expect("places"), []);
     assert_eq!(store.next_wake().await.expect("a time"), None);
     assert_eq!(store.blob("sha256:aa").await.expect("bytes"), None);
-    assert_eq!(store.links(0, 9).await.expect("links").len(), 1, "the link of the first job");
+    assert_eq!(store.links(0, 9).await.expect("links").len(), 2, "a message and the first job");
     assert_eq!(store.releases(&ReleaseQuery::default()).await.expect("releases"), []);
     let values = [("gone".to_owned(), b"1".to_vec()), ("old".to_owned(), b"1".to_vec())];
     assert_eq!(store.values("deploy", "", 9).await.expect("values"), values);

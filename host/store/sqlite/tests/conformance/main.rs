@@ -15,6 +15,7 @@ mod releases;
 mod retention;
 mod rights;
 
+mod authority;
 mod opening;
 mod process;
 mod random;

@@ -5,7 +5,10 @@ use wardroom::{
     store::{Freeze, Grant, Store, Write},
 };
 
-use crate::{helpers::commit, rows::at};
+use crate::{
+    helpers::{commit, verified},
+    rows::at,
+};
 
 fn grant(id: &str, until: Option<i64>) -> Grant {
     Grant {
@@ -28,6 +31,7 @@ pub(crate) async fn a_grant_is_kept_until_it_is_revoked(store: &dyn Store) {
     assert_eq!(store.grants().await.expect("grants"), [first, second.clone()]);
     commit(store, vec![Write::Revoke("7f-2".into()), Write::Revoke("none".into())]).await;
     assert_eq!(store.grants().await.expect("grants"), [second]);
+    assert_eq!(verified(store).await.links, 3, "two grants and a revocation");
 }
 
 pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
@@ -44,4 +48,5 @@ pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
     assert_eq!(all, [freeze("production", Some(9)), freeze("staging", None)]);
     commit(store, vec![Write::Unfreeze("staging".into()), Write::Unfreeze("test".into())]).await;
     assert_eq!(store.freezes().await.expect("freezes"), [freeze("production", Some(9))]);
+    assert_eq!(verified(store).await.links, 4, "three freezes, and the end of one");
 }

@@ -13,9 +13,9 @@ use crate::rows::{at, closing, closing_at, entry, job, key, line, opening, openi
 
 /// A database with a closed job (7f3a), an open job (0b), a removed job (01d), and audit records of queries and refused
 /// commands.
-struct TamperTest {
+pub(crate) struct TamperTest {
     folder: tempfile::TempDir,
-    head: Head,
+    pub(crate) head: Head,
 }
 
 fn entries(job: &str, numbers: std::ops::Range<u32>) -> Vec<Write> {
@@ -28,6 +28,13 @@ fn refused(number: u32) -> Write {
 
 impl TamperTest {
     async fn new() -> Self {
+        let test = Self::with(Vec::new()).await;
+        assert_eq!(test.head.number, 9);
+        test
+    }
+
+    /// Creates the database and commits further lists of writes, whose first link has the number 10.
+    pub(crate) async fn with(further: Vec<Vec<Write>>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
         let bytes = b"the plugin".to_vec();
@@ -57,7 +64,7 @@ impl TamperTest {
                 Write::AuditRecord(line(Some("deploy"), &[])),
             ],
         ];
-        for (number, list) in lists.into_iter().enumerate() {
+        for (number, list) in lists.into_iter().chain(further).enumerate() {
             store.commit(list).await.expect("a commit");
             if number == 0 {
                 let removed = store.remove(at(-50), &[]).await.expect("removes");
@@ -66,7 +73,6 @@ impl TamperTest {
         }
         let head =
             wardroom::journal::verify(&store, None).await.expect("a readable store").expect("a valid chain").head;
-        assert_eq!(head.number, 9);
         store.close().await;
         Self { folder, head }
     }
@@ -76,18 +82,18 @@ impl TamperTest {
     }
 
     /// Executes SQL statements on a copy of the database, verifies the copy, and returns the fault that is found.
-    async fn fault(&self, statements: &str) -> String {
+    pub(crate) async fn fault(&self, statements: &str) -> String {
         self.fault_with(statements, None).await
     }
 
-    async fn fault_with(&self, statements: &str, head: Option<&Head>) -> String {
+    pub(crate) async fn fault_with(&self, statements: &str, head: Option<&Head>) -> String {
         match self.verify(statements, head).await {
             Err(fault) => fault,
             Ok(()) => panic!("no fault was found: {statements}"),
         }
     }
 
-    async fn verify(&self, statements: &str, head: Option<&Head>) -> Result<(), String> {
+    pub(crate) async fn verify(&self, statements: &str, head: Option<&Head>) -> Result<(), String> {
         let copy = self.file("copy.db");
         std::fs::copy(self.file("wardroom.db"), &copy).expect("copies");
         change(&copy, statements).await;
@@ -249,7 +255,7 @@ async fn a_truncated_chain_is_found_with_a_head() {
     assert_eq!(fault, "the hash chain ends at link 8, but the given head is link 9: links were removed from the end");
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
-    assert_eq!(fault, "job 0b was added: the hash chain has no link that opens the job");
+    assert_eq!(fault, "job 0b was added to the store later: the hash chain has no link for the start of the job");
     let fault = test
         .fault(
             "delete from link where number > 4; delete from line; delete from entry where job = '0b';
@@ -271,9 +277,28 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
         ("plugin = 'coffee'", "the plugin of job 7f3a was changed"),
         ("ended = null", "the hash chain records that job 7f3a was closed, but the job's row is open"),
         ("id = '7f3b'", "job 7f3a is missing"),
+        ("summary = 'all is well'", "the end in the row of job 7f3a or its journal entry 6 was changed"),
+        ("ended = '2020-01-01T00:00:00Z'", "the end in the row of job 7f3a or its journal entry 6 was changed"),
     ] {
         let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;
         assert_eq!(fault, what, "{change}");
+    }
+    for change in [
+        "app = 'shop'",
+        "environment = 'production'",
+        "room = '!other'",
+        "event = '$x'",
+        "thread = '$x'",
+        "bot = 'other'",
+        "overrides = 'none needed'",
+        "parent = '7f3a'",
+        "command = 'rollback'",
+        "opened = '2020-01-01T00:00:00Z'",
+    ] {
+        for job in ["7f3a", "0b"] {
+            let fault = test.fault(&format!("update job set {change} where id = '{job}'")).await;
+            assert_eq!(fault, format!("the row or journal entry 0 of job {job} was changed"), "{change}");
+        }
     }
     let fault =
         test.fault("update job set ended = opened, outcome = 'failed', summary = 'removal' where id = '0b'").await;
@@ -293,7 +318,10 @@ async fn a_deleted_or_added_job_is_named() {
                     line, opened, phase, about, since)
                     select 'bad', network, room, event, bot, caller_id, caller_name, plugin, digest, command, line,
                     opened, phase, about, since from job where id = '0b'";
-    assert_eq!(test.fault(invented).await, "job bad was added: the hash chain has no link that opens the job");
+    assert_eq!(
+        test.fault(invented).await,
+        "job bad was added to the store later: the hash chain has no link for the start of the job"
+    );
 }
 
 #[tokio::test]
