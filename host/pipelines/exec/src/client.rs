@@ -101,7 +101,7 @@ impl ExecPipelines {
             if let Err(error) = blocking(move || remove_leftovers(&runs)).await {
                 tracing::warn!(
                     path = %self.runs.display(), %error,
-                    "cannot remove old temporary folders of pipeline runs; the host retries after its next start"
+                    "cannot remove old temporary folders of pipeline runs; retrying after the next start of the host"
                 );
             }
         };

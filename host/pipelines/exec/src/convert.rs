@@ -10,6 +10,8 @@ pub(crate) enum StopReason {
     Cancelled,
     /// The pipeline run exceeded this timeout.
     TimedOut(Duration),
+    /// The program ended, but other processes of the run could not be killed.
+    Unkillable,
 }
 
 /// Converts a program's exit status to the end of its pipeline run. `status` is `None` if the exit status is unknown.
@@ -28,6 +30,9 @@ pub(crate) fn ended(
         (Some(StopReason::Cancelled), ..) => (Outcome::Cancelled, "cancelled".to_owned()),
         (Some(StopReason::TimedOut(limit)), ..) => {
             (Outcome::Failed, format!("timed out after {}", spoken_duration(limit)))
+        }
+        (Some(StopReason::Unkillable), ..) => {
+            (Outcome::Failed, "processes of the run are still running and cannot be killed".to_owned())
         }
         (None, Some(0), _) => (Outcome::Succeeded, String::new()),
         (None, Some(code), _) => (Outcome::Failed, format!("exit code {code}")),

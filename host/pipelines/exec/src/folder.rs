@@ -214,6 +214,7 @@ impl RunFolder {
         if let Some(plan) = &plan {
             plan.session.kill();
         }
+        processes::kill_marked(&self.0);
         let started = read_json(&self.0, STARTED).ok().flatten().or(plan.map(|plan| plan.requested));
         let now = Timestamp::now();
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));
@@ -221,7 +222,7 @@ impl RunFolder {
             let path = self.0.display();
             tracing::warn!(
                 %path, %error,
-                "cannot store the result of an interrupted pipeline run; the next status check retries"
+                "cannot store the result of an interrupted pipeline run; retrying at the next status check"
             );
         }
         verdict

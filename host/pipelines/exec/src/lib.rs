@@ -15,8 +15,8 @@
 //!   `wardroom check` reports a missing program.
 //! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are literal
 //!   braces. A value is always part of exactly one argument. The program receives its parameters in no other way.
-//! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the
-//!   variables of `env`.
+//! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`,
+//!   `WARDROOM_RUN_FOLDER` (the folder of the run), and the variables of `env`.
 //! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
 //! - The first MiB and at least the last 4 MiB of output are kept. If output between them was removed, a line gives the
 //!   number of removed bytes. A caller that waits for the end of the run receives lines while the output grows. If the
@@ -26,8 +26,8 @@
 //!
 //! Each pipeline run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
 //! [`RunKey`](wardroom::model::RunKey). A restarted host reads the run's status from the folder. If the supervisor is
-//! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and
-//! stores the outcome `unknown`. The host never starts the run again.
+//! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and all
+//! processes with the run's `WARDROOM_RUN_FOLDER`, and stores the outcome `unknown`. The host never starts the run again.
 //!
 //! A run's folder exists until the host removes the run's job. Until then, no other run can start with the same key.
 //!

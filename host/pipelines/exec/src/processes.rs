@@ -1,6 +1,6 @@
 //! Lists the processes in `/proc`, and kills all processes of a session.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
@@ -70,9 +70,39 @@ fn all() -> impl Iterator<Item = Process> {
     entries.filter_map(|entry| process(Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?))
 }
 
+/// Returns the child processes of the current process, which must have a single thread.
 pub(crate) fn children() -> Vec<Pid> {
     let own = own_id();
-    all().filter(|process| process.parent == own).map(|process| process.id).collect()
+    // The kernel's own list is much faster than a search in `/proc`, so a process has less time to fork meanwhile.
+    // Kernels without `CONFIG_PROC_CHILDREN` lack it.
+    match fs::read_to_string(format!("/proc/{own}/task/{own}/children")) {
+        Ok(list) => list.split_ascii_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect(),
+        Err(_) => all().filter(|process| process.parent == own).map(|process| process.id).collect(),
+    }
+}
+
+/// The environment variable that contains the folder of the pipeline run, in every process of the run.
+pub(crate) const RUN_FOLDER: &str = "WARDROOM_RUN_FOLDER";
+
+/// Kills all processes that have the environment variable [`RUN_FOLDER`] with this value, in up to [`KILL_ROUNDS`] rounds.
+/// This finds processes that have left the session of their run. It does not find a process that removed the variable.
+pub(crate) fn kill_marked(folder: &Path) {
+    let variable = [RUN_FOLDER.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
+    let is_marked = |process: &Process| {
+        let environment = fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
+        !process.is_zombie && environment.split(|byte| *byte == 0).any(|entry| entry == variable)
+    };
+    for _ in 0..KILL_ROUNDS {
+        let mut any = false;
+        for process in all().filter(is_marked) {
+            any = true;
+            let _ = kill_process(process.id, Signal::KILL);
+        }
+        if !any {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Session {

@@ -54,7 +54,7 @@ fn serve() -> ExitCode {
         return usage_error(&error.to_string());
     }
     // A truncated request means that the host died while it wrote the request. The supervisor has started nothing yet.
-    let Ok(request) = serde_json::from_slice::<StartRequest>(&request) else {
+    let Ok(mut request) = serde_json::from_slice::<StartRequest>(&request) else {
         return usage_error("standard input does not contain a start request");
     };
     match detach().and_then(|()| RunFolder::create(&request)) {
@@ -70,6 +70,8 @@ fn serve() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Some((folder, lock))) => {
+            let marker = folder.path().to_string_lossy().into_owned();
+            request.program.environment.insert(processes::RUN_FOLDER.to_owned(), marker);
             run(&request, &folder);
             // A free lock means that the pipeline run has ended, so the lock is released last.
             drop(lock);

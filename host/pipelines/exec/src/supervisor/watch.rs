@@ -85,9 +85,12 @@ pub(super) fn wait(
     let _ = kill_process_group(leader, Signal::KILL);
     let status = waitpid(Some(leader), WaitOptions::empty()).ok().flatten().map(|(_, status)| status);
     // 3. Kill the orphans, then read the rest of the output.
-    kill_orphans();
+    let stop = match kill_orphans() {
+        true => stop.map(|(reason, _)| reason),
+        false => Some(StopReason::Unkillable),
+    };
     output.drain();
-    run_end(status, stop.map(|(reason, _)| reason), output, started)
+    run_end(status, stop, output, started)
 }
 
 fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output, started: Timestamp) -> RunEnd {
@@ -113,20 +116,26 @@ fn reap_orphans(leader: Pid) {
 }
 
 /// Kills and reaps all child processes of the supervisor. This includes orphans (processes whose parent has ended) that
-/// become its children meanwhile. Stops after [`KILL_TIMEOUT`].
-fn kill_orphans() {
+/// become its children meanwhile. Stops after [`KILL_TIMEOUT`]. Returns whether all have ended.
+fn kill_orphans() -> bool {
     let began = Instant::now();
+    let mut seen = Vec::new();
     while began.elapsed() < KILL_TIMEOUT {
-        for child in processes::children() {
-            let _ = kill_process(child, Signal::KILL);
+        let children = processes::children();
+        for child in &children {
+            let _ = kill_process(*child, Signal::KILL);
         }
         // Wait for any child: a wait for one process group would miss most children.
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            // While new children appear, a process forks faster than it is killed, so do not sleep.
+            Ok(None) if children != seen => {}
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Err(_) => return,
+            Err(_) => return true,
         }
+        seen = children;
     }
+    false
 }
 
 /// Moves the program's output from the pipe to the pipeline run's folder.

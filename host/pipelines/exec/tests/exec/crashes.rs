@@ -102,11 +102,13 @@ async fn killing_the_supervisor_kills_its_run() {
     let host = TestHost::new();
     let folder = host.folder.path().display();
     let script = format!(
-        "echo ran >> {folder}/count; sh -c 'echo $$ > {folder}/child; sleep 60' & echo $$ > {folder}/program; wait"
+        "echo ran >> {folder}/count; sh -c 'echo $$ > {folder}/child; sleep 60' &
+         setsid sh -c 'echo $$ > {folder}/fled; sleep 60' & echo $$ > {folder}/program; wait"
     );
     let pipelines = host.script(&script, "");
     pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await.unwrap();
     let (program, child) = (host.wait_for_file("program"), host.wait_for_file("child"));
+    let fled = host.wait_for_file("fled");
     let plan = fs::read_to_string(host.runs().join("a-1/plan.json")).unwrap();
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
     let supervisor = plan["session"]["leader"].to_string();
@@ -117,6 +119,7 @@ async fn killing_the_supervisor_kills_its_run() {
     let (end, _) = wait(&pipelines, "a-1").await;
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Unknown, "interrupted"));
     eventually(|| (!is_alive(&child)).then_some(()));
+    eventually(|| (!is_alive(&fled)).then_some(()));
     // The outcome stays, and the run is not started again.
     let other = host.script(&script, "");
     assert_eq!(run(&other, "a-1", &[]).await.0, end);

@@ -59,3 +59,20 @@ async fn the_supervisor_exits_after_the_run() {
     assert_eq!(lines[1], "no terminal");
     eventually(|| (!is_alive(&lines[0])).then_some(()));
 }
+
+#[tokio::test]
+async fn a_chain_of_forks_ends_with_the_run() {
+    let host = TestHost::new();
+    let folder = host.folder.path().display();
+    // Each process of the chain starts the next one in a session of its own, and ends.
+    let chain = format!("echo $$ > {folder}/link; exec 2>/dev/null; setsid sh {folder}/chain & exit");
+    std::fs::write(host.folder.path().join("chain"), chain).unwrap();
+    let script = format!("setsid sh {folder}/chain & while ! [ -s {folder}/link ]; do sleep 0.05; done");
+    let (end, _) = run(&host.script(&script, ""), "a-1", &[]).await;
+    let last = || std::fs::read_to_string(host.folder.path().join("link")).unwrap();
+    let before = last();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // If the chain could not be killed, the run says so.
+    assert_eq!((end.outcome == Outcome::Succeeded), before == last(), "{end:?}");
+    assert_eq!(end.outcome, Outcome::Succeeded, "{end:?}");
+}

@@ -15,9 +15,10 @@ async fn the_environment_is_clean() {
     let home = String::from_utf8(home.stdout).unwrap();
     let expected = ["B=two words", &format!("HOME={}", home.trim()), "LANG=C", "PATH=/usr/local/bin:/usr/bin:/bin"];
     assert_eq!(&lines[..4], expected);
-    assert_eq!(Path::new(&lines[4]).canonicalize().unwrap(), host.folder.path().canonicalize().unwrap());
+    assert_eq!(lines[4], format!("WARDROOM_RUN_FOLDER={}", host.runs().join("a-1").display()));
+    assert_eq!(Path::new(&lines[5]).canonicalize().unwrap(), host.folder.path().canonicalize().unwrap());
     // `cat` read an empty standard input.
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines.len(), 7);
 
     fs::create_dir(host.path("site")).unwrap();
     let (_, lines) = run(
