@@ -29,6 +29,9 @@ use wiring::Wiring;
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
+/// The name of a hidden subcommand. The host starts itself with this subcommand to compile one plugin.
+pub(crate) const COMPILE: &str = "compile-plugin";
+
 /// Customizes the host in another program: adds capabilities (host calls that plugins can import), or wraps the
 /// adapters and the store.
 pub trait Instrument: Sync {
@@ -67,6 +70,12 @@ pub fn main(instrument: &dyn Instrument) -> ExitCode {
     #[cfg(feature = "exec")]
     if std::env::args_os().nth(1).is_some_and(|word| word == SUPERVISE) {
         return wardroom_exec::supervise(std::env::args_os().skip(2));
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == COMPILE) {
+        return match wardroom::prelude::Engine::compile_plugin(std::io::stdin(), std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ExitCode::from(report::failed(&error.to_string()) as u8),
+        };
     }
     let arguments = Arguments::parse();
     report::log(&arguments);

@@ -97,7 +97,9 @@ impl Wiring<'_> {
         expect(unused_variables, reason = "a build without adapters uses neither")
     )]
     fn builder(&self, peek: &Peek, state: &Path) -> EngineBuilder {
-        let mut builder = Engine::builder();
+        // `/proc/self/exe` is the running binary, even after an upgrade has replaced its file.
+        let this = || "/proc/self/exe".to_owned();
+        let mut builder = Engine::builder().compiler(vec![this(), crate::COMPILE.to_owned()]);
         #[cfg(feature = "console")]
         {
             let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
@@ -113,8 +115,7 @@ impl Wiring<'_> {
         }
         #[cfg(feature = "exec")]
         {
-            // `/proc/self/exe` is the running binary, even after an upgrade has replaced its file.
-            let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
+            let supervisor = vec![this(), crate::SUPERVISE.to_owned()];
             builder = builder.pipelines(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor));
         }
         for network in NETWORKS {

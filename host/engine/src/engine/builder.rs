@@ -25,7 +25,7 @@ use crate::{
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
     model::CallSpec,
-    plugin::{GuestMemory, Lock, MAX_GUESTS, Runtime},
+    plugin::{Compiler, GuestMemory, Lock, MAX_GUESTS, Runtime, compile_input},
     policy::{Access, Freezes},
     runner::Jobs,
     store::{Store, StoreError},
@@ -52,6 +52,7 @@ pub struct EngineBuilder {
     registry: Registry,
     clock: Arc<dyn Clock>,
     cache: Option<PathBuf>,
+    compiler: Option<Vec<String>>,
     lock: Option<Lock>,
     directory: Option<Arc<dyn Directory>>,
 }
@@ -59,7 +60,7 @@ pub struct EngineBuilder {
 impl Default for EngineBuilder {
     fn default() -> Self {
         let registry = Registry::default();
-        Self { registry, clock: Arc::new(SystemClock), cache: None, lock: None, directory: None }
+        Self { registry, clock: Arc::new(SystemClock), cache: None, compiler: None, lock: None, directory: None }
     }
 }
 
@@ -67,6 +68,16 @@ impl Engine {
     /// Returns a builder without adapters and capabilities.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
+    }
+
+    /// Compiles the plugin file in `input`, and writes the compiled code to `output`. This is the work of the program in
+    /// [`EngineBuilder::compiler`], which passes its standard input and output. Limits the processor time and the memory
+    /// of the calling process for good.
+    ///
+    /// # Errors
+    /// Fails if the input is not a request of an engine, or if it cannot be read or the output cannot be written.
+    pub fn compile_plugin(input: impl std::io::Read, output: impl std::io::Write) -> std::io::Result<()> {
+        compile_input(input, output)
     }
 }
 
@@ -163,6 +174,15 @@ impl EngineBuilder {
         Self { cache: Some(folder.into()), ..self }
     }
 
+    /// Sets the program that compiles plugins: its path and its arguments. The program must call
+    /// [`Engine::compile_plugin`]. It runs as a child process with limits of 60 s of processor time and 2 GiB of memory,
+    /// because a small plugin file can need hours and gigabytes. Without a program, the engine compiles plugins in its
+    /// own process and without limits.
+    #[must_use]
+    pub fn compiler(self, program: Vec<String>) -> Self {
+        Self { compiler: Some(program), ..self }
+    }
+
     /// Sets the content of the lock file, which pins the digests of plugin files. A plugin is not loaded if its file is
     /// not in the lock file or has another digest. If `lock` is `None`, plugin files are not pinned.
     #[must_use]
@@ -224,7 +244,7 @@ impl EngineBuilder {
     pub async fn build(self, mut config: Config, store: Arc<dyn Store>) -> Result<Engine, BuildError> {
         // 1. Load the plugins.
         let runtime = runtime()?;
-        let loader = Loader::new(runtime, self.cache, config.calls.clone().into());
+        let loader = Loader::new(runtime, self.cache, Compiler::new(self.compiler), config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await;
         // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
         //    chat.
@@ -322,7 +342,7 @@ impl EngineBuilder {
     /// # Errors
     /// [`BuildError::Runtime`].
     pub async fn review(self, config: Config) -> Result<Review, BuildError> {
-        Ok(Review::load(runtime()?, config, self.cache, self.lock.as_ref()).await)
+        Ok(Review::load(runtime()?, config, self.cache, Compiler::new(self.compiler), self.lock.as_ref()).await)
     }
 
     /// Returns every host call that a plugin of this program can import, ordered by name.
@@ -341,7 +361,9 @@ impl EngineBuilder {
     /// is a text of one line.
     pub async fn inspect(&self, file: &Path) -> Result<Report, String> {
         let runtime = runtime().map_err(|error| error.to_string())?;
-        Ok(Report::new(&InspectedPlugin::read(&runtime, self.registry.calls()?.table(), file).await?))
+        let compiler = Compiler::new(self.compiler.clone());
+        let loader = Loader::new(runtime, None, compiler, Arc::new(self.registry.calls()?).into());
+        Ok(Report::new(&InspectedPlugin::read(&loader, file).await?))
     }
 }
 

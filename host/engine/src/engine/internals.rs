@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Registry},
     hostcall::{Loader, Plugins},
     model::Limits,
-    plugin::{Artifact, Memory, Meter, Runtime},
+    plugin::{Artifact, Compiler, Memory, Meter, Runtime},
     policy::Access,
     store::Grant,
 };
@@ -85,7 +85,7 @@ impl Sandbox {
     /// # Errors
     /// Fails if a plugin cannot be loaded. The error is a text of one line.
     pub async fn load(self, config: &Config, cache: &Path) -> Result<Vec<String>, String> {
-        let loader = Loader::new(self.0, Some(cache.to_owned()), config.calls.clone().into());
+        let loader = Loader::new(self.0, Some(cache.to_owned()), Compiler::default(), config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, None).await;
         match plugins.not_loaded().first() {
             None => Ok(plugins.table().specs().iter().map(|spec| spec.name.clone()).collect()),

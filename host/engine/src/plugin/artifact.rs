@@ -3,6 +3,7 @@
 //! Not here: compiling the component, which is in `cache.rs`, and running it, which is in `run.rs`.
 
 use sha2::{Digest, Sha256};
+use wasmparser::Payload;
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
@@ -11,12 +12,15 @@ use crate::model::{CONTRACT, CallSpec, CallTable};
 /// The maximum size of a plugin's file, in bytes. The host does not read a larger file.
 pub(super) const MAX_FILE_SIZE: u64 = 16 << 20;
 
+/// The maximum number of modules and components inside a plugin's file.
+const MAX_PARTS: u32 = 200;
+/// The maximum depth of modules and components inside a plugin's file.
+const MAX_DEPTH: u32 = 8;
+
 /// A plugin's file, loaded as a WebAssembly component. The component exports what the host requires, and imports only
 /// functions that the host offers.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
-    /// The SHA-256 digest of the file, with the prefix `sha256:`.
-    pub digest: String,
     /// The bytes of the component. If the file contains a core module, the component is built from the module.
     pub component: Vec<u8>,
     /// The contract for which the plugin was built, such as `wardroom:plugin@0.1.0`.
@@ -51,6 +55,11 @@ pub(crate) enum ArtifactError {
     /// The file has more than [`MAX_FILE_SIZE`] bytes. The value is the file's size in bytes.
     #[error("the file has {0} bytes, but the limit is {MAX_FILE_SIZE} bytes")]
     TooLarge(u64),
+    /// The file contains more than [`MAX_PARTS`] modules and components, or nests them deeper than [`MAX_DEPTH`].
+    #[error(
+        "it contains more than {MAX_PARTS} modules and components, or they are nested more than {MAX_DEPTH} levels deep"
+    )]
+    TooComplex,
     /// The file cannot be read. The value is the path and the reason in one line.
     #[error("{0}")]
     Unreadable(String),
@@ -62,15 +71,6 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 impl Artifact {
-    /// Reads a plugin's file. Checks that the plugin exports what the contract requires, and that `table` contains
-    /// every host call that the plugin imports.
-    ///
-    /// # Errors
-    /// The reason why the file is not a valid plugin, or cannot be read.
-    pub(crate) fn read(path: &std::path::Path, table: &CallTable) -> Result<Self, ArtifactError> {
-        Self::from_bytes(&read_file(path)?, table)
-    }
-
     /// Checks the bytes of a plugin's file. The bytes must be a component, or a core module with the contract's types
     /// in a custom section.
     ///
@@ -87,7 +87,7 @@ impl Artifact {
         };
         let calls = imports(&resolve, world, table)?;
         check_exports(&resolve, world)?;
-        Ok(Self { digest: digest(bytes), component, contract: CONTRACT.to_owned(), calls })
+        Ok(Self { component, contract: CONTRACT.to_owned(), calls })
     }
 }
 
@@ -111,6 +111,7 @@ fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> 
     if !is_component && !wasmparser::Parser::is_core_wasm(bytes) {
         return Err(ArtifactError::NotWasm("it does not begin with the bytes of a WebAssembly header".to_owned()));
     }
+    check_nesting(bytes)?;
     // Validation gives a clearer message than a failed compilation would.
     wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))?;
     if is_component {
@@ -124,11 +125,31 @@ fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> 
     encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
 }
 
+/// Checks how many modules and components a file contains, and how deeply they are nested. The time that the later steps
+/// need grows faster than these numbers.
+fn check_nesting(bytes: &[u8]) -> Result<(), ArtifactError> {
+    let (mut count, mut depth) = (0, 0);
+    for payload in wasmparser::Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| ArtifactError::NotWasm(displayable(&error.to_string())))? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                count += 1;
+                depth += 1;
+                if count > MAX_PARTS || depth > MAX_DEPTH {
+                    return Err(ArtifactError::TooComplex);
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Returns the functions that a core module imports from packages that the host does not have, such as WASI.
 fn unknown_imports(bytes: &[u8], table: &CallTable) -> Vec<String> {
     let mut unknown = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
-        let wasmparser::Payload::ImportSection(section) = payload else { continue };
+        let Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports().flatten() {
             let package = import.module.split_once('/').map_or("", |(package, _)| package);
             if !packages(table).any(|ours| name(ours) == package) {

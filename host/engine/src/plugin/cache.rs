@@ -66,14 +66,16 @@ impl Cache {
         loaded.ok()
     }
 
-    /// Compiles a plugin's component and stores the compiled code in the cache. `digest` is the digest of the plugin's
-    /// file.
-    pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
-        let compiled = Component::new(engine, component)?;
+    /// Loads the compiled code of a plugin, and stores it in the cache. `digest` is the digest of the plugin's file. `code`
+    /// comes from [`Compiler::compile`](super::compiler::Compiler::compile).
+    pub(crate) fn store(&self, engine: &Engine, digest: &str, code: &[u8]) -> wasmtime::Result<Component> {
         if let Some(file) = self.file(engine, digest, CODE) {
-            write_atomically(&file, &compiled.serialize()?);
+            write_atomically(&file, code);
+            if let Some(component) = self.compiled(engine, digest) {
+                return Ok(component);
+            }
         }
-        Ok(compiled)
+        load_bytes(engine, code)
     }
 
     /// Reads the JSON file that the cache stores next to a plugin's compiled code. Returns `None` if the file is
@@ -116,6 +118,12 @@ fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, file) }
 }
 
+#[expect(unsafe_code, reason = "compiled code is trusted: this program has compiled it, here or in a child process")]
+fn load_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` are bytes that wasmtime serialized, in this process or in a child process of the same program.
+    unsafe { Component::deserialize(engine, code) }
+}
+
 /// Writes a cache file as a temporary file and renames it, so that the cache never contains a partial file. Logs an
 /// error instead of returning it.
 fn write_atomically(file: &Path, bytes: &[u8]) {
@@ -123,7 +131,7 @@ fn write_atomically(file: &Path, bytes: &[u8]) {
     let write = || {
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         out.write_all(bytes)?;
-        // Sync before the rename. Without it, a power failure could leave a partial file under the final name.
+        // Sync before the rename. Without this key, a power failure could leave a partial file under the final name.
         out.sync_all()?;
         fs::rename(&temporary, file)
     };

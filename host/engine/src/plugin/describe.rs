@@ -80,19 +80,6 @@ pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> R
     }
 }
 
-/// Returns the description of a plugin that is not configured, for `wardroom plugin inspect`.
-///
-/// # Errors
-/// The reason in one line: the plugin cannot be compiled, `describe` fails, or the description is not valid.
-pub(crate) async fn describe_file(
-    runtime: &Runtime,
-    artifact: &super::artifact::Artifact,
-) -> Result<Description, String> {
-    let component = Component::new(runtime.engine(), &artifact.component)
-        .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
-    check(&"plugin".into(), call_describe(runtime, &component).await?)
-}
-
 /// Checks the description of a plugin and converts it into the host's types. `plugin` is the plugin's name.
 ///
 /// # Errors
@@ -150,6 +137,7 @@ fn spec(plugin: &Arc<str>, command: commands::Command) -> Result<Spec, crate::co
         },
         required: parameter.required,
         named: parameter.named,
+        source: parameter.source,
         choices: parameter.choices,
     });
     Spec::new(

@@ -1,15 +1,19 @@
 //! Loads plugins. For each plugin, checks and compiles the file, calls the plugin's function `describe`, and links the
 //! host calls. If a plugin fails to load, the other plugins still load.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
 
 use super::{
-    artifact::{Artifact, ArtifactError, digest, read_file},
+    artifact::{ArtifactError, digest, read_file},
     cache::Cache,
+    compiler::Compiler,
     config::PluginConfig,
     describe::{self, Description},
     host_functions::{GuestData, HostFunctions},
@@ -68,9 +72,12 @@ pub(crate) struct NotLoaded {
 /// The reason why a plugin did not load.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// The plugin's file is not a valid plugin, or cannot be read.
+    /// The plugin's file cannot be read.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
+    /// The plugin's file is not a valid plugin. The value is the reason in one line.
+    #[error("{0}")]
+    Invalid(String),
     /// The plugin's file has changed: `plugins.lock` contains another digest.
     #[error(
         "its file has changed: the digest is {found}, but plugins.lock has {locked}; review the change, then run \
@@ -136,25 +143,36 @@ struct CachedMetadata {
 }
 
 /// The format version of [`CachedMetadata`]. Increase this number with every incompatible change of the type.
-const METADATA_FORMAT: u32 = 1;
+const METADATA_FORMAT: u32 = 2;
 
 pub(crate) struct Loader<D: GuestData> {
     runtime: Runtime,
     cache: Cache,
+    compiler: Compiler,
     functions: HostFunctions<D>,
 }
 
 impl<D: GuestData> Clone for Loader<D> {
     fn clone(&self) -> Self {
-        Self { runtime: self.runtime.clone(), cache: self.cache.clone(), functions: self.functions.clone() }
+        Self {
+            runtime: self.runtime.clone(),
+            cache: self.cache.clone(),
+            compiler: self.compiler.clone(),
+            functions: self.functions.clone(),
+        }
     }
 }
 
 impl<D: GuestData> Loader<D> {
     /// Creates a loader of plugins. `cache` is the folder for compiled code; with `None`, the loader caches nothing.
     /// `functions` are the host calls that plugins can import.
-    pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
-        Self { runtime, cache: Cache::new(cache), functions }
+    pub(crate) fn new(
+        runtime: Runtime,
+        cache: Option<PathBuf>,
+        compiler: Compiler,
+        functions: HostFunctions<D>,
+    ) -> Self {
+        Self { runtime, cache: Cache::new(cache), compiler, functions }
     }
 
     /// Loads one configured plugin. `lock` is the contents of `plugins.lock`; with `None`, the digest of the plugin's file
@@ -285,27 +303,37 @@ impl<D: GuestData> Loader<D> {
         let engine = self.runtime.engine();
         if let Some(metadata) = self.cache.metadata::<CachedMetadata>(engine, digest)
             && metadata.format == METADATA_FORMAT
-            && let Some(calls) =
-                metadata.calls.iter().map(|name| self.functions.table.get(name).copied()).collect::<Option<Vec<_>>>()
+            && let Some(calls) = self.known_calls(&metadata)
             && let Some(component) = self.cache.compiled(engine, digest)
         {
             return Ok((component, metadata, calls));
         }
-        let (bytes, cache, runtime, name) =
-            (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
-        // Compilation runs on a blocking thread, because it would block the guests on a thread of the runtime.
-        let table = self.functions.table.clone();
-        let compiled = tokio::task::spawn_blocking(move || {
-            let artifact = Artifact::from_bytes(&bytes, &table)?;
-            let component = cache.compile(runtime.engine(), &name, &artifact.component).map_err(compile_error)?;
-            Ok::<_, LoadError>((artifact, component))
-        });
-        let (artifact, component) = compiled.await.map_err(|error| LoadError::Compile(error.to_string()))??;
+        let compiled = self.compiler.compile(engine, &self.functions.table, bytes).await?;
+        let component = self.cache.store(engine, digest, &compiled.code).map_err(compile_error)?;
         let description = describe::call_describe(&self.runtime, &component).await.map_err(LoadError::Describe)?;
-        let calls = artifact.calls.iter().map(|row| row.name.to_owned()).collect();
-        let metadata = CachedMetadata { format: METADATA_FORMAT, contract: artifact.contract, calls, description };
+        let (contract, names) = (compiled.contract, compiled.calls);
+        let metadata = CachedMetadata { format: METADATA_FORMAT, contract, calls: names, description };
         self.cache.store_metadata(engine, digest, &metadata);
-        Ok((component, metadata, artifact.calls))
+        let calls = self.known_calls(&metadata).ok_or_else(|| LoadError::Compile("unknown host calls".to_owned()))?;
+        Ok((component, metadata, calls))
+    }
+
+    /// Returns the host calls that a plugin imports; `None` if this host does not have one of them.
+    fn known_calls(&self, metadata: &CachedMetadata) -> Option<Vec<CallSpec>> {
+        metadata.calls.iter().map(|name| self.functions.table.get(name).copied()).collect()
+    }
+
+    /// Reads, compiles and describes a plugin file that is not configured. Returns its digest, its contract, its host
+    /// calls and its description.
+    ///
+    /// # Errors
+    /// [`LoadError`]: the file is not a valid plugin.
+    pub(crate) async fn inspect(&self, file: &Path) -> Result<(String, String, Vec<CallSpec>, Description), LoadError> {
+        let bytes = read_file(file)?;
+        let digest = digest(&bytes);
+        let (_, metadata, calls) = self.compile_or_cached(&bytes, &digest).await?;
+        let description = describe::check(&"plugin".into(), metadata.description).map_err(LoadError::Describe)?;
+        Ok((digest, metadata.contract, calls, description))
     }
 }
 

@@ -8,6 +8,7 @@ mod artifact;
 pub(crate) mod bindings;
 mod cache;
 mod claims;
+mod compiler;
 mod config;
 mod describe;
 mod host_functions;
@@ -21,9 +22,10 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "internals"))]
 pub(crate) use artifact::Artifact;
+pub(crate) use compiler::{Compiler, compile_input};
 pub(crate) use config::PluginConfig;
-pub(crate) use describe::describe_file;
 pub(crate) use host_functions::{GuestData, HostFunctions};
 pub(crate) use limits::Meter;
 pub(crate) use load::{LoadedPlugin, Loader};

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
 use super::{
@@ -50,9 +51,14 @@ impl<D: GuestData> Plugins<D> {
             revived: Mutex::default(),
         };
         let mut claims = Vec::new();
-        for plugin in configured {
+        // Several plugins load at a time, so that one whose compilation takes long does not hold up the others.
+        let several = std::thread::available_parallelism().map_or(1, usize::from).max(2);
+        let loading =
+            stream::iter(configured).map(|plugin| loader.load(plugin, lock, &plugins.table)).buffered(several);
+        let results: Vec<_> = loading.collect().await;
+        for (plugin, result) in configured.iter().zip(results) {
             let given = plugin.commands.clone();
-            match loader.load(plugin, lock, &plugins.table).await {
+            match result {
                 Ok(loaded) => {
                     let words = loaded.description.words().map(str::to_owned).collect();
                     claims.push(Claim { plugin: plugin.name.clone(), words, given });
@@ -91,7 +97,7 @@ impl<D: GuestData> Plugins<D> {
                     tracing::warn!(
                         plugin,
                         command,
-                        "a command of a plugin is unavailable, because it belongs to another plugin or to none"
+                        "a command of a plugin is unavailable, because another plugin has the same command or its parent command; hint: to change this, set `commands` in the tables of the plugins"
                     );
                 }
             }

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter as _;
 
-use super::{artifact::ArtifactError, bindings::commands, limits::LimitReached, *};
+use super::{
+    artifact::{ArtifactError, read_file},
+    bindings::commands,
+    limits::LimitReached,
+    *,
+};
 use crate::model::Limits;
 
 fn command(name: &str) -> commands::Command {
@@ -111,14 +116,15 @@ fn an_invalid_file_is_rejected() {
     assert!(
         matches!(component(wasi), Err(ArtifactError::Imports(imports)) if imports == ["wasi_snapshot_preview1.fd_write"])
     );
+    let many = format!("(component {})", "(component)".repeat(201));
+    assert!(matches!(component(&many), Err(ArtifactError::TooComplex)));
+    let deep = format!("{}{}", "(component ".repeat(10), ")".repeat(10));
+    assert!(matches!(component(&deep), Err(ArtifactError::TooComplex)));
     let huge = vec![0; usize::try_from(artifact::MAX_FILE_SIZE).unwrap() + 1];
     assert!(matches!(Artifact::from_bytes(&huge, &calls()), Err(ArtifactError::TooLarge(_))));
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Artifact::read(&folder.path().join("missing.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));
-    assert!(
-        matches!(Artifact::read(folder.path(), &calls()), Err(ArtifactError::Unreadable(_))),
-        "a folder is not a plugin"
-    );
+    assert!(matches!(read_file(&folder.path().join("missing.wasm")), Err(ArtifactError::Unreadable(_))));
+    assert!(matches!(read_file(folder.path()), Err(ArtifactError::Unreadable(_))), "a folder is not a plugin");
 }
 
 #[test]
@@ -176,4 +182,41 @@ async fn the_clock_ticks_until_the_last_runtime_is_dropped() {
     let error = ended.unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&LimitReached::Cpu(Duration::from_millis(50))));
     drop(held);
+}
+
+/// Compiles a file with a shell script in place of the compiler. Returns the error.
+async fn compiled_by(script: &str) -> String {
+    let program = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let runtime = Runtime::new().unwrap();
+    match Compiler::new(Some(program)).compile(runtime.engine(), &calls(), &[0; 100_000]).await {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("`{script}` compiles nothing"),
+    }
+}
+
+#[tokio::test]
+async fn a_compiler_that_dies_is_reported() {
+    let cpu = "it cannot be compiled: it needs more than 60 s of processor time";
+    for (script, error) in [
+        // The signals of the limit on processor time.
+        ("kill -XCPU $$", cpu),
+        ("cat >/dev/null; kill -KILL $$", cpu),
+        (
+            "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
+            "it cannot be compiled: it needs more than 2048 MiB of memory",
+        ),
+        (
+            "cat >/dev/null; echo 'out of luck' >&2; exit 3",
+            "it cannot be compiled: the compiler failed (exit status: 3): out of luck",
+        ),
+        ("cat >/dev/null; echo '{\"Failed\":\"a trap\"}'", "it cannot be compiled: a trap"),
+        ("cat >/dev/null; echo '{\"Invalid\":\"no plugin\"}'", "no plugin"),
+        ("cat >/dev/null; echo nonsense", "it cannot be compiled: the compiler failed (exit status: 0): "),
+        (
+            "test -z \"$HOME\" || echo 'a variable' >&2; exit 1",
+            "it cannot be compiled: the compiler failed (exit status: 1): ",
+        ),
+    ] {
+        assert_eq!(compiled_by(script).await, error, "{script}");
+    }
 }

@@ -4,11 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::Serialize;
 
-use crate::{
-    command::CommandKind,
-    model::CallTable,
-    plugin::{Artifact, Runtime, describe_file},
-};
+use crate::{command::CommandKind, hostcall::Loader};
 
 /// The description of a plugin file, as `wardroom plugin inspect` prints it.
 #[derive(Debug, Clone, Serialize)]
@@ -50,9 +46,8 @@ impl InspectedPlugin {
     ///
     /// # Errors
     /// Fails if the file is not a valid plugin. The error is a text of one line.
-    pub(in crate::engine) async fn read(runtime: &Runtime, calls: &CallTable, file: &Path) -> Result<Self, String> {
-        let artifact = Artifact::read(file, calls).map_err(|error| error.to_string())?;
-        let description = describe_file(runtime, &artifact).await.map_err(|error| error.to_string())?;
+    pub(in crate::engine) async fn read(loader: &Loader, file: &Path) -> Result<Self, String> {
+        let (digest, contract, calls, description) = loader.inspect(file).await.map_err(|error| error.to_string())?;
         let commands = description.commands.iter().map(|spec| InspectedCommand {
             name: spec.name.clone(),
             aliases: spec.aliases.clone(),
@@ -68,17 +63,14 @@ impl InspectedPlugin {
             summary: setting.summary.clone(),
             required: setting.required,
         });
-        let calls = artifact.calls.iter().map(|row| InspectedCall {
-            call: row.name,
-            kind: row.kind.as_str(),
-            summary: row.summary,
-        });
+        let calls =
+            calls.iter().map(|row| InspectedCall { call: row.name, kind: row.kind.as_str(), summary: row.summary });
         Ok(Self {
             commands: commands.collect(),
             settings: settings.collect(),
             calls: calls.collect(),
-            digest: artifact.digest,
-            contract: artifact.contract,
+            digest,
+            contract,
         })
     }
 }

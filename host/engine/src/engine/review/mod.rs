@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     hostcall::{Loader, Plugins},
     model::RoomName,
-    plugin::{Lock, Runtime},
+    plugin::{Compiler, Lock, Runtime},
     policy::Access,
     store::{Store, StoreError},
 };
@@ -55,9 +55,10 @@ impl Review {
         runtime: Runtime,
         mut config: Config,
         cache: Option<PathBuf>,
+        compiler: Compiler,
         lock: Option<&Lock>,
     ) -> Self {
-        let loader = Loader::new(runtime, cache, config.calls.clone().into());
+        let loader = Loader::new(runtime, cache, compiler, config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, lock).await;
         let access = Access::new(std::mem::take(&mut config.policy));
         Self { config, access, plugins, grant_warnings: Vec::new() }
