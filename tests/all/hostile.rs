@@ -59,6 +59,11 @@ const NOT_LOADED: &[(&str, &str)] = &[
     ("other-package", "it imports functions that this host does not provide: evil:net/socket@1.0.0.connect"),
     ("starts", "`describe` failed: it used more than 500 ms of processor time"),
     ("taken-alias", "its command `help` is already a command of the host"),
+    (
+        "two-targets",
+        "command `attack`: the parameters `environment` and `word` both name the environment that the action changes; \
+         mark the one that it only reads as `source`",
+    ),
     ("unknown-function", "import interface `wardroom:plugin/log@0.1.0` is missing function `shout`"),
     ("unknown-interface", "module requires an import interface named `wardroom:plugin/teleport@0.1.0`"),
     (

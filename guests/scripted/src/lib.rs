@@ -31,6 +31,14 @@ impl Plugin for Scripted {
             Parameter::version("version", "the version"),
             SCRIPT,
         ]),
+        Command::action("script-copy", "Makes the host calls of a script, with two environments.", run_script)
+            .examples(&["script-copy cms production staging trigger:cms/staging:from=production wait"])
+            .parameters(&[
+                Parameter::app("app", "the app"),
+                Parameter::environment("from", "the environment that is only read").source(),
+                Parameter::environment("to", "the environment that is changed"),
+                SCRIPT,
+            ]),
     ];
 }
 

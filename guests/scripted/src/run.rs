@@ -60,7 +60,7 @@ pub(crate) fn all(steps: &[Step]) -> Result<Reply, Failure> {
 impl State {
     fn one(&mut self, step: &Step) -> String {
         match step {
-            Step::Trigger { pipeline, version } => self.trigger(pipeline, version),
+            Step::Trigger { pipeline, parameters } => self.trigger(pipeline, parameters),
             Step::Wait => self.wait(),
             Step::Any => self.any(),
             Step::After(span) => self.after(*span),
@@ -92,9 +92,9 @@ impl State {
         }
     }
 
-    fn trigger(&mut self, pipeline: &str, version: &str) -> String {
-        let version = Entry { name: "version".to_owned(), value: version.to_owned() };
-        let request = Request { pipeline: pipeline.to_owned(), parameters: vec![version] };
+    fn trigger(&mut self, pipeline: &str, parameters: &[(String, String)]) -> String {
+        let parameters = parameters.iter().map(|(name, value)| Entry { name: name.clone(), value: value.clone() });
+        let request = Request { pipeline: pipeline.to_owned(), parameters: parameters.collect() };
         word(pipelines::trigger(&request), |run| {
             self.is_dry_run = run.id.starts_with("plan-");
             self.runs.push(run);

@@ -8,8 +8,8 @@ use core::{fmt, str::FromStr};
 /// A step of a script: one word, which makes at most one host call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// `trigger:PIPELINE:VERSION`: starts a pipeline.
-    Trigger { pipeline: String, version: String },
+    /// `trigger:PIPELINE:VERSION` or `trigger:PIPELINE:NAME=VALUE,NAME=VALUE`: starts a pipeline with these parameters.
+    Trigger { pipeline: String, parameters: Vec<(String, String)> },
     /// `wait`: waits for the oldest pipeline run that no step has waited for.
     Wait,
     /// `any`: waits for the first of the newest timer and of all pipeline runs that no step has waited for.
@@ -92,8 +92,9 @@ fn step(word: &str) -> Option<Step> {
         ("trap", None) => Step::Trap,
         ("spin", None) => Step::Spin,
         ("trigger", Some(rest)) => {
-            let (pipeline, version) = pair(rest)?;
-            Step::Trigger { pipeline, version }
+            let (pipeline, rest) = pair(rest)?;
+            let parameters = if rest.contains('=') { named(&rest)? } else { vec![("version".to_owned(), rest)] };
+            Step::Trigger { pipeline, parameters }
         }
         ("set", Some(rest)) => {
             let (key, value) = pair(rest)?;
@@ -120,11 +121,16 @@ fn step(word: &str) -> Option<Step> {
 fn later(rest: &str) -> Option<Step> {
     let (after, rest) = rest.split_once(':')?;
     let (command, arguments) = rest.split_once(':').unwrap_or((rest, ""));
-    let arguments = arguments.split(',').filter(|argument| !argument.is_empty()).map(|argument| {
+    Some(Step::Later { span: span(after)?, command: non_empty(command)?, arguments: named(arguments)? })
+}
+
+/// Parses `NAME=VALUE,NAME=VALUE`. A `+` in a value becomes a space.
+fn named(text: &str) -> Option<Vec<(String, String)>> {
+    let arguments = text.split(',').filter(|argument| !argument.is_empty()).map(|argument| {
         let (name, value) = argument.split_once('=')?;
         Some((non_empty(name)?, value.replace('+', " ")))
     });
-    Some(Step::Later { span: span(after)?, command: non_empty(command)?, arguments: arguments.collect::<Option<_>>()? })
+    arguments.collect()
 }
 
 /// Splits a text at its first colon. Both parts must not be empty.
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_word_contains_the_arguments_of_its_step() {
-        let trigger = Step::Trigger { pipeline: "cms/staging".into(), version: "1.0.2".into() };
+        let trigger = Step::Trigger { pipeline: "cms/staging".into(), parameters: vec![("version".into(), "1.0.2".into())] };
         assert_eq!(one("trigger:cms/staging:1.0.2"), trigger);
         assert_eq!(one("set:key:a:b"), Step::Set { key: "key".into(), value: "a:b".into() });
         assert_eq!(one("releases:cms:staging"), Step::Releases { app: "cms".into(), environment: "staging".into() });

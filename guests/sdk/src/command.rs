@@ -85,6 +85,7 @@ pub struct Parameter {
     takes: ParameterType,
     required: bool,
     named: bool,
+    source: bool,
     choices: &'static [&'static str],
 }
 
@@ -141,7 +142,7 @@ impl Parameter {
     }
 
     const fn new(takes: ParameterType, name: &'static str, summary: &'static str) -> Self {
-        Self { name, summary, takes, required: true, named: false, choices: &[] }
+        Self { name, summary, takes, required: true, named: false, source: false, choices: &[] }
     }
 
     /// Makes the parameter optional.
@@ -153,6 +154,13 @@ impl Parameter {
     /// Allows the parameter only by name (`--name VALUE`), and not by position.
     pub const fn named(mut self) -> Self {
         self.named = true;
+        self
+    }
+
+    /// Marks an app, environment, version, person or role that the command only reads, such as the first environment of
+    /// `copy APP FROM TO`. The host compares no effect with it. An action can have one other parameter of each type.
+    pub const fn source(mut self) -> Self {
+        self.source = true;
         self
     }
 
@@ -169,6 +177,7 @@ impl Parameter {
             type_: self.takes,
             required: self.required,
             named: self.named,
+            source: self.source,
             choices: owned(self.choices),
         }
     }

@@ -66,6 +66,7 @@ impl Builtin {
             kind,
             required: false,
             named: false,
+            source: false,
             choices: Vec::new(),
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);

@@ -119,12 +119,25 @@ impl Command {
         self
     }
 
-    /// Returns the first app argument; `None` if the command has none.
+    /// Returns the app that the command changes or reads; `None` if the command has none.
     pub(crate) fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
     }
 
-    /// Returns the first environment argument; `None` if the command has none.
+    /// Returns every combination of an app and an environment that the person typed, targets and sources. The person
+    /// needs a right for each of them. Returns one combination without an environment if none was typed; likewise for
+    /// the app.
+    pub(crate) fn places(&self) -> Vec<(Option<&str>, Option<&str>)> {
+        let all = |attribute| {
+            let named: Vec<Option<&str>> = self.named(attribute).map(Some).collect();
+            if named.is_empty() { vec![None] } else { named }
+        };
+        let environments = all(Attribute::Environment);
+        let apps = all(Attribute::App).into_iter();
+        apps.flat_map(|app| environments.iter().map(move |environment| (app, *environment))).collect()
+    }
+
+    /// Returns the environment that the command changes; `None` if the command has none.
     pub(crate) fn environment(&self) -> Option<&str> {
         self.typed(Attribute::Environment).next()
     }
@@ -136,36 +149,44 @@ impl Command {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
         }
-        let elsewhere = |(index, value): &(usize, Value)| match self.spec.parameters[*index].kind {
-            ParameterType::Environment => (*index, Value::Text(environment.to_owned())),
-            _ => (*index, value.clone()),
+        let elsewhere = |(index, value): &(usize, Value)| {
+            let parameter = &self.spec.parameters[*index];
+            match parameter.kind == ParameterType::Environment && !parameter.source {
+                true => (*index, Value::Text(environment.to_owned())),
+                false => (*index, value.clone()),
+            }
         };
         let arguments: Vec<(usize, Value)> = self.arguments.iter().map(elsewhere).collect();
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Returns whether the person typed `value` as a value of `attribute`, for example `staging` as the environment. If
-    /// `attribute` is a pipeline parameter, compares `value` with every argument of the command.
+    /// Returns whether the person typed `value` as the target of the command, for example `staging` as the environment.
     pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
-        match attribute {
-            Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
-            _ => self.typed(attribute).any(|typed| typed == value),
-        }
+        self.typed(attribute).any(|typed| typed == value)
     }
 
-    /// Returns the values that the person typed for an attribute: for the attribute `environment`, all environments in
-    /// the command. Returns nothing for an attribute that is not the type of a parameter, such as `key`.
+    /// Returns whether the person typed `value` as the argument of the parameter `name`. The names of pipeline parameters
+    /// are often in upper case with underscores, so `DB_HOST` is the parameter `db-host`.
+    pub(crate) fn has_argument(&self, name: &str, value: &str) -> bool {
+        let name = name.to_ascii_lowercase().replace('_', "-");
+        self.arguments().any(|(parameter, given)| parameter.name == name && given.to_string() == value)
+    }
+
+    /// Returns the targets that the person typed for an attribute: for the attribute `environment`, the environment that
+    /// the command changes. An action has at most one. Leaves out the parameters from which a command only reads
+    /// ([`Parameter::source`]). Returns nothing for an attribute that is not the type of a parameter, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
-        let fits = move |kind: ParameterType| match attribute {
-            Attribute::App => kind == ParameterType::App,
-            Attribute::Environment => kind == ParameterType::Environment,
-            Attribute::Version => kind == ParameterType::Version,
-            Attribute::Person => kind == ParameterType::Person,
-            Attribute::Role => kind == ParameterType::Role,
-            Attribute::Parameter | Attribute::Pipeline | Attribute::Key | Attribute::Named(_) => false,
-        };
+        self.of_type(attribute).filter(|(parameter, _)| !parameter.source).map(|(_, text)| text)
+    }
+
+    /// Returns all values that the person typed for an attribute, targets and sources.
+    pub(crate) fn named(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
+        self.of_type(attribute).map(|(_, text)| text)
+    }
+
+    fn of_type(&self, attribute: Attribute) -> impl Iterator<Item = (&Parameter, &str)> {
         self.arguments().filter_map(move |(parameter, value)| match value {
-            Value::Text(text) if fits(parameter.kind) => Some(text.as_str()),
+            Value::Text(text) if parameter.kind.attribute() == Some(attribute) => Some((parameter, text.as_str())),
             _ => None,
         })
     }
@@ -418,7 +439,7 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
         return Err(ParseError::new(format!("`{app}` has no deployment to `{environment}`{other}.")));
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
-    if let Some(version) = command.typed(Attribute::Version).find(|version| !pattern.matches(version)) {
+    if let Some(version) = command.named(Attribute::Version).find(|version| !pattern.matches(version)) {
         let message = format!(
             "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
             pattern.requirement(version)

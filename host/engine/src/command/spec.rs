@@ -1,12 +1,15 @@
 //! The description of a command: its names, parameters and owner. The host validates each description once, when it
 //! creates the description.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
 use super::builtin::Builtin;
-use crate::base::clean;
+use crate::{base::clean, model::Attribute};
 
 /// The owner of a command: the host or a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +68,17 @@ pub(crate) enum ParameterType {
 }
 
 impl ParameterType {
-    /// Returns whether a value of this type names the target of an effect: an app, an environment or a version.
-    pub(crate) fn is_target(self) -> bool {
-        matches!(self, Self::App | Self::Environment | Self::Version)
+    /// Returns the attribute of effects that the host compares with arguments of this type; `None` for a type that says
+    /// nothing about the target of an effect.
+    pub(crate) fn attribute(self) -> Option<Attribute> {
+        match self {
+            Self::App => Some(Attribute::App),
+            Self::Environment => Some(Attribute::Environment),
+            Self::Version => Some(Attribute::Version),
+            Self::Person => Some(Attribute::Person),
+            Self::Role => Some(Attribute::Role),
+            Self::Text | Self::Integer | Self::Boolean | Self::Duration | Self::Rest => None,
+        }
     }
 }
 
@@ -80,6 +91,8 @@ pub(crate) struct Parameter {
     pub required: bool,
     /// Whether the value can be given only as a flag (`--tail 100`), and not by its position.
     pub named: bool,
+    /// Whether the command only reads from what the value names. Effects are compared with the other parameters.
+    pub source: bool,
     /// The allowed values. If the list is empty, every value of the type is allowed.
     pub choices: Vec<String>,
 }
@@ -160,6 +173,7 @@ impl Spec {
             return invalid(format!("the command has {count} parameters; the maximum is {MAX_PARAMETERS}"));
         }
         let mut seen = BTreeSet::new();
+        let mut targets = BTreeMap::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
             let word = parameter.name.as_str();
@@ -185,6 +199,26 @@ impl Spec {
                     "the parameter `{word}` takes the rest of the line, so it must be the last parameter, and its \
                      `named` must be false"
                 ));
+            }
+            match parameter.kind.attribute() {
+                None if parameter.source => {
+                    return invalid(format!(
+                        "the parameter `{word}` is a source, but only parameters of type app, environment, version, \
+                         person or role can be sources"
+                    ));
+                }
+                // With two targets of one type, a person cannot tell which of them an effect changes, and neither can
+                // the host.
+                Some(attribute) if kind == CommandKind::Action && !parameter.source => {
+                    if let Some(other) = targets.insert(attribute, word) {
+                        let attribute = attribute.as_str();
+                        return invalid(format!(
+                            "the parameters `{other}` and `{word}` both name the {attribute} that the action changes; \
+                             mark the one that it only reads as `source`"
+                        ));
+                    }
+                }
+                _ => {}
             }
             if !parameter.named {
                 if parameter.required && optional_before {

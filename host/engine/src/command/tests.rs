@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     adapter::{MemoryChat, MemoryPipelines},
     config::Registry,
-    model::Catalog,
+    model::{Attribute, Catalog},
 };
 
 const CONFIG: &str = r#"
@@ -47,6 +47,7 @@ fn parameter(name: &str, kind: ParameterType) -> Parameter {
         kind,
         required: true,
         named: false,
+        source: false,
         choices: vec![],
     }
 }
@@ -57,6 +58,10 @@ fn optional(name: &str, kind: ParameterType) -> Parameter {
 
 fn named(name: &str, kind: ParameterType) -> Parameter {
     Parameter { required: false, named: true, ..parameter(name, kind) }
+}
+
+fn source(name: &str, kind: ParameterType) -> Parameter {
+    Parameter { source: true, ..parameter(name, kind) }
 }
 
 fn described(name: &str, aliases: &[&str], parameters: Vec<Parameter>) -> Result<Spec, SpecError> {
@@ -90,7 +95,7 @@ fn table() -> CommandTable {
                 named("reason", Is::Text),
             ],
         ),
-        described("copy", &[], vec![parameter("from", Is::Environment), parameter("to", Is::Environment)]),
+        described("copy", &[], vec![source("from", Is::Environment), parameter("to", Is::Environment)]),
     ];
     let mut table = CommandTable::new();
     for spec in specs {
@@ -311,6 +316,16 @@ fn invalid_descriptions_are_rejected() {
             "the required parameter `version` follows an optional parameter",
         ),
         (
+            vec![parameter("from", Is::Environment), parameter("to", Is::Environment)],
+            "the parameters `from` and `to` both name the environment that the action changes; mark the one that it \
+             only reads as `source`",
+        ),
+        (
+            vec![Parameter { source: true, ..parameter("text", Is::Text) }],
+            "the parameter `text` is a source, but only parameters of type app, environment, version, person or role \
+             can be sources",
+        ),
+        (
             (0..33).map(|number| named(&format!("p{number}"), Is::Text)).collect(),
             "the command has 33 parameters; the maximum is 32",
         ),
@@ -362,4 +377,22 @@ fn a_line_with_inserted_values_has_the_same_maximum_length() {
     let words = [crate::store::GivenArgument::Written("remind".to_owned()), given(), given(), given()];
     let error = table.parse_words(&words, &Vocabulary::all(&catalog)).unwrap_err().to_string();
     assert!(error.contains("bytes; the maximum is 4096 bytes"), "{error}");
+}
+
+#[test]
+fn a_target_is_the_parameter_that_is_not_a_source() {
+    let (table, catalog) = (table(), catalog());
+    let parse = |text: &str| match table.parse(text, &Vocabulary::all(&catalog)) {
+        Ok(Parsed::Command(command)) => command,
+        _ => panic!("`{text}` is a command"),
+    };
+    let copy = parse("copy production staging");
+    assert_eq!(copy.environment(), Some("staging"));
+    assert!(copy.has_typed(Attribute::Environment, "staging"));
+    assert!(!copy.has_typed(Attribute::Environment, "production"));
+    assert_eq!(copy.places(), [(None, Some("production")), (None, Some("staging"))]);
+    assert_eq!(parse("where").places(), [(None, None)]);
+    // Values are compared by the name of the parameter.
+    assert!(copy.has_argument("from", "production") && copy.has_argument("FROM", "production"));
+    assert!(!copy.has_argument("to", "production") && !copy.has_argument("other", "production"));
 }

@@ -5,7 +5,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::invocation::Invocation;
+use super::{
+    deny_rules::{known_or_all, names},
+    invocation::Invocation,
+};
 use crate::{
     job::Reason,
     model::{Attribute, Attributes, CallKind, CallSpec, EnvironmentFrom, NO_RULE, RoomName},
@@ -40,7 +43,13 @@ static NO_GRANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(NO_RULE));
 impl Invocation {
     /// Checks a host call against grants, roles and the arguments of the command that the person typed. Returns the
     /// rules that allow the call, or all reasons to refuse the call.
-    pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
+    /// `parameters` contains the parameters of the call by name ([`HostCall::parameters`](super::HostCall::parameters)).
+    pub(crate) fn authorize(
+        &self,
+        row: &CallSpec,
+        attributes: &Attributes,
+        parameters: &[(String, String)],
+    ) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
             let text =
@@ -51,7 +60,7 @@ impl Invocation {
             return Ok(Rule { grant: NO_GRANT.clone(), role: None, approval: None, notify: Vec::new() });
         }
         let mut reasons = Vec::new();
-        let grant = self.check_grant(row, attributes, &mut reasons);
+        let grant = self.check_grant(row, attributes, parameters, &mut reasons);
         let role = self.check_role(row, attributes, &mut reasons);
         match grant {
             Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, notify: Vec::new() }),
@@ -62,9 +71,15 @@ impl Invocation {
     /// Returns the text of the `allow` rule that permits a call. If an effect has a value that is not in the command
     /// that the person typed, the rule must list the value's attribute in `beyond`. If no rule permits the call, adds
     /// the reasons to `reasons` and returns `None`.
-    fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
+    fn check_grant(
+        &self,
+        row: &CallSpec,
+        attributes: &Attributes,
+        parameters: &[(String, String)],
+        reasons: &mut Vec<Reason>,
+    ) -> Option<Arc<str>> {
         // 1. The values that the command does not contain, and the rule to suggest.
-        let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
+        let untyped = if row.kind == CallKind::Acts { self.untyped(attributes, parameters) } else { Vec::new() };
         let (plugin, grants) = (self.plugin(), &self.loaded().grants);
         // No rule is suggested for an effect with an unknown environment, because that rule would allow every
         // environment.
@@ -114,31 +129,35 @@ impl Invocation {
     }
 
     /// Returns the name of the caller's role that permits a call. The role must cover every app and environment of the
-    /// call. For a call with [`EnvironmentFrom::Command`], the role must cover the app and the environment of the
-    /// command. The bot must also be configured for the environment. If a check fails, adds the reasons to `reasons`
+    /// call; if an effect's app or environment is unknown, every app or environment of the configuration. For a call with
+    /// [`EnvironmentFrom::Command`], the role must cover the app and the environment of the command. The bot must also
+    /// be configured for these environments. If a check fails, adds the reasons to `reasons`
     /// and returns `None`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
         // The rights are read for each call, so that a revocation takes effect at once.
         let rights = self.rights();
-        let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {
-            match attributes.get(&attribute) {
-                Some(values) if row.environment == EnvironmentFrom::Target && !values.is_empty() => {
-                    values.iter().cloned().map(Some).collect()
-                }
+        let catalog = &self.context().catalog;
+        let from_target = row.environment == EnvironmentFrom::Target;
+        let values = |attribute: Attribute, typed: Option<&'_ str>, all: Vec<&str>| -> Vec<Option<String>> {
+            let known = known_or_all(row, attributes, attribute, || all);
+            match known.as_slice() {
+                known if from_target && !known.is_empty() => known.iter().map(|&name| Some(name.to_owned())).collect(),
                 _ => vec![typed.map(str::to_owned)],
             }
         };
+        let apps = values(Attribute::App, command.app(), names(catalog));
+        let environments = values(Attribute::Environment, command.environment(), catalog.environments().collect());
+        for environment in environments.iter().flatten() {
+            if !access.bots.may_change(&self.request().message().bot, environment) {
+                let text = access.not_through(&self.request().message().bot, environment);
+                reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
+            }
+        }
         let mut rule = None;
-        for app in &values(Attribute::App, command.app()) {
-            for environment in &values(Attribute::Environment, command.environment()) {
-                if let Some(environment) = environment
-                    && !access.bots.may_change(&self.request().message().bot, environment)
-                {
-                    let text = access.not_through(&self.request().message().bot, environment);
-                    reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
-                }
+        for app in &apps {
+            for environment in &environments {
                 let (app, environment) = (app.as_deref(), environment.as_deref());
                 rule = rights.rule(app, environment);
                 if rule.is_none() {
@@ -154,15 +173,26 @@ impl Invocation {
         rule
     }
 
-    /// Returns the values of an effect's apps, environments, versions and parameters that the command does not contain.
-    fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
+    /// Returns the values of an effect that differ from the command that the person typed: an app, environment or version
+    /// that is not the command's target, and a parameter that is not the argument of the same name.
+    fn untyped(&self, attributes: &Attributes, parameters: &[(String, String)]) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         let mut untyped = Vec::new();
-        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter] {
+        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             let values = attributes.get(&attribute).into_iter().flatten();
             let unknown = values.filter(|value| !command.has_typed(attribute, value));
             untyped.extend(unknown.map(|value| (attribute, value.clone())));
         }
+        // A capability can also return values of the attribute `parameter` without names. No argument matches them.
+        let mut values: Vec<&String> = attributes.get(&Attribute::Parameter).into_iter().flatten().collect();
+        for (name, value) in parameters {
+            if let Some(at) = values.iter().position(|other| *other == value)
+                && command.has_argument(name, value)
+            {
+                values.swap_remove(at);
+            }
+        }
+        untyped.extend(values.into_iter().map(|value| (Attribute::Parameter, value.clone())));
         untyped
     }
 

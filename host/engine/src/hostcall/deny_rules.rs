@@ -149,7 +149,7 @@ impl Invocation {
 
 /// Returns the values of an attribute that a rule which forbids must check. If a call changes a target and the value is
 /// unknown, the value could be any of `all`.
-fn known_or_all<'a>(
+pub(super) fn known_or_all<'a>(
     row: &CallSpec,
     attributes: &'a Attributes,
     attribute: Attribute,
@@ -162,7 +162,8 @@ fn known_or_all<'a>(
     }
 }
 
-fn names(catalog: &Catalog) -> Vec<&str> {
+/// Returns the names of all apps of the configuration.
+pub(super) fn names(catalog: &Catalog) -> Vec<&str> {
     catalog.apps().map(|app| app.name.as_str()).collect()
 }
 

@@ -6,7 +6,7 @@ use super::{
     host_call::{GuestError as _, HostCall},
     invocation::{GuestStop, Invocation},
 };
-use crate::model::{CallKind, CallSpec};
+use crate::model::{Attribute, CallKind, CallSpec};
 
 /// Executes a host call. During replay, returns the result from the journal. Otherwise checks the call against all
 /// rules, performs the call and records its result. In a dry run, does not perform an effect but predicts its result.
@@ -26,13 +26,19 @@ pub(crate) async fn execute<C: HostCall>(
         return Ok(answer);
     }
     // 3. The attributes of the call, which the host determines. Every rule below is matched against them.
-    let attributes = call.attributes(invocation, &params).await;
+    let mut attributes = call.attributes(invocation, &params).await;
+    let parameters = call.parameters(invocation, &params);
+    if !parameters.is_empty() {
+        let values = attributes.entry(Attribute::Parameter).or_default();
+        values.extend(parameters.iter().map(|(_, value)| value.clone()));
+    }
     // 4. The grant, the arguments of the command, the role, the bot, and the call's own rules.
-    let authorized =
-        invocation.authorize(row, &attributes).and_then(|rule| match call.objections(invocation, &params) {
+    let authorized = invocation.authorize(row, &attributes, &parameters).and_then(|rule| {
+        match call.objections(invocation, &params) {
             none if none.is_empty() => Ok(rule),
             objections => Err(objections),
-        });
+        }
+    });
     let rule = match authorized {
         Ok(rule) => rule,
         Err(reasons) => return invocation.deny(row, &attributes, &params, reasons).await,

@@ -65,6 +65,13 @@ pub trait HostCall: Send + Sync + 'static {
         std::future::ready(Attributes::new())
     }
 
+    /// Returns the parameters that a call passes on, as names and values. Each must be an argument of the same name in the
+    /// command that the person typed, unless the plugin's grant lists `parameter` in `beyond`. The values are also the
+    /// call's attribute `parameter`. By default, a call has no parameters.
+    fn parameters(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Performs a check that only this host call needs, and returns the reasons to refuse the call. For example,
     /// `jobs.later` checks whether the caller may run the scheduled command. By default, returns no reason.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {

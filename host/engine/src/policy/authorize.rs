@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use super::{access::Access, request::Request, role::Member};
-use crate::{command::Command, store::InboxRow};
+use crate::{command::Command, model::Attribute, store::InboxRow};
 
 /// A command that its sender may run. Only [`Access::authorize`] creates such a value, so the value proves that the
 /// check passed.
@@ -38,15 +38,14 @@ impl Access {
     /// # Errors
     /// [`Refused`], with the missing right.
     pub(crate) fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
-        let (app, environment) = (command.app(), command.environment());
         let name = command.spec().name.as_str();
-        if let Some(environment) = environment
-            && !self.bots.may_change(&message.bot, environment)
-        {
+        let elsewhere = |environment: &&str| !self.bots.may_change(&message.bot, environment);
+        if let Some(environment) = command.named(Attribute::Environment).find(elsewhere) {
             return Err(Refused { message: self.not_through(&message.bot, environment) });
         }
         let rights = self.rights(&message, name, command.spec().target.clone());
-        if rights.rule(app, environment).is_none() {
+        let missing = |(app, environment): &(Option<&str>, Option<&str>)| rights.rule(*app, *environment).is_none();
+        if let Some((app, environment)) = command.places().into_iter().find(missing) {
             return Err(Refused { message: self.missing(name, app, environment) });
         }
         Ok(Authorized(Arc::new(Request::new(command, message, rights))))

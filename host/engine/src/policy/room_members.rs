@@ -144,8 +144,7 @@ impl Rooms {
             tracing::warn!(
                 error,
                 room = %name,
-                "cannot read the members of a room; the room grants no rights until the next successful read; \
-                 hint: check that the bot is a member of the room"
+                "cannot read the members of a room; roles with `room:` members do not apply to them until the next successful read; hint: check that the bot is a member of the room"
             );
             // The id of a room remains valid while its network is unavailable.
             known.id = known.id.or(before.and_then(|before| before.id));

@@ -76,12 +76,9 @@ impl Explainer<'_> {
     /// Explains whether a person may run a parsed command.
     pub(crate) fn command(&self, who: Asker<'_>, command: &Command) -> Explained {
         let access = self.access;
-        let (app, environment) = (command.app(), command.environment());
         let (spec, id) = (command.spec(), clean(who.id));
         let no = |because: String| Explained { yes: false, because, notes: Vec::new() };
-        if let Some(environment) = environment
-            && !self.serves(who, environment)
-        {
+        if let Some(environment) = command.named(Attribute::Environment).find(|name| !self.serves(who, name)) {
             return no(match who.bot {
                 Some(bot) => access.not_through(bot, environment),
                 None => format!("no bot has the environment `{environment}` in the key `environments` of [bot.NAME]"),
@@ -91,14 +88,23 @@ impl Explainer<'_> {
         let because = match &rights {
             Rights::Open => format!("everybody may run `{}`; its effect is limited to the rights of {id}", spec.name),
             Rights::Admin => format!("{id} is an admin"),
-            Rights::Roles(_) => match rights.role_for(app, environment) {
-                None => {
-                    let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
-                    return Explained { notes: self.unavailable_groups(command), ..no(format!("{id} {missing}")) };
+            Rights::Roles(_) => {
+                let mut roles = Vec::new();
+                for (app, environment) in command.places() {
+                    let Some(held) = rights.role_for(app, environment) else {
+                        let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
+                        return Explained { notes: self.unavailable_groups(command), ..no(format!("{id} {missing}")) };
+                    };
+                    let role = match held.grant {
+                        Some(_) => held.rule(),
+                        None => format!("{} ({})", held.role.name, held.role.at),
+                    };
+                    if !roles.contains(&role) {
+                        roles.push(role);
+                    }
                 }
-                Some(held) if held.grant.is_some() => format!("{id} has the role {}", held.rule()),
-                Some(held) => format!("{id} has the role {} ({})", held.role.name, held.role.at),
-            },
+                format!("{id} has the role {}", roles.join(" and "))
+            }
         };
         match self.plugin_grants(command) {
             Err(because) => no(because),
@@ -119,7 +125,9 @@ impl Explainer<'_> {
     /// other checks treat the group as empty.
     fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
-        let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
+        let fits = |role: &&Arc<Role>| {
+            role.runs(name) && command.places().iter().any(|(app, environment)| role.covers(*app, *environment))
+        };
         let members = access.roles.iter().filter(fits).flat_map(|role| &role.members);
         let closed = members.filter_map(|member| match member {
             Member::Group(group) => unavailable_group(access, group),

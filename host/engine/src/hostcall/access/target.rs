@@ -113,7 +113,8 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
     all.cloned().collect()
 }
 
-/// Returns the reasons to refuse a grant or a revocation. Refuses if the command does not name a person and an app.
+/// Returns the reasons to refuse a grant or a revocation. Refuses if the command does not name a person and an app, or
+/// if it has several parameters for a duration.
 /// Refuses if the caller is neither an admin nor an owner of the app. Also refuses an owner whose own rights do not
 /// cover every environment of the grant.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
@@ -126,6 +127,11 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
              a plugin can grant or revoke a role only for the person and the app in the command"
         );
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
+    }
+    let parameters = &invocation.request().command().spec().parameters;
+    if parameters.iter().filter(|parameter| parameter.kind == ParameterType::Duration).count() > 1 {
+        let text = "the command has several parameters of type duration, so the duration of the grant is ambiguous";
+        return vec![Reason { kind: "typed".to_owned(), text: text.to_owned(), add: None }];
     }
     if access.is_admin(asker.id) {
         return Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     base::utc_text,
-    command::{Command, CommandKind, Spec, Vocabulary, parse},
+    command::{Command, CommandKind, Parameter, Spec, Vocabulary, parse},
     hostcall::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
@@ -31,6 +31,9 @@ const MAX_OPEN: u32 = 100;
 /// The minimum delay with which a scheduled job can schedule a further job. The host refuses a shorter delay.
 const MIN_REPEAT: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// The attributes of a scheduled command that the host compares with the command that schedules it.
+const TARGET: [Attribute; 3] = [Attribute::App, Attribute::Environment, Attribute::Version];
+
 /// The host call `jobs.later`, which schedules an action of the plugin as a new job.
 pub(crate) struct Later;
 
@@ -40,24 +43,28 @@ impl HostCall for Later {
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Attributes {
-        let mut attributes = Attributes::new();
+        // `validate` reports arguments that cannot be parsed.
+        let Ok(command) = command(invocation, request) else { return Attributes::new() };
+        TARGET
+            .into_iter()
+            .filter_map(|attribute| Some((attribute, vec![command.typed(attribute).next()?.to_owned()])))
+            .collect()
+    }
+
+    fn parameters(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<(String, String)> {
         match command(invocation, request) {
             Ok(command) => {
-                for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
-                    attributes.insert(attribute, command.typed(attribute).map(str::to_owned).collect());
-                }
-                let others = command.arguments().filter(|(parameter, _)| !parameter.kind.is_target());
-                attributes.insert(Attribute::Parameter, others.map(|(_, value)| value.to_string()).collect());
-                attributes.retain(|_, values| !values.is_empty());
+                let is_target = |parameter: &Parameter| {
+                    !parameter.source && parameter.kind.attribute().is_some_and(|attribute| TARGET.contains(&attribute))
+                };
+                let others = command.arguments().filter(|(parameter, _)| !is_target(parameter));
+                others.map(|(parameter, value)| (parameter.name.clone(), value.to_string())).collect()
             }
-            // `validate` reports arguments that cannot be parsed. Here, all of them count as parameters, which a rule
-            // must allow.
+            // Arguments that cannot be parsed all count as parameters, which a rule must allow.
             Err(_) => {
-                let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
-                attributes.insert(Attribute::Parameter, values);
+                request.arguments.iter().map(|argument| (argument.name.clone(), argument.value.clone())).collect()
             }
         }
-        attributes
     }
 
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {

@@ -36,18 +36,25 @@ impl HostCall for Trigger {
             attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
         }
         let versions = request.parameters.iter().filter(|entry| entry.name == VERSION);
-        attributes.insert(Attribute::Version, versions.map(|entry| entry.value.clone()).collect());
-        // A parameter that repeats the configured app or environment is not an attribute for rules.
+        let versions: Vec<String> = versions.map(|entry| entry.value.clone()).collect();
+        if !versions.is_empty() {
+            attributes.insert(Attribute::Version, versions);
+        }
+        attributes
+    }
+
+    fn parameters(&self, invocation: &Invocation, (request,): &(Request,)) -> Vec<(String, String)> {
+        let deployment = invocation.context().catalog.pipeline(&request.pipeline);
+        // The version is an attribute of its own. A parameter that repeats the configured app or environment needs no
+        // rule.
         let known = |entry: &&types::Entry| match entry.name.as_str() {
             VERSION => true,
-            "app" => attributes.get(&Attribute::App).is_some_and(|apps| apps.contains(&entry.value)),
-            "environment" => attributes.get(&Attribute::Environment).is_some_and(|names| names.contains(&entry.value)),
+            "app" => deployment.is_some_and(|deployment| deployment.app == entry.value),
+            "environment" => deployment.is_some_and(|deployment| deployment.environment == entry.value),
             _ => false,
         };
-        let others = request.parameters.iter().filter(|entry| !known(entry)).map(|entry| entry.value.clone()).collect();
-        attributes.insert(Attribute::Parameter, others);
-        attributes.retain(|_, values| !values.is_empty());
-        attributes
+        let others = request.parameters.iter().filter(|entry| !known(entry));
+        others.map(|entry| (entry.name.clone(), entry.value.clone())).collect()
     }
 
     async fn validate(&self, invocation: &Invocation, (request,): &(Request,)) -> Result<(), types::Error> {
