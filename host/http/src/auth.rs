@@ -127,7 +127,7 @@ impl HookAuth {
                 // The file can be incomplete while a secret rotation writes it.
                 Err(error) => tracing::warn!(
                     hook = self.hook, %error,
-                    "cannot read the hook's secret again; the previous secret stays valid"
+                    "cannot reload the hook's secret from its file; the previous secret stays in use; retrying at a later delivery"
                 ),
             }
         }

@@ -79,6 +79,6 @@ async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationT
 
 fn log_end(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection failed");
+        tracing::debug!(%error, "an HTTP connection failed");
     }
 }

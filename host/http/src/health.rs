@@ -71,11 +71,11 @@ async fn read_health(state: &AppState) -> Option<Health> {
     match tokio::time::timeout(STORE_TIMEOUT, state.engine.health()).await {
         Ok(Ok(health)) => Some(health),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the health check cannot read the store");
+            tracing::warn!(%error, "the health check cannot read the database");
             None
         }
         Err(_) => {
-            tracing::warn!(timeout = ?STORE_TIMEOUT, "the health check timed out while it read the store");
+            tracing::warn!(timeout = ?STORE_TIMEOUT, "the health check timed out while it read the database");
             None
         }
     }

@@ -70,11 +70,11 @@ pub(crate) async fn deliver(
     }
     match result {
         DeliveryResult::RateLimited(_) => {
-            tracing::debug!(hook, result = result.label(), "handled a webhook delivery")
+            tracing::debug!(hook, result = result.label(), "answered a webhook delivery")
         }
         _ => {
             let hook = hook.unwrap_or("(unknown)");
-            tracing::info!(hook, result = result.label(), "handled a webhook delivery");
+            tracing::info!(hook, result = result.label(), "answered a webhook delivery");
         }
     }
     result.into_response()

@@ -32,7 +32,7 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     let unread = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.scene.host.start()?;
     encrypted.scene.host.wait_for_log("logging in as a new device").await?;
-    encrypted.scene.host.wait_for_log("restored the account's encryption keys with the recovery key").await?;
+    encrypted.scene.host.wait_for_log("restored the account's cross-signing keys with the recovery key").await?;
     // The message's key is in the backup, but a key from the backup does not prove the sender.
     encrypted.answer(&unread, "Send the message again").await?;
     assert!(encrypted.scene.host.runs().is_empty());
@@ -47,7 +47,7 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     fs::remove_dir_all(encrypted.scene.host.path("state/matrix/marvin"))?;
     encrypted.scene.host.add_to_account("recovery_key = { file = \"safe\" }")?;
     encrypted.scene.host.start()?;
-    encrypted.scene.host.wait_for_logs("restored the account's encryption keys with the recovery key", 2).await?;
+    encrypted.scene.host.wait_for_logs("restored the account's cross-signing keys with the recovery key", 2).await?;
     encrypted.send_until_answered("!where cms", "1.0.2").await?;
     assert!(!encrypted.scene.host.path(KEY).exists(), "no second key was made");
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);

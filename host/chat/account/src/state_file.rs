@@ -52,7 +52,7 @@ impl<T: Serialize + DeserializeOwned> StateFile<T> {
             Ok(()) => (self.changed, self.failure_reported) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.failure_reported, true) {
-                    tracing::error!(path = %self.path.display(), %error, "cannot write the state file; retrying; a crash before the next successful write loses the changes; hint: free disk space or repair the folder's permissions");
+                    tracing::error!(path = %self.path.display(), %error, "cannot write the state file; retrying; a restart before the next successful write loses the changes; hint: free disk space or repair the folder's permissions");
                 }
             }
         }

@@ -94,11 +94,11 @@ impl MatrixAccount {
                     session::request_login(&self.config)
                 }
                 MatrixError::DeviceKeysLost { .. } => {
-                    tracing::warn!(%user, error = %end, "the encryption keys of this device are lost; logging in as a new device");
+                    tracing::warn!(%user, error = %end, "the keys of this device on the homeserver do not match the key store; logging in as a new device");
                     session::abandon(&self.config).await
                 }
                 _ => {
-                    tracing::warn!(%user, error = %end, "the homeserver ended the session; logging in again");
+                    tracing::warn!(%user, error = %end, "the homeserver ended the session; logging in again as a new device");
                     session::discard(&self.config)
                 }
             };

@@ -42,7 +42,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     };
     match sent {
         Err(SendError::Never { reason }) => {
-            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected the file with the text of a long message; sending a message with an excerpt instead");
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected the file with the full text of a long message; sending only an excerpt");
             excerpt
                 .push_lines("(The attached file with the whole text is missing, because the homeserver rejected it.)");
         }

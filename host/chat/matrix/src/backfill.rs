@@ -103,7 +103,7 @@ pub(crate) async fn read(
             return Ok(cursor.is_some().then_some(backfill));
         }
     }
-    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than a backfill reads; the oldest events are not handled");
+    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than a backfill reads; the oldest new events are skipped; hint: ask people in the room to send unanswered commands again");
     backfill.events = select(events, false);
     Ok(cursor.is_some().then_some(backfill))
 }

@@ -44,8 +44,8 @@ pub(crate) static KEYS: TableKeys = TableKeys {
         ),
         Key::secret(
             "recovery_key",
-            "The recovery key or passphrase of the account. A new device needs it to restore the account's encryption \
-             keys.",
+            "The recovery key or passphrase of the account. A new device needs it to restore the account's \
+             cross-signing keys.",
         ),
         Key::choice(
             "devices",

@@ -65,11 +65,11 @@ impl<'a> CrossSigning<'a> {
             Ok(()) => self.finished = true,
             Err(MatrixError::Rejected { reason }) => {
                 self.finished = true;
-                tracing::warn!(%user, "cannot finish the set-up of the account's encryption: {reason}");
+                tracing::warn!(%user, "cannot set up the account's encryption; not retrying before the next login or start: {reason}");
             }
             Err(error) => {
                 if self.retry.record_failure(now, error.retry_after()) {
-                    tracing::warn!(%user, %error, "cannot set up the account's encryption keys; retrying");
+                    tracing::warn!(%user, %error, "cannot set up the account's cross-signing keys and their backup; retrying");
                 }
             }
         }
@@ -82,7 +82,7 @@ impl<'a> CrossSigning<'a> {
         match (published, self.has_private_keys().await) {
             (false, _) => {
                 self.create_keys().await?;
-                tracing::info!(user = %self.config.user, "created the account's encryption keys");
+                tracing::info!(user = %self.config.user, "created the account's cross-signing keys");
             }
             (true, false) => self.restore_keys().await?,
             (true, true) => {}
@@ -132,12 +132,12 @@ impl<'a> CrossSigning<'a> {
         let bot = &self.config.bot;
         let Some(key) = recovery_key::load(self.config)? else {
             return Err(MatrixError::rejected(format!(
-                "this device does not have the account's encryption keys: {UNVERIFIED}; hint: configure the account's recovery key as `recovery_key` of [bot.{bot}.matrix]"
+                "this device does not have the account's cross-signing keys: {UNVERIFIED}; hint: configure the account's recovery key as `recovery_key` of [bot.{bot}.matrix]"
             )));
         };
         if !self.client.encryption().secret_storage().is_enabled().await? {
             return Err(MatrixError::rejected(format!(
-                "this device does not have the account's encryption keys, and the homeserver stores no copy that a recovery key could decrypt: {UNVERIFIED}; hint: verify this device from another device of the account, or reset the account's encryption with a client such as Element and configure the new recovery key"
+                "this device does not have the account's cross-signing keys, and the homeserver stores no copy that a recovery key could decrypt: {UNVERIFIED}; hint: verify this device from another device of the account, or reset the account's encryption with a client such as Element and configure the new recovery key"
             )));
         }
         self.recover(key.expose()).await?;
@@ -146,7 +146,7 @@ impl<'a> CrossSigning<'a> {
                 "the recovery key decrypts keys that the account no longer uses: {UNVERIFIED}; hint: configure the account's current recovery key as `recovery_key` of [bot.{bot}.matrix]"
             )));
         }
-        tracing::info!(user = %self.config.user, "restored the account's encryption keys with the recovery key");
+        tracing::info!(user = %self.config.user, "restored the account's cross-signing keys with the recovery key");
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl<'a> CrossSigning<'a> {
         let creation = recovery_key::creation(self.config)?;
         match recovery.state() {
             RecoveryState::Unknown => Err(MatrixError::unavailable(
-                "the homeserver has not reported yet whether it stores a backup of the account's encryption keys",
+                "the homeserver has not reported yet whether it stores a backup of the account's cross-signing keys",
             )),
             // The previous run of the host ended after it created a recovery key and before it wrote the key to the
             // file.
@@ -212,16 +212,16 @@ impl<'a> CrossSigning<'a> {
                 let Some(key) = recovery_key::load(config)? else { return Ok(()) };
                 if key.expose().chars().count() < MIN_RECOVERY_KEY {
                     return Err(MatrixError::rejected(format!(
-                        "the account's encryption keys are not backed up, because the recovery key in {reference} has fewer than {MIN_RECOVERY_KEY} characters; hint: configure a longer secret, or remove `recovery_key` from [bot.{}.matrix], so that the bot creates a key",
+                        "the account's cross-signing keys are not backed up, because the recovery key in {reference} has fewer than {MIN_RECOVERY_KEY} characters; hint: configure a longer secret, or remove `recovery_key` from [bot.{}.matrix], so that the bot creates a key",
                         config.bot
                     )));
                 }
                 recovery.enable().with_passphrase(key.expose()).await.map_err(backup_error)?;
-                tracing::warn!(%user, "created a backup of the account's encryption keys on the homeserver; hint: do not lose the recovery key that is stored in {reference}, because a new device needs it to decrypt the backup");
+                tracing::warn!(%user, "created a backup of the account's cross-signing keys on the homeserver; hint: do not lose the recovery key that is stored in {reference}, because a new device needs it to decrypt the backup");
                 Ok(())
             }
             (None, KeyCreation::Finished) => Err(MatrixError::rejected(format!(
-                "the homeserver no longer has the backup of the account's encryption keys, so a new device could not restore them; hint: set `recovery_key` of [bot.{}.matrix] to a long secret of your own, and the bot creates a new backup",
+                "the homeserver no longer has the backup of the account's cross-signing keys, so a new device could not restore them; hint: set `recovery_key` of [bot.{}.matrix] to a long secret of your own, and the bot creates a new backup",
                 config.bot
             ))),
             (None, KeyCreation::NotStarted | KeyCreation::Started) => {
@@ -237,7 +237,7 @@ impl<'a> CrossSigning<'a> {
         tracing::warn!(
             user = %self.config.user,
             path = %recovery_key::file(self.config).display(),
-            "created the account's recovery key and wrote it to a file; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
+            "created the account's recovery key and wrote it to a file; hint: move the key to a safe place and set `recovery_key` of [bot.{}.matrix] to that place",
             self.config.bot
         );
         Ok(())
@@ -250,7 +250,7 @@ impl<'a> CrossSigning<'a> {
             tracing::info!(
                 user = %self.config.user,
                 path = %file.display(),
-                "the account's recovery key is still in the file that the bot created; hint: move the key to a safe place and configure it as `recovery_key` of [bot.{}.matrix]",
+                "the account's recovery key is still in the file that the bot created; hint: move the key to a safe place and set `recovery_key` of [bot.{}.matrix] to that place",
                 self.config.bot
             );
         }
@@ -262,7 +262,7 @@ fn backup_error(error: RecoveryError) -> MatrixError {
         RecoveryError::Sdk(error) | RecoveryError::SecretStorage(SecretStorageError::Sdk(error)) => {
             match MatrixError::from(error) {
                 MatrixError::Rejected { reason } => MatrixError::rejected(format!(
-                    "the homeserver rejects the backup of the account's encryption keys: {reason}"
+                    "the homeserver rejects the backup of the account's cross-signing keys: {reason}"
                 )),
                 other => other,
             }

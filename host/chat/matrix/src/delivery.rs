@@ -164,7 +164,7 @@ impl<'a> Delivery<'a> {
             let thread = Some(request.thread.to_string());
             let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
             if let Err(error) = &stored {
-                tracing::error!(room = %request.room, event_id = %request.event, %error, "the bot could not decrypt a message, and the request to its sender to send it again cannot be stored; retrying");
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the reply that asks a person to send an undecryptable message again; retrying");
             }
             self.pending.finish_requests(stored.is_err().then_some(&request.event));
         }
@@ -217,7 +217,7 @@ impl<'a> Delivery<'a> {
                         // A duplicate cannot be ruled out, so the message is answered but cannot start an action.
                         Lookup::Unavailable => message.unproven = Some(UNAVAILABLE.to_owned()),
                         Lookup::Replaced => {
-                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns a different event with the same id");
+                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because it was deleted or the homeserver now returns other content for its event id; hint: if nobody deleted it, check the homeserver");
                             continue;
                         }
                     }

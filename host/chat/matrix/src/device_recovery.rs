@@ -118,12 +118,12 @@ pub(crate) async fn import_account_keys(config: &Config, client: &Client) -> Res
             Ok(Some((user, bundle))) if user == config.user => {
                 // Another client may have replaced these keys; `cross_signing` detects that.
                 if let Err(error) = client.encryption().import_secrets_bundle(&bundle).await {
-                    tracing::warn!(user = %config.user, error = error_chain(&error), "cannot import the account's encryption keys from the previous device; hint: configure the account's recovery key as `recovery_key` of [bot.{}.matrix]", config.bot);
+                    tracing::warn!(user = %config.user, error = error_chain(&error), "cannot import the account's cross-signing keys from the previous device; hint: configure the account's recovery key as `recovery_key` of [bot.{}.matrix]", config.bot);
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::info!(user = %config.user, error = error_chain(&error), "cannot export the account's encryption keys from the store of the previous device");
+                tracing::info!(user = %config.user, error = error_chain(&error), "cannot read the account's cross-signing keys from the key store of the previous device; trying the recovery key instead");
             }
         }
     }
@@ -140,7 +140,7 @@ pub(crate) async fn log_out(config: &Config, session: MatrixSession) {
     match logged_out.await {
         Ok(_) => tracing::info!(user = %config.user, %device, "logged the old device out"),
         Err(error) => {
-            tracing::info!(user = %config.user, %device, %error, "cannot log the old device out; hint: remove it from the account's list of devices");
+            tracing::info!(user = %config.user, %device, %error, "cannot log the old device out; hint: log the device out with another client of the account, for example Element");
         }
     }
 }

@@ -97,13 +97,13 @@ impl Joins {
         let inviter = match room.invite_details().await {
             Ok(invite) => invite.inviter_id,
             Err(error) => {
-                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation to a room, because the inviter cannot be determined; hint: have an admin invite the bot again");
+                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation to a room, because the homeserver does not report the inviter; hint: have a person in `[people] admins` invite the bot");
                 return;
             }
         };
         if !inbox.is_admin(inviter.as_str()) {
             if self.ignored.insert(room.room_id().to_owned(), inviter.clone()).as_ref() != Some(&inviter) {
-                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation to a room, because the inviter is not an admin; hint: have an admin invite the bot");
+                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation to a room, because the inviter is not in `[people] admins`; hint: have one of these admins invite the bot");
             }
             return;
         }
@@ -126,7 +126,7 @@ impl Joins {
                     Err(error) => {
                         rejections += usize::from(matches!(error, MatrixError::Rejected { .. }));
                         if rejections == MAX_REJECTIONS {
-                            tracing::warn!(room = %room.room_id(), %error, "the bot cannot join a room to which an admin invited it; hint: have an admin invite the bot again");
+                            tracing::warn!(room = %room.room_id(), %error, "the bot cannot join a room to which an admin invited the bot; not retrying; hint: have a person in `[people] admins` invite the bot again");
                         }
                         backoff.wait(error.retry_after()).await;
                     }

@@ -73,7 +73,7 @@ impl PendingDecryption {
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "cannot read the file of messages that wait for their decryption keys; the bot will not handle these messages, even if the keys arrive; hint: ask the senders to send their commands again");
+            tracing::warn!(path = %file.display(), %error, "cannot read the file of undecrypted messages; these messages are not handled, even if their keys arrive; hint: ask people in encrypted rooms to send unanswered commands again");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
@@ -114,7 +114,7 @@ impl PendingDecryption {
             tracing::warn!(
                 %room,
                 dropped,
-                "too many messages wait for their decryption keys; the bot dropped the oldest of these messages and will not handle them, even if their keys arrive"
+                "too many undecrypted messages; the oldest ones were dropped and are not handled, even if their keys arrive"
             );
         }
         self.save().map_err(|error| {
@@ -183,7 +183,7 @@ impl PendingDecryption {
     /// file makes the same change again.
     fn save_if(&self, changed: bool) {
         if changed && let Err(error) = self.save() {
-            tracing::warn!(path = %self.file.display(), %error, "cannot write the file of messages that wait for their decryption keys; retrying when the list of these messages changes; hint: free disk space or repair the folder's permissions");
+            tracing::warn!(path = %self.file.display(), %error, "cannot write the file of undecrypted messages; retrying at the next change of the file; hint: free disk space or repair the folder's permissions");
         }
     }
 

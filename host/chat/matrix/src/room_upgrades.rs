@@ -45,7 +45,7 @@ pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bo
     let create = client.send(request).await?.into_content().deserialize_as_unchecked::<Value>().unwrap_or_default();
     let is_confirmed = create["predecessor"]["room_id"] == room.room_id().as_str();
     if is_confirmed {
-        tracing::info!(room = %room.room_id(), %successor, "the room was upgraded; continuing in its successor");
+        tracing::info!(room = %room.room_id(), %successor, "the room was upgraded; the bot now uses the successor room");
     } else {
         tracing::warn!(room = %room.room_id(), %successor, "ignored a room upgrade, because the successor does not name the room as its predecessor; hint: if the upgrade is genuine, have an admin invite the bot to the successor");
         if !was_joined {

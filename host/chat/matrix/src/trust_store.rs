@@ -73,7 +73,7 @@ impl TrustStore {
         let (keys, is_unreadable) = match folder::read_json(&file) {
             Ok(keys) => (keys.unwrap_or_default(), false),
             Err(error) => {
-                tracing::error!(path = %file.display(), %error, "cannot read the stored master keys of people; only people in `identities` can run actions in encrypted rooms; hint: repair or remove the file and restart the host");
+                tracing::error!(path = %file.display(), %error, "cannot read the trusted master keys; in encrypted rooms only people in [bot.{}.matrix.identities] can run actions; hint: restore the file, or remove it to trust every person's current key, and restart the host", config.bot);
                 (BTreeMap::new(), true)
             }
         };
@@ -104,7 +104,7 @@ impl TrustStore {
                     let bot = &self.bot;
                     tracing::warn!(
                         %user, key,
-                        "a person's master key changed; the person's actions are refused; hint: ask the person outside of Matrix whether they reset their keys, and if so, write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
+                        "a person's master key changed; the person's actions are refused; hint: ask the person outside of Matrix whether they reset their keys; only if so, add \"{user}\" = \"{key}\" to [bot.{bot}.matrix.identities] and restart the host"
                     );
                 }
                 Some(CHANGED)

@@ -140,7 +140,7 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
     tracing::warn!(
         room = channel,
         pages = MAX_PAGES,
-        "the channel has more new posts than a backfill reads; the oldest new posts are not handled"
+        "the channel has more new posts than a backfill reads; the oldest new posts are skipped; hint: ask people in the channel to send unanswered commands again"
     );
     Ok(all)
 }

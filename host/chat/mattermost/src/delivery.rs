@@ -96,7 +96,7 @@ impl Delivery {
             tracing::debug!(
                 event_id = post.id,
                 user = post.user,
-                "skipped a message of an account that does not exist"
+                "skipped a message, because its author's account does not exist on the server"
             );
             return None;
         }
@@ -125,7 +125,10 @@ impl Delivery {
             UserKind::Person => Ok(Some(false)),
             UserKind::Bot => Ok(Some(true)),
             UserKind::Missing => {
-                tracing::debug!(user = id, "skipped a reaction or deletion by an account that does not exist");
+                tracing::debug!(
+                    user = id,
+                    "skipped a reaction or deletion, because its author's account does not exist on the server"
+                );
                 Ok(None)
             }
         }
@@ -235,8 +238,12 @@ impl Delivery {
         let lookup = self.session.users.look_up(&self.session.client, ids.iter().copied());
         match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "cannot look up an author; backfilling the channel instead"),
-            Err(_) => tracing::debug!("the lookup of an author timed out; backfilling the channel instead"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cannot look up the author of an event; retrying with a backfill of the channel")
+            }
+            Err(_) => {
+                tracing::debug!("the lookup of an event's author timed out; retrying with a backfill of the channel")
+            }
         }
     }
 
@@ -245,7 +252,7 @@ impl Delivery {
     pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
         let stored = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &stored {
-            tracing::error!(room = channel, %error, "cannot store the reply to a direct message that the bot does not accept; retrying after the next direct message of this person");
+            tracing::error!(room = channel, %error, "cannot store the refusal of a direct message; the sender gets no reply; retrying at the sender's next direct message");
         }
         stored.is_ok()
     }

@@ -68,7 +68,7 @@ impl DirectMessagePolicy {
             Self::Members => {
                 "direct messages are handled if their author is an admin or in a channel that `rooms` lists"
             }
-            Self::Everybody => "direct messages are handled for everybody with an account on the server",
+            Self::Everybody => "the bot handles direct messages from everybody with an account on the server",
             Self::Nobody => "direct messages are not handled",
         }
     }

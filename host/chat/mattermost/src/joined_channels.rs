@@ -93,7 +93,7 @@ impl ReportedChannels {
             tracing::info!(
                 room = id,
                 name = channel.name,
-                "ignoring a channel that `rooms` does not list and to which no admin added the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.mattermost], or have an admin remove the bot from the channel and add it again"
+                "ignoring a channel that the bot is in, because `rooms` does not list the channel and nobody in `[people] admins` added the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.mattermost], or have an admin remove the bot and add it again"
             );
         }
     }
@@ -115,7 +115,7 @@ impl ReportedChannels {
             }
             any = true;
             if self.missing.insert(room.clone()) {
-                tracing::warn!(%room, "the bot is not in a configured channel, or the channel does not exist; checking again every few minutes; hint: add the account to the team, and type `/invite @{user_name}` in the channel");
+                tracing::warn!(%room, "the bot is not in a configured channel, or the channel does not exist; checking again every few minutes; hint: add the bot to the team, and type `/invite @{user_name}` in the channel");
             }
         }
         any

@@ -131,7 +131,7 @@ impl Session {
             };
             match self.client.create_post(&new).await {
                 Err(error) if root.is_some() && is_about_root(&error) => {
-                    tracing::info!(room = channel, key, %error, "the thread of a message does not exist; sending the message to the channel, outside of a thread");
+                    tracing::info!(room = channel, key, %error, "cannot send a message to a thread, because the thread's first message does not exist; sending to the channel instead");
                     root = None;
                 }
                 Err(error) if is_too_long(&error) => {
@@ -176,7 +176,7 @@ impl Session {
                         room = channel,
                         key,
                         error = reason,
-                        "the server rejected the attached file with the long text; sending a truncated message instead"
+                        "the server rejected the file with the full text of a long message; sending a truncated message without the file"
                     );
                     return Ok((self.truncate_to_fit(text), None));
                 }
@@ -208,7 +208,7 @@ impl Session {
     async fn look_up_mentioned(&self, text: &Text) {
         let ids: Vec<&str> = mentioned_people(text).filter(|id| crate::config::is_id(id)).collect();
         if let Err(error) = self.users.look_up(&self.client, ids).await {
-            tracing::debug!(%error, "the people whom a message mentions cannot be looked up; the message shows their ids");
+            tracing::debug!(%error, "cannot look up the people whom a message mentions; the message shows ids instead of names");
         }
     }
 

@@ -71,7 +71,7 @@ impl AccountState {
     /// Loads the state of the account with the id `user` from `kept.json`. The file of another account is ignored.
     pub(crate) fn load(folder: &Path, user: &str) -> Self {
         let path = folder.join("kept.json");
-        let consequence = "the people who added the bot to its channels are looked up again";
+        let consequence = "messages from the downtime are not handled, and the people who added the bot to its channels are looked up again";
         let stored = StateFile::read(&path, consequence).filter(|content: &Content| content.user == user);
         let is_new = stored.is_none();
         let content = stored.unwrap_or_else(|| Content { user: user.to_owned(), ..Content::default() });

@@ -23,8 +23,7 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
                 for room in rooms {
                     tracing::warn!(
                         %room, bot,
-                        "cannot send messages to the room, because only a bot of another process is configured for \
-                         the room"
+                        "cannot send messages to the room, because `--bot {bot}` excludes every bot that has the room in its configuration"
                     );
                 }
             }

@@ -40,12 +40,12 @@ const VALID: Key = Key::duration(
 const UNLESS: Key = Key::choice(
     "unless",
     &["known_good"],
-    "An exception: with `known_good`, a version that succeeded in the environment before needs no approval.",
+    "An exception. `known_good`: a version that was already deployed successfully to the environment needs no approval.",
 );
 const BREAK_GLASS: Key = Key::table(
     "break_glass",
     &GLASS_KEYS,
-    "The role whose members can skip the approval with `--override REASON`. Without the table, nobody can.",
+    "The role whose members can skip the approval with `--override REASON`. If the table is missing, nobody can skip it.",
 );
 
 pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
@@ -72,7 +72,7 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings(
             "call",
-            "Patterns for the host calls that the rule holds. Without it, all host calls that have effects.",
+            "Patterns for the host calls that the rule holds. Without this key, all host calls that have effects.",
         ),
         COUNT,
         FROM,

@@ -21,7 +21,7 @@ pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
         Key::string(
             "after",
             "The previous environment in the promotion order. A version must succeed in the previous environment \
-             first. Without it, the environment accepts any version.",
+             first. Without this key, the environment accepts any version.",
         ),
         Key::table("approval", &TERMS_KEYS, "The approval that every effect in the environment needs."),
     ],
@@ -31,10 +31,10 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
     path: "app.NAME",
     about: "An app. A name has up to 64 letters, digits, dots, dashes and underscores.",
     keys: &[
-        Key::string("title", "The name of the app in messages. Without it, the name of the table."),
+        Key::string("title", "The name of the app in messages. The default is the name of the table."),
         Key::string(
             "room",
-            "The room for approval requests, and for the actions that people start in direct messages. Without it, \
+            "The room for approval requests, and for the actions that people start in direct messages. Without this key, \
              the room of the command.",
         ),
         Key::choice(
@@ -45,7 +45,7 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
         .default("show"),
         Key::strings(
             "owners",
-            "The people, groups and rooms whose members can grant roles on this app in chat. Without it, only admins \
+            "The people, groups and rooms whose members can grant roles on this app in chat. Without this key, only admins \
              can.",
         ),
         Key::tables("deploy", &DEPLOY_KEYS, "The pipeline of the app in each environment, by the environment's name."),
@@ -62,7 +62,7 @@ pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
         Key::table(
             "parameters",
             &PARAMETER_KEYS,
-            "The parameters of the pipeline, each with a regular expression for its value. Without it, the pipeline \
+            "The parameters of the pipeline, each with a regular expression for its value. Without this key, the pipeline \
              has no parameters.",
         ),
         Key::string(

@@ -28,7 +28,7 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
         .default("!"),
         Key::strings(
             "environments",
-            "The environments that commands to this bot can change. Without it, all environments, including later \
+            "The environments that commands to this bot can change. Without this key, all environments, including later \
              additions.",
         ),
         Key::duration(

@@ -16,7 +16,7 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
         Key::string("who", "The person: an id, or the name of a `[person.NAME]`.").required(),
         Key::string("command", "The command without the prefix, for example `deploy cms production 1.0.2`.").required(),
         Key::choice("answer", &["yes", "no"], "Whether the person may run the command.").required(),
-        Key::string("room", "The room of the command. Without it, roles with `rooms` do not apply."),
+        Key::string("room", "The room of the command. Without this key, roles with `rooms` do not apply."),
     ],
 };
 

@@ -27,10 +27,13 @@ pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
         Key::duration("lasts", "The length of each window.")
             .between(Duration::from_secs(60), Duration::MAX)
             .required_unless("with `until`"),
-        Key::string("time_zone", "The time zone of `from` and `until`. Without it, the time zone of the first bot."),
+        Key::string(
+            "time_zone",
+            "The time zone of `from` and `until`. Without this key, the time zone of the first bot.",
+        ),
         Key::string(
             "reason",
-            "The reason of the freeze, for messages about refused effects. Without it, the messages state no reason.",
+            "The reason of the freeze, for messages about refused effects. Without this key, the messages state no reason.",
         ),
     ],
 };

@@ -40,7 +40,10 @@ pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
              names.",
         )
         .required_unless("with `secret`"),
-        Key::string("header", "The HTTP header that holds `token` alone. Without it, the token is a bearer token."),
+        Key::string(
+            "header",
+            "The HTTP header that holds `token` alone. Without this key, the token is a bearer token.",
+        ),
         Key::string(
             "delivery",
             "The HTTP header that holds the idempotency key, for hooks with `token`. The host accepts each key once.",
@@ -67,7 +70,7 @@ pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
             "when",
             &WHEN_KEYS,
             "The values that the body must have. The host accepts other deliveries without starting the command. \
-             Without it, every delivery starts the command.",
+             Without this key, every delivery starts the command.",
         ),
         Key::integer("max_bytes", 1, 16 << 20, "The maximum size of the body, in bytes.").default("262144"),
         Key::integer("max_per_minute", 1, 100_000, "The maximum number of deliveries per minute.").default("60"),

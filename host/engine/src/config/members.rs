@@ -23,7 +23,7 @@ pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
             `everyone`. It cannot approve.",
     keys: &[Key::strings(
         "ids",
-        "The machine's accounts on chat networks. Without it, the machine cannot send commands in chat.",
+        "The machine's accounts on chat networks. Without an account, the machine cannot send commands in chat.",
     )],
 };
 
@@ -39,7 +39,7 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
         .required(),
         Key::duration(
             "max_age",
-            "The maximum age of the file. If the file is older, the group has no members. Without it, the file can \
+            "The maximum age of the file. If the file is older, the group has no members. Without this key, the file can \
              have any age.",
         ),
     ],

@@ -21,11 +21,14 @@ pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
              `rights`.",
         )
         .required(),
-        Key::string("room", "The room that gets the notification. It can be on another network than the command.")
-            .required(),
-        Key::strings("apps", "Patterns for the app. Without it, any app."),
-        Key::strings("environments", "Patterns for the environment. Without it, any environment."),
-        Key::strings("commands", "Patterns for the command. Without it, any command."),
+        Key::string(
+            "room",
+            "The room that gets the notification. The room can be on a different network from the room of the command.",
+        )
+        .required(),
+        Key::strings("apps", "Patterns for the app. Without this key, any app."),
+        Key::strings("environments", "Patterns for the environment. Without this key, any environment."),
+        Key::strings("commands", "Patterns for the command. Without this key, any command."),
         Key::string(
             "text",
             "The text of the notification. It can have the placeholders `{summary}`, `{command}`, `{app}`, `{title}`, \

@@ -18,12 +18,12 @@ pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
         Key::strings(
             "admins",
             "The people who can run every command on every app and environment: ids, or names of a `[person.NAME]`. \
-             Without it, the host has no admins.",
+             Without this key, the host has no admins.",
         ),
         Key::string(
             "tell",
             "The room that gets a report of each right that is granted or revoked in chat, and of plugins that do not \
-             load. Without it, no report is sent.",
+             load. Without this key, no report is sent.",
         ),
     ],
 };
@@ -42,7 +42,7 @@ pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
         Key::strings("commands", "The commands that the role allows, as patterns: `deploy`, `auth *`.").required(),
         Key::strings("apps", "The apps to which the role applies, as patterns.").required(),
         Key::strings("environments", "The environments to which the role applies, as patterns.").required(),
-        Key::strings("rooms", "The rooms in which the role applies. Without it, the role applies in every room."),
+        Key::strings("rooms", "The rooms in which the role applies. Without this key, the role applies in every room."),
         Key::boolean(
             "grant_in_chat",
             "Whether admins and the owners of an app can grant the role on that app in chat.",

@@ -11,21 +11,24 @@ use crate::{
 
 /// The keys that grants and approval rules can have for the contract's host calls, one for each attribute of a call.
 const ATTRIBUTES: [Key; 8] = [
-    Key::strings("app", "Patterns for the app. Without it, any app."),
-    Key::strings("environment", "Patterns for the environment. Without it, any environment."),
-    Key::strings("version", "Patterns for the version. Without it, any version."),
+    Key::strings("app", "Patterns for the app. Without this key, any app."),
+    Key::strings("environment", "Patterns for the environment. Without this key, any environment."),
+    Key::strings("version", "Patterns for the version. Without this key, any version."),
     Key::strings(
         "pipeline",
-        "Patterns for the name of the pipeline, for example `cms/staging`. Without it, any pipeline.",
+        "Patterns for the name of the pipeline, for example `cms/staging`. Without this key, any pipeline.",
     ),
     Key::strings(
         "parameter",
-        "Patterns for the values of the pipeline parameters other than app, environment and version. Without it, any \
+        "Patterns for the values of the pipeline parameters other than app, environment and version. Without this key, any \
          value.",
     ),
-    Key::strings("key", "Patterns for the key in the plugin's own store. Without it, any key."),
-    Key::strings("person", "Patterns for the id of the person in the host call's arguments. Without it, any person."),
-    Key::strings("role", "Patterns for the role in the host call's arguments. Without it, any role."),
+    Key::strings("key", "Patterns for the key in the plugin's own store. Without this key, any key."),
+    Key::strings(
+        "person",
+        "Patterns for the id of the person in the host call's arguments. Without this key, any person.",
+    ),
+    Key::strings("role", "Patterns for the role in the host call's arguments. Without this key, any role."),
 ];
 
 pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
@@ -36,7 +39,10 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings("call", "Patterns for the granted host calls, for example `pipelines.trigger` or `catalog.*`.")
             .required(),
-        Key::strings("command", "Patterns for the plugin's commands that can use the grant. Without it, all commands."),
+        Key::strings(
+            "command",
+            "Patterns for the plugin's commands that can use the grant. Without this key, all commands.",
+        ),
         Key::strings(
             "beyond",
             "Without this key, every value of an effect must be an argument of the command that the person typed. The key \
@@ -48,7 +54,7 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
 /// Returns the keys that grants and approval rules can have, one for each attribute of a host call, such as `app`.
 pub(crate) fn attribute_keys(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
-    let about = "Patterns for an attribute that a capability defines. Without it, any value.";
+    let about = "Patterns for an attribute that a capability defines. Without this key, any value.";
     let named = named.map(|attribute| Key::strings(attribute.as_str(), about));
     ATTRIBUTES.into_iter().chain(named).collect()
 }

@@ -28,7 +28,7 @@ pub(crate) const AS: Key = Key::string(
 pub(crate) const ROOM: Key = Key::string("room", "The room that shows the command and its answer.").required();
 pub(crate) const BOT: Key = Key::string(
     "bot",
-    "The bot that runs the command. Without it, the bot whose account table names the room. It is required only if \
+    "The bot that runs the command. Without this key, the bot whose account table names the room. It is required only if \
      there are several bots and no account table names the room.",
 );
 
@@ -72,7 +72,7 @@ pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
         )
         .required(),
         Key::string("command", "The query. A placeholder such as `{app}` stands for a whole argument.").required(),
-        Key::strings("rooms", "The rooms in which the rule applies. Without it, all rooms."),
+        Key::strings("rooms", "The rooms in which the rule applies. Without this key, all rooms."),
     ],
 };
 
@@ -83,7 +83,7 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string("name", "The unique name: up to 64 lower-case letters, digits, `-` and `_`.").required(),
         Key::string("cron", "The times, as cron: minute, hour, day of month, month, weekday.").required(),
-        Key::string("time_zone", "The time zone of `cron`. Without it, the time zone of the first bot."),
+        Key::string("time_zone", "The time zone of `cron`. Without this key, the time zone of the first bot."),
         Key::string("command", "The command, without placeholders.").required(),
         AS,
         ROOM,

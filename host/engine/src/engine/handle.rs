@@ -57,7 +57,7 @@ impl Host {
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(
                     room = row.key.room, event_id = row.key.event, %error,
-                    "cannot handle the message; the message stays in the inbox"
+                    "cannot handle the message; it stays in the inbox; retrying, or after a permanent error at the next start"
                 );
                 // Later votes must not wait for the retry.
                 drop(turn.take());
@@ -121,8 +121,7 @@ impl Host {
         tracing::error!(
             room = row.key.room,
             event_id = row.key.event,
-            "the host panicked while it handled a message; if the message created a job, the job continues, else the \
-             sender gets an error; hint: this is a bug in the host, report it with the log"
+            "the host panicked while it handled a message; if the message created a job, the job continues, else the sender gets an error; hint: report this bug with the host's log"
         );
         let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
         if let Some(job) = self.context.store.jobs(&opened).await?.pop() {

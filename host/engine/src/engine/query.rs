@@ -87,7 +87,7 @@ impl Host {
         self.answered_by(plugin, authorized, text, &ran.invocation.tally)
     }
 
-    /// Reserves the memory of a query's guest. Returns `None` if other guests use the memory for longer than
+    /// Reserves memory for a query's guest. Returns `None` if not enough memory becomes free within
     /// [`MEMORY_TIMEOUT`].
     async fn reserve_memory(&self, plugin: &Plugin) -> Option<SemaphorePermit<'_>> {
         let reserved = self.context.guest_memory.reserve_for_query(&plugin.limits);

@@ -34,7 +34,7 @@ impl Host {
                 if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {
                     tracing::warn!(
                         run = key.as_str(), %error,
-                        "cannot remove the files of an expired pipeline run; hint: remove the files by hand"
+                        "cannot remove the files of an expired pipeline run; not retrying; hint: remove the run's folder by hand; the folders of runs of local commands are in `state/runs`"
                     );
                 }
             }

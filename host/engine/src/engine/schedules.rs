@@ -47,7 +47,7 @@ impl Host {
                     if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
-                            "cannot reach the room of the schedule; retrying; hint: check that the bot is in the room"
+                            "cannot start the schedule's command, because the room cannot be reached; retrying; hint: check that the bot is in the room"
                         );
                     }
                     without_room.next_delay()
@@ -151,7 +151,7 @@ impl Host {
         tracing::warn!(
             schedule = schedule.name,
             times,
-            "the schedule skipped missed runs; hint: set `missed = \"last\"` in [[schedule]] to run the latest one"
+            "skipped runs of the schedule that were due while the host or the room was unavailable; hint: to run the latest one late, set `missed = \"last\"` in [[schedule]]"
         );
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
         self.send_once(trigger_room, key, Text::lines(text), vec![cursor_at(schedule, due)]).await?;

@@ -14,7 +14,7 @@ use crate::{
     store::{InboxRow, StoreError},
 };
 
-/// The time for running plugins to end after the engine is stopped. The engine then aborts the remaining plugins.
+/// How long plugins that still run may take to end at a shutdown. After this time, the engine aborts them.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A new inbox row that is to be handled. The `bool` is true if backfill received the row's message after a connection
@@ -131,7 +131,9 @@ impl Engine {
         context.stopping.cancel();
         handling.abort();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.host.activity.until_idle()).await.is_err() {
-            tracing::warn!("the shutdown timed out; open jobs continue at the next start");
+            tracing::warn!(
+                "running plugins did not end within the shutdown timeout and are aborted; open jobs continue at the next start"
+            );
         }
         served
     }
@@ -145,7 +147,7 @@ impl Engine {
         {
             tracing::error!(
                 %now, %newest,
-                "the clock is behind the newest journal entry; timers fire late; hint: set the clock"
+                "the system clock is behind the newest journal entry; timers fire late; hint: correct the system clock"
             );
         }
         Ok(())
@@ -172,7 +174,7 @@ impl Engine {
                 Err(RunError::Chat { network: "an unknown network", reason: error.to_string() })
             });
             if let Err(error) = ended {
-                tracing::error!(%error, "a chat adapter has stopped; the other adapters continue");
+                tracing::error!(%error, "a chat adapter has stopped and does not restart; the other adapters continue; hint: correct the cause in `error` and restart the host");
                 failed = Some(error);
             }
         }

@@ -199,7 +199,7 @@ impl Outbox {
                 room = row.row.room,
                 key = row.row.key,
                 %error,
-                "cannot mark a sent message as sent in the store; retrying"
+                "cannot record in the database that a message was sent; retrying"
             );
             backoff.wait(None).await;
         }
@@ -273,7 +273,7 @@ impl Outbox {
                         room = message.room,
                         key = message.key,
                         reason,
-                        "a message was dropped, because the network refused it"
+                        "a message was dropped, because the chat network rejected the message"
                     );
                     return None;
                 }
@@ -289,7 +289,7 @@ impl Outbox {
                         key = message.key,
                         reason,
                         ?pause,
-                        "cannot send a message; retrying after `pause`"
+                        "cannot send a message; retrying after the delay in the field `pause`"
                     );
                     tokio::time::sleep(pause).await;
                 }

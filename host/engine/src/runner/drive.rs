@@ -75,7 +75,7 @@ impl Jobs {
                 Err(DriveError::Hold(reason)) => return self.hold(job, &reason, true).await,
                 Err(DriveError::Broken(reason)) => return self.hold(job, &reason, false).await,
                 Err(DriveError::Store(error)) => {
-                    tracing::error!(job = job.row().id, %error, "the store failed during a step of a job; retrying");
+                    tracing::error!(job = job.row().id, %error, "the database failed during a step of a job; retrying");
                     if backoff.retries() == 1 {
                         // Report the outage in a separate task, so that a slow chat network does not delay the retries.
                         tokio::spawn(self.clone().report_store_outage(job.clone()));
@@ -256,7 +256,7 @@ impl Jobs {
             job = row.id,
             line = row.line,
             reason,
-            "a job is held; hint: send `job {0} again` to retry it or `cancel {0}` to end it",
+            "a job is held until a person decides; hint: in the job's room, send `job {0} again` to retry it or `cancel {0}` to end it",
             row.id
         );
         let now = self.context.clock.now();

@@ -160,7 +160,7 @@ async fn report_progress(context: &Context, row: &JobRow, text: String) {
             tracing::error!(
                 job = row.id,
                 %error,
-                "cannot store a job's progress report; the job's closing message will contain the result"
+                "cannot store a job's progress message, so it is not sent; the job's closing message will contain the result"
             )
         }
     }

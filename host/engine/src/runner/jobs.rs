@@ -79,8 +79,8 @@ impl Jobs {
                 }
             }
         }
-        // Step 3: dispatch the jobs.
-        for row in rows {
+        // Step 3: dispatch the jobs of the bots that this process runs.
+        for row in rows.into_iter().filter(|row| self.context.outbox.runs(&row.bot)) {
             if row.status.phase == JobPhase::Running {
                 self.interrupted.lock().insert(row.id.clone());
             }
@@ -151,8 +151,7 @@ impl Jobs {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
                 tracing::error!(
                     job = job.row().id,
-                    "the task of a job panicked; the job is held; hint: this is a bug in the host, report it with the \
-                     log"
+                    "the task of a job panicked; the job is held; hint: report this bug with the host's log"
                 );
                 self.hold(job, "internal error; report this bug with the host's log", true).await;
             }
@@ -182,7 +181,7 @@ impl Jobs {
                         let next = jobs.context.locks.release(&id);
                         return jobs.dispatch_next(next).await;
                     }
-                    Err(error) => tracing::error!(job = id, %error, "cannot read a job from the store; retrying"),
+                    Err(error) => tracing::error!(job = id, %error, "cannot read a job from the database; retrying"),
                 }
             }
         };
@@ -220,7 +219,7 @@ impl Jobs {
                     Box::pin(self.dispatch_next(next)).await;
                 }
                 Err(error) => {
-                    tracing::error!(job = id, %error, "cannot read a queued job from the store; retrying");
+                    tracing::error!(job = id, %error, "cannot read a queued job from the database; retrying");
                     self.dispatch_later(id);
                 }
             }

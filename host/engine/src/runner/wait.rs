@@ -166,14 +166,14 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
                 run = run.key.as_str(),
                 pipeline = run.pipeline,
                 %error,
-                "cannot cancel a pipeline run; the job waits for the run to end"
+                "cannot cancel a pipeline run; the job waits for the run to end; hint: cancel the run in its backend"
             );
         }
         Err(_) => {
             tracing::warn!(
                 run = run.key.as_str(),
                 pipeline = run.pipeline,
-                "cannot cancel a pipeline run, because its backend does not answer; the job waits for the run to end"
+                "cannot cancel a pipeline run, because its backend does not answer; the job waits for the run to end; hint: cancel the run in its backend"
             )
         }
     }

@@ -31,7 +31,7 @@ impl Jobs {
                 },
                 Ok(None) => MAX_DELAY,
                 Err(error) => {
-                    tracing::error!(%error, "cannot read the wake times of jobs from the store; retrying");
+                    tracing::error!(%error, "cannot read the due time of the next waiting job from the database; retrying");
                     RETRY_DELAY
                 }
             };
@@ -63,7 +63,7 @@ impl Jobs {
                 BATCH_DELAY
             }
             Err(error) => {
-                tracing::error!(%error, "cannot read the due jobs from the store; retrying");
+                tracing::error!(%error, "cannot read the waiting jobs that are due from the database; retrying");
                 RETRY_DELAY
             }
         }

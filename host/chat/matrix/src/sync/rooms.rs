@@ -60,7 +60,7 @@ impl SyncLoop<'_> {
     async fn ignore(&mut self, id: &RoomId, events: &[RoomEvent]) {
         if self.joined_rooms.report_ignored(id) {
             let (bot, me) = (&self.config.bot, &self.config.user);
-            tracing::warn!(room = %id, "ignoring a room that `rooms` does not list and to which no admin invited the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.matrix], or remove {me} from the room and have an admin invite it");
+            tracing::warn!(room = %id, "ignoring a room that the bot is in, because `rooms` does not list the room and nobody in `[people] admins` invited the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.matrix], or remove {me} and have an admin invite {me} again");
         }
         self.delivery.skip(id, events).await;
         self.backfill.remove(id);
@@ -113,7 +113,7 @@ impl SyncLoop<'_> {
         let backfill = backfill::read(&self.client, &self.config.user, id, cursor.as_ref()).await?;
         let synced = self.backfill.buffered(id).to_vec();
         let Some(backfill) = backfill else {
-            tracing::warn!(room = %id, "cannot find the event with which the bot joined the room; messages sent before now are ignored; hint: send the commands again");
+            tracing::warn!(room = %id, "cannot find out when the bot joined the room; messages up to now are skipped; hint: ask people in the room to send unanswered commands again");
             self.delivery.skip(id, &synced).await;
             return Ok(());
         };

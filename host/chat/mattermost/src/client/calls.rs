@@ -57,7 +57,7 @@ impl ApiClient {
                     tracing::warn!(
                         team = id,
                         error = reason,
-                        "cannot list the channels of a team; messages in these channels are not handled; hint: check that the bot is a member of the team"
+                        "cannot list the channels of a team; the bot may miss messages in these channels; hint: check that the bot is a member of the team"
                     );
                     is_complete = false;
                 }
@@ -69,7 +69,9 @@ impl ApiClient {
             match self.get(&["users", "me", "channels"], &[]).await {
                 Ok(list) => add(&list, ""),
                 Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
-                Err(error) => tracing::debug!(%error, "cannot list the channels without a team"),
+                Err(error) => {
+                    tracing::debug!(%error, "cannot list the channels that belong to no team, such as direct messages")
+                }
             }
         }
         Ok((channels, is_complete))

@@ -208,7 +208,8 @@ impl SyncLoop<'_> {
         if has_new_message && !self.senders.refused.contains(&channel.id) {
             tracing::info!(
                 room = channel.id,
-                "ignored a direct message, because the key `direct` does not allow direct messages of its author; the bot tells the author"
+                "ignored a direct message, because `direct` of [bot.{}.mattermost] does not allow its author; replying with the reason",
+                self.config.bot
             );
             if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
                 self.senders.refused.insert(channel.id.clone());

@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl SyncLoop<'_> {
-    /// Handles a signal of the socket.
+    /// Handles a report of the WebSocket task: an event, a new connection or a lost connection.
     pub(super) async fn handle_signal(&mut self, signal: Signal) {
         match signal {
             Signal::Connected => {

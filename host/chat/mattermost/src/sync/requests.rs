@@ -198,8 +198,8 @@ impl SyncLoop<'_> {
     }
 
     /// Schedules the retry of a failed request about a channel, and logs the channel's first failure. If the server
-    /// requested a delay, postpones the requests of all queued channels. If the server rejected the request, schedules
-    /// a new list of the channels, because the bot may have left the channel.
+    /// requested a delay, postpones the requests for all queued channels. If the server rejected the request, schedules
+    /// a request for the current list of channels, because the bot may have left the channel.
     fn schedule_retry(&mut self, channel: &Channel, error: &MattermostError) {
         let now = Instant::now();
         if self.backfill.record_failure(&channel.id, now, error.retry_after()) {

@@ -60,12 +60,11 @@ impl Host {
                 return (people, true);
             }
             Ok(Err(error)) => {
-                tracing::warn!(room = row.key.room, %error, "cannot read the members of the room; commands accept \
-                        only full ids of people")
+                tracing::warn!(room = row.key.room, %error, "cannot read the members of the room; this command accepts people only by full id, not by name")
             }
             Err(_) => tracing::warn!(
                 room = row.key.room,
-                "the request for the members of the room timed out; commands accept only full ids of people"
+                "the request for the members of the room timed out; this command accepts people only by full id, not by name"
             ),
         }
         (people, false)

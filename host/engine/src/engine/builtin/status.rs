@@ -86,7 +86,7 @@ fn phase_text(phase: JobPhase, count: usize) -> &'static str {
     match phase {
         JobPhase::Run if several => "wait for their pipeline runs",
         JobPhase::Run => "waits for its pipeline run",
-        JobPhase::Time if several => "wait for a time",
+        JobPhase::Time if several => "wait for a timer",
         JobPhase::InDoubt if several => "wait for an answer",
         JobPhase::Approval if several => "wait for approval",
         _ => phase.as_str(),
