@@ -3,23 +3,32 @@
 use wardroom_guest::access::Granted;
 use wardroom_guest::moment;
 
-/// Formats a new grant: `jbrueder may now deploy Content Management System to production (role deployer)`.
+/// Formats a new grant: `jbrueder (@jbrueder:example.org) may now deploy Content Management System to production (role
+/// deployer)`.
 pub(crate) fn granted(granted: &Granted) -> String {
     let now = if granted.added { "may now" } else { "may already" };
-    format!("{} {now} {} ({})", granted.person.name, permission(granted), role(granted))
+    format!("{} {now} {} ({})", person(granted), permission(granted), role(granted))
 }
 
-/// Formats a revoked grant: `jbrueder may no longer deploy Content Management System to production (role deployer)`.
+/// Formats a revoked grant: `jbrueder (@jbrueder:example.org) may no longer deploy Content Management System to production
+/// (role deployer)`.
 pub(crate) fn revoked(granted: &Granted) -> String {
-    format!("{} may no longer {} (role {})", granted.person.name, permission(granted), granted.role)
+    format!("{} may no longer {} (role {})", person(granted), permission(granted), granted.role)
+}
+
+/// Formats the person with the id, because several people can have the same handle on different servers.
+fn person(granted: &Granted) -> String {
+    match &granted.person {
+        person if person.name == person.id => person.id.clone(),
+        person => format!("{} ({})", person.name, person.id),
+    }
 }
 
 /// Formats a line of `auth list`.
 pub(crate) fn line(granted: &Granted) -> String {
     format!(
-        "{} ({}) may {} ({}), granted by {} in job {}",
-        granted.person.name,
-        granted.person.id,
+        "{} may {} ({}), granted by {} in job {}",
+        person(granted),
         permission(granted),
         role(granted),
         granted.by.name,
@@ -88,16 +97,16 @@ mod tests {
 
     #[test]
     fn a_grant_names_person_permission_and_role() {
-        let text = "jbrueder may now deploy Content Management System to production (role deployer)";
+        let text = "jbrueder (@jbrueder:example.org) may now deploy Content Management System to production (role deployer)";
         assert_eq!(granted(&grant()), text);
         let both = Granted { environments: vec!["staging".into(), "production".into()], added: false, ..grant() };
-        let text = "jbrueder may already deploy Content Management System to staging and production (role deployer)";
+        let text = "jbrueder (@jbrueder:example.org) may already deploy Content Management System to staging and production (role deployer)";
         assert_eq!(granted(&both), text);
         let until = Granted { until: Some(Instant { unix_ms: 0 }), commands: vec!["scale".into()], ..grant() };
         assert!(granted(&until).starts_with(
-            "jbrueder may now run `scale` on Content Management System in production (role deployer, until 1970-01-01"
+            "jbrueder (@jbrueder:example.org) may now run `scale` on Content Management System in production (role deployer, until 1970-01-01"
         ));
-        assert!(revoked(&grant()).starts_with("jbrueder may no longer deploy Content Management System to production"));
+        assert!(revoked(&grant()).starts_with("jbrueder (@jbrueder:example.org) may no longer deploy Content"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an idle or slow connection ends by a timeout, and the number of connections is bounded.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -12,12 +12,14 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
 };
 use wardroom::CancellationToken;
 
-/// Maximum number of open connections; further connections wait in the backlog of the listening socket.
+use crate::slots::Slots;
+
+/// Maximum number of open connections. If they are all open for longer than a second, a further connection closes the
+/// oldest one.
 const MAX_CONNECTIONS: usize = 256;
 /// Timeout for reading the head of a request (request line and headers). It is also the maximum time for which a
 /// connection may be idle between two requests.
@@ -28,17 +30,19 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// Maximum time that a request in progress has to finish after the host begins to stop, or after its connection reaches
 /// [`MAX_CONNECTION_AGE`].
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+/// Maximum time that a request in progress has to finish after its connection must make room for a new one.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// Delay before a retry if `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` is cancelled. Then accepts no more connections, and waits up to [`SHUTDOWN_TIMEOUT`]
 /// for the requests in progress to finish.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Slots::new(MAX_CONNECTIONS);
     let mut tasks = JoinSet::new();
     loop {
         let accept = async {
-            let slot = slots.clone().acquire_owned().await;
+            let slot = slots.take().await;
             (listener.accept().await, slot)
         };
         let Some((accepted, slot)) = stop.run_until_cancelled(accept).await else { break };
@@ -46,7 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
             Ok((stream, _)) => {
                 let (routes, stop) = (routes.clone(), stop.clone());
                 tasks.spawn(async move {
-                    serve_connection(stream, routes, stop).await;
+                    serve_connection(stream, routes, stop, &slot.ended).await;
                     drop(slot);
                 });
             }
@@ -61,19 +65,20 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken, ended: &CancellationToken) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return log_end(ended),
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
-    }
+    let patience = tokio::select! {
+        result = connection.as_mut() => return log_end(result),
+        () = stop.cancelled() => SHUTDOWN_TIMEOUT,
+        () = tokio::time::sleep(MAX_CONNECTION_AGE) => SHUTDOWN_TIMEOUT,
+        () = ended.cancelled() => EVICTION_TIMEOUT,
+    };
     connection.as_mut().graceful_shutdown();
-    if let Ok(ended) = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await {
-        log_end(ended);
+    if let Ok(result) = tokio::time::timeout(patience, connection).await {
+        log_end(result);
     }
 }
 

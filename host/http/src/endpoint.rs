@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
-use tokio::sync::Semaphore;
 use wardroom::trigger::Hook;
 
-use crate::{auth::HookAuth, rate_limit::TokenBucket};
+use crate::{auth::HookAuth, rate_limit::TokenBucket, slots::Slots};
 
 /// Maximum number of request bodies that one hook reads at the same time.
 const CONCURRENT_BODIES: usize = 16;
@@ -18,7 +17,7 @@ pub(crate) struct Endpoint {
     /// Limits the number of authenticated deliveries to this hook per minute.
     pub(crate) rate: TokenBucket,
     /// Limits the number of request bodies of this hook that are in memory at the same time.
-    pub(crate) bodies: Semaphore,
+    pub(crate) bodies: Slots,
 }
 
 /// Creates an endpoint for each hook, and reads the hook's secret. Returns the endpoints by hook name.
@@ -29,7 +28,7 @@ pub(crate) fn endpoints(hooks: &[Hook]) -> anyhow::Result<HashMap<String, Endpoi
     let endpoint = |hook: &Hook| {
         let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
         let rate = TokenBucket::per_minute(hook.most_a_minute);
-        let bodies = Semaphore::new(CONCURRENT_BODIES);
+        let bodies = Slots::new(CONCURRENT_BODIES);
         Ok((hook.name.clone(), Endpoint { hook: hook.clone(), auth, rate, bodies }))
     };
     hooks.iter().map(endpoint).collect()

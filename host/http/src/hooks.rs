@@ -90,17 +90,20 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     if endpoint.auth.check_headers(&head.headers).is_err() {
         return DeliveryResult::Unauthorized;
     }
-    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The permit is held until
-    //    the raw bytes are parsed.
+    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The slot is held until the
+    //    raw bytes are parsed. A slow body gives its slot up if others wait.
     let parsed = {
-        let Ok(Ok(_permit)) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.acquire()).await else {
+        let Ok(slot) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.take()).await else {
             return DeliveryResult::Busy;
         };
-        let read = Limited::new(body, endpoint.hook.most_bytes).collect();
+        let read = slot.ended.run_until_cancelled(Limited::new(body, endpoint.hook.most_bytes).collect());
         let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return DeliveryResult::BodyTooLarge,
-            Ok(Err(_)) => return DeliveryResult::BodyIncomplete,
+            Ok(None) => return DeliveryResult::Busy,
+            Ok(Some(Ok(body))) => body.to_bytes(),
+            Ok(Some(Err(error))) if error.is::<http_body_util::LengthLimitError>() => {
+                return DeliveryResult::BodyTooLarge;
+            }
+            Ok(Some(Err(_))) => return DeliveryResult::BodyIncomplete,
             Err(_) => return DeliveryResult::BodyTooSlow,
         };
         authenticate_and_parse(endpoint, &head.headers, &body)

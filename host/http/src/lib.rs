@@ -18,6 +18,7 @@ mod health;
 mod hooks;
 mod metrics;
 mod rate_limit;
+mod slots;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

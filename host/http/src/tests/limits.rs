@@ -112,10 +112,30 @@ async fn a_slow_or_idle_connection_is_closed() {
     let kept = server.raw("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(kept.status, 200);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // Idle connections beyond the limit do not block a new one.
+    // Idle connections beyond the limit do not block a new one for long: the oldest ones are closed.
+    let began = std::time::Instant::now();
     let mut idle = Vec::new();
     for _ in 0..300 {
         idle.push(TcpStream::connect(server.address).await.unwrap());
     }
     assert_eq!(server.request("GET", "/healthz", &[], "").await.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}: before the idle connections time out", began.elapsed());
+}
+
+#[tokio::test]
+async fn slow_bodies_do_not_block_a_delivery() {
+    let server = TestServer::new(&[hook("build", TOKEN)], None).await;
+    let head = format!(
+        "POST /hooks/build HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {SECRET}\r\nidempotency-key: 1\r\ncontent-length: 50\r\n\r\n{{"
+    );
+    let mut slow = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // Shorter than the timeout of a slow body, which is 500 ms in tests.
+    let one = server.deliver_with_token("build", "2", r#"{"topic": "whoami"}"#);
+    let answer = tokio::time::timeout(Duration::from_secs(5), one).await.expect("an answer");
+    assert_eq!(answer.status, 202, "{answer:?}");
 }

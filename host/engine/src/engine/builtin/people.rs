@@ -3,11 +3,14 @@
 //! Invariant: if a text matches several people, the command is refused, and the refusal lists their ids. All rights
 //! depend on the resolved id.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     base::clean,
-    command::Command,
+    command::{Command, CommandKind},
     engine::{host::Host, verdict::Refusal},
     model::{Person, local_part},
     policy::Access,
@@ -32,7 +35,8 @@ impl Host {
                 "me" => row.sender.id.clone(),
                 text => {
                     let access = &self.context.access;
-                    let id = find_person(access, &members, text).map_err(Refusal::Malformed)?;
+                    let acts = command.spec().kind == CommandKind::Action;
+                    let id = find_person(access, &members, text, acts).map_err(Refusal::Malformed)?;
                     // Another member of the room can have the same name.
                     if !is_complete && id != text {
                         let text = clean(text);
@@ -73,21 +77,19 @@ impl Host {
 
 /// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name.
 /// `members` are the members of the room. A handle or display name must match only one person among `members` and the
-/// people in the configuration.
+/// people in the configuration. `acts` is true for an action, which accepts no display name, because anybody can take the
+/// display name of somebody else.
 ///
 /// # Errors
 /// Fails if nobody matches, or if several people match. The error is the message for the sender.
-pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Result<String, String> {
+pub(crate) fn find_person(access: &Access, members: &[Person], text: &str, acts: bool) -> Result<String, String> {
     let known = access.known_people();
     if known.iter().any(|id| id == text) || members.iter().any(|person| person.id == text) {
         return Ok(text.to_owned());
     }
     let nobody = || {
         let text = clean(text);
-        format!(
-            "There is no person `{text}` in the room or the configuration. Write the person's id, handle or display \
-             name."
-        )
+        format!("There is no person `{text}` in the room or the configuration. Write the person's id or handle.")
     };
     // Do not compare a text in the form of a full id with display names, so that nobody can imitate an id.
     if text.starts_with('@') && text.contains(':') {
@@ -96,12 +98,27 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str) -> Re
     let word = text.strip_prefix('@').unwrap_or(text);
     // Count the matches by person. Of a person's several ids, the id in the room takes precedence.
     let mut matches: BTreeMap<&str, &Person> = BTreeMap::new();
+    let mut by_handle = BTreeSet::new();
     let configured: Vec<Person> = known.into_iter().map(Person::named_by_id).collect();
     for person in members.iter().chain(&configured) {
-        let named = access.persons.of(&person.id).is_some_and(|named| named.name == word);
-        if local_part(&person.id) == word || person.name == text || person.name == word || named {
-            matches.entry(access.persons.canonical_id(&person.id)).or_insert(person);
+        let is_configured = access.persons.of(&person.id).is_some_and(|named| named.name == word);
+        let is_handle = local_part(&person.id) == word;
+        let is_named = person.name == text || person.name == word;
+        if is_configured || is_handle || is_named {
+            let canonical = access.persons.canonical_id(&person.id);
+            matches.entry(canonical).or_insert(person);
+            // On a network whose ids contain no name, such as Mattermost, the name is a unique handle.
+            if is_configured || is_handle || !person.id.contains(':') {
+                by_handle.insert(canonical);
+            }
         }
+    }
+    if acts && by_handle.is_empty() && !matches.is_empty() {
+        let all: Vec<String> = matches.into_values().take(MAX_CANDIDATES).map(shown).collect();
+        let (word, all) = (clean(word), all.join(", "));
+        return Err(format!(
+            "`{word}` is the display name of {all}, and anybody can take a display name. Write the person's id."
+        ));
     }
     let mut matches = matches.into_values();
     match (matches.next(), matches.next()) {
@@ -142,42 +159,62 @@ mod tests {
     #[test]
     fn an_id_is_itself_whatever_people_call_themselves() {
         let here = [person("@eve:a.org", "@alice:a.org"), person("@bob:a.org", "Bob")];
-        assert_eq!(find_person(&access(), &here, "@alice:a.org").as_deref(), Ok("@alice:a.org"));
-        assert_eq!(find_person(&access(), &here, "@bob:a.org").as_deref(), Ok("@bob:a.org"));
+        assert_eq!(find_person(&access(), &here, "@alice:a.org", false).as_deref(), Ok("@alice:a.org"));
+        assert_eq!(find_person(&access(), &here, "@bob:a.org", false).as_deref(), Ok("@bob:a.org"));
     }
 
     #[test]
     fn a_handle_and_a_name_are_enough_where_one_person_has_them() {
         let here = [person("@bob:a.org", "Robert Smith"), person("@eve:a.org", "Eve")];
         for text in ["bob", "@bob", "Robert Smith"] {
-            assert_eq!(find_person(&access(), &here, text).as_deref(), Ok("@bob:a.org"), "{text}");
+            assert_eq!(find_person(&access(), &here, text, false).as_deref(), Ok("@bob:a.org"), "{text}");
         }
         // On a network whose ids are numbers, the name is the handle.
-        assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank").as_deref(), Ok("u7"));
-        assert!(find_person(&access(), &here, "robert smith").is_err() && find_person(&access(), &here, "").is_err());
+        assert_eq!(find_person(&access(), &[person("u7", "frank", false)], "@frank").as_deref(), Ok("u7"));
+        assert!(
+            find_person(&access(), &here, "robert smith", false).is_err()
+                && find_person(&access(), &here, "", false).is_err()
+        );
+    }
+
+    #[test]
+    fn an_action_accepts_no_display_name() {
+        let here = [person("@bob:a.org", "Robert Smith"), person("@eve:a.org", "Eve")];
+        for text in ["bob", "@bob", "@bob:a.org"] {
+            assert_eq!(find_person(&access(), &here, text, true).as_deref(), Ok("@bob:a.org"), "{text}");
+        }
+        let why = find_person(&access(), &here, "Robert Smith", true).unwrap_err();
+        assert_eq!(
+            why,
+            "`Robert Smith` is the display name of @bob:a.org (Robert Smith), and anybody can take a display name. Write \
+             the person's id."
+        );
+        // On a network whose ids are numbers, the name is the handle.
+        assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank", true).as_deref(), Ok("u7"));
+        assert_eq!(find_person(&access(), &[], "carol", true).as_deref(), Ok("@carol:a.org"), "a configured name");
     }
 
     #[test]
     fn a_name_that_imitates_somebody_is_asked_back() {
         let here = [person("@eve:a.org", "alice")];
-        let why = find_person(&access(), &here, "alice").unwrap_err();
+        let why = find_person(&access(), &here, "alice", false).unwrap_err();
         assert_eq!(why, "`alice` matches several people: @alice:a.org, @eve:a.org (alice). Write the person's id.");
         let here = [person("@bob:a.org", "Bob"), person("@bob:b.org", "Bob")];
-        let why = find_person(&access(), &here, "bob").unwrap_err();
+        let why = find_person(&access(), &here, "bob", false).unwrap_err();
         assert_eq!(why, "`bob` matches several people: @bob:a.org (Bob), @bob:b.org (Bob). Write the person's id.");
     }
 
     #[test]
     fn one_person_with_several_ids_is_one() {
         let here = [person("@carol.work:b.org", "Carol")];
-        assert_eq!(find_person(&access(), &here, "carol").as_deref(), Ok("@carol.work:b.org"));
-        assert_eq!(find_person(&access(), &[], "@carol").as_deref(), Ok("@carol:a.org"));
+        assert_eq!(find_person(&access(), &here, "carol", false).as_deref(), Ok("@carol.work:b.org"));
+        assert_eq!(find_person(&access(), &[], "@carol", false).as_deref(), Ok("@carol:a.org"));
     }
 
     #[test]
     fn a_full_id_is_nobodys_name() {
         let here = [Person { id: "@eve:a.org".into(), name: "@dora:a.org".into() }];
-        assert!(find_person(&access(), &here, "@dora:a.org").is_err());
-        assert_eq!(find_person(&access(), &here, "@eve:a.org").as_deref(), Ok("@eve:a.org"));
+        assert!(find_person(&access(), &here, "@dora:a.org", false).is_err());
+        assert_eq!(find_person(&access(), &here, "@eve:a.org", false).as_deref(), Ok("@eve:a.org"));
     }
 }

@@ -61,7 +61,11 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
     assert_eq!(open_jobs(store).await, [parked]);
     assert_eq!(store.locks().await.expect("places"), [(lock("cms", "staging"), "0b".to_owned())]);
     assert_eq!(store.blob("sha256:aa").await.expect("bytes"), Some(b"large".to_vec()));
-    assert_eq!(store.links(0, 9).await.expect("links").len(), 4, "two openings, a closing and a line");
+    assert_eq!(
+        store.links(0, 9).await.expect("links").len(),
+        7,
+        "two openings, a closing, a line, two messages and a release"
+    );
     verified(store).await;
 }
 
