@@ -41,13 +41,10 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     let slots = Slots::new(MAX_CONNECTIONS);
     let mut tasks = JoinSet::new();
     loop {
-        let accept = async {
-            let slot = slots.take().await;
-            (listener.accept().await, slot)
-        };
-        let Some((accepted, slot)) = stop.run_until_cancelled(accept).await else { break };
+        let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { break };
         match accepted {
             Ok((stream, _)) => {
+                let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
                 let (routes, stop) = (routes.clone(), stop.clone());
                 tasks.spawn(async move {
                     serve_connection(stream, routes, stop, &slot.ended).await;

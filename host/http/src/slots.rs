@@ -7,14 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wardroom::CancellationToken;
 
 /// The time for which a holder keeps its slot in any case.
@@ -50,23 +47,39 @@ impl Slots {
         Self { free: Arc::new(Semaphore::new(most)), holders: Arc::default(), next: AtomicU64::new(0) }
     }
 
-    /// Takes a slot. While all slots are taken, ends the oldest holding as soon as it is older than [`GRACE`].
+    /// Takes a slot, in the order of the calls. While all slots are taken, ends the oldest holding that is older than
+    /// [`GRACE`], and then waits for [`GRACE`] before it ends another one.
     pub(crate) async fn take(&self) -> Slot {
-        loop {
-            let oldest = self.holders.lock().values().next().map(|(since, _)| *since);
-            let patience = oldest.map_or(GRACE, |since| GRACE.saturating_sub(since.elapsed()));
-            let Ok(permit) = tokio::time::timeout(patience, self.free.clone().acquire_owned()).await else {
-                if let Some((_, (_, ended))) = self.holders.lock().pop_first() {
-                    ended.cancel();
-                }
-                continue;
-            };
-            let Ok(permit) = permit else { unreachable!("the semaphore is never closed") };
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let ended = CancellationToken::new();
-            self.holders.lock().insert(number, (Instant::now(), ended.clone()));
-            return Slot { number, ended, holders: self.holders.clone(), _permit: permit };
-        }
+        let mut free = std::pin::pin!(self.free.clone().acquire_owned());
+        let mut patience = self.time_to_grace();
+        let permit = loop {
+            match tokio::time::timeout(patience, free.as_mut()).await {
+                Ok(Ok(permit)) => break permit,
+                Ok(Err(_)) => unreachable!("the semaphore is never closed"),
+                Err(_) => patience = if self.end_oldest() { GRACE } else { self.time_to_grace() },
+            }
+        };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let ended = CancellationToken::new();
+        self.holders.lock().insert(number, (Instant::now(), ended.clone()));
+        Slot { number, ended, holders: self.holders.clone(), _permit: permit }
+    }
+
+    /// Returns the time until the oldest holding is older than [`GRACE`], at least a millisecond.
+    fn time_to_grace(&self) -> Duration {
+        let oldest = self.holders.lock().values().next().map(|(since, _)| *since);
+        let left = oldest.map_or(GRACE, |since| GRACE.saturating_sub(since.elapsed()));
+        left.max(Duration::from_millis(1))
+    }
+
+    /// Ends the oldest holding if it is older than [`GRACE`]. Returns whether it ended one.
+    fn end_oldest(&self) -> bool {
+        let mut holders = self.holders.lock();
+        let Some(oldest) = holders.first_entry().filter(|oldest| oldest.get().0.elapsed() >= GRACE) else {
+            return false;
+        };
+        oldest.remove().1.cancel();
+        true
     }
 }
 
@@ -74,7 +87,7 @@ impl Slots {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_oldest_holder_gives_up_its_slot() {
         let slots = Slots::new(2);
         let (first, second) = (slots.take().await, slots.take().await);

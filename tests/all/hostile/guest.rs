@@ -39,6 +39,22 @@ pub(crate) fn harmless() -> Result<Vec<u8>> {
     from_fields("", |contract| contract)
 }
 
+/// Returns the bytes of a small guest whose compilation needs hours and gigabytes: every local variable changes in the
+/// innermost of many loops, so each loop carries each variable.
+pub(crate) fn hard_to_compile() -> Result<Vec<u8>> {
+    const MANY: usize = 3_000;
+    let locals = "i32 ".repeat(MANY);
+    let changes: String =
+        (0..MANY).map(|at| format!("(local.set {at} (i32.add (local.get {at}) (i32.const 1)))")).collect();
+    let branches: String = (0..MANY).map(|depth| format!("(br_if {depth} (local.get 0))")).collect();
+    let loops = "loop ".repeat(MANY);
+    let ends = " end".repeat(MANY);
+    from_fields(
+        &format!("(func $attack (result i32) (local {locals}) {loops} {changes} {branches} {ends} (call $fine))"),
+        |contract| contract,
+    )
+}
+
 /// Returns the bytes of a harmless guest for another version of the contract.
 pub(crate) fn harmless_of(version: &str) -> Result<Vec<u8>> {
     from_fields("", |text| text.replace("0.1.0", version))

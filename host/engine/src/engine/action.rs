@@ -8,7 +8,7 @@ use crate::{
     job::first_card,
     messaging::ACKNOWLEDGED,
     policy::Authorized,
-    store::{JobPhase, JobStatus, StoreError, Write},
+    store::{JobPhase, JobQuery, JobStatus, StoreError, Write},
 };
 
 /// The maximum number of retries of the transaction that stores a new job. The transaction fails if another job already
@@ -24,6 +24,17 @@ impl Host {
         authorized: Authorized,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
+        // A message starts one job. If the store returns a handled message again, somebody has changed the database.
+        let same_message = JobQuery { inbox: Some(message.key.clone()), ..JobQuery::default() };
+        if let Some(job) = self.context.store.jobs(&same_message).await?.into_iter().find(|job| job.parent.is_none()) {
+            tracing::error!(
+                job = job.id,
+                room = message.key.room,
+                event_id = message.key.event,
+                "ignored a message that has started a job already; hint: run `wardroom journal verify`"
+            );
+            return self.context.store.commit(vec![Write::Handled(message.key.clone())]).await.map(drop);
+        }
         let shown = shown_in(&self.context, &authorized).await;
         let mut draws = 0;
         loop {

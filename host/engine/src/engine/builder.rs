@@ -174,8 +174,8 @@ impl EngineBuilder {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// Sets the program that compiles plugins: its path and its arguments. The program must call
-    /// [`Engine::compile_plugin`]. It runs as a child process with limits of 60 s of processor time and 2 GiB of memory,
+    /// Sets the program that compiles plugins: its path and its arguments. The program must do nothing but call
+    /// [`Engine::compile_plugin`], because the engine runs the code in its answer. It runs as a child process with limits of 60 s of processor time and 2 GiB of memory,
     /// because a small plugin file can need hours and gigabytes. Without a program, the engine compiles plugins in its
     /// own process and without limits.
     #[must_use]

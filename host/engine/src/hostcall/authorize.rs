@@ -38,6 +38,10 @@ impl Rule {
     }
 }
 
+/// The refusal of an effect whose app or environment is unknown.
+const UNKNOWN_TARGET: &str =
+    "the app or the environment of this effect is unknown, so it needs a role and a bot for every app and environment";
+
 static NO_GRANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(NO_RULE));
 
 impl Invocation {
@@ -139,35 +143,57 @@ impl Invocation {
         // The rights are read for each call, so that a revocation takes effect at once.
         let rights = self.rights();
         let catalog = &self.context().catalog;
-        let from_target = row.environment == EnvironmentFrom::Target;
-        let values = |attribute: Attribute, typed: Option<&'_ str>, all: Vec<&str>| -> Vec<Option<String>> {
+        let bot = &self.request().message().bot;
+        let values = |attribute: Attribute, typed: Option<&str>, all: Vec<&str>| -> Vec<Option<String>> {
             let known = known_or_all(row, attributes, attribute, || all);
-            match known.as_slice() {
-                known if from_target && !known.is_empty() => known.iter().map(|&name| Some(name.to_owned())).collect(),
-                _ => vec![typed.map(str::to_owned)],
+            if row.environment == EnvironmentFrom::Target && !known.is_empty() {
+                known.into_iter().map(|name| Some(name.to_owned())).collect()
+            } else {
+                vec![typed.map(str::to_owned)]
             }
         };
         let apps = values(Attribute::App, command.app(), names(catalog));
         let environments = values(Attribute::Environment, command.environment(), catalog.environments().collect());
+        // The refusal of an effect with an unknown target names no app and no environment, because the person may not be
+        // permitted to see them.
+        let is_unknown = |attribute| {
+            row.environment == EnvironmentFrom::Target
+                && row.locks
+                && row.attributes.contains(&attribute)
+                && attributes.get(&attribute).is_none_or(Vec::is_empty)
+        };
+        let unknown = is_unknown(Attribute::App) || is_unknown(Attribute::Environment);
+        let mut rule = None;
         for environment in environments.iter().flatten() {
-            if !access.bots.may_change(&self.request().message().bot, environment) {
-                let text = access.not_through(&self.request().message().bot, environment);
+            if !access.bots.may_change(bot, environment) {
+                let text = match unknown {
+                    true => UNKNOWN_TARGET.to_owned(),
+                    false => access.not_through(bot, environment),
+                };
                 reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
+                if unknown {
+                    return None;
+                }
             }
         }
-        let mut rule = None;
         for app in &apps {
             for environment in &environments {
                 let (app, environment) = (app.as_deref(), environment.as_deref());
                 rule = rights.rule(app, environment);
-                if rule.is_none() {
-                    let target = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
-                    let on = if target.is_empty() { String::new() } else { format!(" on {target}") };
-                    let name = &command.spec().name;
-                    let help = access.help();
-                    let text = format!("no role lets {} run `{name}`{on}: {help}", self.request().caller().id);
-                    reasons.push(Reason { kind: "role".to_owned(), text, add: None });
+                if rule.is_some() {
+                    continue;
                 }
+                if unknown {
+                    let text = UNKNOWN_TARGET.to_owned();
+                    reasons.push(Reason { kind: "role".to_owned(), text, add: None });
+                    return None;
+                }
+                let target = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
+                let on = if target.is_empty() { String::new() } else { format!(" on {target}") };
+                let name = &command.spec().name;
+                let help = access.help();
+                let text = format!("no role lets {} run `{name}`{on}: {help}", self.request().caller().id);
+                reasons.push(Reason { kind: "role".to_owned(), text, add: None });
             }
         }
         rule

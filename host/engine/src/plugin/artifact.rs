@@ -1,6 +1,6 @@
 //! A plugin's file: the file's digest, its WebAssembly component and every function that the component imports.
 //!
-//! Not here: compiling the component, which is in `cache.rs`, and running it, which is in `run.rs`.
+//! Not here: compiling the component, which is in `compiler.rs`, and running it, which is in `run.rs`.
 
 use sha2::{Digest, Sha256};
 use wasmparser::Payload;

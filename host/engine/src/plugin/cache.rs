@@ -9,6 +9,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -118,20 +119,23 @@ fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-#[expect(unsafe_code, reason = "compiled code is trusted: this program has compiled it, here or in a child process")]
+#[expect(unsafe_code, reason = "compiled code is trusted: this process or the configured compiler has produced it")]
 fn load_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` are bytes that wasmtime serialized, in this process or in a child process of the same program.
+    // SAFETY: `code` are bytes that wasmtime serialized: in this process, or in the program of `EngineBuilder::compiler`,
+    // whose documentation requires this.
     unsafe { Component::deserialize(engine, code) }
 }
 
 /// Writes a cache file as a temporary file and renames it, so that the cache never contains a partial file. Logs an
 /// error instead of returning it.
 fn write_atomically(file: &Path, bytes: &[u8]) {
-    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let temporary = file.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let write = || {
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         out.write_all(bytes)?;
-        // Sync before the rename. Without this key, a power failure could leave a partial file under the final name.
+        // Sync before the rename. Otherwise a power failure could leave a partial file under the final name.
         out.sync_all()?;
         fs::rename(&temporary, file)
     };

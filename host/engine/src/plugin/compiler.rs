@@ -30,7 +30,9 @@ const MAX_MEMORY: u64 = 2 << 30;
 const MAX_TIME: Duration = Duration::from_secs(180);
 /// The number of threads that compile one plugin.
 const THREADS: &str = "2";
-/// The maximum size of the answer of the child process, in bytes.
+/// The maximum size of the error output of the child process that is kept, in bytes.
+const MAX_ERRORS: u64 = 4096;
+/// The maximum size of the answer of the child process, in bytes. A larger answer fails.
 const MAX_ANSWER: u64 = 512 << 20;
 
 /// A plugin file that was checked and compiled.
@@ -45,6 +47,10 @@ pub(super) struct Compiled {
 /// The first line of the child's input, as JSON. The plugin's file follows.
 #[derive(Serialize, Deserialize)]
 struct Request {
+    /// The maximum processor time of the child, in seconds.
+    cpu_seconds: u64,
+    /// The maximum memory of the child, in bytes.
+    memory: u64,
     /// The package and the name of each host call that plugins can import.
     calls: Vec<(String, String)>,
 }
@@ -139,7 +145,8 @@ async fn in_child(program: &[String], table: &CallTable, bytes: &[u8]) -> Result
         return Err("the compiler has no pipes".to_owned());
     };
     let calls = table.iter().map(|row| (row.package.to_owned(), row.name.to_owned())).collect();
-    let mut request = serde_json::to_vec(&Request { calls }).map_err(|error| error.to_string())?;
+    let request = Request { cpu_seconds: MAX_CPU_SECONDS, memory: MAX_MEMORY, calls };
+    let mut request = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
     request.push(b'\n');
     let talk = async {
         // The child reads its whole input before it writes. If it ends early, its exit status has the reason.
@@ -150,8 +157,19 @@ async fn in_child(program: &[String], table: &CallTable, bytes: &[u8]) -> Result
         let _: io::Result<()> = sent.await;
         drop(stdin);
         let (mut answer, mut errors) = (Vec::new(), Vec::new());
-        let (mut stdout, mut stderr) = (stdout.take(MAX_ANSWER), stderr.take(4096));
-        let read = tokio::try_join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut errors));
+        let mut stdout = stdout.take(MAX_ANSWER);
+        let read_errors = async {
+            let mut stderr = stderr.take(MAX_ERRORS);
+            stderr.read_to_end(&mut errors).await?;
+            // Read on, so that the child does not wait for a reader.
+            tokio::io::copy(&mut stderr.into_inner(), &mut tokio::io::sink()).await
+        };
+        let read_answer = async {
+            let read = stdout.read_to_end(&mut answer).await;
+            drop(stdout);
+            read
+        };
+        let read = tokio::try_join!(read_answer, read_errors);
         let status = child.wait().await;
         (read.map(drop), status, answer, errors)
     };
@@ -182,7 +200,8 @@ fn death(status: ExitStatus, errors: &str) -> String {
         return format!("it needs more than {} MiB of memory", MAX_MEMORY >> 20);
     }
     match status.signal() {
-        Some(KILLED | CPU_LIMIT) => format!("it needs more than {MAX_CPU_SECONDS} s of processor time"),
+        Some(CPU_LIMIT) => format!("it needs more than {MAX_CPU_SECONDS} s of processor time"),
+        Some(KILLED) => "the compiler was killed, for example because the system has too little memory".to_owned(),
         _ => {
             let line = crate::base::clean(errors.lines().next().unwrap_or_default());
             format!("the compiler failed ({status}): {line}")
@@ -196,14 +215,17 @@ fn death(status: ExitStatus, errors: &str) -> String {
 /// # Errors
 /// The limits cannot be set, the input is not valid, or an I/O error.
 pub(crate) fn compile_input(input: impl Read, mut output: impl Write) -> io::Result<()> {
-    let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
-    setrlimit(Resource::Cpu, limit(MAX_CPU_SECONDS))?;
-    setrlimit(Resource::Data, limit(MAX_MEMORY))?;
-    setrlimit(Resource::Core, limit(0))?;
+    // The first line comes from the host, and only the rest from the plugin's author.
     let mut input = BufReader::new(input);
     let mut line = String::new();
     input.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
+    let limit = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
+    // The lower limit sends SIGXCPU, which names the reason; the higher one sends SIGKILL.
+    let cpu = Rlimit { current: Some(request.cpu_seconds), maximum: Some(request.cpu_seconds + 5) };
+    setrlimit(Resource::Cpu, cpu)?;
+    setrlimit(Resource::Data, limit(request.memory))?;
+    setrlimit(Resource::Core, limit(0))?;
     let mut bytes = Vec::new();
     input.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
     // The texts of a call table are constants of the program, and this process ends soon.

@@ -309,7 +309,11 @@ impl<D: GuestData> Loader<D> {
             return Ok((component, metadata, calls));
         }
         let compiled = self.compiler.compile(engine, &self.functions.table, bytes).await?;
-        let component = self.cache.store(engine, digest, &compiled.code).map_err(compile_error)?;
+        let (cache, engine_of_cache, name, code) =
+            (self.cache.clone(), engine.clone(), digest.to_owned(), compiled.code);
+        // On a blocking thread, because the cache writes and syncs a file.
+        let stored = tokio::task::spawn_blocking(move || cache.store(&engine_of_cache, &name, &code)).await;
+        let component = stored.map_err(|error| LoadError::Compile(error.to_string()))?.map_err(compile_error)?;
         let description = describe::call_describe(&self.runtime, &component).await.map_err(LoadError::Describe)?;
         let (contract, names) = (compiled.contract, compiled.calls);
         let metadata = CachedMetadata { format: METADATA_FORMAT, contract, calls: names, description };

@@ -1,7 +1,13 @@
 //! Runs a guest for one command: creates a wasmtime store with its own limits, calls the plugin's function `run` once,
 //! and returns how the guest ended.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -33,6 +39,8 @@ pub(crate) struct GuestRun<D: GuestData> {
     pub(crate) end: GuestEnd<D::GuestStop>,
     /// The data that the host kept for the guest, with the usage counters and the changes that are not stored yet.
     pub(crate) invocation: D,
+    /// The processor time of the guest, rounded up to whole ticks.
+    pub(crate) cpu: Duration,
 }
 
 /// Runs a guest of `plugin` for the command `asked` until the guest ends. If the caller drops the future, the guest
@@ -48,7 +56,7 @@ pub(crate) async fn run<D: GuestData>(
     let mut store = Store::new(plugin.pre.engine(), invocation);
     store.limiter(|invocation| invocation.meter());
     limit_copies(&mut store, &limits);
-    limit_cpu(&mut store, limits.cpu);
+    let ticks = limit_cpu(&mut store, limits.cpu);
     let answer = async {
         let guest = plugin.pre.instantiate_async(&mut store).await?;
         guest.wardroom_plugin_commands().call_run(&mut store, asked).await
@@ -64,22 +72,25 @@ pub(crate) async fn run<D: GuestData>(
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
         },
     };
-    GuestRun { end, invocation: store.into_data() }
+    let ticks = u32::try_from(ticks.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+    GuestRun { end, invocation: store.into_data(), cpu: TICK.saturating_mul(ticks.saturating_add(1)) }
 }
 
 /// Limits the processor time of a guest to `cpu`, rounded up to whole ticks. The guest yields at every [`TICK`], so
-/// that it cannot block a thread. At the limit, the guest ends with [`LimitReached::Cpu`].
-pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
-    let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
-    let mut left = ticks;
+/// that it cannot block a thread. At the limit, the guest ends with [`LimitReached::Cpu`]. Returns the counter of the
+/// ticks that the guest has used.
+pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) -> Arc<AtomicU64> {
+    let most = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
+    let ticks = Arc::new(AtomicU64::new(0));
+    let counter = ticks.clone();
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        left -= 1;
-        if left == 0 {
+        if counter.fetch_add(1, Ordering::Relaxed) + 1 >= most {
             return Err(LimitReached::Cpu(cpu).into());
         }
         Ok(UpdateDeadline::Yield(1))
     });
+    ticks
 }
 
 /// Limits the bytes that the host copies from a guest in one host call. The limits in [`Meter`] are not enough, because

@@ -34,6 +34,8 @@ pub(crate) struct Plugins<D: GuestData> {
     /// Earlier versions of plugins, by the plugin's name and digest. Each was loaded from the store for a job that
     /// started with it.
     revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
+    /// Held while an earlier version is loaded, so that many jobs with the same version load it once.
+    reviving: tokio::sync::Mutex<()>,
 }
 
 impl<D: GuestData> Plugins<D> {
@@ -49,13 +51,13 @@ impl<D: GuestData> Plugins<D> {
             loader: loader.clone(),
             grants: configured.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
             revived: Mutex::default(),
+            reviving: tokio::sync::Mutex::default(),
         };
         let mut claims = Vec::new();
         // Several plugins load at a time, so that one whose compilation takes long does not hold up the others.
         let several = std::thread::available_parallelism().map_or(1, usize::from).max(2);
-        let loading =
-            stream::iter(configured).map(|plugin| loader.load(plugin, lock, &plugins.table)).buffered(several);
-        let results: Vec<_> = loading.collect().await;
+        let loading: Vec<_> = configured.iter().map(|plugin| loader.load(plugin, lock, &plugins.table)).collect();
+        let results: Vec<_> = stream::iter(loading).buffered(several).collect().await;
         for (plugin, result) in configured.iter().zip(results) {
             let given = plugin.commands.clone();
             match result {
@@ -189,6 +191,7 @@ impl<D: GuestData> Plugins<D> {
             })?;
         }
         let name = (row.plugin.clone(), row.digest.clone());
+        let _turn = self.reviving.lock().await;
         let known = self.revived.lock().get(&name).cloned();
         if let Some(plugin) = known {
             return Ok(plugin);

@@ -2,7 +2,11 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use super::{access::Access, request::Request, role::Member};
+use super::{
+    access::Access,
+    request::Request,
+    role::{Member, Rights},
+};
 use crate::{command::Command, model::Attribute, store::InboxRow};
 
 /// A command that its sender may run. Only [`Access::authorize`] creates such a value, so the value proves that the
@@ -38,17 +42,27 @@ impl Access {
     /// # Errors
     /// [`Refused`], with the missing right.
     pub(crate) fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
+        let rights = self.check(&command, &message)?;
+        Ok(Authorized(Arc::new(Request::new(command, message, rights))))
+    }
+
+    /// Checks whether the sender of a message may run a command, for every app and environment in the command, targets and
+    /// sources. Returns the rights of the sender.
+    ///
+    /// # Errors
+    /// [`Refused`], with the missing right.
+    pub(crate) fn check(&self, command: &Command, message: &InboxRow) -> Result<Rights, Refused> {
         let name = command.spec().name.as_str();
         let elsewhere = |environment: &&str| !self.bots.may_change(&message.bot, environment);
         if let Some(environment) = command.named(Attribute::Environment).find(elsewhere) {
             return Err(Refused { message: self.not_through(&message.bot, environment) });
         }
-        let rights = self.rights(&message, name, command.spec().target.clone());
+        let rights = self.rights(message, name, command.spec().target.clone());
         let missing = |(app, environment): &(Option<&str>, Option<&str>)| rights.rule(*app, *environment).is_none();
-        if let Some((app, environment)) = command.places().into_iter().find(missing) {
-            return Err(Refused { message: self.missing(name, app, environment) });
+        match command.places().into_iter().find(missing) {
+            Some((app, environment)) => Err(Refused { message: self.missing(name, app, environment) }),
+            None => Ok(rights),
         }
-        Ok(Authorized(Arc::new(Request::new(command, message, rights))))
     }
 
     /// Returns the request of a job that continues, with the current rights of the sender. The request alone permits

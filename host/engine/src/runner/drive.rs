@@ -3,7 +3,10 @@
 //! Invariant: each step reads the journal, performs one operation and writes the result. Therefore the same code
 //! resumes a job after a crash and after a wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -145,13 +148,25 @@ impl Jobs {
         {
             return Ok(Step::Yield);
         }
-        // Step 4: show the job as running.
+        // Step 4: a job that used too much processor time in the last minute waits until the minute is over.
+        if !job.is_cancelled()
+            && let Some(wait) = self.throttle.wait(&row.id, start.limits.cpu, Instant::now())
+        {
+            let now = self.context.clock.now();
+            let wake = self.context.monotonic.now().checked_add(wait).ok();
+            let about = "waits because it used too much processor time in the last minute".to_owned();
+            let status = JobStatus { phase: JobPhase::Time, about, since: now, wake };
+            job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
+            self.context.alarm.notify_one();
+            return Ok(Step::Yield);
+        }
+        // Step 5: show the job as running.
         if job.phase() != JobPhase::Running {
             let status = running_status(self.context.clock.now());
             job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
-        // Step 5: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended many
+        // Step 6: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended many
         // times in a row, because the job may be the cause.
         let _memory = self.context.guest_memory.reserve_for_job(&start.limits).await;
         if self.interrupted.lock().remove(&row.id) {
@@ -170,8 +185,9 @@ impl Jobs {
         let mode = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, cancel_delivered)));
         let invocation = Invocation::new(self.context.clone(), request.clone(), mode, plugin.clone(), start.limits);
         let ran = crate::plugin::run(&plugin, invocation, &start.invocation).await;
+        self.throttle.add(&row.id, ran.cpu, Instant::now());
         let left = ran.invocation.expected_call();
-        // Step 6: handle the end of the guest. A guest that ended before all recorded calls were replayed has diverged
+        // Step 7: handle the end of the guest. A guest that ended before all recorded calls were replayed has diverged
         // from its journal.
         let early =
             |how: &str, left: String| Err(diverged(&format!("{how}, but the next call in the journal is {left}")));

@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::throttle::Throttle;
 use crate::{
     base::{Activity, Backoff},
     hostcall::Context,
@@ -35,6 +36,7 @@ pub(crate) struct Jobs {
     running: Mutex<HashMap<String, RunningJob>>,
     /// The ids of the jobs whose plugins ran when the previous process of the host ended, until they run again.
     pub(crate) interrupted: Mutex<HashSet<String>>,
+    pub(crate) throttle: Throttle,
 }
 
 struct RunningJob {
@@ -51,6 +53,7 @@ impl Jobs {
             activity,
             running: Mutex::default(),
             interrupted: Mutex::default(),
+            throttle: Throttle::default(),
         }
     }
 

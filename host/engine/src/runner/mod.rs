@@ -9,6 +9,7 @@ mod drive;
 mod finish;
 mod follow;
 mod jobs;
+mod throttle;
 mod vote;
 mod wait;
 mod wake;

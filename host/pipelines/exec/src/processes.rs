@@ -1,6 +1,6 @@
-//! Lists the processes in `/proc`, and kills all processes of a session.
+//! Lists the processes in `/proc`, and kills all processes of a session or of a pipeline run.
 
-use std::{fs, os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
@@ -87,18 +87,22 @@ pub(crate) const RUN_FOLDER: &str = "WARDROOM_RUN_FOLDER";
 /// Kills all processes that have the environment variable [`RUN_FOLDER`] with this value, in up to [`KILL_ROUNDS`] rounds.
 /// This finds processes that have left the session of their run. It does not find a process that removed the variable.
 pub(crate) fn kill_marked(folder: &Path) {
-    let variable = [RUN_FOLDER.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
+    let variable = format!("{RUN_FOLDER}={}", folder.to_string_lossy()).into_bytes();
+    // The host itself can have the variable, if a run has started it.
+    let own = getpid();
     let is_marked = |process: &Process| {
         let environment = fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
-        !process.is_zombie && environment.split(|byte| *byte == 0).any(|entry| entry == variable)
+        process.id != own && !process.is_zombie && environment.split(|byte| *byte == 0).any(|entry| entry == variable)
     };
+    // A process that starts another program has no environment for a moment, so one round without a process proves little.
+    let mut empty_rounds = 0;
     for _ in 0..KILL_ROUNDS {
-        let mut any = false;
+        empty_rounds += 1;
         for process in all().filter(is_marked) {
-            any = true;
+            empty_rounds = 0;
             let _ = kill_process(process.id, Signal::KILL);
         }
-        if !any {
+        if empty_rounds == 3 {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));

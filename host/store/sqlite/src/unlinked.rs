@@ -15,8 +15,12 @@ use crate::{
 };
 
 impl Transaction<'_, '_> {
-    /// Adds a link for each row that has none.
+    /// Adds a link for each row in the table `unlinked`, and removes the table.
     pub(crate) async fn link_unlinked(&mut self) -> Result<(), StoreError> {
+        let table = sqlx::query("select 1 from sqlite_master where type = 'table' and name = 'unlinked'");
+        if table.fetch_optional(&mut *self.connection).await.map_err(store_error)?.is_none() {
+            return Ok(());
+        }
         let rows = sqlx::query("select kind, subject from unlinked order by kind, subject");
         for row in rows.fetch_all(&mut *self.connection).await.map_err(store_error)? {
             let (kind, subject) = (row.variant("kind")?, row.text("subject")?);
@@ -24,7 +28,7 @@ impl Transaction<'_, '_> {
                 self.write_link(kind, &subject, &digest, at).await?;
             }
         }
-        self.execute(sqlx::query("delete from unlinked")).await.map(drop)
+        self.execute(sqlx::query("drop table unlinked")).await.map(drop)
     }
 
     /// Returns the digest and the time of a row; `None` if the row was removed.

@@ -113,7 +113,9 @@ pub(crate) fn find_person(access: &Access, members: &[Person], text: &str, acts:
             }
         }
     }
-    if acts && by_handle.is_empty() && !matches.is_empty() {
+    if acts && !by_handle.is_empty() {
+        matches.retain(|canonical, _| by_handle.contains(canonical));
+    } else if acts && !matches.is_empty() {
         let all: Vec<String> = matches.into_values().take(MAX_CANDIDATES).map(shown).collect();
         let (word, all) = (clean(word), all.join(", "));
         return Err(format!(
@@ -170,7 +172,7 @@ mod tests {
             assert_eq!(find_person(&access(), &here, text, false).as_deref(), Ok("@bob:a.org"), "{text}");
         }
         // On a network whose ids are numbers, the name is the handle.
-        assert_eq!(find_person(&access(), &[person("u7", "frank", false)], "@frank").as_deref(), Ok("u7"));
+        assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank", false).as_deref(), Ok("u7"));
         assert!(
             find_person(&access(), &here, "robert smith", false).is_err()
                 && find_person(&access(), &here, "", false).is_err()
@@ -189,6 +191,9 @@ mod tests {
             "`Robert Smith` is the display name of @bob:a.org (Robert Smith), and anybody can take a display name. Write \
              the person's id."
         );
+        // A display name does not make a handle ambiguous.
+        let imitated = [person("@bob:a.org", "Bob"), person("@eve:a.org", "bob")];
+        assert_eq!(find_person(&access(), &imitated, "bob", true).as_deref(), Ok("@bob:a.org"));
         // On a network whose ids are numbers, the name is the handle.
         assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank", true).as_deref(), Ok("u7"));
         assert_eq!(find_person(&access(), &[], "carol", true).as_deref(), Ok("@carol:a.org"), "a configured name");

@@ -114,7 +114,7 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
 }
 
 /// Returns the reasons to refuse a grant or a revocation. Refuses if the command does not name a person and an app, or
-/// if it has several parameters for a duration.
+/// if it has a source or several parameters for a duration.
 /// Refuses if the caller is neither an admin nor an owner of the app. Also refuses an owner whose own rights do not
 /// cover every environment of the grant.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
@@ -129,8 +129,9 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
     }
     let parameters = &invocation.request().command().spec().parameters;
-    if parameters.iter().filter(|parameter| parameter.kind == ParameterType::Duration).count() > 1 {
-        let text = "the command has several parameters of type duration, so the duration of the grant is ambiguous";
+    let durations = parameters.iter().filter(|parameter| parameter.kind == ParameterType::Duration).count();
+    if durations > 1 || parameters.iter().any(|parameter| parameter.source) {
+        let text = "the command has several parameters of type duration or a source, so the grant is ambiguous";
         return vec![Reason { kind: "typed".to_owned(), text: text.to_owned(), add: None }];
     }
     if access.is_admin(asker.id) {

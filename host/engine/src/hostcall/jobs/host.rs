@@ -69,20 +69,18 @@ impl HostCall for Later {
 
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.context().access;
-        let (asker, person) = (invocation.request().asker(), &invocation.request().caller().id);
         // `validate` reports a command that is not an action of this plugin.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
-        let name = &command.spec().name;
         let mut reasons = Vec::new();
-        if !access.may_run(asker, name, command.spec().target.clone()) {
-            let text = format!("no role lets {person} run `{name}`: {}", access.help());
-            reasons.push(Reason { kind: "role".to_owned(), text, add: None });
+        // The scheduled command runs as if a person had typed it. Therefore the person needs the same rights, also for the
+        // environments from which the command only reads.
+        if let Err(refused) = access.check(&command, invocation.request().message()) {
+            reasons.push(Reason { kind: "role".to_owned(), text: refused.message, add: None });
         }
-        // The scheduled command runs as if a person had typed it. Therefore the plugin must not add a person or a role
-        // that is not in the current command, and no grant can allow this.
+        // The plugin must not add a person or a role that is not in the current command, and no grant can allow this.
         let typed = invocation.request().command();
         for attribute in [Attribute::Person, Attribute::Role] {
-            for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
+            for value in command.named(attribute).filter(|value| !typed.named(attribute).any(|typed| typed == *value)) {
                 let text = format!("the command `{}` does not contain {} `{value}`", typed.line(), attribute.as_str());
                 reasons.push(Reason { kind: "typed".to_owned(), text, add: None });
             }

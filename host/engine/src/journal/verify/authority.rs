@@ -7,52 +7,87 @@ use jiff::Timestamp;
 
 use crate::{
     journal::verify::{Fault, VerifyStop},
-    store::{Link, LinkKind, ReleaseQuery, Store},
+    store::{InboxKey, Link, LinkKind, ReleaseQuery, Store},
 };
 
 /// The maximum number of messages in one read.
 const PAGE: u32 = 1000;
 
-/// What the hash chain records of a message.
-struct Message {
-    digest: String,
-    /// The time of the message.
-    at: Timestamp,
+/// What the newest link of a row records.
+struct Linked {
+    /// The digest of the row; `None` after the row was removed by a person.
+    digest: Option<String>,
     /// The number of the link.
     link: u64,
+    /// The time in the link. For a message, the time of the message.
+    at: Timestamp,
 }
 
-/// The rows that the hash chain records up to the current link, by subject, each with the digest of the row.
+/// The newest link of each row of a table, by the subject of the link.
+type Table = BTreeMap<String, Linked>;
+
+/// What the hash chain records, up to the current link.
 #[derive(Default)]
 pub(crate) struct Authority {
-    grants: BTreeMap<String, String>,
-    freezes: BTreeMap<String, String>,
-    releases: BTreeMap<String, String>,
-    /// The newest link of each message.
-    messages: HashMap<String, Message>,
-    /// The removals: the number of each link, and the time before which rows were removed.
+    grants: Table,
+    freezes: Table,
+    releases: Table,
+    messages: Table,
+    /// The removals: the number of each link, and the time before which messages were removed.
     removals: Vec<(u64, Timestamp)>,
     /// The hashes of the event entries of each job that is open at the current link, in order.
     events: HashMap<String, Vec<String>>,
 }
 
+/// The digests of the rows in the store, by the subject that the link of the row has.
+pub(crate) struct Rows {
+    grants: BTreeMap<String, String>,
+    freezes: BTreeMap<String, String>,
+    releases: BTreeMap<String, String>,
+    messages: BTreeMap<String, String>,
+}
+
+impl Rows {
+    pub(crate) async fn read(store: &dyn Store) -> Result<Self, VerifyStop> {
+        let cannot =
+            |what: &'static str| move |error| VerifyStop::reading(error, None, format!("the {what} cannot be read"));
+        let grants = store.grants().await.map_err(cannot("grants"))?;
+        let freezes = store.freezes().await.map_err(cannot("freezes"))?;
+        let releases = store.releases(&ReleaseQuery::default()).await.map_err(cannot("releases"))?;
+        let mut messages = BTreeMap::new();
+        let mut behind = 0;
+        loop {
+            let page = store.messages(behind, PAGE).await.map_err(cannot("messages"))?;
+            let Some((last, _)) = page.last() else { break };
+            behind = *last;
+            messages.extend(page.iter().map(|(_, row)| (row.key.subject(), Link::row_digest(row))));
+        }
+        Ok(Self {
+            grants: grants.iter().map(|row| (row.id.clone(), Link::row_digest(row))).collect(),
+            freezes: freezes.iter().map(|row| (row.environment.clone(), Link::row_digest(row))).collect(),
+            releases: releases.iter().map(|row| (row.run.as_str().to_owned(), Link::row_digest(row))).collect(),
+            messages,
+        })
+    }
+}
+
 impl Authority {
     /// Applies a link that is not about a job's start or end, audit records or a removal.
     pub(crate) fn apply(&mut self, link: &Link) {
-        let (subject, digest) = (link.subject.clone(), link.digest.clone());
-        match link.kind {
-            LinkKind::Grant => drop(self.grants.insert(subject, digest)),
-            LinkKind::Revoke => drop(self.grants.remove(&subject)),
-            LinkKind::Freeze => drop(self.freezes.insert(subject, digest)),
-            LinkKind::Unfreeze => drop(self.freezes.remove(&subject)),
-            LinkKind::Release => drop(self.releases.insert(subject, digest)),
-            LinkKind::Message => {
-                let message = Message { digest, at: link.at, link: link.number };
-                drop(self.messages.insert(subject, message));
+        let table = match link.kind {
+            LinkKind::Grant | LinkKind::Revoke => &mut self.grants,
+            LinkKind::Freeze | LinkKind::Unfreeze => &mut self.freezes,
+            LinkKind::Release => &mut self.releases,
+            LinkKind::Message => &mut self.messages,
+            LinkKind::Event => {
+                self.events.entry(link.subject.clone()).or_default().push(link.digest.clone());
+                return;
             }
-            LinkKind::Event => self.events.entry(subject).or_default().push(digest),
-            _ => {}
-        }
+            LinkKind::Open | LinkKind::Close | LinkKind::Lines | LinkKind::Refusal | LinkKind::Removal => return,
+        };
+        let is_removed = matches!(link.kind, LinkKind::Revoke | LinkKind::Unfreeze);
+        let digest = (!is_removed).then(|| link.digest.clone());
+        table.insert(link.subject.clone(), Linked { digest, link: link.number, at: link.at });
     }
 
     /// Applies the link with this number, which records the removal of rows from before `moment`.
@@ -70,67 +105,45 @@ impl Authority {
         self.events.remove(job);
     }
 
-    /// Compares the rows of the store with the hash chain.
-    pub(crate) async fn check(&self, store: &dyn Store) -> Result<(), VerifyStop> {
-        let cannot =
-            |what: &'static str| move |error| VerifyStop::reading(error, None, format!("the {what} cannot be read"));
-        let grants = store.grants().await.map_err(cannot("grants"))?;
-        let grants = grants.iter().map(|row| (row.id.clone(), Link::row_digest(row)));
-        compare("grant", &self.grants, grants.collect())?;
-        let freezes = store.freezes().await.map_err(cannot("freezes"))?;
-        let freezes = freezes.iter().map(|row| (row.environment.clone(), Link::row_digest(row)));
-        compare("freeze of", &self.freezes, freezes.collect())?;
-        let releases = store.releases(&ReleaseQuery::default()).await.map_err(cannot("releases"))?;
-        let releases = releases.iter().map(|row| (row.run.as_str().to_owned(), Link::row_digest(row)));
-        compare("release", &self.releases, releases.collect())?;
-        self.check_messages(store).await
-    }
-
-    /// Compares the inbox with the hash chain. A message may be missing if a later link records the removal of rows of
-    /// its time.
-    async fn check_messages(&self, store: &dyn Store) -> Result<(), VerifyStop> {
-        let mut missing: HashMap<&str, &Message> =
-            self.messages.iter().map(|(key, link)| (key.as_str(), link)).collect();
-        let mut behind = 0;
-        loop {
-            let cannot =
-                |error| VerifyStop::reading(error, None, format!("the inbox after row {behind} cannot be read"));
-            let page = store.messages(behind, PAGE).await.map_err(cannot)?;
-            let Some((last, _)) = page.last() else { break };
-            behind = *last;
-            for (_, row) in &page {
-                let (event, room, sender) = (&row.key.event, &row.key.room, &row.sender.id);
-                let fault = match missing.remove(row.key.subject().as_str()) {
-                    Some(message) if message.digest == Link::row_digest(row) => continue,
-                    Some(_) => format!("the message {event} in {room} was changed: its sender is {sender}"),
-                    None => format!("the message {event} in {room} was added: the hash chain has no link for it"),
-                };
-                return Err(Fault::link(fault).into());
-            }
-        }
-        let is_removed =
-            |message: &Message| self.removals.iter().any(|(link, moment)| *link > message.link && *moment > message.at);
-        match missing.into_values().filter(|message| !is_removed(message)).map(|message| message.link).min() {
-            Some(link) => Err(Fault::link(format!("the message of link {link} of the hash chain is missing")).into()),
-            None => Ok(()),
-        }
+    /// Compares rows of the store with the links. The rows were read after the link `head` and before the current link.
+    pub(crate) fn check(&self, rows: &Rows, head: u64) -> Result<(), Fault> {
+        let never = |_: &Linked| false;
+        compare("grant", &self.grants, &rows.grants, head, never)?;
+        compare("freeze of", &self.freezes, &rows.freezes, head, never)?;
+        compare("release", &self.releases, &rows.releases, head, never)?;
+        let is_removed = |message: &Linked| {
+            self.removals.iter().rev().any(|(link, moment)| *link > message.link && *moment > message.at)
+        };
+        compare("message", &self.messages, &rows.messages, head, is_removed)
     }
 }
 
-/// Compares the rows of one table with the links of the hash chain. `what` is the noun for a row.
-fn compare(what: &str, chained: &BTreeMap<String, String>, stored: BTreeMap<String, String>) -> Result<(), Fault> {
-    for (subject, digest) in &stored {
-        match chained.get(subject) {
-            Some(expected) if expected == digest => {}
-            Some(_) => return Err(Fault::link(format!("the {what} {subject} was changed"))),
-            None => {
-                let message = format!("the {what} {subject} was added: the hash chain has no link for it");
-                return Err(Fault::link(message));
-            }
-        }
+/// Compares the rows of one table with their links. `what` is the noun for a row. A row whose link is newer than `head`
+/// can have changed after it was read. `is_removed` returns whether the host removed a row later.
+fn compare(
+    what: &str,
+    linked: &Table,
+    stored: &BTreeMap<String, String>,
+    head: u64,
+    is_removed: impl Fn(&Linked) -> bool,
+) -> Result<(), Fault> {
+    let name = |subject: &str| match serde_json::from_str::<InboxKey>(subject) {
+        Ok(key) => format!("{} in {}", key.event, key.room),
+        Err(_) => subject.to_owned(),
+    };
+    for (subject, digest) in stored {
+        let fault = match linked.get(subject) {
+            Some(link) if link.link > head || link.digest.as_ref() == Some(digest) => continue,
+            Some(Linked { digest: Some(_), .. }) => "was changed",
+            _ => "was added: the hash chain has no link for it",
+        };
+        return Err(Fault::link(format!("the {what} {} {fault}", name(subject))));
     }
-    match chained.keys().find(|subject| !stored.contains_key(*subject)) {
-        Some(subject) => Err(Fault::link(format!("the {what} {subject} is missing"))),
+    let is_missing = |(subject, link): &(&String, &Linked)| {
+        link.link <= head && link.digest.is_some() && !stored.contains_key(*subject) && !is_removed(link)
+    };
+    match linked.iter().find(is_missing) {
+        Some((subject, _)) => Err(Fault::link(format!("the {what} {} is missing", name(subject)))),
         None => Ok(()),
     }
 }

@@ -94,12 +94,11 @@ impl StoredJob {
         }
         // 3. The whole row and the events, against the hash chain. In databases of old versions, the links of a job
         //    contain only the hashes of its first and last entry, and events have no links.
-        if first.hash != opening {
-            if row.opening_digest(&first.hash) != opening {
-                return Err(Fault::of(job, format!("the row or journal entry 0 of job {job} was changed")).into());
-            }
-            self.check_events(job, events)?;
+        let is_old = first.hash == opening;
+        if !is_old && row.opening_digest(&first.hash) != opening {
+            return Err(Fault::of(job, format!("the row or journal entry 0 of job {job} was changed")).into());
         }
+        self.check_events(job, events, is_old)?;
         if let (Some(link), Some(end)) = (closing, &row.end)
             && last.hash != link.digest
             && end.closing_digest(&last.hash) != link.digest
@@ -111,10 +110,13 @@ impl StoredJob {
         Ok(())
     }
 
-    /// Compares the event entries of the job, such as approvals, with their links in the hash chain.
-    fn check_events(&self, job: &str, links: &[String]) -> Result<(), Fault> {
+    /// Compares the event entries of the job, such as approvals, with their links in the hash chain. If an older build
+    /// opened the job, only its last events have links.
+    fn check_events(&self, job: &str, links: &[String], is_old: bool) -> Result<(), Fault> {
+        let events: Vec<_> = self.entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Event).collect();
+        let unlinked = if is_old { events.len().saturating_sub(links.len()) } else { 0 };
         let mut links = links.iter();
-        for HashedEntry { entry, hash } in self.entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Event) {
+        for HashedEntry { entry, hash } in events.into_iter().skip(unlinked) {
             if links.next() != Some(hash) {
                 let number = entry.number;
                 return Err(Fault::of(

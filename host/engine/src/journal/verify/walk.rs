@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 
 use super::{
-    authority::Authority,
+    authority::{Authority, Rows},
     job::{StoredJob, check_bytes},
 };
 use crate::{
@@ -39,8 +39,8 @@ pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
     found: Verified,
-    /// The ids of the jobs that are open at the current link of the hash chain, each with the hash of the job's first
-    /// entry.
+    /// The ids of the jobs that are open at the current link of the hash chain, each with the digest of the
+    /// link that opens it.
     open: BTreeMap<String, String>,
     /// The ids of the closed jobs that were verified without a fault.
     closed: HashSet<String>,
@@ -195,9 +195,10 @@ impl<'s> Walk<'s> {
             return Err(Fault::of(job, message).into());
         }
         if let Some(row) = &found.row
-            && self.plugins.insert(row.digest.clone())
+            && !self.plugins.contains(&row.digest)
         {
             check_bytes(self.store, job, &row.digest).await?;
+            self.plugins.insert(row.digest.clone());
         }
         self.found.jobs += 1;
         self.found.entries += found.entries.len() as u64;
@@ -264,17 +265,29 @@ impl<'s> Walk<'s> {
             return Err(suspect.fault.clone().into());
         }
         let counted = (self.found.jobs, self.found.entries);
-        let rest = match self.open_jobs().await {
-            Ok(()) => self.authority.check(self.store).await,
-            stop => stop,
-        };
+        let rest = self.rows().await;
         if rest.is_err() {
             (self.found.jobs, self.found.entries) = counted;
         }
         rest
     }
 
-    async fn open_jobs(&mut self) -> Result<(), VerifyStop> {
+    async fn rows(&mut self) -> Result<(), VerifyStop> {
+        // 1. Read the rows, and then the links that a host wrote meanwhile. So every row of a host has its link.
+        let head = self.found.head.number;
+        let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
+        let jobs: Vec<String> =
+            self.store.jobs(&JobQuery::default()).await.map_err(cannot)?.into_iter().map(|row| row.id).collect();
+        let rows = Rows::read(self.store).await?;
+        self.read_links().await?;
+        self.authority.check(&rows, head)?;
+        let has_link = |job: &&String| self.open.contains_key(*job) || self.closed.contains(*job);
+        if let Some(job) = jobs.iter().rev().find(|job| !has_link(job)) {
+            let message =
+                format!("job {job} was added to the store later: the hash chain has no link for the start of the job");
+            return Err(Fault::of(job, message).into());
+        }
+        // 2. The open jobs.
         for (job, opening) in self.open.clone() {
             let found = StoredJob::read(self.store, &job).await?;
             found.check(self.store, &job, &opening, self.authority.events(&job), None).await?;
@@ -282,14 +295,6 @@ impl<'s> Walk<'s> {
             if let Some(last) = found.entries.last() {
                 self.found.head.open.insert(job, (last.entry.number + 1, last.hash.clone()));
             }
-        }
-        let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
-        let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
-        let has_link = |job: &String| self.open.contains_key(job) || self.closed.contains(job);
-        if let Some(job) = rows.iter().rev().map(|row| &row.id).find(|job| !has_link(job)) {
-            let message =
-                format!("job {job} was added to the store later: the hash chain has no link for the start of the job");
-            return Err(Fault::of(job, message).into());
         }
         Ok(())
     }

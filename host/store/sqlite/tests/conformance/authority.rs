@@ -125,13 +125,13 @@ async fn a_forged_message_is_named() {
     for (forgery, fault) in [
         (
             "update inbox set sender_id = '@alice:example.org' where event = '$event1'",
-            "the message $event1 in !ops was changed: its sender is @alice:example.org",
+            "the message $event1 in !ops was changed",
         ),
         (
             "update inbox set text = 'deploy cms production 6.6.6' where event = '$event2'",
-            "the message $event2 in !ops was changed: its sender is @bob:example.org",
+            "the message $event2 in !ops was changed",
         ),
-        ("delete from inbox where event = '$event2'", "the message of link 11 of the hash chain is missing"),
+        ("delete from inbox where event = '$event2'", "the message $event2 in !ops is missing"),
         (
             "insert into inbox (network, room, event, sender_id, sender_name, text, at)
              values ('matrix', '!ops', '$forged', '@alice:example.org', 'alice', 'approve', '2026-01-01T00:00:00Z')",
@@ -140,7 +140,7 @@ async fn a_forged_message_is_named() {
     ] {
         assert_eq!(test.fault(forgery).await, fault, "{forgery}");
     }
-    // A removal by the host is no forgery.
+    // A handled message is no forgery.
     let handled = "update inbox set done = 1";
     assert_eq!(test.verify(handled, Some(&test.head)).await, Ok(()));
 }
