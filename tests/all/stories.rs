@@ -90,6 +90,7 @@ stories! {
     secrets_are_references
     short_forms
     stale_group
+    source_and_target
     status_and_stats
     tampering
     the_console
