@@ -76,7 +76,11 @@ impl StoredJob {
                     format!("the row of job {job} is closed, but the hash chain has no link that closes the job");
                 return Err(Fault::of(job, message).into());
             }
-            (Some(_), Some(_)) if last.entry.kind != EntryKind::Closed => {
+            (Some(link), Some(end))
+                if last.entry.kind != EntryKind::Closed
+                    && link.digest != last.hash
+                    && link.digest != end.closing_digest(&last.hash) =>
+            {
                 return Err(missing(job, last.entry.number + 1).into());
             }
             _ => {}
