@@ -10,8 +10,8 @@ pub(crate) fn granted(granted: &Granted) -> String {
     format!("{} {now} {} ({})", person(granted), permission(granted), role(granted))
 }
 
-/// Formats a revoked grant: `jbrueder (@jbrueder:example.org) may no longer deploy Content Management System to production
-/// (role deployer)`.
+/// Formats a revoked grant: `jbrueder (@jbrueder:example.org) may no longer deploy Content Management System to
+/// production (role deployer)`.
 pub(crate) fn revoked(granted: &Granted) -> String {
     format!("{} may no longer {} (role {})", person(granted), permission(granted), granted.role)
 }

@@ -90,8 +90,8 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     if endpoint.auth.check_headers(&head.headers).is_err() {
         return DeliveryResult::Unauthorized;
     }
-    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The slot is held until the
-    //    raw bytes are parsed. A slow body gives its slot up if others wait.
+    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The slot is held until
+    //    the raw bytes are parsed. A slow body gives its slot up if others wait.
     let parsed = {
         let Ok(slot) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.take()).await else {
             return DeliveryResult::Busy;

@@ -1,5 +1,5 @@
-//! A limited number of slots. If all slots are taken, the holder that has held its slot for the longest must give it up,
-//! so that slow clients cannot keep others out.
+//! A limited number of slots. If all slots are taken, the holder that has held its slot for the longest must give it
+//! up, so that slow clients cannot keep others out.
 
 use std::{
     collections::BTreeMap,

@@ -15,7 +15,8 @@ use wardroom::store::{
 /// The hooks of a [`HookedStore`]. Each does nothing by default, except those that return a [`StoreHooks::Pending`].
 #[async_trait]
 pub trait StoreHooks: Send + Sync + 'static {
-    /// The value that the hook before a list of writes passes to the hook after it, because the store consumes the list.
+    /// The value that the hook before a list of writes passes to the hook after it, because the store consumes the
+    /// list.
     type Pending: Send;
 
     /// Called before every method except [`Store::commit`] and [`Store::note`], with the method's name.

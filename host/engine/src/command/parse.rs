@@ -165,15 +165,15 @@ impl Command {
         self.typed(attribute).any(|typed| typed == value)
     }
 
-    /// Returns whether the person typed `value` as the argument of the parameter `name`. The names of pipeline parameters
-    /// are often in upper case with underscores, so `DB_HOST` is the parameter `db-host`.
+    /// Returns whether the person typed `value` as the argument of the parameter `name`. The names of pipeline
+    /// parameters are often in upper case with underscores, so `DB_HOST` is the parameter `db-host`.
     pub(crate) fn has_argument(&self, name: &str, value: &str) -> bool {
         let name = name.to_ascii_lowercase().replace('_', "-");
         self.arguments().any(|(parameter, given)| parameter.name == name && given.to_string() == value)
     }
 
-    /// Returns the targets that the person typed for an attribute: for the attribute `environment`, the environment that
-    /// the command changes. An action has at most one. Leaves out the parameters from which a command only reads
+    /// Returns the targets that the person typed for an attribute: for the attribute `environment`, the environment
+    /// that the command changes. An action has at most one. Leaves out the parameters from which a command only reads
     /// ([`Parameter::source`]). Returns nothing for an attribute that is not the type of a parameter, such as `key`.
     pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         self.of_type(attribute).filter(|(parameter, _)| !parameter.source).map(|(_, text)| text)

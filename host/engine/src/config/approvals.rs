@@ -97,8 +97,8 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Reads the keys `count`, `from`, `within`, `valid`, `unless` and `break_glass` of an approval rule. `networks` are the
-    /// names of the chat networks that this build includes.
+    /// Reads the keys `count`, `from`, `within`, `valid`, `unless` and `break_glass` of an approval rule. `networks`
+    /// are the names of the chat networks that this build includes.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");

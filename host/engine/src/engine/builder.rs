@@ -70,9 +70,9 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    /// Compiles the plugin file in `input`, and writes the compiled code to `output`. This is the work of the program in
-    /// [`EngineBuilder::compiler`], which passes its standard input and output. Limits the processor time and the memory
-    /// of the calling process for good.
+    /// Compiles the plugin file in `input`, and writes the compiled code to `output`. This is the work of the program
+    /// in [`EngineBuilder::compiler`], which passes its standard input and output. Limits the processor time and the
+    /// memory of the calling process for good.
     ///
     /// # Errors
     /// Fails if the input is not a request of an engine, or if it cannot be read or the output cannot be written.
@@ -175,9 +175,9 @@ impl EngineBuilder {
     }
 
     /// Sets the program that compiles plugins: its path and its arguments. The program must do nothing but call
-    /// [`Engine::compile_plugin`], because the engine runs the code in its answer. It runs as a child process with limits of 60 s of processor time and 2 GiB of memory,
-    /// because a small plugin file can need hours and gigabytes. Without a program, the engine compiles plugins in its
-    /// own process and without limits.
+    /// [`Engine::compile_plugin`], because the engine runs the code in its answer. It runs as a child process with
+    /// limits of 60 s of processor time and 2 GiB of memory, because a small plugin file can need hours and gigabytes.
+    /// Without a program, the engine compiles plugins in its own process and without limits.
     #[must_use]
     pub fn compiler(self, program: Vec<String>) -> Self {
         Self { compiler: Some(program), ..self }

@@ -324,8 +324,8 @@ impl Host {
         Verdict::Answered(text, Box::new(self.line(row)))
     }
 
-    /// Returns the refusal of a message whose first word is a command of a plugin that failed to load, or a command that
-    /// several plugins have. Returns `None` for other messages.
+    /// Returns the refusal of a message whose first word is a command of a plugin that failed to load, or a command
+    /// that several plugins have. Returns `None` for other messages.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let mut contested = self.context.plugins.contested().iter();

@@ -46,8 +46,8 @@ static NO_GRANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(NO_RULE));
 
 impl Invocation {
     /// Checks a host call against grants, roles and the arguments of the command that the person typed. Returns the
-    /// rules that allow the call, or all reasons to refuse the call.
-    /// `parameters` contains the parameters of the call by name ([`HostCall::parameters`](super::HostCall::parameters)).
+    /// rules that allow the call, or all reasons to refuse the call. `parameters` contains the parameters of the call
+    /// by name ([`HostCall::parameters`](super::HostCall::parameters)).
     pub(crate) fn authorize(
         &self,
         row: &CallSpec,
@@ -133,10 +133,9 @@ impl Invocation {
     }
 
     /// Returns the name of the caller's role that permits a call. The role must cover every app and environment of the
-    /// call; if an effect's app or environment is unknown, every app or environment of the configuration. For a call with
-    /// [`EnvironmentFrom::Command`], the role must cover the app and the environment of the command. The bot must also
-    /// be configured for these environments. If a check fails, adds the reasons to `reasons`
-    /// and returns `None`.
+    /// call; if an effect's app or environment is unknown, every app or environment of the configuration. For a call
+    /// with [`EnvironmentFrom::Command`], the role must cover the app and the environment of the command. The bot must
+    /// also be configured for these environments. If a check fails, adds the reasons to `reasons` and returns `None`.
     fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
@@ -154,8 +153,8 @@ impl Invocation {
         };
         let apps = values(Attribute::App, command.app(), names(catalog));
         let environments = values(Attribute::Environment, command.environment(), catalog.environments().collect());
-        // The refusal of an effect with an unknown target names no app and no environment, because the person may not be
-        // permitted to see them.
+        // The refusal of an effect with an unknown target names no app and no environment, because the person may not
+        // be permitted to see them.
         let is_unknown = |attribute| {
             row.environment == EnvironmentFrom::Target
                 && row.locks
@@ -199,8 +198,8 @@ impl Invocation {
         rule
     }
 
-    /// Returns the values of an effect that differ from the command that the person typed: an app, environment or version
-    /// that is not the command's target, and a parameter that is not the argument of the same name.
+    /// Returns the values of an effect that differ from the command that the person typed: an app, environment or
+    /// version that is not the command's target, and a parameter that is not the argument of the same name.
     fn untyped(&self, attributes: &Attributes, parameters: &[(String, String)]) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         let mut untyped = Vec::new();

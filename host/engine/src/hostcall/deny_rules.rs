@@ -41,8 +41,8 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// Returns a reason for each freeze of an effect's environments. Ignores the freezes of an environment in which this
-    /// job has an open effect on the same app. An effect with an unknown environment matches every freeze.
+    /// Returns a reason for each freeze of an effect's environments. Ignores the freezes of an environment in which
+    /// this job has an open effect on the same app. An effect with an unknown environment matches every freeze.
     async fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();

@@ -65,9 +65,9 @@ pub trait HostCall: Send + Sync + 'static {
         std::future::ready(Attributes::new())
     }
 
-    /// Returns the parameters that a call passes on, as names and values. Each must be an argument of the same name in the
-    /// command that the person typed, unless the plugin's grant lists `parameter` in `beyond`. The values are also the
-    /// call's attribute `parameter`. By default, a call has no parameters.
+    /// Returns the parameters that a call passes on, as names and values. Each must be an argument of the same name in
+    /// the command that the person typed, unless the plugin's grant lists `parameter` in `beyond`. The values are also
+    /// the call's attribute `parameter`. By default, a call has no parameters.
     fn parameters(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<(String, String)> {
         Vec::new()
     }

@@ -125,8 +125,8 @@ fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> 
     encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
 }
 
-/// Checks how many modules and components a file contains, and how deeply they are nested. The time that the later steps
-/// need grows faster than these numbers.
+/// Checks how many modules and components a file contains, and how deeply they are nested. The time that the later
+/// steps need grows faster than these numbers.
 fn check_nesting(bytes: &[u8]) -> Result<(), ArtifactError> {
     let (mut count, mut depth) = (0, 0);
     for payload in wasmparser::Parser::new(0).parse_all(bytes) {

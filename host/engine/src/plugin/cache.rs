@@ -67,8 +67,8 @@ impl Cache {
         loaded.ok()
     }
 
-    /// Loads the compiled code of a plugin, and stores it in the cache. `digest` is the digest of the plugin's file. `code`
-    /// comes from [`Compiler::compile`](super::compiler::Compiler::compile).
+    /// Loads the compiled code of a plugin, and stores it in the cache. `digest` is the digest of the plugin's file.
+    /// `code` comes from [`Compiler::compile`](super::compiler::Compiler::compile).
     pub(crate) fn store(&self, engine: &Engine, digest: &str, code: &[u8]) -> wasmtime::Result<Component> {
         if let Some(file) = self.file(engine, digest, CODE) {
             write_atomically(&file, code);
@@ -121,8 +121,8 @@ fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
 
 #[expect(unsafe_code, reason = "compiled code is trusted: this process or the configured compiler has produced it")]
 fn load_bytes(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` are bytes that wasmtime serialized: in this process, or in the program of `EngineBuilder::compiler`,
-    // whose documentation requires this.
+    // SAFETY: `code` are bytes that wasmtime serialized: in this process, or in the program of
+    // `EngineBuilder::compiler`, whose documentation requires this.
     unsafe { Component::deserialize(engine, code) }
 }
 

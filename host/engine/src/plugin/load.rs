@@ -175,8 +175,8 @@ impl<D: GuestData> Loader<D> {
         Self { runtime, cache: Cache::new(cache), compiler, functions }
     }
 
-    /// Loads one configured plugin. `lock` is the contents of `plugins.lock`; with `None`, the digest of the plugin's file
-    /// is not checked. `table` contains the commands of the host.
+    /// Loads one configured plugin. `lock` is the contents of `plugins.lock`; with `None`, the digest of the plugin's
+    /// file is not checked. `table` contains the commands of the host.
     ///
     /// # Errors
     /// [`NotLoaded`] with the reason.
@@ -205,8 +205,8 @@ impl<D: GuestData> Loader<D> {
     }
 
     /// Loads one plugin, but does not add the plugin's commands to the command table. After the check of the
-    /// description, sets `commands` to the names and aliases of the plugin's commands. The names are then available even if a later
-    /// step fails.
+    /// description, sets `commands` to the names and aliases of the plugin's commands. The names are then available
+    /// even if a later step fails.
     async fn prepare(
         &self,
         config: &PluginConfig,

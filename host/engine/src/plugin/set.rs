@@ -85,8 +85,8 @@ impl<D: GuestData> Plugins<D> {
         plugins
     }
 
-    /// Adds the commands of the loaded plugins to the command table, except for commands that belong to another plugin or
-    /// to none.
+    /// Adds the commands of the loaded plugins to the command table, except for commands that belong to another plugin
+    /// or to none.
     fn add_commands(&mut self, claims: &[Claim]) {
         let owners = Owners::new(claims);
         for plugin in &self.loaded {

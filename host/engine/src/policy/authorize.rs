@@ -46,8 +46,8 @@ impl Access {
         Ok(Authorized(Arc::new(Request::new(command, message, rights))))
     }
 
-    /// Checks whether the sender of a message may run a command, for every app and environment in the command, targets and
-    /// sources. Returns the rights of the sender.
+    /// Checks whether the sender of a message may run a command, for every app and environment in the command, targets
+    /// and sources. Returns the rights of the sender.
     ///
     /// # Errors
     /// [`Refused`], with the missing right.

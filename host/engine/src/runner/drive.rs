@@ -166,8 +166,8 @@ impl Jobs {
             job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
-        // Step 6: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended many
-        // times in a row, because the job may be the cause.
+        // Step 6: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended
+        // many times in a row, because the job may be the cause.
         let _memory = self.context.guest_memory.reserve_for_job(&start.limits).await;
         if self.interrupted.lock().remove(&row.id) {
             let interruptions = history.interruptions() + 1;

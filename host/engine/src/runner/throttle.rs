@@ -1,5 +1,5 @@
-//! Limits the processor time of a job over all its runs. A plugin that only sets timers of zero length would otherwise run
-//! again and again, each time within the limit of one run.
+//! Limits the processor time of a job over all its runs. A plugin that only sets timers of zero length would otherwise
+//! run again and again, each time within the limit of one run.
 
 use std::{
     collections::HashMap,
@@ -40,8 +40,8 @@ impl Throttle {
         usage.used += used;
     }
 
-    /// Returns the time for which a job must wait before its next run; `None` if it may run now. `limit` is the limit on
-    /// the processor time of one run.
+    /// Returns the time for which a job must wait before its next run; `None` if it may run now. `limit` is the limit
+    /// on the processor time of one run.
     pub(crate) fn wait(&self, job: &str, limit: Duration, now: Instant) -> Option<Duration> {
         let jobs = self.0.lock();
         let usage = jobs.get(job)?;

@@ -26,8 +26,9 @@
 //!
 //! Each pipeline run has a supervisor process ([`supervise`]) in its own session, and a folder named by its
 //! [`RunKey`](wardroom::model::RunKey). A restarted host reads the run's status from the folder. If the supervisor is
-//! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and all
-//! processes with the run's `WARDROOM_RUN_FOLDER`, and stores the outcome `unknown`. The host never starts the run again.
+//! killed, the kernel kills the program. The next status check then kills the remaining processes of the session and
+//! all processes with the run's `WARDROOM_RUN_FOLDER`, and stores the outcome `unknown`. The host never starts the run
+//! again.
 //!
 //! A run's folder exists until the host removes the run's job. Until then, no other run can start with the same key.
 //!

@@ -84,8 +84,9 @@ pub(crate) fn children() -> Vec<Pid> {
 /// The environment variable that contains the folder of the pipeline run, in every process of the run.
 pub(crate) const RUN_FOLDER: &str = "WARDROOM_RUN_FOLDER";
 
-/// Kills all processes that have the environment variable [`RUN_FOLDER`] with this value, in up to [`KILL_ROUNDS`] rounds.
-/// This finds processes that have left the session of their run. It does not find a process that removed the variable.
+/// Kills all processes that have the environment variable [`RUN_FOLDER`] with this value, in up to [`KILL_ROUNDS`]
+/// rounds. This finds processes that have left the session of their run. It does not find a process that removed the
+/// variable.
 pub(crate) fn kill_marked(folder: &Path) {
     let variable = format!("{RUN_FOLDER}={}", folder.to_string_lossy()).into_bytes();
     // The host itself can have the variable, if a run has started it.
@@ -94,7 +95,8 @@ pub(crate) fn kill_marked(folder: &Path) {
         let environment = fs::read(format!("/proc/{}/environ", process.id)).unwrap_or_default();
         process.id != own && !process.is_zombie && environment.split(|byte| *byte == 0).any(|entry| entry == variable)
     };
-    // A process that starts another program has no environment for a moment, so one round without a process proves little.
+    // A process that starts another program has no environment for a moment, so one round without a process proves
+    // little.
     let mut empty_rounds = 0;
     for _ in 0..KILL_ROUNDS {
         empty_rounds += 1;

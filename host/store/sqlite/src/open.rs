@@ -89,8 +89,8 @@ pub enum OpenError {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no host
-/// on another computer last opened the database (the lease), migrates the database, adds the missing links of its hash chain, and stores the machine id of
-/// `claim` in the lease.
+/// on another computer last opened the database (the lease), migrates the database, adds the missing links of its hash
+/// chain, and stores the machine id of `claim` in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,

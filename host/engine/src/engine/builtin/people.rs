@@ -77,8 +77,8 @@ impl Host {
 
 /// Resolves `text` to the id of a person. `text` is an id, a name in the configuration, a handle or a display name.
 /// `members` are the members of the room. A handle or display name must match only one person among `members` and the
-/// people in the configuration. `acts` is true for an action, which accepts no display name, because anybody can take the
-/// display name of somebody else.
+/// people in the configuration. `acts` is true for an action, which accepts no display name, because anybody can take
+/// the display name of somebody else.
 ///
 /// # Errors
 /// Fails if nobody matches, or if several people match. The error is the message for the sender.

@@ -72,8 +72,8 @@ impl HostCall for Later {
         // `validate` reports a command that is not an action of this plugin.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let mut reasons = Vec::new();
-        // The scheduled command runs as if a person had typed it. Therefore the person needs the same rights, also for the
-        // environments from which the command only reads.
+        // The scheduled command runs as if a person had typed it. Therefore the person needs the same rights, also for
+        // the environments from which the command only reads.
         if let Err(refused) = access.check(&command, invocation.request().message()) {
             reasons.push(Reason { kind: "role".to_owned(), text: refused.message, add: None });
         }
@@ -105,8 +105,8 @@ impl HostCall for Later {
         let Some(parent) = invocation.job().cloned() else {
             return Err(problem("invalid", "only an action can schedule a command, and this command is a query"));
         };
-        // 2. The new job starts with the current file of the plugin. It gets the settings and limits of this job, even if
-        //    the plugin's configuration has changed, but only if the file is the same.
+        // 2. The new job starts with the current file of the plugin. It gets the settings and limits of this job, even
+        //    if the plugin's configuration has changed, but only if the file is the same.
         let plugin = current(invocation)?.clone();
         let given = match plugin.digest == invocation.loaded().digest {
             true => (invocation.settings().to_vec(), *invocation.meter.limits()),

@@ -1,5 +1,5 @@
-//! Verifies the rows that give or take authority: grants, freezes, releases and messages. Each row must have its link in
-//! the hash chain, and each link its row.
+//! Verifies the rows that give or take authority: grants, freezes, releases and messages. Each row must have its link
+//! in the hash chain, and each link its row.
 
 use std::collections::{BTreeMap, HashMap};
 

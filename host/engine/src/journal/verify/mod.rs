@@ -15,12 +15,12 @@ use walk::Walk;
 
 pub(crate) use entries::check_entries;
 
-/// The newest link of the hash chain, and the ends of the journals of the open jobs. A caller can keep a copy of the head
-/// outside of the store. A later verification with this copy detects whether links were removed from the end of the hash
-/// chain, and whether earlier entries of a job that was open were changed.
+/// The newest link of the hash chain, and the ends of the journals of the open jobs. A caller can keep a copy of the
+/// head outside of the store. A later verification with this copy detects whether links were removed from the end of
+/// the hash chain, and whether earlier entries of a job that was open were changed.
 ///
-/// The text of a head is the number and the hash of the link, and the job, the number of entries and the hash of the last
-/// entry for each open job: `12:0f3a…,7f3ak:5:77b2…`.
+/// The text of a head is the number and the hash of the link, and the job, the number of entries and the hash of the
+/// last entry for each open job: `12:0f3a…,7f3ak:5:77b2…`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Head {
     /// The number of the newest link; 0 for an empty chain.

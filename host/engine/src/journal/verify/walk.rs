@@ -249,8 +249,8 @@ impl<'s> Walk<'s> {
         self.closed.remove(job);
     }
 
-    /// Returns the fault of the first suspect that no removal explains. Then verifies the open jobs and the rows that give
-    /// authority, and checks that the hash chain has an opening link for every stored job.
+    /// Returns the fault of the first suspect that no removal explains. Then verifies the open jobs and the rows that
+    /// give authority, and checks that the hash chain has an opening link for every stored job.
     async fn check_rest(&mut self) -> Result<(), VerifyStop> {
         for at in (0..self.suspects.len()).rev() {
             // A host may have removed the job during the verification.

@@ -64,7 +64,8 @@ async fn scene() -> TamperTest {
     .await
 }
 
-/// Returns SQL statements that replace the journal of [`JOB`] by `entries`, with all hashes as the host would write them.
+/// Returns SQL statements that replace the journal of [`JOB`] by `entries`, with all hashes as the host would write
+/// them.
 fn rewritten(entries: &[Entry]) -> String {
     let mut statements = format!("delete from entry where job = '{JOB}' and number > 0;");
     let mut hash = String::new();
