@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_grant_names_person_permission_and_role() {
-        let text = "jbrueder (@jbrueder:example.org) may now deploy Content Management System to production (role deployer)";
+        let text =
+            "jbrueder (@jbrueder:example.org) may now deploy Content Management System to production (role deployer)";
         assert_eq!(granted(&grant()), text);
         let both = Granted { environments: vec!["staging".into(), "production".into()], added: false, ..grant() };
         let text = "jbrueder (@jbrueder:example.org) may already deploy Content Management System to staging and production (role deployer)";

@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_word_contains_the_arguments_of_its_step() {
-        let trigger = Step::Trigger { pipeline: "cms/staging".into(), parameters: vec![("version".into(), "1.0.2".into())] };
+        let trigger =
+            Step::Trigger { pipeline: "cms/staging".into(), parameters: vec![("version".into(), "1.0.2".into())] };
         assert_eq!(one("trigger:cms/staging:1.0.2"), trigger);
         assert_eq!(one("set:key:a:b"), Step::Set { key: "key".into(), value: "a:b".into() });
         assert_eq!(one("releases:cms:staging"), Step::Releases { app: "cms".into(), environment: "staging".into() });
