@@ -184,9 +184,19 @@ async fn a_head_reveals_a_rewritten_journal_of_an_open_job() {
     // A journal that has grown since then is valid.
     let grown = [journal(), vec![entry(JOB, 4, EntryKind::Call)]].concat();
     assert_eq!(test.verify(&rewritten(&grown), Some(&head)).await, Ok(()));
-    for wrong in
-        ["", "12", "12:", "12:0f", &format!("0:{}", head.hash), &format!("1:{}0", head.hash), &format!("{head},x")]
-    {
+    let link = format!("{}:{}", head.number, head.hash);
+    let parsed: Head = format!(" {}\n", link.to_uppercase()).parse().expect("a head in upper case with spaces");
+    assert_eq!(parsed, Head { open: Default::default(), ..head.clone() });
+    for wrong in [
+        "",
+        "12",
+        "12:",
+        "12:0f",
+        &format!("0:{}", head.hash),
+        &format!("-1:{}", head.hash),
+        &format!("1:{}0", head.hash),
+        &format!("{head},x"),
+    ] {
         assert!(wrong.parse::<Head>().is_err(), "{wrong}");
     }
 }
