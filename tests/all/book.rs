@@ -132,7 +132,7 @@ fn the_engine_runs_in_another_program() -> Result<()> {
     let output = child.wait_with_output()?;
     assert!(output.status.success());
     let out = String::from_utf8(output.stdout)?;
-    assert!(out.contains("*beep* Content Management System: deployed version 1.0.2 to staging in"), "{out}");
+    assert!(out.contains("*beep* | Content Management System: deployed version 1.0.2 to staging in"), "{out}");
     assert!(out.contains("staging: 1.0.2 since"), "{out}");
     assert!(out.contains("Unknown command `nonsense`"), "{out}");
     assert_eq!(out.matches("*beep*").count(), 4, "{out}");

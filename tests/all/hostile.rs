@@ -29,7 +29,9 @@ const RUN: &[&str] = &[
     "foreign",
     "grants",
     "huge-answer",
+    "imitates",
     "keeps",
+    "large",
     "no-answer",
     "not-text",
     "outside",
@@ -252,7 +254,7 @@ fn a_complete_component_is_accepted() -> Result<()> {
     for bytes in [guest::harmless()?, guest::component(&guest::harmless()?)?] {
         let attack = Attack::run_bytes(&bytes, "", &["attack", "peek"])?;
         attack.contains("attack: succeeded")?;
-        ensure!(attack.said.lines().filter(|line| *line == "fine").count() == 2, "{}", attack.said);
+        ensure!(attack.said.lines().filter(|line| *line == "| fine").count() == 2, "{}", attack.said);
         attack.nothing_done()?;
     }
     Ok(())
@@ -301,6 +303,14 @@ fn a_memory_bomb_is_stopped() -> Result<()> {
 #[test]
 fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
     let attack = Attack::run("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
+    attack.nothing_done()
+}
+
+#[test]
+fn many_large_guests_stay_within_the_memory_budget() -> Result<()> {
+    // Without the budget, the guests of all jobs together would have more than a gibibyte.
+    let attack = Attack::run("large", "[limits]\nmemory_mib = 128\n", &["attack &"; 40])?;
+    ensure!(attack.said.matches("attack: succeeded").count() == 40, "{}", short(&attack.said));
     attack.nothing_done()
 }
 
@@ -447,6 +457,19 @@ fn control_characters_are_stripped_from_guest_text() -> Result<()> {
         attack.nothing_done()?;
     }
     Ok(())
+}
+
+#[test]
+fn a_plugin_cannot_imitate_a_text_of_the_host() -> Result<()> {
+    let attack = Attack::run("imitates", "", &["attack", "peek"])?;
+    for imitated in ["requested by operator", "The plan:", "  1. pipelines.trigger", "Answer until"] {
+        let shown: Vec<&str> = attack.said.lines().filter(|line| line.contains(imitated)).collect();
+        // A message and a reply of the job, a message and a failure of the query.
+        ensure!(shown.len() == 4, "{shown:?}");
+        ensure!(shown.iter().all(|line| line.starts_with("| ")), "{shown:?}");
+    }
+    attack.contains("`peek` failed:\n| `attack` (job 7f3ak")?;
+    attack.nothing_done()
 }
 
 #[test]

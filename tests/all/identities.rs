@@ -83,7 +83,7 @@ async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() 
     let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "!deploy cms staging 1.0.0").await?;
     assert!(
-        has(&workspace.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"),
+        has(&workspace.said("marvin"), "ops: | cms: deployed version 1.0.0 to staging"),
         "{:?}",
         workspace.said("marvin")
     );
@@ -133,7 +133,7 @@ async fn an_approval_is_asked_for_in_the_apps_room_by_an_identity_in_it() -> Res
     open.say("bob", "vault", "?approve").await?;
     open.settle().await?;
     assert!(
-        has(&workspace.said("bender"), "ops: cms: deployed version 1.0.0 to production"),
+        has(&workspace.said("bender"), "ops: | cms: deployed version 1.0.0 to production"),
         "{:?}",
         workspace.said("bender")
     );

@@ -127,7 +127,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     })?;
     host.say("job &")?;
     let line = host.wait_for("waits for cms/staging, since")?;
-    host.wait_for("stage: cms/staging is running")?;
+    host.wait_for("stage: \"cms/staging is running\"")?;
     host.wait_for("holds the deployment lock of cms/staging")?;
     host.say("logs &")?;
     host.wait_for("Last output of cms/staging:")?;

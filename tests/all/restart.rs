@@ -171,7 +171,7 @@ fn a_received_query_is_answered_once_after_a_restart() -> Result<()> {
     // The plugin's file is repaired before the restart.
     fs::write(test_host.path("peeker.wasm"), crate::hostile::guest::harmless()?)?;
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
-    ensure!(ran.out.lines().next() == Some("fine"), "{}", ran.out);
+    ensure!(ran.out.lines().next() == Some("| fine"), "{}", ran.out);
     ensure!(ran.out.matches("fine").count() == 1);
     let again = test_host.wardroom(&["run"], "")?;
     ensure!(again.out.is_empty(), "{again:?}");
@@ -279,7 +279,7 @@ fn a_hundred_concurrent_commands_are_all_answered() -> Result<()> {
         let closing = format!("It: deployed version 1.{number} to quick in");
         ensure!(ran.out.matches(&closing).count() == 1, "{closing}:\n{}", ran.out);
     }
-    ensure!(ran.out.lines().filter(|line| line.starts_with("  quick: ")).count() == 50, "{}", ran.out);
+    ensure!(ran.out.lines().filter(|line| line.starts_with("|   quick: ")).count() == 50, "{}", ran.out);
     ensure!(test_host.runs().len() == 50);
     let mut journal = journal(&test_host)?;
     ensure!(journal.count("select count(*) from release where outcome = 'succeeded'")? == 50);

@@ -267,7 +267,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
         (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
-        (r"\b\d+:[0-9a-f]{64}\b", "<head>"),
+        (r"\b\d+:[0-9a-f]{64}(,[a-z2-9]{5}:\d+:[0-9a-f]{64})*", "<head>"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "<time>"),
         (r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3}\b", "<time>"),
         (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b", "<time>"),

@@ -101,7 +101,7 @@ async fn only_captures_of_a_listened_message_are_stored() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "hm, is cms up? my pin is 4711").await?;
-    assert!(has(&workspace, "ops: cms\n  staging: nothing yet"), "{:?}", workspace.said("marvin"));
+    assert!(has(&workspace, "ops: | cms\n|   staging: nothing yet"), "{:?}", workspace.said("marvin"));
     let said = workspace.said("marvin").len();
     open.say("dave", "lobby", "is cms up?").await?;
     open.say("dave", "ops", "is nothing up?").await?;
@@ -128,7 +128,7 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     open.settle().await?;
     assert_eq!(announced(&workspace, "hook build"), 1);
     assert!(has(&workspace, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", workspace.said("marvin"));
-    assert!(has(&workspace, "ops: cms: deployed version 1.0.3 to staging"), "{:?}", workspace.said("marvin"));
+    assert!(has(&workspace, "ops: | cms: deployed version 1.0.3 to staging"), "{:?}", workspace.said("marvin"));
     assert_eq!(workspace.pipelines.runs().len(), 1);
     let job = workspace.store.jobs(&Default::default()).await?.pop().context("a job")?;
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));

@@ -46,8 +46,8 @@ allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 pub(super) const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >>started\n";
 
 /// A command whose job waits for a time and then triggers a pipeline.
-pub(super) const PARKS: &str = "script-app it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
-const PARKS_TOO: &str = "script-app it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
+pub(super) const PARKS: &str = "script-app it quick 1.0 after:2000 sleep trigger:it/quick:1.0 wait\n";
+const PARKS_TOO: &str = "script-app it other 2.0 after:2000 sleep trigger:it/other:2.0 wait\n";
 
 pub(super) fn test_host() -> Result<TestHost> {
     let test_host = TestHost::new(CONFIG)?;

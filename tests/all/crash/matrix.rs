@@ -115,9 +115,11 @@ async fn a_cancel_before_a_crash_cancels_no_other_job_after_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let proxy = HttpProxy::new(synapse.port()).await?;
     let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
-    scene.host.set_duration(6)?;
+    // The first run ends only because it is cancelled.
+    scene.host.set_duration(600)?;
     let first = scene.alice.say(&scene.room, &command(1)).await?;
     scene.host.wait_for_a_run().await?;
+    scene.host.set_duration(6)?;
     // The job is cancelled and ends, but no message about it reaches the homeserver.
     proxy.withhold(Withheld::Sends);
     let cancel = scene.alice.say(&scene.room, "!cancel").await?;

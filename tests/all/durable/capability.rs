@@ -59,7 +59,7 @@ fn outcome(harness: &Harness) -> Result<JobOutcome> {
 fn a_query_reads_through_a_capability() -> Result<()> {
     let harness = harness()?;
     ensure!(harness.run(CONFIG, &["bob> tickets Disk"], None)?);
-    ensure!(harness.chat.words() == ["OPS-17 (open): Disk full"], "{:?}", harness.chat.words());
+    ensure!(harness.chat.words() == ["| OPS-17 (open): Disk full"], "{:?}", harness.chat.words());
     ensure!(harness.store.all_lines().iter().any(|line| line.calls.iter().any(|count| count.call == "tickets.find")));
     harness.verify()
 }

@@ -25,7 +25,7 @@ use wardroom::{
 use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, HookedStore, PipelinesHooks, StoreHooks};
 
 /// Timeout of one run. It is much longer than a run.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const ROOM: &str = "room";
 
 /// The number of calls of adapters and store until the crash.
@@ -119,6 +119,38 @@ impl Harness {
         // Tasks of a crashed engine block forever, so do not wait for them.
         runtime.shutdown_background();
         finished
+    }
+
+    /// Runs an engine with the typed lines until `reached` returns true, and then crashes it.
+    ///
+    /// # Errors
+    /// The state is not reached in time, or the engine stops before.
+    pub(super) fn run_until(&self, config: &str, typed: &[&str], reached: impl Fn(&Self) -> bool) -> Result<()> {
+        let budget = CallBudget::new(None);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let is_reached = runtime.block_on(async {
+            let state = async {
+                while !reached(self) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                // Every call from now on blocks, as after a crash.
+                budget.left.store(0, Ordering::SeqCst);
+            };
+            let engine = async {
+                let ended = self.run_engine(config, typed, &budget).await;
+                ensure!(reached(self), "the engine stopped before: {ended:?}");
+                Ok(())
+            };
+            let either = async {
+                tokio::select! {
+                    () = state => Ok(()),
+                    ended = engine => ended,
+                }
+            };
+            tokio::time::timeout(PATIENCE * 2, either).await.context("the state was not reached in time")?
+        });
+        runtime.shutdown_background();
+        is_reached.with_context(|| format!("{:?}\n{:?}", self.jobs(), self.chat.words()))
     }
 
     /// Returns a builder of an engine with the same adapters that does not crash.

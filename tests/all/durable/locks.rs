@@ -1,8 +1,6 @@
 //! Runs many jobs for few deployment locks, with crashes: no two jobs hold a lock at once, and every queued job gets
 //! it.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
 use wardroom::{
@@ -87,23 +85,14 @@ fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
 
 /// Creates a state in which one job holds the lock, four are queued, and the host is down. Returns the queue.
 fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
-    let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
+    let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:3600000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
-    let standing = |phase: JobPhase| harness.jobs().into_iter().filter(move |job| job.status.phase == phase);
-    for (typed, phase) in [(&[holder][..], JobPhase::Time), (&[waiter; 4][..], JobPhase::Queued)] {
-        let before = harness.jobs().len();
-        // Retry with more time, which a busy machine needs.
-        for life in [400, 800, 1600] {
-            let received = (harness.jobs().len() - before).min(typed.len());
-            harness.run_for(config, &typed[received..], None, Duration::from_millis(life))?;
-            if standing(phase).count() >= typed.len() {
-                break;
-            }
-        }
-    }
-    let mut line: Vec<_> = standing(JobPhase::Queued).collect();
+    let count = |harness: &Harness, phase| harness.jobs().iter().filter(|job| job.status.phase == phase).count();
+    harness.run_until(config, &[holder], |harness| count(harness, JobPhase::Time) == 1)?;
+    harness.run_until(config, &[waiter; 4], |harness| count(harness, JobPhase::Queued) == 4)?;
+    let mut line = harness.jobs();
+    line.retain(|job| job.status.phase == JobPhase::Queued);
     line.sort_by_key(|job| job.status.since);
-    ensure!(standing(JobPhase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
     Ok(line.into_iter().map(|job| job.id).collect())
 }
 
@@ -112,6 +101,8 @@ fn killed_in_line(calls: u32) -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(ALL);
     let line = in_line(&harness, &config)?;
+    // The timer of the job that holds the lock has expired.
+    harness.clock.set(7200);
     harness.run(&config, &[], Some(calls))?;
     ensure!(harness.run(&config, &[], None)?);
     let turns = turns(&harness, &line)?;

@@ -244,7 +244,11 @@ impl Host {
     pub(crate) fn set_duration(&self, seconds: u32) -> Result<()> {
         let pipeline = self.folder.path().join("deploy.sh");
         let text = fs::read_to_string(&pipeline)?;
-        Ok(fs::write(&pipeline, text.replace("sleep 1\n", &format!("sleep {seconds}\n")))?)
+        let set = |line: &str| match line.starts_with("sleep ") {
+            true => format!("sleep {seconds}\n"),
+            false => format!("{line}\n"),
+        };
+        Ok(fs::write(&pipeline, text.lines().map(set).collect::<String>())?)
     }
 
     /// Kills the host with SIGKILL.

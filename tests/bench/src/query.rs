@@ -125,7 +125,7 @@ impl EngineSide {
         if let Some((plugin, error)) = engine.not_loaded().first() {
             bail!("plugin {plugin} is not loaded: {error}");
         }
-        Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::lines(ANSWER) })
+        Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::quote(ANSWER) })
     }
 
     /// Returns messages in the form of the inbox.

@@ -46,7 +46,7 @@ pub fn display_name(name: Option<&str>, fallback: &str) -> String {
 pub fn mentioned_people(text: &Text) -> impl Iterator<Item = &str> {
     let ids = text.blocks().iter().filter_map(|block| match block {
         Block::People(ids) => Some(ids),
-        Block::Line(_) | Block::Code(_) => None,
+        Block::Line(_) | Block::Quote(_) | Block::Code(_) => None,
     });
     ids.flatten().map(String::as_str)
 }

@@ -122,9 +122,7 @@ fn html(text: &Text) -> String {
                 if after_line {
                     html.push_str("<br>");
                 }
-                let unindented = line.trim_start_matches(' ');
-                html.push_str(&"&nbsp;".repeat(line.len() - unindented.len()));
-                escape(unindented, &mut html);
+                escape_line(line, &mut html);
                 after_line = true;
             }
             Block::People(ids) => {
@@ -146,6 +144,15 @@ fn html(text: &Text) -> String {
                 }
                 after_line = true;
             }
+            Block::Quote(quote) => {
+                html.push_str("<blockquote>");
+                for (index, line) in quote.lines().enumerate() {
+                    html.push_str(if index > 0 { "<br>" } else { "" });
+                    escape_line(line, &mut html);
+                }
+                html.push_str("</blockquote>");
+                after_line = false;
+            }
             Block::Code(code) => {
                 html.push_str("<pre><code>");
                 escape(code, &mut html);
@@ -155,6 +162,13 @@ fn html(text: &Text) -> String {
         }
     }
     html
+}
+
+/// Escapes a line. Keeps its indentation.
+fn escape_line(line: &str, html: &mut String) {
+    let unindented = line.trim_start_matches(' ');
+    html.push_str(&"&nbsp;".repeat(line.len() - unindented.len()));
+    escape(unindented, html);
 }
 
 fn escape(text: &str, html: &mut String) {

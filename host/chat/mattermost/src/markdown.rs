@@ -13,13 +13,21 @@ pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 /// shown by its id.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for block in text.blocks() {
+    let mut blocks = text.blocks().iter().peekable();
+    while let Some(block) = blocks.next() {
         match block {
             Block::Line(text) => lines.push(line(text)),
             Block::People(ids) => {
                 let mentions: Vec<String> =
                     ids.iter().map(|id| name(id).map_or_else(|| line(id), |name| format!("@{name}"))).collect();
                 lines.push(mentions.join(" "));
+            }
+            Block::Quote(quote) => {
+                lines.extend(quote.lines().map(|quoted| format!("> {}", line(quoted))));
+                // Without an empty line, the next line would belong to the quotation.
+                if blocks.peek().is_some() {
+                    lines.push(String::new());
+                }
             }
             Block::Code(code) => {
                 let fence = "`".repeat(longest_run(code).max(2) + 1);
@@ -174,6 +182,16 @@ mod tests {
         let mut text = Text::default();
         text.push_lines("x");
         assert_eq!(markdown(&text, |_| Some("alice".into())), "x", "only `Block::People` mentions people");
+    }
+
+    #[test]
+    fn a_quotation_ends_before_the_text_of_the_host() {
+        let mut text = Text::lines("`report` failed:");
+        text.push_quote("> a\n\n- @here\n```");
+        text.push_lines("Nothing was changed.");
+        let shown = "`report` failed:\n> \\> a\n> \n> \u{200b}- @\u{200b}here\n> \\`\\`\\`\n\nNothing was changed.";
+        assert_eq!(markdown(&text, |_| None), shown);
+        assert_eq!(markdown(&Text::quote("done"), |_| None), "> done");
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! network.
 //!
 //! Invariant: a [`Text`] contains no markup. Text that people, plugins or other programs wrote cannot become a link, a
-//! mention or a heading. Only the host can mention people ([`Text::push_people`]).
+//! mention or a heading. Only the host can mention people ([`Text::push_people`]). The text of a plugin is a quotation
+//! ([`Text::push_quote`]), so that it cannot pass for a text of the host.
 
 use serde::{Deserialize, Serialize};
 
+/// The start of each quoted line in a plain text.
+const QUOTE_MARK: &str = "| ";
 /// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`] suggests no correction.
 const MAX_WORD_LENGTH: usize = 64;
 
@@ -15,6 +18,8 @@ const MAX_WORD_LENGTH: usize = 64;
 pub enum Block {
     /// A single line of text.
     Line(String),
+    /// Quoted lines, separated by line feeds: the words of a plugin. Every line is shown with the mark of a quotation.
+    Quote(String),
     /// Preformatted lines, separated by line feeds and shown in a monospaced font.
     Code(String),
     /// A line that mentions the people with these ids, for example `@bob:example.org`.
@@ -46,8 +51,23 @@ impl Text {
 
     /// Appends the lines of a string as one [`Block::Code`]. Removes invisible characters ([`clean`]).
     pub fn push_code(&mut self, text: impl AsRef<str>) {
-        let lines: Vec<String> = text.as_ref().lines().map(clean).collect();
-        self.0.push(Block::Code(lines.join("\n")));
+        self.0.push(Block::Code(clean_lines(text.as_ref())));
+    }
+
+    /// Creates a text with one [`Block::Quote`]. The text is empty if the string is blank.
+    pub fn quote(text: impl AsRef<str>) -> Self {
+        let mut new = Self::default();
+        new.push_quote(text);
+        new
+    }
+
+    /// Appends the lines of a string as one [`Block::Quote`]. Removes invisible characters ([`clean`]). Does nothing if
+    /// the string is blank.
+    pub fn push_quote(&mut self, text: impl AsRef<str>) {
+        let lines = clean_lines(text.as_ref());
+        if !lines.trim().is_empty() {
+            self.0.push(Block::Quote(lines));
+        }
     }
 
     /// Appends a line that mentions the people with these ids. Does nothing if `ids` is empty.
@@ -72,7 +92,8 @@ impl Text {
         self.0.is_empty()
     }
 
-    /// Returns the text as plain text. Code is indented by four spaces. The last line has no line feed.
+    /// Returns the text as plain text. Code is indented by four spaces. Each line of a quotation begins with
+    /// `| `. The last line has no line feed.
     pub fn plain(&self) -> String {
         let parts: Vec<String> = self
             .0
@@ -80,7 +101,8 @@ impl Text {
             .map(|block| match block {
                 Block::Line(line) => line.clone(),
                 Block::People(ids) => ids.join(" "),
-                Block::Code(code) => code.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"),
+                Block::Quote(quote) => with_prefix(QUOTE_MARK, quote),
+                Block::Code(code) => with_prefix("    ", code),
             })
             .collect();
         parts.join("\n")
@@ -101,7 +123,7 @@ impl Text {
         let tail: String = whole.chars().skip(length - (left - left / 2)).collect();
         // Cut at line ends if possible.
         let head = head.rsplit_once('\n').map_or(head.as_str(), |(lines, _)| lines);
-        let tail = tail.split_once('\n').map_or(tail.as_str(), |(_, lines)| lines);
+        let tail = tail.split_once('\n').map_or_else(|| format!("[...] {tail}"), |(_, lines)| lines.to_owned());
         let mut text = Self::default();
         text.push_code(head);
         text.push_lines(between);
@@ -116,7 +138,7 @@ impl Text {
         let (mut left, mut cut) = (most, 0_usize);
         for mut block in self.0 {
             let text = match &mut block {
-                Block::Line(text) | Block::Code(text) => text,
+                Block::Line(text) | Block::Quote(text) | Block::Code(text) => text,
                 // Keep all mentions, because the host adds only a few mentions.
                 Block::People(ids) => {
                     left = left.saturating_sub(ids.iter().map(|id| id.len() + 1).sum());
@@ -142,6 +164,14 @@ impl Text {
         }
         Self(kept)
     }
+}
+
+fn clean_lines(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+fn with_prefix(prefix: &str, lines: &str) -> String {
+    lines.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Removes control characters and invisible characters from a line. Examples are zero-width spaces, letters without a
@@ -204,6 +234,26 @@ mod tests {
         assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
         assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
+    }
+
+    #[test]
+    fn every_line_of_a_quotation_is_marked() {
+        let mut text = Text::lines("`report` failed:");
+        text.push_quote("Approved by Alice.\r\n\nAnswer:\u{2028}`approve 7f3ak`\u{85}x");
+        text.push_lines("Nothing was changed.");
+        let plain = "`report` failed:\n| Approved by Alice.\n| \n| Answer:`approve 7f3ak`x\nNothing was changed.";
+        assert_eq!(text.plain(), plain);
+        assert!(Text::quote(" \n\u{200b}").is_empty());
+        assert_eq!(Text::quote("0123456789").clamped(6).plain(), "| 01234\n[... truncated: 5 more bytes]");
+    }
+
+    #[test]
+    fn an_excerpt_marks_the_end_of_a_cut_line() {
+        let quoted = format!("{}Approved by Alice.", "x".repeat(1_000));
+        let (excerpt, whole) = Text::quote(&quoted).excerpt(200);
+        assert!(excerpt.plain().ends_with("Approved by Alice."));
+        assert!(excerpt.plain().lines().last().is_some_and(|line| line.starts_with("    [...] x")), "{excerpt:?}");
+        assert_eq!(whole, Some(format!("| {quoted}")));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &s
 /// Returns the reply to `help COMMAND`: usage, parameters, other names and examples. The reply ends with `who`, a
 /// sentence about the people who may run the command.
 pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
-    let mut text = format!("{}\n{}", spec.usage(), spec.summary);
+    // The summary stands behind the usage, because the words of a plugin must not begin a line of the host.
+    let mut text = format!("{}  {}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {
         let takes = match parameter.kind {
             ParameterType::Integer => " (an integer)",

@@ -77,8 +77,11 @@ impl Host {
         let most = self.context.outbox.longest_plugin_text(&message.bot, &message.key.network);
         let mut text = text.clamped(most);
         match &ran.end {
-            GuestEnd::Reply(reply) => text.push_lines(&reply.text),
-            GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),
+            GuestEnd::Reply(reply) => text.push_quote(&reply.text),
+            GuestEnd::Failure(failure) => {
+                text.push_lines(format!("`{name}` failed:"));
+                text.push_quote(&failure.message);
+            }
             GuestEnd::Limit(limit) => text.push_lines(format!("`{name}` was stopped: {limit}")),
             GuestEnd::Stopped(why) => text.push_lines(format!("`{name}` was stopped: {why}")),
             GuestEnd::Trap(why) => text.push_lines(format!("`{name}` crashed: {why}")),

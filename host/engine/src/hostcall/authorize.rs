@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    deny_rules::{known_or_all, names},
+    deny_rules::{is_unknown, known_or_all, names},
     invocation::Invocation,
 };
 use crate::{
@@ -155,13 +155,8 @@ impl Invocation {
         let environments = values(Attribute::Environment, command.environment(), catalog.environments().collect());
         // The refusal of an effect with an unknown target names no app and no environment, because the person may not
         // be permitted to see them.
-        let is_unknown = |attribute| {
-            row.environment == EnvironmentFrom::Target
-                && row.locks
-                && row.attributes.contains(&attribute)
-                && attributes.get(&attribute).is_none_or(Vec::is_empty)
-        };
-        let unknown = is_unknown(Attribute::App) || is_unknown(Attribute::Environment);
+        let unknown = row.environment == EnvironmentFrom::Target
+            && [Attribute::App, Attribute::Environment].iter().any(|part| is_unknown(row, attributes, *part));
         let mut rule = None;
         for environment in environments.iter().flatten() {
             if !access.bots.may_change(bot, environment) {

@@ -155,11 +155,15 @@ pub(super) fn known_or_all<'a>(
     attribute: Attribute,
     all: impl FnOnce() -> Vec<&'a str>,
 ) -> Vec<&'a str> {
-    match attributes.get(&attribute) {
-        Some(values) if !values.is_empty() => values.iter().map(String::as_str).collect(),
-        _ if row.locks && row.attributes.contains(&attribute) => all(),
-        _ => Vec::new(),
+    if is_unknown(row, attributes, attribute) {
+        return all();
     }
+    attributes.get(&attribute).into_iter().flatten().map(String::as_str).collect()
+}
+
+/// Returns whether a call changes a target of which this attribute is unknown.
+pub(super) fn is_unknown(row: &CallSpec, attributes: &Attributes, attribute: Attribute) -> bool {
+    row.locks && row.attributes.contains(&attribute) && attributes.get(&attribute).is_none_or(Vec::is_empty)
 }
 
 /// Returns the names of all apps of the configuration.

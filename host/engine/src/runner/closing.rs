@@ -25,7 +25,7 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
                 false => Text::lines(format!("`{}` was not approved. Nothing was changed.", row.line)),
             };
             if ended.acted {
-                text.push_lines(&ended.text);
+                text.push_quote(&ended.text);
             }
             (JobOutcome::NotApproved, text)
         }
@@ -33,7 +33,7 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
             // A denied call makes a reply a success with warnings, even if the plugin reports none.
             let warned = ended.warnings || !denied.is_empty();
             let outcome = if warned { JobOutcome::Warnings } else { JobOutcome::Succeeded };
-            (outcome, Text::lines(&ended.text))
+            (outcome, Text::quote(&ended.text))
         }
         GuestEndKind::Failure => {
             let outcome = match ended.code.as_str() {
@@ -49,7 +49,7 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
                     row.line
                 )),
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused. Nothing was changed.", row.line)),
-                _ => Text::lines(&ended.text),
+                _ => Text::quote(&ended.text),
             };
             (outcome, text)
         }

@@ -17,13 +17,15 @@ fn event(sender: &str, content: Value) -> RawEvent {
 fn a_message_is_plain_and_formatted_and_notifies_nobody() {
     let mut text = Text::lines("<b>@room</b> & \"more\"\n  second");
     text.push_code("exit 3 <here>");
+    text.push_quote("<i>\n x");
     text.push_lines("after");
     let content = message(&text, Some(event_id!("$root:x")), "7f3a/end");
     assert_eq!(content["msgtype"], "m.notice");
-    assert_eq!(content["body"], "<b>@room</b> & \"more\"\n  second\n    exit 3 <here>\nafter");
+    assert_eq!(content["body"], "<b>@room</b> & \"more\"\n  second\n    exit 3 <here>\n| <i>\n|  x\nafter");
     assert_eq!(
         content["formatted_body"],
-        "&lt;b&gt;@room&lt;/b&gt; &amp; &quot;more&quot;<br>&nbsp;&nbsp;second<pre><code>exit 3 &lt;here&gt;</code></pre>after"
+        "&lt;b&gt;@room&lt;/b&gt; &amp; &quot;more&quot;<br>&nbsp;&nbsp;second<pre><code>exit 3 &lt;here&gt;</code></pre>\
+         <blockquote>&lt;i&gt;<br>&nbsp;x</blockquote>after"
     );
     assert_eq!(content["m.mentions"], json!({}));
     assert_eq!(content[KEY_FIELD], "7f3a/end");

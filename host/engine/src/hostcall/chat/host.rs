@@ -24,7 +24,7 @@ impl HostCall for Say {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
-        let text = Text::lines(&message.text).clamped(MAX_PLUGIN_TEXT_LENGTH);
+        let text = Text::quote(&message.text).clamped(MAX_PLUGIN_TEXT_LENGTH);
         if text.is_empty() {
             return Err(problem("invalid", "the message is empty"));
         }
@@ -68,9 +68,10 @@ impl HostCall for Stage {
 }
 
 fn show(invocation: &Invocation, message: &Message) {
-    let mut stage = clean(message.text.lines().next().unwrap_or_default());
+    let mut stage = clean(message.text.lines().next().unwrap_or_default()).replace('"', "'");
     stage.truncate(stage.floor_char_boundary(MAX_STAGE_LENGTH));
     if let Some(job) = invocation.job() {
-        job.card().stage(stage);
+        // The quotation marks show that these are the words of the plugin.
+        job.card().stage(if stage.is_empty() { stage } else { format!("\"{stage}\"") });
     }
 }
