@@ -29,6 +29,8 @@ pub enum Withheld {
     History,
     /// All pass, but the homeserver refuses requests for a room's encryption state.
     Encryption,
+    /// All pass, but the homeserver reports that no room is encrypted.
+    EncryptionState,
     /// The proxy stores room keys for other devices and answers the sender with success.
     Keys,
 }
@@ -126,6 +128,7 @@ async fn forward_connection(
     let answers = to_bot.clone();
     let (mut from_server, mut to_server) = TcpStream::connect(("127.0.0.1", target)).await?.into_split();
     let (stuck, is_stuck) = watch::channel(false);
+    let answered = withheld.clone();
     let there = async move {
         let mut packet = vec![0; 128 * 1024];
         loop {
@@ -137,7 +140,7 @@ async fn forward_connection(
                 count.send_modify(|count| *count += 1);
                 let withheld = *withheld.borrow();
                 match withheld {
-                    Withheld::Nothing | Withheld::History | Withheld::Encryption => {}
+                    Withheld::Nothing | Withheld::History | Withheld::Encryption | Withheld::EncryptionState => {}
                     Withheld::Keys if contains(&packet[..length], b"/sendToDevice/m.room.encrypted/") => {
                         let mut request = packet[..length].to_vec();
                         while !is_whole(&request) {
@@ -159,6 +162,7 @@ async fn forward_connection(
                     Withheld::Nothing | Withheld::Sends | Withheld::Answers | Withheld::Keys => {}
                     Withheld::History => garble(&mut packet[..length], b"/messages?"),
                     Withheld::Encryption => garble(&mut packet[..length], b"/state/m.room.encryption"),
+                    Withheld::EncryptionState => hide_encryption(&mut packet[..length]),
                 }
             }
             to_server.write_all(&packet[..length]).await?;
@@ -175,6 +179,17 @@ async fn forward_connection(
             if length == 0 {
                 return to_bot.lock().await.shutdown().await;
             }
+            let mut length = length;
+            let hides = *answered.borrow() == Withheld::EncryptionState;
+            while hides && ends_within(&packet[..length], ENCRYPTION) {
+                match from_server.read(&mut packet[length..]).await? {
+                    0 => break,
+                    more => length += more,
+                }
+            }
+            if hides {
+                hide_encryption(&mut packet[..length]);
+            }
             to_bot.lock().await.write_all(&packet[..length]).await?;
         }
     };
@@ -187,6 +202,21 @@ fn garble(request: &mut [u8], path: &[u8]) {
     if let Some(at) = find(request, path) {
         request[at + 1] = b'x';
     }
+}
+
+/// The type of the state event that encrypts a room.
+const ENCRYPTION: &[u8] = b"m.room.encryption";
+
+/// Changes the type of each encryption event to an unknown type of the same length.
+fn hide_encryption(bytes: &mut [u8]) {
+    while let Some(at) = find(bytes, ENCRYPTION) {
+        bytes[at + ENCRYPTION.len() - 1] = b'x';
+    }
+}
+
+/// Returns whether the last bytes are the start of `part`, so that the rest of `part` may follow.
+fn ends_within(bytes: &[u8], part: &[u8]) -> bool {
+    (1..part.len()).any(|length| bytes.ends_with(&part[..length]))
 }
 
 const ARRIVED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";

@@ -36,8 +36,12 @@ impl EncryptedScene {
 
     /// Opens a scene in which Alice's client connects to the homeserver at another address.
     async fn open_at(alices: &str) -> Result<Self> {
+        Self::of(Scene::open(Synapse::shared().await?).await?, alices).await
+    }
+
+    /// Adds an encrypted room to a scene. Alice's client connects to the homeserver at the address `alices`.
+    pub(crate) async fn of(scene: Scene, alices: &str) -> Result<Self> {
         let synapse = Synapse::shared().await?;
-        let scene = Scene::open(synapse).await?;
         scene.barrier().await?;
         let alice = EncryptedUser::login(alices, &scene.alice.id, password(&scene.alice.id), true).await?;
         let name = fresh("carol");

@@ -5,12 +5,16 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use wardroom_tests::{matrix_user::MatrixUser, synapse::Synapse};
+use wardroom_tests::{
+    matrix_user::MatrixUser,
+    proxy::{HttpProxy, Withheld},
+    synapse::Synapse,
+};
 
 use super::{
     DEPLOY, DEPLOYED,
     encrypted::{EncryptedScene, password},
-    scene::{body, is_reaction, thread_of},
+    scene::{Scene, body, is_reaction, thread_of},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,5 +99,50 @@ async fn an_approval_without_reactions_needs_the_job_id() -> Result<()> {
     encrypted.carol.say(&encrypted.room, &format!("!approve {job}")).await?;
     encrypted.answer(&command, DEPLOYED).await?;
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_room_never_becomes_a_plain_room() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let scene = Scene::open_at(synapse, &proxy.url()).await?;
+    let mut encrypted = EncryptedScene::of(scene, &synapse.url()).await?;
+    encrypted.barrier().await?;
+    // The homeserver ends the session, so that the bot has an empty store, and reports no room as encrypted.
+    proxy.withhold(Withheld::EncryptionState);
+    let bot =
+        MatrixUser::login(&synapse.url(), &encrypted.scene.bot, encrypted.scene.host.password()).await?;
+    bot.logout_everywhere().await?;
+    for _ in 0..2 {
+        let forged = encrypted.scene.alice.say(&encrypted.room, DEPLOY).await?;
+        encrypted.scene.host.wait_for_log("the homeserver reports that the room is not encrypted").await?;
+        // The other room is used as before.
+        encrypted.scene.barrier().await?;
+        assert_eq!(encrypted.answers(&forged, "").await?, 0);
+        encrypted.scene.host.kill();
+        encrypted.scene.host.start()?;
+    }
+    assert!(encrypted.scene.host.runs().is_empty(), "{}", encrypted.scene.host.log());
+    let events = encrypted.scene.alice.events(&encrypted.room).await?;
+    let plain = events.iter().find(|event| {
+        event["sender"] == encrypted.scene.bot.as_str() && event["type"] == "m.room.message"
+    });
+    assert!(plain.is_none(), "{plain:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_required_encryption_a_plain_room_starts_no_action() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    scene.barrier().await?;
+    scene.host.kill();
+    scene.host.add_to_account("encryption = \"required\"")?;
+    scene.host.start()?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    scene.answer(&command, "accepts actions only in encrypted rooms").await?;
+    let question = scene.alice.say(&scene.room, "!where cms").await?;
+    scene.answer(&question, "nothing yet").await?;
+    assert!(scene.host.runs().is_empty());
     Ok(())
 }

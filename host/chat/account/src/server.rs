@@ -1,15 +1,33 @@
-//! The server of a chat account: its URL in `plugins.toml`, and certificates that are trusted in addition to the
-//! system's.
+//! The server of a chat account: its URL in `plugins.toml`, the HTTP client for it, and certificates that are trusted in
+//! addition to the system's.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use reqwest::{Certificate, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url, redirect::Policy};
 use wardroom::base::Table;
 
 use crate::error_chain;
 
 /// The `User-Agent` header of every request to a chat server: `wardroom/VERSION`.
 pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
+
+/// Maximum time for connecting to a server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Returns a builder of an HTTP client for an account. `ca` is the path of the additional certificates in the
+/// configuration key `ca`. The client does not follow redirects, because a password or a token must not be sent to
+/// another server.
+///
+/// # Errors
+/// The certificates cannot be used. The error contains the path and a hint.
+pub fn http_client(ca: Option<&Path>) -> Result<ClientBuilder, String> {
+    let builder =
+        Client::builder().user_agent(USER_AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
+    Ok(match ca {
+        Some(path) => builder.tls_certs_merge(load_certificates(path)?),
+        None => builder,
+    })
+}
 
 /// Reads a required URL from the key `key` of a configuration table. The URL must be http or https, without user,
 /// password, query and fragment. `check` is an additional rule of the chat network: it returns `None` for an allowed

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
+use matrix_sdk::{Client, RoomState, ruma::RoomId};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
@@ -17,7 +17,10 @@ use wardroom::{
 };
 use wardroom_account::Outage;
 
-use crate::{Config, Login, NETWORK, error::MatrixError, probe, rooms, send, session, sync::SyncLoop};
+use crate::{
+    Config, Login, NETWORK, error::MatrixError, probe, room_encryption::RoomEncryption, rooms, send, session,
+    sync::SyncLoop,
+};
 
 /// Minimum time between two logins that replace an ended session. If the new session ends sooner, the account stops,
 /// because the next session would most likely end in the same way.
@@ -25,6 +28,7 @@ const MIN_SESSION_AGE: Duration = Duration::from_secs(600);
 
 pub(crate) struct MatrixAccount {
     config: Config,
+    encryption: RoomEncryption,
     /// The client for sends and lookups; `None` until the first sync of a session has succeeded.
     client: RwLock<Option<Client>>,
     link: Link,
@@ -33,7 +37,8 @@ pub(crate) struct MatrixAccount {
 impl MatrixAccount {
     /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, client: RwLock::new(None), link: Link::default() }
+        let encryption = RoomEncryption::new(&config);
+        Self { config, encryption, client: RwLock::new(None), link: Link::default() }
     }
 
     fn client(&self) -> Result<Client, SendError> {
@@ -45,10 +50,10 @@ impl MatrixAccount {
         *self.client.write() = client;
     }
 
-    /// Returns whether a room is encrypted. If the client does not have the room, returns `true`.
-    fn is_encrypted(&self, room: &str) -> bool {
-        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
-        client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))
+    /// Returns whether a room is not encrypted. If the client does not have the room, returns `false`.
+    fn is_plain(&self, room: &str) -> bool {
+        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return false };
+        client.get_room(&id).is_some_and(|room| self.encryption.is_plain(&room))
     }
 
     /// Opens the account's session. Retries after temporary errors, for example while the homeserver is unavailable.
@@ -81,7 +86,7 @@ impl MatrixAccount {
             // Run one session until it ends.
             let client = self.connect(&mut outage).await?;
             let ready = || self.set_client(Some(client.clone()));
-            let mut sync = SyncLoop::new(&self.config, client.clone(), inbox.clone());
+            let mut sync = SyncLoop::new(&self.config, &self.encryption, client.clone(), inbox.clone());
             let end = sync.run(&mut outage, &self.link, ready).await;
             self.set_client(None);
             self.link.down(end.reason());
@@ -143,7 +148,10 @@ impl Chat for MatrixAccount {
 
     fn trusts_relations(&self, room: &str) -> bool {
         // Relations (reactions and threads) are not encrypted, so the homeserver could forge them in an encrypted room.
-        self.config.reactions || !self.is_encrypted(room)
+        match self.is_plain(room) {
+            true => !self.config.requires_encryption,
+            false => self.config.reactions,
+        }
     }
 
     fn link(&self) -> Option<&Link> {
@@ -170,7 +178,7 @@ impl Chat for MatrixAccount {
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        send::send(&self.client()?, message).await
+        send::send(&self.client()?, &self.encryption, message).await
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {

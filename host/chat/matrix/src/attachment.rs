@@ -12,7 +12,7 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 use wardroom::{adapter::SendError, base::Text};
 
-use crate::{content, error::MatrixError, rooms::is_encrypted, send};
+use crate::{content, error::MatrixError, room_encryption::RoomEncryption, send};
 
 /// Length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
@@ -25,7 +25,13 @@ const EXCERPT: usize = 3_000;
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed; [`SendError::Never`] if the homeserver rejects the search for the file
 /// of an earlier attempt.
-pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
+pub(crate) async fn send(
+    room: &Room,
+    encryption: &RoomEncryption,
+    text: &Text,
+    thread: Option<&EventId>,
+    key: &str,
+) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };
     let key = format!("{key}#file");
@@ -34,9 +40,10 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
         return Ok(excerpt);
     }
     let size = whole.len();
-    let sent = match upload(room, whole).await {
+    let sent = match upload(room, encryption, whole).await {
         Ok(source) => {
-            send::send_event(room, "m.room.message", content::file(source, size, thread, &key), &key).await.map(drop)
+            let content = content::file(source, size, thread, &key);
+            send::send_event(room, encryption, "m.room.message", content, &key).await.map(drop)
         }
         Err(error) => Err(error.into()),
     };
@@ -53,9 +60,9 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
 
 /// Uploads a text as a file, encrypted if the room is encrypted. Returns the event fields that refer to the uploaded
 /// file.
-async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
+async fn upload(room: &Room, encryption: &RoomEncryption, text: String) -> Result<Value, MatrixError> {
     let client = room.client();
-    if is_encrypted(room).await? {
+    if encryption.is_encrypted(room).await? {
         let file = client.upload_encrypted_file(&mut Cursor::new(text.into_bytes())).await?;
         return Ok(json!({ "file": file }));
     }

@@ -10,10 +10,11 @@ use matrix_sdk::{
     authentication::matrix::MatrixSession,
     config::RequestConfig,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
+    reqwest::redirect::{Action, Attempt, Policy},
 };
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use wardroom::base::{Secret, SecretRef};
-use wardroom_account::{USER_AGENT, load_certificates};
+use wardroom_account::http_client;
 
 use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};
 
@@ -155,17 +156,22 @@ pub(crate) async fn log_in_with_password(
 }
 
 fn builder(config: &Config) -> Result<ClientBuilder, MatrixError> {
-    let mut builder = Client::builder()
+    let http = http_client(config.ca.as_deref()).map_err(MatrixError::rejected)?;
+    let http = http.redirect(Policy::custom(refuse_redirect)).build();
+    let http = http.map_err(|error| MatrixError::local("the HTTP client cannot be created", &error))?;
+    Ok(Client::builder()
         .homeserver_url(&config.homeserver)
         // Use the configured URL, and not the one that the homeserver recommends.
         .respect_login_well_known(false)
-        .user_agent(USER_AGENT)
-        .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIMEOUT));
-    if let Some(path) = &config.ca {
-        let certificates = load_certificates(path).map_err(MatrixError::rejected)?;
-        builder = builder.add_root_certificates(certificates);
-    }
-    Ok(builder)
+        .http_client(http)
+        .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIMEOUT)))
+}
+
+/// Ends a request that the server redirects, with an error for the operator. The request may contain a password.
+fn refuse_redirect(attempt: Attempt<'_>) -> Action {
+    let to = attempt.url().origin().ascii_serialization();
+    attempt
+        .error(format!("the server redirects to {to}; hint: set `homeserver` to the address where the homeserver answers"))
 }
 
 async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {
@@ -187,5 +193,39 @@ fn new_session(config: &Config, device: &str, token: &str) -> MatrixSession {
     MatrixSession {
         meta: SessionMeta { user_id: config.user.clone(), device_id: device.into() },
         tokens: SessionTokens { access_token: token.to_owned(), refresh_token: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_redirect_is_refused_and_the_password_is_not_sent_elsewhere() {
+        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = elsewhere.local_addr().expect("an address");
+        let url = format!("http://{}", server.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let mut stream = stream.expect("a connection");
+                let _ = stream.read(&mut [0; 4096]);
+                let answer = format!(
+                    "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{to}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = crate::config::tests::config_in(folder.path());
+        let config = Config { homeserver: url.parse().expect("a URL"), ..config };
+        let client = anonymous(&config).await.expect("a client");
+        let password = Secret::new("hunter2");
+        let failed = log_in_with_password(&config, &client, &password, None).await.expect_err("a redirect");
+        assert!(failed.is_transient() && failed.reason().contains("set `homeserver` to the address"), "{failed}");
+        elsewhere.set_nonblocking(true).expect("not blocking");
+        assert!(elsewhere.accept().is_err(), "nothing was sent to the other server");
     }
 }

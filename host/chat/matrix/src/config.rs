@@ -67,6 +67,13 @@ pub(crate) static KEYS: TableKeys = TableKeys {
              can forge them.",
         )
         .default("on"),
+        Key::choice(
+            "encryption",
+            &["optional", "required"],
+            "Whether messages and votes in rooms without encryption can start and approve actions. The homeserver can \
+             forge messages in such rooms.",
+        )
+        .default("optional"),
         Key::string("ca", "A PEM file with certificates that are trusted in addition to the system's certificates."),
     ],
 };
@@ -103,6 +110,8 @@ pub(crate) struct Config {
     /// Whether reactions and threads are accepted in encrypted rooms. Matrix does not encrypt them, so the homeserver
     /// could forge them.
     pub(crate) reactions: bool,
+    /// Whether actions need an encrypted room.
+    pub(crate) requires_encryption: bool,
     /// A PEM file with certificates that are trusted in addition to the system's.
     pub(crate) ca: Option<PathBuf>,
     /// The account's state folder. It holds the session file and the SDK's stores.
@@ -157,6 +166,7 @@ impl Config {
             table.problem(&at_identities, message, None);
         }
         let reactions = table.choice("reactions").is_none_or(|choice| choice.value == "on");
+        let requires_encryption = table.choice("encryption").is_some_and(|choice| choice.value == "required");
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("matrix").join(folder_name(&bot.name));
         let config = Self {
@@ -169,6 +179,7 @@ impl Config {
             devices,
             identities,
             reactions,
+            requires_encryption,
             ca,
             folder,
         };
@@ -254,4 +265,4 @@ fn suggest_room(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

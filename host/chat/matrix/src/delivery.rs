@@ -29,11 +29,17 @@ use crate::{
     decryption::decrypt,
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
+    room_encryption::RoomEncryption,
     room_event::{self, RoomEvent},
-    rooms, sender_trust,
+    sender_trust,
     trust_store::TrustStore,
 };
 
+/// The text that a sender receives in a room without encryption, if the configuration requires encryption.
+const NOT_ENCRYPTED: &str = "This room is not encrypted, and the bot accepts actions only in encrypted rooms.";
+/// The time after which a message counts as late, even if a sync delivered it. The homeserver of the sender can hold
+/// messages back, for example during an outage.
+const LATE_AFTER: Duration = Duration::from_secs(600);
 /// The text that a sender receives if the homeserver does not return the message's encrypted event. The message then
 /// starts no action.
 const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it has handled the message before. Send the message again.";
@@ -41,6 +47,7 @@ const UNAVAILABLE: &str = "The homeserver does not return the encrypted message,
 /// Writes the events of one account's rooms to its inbox.
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
+    encryption: &'a RoomEncryption,
     inbox: InboxWriter,
     pending: PendingDecryption,
     trust_store: TrustStore,
@@ -50,9 +57,10 @@ pub(crate) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     /// Loads the account's state files. Makes no request.
-    pub(crate) fn new(config: &'a Config, inbox: Arc<dyn Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, encryption: &'a RoomEncryption, inbox: Arc<dyn Inbox>) -> Self {
         Self {
             config,
+            encryption,
             inbox: InboxWriter::new(inbox),
             pending: PendingDecryption::load(config),
             trust_store: TrustStore::load(config),
@@ -79,7 +87,7 @@ impl<'a> Delivery<'a> {
         names: &BTreeMap<OwnedUserId, String>,
         late: bool,
     ) -> Result<(), MatrixError> {
-        let is_encrypted = rooms::is_encrypted(room).await?;
+        let is_encrypted = self.encryption.is_encrypted(room).await?;
         let Some(cursor) = cursor_at(&events) else { return Ok(()) };
         // Decrypt the events.
         let (mut readable, mut undecrypted) = (Vec::new(), Vec::new());
@@ -125,7 +133,7 @@ impl<'a> Delivery<'a> {
                 done.extend(events.into_iter().map(|event| event.event));
                 continue;
             };
-            let Ok(is_encrypted) = rooms::is_encrypted(&room).await else { continue };
+            let Ok(is_encrypted) = self.encryption.is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
             // Newest first: a newer message can repeat an older one whose sender was asked to send it again. The newer
             // message must be recorded before the older one is compared with it.
@@ -205,7 +213,10 @@ impl<'a> Delivery<'a> {
         let mut messages = Vec::new();
         for event in events {
             let Some(mut message) = converter.message(event) else { continue };
-            message.late = late;
+            message.late = late || is_older_than(message.at, LATE_AFTER);
+            if self.config.requires_encryption && !is_encrypted {
+                message.unproven = Some(NOT_ENCRYPTED.to_owned());
+            }
             // Reactions are never encrypted, so their sender cannot be proven; `trusts_relations` decides whether they
             // are accepted. Messages that the inbox ignores need no proof.
             let needs_proof = is_encrypted && message.reaction.is_none();
@@ -242,6 +253,11 @@ fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
     // The clock of another server can be ahead. A cursor is never in the future.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
+}
+
+/// Returns whether a time is longer ago than `age`.
+fn is_older_than(at: Timestamp, age: Duration) -> bool {
+    Duration::try_from(Timestamp::now().duration_since(at)).is_ok_and(|passed| passed > age)
 }
 
 /// Sets the display name of a message's sender. Permissions depend on the sender's id alone.

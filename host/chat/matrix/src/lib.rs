@@ -7,7 +7,7 @@
 //! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the
 //!   account's keys, which make this device trusted), `recovery_key` (the key that decrypts the account's keys).
 //! - Rooms: `sync` (the sync loop), `joined_rooms` (the rooms that are served), `joins` (joins in the background),
-//!   `rooms` (lookups), `room_upgrades`, `backfill` (reads a room back to its cursor).
+//!   `rooms` (lookups), `room_encryption` (rooms that were encrypted once), `room_upgrades`, `backfill` (reads a room back to its cursor).
 //! - Received events: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key
 //!   of an encrypted event), `sender_trust` and `trust_store` (trusted devices and keys), `pending_decryption` (events
 //!   whose key is missing), `convert` (converts an event to a message), `delivery` (writes a room's events to the
@@ -47,6 +47,7 @@ mod joins;
 mod pending_decryption;
 mod probe;
 mod recovery_key;
+mod room_encryption;
 mod room_event;
 mod room_upgrades;
 mod rooms;

@@ -1,7 +1,7 @@
-//! Looks up Matrix rooms, their encryption and their members.
+//! Looks up Matrix rooms and their members.
 
 use matrix_sdk::{
-    Client, Room, RoomMemberships, RoomState,
+    Client, RoomMemberships, RoomState,
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId, api::client::alias::get_alias},
 };
 use wardroom::{adapter::SendError, model::Person};
@@ -40,18 +40,6 @@ pub(crate) async fn joined_room_id(client: &Client, name: &str) -> Result<Option
     }
     let is_joined = client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined);
     Ok(is_joined.then(|| id.to_string()))
-}
-
-/// Returns whether a room is encrypted.
-///
-/// # Errors
-/// The homeserver does not answer, or has not reported the encryption state.
-pub(crate) async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
-    let state = room.latest_encryption_state().await?;
-    if state.is_unknown() {
-        return Err(MatrixError::unavailable("the homeserver has not reported whether the room is encrypted"));
-    }
-    Ok(state.is_encrypted())
 }
 
 /// Returns the members of a room, except the bot.

@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 use wardroom::adapter::{Body, Outgoing, SendError};
 
 use crate::{
-    attachment, content, convert, decryption::decrypt, error::MatrixError, room_event::RoomEvent,
-    room_upgrades::latest_successor, rooms,
+    attachment, content, convert, decryption::decrypt, error::MatrixError, room_encryption::RoomEncryption,
+    room_event::RoomEvent,    room_upgrades::latest_successor, rooms,
 };
 
 /// Maximum number of pages that are searched for a sent message. A page has 100 events. A message that is older than
@@ -36,33 +36,42 @@ const REACTION: &str = "m.reaction";
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
-pub(crate) async fn send(client: &Client, message: &Outgoing) -> Result<String, SendError> {
+pub(crate) async fn send(
+    client: &Client,
+    encryption: &RoomEncryption,
+    message: &Outgoing,
+) -> Result<String, SendError> {
     let id = room_id(client, &message.room).await?;
-    let sent = send_to(&joined_room(client, &id).await?, &message.key, &message.body).await;
+    let sent = send_to(&joined_room(client, &id).await?, encryption, &message.key, &message.body).await;
     match (sent, &message.body) {
         // An upgraded room accepts no message, so send to its successor. The thread does not exist there.
         (Err(SendError::Never { reason }), Body::Say { text, .. }) => match latest_successor(client, &id) {
-            Some(next) => send_to(&next, &message.key, &Body::Say { text: text.clone(), thread: None }).await,
+            Some(next) => {
+                encryption.inherit(&id, next.room_id())?;
+                send_to(&next, encryption, &message.key, &Body::Say { text: text.clone(), thread: None }).await
+            }
             None => Err(SendError::Never { reason }),
         },
         (sent, _) => sent,
     }
 }
 
-async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendError> {
+async fn send_to(room: &Room, encryption: &RoomEncryption, key: &str, body: &Body) -> Result<String, SendError> {
     match body {
         Body::Say { text, thread } => {
             let thread = thread.as_deref().map(event_id).transpose()?;
             if content::fits(text) {
-                return send_event(room, MESSAGE, content::message(text, thread, key), key).await;
+                return send_event(room, encryption, MESSAGE, content::message(text, thread, key), key).await;
             }
             // Send the file first: if a search finds the message, its file was sent, too.
-            let text = attachment::send(room, text, thread, key).await?;
-            send_event(room, MESSAGE, content::message(&text, thread, key), key).await
+            let text = attachment::send(room, encryption, text, thread, key).await?;
+            send_event(room, encryption, MESSAGE, content::message(&text, thread, key), key).await
         }
-        Body::Edit { event, text } => send_event(room, MESSAGE, content::edit(event_id(event)?, text, key), key).await,
+        Body::Edit { event, text } => {
+            send_event(room, encryption, MESSAGE, content::edit(event_id(event)?, text, key), key).await
+        }
         Body::React { event, emoji } => {
-            send_event(room, REACTION, content::reaction(event_id(event)?, emoji, key), key).await
+            send_event(room, encryption, REACTION, content::reaction(event_id(event)?, emoji, key), key).await
         }
     }
 }
@@ -72,9 +81,16 @@ async fn send_to(room: &Room, key: &str, body: &Body) -> Result<String, SendErro
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
-pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &str) -> Result<String, SendError> {
-    // The lookup fails while the encryption state is unknown. Nothing is sent then.
-    rooms::is_encrypted(room).await?;
+pub(crate) async fn send_event(
+    room: &Room,
+    encryption: &RoomEncryption,
+    kind: &str,
+    content: Value,
+    key: &str,
+) -> Result<String, SendError> {
+    // The lookup fails while the encryption state is unknown, or if an encrypted room is reported as not encrypted.
+    // Nothing is sent then.
+    encryption.is_encrypted(room).await?;
     match room.send_raw(kind, content).with_transaction_id(&transaction_id(key)).await {
         Ok(sent) => Ok(sent.response.event_id.to_string()),
         // An earlier attempt added the reaction, so search for its event id.

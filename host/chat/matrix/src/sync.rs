@@ -39,6 +39,7 @@ use crate::{
     error::MatrixError,
     joined_rooms::JoinedRooms,
     joins::{Joined, Joins},
+    room_encryption::RoomEncryption,
     room_event::RoomEvent,
     room_upgrades,
 };
@@ -51,6 +52,7 @@ const MAX_BUFFERED: usize = 1_000;
 
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
+    encryption: &'a RoomEncryption,
     client: Client,
     inbox: Arc<dyn Inbox>,
     joined_rooms: JoinedRooms,
@@ -65,15 +67,21 @@ type ArrivedKeys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> SyncLoop<'a> {
     /// Loads the account's state files. Makes no request.
-    pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<dyn Inbox>) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        encryption: &'a RoomEncryption,
+        client: Client,
+        inbox: Arc<dyn Inbox>,
+    ) -> Self {
         Self {
             config,
+            encryption,
             cross_signing: CrossSigning::new(config, client.clone()),
             client,
             joined_rooms: JoinedRooms::load(config),
             joins: Joins::default(),
             backfill: BackfillQueue::new(MAX_BUFFERED),
-            delivery: Delivery::new(config, inbox.clone()),
+            delivery: Delivery::new(config, encryption, inbox.clone()),
             inbox,
         }
     }
@@ -88,6 +96,8 @@ impl<'a> SyncLoop<'a> {
         // The first sync of a device delivers every room as a new room.
         let mut is_initial = !self.has_sync_position().await;
         let mut is_first = true;
+        // Record the rooms before the homeserver can report another state.
+        self.encryption.record_joined(&self.client);
         loop {
             let timeout = if is_first { Duration::ZERO } else { self.time_until_due(Instant::now()).min(SYNC_TIMEOUT) };
             match self.sync(timeout, &mut keys).await {
@@ -102,6 +112,7 @@ impl<'a> SyncLoop<'a> {
                 Ok(response) => {
                     outage.record_recovery();
                     backoff.reset();
+                    self.encryption.record_joined(&self.client);
                     // Sign the device before the bot reads or sends, because other devices decide at its first message
                     // whether they trust it.
                     self.cross_signing.set_up_when_due().await;
@@ -217,6 +228,11 @@ impl<'a> SyncLoop<'a> {
             match joined {
                 Joined::Configured(room, id) => self.joined_rooms.set_configured(room, Some(id)),
                 Joined::Successor(room, successor, is_confirmed) => {
+                    if is_confirmed && let Err(error) = self.encryption.inherit(&room, &successor) {
+                        // The upgrade is checked again after the next sync or start.
+                        tracing::warn!(%room, %successor, %error, "cannot follow a room upgrade; retrying");
+                        continue;
+                    }
                     self.joined_rooms.record_upgrade(&room, &successor, is_confirmed);
                 }
             }

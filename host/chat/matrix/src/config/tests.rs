@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// Returns the configuration of the account `@marvin:x` with a state folder.
+pub(crate) fn config_in(folder: &Path) -> Config {
+    let text = "homeserver = \"https://x\"\nuser = \"@marvin:x\"\npassword = { env = \"P\" }\n";
+    Config { folder: folder.to_owned(), ..read(text).0.expect("no problems") }
+}
+
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let (mut table, problems) = Table::parse("bot.marvin.matrix", text, &KEYS, "/etc/wardroom");
     let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
@@ -24,20 +30,20 @@ fn a_complete_table_is_read() {
     assert_eq!(config.ca.as_deref(), Some(Path::new("/etc/wardroom/ca.pem")));
     assert!(matches!(config.login, Login::Password(SecretRef::Env(name)) if name == "P"));
     assert!(matches!(config.recovery_key, Some(SecretRef::Env(name)) if name == "K"));
-    assert_eq!((config.devices, config.reactions), (Devices::Any, true));
+    assert_eq!((config.devices, config.reactions, config.requires_encryption), (Devices::Any, true, false));
 }
 
 #[test]
 fn identities_map_people_to_master_keys() {
-    let head = "homeserver = \"https://x\"\nuser = \"@m:x\"\npassword = { env = \"P\" }\nreactions = \"off\"\n";
+    let head = "homeserver = \"https://x\"\nuser = \"@m:x\"\npassword = { env = \"P\" }\nreactions = \"off\"\nencryption = \"required\"\n";
     let key = "OJdjt8DvywDxexjVXarrA5dihoadTMi4Rm/izT1Euvs";
     let (config, problems) = read(&format!("{head}identities = {{ \"@bob:x\" = \"{key}\" }}\n"));
     assert!(problems.is_empty(), "{problems:?}");
     let config = config.expect("no problems");
     assert_eq!(config.identities.into_values().collect::<Vec<_>>(), [key]);
-    assert!(!config.reactions);
+    assert!(!config.reactions && config.requires_encryption);
     let (_, problems) = read(&format!("{head}devices = \"any\"\nidentities = {{ \"@bob:x\" = \"{key}\" }}\n"));
-    assert!(problems[0].contains(":6: `bot.marvin.matrix.identities` has no effect with"), "{problems:?}");
+    assert!(problems[0].contains(":7: `bot.marvin.matrix.identities` has no effect with"), "{problems:?}");
     let (_, problems) =
         read(&format!("{head}identities = {{ bob = \"{key}\", \"@eve:x\" = \"short\" }}\n").replace("off", "some"));
     let all = problems.join("\n");

@@ -1,29 +1,17 @@
 //! Tests of the rooms that are served, also after a restart.
 
 use matrix_sdk::ruma::{owned_room_id, room_id, user_id};
-use wardroom::base::SecretRef;
 
 use super::*;
-use crate::Login;
+use crate::config::tests::config_in;
 
 fn alice() -> &'static UserId {
     user_id!("@alice:x")
 }
 
 fn config(folder: &tempfile::TempDir, rooms: &[&str]) -> Config {
-    Config {
-        bot: "marvin".into(),
-        homeserver: "https://x".parse().expect("a URL"),
-        user: user_id!("@marvin:x").to_owned(),
-        login: Login::Password(SecretRef::Env("P".into())),
-        rooms: rooms.iter().map(|room| room.parse().expect("a room")).collect(),
-        recovery_key: None,
-        devices: crate::config::Devices::CrossSigned,
-        identities: std::collections::BTreeMap::new(),
-        reactions: true,
-        ca: None,
-        folder: folder.path().to_owned(),
-    }
+    let rooms = rooms.iter().map(|room| room.parse().expect("a room")).collect();
+    Config { rooms, ..config_in(folder.path()) }
 }
 
 fn alias(text: &str) -> OwnedRoomOrAliasId {
