@@ -87,6 +87,7 @@ stories! {
     role_that_is_gone
     rollback
     rules_for_one_command
+    scheduled_arguments
     secrets_are_references
     short_forms
     stale_group

@@ -39,6 +39,14 @@ impl Plugin for Scripted {
                 Parameter::environment("to", "the environment that is changed"),
                 SCRIPT,
             ]),
+        Command::action("script-span", "Makes the host calls of a script, with optional limits.", run_script)
+            .examples(&["script-span cms --environment staging --for 1h after:1 sleep"])
+            .parameters(&[
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment, by default all").optional().named(),
+                Parameter::duration("for", "the time for which the command applies").optional().named(),
+                SCRIPT,
+            ]),
     ];
 }
 

@@ -61,6 +61,11 @@ impl Grants {
         &self.rules
     }
 
+    /// Returns a rule that applies to the command `command` and not to the command `other`.
+    pub(crate) fn only_for(&self, command: &str, other: &str) -> Option<&Allow> {
+        self.rules.iter().find(|rule| rule.is_for(command) && !rule.is_for(other))
+    }
+
     /// Returns the rules that name a host call, regardless of commands and attributes.
     pub(crate) fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
