@@ -26,7 +26,7 @@ pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: For
 fn json(verified: &Verified) -> Value {
     json!({
         "valid": true, "links": verified.links, "jobs": verified.jobs, "entries": verified.entries,
-        "lines": verified.lines, "removed": verified.removed, "head": verified.head.to_string(),
+        "lines": verified.lines, "removed": verified.removed, "removed_until": verified.removed_until, "head": verified.head.to_string(),
     })
 }
 
@@ -38,8 +38,9 @@ fn text(verified: &Verified) -> String {
         count(verified.lines, "record", "records"),
         count(verified.links, "link", "links"),
     )];
-    if verified.removed > 0 {
-        lines.push(format!("{} removed after the retention period", count(verified.removed, "job", "jobs")));
+    if let Some(until) = verified.removed_until {
+        let jobs = count(verified.removed, "job", "jobs");
+        lines.push(format!("{jobs} removed after the retention period, from before {}", until.strftime("%Y-%m-%d %H:%M UTC")));
     }
     lines.push(match verified.head.number {
         0 => "the journal is empty".to_owned(),

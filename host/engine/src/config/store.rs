@@ -5,9 +5,7 @@ use std::time::Duration;
 use super::read::Config;
 use crate::base::{Key, Located, Table, TableKeys};
 
-/// The smallest valid value of `[store] keep`, and the largest valid value of `[bot.NAME] max_age`. The host needs
-/// stored messages to detect redeliveries, so the store must keep messages for as long as bots accept late messages.
-pub(crate) const MIN_KEEP: Duration = Duration::from_secs(24 * 3600);
+pub(crate) use crate::journal::MIN_KEEP;
 
 pub(crate) static STORE_KEYS: TableKeys = TableKeys {
     path: "store",

@@ -10,6 +10,8 @@ mod walk;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::store::{Store, StoreError};
 use walk::Walk;
 
@@ -78,6 +80,8 @@ pub struct Verified {
     pub lines: u64,
     /// The number of jobs that were removed because the retention time was over.
     pub removed: u64,
+    /// The host removed data from before this time; `None` if it removed nothing.
+    pub removed_until: Option<Timestamp>,
     /// The newest link of the chain and the ends of the journals of the open jobs.
     pub head: Head,
 }

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     authority::{Authority, Rows},
     job::{StoredJob, check_bytes},
 };
 use crate::{
+    base::utc_text,
+    journal::MIN_KEEP,
     journal::verify::{Fault, Head, Verified, VerifyStop},
     store::{AuditRecord, JobQuery, Link, LinkKind, Store},
 };
@@ -53,7 +55,7 @@ pub(crate) struct Walk<'s> {
 impl<'s> Walk<'s> {
     pub(crate) fn new(store: &'s dyn Store, given: Option<&'s Head>) -> Self {
         let head = Head::default();
-        let found = Verified { links: 0, jobs: 0, entries: 0, lines: 0, removed: 0, head };
+        let found = Verified { links: 0, jobs: 0, entries: 0, lines: 0, removed: 0, removed_until: None, head };
         Self {
             store,
             given,
@@ -141,6 +143,18 @@ impl<'s> Walk<'s> {
                     let message = format!("link {number} of the hash chain records a removal, but has no valid time");
                     return Err(Fault::link(message).into());
                 };
+                // Whoever forges a link can also record a removal. What is newer than the shortest retention period
+                // cannot have been removed, and readers see the time of every other removal.
+                let newest = link.at.saturating_sub(SignedDuration::try_from(MIN_KEEP).unwrap_or_default());
+                if self.given.is_some_and(|given| number > given.number) && newest.is_ok_and(|newest| moment > newest) {
+                    let message = format!(
+                        "link {number} of the hash chain, after the given head, records the removal of data from \
+                         before {}, which is less than a day before the removal",
+                        utc_text(moment)
+                    );
+                    return Err(Fault::link(message).into());
+                }
+                self.found.removed_until = self.found.removed_until.max(Some(moment));
                 self.removal(moment);
                 self.authority.removal(number, moment);
                 Ok(())

@@ -103,5 +103,6 @@ on_every_store! {
     retention {
         ended_jobs_and_old_rows_are_removed,
         a_large_removal_is_split,
+        a_removal_after_a_given_head_is_of_old_data,
     }
 }

@@ -94,6 +94,23 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     assert_eq!((whole.jobs, whole.removed, whole.lines), (1, 3, 0));
 }
 
+pub(crate) async fn a_removal_after_a_given_head_is_of_old_data(store: &dyn Store) {
+    commit(store, [opening("a"), vec![Write::Append(entry("a", 1, EntryKind::Call))], closing_at("a", 2, 5)].concat())
+        .await;
+    commit(store, [opening("b"), closing_at("b", 1, 5)].concat()).await;
+    let head = verified(store).await.head;
+    // The retention period is over for everything from 1970, and for nothing that is newer than a day.
+    assert_eq!(store.remove(at(10), &[]).await.expect("removes").jobs.len(), 2);
+    let found = wardroom::journal::verify(store, Some(&head)).await.expect("a readable store").expect("old data");
+    assert_eq!((found.removed, found.removed_until), (2, Some(at(10))));
+    commit(store, [opening("c"), closing_at("c", 1, 5)].concat()).await;
+    let head = verified(store).await.head;
+    assert_eq!(store.remove(Timestamp::now(), &[]).await.expect("removes").jobs.len(), 1);
+    let fault = wardroom::journal::verify(store, Some(&head)).await.expect("a readable store").expect_err("new data");
+    assert!(fault.message.contains("after the given head, records the removal of data"), "{fault}");
+    verified(store).await;
+}
+
 pub(crate) async fn a_large_removal_is_split(store: &dyn Store) {
     let mut jobs = 0..1100;
     while let Some(first) = jobs.next() {
