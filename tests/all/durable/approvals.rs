@@ -217,6 +217,48 @@ fn setting_the_wall_clock_does_not_expire_an_approval() -> Result<()> {
     check_approvals(&harness, 1)
 }
 
+/// The configuration `config` after Carol has lost the role, which Eve has now.
+fn without_carol(config: &str) -> String {
+    config.replace("\"bob\", \"carol\", \"dave\"", "\"bob\", \"dave\", \"eve\"")
+}
+
+#[test]
+fn the_approval_of_a_person_who_lost_the_role_does_not_count() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(2, "10m");
+    ensure!(harness.run(&config, &[ASKS], None)?);
+    ensure!(harness.run(&config, &["carol> approve"], None)?);
+    ensure!(harness.jobs()[0].status.about.contains("1 of 2"), "{:?}", harness.jobs());
+    let later = without_carol(&config);
+    ensure!(harness.run(&later, &["dave> approve"], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "{:?}", harness.chat.words());
+    ensure!(harness.jobs()[0].status.about.contains("1 of 2"), "{:?}", harness.jobs());
+    ensure!(harness.run(&later, &["eve> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    harness.verify()
+}
+
+#[test]
+fn an_effect_asks_again_if_its_approver_lost_the_role() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m");
+    let script = "bob> script-app cms production 1.0 trigger:cms/production:1.0 wait after:60000 sleep \
+                  trigger:cms/production:1.0 wait";
+    ensure!(harness.run(&config, &[script], None)?);
+    harness.run_until(&config, &["carol> approve"], |harness| {
+        harness.jobs().first().is_some_and(|job| job.status.phase == JobPhase::Time)
+    })?;
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    harness.clock.set(120);
+    let later = without_carol(&config);
+    ensure!(harness.run(&later, &[], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    ensure!(harness.jobs()[0].status.about.contains("0 of 1"), "{:?}", harness.jobs());
+    ensure!(harness.run(&later, &["eve> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 2, "{:?}", harness.chat.words());
+    harness.verify()
+}
+
 #[test]
 fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
     // The runs of this harness do not end by themselves.

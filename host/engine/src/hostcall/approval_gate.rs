@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     base::{clean, utc_text},
-    job::{Decision, Effect, Reason},
+    job::{Decision, Effect, Reason, lapsed_text},
     model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, RunKey, name_and_id},
     policy::{Approval, Need},
     store::{Entry, JobPhase, JobQuery, ReleaseQuery, StoreError},
@@ -123,6 +123,9 @@ impl Invocation {
                 let why = match ask.plan.check(index, &effect) {
                     Ok(()) if effect.needs.is_empty() => return Ok(Ok(rule)),
                     Ok(()) if let Some(until) = expired => format!("the approval was valid until {}", utc_text(until)),
+                    Ok(()) if let Some(given) = ask.lapsed(&self.context().access, self.bot()).next() => {
+                        lapsed_text(given)
+                    }
                     Ok(()) if effect.needs.iter().all(|need| need.is_met_by(&ask.needs)) => {
                         let names: Vec<String> = ask.given.iter().map(|given| given.id.clone()).collect();
                         let approval = Some(format!("approved by {}", names.join(", ")));

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::plan::Plan;
 use crate::{
-    policy::Need,
+    command::Asker,
+    policy::{Access, Need},
     store::{Entry, EntryKind},
 };
 
@@ -70,6 +71,17 @@ pub(crate) struct Counted {
     pub(crate) counts: BTreeSet<usize>,
     /// The event id of the reaction with which the person approved; `None` if the person typed `approve`.
     pub(crate) reaction: Option<String>,
+    /// The network and the id of the room in which the person approved. Old journals have no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) room: Option<(String, String)>,
+}
+
+impl Counted {
+    /// Returns the approver as the sender of a message to a bot.
+    fn asker<'c>(&'c self, bot: &'c str) -> Asker<'c> {
+        let room = self.room.as_ref().map(|(network, room)| (network.as_str(), room.as_str()));
+        Asker { id: &self.id, bot: Some(bot), room }
+    }
 }
 
 /// The final result of an approval request.
@@ -109,6 +121,14 @@ impl ApprovalRequest {
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
         u32::try_from(counts).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the approvals of people who no longer have a role that can give these approvals. `bot` is the job's bot.
+    pub(crate) fn lapsed<'r>(&'r self, access: &'r Access, bot: &'r str) -> impl Iterator<Item = &'r Counted> {
+        self.given.iter().filter(move |given| {
+            let may_give = |at: &usize| self.needs.get(*at).is_some_and(|need| access.may_give(need, given.asker(bot)));
+            !given.counts.iter().all(may_give)
+        })
     }
 
     /// Returns whether enough people have approved for every entry of [`Self::needs`]. Returns `false` if `needs` is
@@ -180,7 +200,8 @@ mod tests {
     use crate::job::plan::PlanEnd;
 
     fn counted(id: &str, counts: &[usize]) -> Counted {
-        Counted { id: id.to_owned(), name: id.to_owned(), counts: counts.iter().copied().collect(), reaction: None }
+        let counts = counts.iter().copied().collect();
+        Counted { id: id.to_owned(), name: id.to_owned(), counts, reaction: None, room: None }
     }
 
     fn given(id: &str, counts: &[usize]) -> Event {

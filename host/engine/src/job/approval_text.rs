@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    approval_request::{ApprovalRequest, Decision},
+    approval_request::{ApprovalRequest, Counted, Decision},
     plan::{Plan, PlanEnd},
 };
 use crate::{
@@ -59,6 +59,12 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
         .map(|(at, need)| format!("{} of {} ({})", ask.count(at).min(need.count), need.count, need.from.join(" or ")))
         .collect();
     format!("waits for approval, {}", needs.join(" and "))
+}
+
+/// Returns a text about an approval of a person who has lost the role since.
+pub(crate) fn lapsed_text(given: &Counted) -> String {
+    let who = name_and_id(&given.id, &given.name);
+    format!("the approval of {who} no longer counts, because {who} no longer has a role that can give it")
 }
 
 /// Returns whether a plan is small enough that one message lists all its pending effects. People cannot approve a

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use parking_lot::RwLock;
 
 use super::{
+    approval_rule::Need,
     bots::Bots,
     chat_grants::Granted,
     machines::Machines,
@@ -280,6 +281,23 @@ impl Access {
     /// these ids is in the configuration's list of admins.
     pub(crate) fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.canonical_id(person))
+    }
+
+    /// Returns whether a person has a role that can give the required approval `need`. The person must have the role for
+    /// all apps and environments of the approval.
+    pub(crate) fn may_give(&self, need: &Need, who: Asker<'_>) -> bool {
+        let in_role = |role: &String| {
+            need.targets.iter().all(|(app, environment)| {
+                self.holds_role(role, who, app.as_deref(), environment.as_deref())
+            })
+        };
+        need.from.iter().any(in_role)
+    }
+
+    /// Returns whether a person is an admin or has a role that not everybody has.
+    pub(crate) fn has_role<'a>(&self, who: impl Into<Asker<'a>>) -> bool {
+        let who = who.into();
+        self.is_admin(who.id) || !self.roles_of(who, false).is_empty()
     }
 
     /// Returns whether a person may run a command on at least one app and environment.

@@ -205,7 +205,7 @@ impl Jobs {
             // yet known.
             let can_approve = |id: &String| {
                 let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
-                self.counts_for(need, Asker { bot: Some(&row.bot), ..Asker::from(id) })
+                self.context.access.may_give(need, Asker { bot: Some(&row.bot), ..Asker::from(id) })
                     || need.from.iter().any(of_rooms)
             };
             for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_approve) {
@@ -216,18 +216,6 @@ impl Jobs {
             }
         }
         ids
-    }
-
-    /// Returns whether a person has a role that can give the required approval `need`. The person must have the role
-    /// for all apps and environments of the approval.
-    pub(crate) fn counts_for(&self, need: &Need, who: Asker<'_>) -> bool {
-        let access = &self.context.access;
-        let in_role = |role: &String| {
-            need.targets
-                .iter()
-                .all(|(app, environment)| access.holds_role(role, who, app.as_deref(), environment.as_deref()))
-        };
-        need.from.iter().any(in_role)
     }
 }
 

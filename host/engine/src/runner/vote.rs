@@ -1,6 +1,7 @@
 //! Votes on approval requests: a person approves or denies a request, or withdraws an approval.
 //!
-//! Invariant: the right to vote is checked when the vote arrives. Two accounts of one person count as one vote. One
+//! Invariant: the right to vote is checked when the vote arrives, and again when the request has all approvals that it
+//! needs and at each effect. Two accounts of one person count as one vote. One
 //! transaction stores the vote, the updated message of the request and the reply to the command.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -14,7 +15,7 @@ use crate::{
     hostcall::running_status,
     job::{
         ApprovalRequest, Counted, Decision, Event, HistoryError, JobHistory, ReplayPosition, approval_text, entry,
-        first_card,
+        first_card, lapsed_text,
     },
     model::name_and_id,
     store::{EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
@@ -53,7 +54,7 @@ impl Jobs {
         }
         let Ok(history) = JobHistory::read(&*self.context.store, &row.id).await else { return false };
         let who = Asker { bot: Some(&row.bot), ..who };
-        history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.counts_for(need, who)))
+        history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.context.access.may_give(need, who)))
     }
 
     /// Handles a vote on a job's approval request. `number` is the number of the request; `None` if the person named
@@ -200,7 +201,7 @@ impl Jobs {
             )));
         }
         let counts: BTreeSet<usize> =
-            ask.needs.iter().enumerate().filter(|(_, need)| self.counts_for(need, who)).map(|(at, _)| at).collect();
+            ask.needs.iter().enumerate().filter(|(_, need)| access.may_give(need, who)).map(|(at, _)| at).collect();
         if counts.is_empty() {
             let help = self.who_can(row, ask);
             return Err(VoteError::Denied(format!("You may not approve job {}. It needs {help}.", row.id)));
@@ -221,21 +222,31 @@ impl Jobs {
                 // approval stays.
                 let typed = reaction.is_none() && given.reaction.is_some();
                 let about = format!("{name} approves again by command");
-                let repeated = Counted { reaction: None, ..given.clone() };
+                let room = Some((message.key.network.clone(), message.key.room.clone()));
+                let repeated = Counted { reaction: None, room, ..given.clone() };
                 let event = typed.then_some(Event::ApprovalGiven { ask: number, by: repeated, about });
                 let reply = format!("job {}: you have already approved; {}", row.id, approval_text::approval_line(ask));
                 Ok((event.into_iter().collect(), reply))
             }
             Vote::Approve(reaction) => {
-                let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction };
-                let given = Event::ApprovalGiven { ask: number, by: counted, about: format!("{name} approves") };
-                let after = ask.clone().with(&given);
+                // 1. Withdraw the approvals of people who have lost their role since they approved.
+                let lapsed = ask.lapsed(access, &row.bot).map(|given| Event::ApprovalWithdrawn {
+                    ask: number,
+                    by: given.id.clone(),
+                    about: lapsed_text(given),
+                });
+                let mut events: Vec<Event> = lapsed.collect();
+                // 2. Add the approval.
+                let room = Some((message.key.network.clone(), message.key.room.clone()));
+                let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction, room };
+                events.push(Event::ApprovalGiven { ask: number, by: counted, about: format!("{name} approves") });
+                let after = events.iter().fold(ask.clone(), ApprovalRequest::with);
                 if !after.is_met() {
-                    return Ok((vec![given], format!("job {}: {}", row.id, approval_text::approval_line(&after))));
+                    return Ok((events, format!("job {}: {}", row.id, approval_text::approval_line(&after))));
                 }
                 let until = ask.valid_from(self.context.monotonic.now());
-                let approved = Event::Approved { ask: number, until, about: "the job is approved".to_owned() };
-                Ok((vec![given, approved], format!("job {} is approved and continues", row.id)))
+                events.push(Event::Approved { ask: number, until, about: "the job is approved".to_owned() });
+                Ok((events, format!("job {} is approved and continues", row.id)))
             }
             Vote::Withdraw(_) => unreachable!("handled above"),
         }
