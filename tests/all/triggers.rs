@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 use wardroom::{
     engine::{Delivered, DeliveryError},
-    store::Store as _,
+    store::{Store as _, Write},
 };
 
 use crate::test_workspace::{TestWorkspace, message};
@@ -157,6 +157,71 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stored_delivery_is_refused_at_the_next_start_if_it_is_older_than_max_age() -> Result<()> {
+    for (now, runs) in [("2026-11-20T08:10:00Z", 1), ("2026-11-25T08:00:00Z", 0)] {
+        let workspace = TestWorkspace::new()?;
+        workspace.at("2026-11-20T08:00:00Z")?;
+        let open = workspace.open(CONFIG, None).await?;
+        let engine = open.engine.clone();
+        let hook = engine.hook("build").context("it is configured")?;
+        open.close().await?;
+        // The engine has stopped: it stores the delivery and does not handle it, as in a crash.
+        assert_eq!(engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
+        assert_eq!(workspace.store.unhandled().await?.len(), 1);
+        workspace.at(now)?;
+        let open = workspace.open(CONFIG, None).await?;
+        until_handled(&workspace).await?;
+        open.settle().await?;
+        let said = workspace.said("marvin");
+        let refusal = "ops: Nothing was done: the command of hook build is 120 h old, because the host was unavailable. \
+                       If it is still needed, type `!deploy cms staging 1.0.3`.";
+        assert_eq!(workspace.pipelines.runs().len(), runs, "{now}: {said:?}");
+        assert_eq!(said.iter().filter(|said| *said == refusal).count(), 1 - runs, "{now}: {said:?}");
+        assert_eq!(announced(&workspace, "hook build"), 1, "{now}: {said:?}");
+        let hook = open.engine.hook("build").context("it is configured")?;
+        let again = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await;
+        assert_eq!(again, Ok(Delivered::Duplicate));
+        open.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_stored_command_of_a_schedule_runs_only_if_its_latest_missed_time_always_runs() -> Result<()> {
+    for (missed, runs) in [("skip", 0), ("last", 1)] {
+        let config = format!("{CONFIG}{SCHEDULE}missed = \"{missed}\"\n");
+        let workspace = TestWorkspace::new()?;
+        workspace.at("2026-11-20T08:30:00Z")?;
+        let open = workspace.open(&config, None).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let engine = open.engine.clone();
+        let hook = engine.hook("build").context("it is configured")?;
+        open.close().await?;
+        // Store a command and its announcement, and make them those of the schedule.
+        assert_eq!(engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
+        let row = workspace.store.unhandled().await?.pop().context("a stored command")?;
+        let mut announcement = workspace.store.outbox().await?.pop().context("its announcement")?.row;
+        let mut stored = row.clone();
+        stored.key.event = "schedule/morning/1795334400".to_owned();
+        stored.started.as_mut().context("a trigger")?.by = "schedule morning".to_owned();
+        announcement.key = announcement.key.replace(&row.key.event, &stored.key.event);
+        let writes = vec![Write::Handled(row.key), Write::Receive(stored), Write::Send(announcement)];
+        workspace.store.commit(writes).await?;
+        // The host starts again after more than `max_age`, and before the next time of the schedule.
+        workspace.at("2026-11-20T10:00:00Z")?;
+        let open = workspace.open(&config, None).await?;
+        until_handled(&workspace).await?;
+        open.settle().await?;
+        let said = workspace.said("marvin");
+        assert_eq!(workspace.pipelines.runs().len(), runs, "{missed}: {said:?}");
+        let refused = has(&workspace, "ops: Nothing was done: the command of schedule morning is 1 h 30 min old");
+        assert_eq!(refused, runs == 0, "{missed}: {said:?}");
+        open.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
@@ -274,6 +339,17 @@ async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> 
         open.close().await?;
     }
     Ok(())
+}
+
+/// Waits until the host has handled all stored commands.
+async fn until_handled(workspace: &TestWorkspace) -> Result<()> {
+    for _ in 0..300 {
+        if workspace.store.unhandled().await?.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    anyhow::bail!("a stored command is not handled: {:?}", workspace.said("marvin"))
 }
 
 async fn wait_for(workspace: &TestWorkspace, times: usize) {

@@ -51,6 +51,15 @@ pub(crate) enum AuthError {
     NoId(String),
 }
 
+/// The state of a delivery's authentication after a check of its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeaderCheck {
+    /// The sender has the token of the hook.
+    Authenticated,
+    /// The signature is well-formed. The sender is not authenticated until the signature is verified with the body.
+    BodyRequired,
+}
+
 impl HookAuth {
     /// Creates the authentication of a hook, and reads the hook's secret.
     ///
@@ -70,7 +79,7 @@ impl HookAuth {
     /// Checks the headers of a delivery. Called before the body of the delivery is read. If the hook has a token,
     /// compares the token. If the hook uses signatures, checks that a signature is present and well-formed. A Standard
     /// Webhooks timestamp may differ from the host's clock by at most the configured tolerance.
-    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<HeaderCheck, AuthError> {
         match &self.scheme {
             Scheme::Token { header, .. } => {
                 let given = match header {
@@ -80,10 +89,12 @@ impl HookAuth {
                 let given = given.ok_or(AuthError::Unauthenticated)?;
                 // All digests have the same length, so the comparison does not reveal the secret's length.
                 let (given, key) = (Sha256::digest(given), Sha256::digest(&*self.key()));
-                if given.ct_eq(&key).into() { Ok(()) } else { Err(AuthError::Unauthenticated) }
+                if given.ct_eq(&key).into() { Ok(HeaderCheck::Authenticated) } else { Err(AuthError::Unauthenticated) }
             }
-            Scheme::Hub { .. } => hub_signature(headers).map(drop),
-            Scheme::Standard { tolerance, .. } => StandardHeaders::parse(headers, *tolerance).map(drop),
+            Scheme::Hub { .. } => hub_signature(headers).map(|_| HeaderCheck::BodyRequired),
+            Scheme::Standard { tolerance, .. } => {
+                StandardHeaders::parse(headers, *tolerance).map(|_| HeaderCheck::BodyRequired)
+            }
         }
     }
 

@@ -2,10 +2,14 @@
 //!
 //! Invariant: an idle or slow connection ends by a timeout, and the number of connections is bounded.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -16,10 +20,9 @@ use tokio::{
 };
 use wardroom::CancellationToken;
 
-use crate::slots::Slots;
+use crate::connection_table::{Connection, ConnectionTable, Phase};
 
-/// Maximum number of open connections. If they are all open for longer than a second, a further connection closes the
-/// oldest one.
+/// Maximum number of open connections. A further connection closes another one; [`Phase`] determines which.
 const MAX_CONNECTIONS: usize = 256;
 /// Timeout for reading the head of a request (request line and headers). It is also the maximum time for which a
 /// connection may be idle between two requests.
@@ -30,25 +33,23 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 /// Maximum time that a request in progress has to finish after the host begins to stop, or after its connection reaches
 /// [`MAX_CONNECTION_AGE`].
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
-/// Maximum time that a request in progress has to finish after its connection must make room for a new one.
-const EVICTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// Delay before a retry if `accept` fails, for example because the process has no free file descriptor.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` is cancelled. Then accepts no more connections, and waits up to [`SHUTDOWN_TIMEOUT`]
 /// for the requests in progress to finish.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let slots = Slots::new(MAX_CONNECTIONS);
+    let table = ConnectionTable::new(MAX_CONNECTIONS);
     let mut tasks = JoinSet::new();
     loop {
         let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { break };
         match accepted {
             Ok((stream, _)) => {
-                let Some(slot) = stop.run_until_cancelled(slots.take()).await else { break };
+                let Some(entry) = stop.run_until_cancelled(table.add()).await else { break };
                 let (routes, stop) = (routes.clone(), stop.clone());
                 tasks.spawn(async move {
-                    serve_connection(stream, routes, stop, &slot.ended).await;
-                    drop(slot);
+                    let closed = entry.closed.clone();
+                    closed.run_until_cancelled(serve_connection(stream, routes, stop, entry)).await;
                 });
             }
             Err(error) => {
@@ -62,19 +63,31 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     while tasks.join_next().await.is_some() {}
 }
 
-async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken, ended: &CancellationToken) {
+/// Serves a connection until it ends, reaches [`MAX_CONNECTION_AGE`], or the host stops. Records the connection's phase
+/// in `entry`. Each request has `entry` as an extension.
+async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken, entry: Arc<Connection>) {
+    entry.enter(Phase::Head);
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        entry.enter(Phase::Working);
+        request.extensions_mut().insert(entry.clone());
+        let (response, entry) = (routes.call(request), &entry);
+        async move {
+            let response = response.await;
+            entry.enter(Phase::Idle);
+            response
+        }
+    });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
-    let mut connection = std::pin::pin!(connection);
-    let patience = tokio::select! {
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
         result = connection.as_mut() => return log_end(result),
-        () = stop.cancelled() => SHUTDOWN_TIMEOUT,
-        () = tokio::time::sleep(MAX_CONNECTION_AGE) => SHUTDOWN_TIMEOUT,
-        () = ended.cancelled() => EVICTION_TIMEOUT,
-    };
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
+    }
     connection.as_mut().graceful_shutdown();
-    if let Ok(result) = tokio::time::timeout(patience, connection).await {
+    if let Ok(result) = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await {
         log_end(result);
     }
 }

@@ -1,23 +1,17 @@
-//! The HTTP endpoints of the configured hooks. Each endpoint has its own authentication, rate limit and limit of
-//! concurrent requests.
+//! The HTTP endpoints of the configured hooks. Each endpoint has its own authentication and rate limit.
 
 use std::collections::HashMap;
 
 use anyhow::Context as _;
 use wardroom::trigger::Hook;
 
-use crate::{auth::HookAuth, rate_limit::TokenBucket, slots::Slots};
-
-/// Maximum number of request bodies that one hook reads at the same time.
-const CONCURRENT_BODIES: usize = 16;
+use crate::{auth::HookAuth, rate_limit::TokenBucket};
 
 pub(crate) struct Endpoint {
     pub(crate) hook: Hook,
     pub(crate) auth: HookAuth,
     /// Limits the number of authenticated deliveries to this hook per minute.
     pub(crate) rate: TokenBucket,
-    /// Limits the number of request bodies of this hook that are in memory at the same time.
-    pub(crate) bodies: Slots,
 }
 
 /// Creates an endpoint for each hook, and reads the hook's secret. Returns the endpoints by hook name.
@@ -28,8 +22,7 @@ pub(crate) fn endpoints(hooks: &[Hook]) -> anyhow::Result<HashMap<String, Endpoi
     let endpoint = |hook: &Hook| {
         let auth = HookAuth::new(hook).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
         let rate = TokenBucket::per_minute(hook.most_a_minute);
-        let bodies = Slots::new(CONCURRENT_BODIES);
-        Ok((hook.name.clone(), Endpoint { hook: hook.clone(), auth, rate, bodies }))
+        Ok((hook.name.clone(), Endpoint { hook: hook.clone(), auth, rate }))
     };
     hooks.iter().map(endpoint).collect()
 }

@@ -1,17 +1,19 @@
 //! `POST /hooks/NAME`: receives a webhook delivery and passes it to the engine.
 //!
-//! A delivery is checked in this order: size, authentication, rate limit of the hook, content.
-//! Invariant: the response to an unauthenticated client does not depend on the hook's rate limit or on the content of
-//! the body. Received text is never logged.
+//! A delivery is checked in this order: authentication, rate limit of the hook, content. The size is checked before a
+//! signature, because the signature is computed over the body.
+//! Invariant: every unauthenticated client gets the same response, also for an unknown hook. Failures of other clients
+//! do not affect an authenticated delivery. Received text is never logged.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    Extension,
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, Request, Response, StatusCode, header},
 };
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use wardroom::{
     engine::{Delivered, DeliveryError, Engine},
@@ -20,16 +22,15 @@ use wardroom::{
 
 use crate::{
     AppState,
-    auth::{AuthError, MAX_ID_BYTES},
+    auth::{AuthError, HeaderCheck, MAX_ID_BYTES},
+    connection_table::{Connection, Phase},
     endpoint::Endpoint,
     health::json_response,
 };
 
-/// Timeout for reading a request body. It is also the timeout for a delivery that waits because the maximum number of
-/// bodies of its hook is being read.
+/// Timeout for reading a request body.
 pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
-/// Value of the header `Retry-After` if too many bodies of the hook are being read at the same time, or if the engine
-/// cannot accept a delivery.
+/// Value of the header `Retry-After` if the engine cannot accept a delivery.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a webhook delivery. Each variant has its own HTTP response.
@@ -39,31 +40,31 @@ enum DeliveryResult {
     Ignored(String),
     Malformed(String),
     NotJson,
-    Unauthorized,
-    UnknownHook,
+    /// The client is not authenticated. The value is the result's label, for the metric and the log only.
+    Unauthenticated(&'static str),
     BodyTooLarge,
     BodyTooSlow,
     BodyIncomplete,
-    Busy,
     RateLimited(Duration),
     Unavailable(String),
 }
 
 pub(crate) async fn deliver(
     State(state): State<Arc<AppState>>,
+    Extension(connection): Extension<Arc<Connection>>,
     Path(name): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
     let endpoint = state.endpoints.get(&name);
     let result = match endpoint {
-        Some(endpoint) => receive(&state.engine, endpoint, request).await,
-        None => DeliveryResult::UnknownHook,
+        Some(endpoint) => receive(&state.engine, endpoint, &connection, request).await,
+        None => DeliveryResult::Unauthenticated("unknown"),
     };
     // An unknown name is text from the client and must not become a metric's label.
     let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
     metrics::hook(hook, result.label());
-    // Anybody can cause these results, so a limit bounds their cost and their log lines.
-    if result.is_unauthenticated()
+    // Anybody can cause this result, so a limit bounds its cost and its log lines.
+    if matches!(result, DeliveryResult::Unauthenticated(_))
         && let Err(wait) = state.failures.take()
     {
         return DeliveryResult::RateLimited(wait).into_response();
@@ -80,35 +81,30 @@ pub(crate) async fn deliver(
     result.into_response()
 }
 
-async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -> DeliveryResult {
-    // 1. Check the length and the authentication by the headers.
+async fn receive(
+    engine: &Engine,
+    endpoint: &Endpoint,
+    connection: &Connection,
+    request: Request<Body>,
+) -> DeliveryResult {
+    // 1. Check the headers.
     let (head, body) = request.into_parts();
-    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > endpoint.hook.most_bytes as u64) {
-        return DeliveryResult::BodyTooLarge;
-    }
-    if endpoint.auth.check_headers(&head.headers).is_err() {
-        return DeliveryResult::Unauthorized;
-    }
-    // 2. Read the body, with limits on its size, its time and the number of bodies in memory. The slot is held until
-    //    the raw bytes are parsed. A slow body gives its slot up if others wait.
-    let parsed = {
-        let Ok(slot) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.take()).await else {
-            return DeliveryResult::Busy;
-        };
-        let read = slot.ended.run_until_cancelled(Limited::new(body, endpoint.hook.most_bytes).collect());
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
-            Ok(None) => return DeliveryResult::Busy,
-            Ok(Some(Ok(body))) => body.to_bytes(),
-            Ok(Some(Err(error))) if error.is::<http_body_util::LengthLimitError>() => {
-                return DeliveryResult::BodyTooLarge;
-            }
-            Ok(Some(Err(_))) => return DeliveryResult::BodyIncomplete,
-            Err(_) => return DeliveryResult::BodyTooSlow,
-        };
-        authenticate_and_parse(endpoint, &head.headers, &body)
+    let Ok(check) = endpoint.auth.check_headers(&head.headers) else {
+        return DeliveryResult::Unauthenticated("unauthorized");
     };
-    let (id, body) = match parsed {
+    // 2. Read the body, with limits on its size and its time. Before the signature is verified, the connection is among
+    //    those that give way at a limit.
+    if check == HeaderCheck::BodyRequired {
+        connection.enter(Phase::UnverifiedBody);
+    }
+    let read = read_body(&head.headers, body, endpoint.hook.most_bytes, connection);
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(DeliveryResult::BodyTooSlow));
+    let body = match (read, check) {
+        (Ok(body), _) => body,
+        (Err(result), HeaderCheck::Authenticated) => return result,
+        (Err(result), HeaderCheck::BodyRequired) => return DeliveryResult::Unauthenticated(result.label()),
+    };
+    let (id, body) = match authenticate_and_parse(endpoint, connection, &head.headers, &body) {
         Ok(parsed) => parsed,
         Err(result) => return result,
     };
@@ -122,22 +118,52 @@ async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -
     }
 }
 
+/// Reads a body of at most `limit` bytes, and counts its bytes for its connection. Rejects a `Content-Length` above the
+/// limit before it reads the body.
+///
+/// # Errors
+/// The body is too large, or the client has ended it too early.
+async fn read_body(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+    connection: &Connection,
+) -> Result<Vec<u8>, DeliveryResult> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(DeliveryResult::BodyTooLarge);
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        // The trailers of a body are ignored.
+        let Ok(data) = frame.map_err(|_| DeliveryResult::BodyIncomplete)?.into_data() else { continue };
+        if data.len() > limit - bytes.len() {
+            return Err(DeliveryResult::BodyTooLarge);
+        }
+        connection.add_body_bytes(data.len());
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
 /// Verifies the signature if the hook uses signatures, counts the delivery towards the hook's rate limit, and parses
 /// the body as JSON. Returns the delivery's id and the parsed body.
 fn authenticate_and_parse(
     endpoint: &Endpoint,
+    connection: &Connection,
     headers: &HeaderMap,
-    body: &Bytes,
+    body: &[u8],
 ) -> Result<(String, Value), DeliveryResult> {
     let id = match endpoint.auth.delivery_id(headers, body) {
         Ok(id) => id,
-        Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthorized),
+        Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthenticated("unauthorized")),
         Err(AuthError::NoId(header)) => {
             let reason =
                 format!("the header `{header}` must contain the delivery's id: 1 to {MAX_ID_BYTES} characters");
             return Err(DeliveryResult::Malformed(reason));
         }
     };
+    connection.enter(Phase::Working);
     endpoint.rate.take().map_err(DeliveryResult::RateLimited)?;
     if !is_json(headers) {
         return Err(DeliveryResult::NotJson);
@@ -155,33 +181,19 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl DeliveryResult {
-    /// Returns true if a client without the hook's secret can cause this result.
-    fn is_unauthenticated(&self) -> bool {
-        matches!(
-            self,
-            Self::Unauthorized
-                | Self::UnknownHook
-                | Self::BodyTooLarge
-                | Self::BodyTooSlow
-                | Self::BodyIncomplete
-                | Self::Busy
-        )
-    }
-
     /// Returns the result's name: the value of the label `answer` in the metric of deliveries, and of the field
     /// `result` in the log.
     fn label(&self) -> &'static str {
-        match self {
+        match *self {
             Self::Accepted => "taken",
             Self::Duplicate => "again",
             Self::Ignored(_) => "left",
             Self::Malformed(_) | Self::NotJson | Self::BodyIncomplete => "malformed",
-            Self::Unauthorized => "unauthorized",
-            Self::UnknownHook => "unknown",
+            Self::Unauthenticated(label) => label,
             Self::BodyTooLarge => "too-large",
             Self::BodyTooSlow => "too-slow",
             Self::RateLimited(_) => "too-many",
-            Self::Unavailable(_) | Self::Busy => "later",
+            Self::Unavailable(_) => "later",
         }
     }
 
@@ -196,8 +208,7 @@ impl DeliveryResult {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the content type must be JSON, for example `application/json`",
             ),
-            Self::Unauthorized => error(StatusCode::UNAUTHORIZED, "not authorized"),
-            Self::UnknownHook => error(StatusCode::NOT_FOUND, "this host has no hook with this name"),
+            Self::Unauthenticated(_) => error(StatusCode::UNAUTHORIZED, "not authorized"),
             Self::BodyTooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             Self::BodyIncomplete => error(StatusCode::BAD_REQUEST, "the body is incomplete"),
             Self::BodyTooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body was not received in time"),
@@ -205,10 +216,6 @@ impl DeliveryResult {
                 retry_after(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries; retry later"), wait)
             }
             Self::Unavailable(reason) => retry_after(error(StatusCode::SERVICE_UNAVAILABLE, &reason), RETRY_AFTER),
-            Self::Busy => retry_after(
-                error(StatusCode::SERVICE_UNAVAILABLE, "too many deliveries at the same time; retry later"),
-                RETRY_AFTER,
-            ),
         }
     }
 }

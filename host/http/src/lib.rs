@@ -12,13 +12,13 @@
 //! Not here: running the hook's command (`host/engine`), and TLS (use a reverse proxy).
 
 mod auth;
+mod connection_table;
 mod connections;
 mod endpoint;
 mod health;
 mod hooks;
 mod metrics;
 mod rate_limit;
-mod slots;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ use rate_limit::TokenBucket;
 pub use metrics::Metrics;
 
 /// Maximum number of unauthenticated deliveries per minute, over all hooks. Further unauthenticated deliveries get the
-/// status 429 and no log line.
+/// status 429 and no log line. Authenticated deliveries are not affected.
 const FAILURES_PER_MINUTE: u32 = 60;
 /// Maximum number of connections that wait to be accepted. If more clients connect, the operating systems of these
 /// clients retry only after some seconds.

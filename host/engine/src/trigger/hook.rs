@@ -78,7 +78,8 @@ pub enum HookAuth {
 pub(crate) enum HookRejection {
     /// A value in the body is not among the values that the hook's `when` accepts.
     NotMatched(String),
-    /// A value that `capture` names is missing from the body, or is not valid.
+    /// A value that `capture` names is missing from the body or is not valid, or a value that `capture` or `when` names
+    /// is a number whose exact digits are unknown.
     Invalid(String),
 }
 
@@ -92,7 +93,7 @@ impl Hook {
     /// [`HookRejection`].
     pub(crate) fn values(&self, body: &Value) -> Result<BTreeMap<String, String>, HookRejection> {
         for (pointer, wanted) in &self.when {
-            let found = text(body, pointer);
+            let found = text(body, pointer)?;
             if !found.as_ref().is_some_and(|found| wanted.contains(found)) {
                 return Err(HookRejection::NotMatched(format!(
                     "the value at `{pointer}` in the body is not `{}`",
@@ -102,7 +103,7 @@ impl Hook {
         }
         let mut values = BTreeMap::new();
         for (name, pointer) in &self.capture {
-            let found = text(body, pointer).ok_or_else(|| {
+            let found = text(body, pointer)?.ok_or_else(|| {
                 HookRejection::Invalid(format!("the body has no string, number or boolean at `{pointer}`"))
             })?;
             let clean = crate::base::clean(&found);
@@ -119,13 +120,24 @@ impl Hook {
     }
 }
 
-/// Returns the string, number or boolean at a JSON pointer, as text; `None` for other values.
-fn text(body: &Value, pointer: &str) -> Option<String> {
-    match body.pointer(pointer)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(yes) => Some(yes.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+/// Returns the string, integer or boolean at a JSON pointer, as text; `None` for null, arrays, objects and a missing
+/// value.
+///
+/// # Errors
+/// The value is a number that is not an integer of 64 bits. The parser keeps only the nearest binary number of such a
+/// number, so `1.10` would become the text `1.1`.
+fn text(body: &Value, pointer: &str) -> Result<Option<String>, HookRejection> {
+    match body.pointer(pointer) {
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Bool(yes)) => Ok(Some(yes.to_string())),
+        Some(Value::Number(number)) if number.as_i64().is_some() || number.as_u64().is_some() => {
+            Ok(Some(number.to_string()))
+        }
+        Some(Value::Number(_)) => Err(HookRejection::Invalid(format!(
+            "the number at `{pointer}` in the body is not an integer of 64 bits, and the host cannot read its exact \
+             digits; send the value as a string, for example \"1.10\""
+        ))),
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => Ok(None),
     }
 }
 
@@ -135,9 +147,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn values_are_read_at_the_configured_pointers() {
-        let hook = Hook {
+    fn hook() -> Hook {
+        Hook {
             name: "build".into(),
             at: At { file: "plugins.toml".into(), line: 1 },
             command: CommandTemplate::new("deploy cms staging {version}").unwrap(),
@@ -149,7 +160,12 @@ mod tests {
             when: BTreeMap::from([("/status".to_owned(), vec!["success".to_owned()])]),
             most_bytes: 1,
             most_a_minute: 1,
-        };
+        }
+    }
+
+    #[test]
+    fn values_are_read_at_the_configured_pointers() {
+        let hook = hook();
         let good = hook.values(&json!({ "status": "success", "build": { "version": "1.0.3" } })).unwrap();
         assert_eq!(good["version"], "1.0.3");
         assert!(matches!(hook.values(&json!({ "status": "failed" })), Err(HookRejection::NotMatched(_))));
@@ -159,5 +175,30 @@ mod tests {
             let body = json!({ "status": "success", "build": { "version": version } });
             assert!(matches!(hook.values(&body), Err(HookRejection::Invalid(_))), "{body}");
         }
+    }
+
+    #[test]
+    fn a_number_is_accepted_only_if_its_digits_are_exact() {
+        let mut hook = hook();
+        let body = |status: &str, version: &str| {
+            serde_json::from_str(&format!(r#"{{"status": {status}, "build": {{"version": {version}}}}}"#)).unwrap()
+        };
+        for exact in ["0", "110", "-7", "9223372036854775807", "18446744073709551615", "-9223372036854775808"] {
+            assert_eq!(hook.values(&body("\"success\"", exact)).unwrap()["version"], exact);
+        }
+        let inexact =
+            ["1.10", "1.0", "1e2", "-0", "18446744073709551616", "-9223372036854775809", "12345678901234567890123"];
+        for number in inexact {
+            let Err(HookRejection::Invalid(why)) = hook.values(&body("\"success\"", number)) else {
+                panic!("{number} is accepted")
+            };
+            assert!(why.starts_with("the number at `/build/version` in the body"), "{why}");
+            assert!(why.contains("send the value as a string"), "{why}");
+        }
+        // A condition compares texts, so it needs the exact digits too.
+        hook.when.insert("/status".to_owned(), vec!["1.1".to_owned(), "7".to_owned()]);
+        assert!(hook.values(&body("7", "1")).is_ok());
+        assert!(matches!(hook.values(&body("8", "1")), Err(HookRejection::NotMatched(_))));
+        assert!(matches!(hook.values(&body("1.10", "1")), Err(HookRejection::Invalid(_))));
     }
 }

@@ -6,7 +6,7 @@ use sha2::Sha256;
 
 use super::*;
 
-fn signature(parts: &[&str]) -> Vec<u8> {
+pub(super) fn signature(parts: &[&str]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     parts.iter().for_each(|part| mac.update(part.as_bytes()));
     mac.finalize().into_bytes().to_vec()
@@ -51,8 +51,7 @@ async fn a_duplicate_is_recognized_after_the_room_has_a_new_id() {
 #[tokio::test]
 async fn a_body_is_not_read_before_the_headers_are_authenticated() {
     let standard = "secret = { file = \"secret\" }";
-    let hub = "secret = { file = \"secret\" }\nsign = \"hub\"";
-    let server = TestServer::new(&[hook("standard", standard), hook("hub", hub)], None).await;
+    let server = TestServer::new(&[hook("standard", standard), hook("hub", HUB)], None).await;
     let stale = (Timestamp::now().as_second() - 3600).to_string();
     let stale = format!("webhook-id: 1\r\nwebhook-timestamp: {stale}\r\nwebhook-signature: v1,AAAA\r\n");
     for (hook, headers) in
@@ -71,8 +70,7 @@ async fn a_body_is_not_read_before_the_headers_are_authenticated() {
 async fn every_failed_authentication_gets_the_same_response() {
     let bare = "token = { file = \"secret\" }\nheader = \"X-Gitlab-Token\"\ndelivery = \"X-Gitlab-Event-UUID\"";
     let standard = "secret = { file = \"secret\" }";
-    let hub = "secret = { file = \"secret\" }\nsign = \"hub\"";
-    let hooks = [hook("build", TOKEN), hook("bare", bare), hook("standard", standard), hook("hub", hub)];
+    let hooks = [hook("build", TOKEN), hook("bare", bare), hook("standard", standard), hook("hub", HUB)];
     let server = TestServer::new(&hooks, None).await;
     let body = r#"{"topic": "whoami"}"#;
     let bearer = format!("Bearer {SECRET}");
@@ -109,10 +107,52 @@ async fn every_failed_authentication_gets_the_same_response() {
 }
 
 #[tokio::test]
+async fn the_response_to_an_unauthenticated_client_does_not_reveal_whether_a_hook_exists() {
+    let server = TestServer::new(&[hook("build", TOKEN), hook("hub", HUB)], None).await;
+    let forged = format!("x-hub-signature-256: {}\r\n", hub_signature("other"));
+    let too_long = "content-length: 1000000\r\n\r\n".to_owned();
+    let chunk = format!("{:x}\r\n{}\r\n", 4096, "x".repeat(4096));
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{}", chunk.repeat(65));
+    let broken = "transfer-encoding: chunked\r\n\r\nzz\r\n".to_owned();
+    let unfinished = "content-length: 10\r\n\r\n{".to_owned();
+    let whole = "content-length: 2\r\n\r\n{}".to_owned();
+    let mut seen = Vec::new();
+    for body in [whole, too_long, chunked, broken, unfinished] {
+        for (hook, headers) in [
+            ("nobody", ""),
+            ("nobody", &forged),
+            ("build", ""),
+            ("build", "authorization: Bearer wrong\r\n"),
+            ("hub", ""),
+            ("hub", &forged),
+        ] {
+            let head = format!("POST /hooks/{hook} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}");
+            let response = server.raw(&format!("{head}{body}")).await;
+            // The server may reset the connection before this side has sent the whole body.
+            if response.status == 0 {
+                continue;
+            }
+            let head: Vec<_> = response.head.lines().filter(|line| !line.starts_with("date: ")).collect();
+            seen.push((format!("{hook} {headers} {body:.60}"), head.join("\n"), response.body));
+        }
+    }
+    assert!(seen.len() > 20, "{seen:#?}");
+    let (_, head, body) = &seen[0];
+    assert!(head.starts_with("http/1.1 401 ") && body == r#"{"error":"not authorized"}"#, "{head} {body}");
+    for (request, other_head, other_body) in &seen {
+        assert_eq!((other_head, other_body), (head, body), "{request}");
+    }
+    // The response to a client with the token names the problem.
+    let bearer = format!("authorization: Bearer {SECRET}\r\nidempotency-key: 1\r\n");
+    let head = format!("POST /hooks/build HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{bearer}");
+    assert_eq!(server.raw(&format!("{head}content-length: 1000000\r\n\r\n")).await.status, 413);
+}
+
+#[tokio::test]
 async fn a_signed_body_is_deduplicated_by_its_content() {
-    let server = TestServer::new(&[hook("hub", "secret = { file = \"secret\" }\nsign = \"hub\"")], None).await;
+    let server = TestServer::new(&[hook("hub", HUB)], None).await;
     let body = r#"{"topic": "whoami"}"#;
-    let good = format!("sha256={}", hex::encode(signature(&[body])));
+    let good = hub_signature(body);
     let deliver = async |id: &str, body: &str| {
         server.deliver("hub", &[("x-hub-signature-256", &good), ("x-github-delivery", id)], body).await.status
     };
@@ -227,6 +267,7 @@ async fn the_response_to_an_authenticated_client_names_the_problem() {
         (r#"{"topic": {"a": 1}}"#, 400, "the body has no string, number or boolean at `/topic`"),
         (r#"{"topic": "who\nami"}"#, 400, "the value at `/topic` in the body is empty"),
         (r#"{"topic": ""}"#, 400, "the value at `/topic` in the body is empty"),
+        (r#"{"topic": 1.10}"#, 400, "send the value as a string"),
     ] {
         let response = server.deliver_with_token("build", "wrong", body).await;
         assert_eq!(response.status, status, "{body:.40}: {response:?}");
@@ -254,7 +295,7 @@ async fn the_response_to_an_authenticated_client_names_the_problem() {
     assert_eq!((left.status, left.body.contains(r#""status":"left""#)), (200, true), "{left:?}");
     let away = server.deliver_with_token("away", "1", r#"{"topic": "whoami"}"#).await;
     assert_eq!((away.status, away.head.contains("retry-after: ")), (503, true), "{away:?}");
-    assert_eq!(server.deliver("nobody", &[], "{}").await.status, 404);
+    assert_eq!(server.deliver("nobody", &[], "{}").await.status, 401);
     let get = server.request("GET", "/hooks/build", &[], "").await;
     assert_eq!((get.status, get.head.contains("allow: post")), (405, true), "{get:?}");
     assert_eq!(server.request("GET", "/", &[], "").await.status, 404);

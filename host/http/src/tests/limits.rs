@@ -73,7 +73,7 @@ async fn failed_authentication_is_rate_limited_apart_from_deliveries() {
         statuses.push(server.deliver("build", &[("authorization", "Bearer guess")], "{}").await.status);
         statuses.push(server.deliver(&format!("guess-{number}"), &[], "{}").await.status);
     }
-    assert!(statuses[..50].iter().all(|status| [401, 404].contains(status)), "{statuses:?}");
+    assert!(statuses[..50].iter().all(|status| *status == 401), "{statuses:?}");
     assert!(statuses[70..].contains(&429), "{statuses:?}");
     assert_eq!(server.deliver_with_token("build", "1", r#"{"topic": "whoami"}"#).await.status, 202);
 }
@@ -124,18 +124,74 @@ async fn a_slow_or_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn slow_bodies_do_not_block_a_delivery() {
-    let server = TestServer::new(&[hook("build", TOKEN)], None).await;
-    let head = format!(
-        "POST /hooks/build HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {SECRET}\r\nidempotency-key: 1\r\ncontent-length: 50\r\n\r\n{{"
-    );
+    let server = TestServer::new(&[hook("build", TOKEN), hook("hub", HUB)], None).await;
+    let head = |hook: &str, header: &str| {
+        format!("POST /hooks/{hook} HTTP/1.1\r\nhost: a\r\n{header}\r\ncontent-length: 50\r\n\r\n{{")
+    };
+    let trusted = head("build", &format!("authorization: Bearer {SECRET}\r\nidempotency-key: 1"));
+    // The signature is well-formed and wrong, so the server must read the body.
+    let wrong = head("hub", &format!("x-hub-signature-256: sha256={}", "00".repeat(32)));
     let mut slow = Vec::new();
-    for _ in 0..40 {
+    for head in std::iter::repeat_n(&trusted, 40).chain(std::iter::repeat_n(&wrong, 200)) {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         slow.push(stream);
     }
-    // Shorter than the timeout of a slow body, which is 500 ms in tests.
-    let one = server.deliver_with_token("build", "2", r#"{"topic": "whoami"}"#);
-    let answer = tokio::time::timeout(Duration::from_secs(5), one).await.expect("an answer");
-    assert_eq!(answer.status, 202, "{answer:?}");
+    let body = r#"{"topic": "whoami"}"#;
+    let signature = hub_signature(body);
+    let signed = [("x-hub-signature-256", signature.as_str())];
+    let (token, signed) =
+        tokio::join!(server.deliver_with_token("build", "2", body), server.deliver("hub", &signed, body));
+    assert_eq!((token.status, signed.status), (202, 202), "{token:?} {signed:?}");
+}
+
+#[tokio::test]
+async fn failures_of_other_clients_do_not_affect_an_authenticated_delivery() {
+    let limited = format!("{TOKEN}\nmax_bytes = 100");
+    let server = TestServer::new(&[hook("build", &limited), hook("hub", HUB)], None).await;
+    let mut refused = 0;
+    for _ in 0..100 {
+        refused += usize::from(server.deliver("hub", &[], "{}").await.status == 429);
+    }
+    assert!(refused > 0, "the limit of failures is reached");
+    let body = r#"{"topic": "whoami"}"#;
+    let signed = server.deliver("hub", &[("x-hub-signature-256", &hub_signature(body))], body).await;
+    assert_eq!(signed.status, 202, "{signed:?}");
+    assert_eq!(server.deliver_with_token("build", "1", body).await.status, 202);
+    // An authenticated client also gets the reason of its own failure.
+    assert_eq!(server.deliver_with_token("build", "2", &" ".repeat(101)).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_flood_that_renews_its_connections_does_not_block_others() {
+    // Many more connections than the server serves at once: the rest waits in the backlog.
+    const MANY: usize = 1_800;
+    let unfinished_body = format!(
+        "POST /hooks/hub HTTP/1.1\r\nhost: a\r\nx-hub-signature-256: sha256={}\r\ncontent-length: 50\r\n\r\n{{",
+        "00".repeat(32)
+    );
+    for begun in ["GET /healthz HTTP/1.1\r\nhost:", &unfinished_body] {
+        let server = TestServer::new(&[hook("hub", HUB)], None).await;
+        let mut flood = tokio::task::JoinSet::new();
+        for _ in 0..MANY {
+            let (address, begun) = (server.address, begun.to_owned());
+            flood.spawn(async move {
+                loop {
+                    let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+                    let _ = stream.write_all(begun.as_bytes()).await;
+                    let _ = stream.read_to_end(&mut Vec::new()).await;
+                }
+            });
+        }
+        // The flood has more connections than the server accepts.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let began = std::time::Instant::now();
+        for _ in 0..2 {
+            let health = server.request("GET", "/healthz", &[], "").await;
+            assert_eq!(health.status, 200, "{begun:.40}: {health:?}");
+        }
+        // With a wait for the timeout of the head or the body of each connection, this would take much longer.
+        assert!(began.elapsed() < Duration::from_secs(20), "{begun:.40}: {:?}", began.elapsed());
+        flood.shutdown().await;
+    }
 }

@@ -104,6 +104,12 @@ pub(super) fn hook(name: &str, how: &str) -> String {
 }
 
 pub(super) const TOKEN: &str = "token = { file = \"secret\" }";
+pub(super) const HUB: &str = "secret = { file = \"secret\" }\nsign = \"hub\"";
+
+/// Returns the valid header `X-Hub-Signature-256` of a body.
+pub(super) fn hub_signature(body: &str) -> String {
+    format!("sha256={}", hex::encode(auth::signature(&[body])))
+}
 
 impl TestServer {
     /// Starts a listener with the hook tables `hooks`. The listener returns the metrics of `metrics`; if it is `None`,
