@@ -265,3 +265,19 @@ fn a_notice_that_no_identity_can_send_is_a_problem() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_without_a_role_get_a_limited_number_of_answers() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    let count = || workspace.said("marvin").iter().filter(|line| line.contains("For more about a command")).count();
+    for _ in 0..30 {
+        open.say("mallory", "ops", "!help").await?;
+    }
+    assert_eq!(count(), 8, "{:?}", workspace.said("marvin"));
+    for _ in 0..30 {
+        open.say("bob", "ops", "!help").await?;
+    }
+    assert_eq!(count(), 38, "a member of a role gets every answer");
+    open.close().await
+}

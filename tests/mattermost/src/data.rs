@@ -43,6 +43,8 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 pub(crate) struct ServerData {
     pub(crate) version: ServerVersion,
+    /// Whether a webhook may choose the name of its posts (the server's setting `EnablePostUsernameOverride`).
+    pub(crate) allows_username_override: bool,
     users: BTreeMap<String, User>,
     tokens: HashMap<String, String>,
     /// Team ids by name.
@@ -67,6 +69,7 @@ impl ServerData {
     pub(crate) fn new(version: ServerVersion) -> Self {
         Self {
             version,
+            allows_username_override: false,
             users: BTreeMap::new(),
             tokens: HashMap::new(),
             teams: BTreeMap::new(),

@@ -43,6 +43,11 @@ pub struct Faults {
     pub hides_longest: bool,
     /// Uploads are refused.
     pub no_files: bool,
+    /// The path of the requests after `/api/v4` whose responses are followed by [`Faults::padding`] spaces; empty for
+    /// none. A longer path that begins with this one counts, too.
+    pub padded: String,
+    /// The number of spaces after a response.
+    pub padding: usize,
     /// A created object is answered with 200 instead of 201.
     pub plain_success: bool,
     pub(crate) calls: Vec<(String, String)>,

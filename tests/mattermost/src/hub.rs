@@ -44,11 +44,17 @@ pub(crate) struct Hub {
     connections: HashMap<String, Connection>,
     opened: usize,
     resumed: usize,
+    /// The number of the first event of a connection.
+    first: i64,
 }
 
 impl Hub {
     pub(crate) fn new(version: ServerVersion) -> Self {
-        Self { version, connections: HashMap::new(), opened: 0, resumed: 0 }
+        Self { version, connections: HashMap::new(), opened: 0, resumed: 0, first: 0 }
+    }
+
+    pub(crate) fn set_first(&mut self, first: i64) {
+        self.first = first;
     }
 
     /// Opens a connection with this writer. Returns the connection's id.
@@ -84,7 +90,7 @@ impl Hub {
         }
         let connection = Connection {
             user: user.to_owned(),
-            next: 0,
+            next: self.first,
             sent: VecDeque::new(),
             writer: Some(writer.clone()),
             missed: 0,
@@ -128,7 +134,7 @@ impl Hub {
         }
         let frame = frame.to_string();
         known.sent.push_back((known.next, frame.clone()));
-        known.next += 1;
+        known.next = known.next.saturating_add(1);
         match &known.writer {
             Some(writer) => {
                 let _ = writer.send(WriterMessage::Frame(frame));

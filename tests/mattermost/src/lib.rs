@@ -143,6 +143,21 @@ impl Server {
         (Person::new(self.shared.clone(), id), token)
     }
 
+    /// Returns the person or bot with this id.
+    pub fn person_of(&self, id: &str) -> Person {
+        Person::new(self.shared.clone(), id.to_owned())
+    }
+
+    /// Sets whether webhooks may choose the name of their posts. They may not by default.
+    pub fn allow_username_override(&self, allow: bool) {
+        self.shared.change(|data| data.allows_username_override = allow);
+    }
+
+    /// Numbers the events of each new connection from `first`. A real server begins with 0.
+    pub fn number_events_from(&self, first: i64) {
+        self.shared.hub().set_first(first);
+    }
+
     /// Creates another token for a person.
     pub fn token(&self, of: &Person) -> String {
         self.shared.change(|data| data.add_token(of.id()))

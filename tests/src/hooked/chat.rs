@@ -91,6 +91,10 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
         self.chat.members(room).await
     }
 
+    async fn owner_of_handle(&self, handle: &str) -> Result<Option<Person>, SendError> {
+        self.chat.owner_of_handle(handle).await
+    }
+
     async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
         self.chat.probe(people).await
     }

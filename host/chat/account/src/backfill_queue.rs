@@ -38,6 +38,8 @@ struct QueuedRoom<E> {
     requeued: bool,
     /// Whether a backfill of the room failed since the room was last queued.
     attempted: bool,
+    /// Whether buffered events were dropped since the room's last backfill began.
+    dropped: bool,
 }
 
 impl<E> Default for QueuedRoom<E> {
@@ -49,14 +51,15 @@ impl<E> Default for QueuedRoom<E> {
             reading: false,
             requeued: false,
             attempted: false,
+            dropped: false,
         }
     }
 }
 
 impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// Creates an empty queue that buffers at most `max_buffered` events per room. If more events arrive, the queue
-    /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, pass
-    /// `usize::MAX`: the running backfill may have begun before a dropped event arrived, and would not find the event.
+    /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, the
+    /// caller must handle [`BackfillQueue::has_dropped`].
     pub fn new(max_buffered: usize) -> Self {
         Self { rooms: BTreeMap::new(), max_buffered }
     }
@@ -77,11 +80,24 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     }
 
     /// Buffers events of a room until its backfill has succeeded. If the room is not queued yet, queues it. If the
-    /// buffer is full, drops the room's oldest buffered events.
+    /// buffer is full, drops the room's oldest buffered events. If a backfill of the room is running then, queues
+    /// another one, which finds the dropped events.
     pub fn buffer(&mut self, room: R::Owned, events: impl IntoIterator<Item = E>) {
-        let buffered = &mut self.rooms.entry(room).or_default().buffered;
-        buffered.extend(events);
-        buffered.drain(..buffered.len().saturating_sub(self.max_buffered));
+        let queued = self.rooms.entry(room).or_default();
+        queued.buffered.extend(events);
+        let excess = queued.buffered.len().saturating_sub(self.max_buffered);
+        if excess > 0 {
+            queued.buffered.drain(..excess);
+            queued.dropped = true;
+            queued.requeued = queued.reading;
+        }
+    }
+
+    /// Returns whether buffered events of a room were dropped since the room's last backfill began. That backfill may
+    /// not have found them. In this case do not deliver the events that [`BackfillQueue::finish`] returns: they would
+    /// move the room's cursor past the dropped events. The backfill that follows finds all of them.
+    pub fn has_dropped(&self, room: &R) -> bool {
+        self.rooms.get(room).is_some_and(|queued| queued.dropped)
     }
 
     /// Returns the rooms whose backfill is due at `now`, without the rooms whose backfill is running.
@@ -140,7 +156,7 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// the room.
     pub fn begin(&mut self, room: &R) {
         if let Some(queued) = self.rooms.get_mut(room) {
-            (queued.reading, queued.requeued) = (true, false);
+            (queued.reading, queued.requeued, queued.dropped) = (true, false, false);
             queued.withdrawn.clear();
         }
     }
@@ -293,5 +309,31 @@ mod tests {
             queue.buffer(id("a"), [number]);
         }
         assert_eq!(queue.buffered("a"), [2, 3, 4]);
+        // A backfill that begins now finds the dropped events.
+        queue.begin("a");
+        assert!(!queue.has_dropped("a"));
+        assert_eq!(queue.finish("a"), [2, 3, 4]);
+        assert!(!queue.contains("a") && !queue.has_dropped("a"));
+    }
+
+    #[test]
+    fn a_room_whose_events_are_dropped_while_it_is_read_is_read_again() {
+        let mut queue: BackfillQueue<str, u32> = BackfillQueue::new(2);
+        queue.add(id("a"));
+        queue.begin("a");
+        queue.buffer(id("a"), [1, 2]);
+        assert!(!queue.has_dropped("a"));
+        queue.buffer(id("a"), [3]);
+        assert!(queue.has_dropped("a"), "the running backfill may not find the dropped event");
+        queue.finish("a");
+        assert_eq!(queue.due(Instant::now()), ["a"]);
+        queue.begin("a");
+        assert!(!queue.has_dropped("a"), "the second backfill finds it");
+        // The same applies if the backfill fails.
+        queue.buffer(id("a"), [4, 5, 6]);
+        queue.record_failure("a", Instant::now(), None);
+        assert!(queue.contains("a") && queue.has_dropped("a"));
+        queue.begin("a");
+        assert!(!queue.has_dropped("a"));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::MattermostError,
     probe,
-    session::Session,
+    session::{MAX_TYPING, Session},
     socket,
     sync::SyncLoop,
 };
@@ -79,8 +79,8 @@ impl MattermostAccount {
     ) -> Result<Infallible, MattermostError> {
         let me = self.log_in(&client, outage).await?;
         tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
-        let (typing, mut typing_channels) = mpsc::unbounded_channel();
-        let (signals, mut received) = mpsc::unbounded_channel();
+        let (typing, mut typing_channels) = mpsc::channel(MAX_TYPING);
+        let (signals, mut received) = mpsc::channel(socket::MAX_SIGNALS);
         let session = Arc::new(Session::new(&self.config, client, me, typing));
         session.look_up_max_length().await?;
         self.set_session(Some(session.clone()));
@@ -171,6 +171,10 @@ impl Chat for MattermostAccount {
 
     async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
         self.session()?.members(room).await
+    }
+
+    async fn owner_of_handle(&self, handle: &str) -> Result<Option<Person>, SendError> {
+        self.session()?.owner_of_handle(handle).await
     }
 
     async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {

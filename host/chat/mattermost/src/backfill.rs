@@ -17,6 +17,9 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
 /// are not handled.
 const MAX_PAGES: usize = 500;
+/// Maximum size of the pages that a backfill reads, in bytes. If there are more new posts, the oldest ones are not
+/// handled.
+const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// Maximum number of pages that are searched for the post that reports that the bot joined the channel. If the post is
 /// older, it is not found.
 const MAX_JOIN_PAGES: usize = 10;
@@ -57,7 +60,7 @@ pub(crate) async fn since(
     bound: i64,
     with_reactions: &[String],
 ) -> Result<Backfill, MattermostError> {
-    let (page, is_complete) = client.posts_since(channel, (bound - CLOCK_SLACK).max(1)).await?;
+    let (page, is_complete) = client.posts_since(channel, bound.saturating_sub(CLOCK_SLACK).max(1)).await?;
     let mut backfill = Backfill::default();
     let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
     if !is_complete {
@@ -125,7 +128,7 @@ pub(crate) async fn find_join(
 }
 
 /// Reads the posts of a channel page by page, newest first, until a page holds a post at or before the time `bound`, or
-/// until [`MAX_PAGES`] pages were read.
+/// until [`MAX_PAGES`] pages or [`MAX_SIZE`] bytes were read.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -136,10 +139,14 @@ async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec
         if reaches_bound {
             return Ok(all);
         }
+        if pager.size > MAX_SIZE {
+            break;
+        }
     }
     tracing::warn!(
         room = channel,
-        pages = MAX_PAGES,
+        posts = all.len(),
+        bytes = pager.size,
         "the channel has more new posts than a backfill reads; the oldest new posts are skipped; hint: ask people in the channel to send unanswered commands again"
     );
     Ok(all)
@@ -154,6 +161,8 @@ pub(crate) struct PostPager {
     /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
     is_finished: bool,
+    /// The size of the pages that were read, in bytes.
+    size: usize,
 }
 
 impl PostPager {
@@ -170,6 +179,7 @@ impl PostPager {
             return Ok(None);
         }
         let (page, more) = client.posts_before(channel, self.before.as_deref()).await?;
+        self.size = self.size.saturating_add(page.size);
         self.is_finished = !more || !self.advance(&page.posts);
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }

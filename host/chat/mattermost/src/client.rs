@@ -2,13 +2,14 @@
 //!
 //! Invariant: the client does not retry, and each request ends within a minute. The token is sent in a header only.
 //! Redirects are not followed, because the token must not be sent to another server.
+//! Invariant: no more of a response is read than [`MAX_BODY`], whatever the server or a proxy sends.
 
 mod calls;
 mod types;
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, RequestBuilder, Url, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect::Policy};
 use serde_json::Value;
 use wardroom::{base::Secret, metrics::http_request};
 use wardroom_account::{USER_AGENT, load_certificates};
@@ -25,6 +26,10 @@ pub(crate) use types::{Channel, ChannelKind, Page, Post, Reaction, User};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum size of a response, in bytes. The largest responses are pages of posts: a post has up to 64 KiB of text.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Maximum size of an error response, in bytes. A response of Mattermost has less than 1 KiB.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
 #[derive(Debug, Clone)]
 pub(crate) struct ApiClient {
@@ -74,34 +79,75 @@ impl ApiClient {
 
     /// Sends a request and returns the JSON of the response; null if the response is empty.
     async fn call(&self, request: RequestBuilder) -> Result<Value, MattermostError> {
+        self.call_with_size(request).await.map(|(answer, _)| answer)
+    }
+
+    /// Sends a request and returns the JSON of the response, and the response's size in bytes.
+    async fn call_with_size(&self, request: RequestBuilder) -> Result<(Value, usize), MattermostError> {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
         let response = self.http.execute(request).await;
         let status = response.as_ref().ok().map(|response| response.status().as_u16());
         http_request(NETWORK, method, status, began);
         let response = response?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await?;
-        if !status.is_success() {
-            return Err(classify(status, &headers, &body));
+        if !response.status().is_success() {
+            return Err(read_error(response).await);
         }
+        let body = read_body(response, MAX_BODY).await?.ok_or_else(|| {
+            MattermostError::too_large(format!(
+                "the response is larger than {} MiB, and the bot reads no more; hint: check that `url` is the address of the Mattermost server, and that no proxy answers for it",
+                MAX_BODY / 1024 / 1024
+            ))
+        })?;
         if body.is_empty() {
-            return Ok(Value::Null);
+            return Ok((Value::Null, 0));
         }
-        serde_json::from_slice(&body).map_err(|_| {
+        let answer = serde_json::from_slice(&body).map_err(|_| {
             MattermostError::unavailable(
                 "the response is not JSON; it probably comes from a proxy and not from Mattermost",
             )
-        })
+        })?;
+        Ok((answer, body.len()))
     }
 
     async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, MattermostError> {
+        self.get_with_size(path, query).await.map(|(answer, _)| answer)
+    }
+
+    /// Returns the JSON of the response to a `GET` request, and the response's size in bytes.
+    async fn get_with_size(&self, path: &[&str], query: &[(&str, &str)]) -> Result<(Value, usize), MattermostError> {
         let request = self.request(Method::GET, path);
-        self.call(if query.is_empty() { request } else { request.query(query) }).await
+        self.call_with_size(if query.is_empty() { request } else { request.query(query) }).await
     }
 
     async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Value, MattermostError> {
         self.call(self.request(method, path).json(body)).await
+    }
+}
+
+/// Reads the body of a response. Returns `None` if the body is larger than `max` bytes; the rest is not read.
+async fn read_body(mut response: Response, max: usize) -> Result<Option<Vec<u8>>, MattermostError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if chunk.len() > max - body.len() {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// Reads and classifies an error response. A response that is larger than [`MAX_ERROR_BODY`] is classified without its
+/// body, because it is not one of Mattermost.
+pub(crate) async fn read_error(response: Response) -> MattermostError {
+    let (status, headers) = (response.status(), response.headers().clone());
+    match read_body(response, MAX_ERROR_BODY).await {
+        Ok(Some(body)) => classify(status, &headers, &body),
+        Ok(None) => classify(status, &headers, &[]).context(&format!(
+            "the error response is larger than {} KiB and probably comes from a proxy",
+            MAX_ERROR_BODY / 1024
+        )),
+        Err(error) => error,
     }
 }
 
@@ -117,12 +163,49 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use wardroom_fake_mattermost::Server;
+
     use super::*;
 
     fn client(site: &str) -> ApiClient {
         let site = site.parse().expect("a URL");
         ApiClient { http: Client::new(), site, token: Secret::new("t") }
+    }
+
+    /// Creates a client with the token of a new bot account on a fake server.
+    pub(crate) fn client_of(server: &Server) -> ApiClient {
+        let (_, token) = server.bot("ops-bot");
+        ApiClient { token: Secret::new(&token), ..client(&server.url()) }
+    }
+
+    #[tokio::test]
+    async fn a_response_is_read_up_to_the_maximum_size() {
+        let server = Server::start().await.expect("a server");
+        let client = client_of(&server);
+        let pad = |bytes| server.faults(|faults| (faults.padded, faults.padding) = ("/users/me".into(), bytes));
+        pad(MAX_BODY - 1024);
+        assert_eq!(client.me().await.expect("an account").name, "ops-bot");
+        pad(MAX_BODY);
+        let error = client.me().await.expect_err("the response is too large");
+        assert!(matches!(error, MattermostError::Unavailable { is_too_large: true, .. }), "{error:?}");
+        assert!(error.reason().contains("larger than 32 MiB"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_large_error_response_is_classified_by_its_status() {
+        let server = Server::start().await.expect("a server");
+        let client = client_of(&server);
+        server.faults(|faults| {
+            (faults.padded, faults.padding) = ("/".into(), MAX_ERROR_BODY);
+            (faults.limited, faults.retry_after) = (1, 7);
+        });
+        let error = client.me().await.expect_err("the rate limit");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)), "{error:?}");
+        assert!(error.reason().contains("larger than 64 KiB"), "{error}");
+        // Only a response of Mattermost rejects a token or a request.
+        let error = client.user(&"x".repeat(26)).await.expect_err("the account does not exist");
+        assert!(matches!(error, MattermostError::Unavailable { .. }), "{error:?}");
     }
 
     #[test]

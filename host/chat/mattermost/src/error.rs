@@ -26,6 +26,8 @@ pub(crate) enum MattermostError {
     Unavailable {
         /// The delay that the server requests before a retry.
         retry_after: Option<Duration>,
+        /// Whether the response was larger than the client reads. A request for less can succeed.
+        is_too_large: bool,
         reason: String,
     },
     /// The server does not accept the account's token.
@@ -42,7 +44,17 @@ pub(crate) enum MattermostError {
 
 impl MattermostError {
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable { retry_after: None, reason: reason.into() }
+        Self::Unavailable { retry_after: None, is_too_large: false, reason: reason.into() }
+    }
+
+    /// Creates the error for a response that is larger than the client reads.
+    pub(crate) fn too_large(reason: impl Into<String>) -> Self {
+        Self::Unavailable { retry_after: None, is_too_large: true, reason: reason.into() }
+    }
+
+    /// Creates the error for a response that requests a delay before a retry.
+    fn delayed(retry_after: Option<Duration>, reason: String) -> Self {
+        Self::Unavailable { retry_after, is_too_large: false, reason }
     }
 
     /// Creates a rejection without an error id.
@@ -114,7 +126,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         401 if body.as_ref().is_some_and(|body| body.status == Some(401)) => MattermostError::TokenRejected { reason },
         // A 401 without Mattermost's error body comes from a proxy, and says nothing about the token.
         401 => MattermostError::unavailable(format!("{reason}: a proxy in front of the server requires its own login")),
-        429 => MattermostError::Unavailable { retry_after: Some(requested_delay(headers)), reason },
+        429 => MattermostError::delayed(Some(requested_delay(headers)), reason),
         300..=399 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
             let to = reqwest::Url::parse(to).ok().map(|to| to.origin().ascii_serialization());
@@ -126,7 +138,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         413 => MattermostError::Rejected { not_found: false, id: body.map(|body| body.id).unwrap_or_default(), reason },
         408 | 425 | 500.. => {
             let is_in_flight = body.is_some_and(|body| body.id == IN_FLIGHT);
-            MattermostError::Unavailable { retry_after: is_in_flight.then_some(Duration::from_millis(500)), reason }
+            MattermostError::delayed(is_in_flight.then_some(Duration::from_millis(500)), reason)
         }
         _ => match body {
             Some(body) => MattermostError::Rejected { not_found: status == StatusCode::NOT_FOUND, id: body.id, reason },
@@ -137,7 +149,9 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
 
 /// Returns the delay that a rate limit requests; one second if the response states no delay.
 fn requested_delay(headers: &HeaderMap) -> Duration {
-    let seconds = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    // The text `NaN` is a number for `parse`, and no duration.
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| !number.is_nan());
+    let seconds = |name: &str| number(headers.get(name)?.to_str().ok()?);
     // The header is documented as a time, but servers send the number of seconds until that time.
     let reset = || seconds("x-ratelimit-reset").filter(|seconds| *seconds < 3600.0);
     let requested = seconds(RETRY_AFTER.as_str()).or_else(reset).unwrap_or(1.0);
@@ -184,7 +198,13 @@ mod tests {
         assert_eq!(wait(&[("Retry-After", "2")]), Some(Duration::from_secs(2)));
         assert_eq!(wait(&[("X-RateLimit-Reset", "3")]), Some(Duration::from_secs(3)));
         assert_eq!(wait(&[("X-RateLimit-Reset", "1763749513")]), Some(Duration::from_secs(1)), "a time is no delay");
-        assert_eq!(wait(&[("Retry-After", "soon")]), Some(Duration::from_secs(1)));
+        for nonsense in ["soon", "NaN", "-NaN", ""] {
+            assert_eq!(wait(&[("Retry-After", nonsense)]), Some(Duration::from_secs(1)), "{nonsense}");
+        }
+        for long in ["inf", "1e300", "9223372036854775807"] {
+            assert_eq!(wait(&[("Retry-After", long)]), Some(Backoff::MAX_REQUESTED), "{long}");
+        }
+        assert_eq!(wait(&[("Retry-After", "-1e300")]), Some(Duration::from_millis(100)));
     }
 
     #[test]

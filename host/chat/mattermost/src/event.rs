@@ -35,10 +35,10 @@ pub(crate) enum Frame {
 /// An event that the bot handles.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
+    /// A new post. The event also has a name of the post's author, which is not read: it can be `System`, or a name that
+    /// a webhook chose.
     Posted {
         post: Box<Post>,
-        /// The name of the post's author; empty if the server does not report it.
-        sender: String,
     },
     Deleted {
         post: Box<Post>,
@@ -101,9 +101,7 @@ impl Event {
             Some(Box::new(post))
         };
         match name {
-            "posted" => {
-                Some(Self::Posted { post: post()?, sender: non_empty(&data["sender_name"]).unwrap_or_default() })
-            }
+            "posted" => Some(Self::Posted { post: post()? }),
             "post_deleted" => {
                 let post = post()?;
                 let by = non_empty(&data["delete_by"]).or_else(|| post.property("deleteBy").map(str::to_owned));
@@ -162,10 +160,10 @@ mod tests {
     fn a_post_within_a_text_is_parsed() {
         let post = json!({ "id": "p", "user_id": "bob", "message": "hi" }).to_string();
         let data = json!({ "post": post, "channel_type": "D", "sender_name": "@bob", "mentions": 7 });
-        let Some(Event::Posted { post, sender }) = event("posted", data, json!({ "channel_id": "c" })) else {
+        let Some(Event::Posted { post }) = event("posted", data, json!({ "channel_id": "c" })) else {
             panic!("no post")
         };
-        assert_eq!((post.id.as_str(), post.channel.as_str(), sender.as_str()), ("p", "c", "@bob"));
+        assert_eq!((post.id.as_str(), post.channel.as_str(), post.user.as_str()), ("p", "c", "bob"));
         assert_eq!(event("posted", json!({ "post": "{" }), json!({})), None);
         assert_eq!(event("posted", json!({}), json!(null)), None);
     }

@@ -1,16 +1,22 @@
 //! Converts the engine's texts to Mattermost's Markdown. Pure functions: no network, no store.
 //!
 //! Invariant: text is escaped, so that no part of it becomes a heading, a link with another label, a
-//! channel link or a mention. Only [`Block::People`] mentions people.
+//! channel link or a mention. Only [`Block::People`] mentions people, and only by a name that cannot be anything else
+//! than the name of an account.
 
 use wardroom::base::{Block, Text};
+
+use crate::users::is_username;
 
 /// An invisible character that ends a word. After an `@` it prevents a mention. The character is removed from received
 /// messages, so that copied text keeps its meaning.
 pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
-/// Converts a text to Markdown. `name` returns the name of an account by its id; an account without a known name is
-/// shown by its id.
+/// The words after an `@` that mention all members of a channel, and no account.
+const GROUP_MENTIONS: [&str; 3] = ["all", "channel", "here"];
+
+/// Converts a text to Markdown. `name` returns the name of an account by its id. An account is shown by its id if its
+/// name is unknown or could be anything else than a name, for example `channel`.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut blocks = text.blocks().iter().peekable();
@@ -18,9 +24,11 @@ pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> St
         match block {
             Block::Line(text) => lines.push(line(text)),
             Block::People(ids) => {
-                let mentions: Vec<String> =
-                    ids.iter().map(|id| name(id).map_or_else(|| line(id), |name| format!("@{name}"))).collect();
-                lines.push(mentions.join(" "));
+                let mention = |id: &String| match name(id) {
+                    Some(name) if is_username(&name) && !GROUP_MENTIONS.contains(&&*name) => format!("@{name}"),
+                    _ => line(id),
+                };
+                lines.push(ids.iter().map(mention).collect::<Vec<String>>().join(" "));
             }
             Block::Quote(quote) => {
                 lines.extend(quote.lines().map(|quoted| format!("> {}", line(quoted))));
@@ -143,6 +151,8 @@ fn url(word: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn shown(text: &str) -> String {
@@ -182,6 +192,17 @@ mod tests {
         let mut text = Text::default();
         text.push_lines("x");
         assert_eq!(markdown(&text, |_| Some("alice".into())), "x", "only `Block::People` mentions people");
+    }
+
+    #[test]
+    fn a_person_is_mentioned_by_a_name_and_else_shown_by_the_id() {
+        let people = |id: &str| serde_json::from_value::<Text>(json!([{ "people": [id] }])).expect("a text");
+        let mentioned = |name: &str| markdown(&people("id_1"), |_| Some(name.to_owned()));
+        assert_eq!(mentioned("alice.b_c-2"), "@alice.b_c-2");
+        for name in ["System", "x\n@channel", "a b", "a*b*", "[x](https://evil.org)", "", "channel", "here", "all"] {
+            assert_eq!(mentioned(name), "id_1", "{name:?}");
+        }
+        assert_eq!(markdown(&people("@bob:a.org *x*"), |_| None), "@\u{200b}bob:a.org \\*x\\*");
     }
 
     #[test]

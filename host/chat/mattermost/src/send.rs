@@ -231,14 +231,11 @@ fn is_too_long(error: &MattermostError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
-    use wardroom::base::{Secret, SecretRef};
     use wardroom_fake_mattermost::Server;
 
     use super::*;
-    use crate::{client::ApiClient, config::Config, direct_messages::DirectMessagePolicy};
+    use crate::session::tests::session_of;
 
     #[tokio::test]
     async fn a_search_finds_posts_of_one_millisecond_on_both_sides_of_a_pages_end() {
@@ -254,19 +251,7 @@ mod tests {
         for number in 0..190 {
             server.post_with(&channel, &bot, &json!({ "message": "x", "create_at": 2_000 + number }));
         }
-        let config = Config {
-            bot: "marvin".into(),
-            url: server.url().parse().expect("a URL"),
-            token: SecretRef::Env("T".into()),
-            rooms: Vec::new(),
-            direct: DirectMessagePolicy::Members,
-            ca: None,
-            folder: "unused".into(),
-            heartbeat_interval: Duration::from_secs(30),
-        };
-        let client = ApiClient::new(&config, Secret::new(&token)).expect("a client");
-        let me = client.me().await.expect("an account");
-        let session = Session::new(&config, client, me, tokio::sync::mpsc::unbounded_channel().0);
+        let session = session_of(&server, &token).await;
         for number in 0..20 {
             let found = session.search(&channel, &format!("k{number}")).await.expect("an answer");
             assert!(found.is_some(), "k{number} would be sent again");

@@ -26,6 +26,11 @@ const DEFAULT_MAX_LENGTH: usize = 16_383;
 /// Lower bound of the maximum length of a message, in characters. If the server reports a lower maximum,
 /// [`FIXED_MAX_LENGTH`] is used.
 const MIN_MAX_LENGTH: usize = 500;
+/// Upper bound of the maximum length of a message, in characters. If the server reports a higher maximum, this value is
+/// used.
+const MAX_MAX_LENGTH: usize = 65_535;
+/// Maximum number of typing notices that wait for the socket. Further notices are not sent.
+pub(crate) const MAX_TYPING: usize = 64;
 
 pub(crate) struct Session {
     pub(crate) client: ApiClient,
@@ -34,14 +39,14 @@ pub(crate) struct Session {
     /// The channels that the bot is in; `None` until the server has listed them.
     channels: RwLock<Option<JoinedChannels>>,
     max_length: AtomicUsize,
-    typing: mpsc::UnboundedSender<String>,
+    typing: mpsc::Sender<String>,
     pub(crate) attempts: Mutex<SendAttempts>,
 }
 
 impl Session {
     /// Creates a session. `typing` receives the ids of the channels in which the bot prepares a reply; the socket sends
     /// a typing notice to each.
-    pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
+    pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::Sender<String>) -> Self {
         Self {
             client,
             converter: Converter { me: me.id, user_name: me.name, bot: config.bot.clone() },
@@ -69,7 +74,10 @@ impl Session {
     /// [`MattermostError::TokenRejected`]. After any other failure, [`DEFAULT_MAX_LENGTH`] is used.
     pub(crate) async fn look_up_max_length(&self) -> Result<(), MattermostError> {
         let length = match self.client.max_message_length().await {
-            Ok(length) => length.filter(|length| *length >= MIN_MAX_LENGTH).unwrap_or(FIXED_MAX_LENGTH),
+            Ok(length) => {
+                let reported = length.filter(|length| *length >= MIN_MAX_LENGTH).unwrap_or(FIXED_MAX_LENGTH);
+                reported.min(MAX_MAX_LENGTH)
+            }
             Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
             Err(error) => {
                 tracing::debug!(%error, default = DEFAULT_MAX_LENGTH, "the server's maximum message length cannot be read; using the default");
@@ -142,11 +150,59 @@ impl Session {
         Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
     }
 
+    /// Returns the person who has a handle now, and requests that from the server.
+    ///
+    /// # Errors
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
+    pub(crate) async fn owner_of_handle(&self, handle: &str) -> Result<Option<Person>, SendError> {
+        Ok(self.users.owner_of_handle(&self.client, handle).await?)
+    }
+
     /// Passes a typing notice for a channel to the socket. If there is no connection, the socket sends the notice over
-    /// the next connection. If the channel is unknown, no notice is sent.
+    /// the next connection. If the channel is unknown, or [`MAX_TYPING`] notices wait, no notice is sent.
     pub(crate) fn typing(&self, room: &str) {
         if let Ok(channel) = self.resolve_channel(room) {
-            let _ = self.typing.send(channel);
+            let _ = self.typing.try_send(channel);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use wardroom::base::{Secret, SecretRef};
+    use wardroom_fake_mattermost::Server;
+
+    use super::*;
+    use crate::direct_messages::DirectMessagePolicy;
+
+    /// Logs in on a fake server.
+    pub(crate) async fn session_of(server: &Server, token: &str) -> Session {
+        let config = Config {
+            bot: "marvin".into(),
+            url: server.url().parse().expect("a URL"),
+            token: SecretRef::Env("T".into()),
+            rooms: Vec::new(),
+            direct: DirectMessagePolicy::Members,
+            ca: None,
+            folder: "unused".into(),
+            heartbeat_interval: Duration::from_secs(30),
+        };
+        let client = ApiClient::new(&config, Secret::new(token)).expect("a client");
+        let me = client.me().await.expect("an account");
+        Session::new(&config, client, me, mpsc::channel(1).0)
+    }
+
+    #[tokio::test]
+    async fn the_maximum_length_that_the_server_reports_is_used_within_bounds() {
+        let server = Server::start().await.expect("a server");
+        let (_, token) = server.bot("ops-bot");
+        let session = session_of(&server, &token).await;
+        for (reported, used) in [(1_500, 1_500), (1, FIXED_MAX_LENGTH), (usize::MAX, MAX_MAX_LENGTH)] {
+            server.faults(|faults| faults.longest = reported);
+            session.look_up_max_length().await.expect("an answer");
+            assert_eq!(session.max_length(), used);
         }
     }
 }

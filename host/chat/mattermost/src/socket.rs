@@ -1,7 +1,10 @@
 //! The WebSocket of an account: opened, kept alive, and reconnected until the account stops.
 //!
-//! Invariant: the socket does not wait until an event is handled. Events are passed on in the server's
-//! order. If events can be missing, the socket sends a [`Signal::Connected`] before the next event.
+//! Invariant: the socket does not wait until an event is handled, unless [`MAX_SIGNALS`] signals wait. In this case it
+//! reads nothing until the sync loop has taken a signal. If the server closes the connection meanwhile, the next one is
+//! resumed, or the channels are backfilled.
+//! Invariant: events are passed on in the server's order. If events can be missing, the socket sends a
+//! [`Signal::Connected`] before the next event.
 //! Invariant: a connection is resumed only from the last event that was read, and only if the server
 //! accepted the token in the header of the connection's first request. A connection over which the token had to be sent
 //! is never resumed.
@@ -22,6 +25,9 @@ use handshake::{ResumePoint, open};
 
 /// If a connection lasts longer than this time, the backoff before the next reconnect is reset.
 const MIN_LIFETIME: Duration = Duration::from_secs(2);
+
+/// Maximum number of signals that wait for the sync loop, for example while the database is unavailable.
+pub(crate) const MAX_SIGNALS: usize = 1_000;
 
 /// A signal of the socket to the sync loop.
 #[derive(Debug)]
@@ -58,8 +64,8 @@ impl Disconnect {
 pub(crate) async fn keep_connected(
     session: &Session,
     heartbeat_interval: Duration,
-    signals: &mpsc::UnboundedSender<Signal>,
-    typing: &mut mpsc::UnboundedReceiver<String>,
+    signals: &mpsc::Sender<Signal>,
+    typing: &mut mpsc::Receiver<String>,
     outage: &mut Outage,
 ) -> MattermostError {
     let mut resume_point = None;
@@ -83,7 +89,7 @@ pub(crate) async fn keep_connected(
         };
         outage.record_failure(error.reason());
         // The receiver is dropped only when the account stops.
-        let _ = signals.send(Signal::Disconnected(error.reason().to_owned()));
+        let _ = signals.send(Signal::Disconnected(error.reason().to_owned())).await;
         backoff.wait(error.retry_after()).await;
     }
 }
@@ -94,8 +100,8 @@ async fn run_connection(
     session: &Session,
     heartbeat_interval: Duration,
     resume_point: &mut Option<ResumePoint>,
-    signals: &mpsc::UnboundedSender<Signal>,
-    typing: &mut mpsc::UnboundedReceiver<String>,
+    signals: &mpsc::Sender<Signal>,
+    typing: &mut mpsc::Receiver<String>,
     outage: &mut Outage,
 ) -> Disconnect {
     let socket = match open(&session.client, resume_point.as_ref()).await {
@@ -123,5 +129,43 @@ async fn run_connection(
             Disconnect::Closed { reason, was_useful }
         }
         disconnect => disconnect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{sleep, timeout};
+    use wardroom_fake_mattermost::Server;
+
+    use super::*;
+    use crate::session::tests::session_of;
+
+    #[tokio::test]
+    async fn no_more_signals_wait_than_the_channel_holds_and_none_is_lost() {
+        let server = Server::start().await.expect("a server");
+        let (bot, token) = server.bot("ops-bot");
+        let (channel, alice) = (server.channel("eng", "ops"), server.person("alice"));
+        server.put(&channel, &bot);
+        let session = session_of(&server, &token).await;
+        let (signals, mut received) = mpsc::channel(3);
+        let connected = tokio::spawn(async move {
+            let (_keep, mut typing) = mpsc::channel(1);
+            let mut outage = Outage::new("Mattermost", "test");
+            keep_connected(&session, Duration::from_secs(30), &signals, &mut typing, &mut outage).await
+        });
+        let first = timeout(Duration::from_secs(10), received.recv()).await.expect("in time");
+        assert!(matches!(first, Some(Signal::Connected)), "{first:?}");
+        let posted: Vec<String> = (0..50).map(|number| alice.post(&channel, &number.to_string())).collect();
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(received.len(), 3, "the socket reads no further");
+        let mut arrived = Vec::new();
+        while arrived.len() < posted.len() {
+            match timeout(Duration::from_secs(10), received.recv()).await.expect("in time") {
+                Some(Signal::Event(Event::Posted { post })) => arrived.push(post.id),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(arrived, posted);
+        connected.abort();
     }
 }

@@ -30,6 +30,10 @@ use crate::{
 };
 use requests::{ChannelListing, Finished};
 
+/// Maximum number of buffered posts of a channel that waits for a backfill. If more posts arrive, the oldest are
+/// dropped, and another backfill reads them.
+const MAX_BUFFERED: usize = 1_000;
+
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     session: Arc<Session>,
@@ -37,8 +41,7 @@ pub(crate) struct SyncLoop<'a> {
     state: AccountState,
     reported: ReportedChannels,
     senders: DirectSenders,
-    /// The channels to backfill, each with a buffer of the posts that arrive before the backfill ends. The buffers have
-    /// no limit, because a running backfill does not find these posts.
+    /// The channels to backfill, each with a buffer of the posts that arrive before the backfill ends.
     backfill: BackfillQueue<str, Post>,
     listing: ChannelListing,
     is_connected: bool,
@@ -55,7 +58,7 @@ impl<'a> SyncLoop<'a> {
             state: AccountState::load(&config.folder, session.me()),
             reported: ReportedChannels::default(),
             senders: DirectSenders::new(session.me()),
-            backfill: BackfillQueue::new(usize::MAX),
+            backfill: BackfillQueue::new(MAX_BUFFERED),
             listing: ChannelListing::default(),
             is_connected: false,
             delivery: Delivery::new(session.clone(), inbox),
@@ -89,10 +92,7 @@ impl<'a> SyncLoop<'a> {
     ///
     /// # Errors
     /// [`MattermostError::TokenRejected`].
-    pub(crate) async fn run(
-        &mut self,
-        signals: &mut mpsc::UnboundedReceiver<Signal>,
-    ) -> Result<Infallible, MattermostError> {
+    pub(crate) async fn run(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Result<Infallible, MattermostError> {
         loop {
             self.start_due_requests();
             self.state.save();

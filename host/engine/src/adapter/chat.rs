@@ -234,6 +234,20 @@ pub trait Chat: Send + Sync + 'static {
         Err(SendError::Never { reason: format!("the network `{}` cannot list the members of a room", self.network()) })
     }
 
+    /// Returns the person who has the unique handle `handle` on the network now. `handle` has no leading `@`. Returns
+    /// `None` if nobody has this handle. The engine calls this method for a command that names a person, because a
+    /// person can change a handle and somebody else can take it. So an implementation must ask the network, and not use
+    /// a cache or a name that arrived with a message.
+    ///
+    /// The default implementation returns `None`, for networks whose ids contain the handle, for example
+    /// `@bob:example.org`, and for networks without unique handles.
+    ///
+    /// # Errors
+    /// [`SendError`] if the network could not be asked.
+    async fn owner_of_handle(&self, _handle: &str) -> Result<Option<Person>, SendError> {
+        Ok(None)
+    }
+
     /// Runs the checks of `wardroom check --connect`: logs in, looks up the configured rooms, and looks up each id in
     /// `people` that belongs to this network. Changes nothing. Returns one line per passed check.
     ///

@@ -16,6 +16,7 @@ use crate::{
     metrics::CommandOutcome,
     policy::Authorized,
     store::{AuditRecord, GivenArgument, InboxRow, JobQuery, OutboxRow, StoreError, Write, is_trigger_event},
+    trigger::MissedPolicy,
 };
 
 /// The time after which the room of an unanswered message gets a typing notification.
@@ -29,6 +30,15 @@ fn untrusted_source(row: &InboxRow) -> Option<String> {
     }
     let why = row.unproven.as_deref()?;
     Some(format!("This message cannot start an action. {}", crate::base::clean(why)))
+}
+
+/// Returns a line with the number of a person's messages that got no answer because of the reply limit. The text is
+/// empty if there are none.
+fn unanswered_note(unanswered: u64) -> Text {
+    match unanswered {
+        0 => Text::default(),
+        _ => Text::lines(format!("Earlier messages of yours that got no answer: {unanswered}.")),
+    }
 }
 
 /// The first delay before a retry of a message whose handling failed.
@@ -78,23 +88,40 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Returns the refusal for a message that is older than the bot's `max_age`. Returns `None` for newer messages, for
-    /// all reactions, and for all commands of schedules and hooks.
+    /// Returns the refusal for a message or a hook's command that is older than the bot's `max_age`. Returns `None` for
+    /// newer ones, for all reactions, and for the commands of schedules with `missed = "last"`.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
-        // A reaction is limited by the deadline of the approval request, and a schedule or hook has already checked the
-        // age of its command.
-        if row.reaction.is_some() || is_trigger_event(&row.key.event) {
+        // A reaction is limited by the deadline of the approval request.
+        if row.reaction.is_some() || self.runs_at_any_age(&row.key.event) {
             return None;
         }
         let now = self.context.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
-        (age > self.settings_of_bot(&row.bot).max_age).then(|| {
+        let settings = self.settings_of_bot(&row.bot);
+        (age > settings.max_age).then(|| {
             let age = crate::base::elapsed_text(row.at, now);
-            format!(
-                "Nothing was done: your command is {age} old, because the host was unavailable. Send it again if you \
-                 still need it."
-            )
+            match &row.started {
+                // The sender cannot repeat the delivery: the host would ignore it as a duplicate.
+                Some(started) if is_trigger_event(&row.key.event) => format!(
+                    "Nothing was done: the command of {} is {age} old, because the host was unavailable. If it is still \
+                     needed, type `{}{}`.",
+                    started.by, settings.prefix, row.text
+                ),
+                _ => format!(
+                    "Nothing was done: your command is {age} old, because the host was unavailable. Send it again if \
+                     you still need it."
+                ),
+            }
         })
+    }
+
+    /// Returns whether an event is the command of a schedule that runs its latest missed time regardless of its age.
+    fn runs_at_any_age(&self, event: &str) -> bool {
+        let Some((name, _)) = event.strip_prefix("schedule/").and_then(|rest| rest.rsplit_once('/')) else {
+            return false;
+        };
+        let schedule = self.triggers.schedules.iter().find(|schedule| schedule.name == name);
+        schedule.is_some_and(|schedule| schedule.missed == MissedPolicy::RunLatest)
     }
 
     /// Returns the settings of a bot, or the defaults for an unknown bot.
@@ -113,7 +140,8 @@ impl Host {
         old: Option<&str>,
     ) -> Result<(), StoreError> {
         if let Some(message) = old {
-            return self.refuse(row.clone(), Refusal::Late(message.to_owned())).await;
+            let row = self.with_thread(row.clone()).await;
+            return self.refuse(row, Refusal::Late(message.to_owned())).await;
         }
         if let Ok(handled) = AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
             return handled;
@@ -370,11 +398,7 @@ impl Host {
         };
         if let Some(unanswered) = answered {
             let mut text = Text::lines(message);
-            if unanswered > 0 {
-                text.push_lines(format!(
-                    "Earlier messages of yours that were refused without an answer: {unanswered}."
-                ));
-            }
+            text.append(unanswered_note(unanswered));
             writes.push(Write::Send(self.react(&row, emoji)));
             writes.push(Write::Send(self.say(&row, "refusal", text)));
         } else {
@@ -392,12 +416,21 @@ impl Host {
     /// then searched in the room first, so that it is not sent twice.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) {
         // Limit the rate of answers to messages that match a listen rule, because these messages do not address the
-        // bot.
+        // bot, and of answers to people without a role, because they could use up the messages that a network accepts
+        // from the bot.
         let now = self.context.clock.now();
-        let wanted =
-            !Self::is_from_listen_rule(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
-        if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) {
-            let text = text.clamped(crate::messaging::longest(&**chat));
+        let unanswered = if Self::is_from_listen_rule(row) {
+            self.reply_limiter.answer("overheard", &row.key.room, now).map(|_| 0)
+        } else if self.context.access.has_role(row) {
+            Some(0)
+        } else {
+            self.reply_limiter.answer(&row.sender.id, &row.key.room, now)
+        };
+        if let Some(unanswered) = unanswered
+            && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network)
+        {
+            let mut text = text.clamped(crate::messaging::longest(&**chat));
+            text.append(unanswered_note(unanswered));
             self.send_reply(chat, row, "answer", text, late).await;
         } else {
             self.context.outbox.waiting.discard(&row.key);

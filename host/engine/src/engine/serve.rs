@@ -1,7 +1,8 @@
 //! Runs an engine: starts its tasks, serves its chats, and shuts down.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -11,6 +12,7 @@ use super::host::Host;
 use crate::{
     adapter::{Inbox, LinkState},
     base::ActivityGuard,
+    messaging::Account,
     store::{InboxRow, StoreError},
 };
 
@@ -159,9 +161,9 @@ impl Engine {
         for (account, inbox) in self.host.context.outbox.accounts.iter().zip(&self.host.inboxes) {
             let (account, inbox, stop, host) = (account.clone(), inbox.clone(), stop.clone(), self.host.clone());
             serving.spawn(async move {
-                let ended = account.chat.serve(inbox, stop).await;
-                ended.map_err(|error| {
-                    let (network, reason) = (account.chat.network(), format!("{error:#}"));
+                let ended = serve_or_panic(&account, inbox, stop).await;
+                ended.map_err(|reason| {
+                    let network = account.chat.network();
                     let link = LinkState::Down { since: Timestamp::now(), reason: reason.clone() };
                     host.ended_adapters.lock().insert((account.bot, network), link);
                     RunError::Chat { network, reason }
@@ -179,5 +181,95 @@ impl Engine {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Serves an account until its chat adapter ends.
+///
+/// # Errors
+/// The adapter failed with a permanent error, or panicked. The error is the reason in one line, which `status` shows. A
+/// panic's message is only logged, because it can contain a secret.
+async fn serve_or_panic(account: &Account, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> Result<(), String> {
+    // The inner block also catches a panic of an adapter that does more than to return the future.
+    let serving = AssertUnwindSafe(async { account.chat.serve(inbox, stop).await });
+    match serving.catch_unwind().await {
+        Ok(ended) => ended.map_err(|error| format!("{error:#}")),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let (bot, network) = (account.bot.as_str(), account.chat.network());
+            tracing::error!(
+                bot,
+                network,
+                error = message,
+                "a chat adapter panicked; hint: report this bug with the host's log"
+            );
+            Err("internal error of the adapter; the host's log has the details".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        adapter::{Chat, ChatFeatures, Link, MemoryChat, Outgoing, SendError},
+        store::MemoryStore,
+    };
+
+    /// A chat whose adapter connects and then panics.
+    #[derive(Default)]
+    struct Panicking(Link);
+
+    #[async_trait]
+    impl Chat for Panicking {
+        fn network(&self) -> &'static str {
+            "panicking"
+        }
+
+        fn link(&self) -> Option<&Link> {
+            Some(&self.0)
+        }
+
+        async fn serve(&self, _inbox: Arc<dyn Inbox>, _stop: CancellationToken) -> anyhow::Result<()> {
+            self.0.up();
+            tokio::task::yield_now().await;
+            panic!("hunter2")
+        }
+
+        async fn send(&self, _message: &Outgoing) -> Result<String, SendError> {
+            Ok("sent".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_whose_adapter_panicked_is_reported_as_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = Engine::builder().chat(Arc::new(Panicking::default())).chat(MemoryChat::new(ChatFeatures::PLAIN));
+        let config = "[bot.hal.panicking]\n[bot.hal.memory]\n";
+        let config = builder.read_text(config, folder.path()).unwrap();
+        let engine = Arc::new(builder.build(config, Arc::new(MemoryStore::new())).await.unwrap());
+        let stop = CancellationToken::new();
+        let run = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await }
+        });
+        let shown = || engine.accounts().into_iter().find(|account| account.network == "panicking")?.link;
+        let is_down = || matches!(shown(), Some(LinkState::Down { reason, .. }) if reason.contains("internal error"));
+        for _ in 0..500 {
+            if is_down() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(is_down() && !format!("{:?}", shown()).contains("hunter2"), "{:?}", shown());
+        assert!(engine.accounts().iter().any(|account| account.network == MemoryChat::NETWORK && account.is_up()));
+        // The other account continues until the engine is stopped.
+        assert!(!run.is_finished());
+        stop.cancel();
+        let ended = run.await.expect("the engine does not panic");
+        assert!(matches!(ended, Err(RunError::Chat { network: "panicking", .. })), "{ended:?}");
     }
 }

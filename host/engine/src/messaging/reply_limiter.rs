@@ -1,20 +1,20 @@
-//! Limits the number of refusals that one person receives in one room, so that nobody can make the bot flood a room.
+//! Limits the number of replies that one person receives in one room, so that nobody can make the bot flood a room:
+//! refusals, and for people without a role also answers.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-/// The maximum number of refusals that one person receives in one room within [`WINDOW`]. Further refusals are not
-/// sent.
+/// The maximum number of replies that one person receives in one room within [`WINDOW`]. Further replies are not sent.
 const MAX_REPLIES: u32 = 8;
-/// The time window in which refusals are counted, in milliseconds.
+/// The time window in which replies are counted, in milliseconds.
 const WINDOW: i64 = 60_000;
 /// The maximum number of counters before a cleanup. If more counters exist, those whose [`WINDOW`] has expired are
 /// removed.
 const MAX_COUNTERS: usize = 10_000;
 
-/// The counters of refusals, by person and room.
+/// The counters of replies, by person and room.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyLimiter(Mutex<HashMap<(String, String), Count>>);
 
@@ -26,8 +26,8 @@ struct Count {
 }
 
 impl ReplyLimiter {
-    /// Counts a refusal to `person` in `room`. Returns `None` if the refusal must be suppressed. Otherwise returns the
-    /// number of refusals that were suppressed since the last refusal that was sent.
+    /// Counts a reply to `person` in `room`. Returns `None` if the reply must be suppressed. Otherwise returns the
+    /// number of replies that were suppressed since the last reply that was sent.
     pub(crate) fn answer(&self, person: &str, room: &str, now: Timestamp) -> Option<u64> {
         let mut counts = self.0.lock();
         if counts.len() > MAX_COUNTERS {

@@ -80,13 +80,13 @@ impl ServerData {
         if let Some(root) = self.posts.get_mut(&post.root) {
             root.update_at = now;
         }
-        let named = |user: &str| self.users.get(user).map(|user| format!("@{}", user.name)).unwrap_or_default();
+        let sender_name = self.sender_name(&post);
         let (letter, name, team) = self.channels.get(channel).map_or(("", String::new(), String::new()), |channel| {
             (channel.letter, channel.name.clone(), self.teams.get(&channel.team).cloned().unwrap_or_default())
         });
         let mut data = json!({
             "post": post.json(self.version, &word("pending_post_id")).to_string(), "channel_type": letter,
-            "channel_name": name, "channel_display_name": name, "sender_name": named(user), "team_id": team,
+            "channel_name": name, "channel_display_name": name, "sender_name": sender_name, "team_id": team,
         });
         if self.version == ServerVersion::Current {
             data["set_online"] = true.into();
@@ -94,6 +94,20 @@ impl ServerData {
         self.posts.insert(id.clone(), post);
         self.emit("posted", data, channel, None);
         id
+    }
+
+    /// Returns the name that an event gives the author of a post. The properties are the author's own choice: every user
+    /// can set them.
+    fn sender_name(&self, post: &Post) -> String {
+        if post.kind.starts_with("system_") {
+            return "System".to_owned();
+        }
+        let is_webhook = post.props.get("from_webhook").is_some_and(|value| value == "true");
+        let chosen = post.props.get("override_username").and_then(Value::as_str);
+        match chosen.filter(|_| is_webhook && self.allows_username_override) {
+            Some(name) => name.to_owned(),
+            None => self.users.get(&post.user).map(|user| format!("@{}", user.name)).unwrap_or_default(),
+        }
     }
 
     /// Replaces the text of a post, and its properties if `props` is given.

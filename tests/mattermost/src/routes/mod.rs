@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::to_bytes,
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
@@ -97,10 +98,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 
 /// Applies the faults to a request before its handler.
 async fn apply_faults(State(shared): App, request: Request, next: Next) -> Response {
+    let padding;
     let fault = {
         let mut faults = shared.faults();
         let path = request.uri().path().trim_start_matches("/api/v4").to_owned();
         let socket = path == "/websocket";
+        let is_padded = !faults.padded.is_empty() && path.starts_with(&faults.padded);
+        padding = if is_padded { faults.padding } else { 0 };
         faults.calls.push((request.method().to_string(), path));
         if faults.down {
             Some((StatusCode::BAD_GATEWAY, [(header::RETRY_AFTER, "1".to_owned())], "<html>502</html>").into_response())
@@ -113,10 +117,20 @@ async fn apply_faults(State(shared): App, request: Request, next: Next) -> Respo
             None
         }
     };
-    match fault {
+    let response = match fault {
         Some(fault) => fault,
         None => next.run(request).await,
-    }
+    };
+    if padding == 0 { response } else { padded(response, padding).await }
+}
+
+/// Appends spaces to the body of a response.
+async fn padded(response: Response, padding: usize) -> Response {
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let mut body = to_bytes(body, usize::MAX).await.map(Vec::from).unwrap_or_default();
+    body.resize(body.len() + padding, b' ');
+    Response::from_parts(parts, body.into())
 }
 
 /// Returns the response for a created object: 201, or 200 with the fault `plain_success`.

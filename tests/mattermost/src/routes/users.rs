@@ -19,6 +19,9 @@ pub(super) async fn one(State(shared): App, me: CurrentUser, Path(user): Path<St
 }
 
 pub(super) async fn named(State(shared): App, _me: CurrentUser, Path(name): Path<String>) -> Answer {
+    if shared.faults().users_away {
+        return Err(ApiError::internal("app.user.get_by_username.app_error"));
+    }
     shared.data().user_named(&name).map(Json).ok_or(ApiError::MISSING)
 }
 

@@ -1,5 +1,7 @@
 //! The calls of Mattermost's REST API that the bot uses, with one function per call.
 
+use std::collections::{BTreeSet, HashSet};
+
 use reqwest::{
     Method,
     multipart::{Form, Part},
@@ -14,6 +16,9 @@ const PER_PAGE: &str = "200";
 const FULL_PAGE: usize = 200;
 /// Maximum number of posts that the server returns for a `since` request. A response of this size may be incomplete.
 const SINCE_LIMIT: usize = 1000;
+/// Maximum number of members of a channel that are listed. For a larger channel the list fails, because an incomplete
+/// list could resolve a name to the wrong person.
+const MAX_MEMBERS: usize = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct NewPost<'a> {
@@ -39,12 +44,10 @@ impl ApiClient {
     pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), MattermostError> {
         let teams = self.get(&["users", "me", "teams"], &[]).await?;
         let mut channels: Vec<Channel> = Vec::new();
+        let mut ids = HashSet::new();
         let mut add = |list: &Value, team: &str| {
-            for channel in list.as_array().into_iter().flatten().filter_map(|channel| Channel::read(channel, team)) {
-                if !channel.is_archived && !channels.iter().any(|known| known.id == channel.id) {
-                    channels.push(channel);
-                }
-            }
+            let listed = list.as_array().into_iter().flatten().filter_map(|channel| Channel::read(channel, team));
+            channels.extend(listed.filter(|channel| !channel.is_archived && ids.insert(channel.id.clone())));
         };
         let mut is_complete = true;
         let teams: Vec<&Value> = teams.as_array().into_iter().flatten().collect();
@@ -78,10 +81,16 @@ impl ApiClient {
     }
 
     /// Returns the posts of a channel that were created, changed or deleted since a time, and whether the list is
-    /// complete. `since` is in milliseconds since the Unix epoch (server clock).
+    /// complete. `since` is in milliseconds since the Unix epoch (server clock). If the response is too large, returns
+    /// an empty and incomplete list.
     pub(crate) async fn posts_since(&self, channel: &str, since: i64) -> Result<(Page, bool), MattermostError> {
         let since = since.to_string();
-        let page = Page::read(&self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await?);
+        let answer = match self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await {
+            Ok(answer) => answer,
+            Err(MattermostError::Unavailable { is_too_large: true, .. }) => return Ok((Page::default(), false)),
+            Err(error) => return Err(error),
+        };
+        let page = Page::read(&answer);
         let is_complete = page.listed < SINCE_LIMIT;
         Ok((page, is_complete))
     }
@@ -95,7 +104,8 @@ impl ApiClient {
     ) -> Result<(Page, bool), MattermostError> {
         let mut query = vec![("per_page", PER_PAGE)];
         query.push(before.map_or(("page", "0"), |before| ("before", before)));
-        let page = Page::read(&self.get(&["channels", channel, "posts"], &query).await?);
+        let (answer, size) = self.get_with_size(&["channels", channel, "posts"], &query).await?;
+        let page = Page { size, ..Page::read(&answer) };
         // The server's page size can be smaller, so only an empty page proves the end.
         let more = page.listed > 0;
         Ok((page, more))
@@ -168,17 +178,25 @@ impl ApiClient {
     }
 
     /// Returns the ids of a channel's members.
-    pub(crate) async fn members(&self, channel: &str) -> Result<Vec<String>, MattermostError> {
-        let mut ids: Vec<String> = Vec::new();
+    ///
+    /// # Errors
+    /// The request to the server fails, or the channel has more than [`MAX_MEMBERS`] members.
+    pub(crate) async fn members(&self, channel: &str) -> Result<BTreeSet<String>, MattermostError> {
+        self.members_up_to(channel, MAX_MEMBERS).await
+    }
+
+    async fn members_up_to(&self, channel: &str, max: usize) -> Result<BTreeSet<String>, MattermostError> {
+        let mut ids = BTreeSet::new();
         for page in 0_u32.. {
             let query = [("page", &*page.to_string()), ("per_page", PER_PAGE)];
             let answer = self.get(&["channels", channel, "members"], &query).await?;
             let members = answer.as_array().map(Vec::as_slice).unwrap_or_default();
             let before = ids.len();
-            for id in members.iter().filter_map(|member| member["user_id"].as_str()) {
-                if !ids.iter().any(|known| known == id) {
-                    ids.push(id.to_owned());
-                }
+            ids.extend(members.iter().filter_map(|member| member["user_id"].as_str()).map(str::to_owned));
+            if ids.len() > max {
+                return Err(MattermostError::rejected(format!(
+                    "the channel has more than {max} members, and the bot does not list more; hint: use a smaller channel, and write ids instead of names"
+                )));
             }
             if members.len() < FULL_PAGE || ids.len() == before {
                 break;
@@ -211,5 +229,44 @@ fn existing(answer: Result<Value, MattermostError>) -> Result<Option<User>, Matt
         Ok(user) => Ok(User::read(&user)),
         Err(MattermostError::Rejected { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wardroom_fake_mattermost::Server;
+
+    use super::*;
+    use crate::client::tests::client_of;
+
+    #[tokio::test]
+    async fn the_members_of_a_channel_are_listed_up_to_a_maximum() {
+        let server = Server::start().await.expect("a server");
+        let client = client_of(&server);
+        let channel = server.channel("eng", "ops");
+        server.put(&channel, &server.person_of(&client.me().await.expect("an account").id));
+        for number in 1..450 {
+            server.put(&channel, &server.person(&format!("p{number}")));
+        }
+        assert_eq!(client.members_up_to(&channel, 450).await.expect("the members").len(), 450);
+        let error = client.members_up_to(&channel, 449).await.expect_err("too many members");
+        assert!(error.reason().contains("more than 449 members"), "{error}");
+        assert_eq!(server.calls("GET", &format!("/channels/{channel}/members")), 6);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_changes_that_is_too_large_counts_as_incomplete() {
+        let server = Server::start().await.expect("a server");
+        let client = client_of(&server);
+        let channel = server.channel("eng", "ops");
+        let bot = server.person_of(&client.me().await.expect("an account").id);
+        server.put(&channel, &bot);
+        server.post_with(&channel, &bot, &json!({ "message": "x", "create_at": 1_000 }));
+        let changes = async || client.posts_since(&channel, 1).await.expect("an answer");
+        assert_eq!(changes().await.0.posts.len(), 1);
+        server.faults(|faults| (faults.padded, faults.padding) = ("/channels".into(), 32 * 1024 * 1024));
+        let (page, is_complete) = changes().await;
+        assert!(page.posts.is_empty() && !is_complete, "{page:?}");
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Page {
     pub(crate) posts: Vec<Post>,
     /// Number of posts that the server listed, including those that could not be parsed.
     pub(crate) listed: usize,
+    /// The size of the server's response, in bytes; 0 if it was not measured.
+    pub(crate) size: usize,
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -192,7 +194,7 @@ impl Page {
     pub(crate) fn read(value: &Value) -> Self {
         let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();
-        Self { posts, listed: order.len() }
+        Self { posts, listed: order.len(), size: 0 }
     }
 }
 

@@ -28,7 +28,7 @@ const GREETING_SHARE: u32 = 6;
 pub(super) struct Connection<'t> {
     socket: Socket,
     me: &'t str,
-    signals: &'t mpsc::UnboundedSender<Signal>,
+    signals: &'t mpsc::Sender<Signal>,
     outage: &'t mut Outage,
     /// The position at which this connection can be resumed; `None` if it cannot be resumed.
     resume_point: &'t mut Option<ResumePoint>,
@@ -53,7 +53,7 @@ impl<'t> Connection<'t> {
     pub(super) fn new(
         socket: Socket,
         me: &'t str,
-        signals: &'t mpsc::UnboundedSender<Signal>,
+        signals: &'t mpsc::Sender<Signal>,
         outage: &'t mut Outage,
         resume_point: &'t mut Option<ResumePoint>,
     ) -> Self {
@@ -82,7 +82,7 @@ impl<'t> Connection<'t> {
         &mut self,
         client: &ApiClient,
         heartbeat_interval: Duration,
-        typing: &mut mpsc::UnboundedReceiver<String>,
+        typing: &mut mpsc::Receiver<String>,
     ) -> Result<Infallible, Disconnect> {
         // Ping at once, to detect whether the connection was resumed: on a new connection the server sends a greeting
         // before the answer, on a resumed one it sends only the answer.
@@ -114,7 +114,7 @@ impl<'t> Connection<'t> {
     async fn handle_missing_greeting(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
         if self.is_authenticated {
             // The server answers without a greeting, so it is unknown which events are missing.
-            self.establish(None, "");
+            self.establish(None, "").await;
             return Ok(());
         }
         if self.challenge.is_some() {
@@ -176,17 +176,18 @@ impl<'t> Connection<'t> {
         };
         match Frame::read(&text, self.me) {
             Frame::Hello { connection, version, seq } => {
-                let resume_point = connection.map(|connection| ResumePoint { connection, next_seq: seq.max(0) + 1 });
-                self.next_seq = Some(seq + 1);
-                self.establish(resume_point, &version);
+                let next_seq = seq.max(0).saturating_add(1);
+                self.next_seq = Some(seq.saturating_add(1));
+                let resume_point = connection.map(|connection| ResumePoint { connection, next_seq });
+                self.establish(resume_point, &version).await;
                 Ok(())
             }
-            Frame::Event { seq, event } => self.handle_event(seq, event),
+            Frame::Event { seq, event } => self.handle_event(seq, event).await,
             Frame::Answer { failure: None, .. } => {
                 self.is_authenticated = true;
                 // An answer without an earlier greeting means that the previous connection is resumed.
                 if self.is_resuming && !self.is_established {
-                    self.resume();
+                    self.resume().await;
                 }
                 Ok(())
             }
@@ -195,13 +196,13 @@ impl<'t> Connection<'t> {
         }
     }
 
-    fn handle_event(&mut self, seq: Option<i64>, event: Option<crate::event::Event>) -> Result<(), Disconnect> {
+    async fn handle_event(&mut self, seq: Option<i64>, event: Option<crate::event::Event>) -> Result<(), Disconnect> {
         // The server sends events to authenticated accounts only.
         self.is_authenticated = true;
         if !self.is_established {
             match self.is_resuming {
-                true => self.resume(),
-                false => self.establish(None, ""),
+                true => self.resume().await,
+                false => self.establish(None, "").await,
             }
         }
         match (seq, self.next_seq) {
@@ -211,16 +212,17 @@ impl<'t> Connection<'t> {
             // A repeated event, or an event of a server that restarted its numbers without a greeting.
             (Some(seq), Some(next)) if seq < next => {}
             (Some(seq), _) => {
-                self.next_seq = Some(seq + 1);
+                let next_seq = seq.saturating_add(1);
+                self.next_seq = Some(next_seq);
                 self.received_new_event = true;
                 if let Some(resume_point) = self.resume_point.as_mut() {
-                    resume_point.next_seq = seq + 1;
+                    resume_point.next_seq = next_seq;
                 }
             }
             (None, _) => {}
         }
         if let Some(event) = event {
-            let _ = self.signals.send(Signal::Event(event));
+            let _ = self.signals.send(Signal::Event(event)).await;
         }
         Ok(())
     }
@@ -243,20 +245,20 @@ impl<'t> Connection<'t> {
     }
 
     /// Records a new connection, and signals that earlier events can be missing.
-    fn establish(&mut self, resume_point: Option<ResumePoint>, version: &str) {
+    async fn establish(&mut self, resume_point: Option<ResumePoint>, version: &str) {
         self.is_authenticated = true;
         self.is_established = true;
         *self.resume_point = resume_point;
         self.outage.record_recovery();
         tracing::info!(version, "connected to Mattermost");
-        let _ = self.signals.send(Signal::Connected);
+        let _ = self.signals.send(Signal::Connected).await;
     }
 
     /// Records that the previous connection was resumed, and signals that no event is missing.
-    fn resume(&mut self) {
+    async fn resume(&mut self) {
         self.is_established = true;
         self.outage.record_recovery();
         tracing::info!("resumed the connection to Mattermost; no event was lost");
-        let _ = self.signals.send(Signal::Resumed);
+        let _ = self.signals.send(Signal::Resumed).await;
     }
 }

@@ -14,16 +14,19 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         handshake::{client::generate_key, derive_accept_key},
-        protocol::Role,
+        protocol::{Role, WebSocketConfig},
     },
 };
 
 use crate::{
-    client::ApiClient,
-    error::{MattermostError, classify},
+    client::{ApiClient, read_error},
+    error::MattermostError,
 };
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum size of a frame of the server, in bytes. The connection is closed at a larger frame, and a backfill then
+/// reads its post.
+const MAX_FRAME: usize = 8 * 1024 * 1024;
 
 pub(super) type Socket = WebSocketStream<Upgraded>;
 
@@ -60,10 +63,8 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
         request = request.query(&[("connection_id", connection), ("sequence_number", &next_seq.to_string())]);
     }
     let response = request.send().await?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    if status != StatusCode::SWITCHING_PROTOCOLS {
-        let body = response.bytes().await?;
-        return Err(match classify(status, &headers, &body) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(match read_error(response).await {
             // A proxy probably does not support WebSockets. A retry can succeed after the proxy is reconfigured.
             MattermostError::Rejected { reason, .. } => MattermostError::unavailable(format!(
                 "the server does not open a WebSocket: {reason}; hint: allow WebSockets in the proxy in front of the server"
@@ -71,11 +72,12 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
             error => error,
         });
     }
-    let accepted =
-        headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
+    let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+    let accepted = accept.is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
     if !accepted {
         return Err(MattermostError::unavailable("a proxy answered the WebSocket handshake instead of the server"));
     }
     let stream = response.upgrade().await?;
-    Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
+    let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+    Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await)
 }

@@ -6,7 +6,7 @@
 //! Not here: the decision which channel is backfilled, and when (`requests`); the requests for the pages of a channel
 //! (`backfill`).
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use wardroom::adapter::Inbox;
 use wardroom_account::RoomMembership;
@@ -123,7 +123,8 @@ impl SyncLoop<'_> {
 
     /// Delivers the posts that a backfill found and the posts that arrived during the backfill. If the author of a post
     /// is unknown, or if it is undecided whether the bot handles the channel, starts another backfill instead. If the
-    /// bot ignores the channel, skips the posts.
+    /// bot ignores the channel, skips the posts. If posts that arrived during the backfill were dropped, delivers only
+    /// the posts that the backfill found; another backfill follows.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
         let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();
@@ -141,18 +142,26 @@ impl SyncLoop<'_> {
         }
         // Merge the posts, without those that were deleted in the meantime.
         let is_withdrawn = |event: &str| self.backfill.is_withdrawn(id, event);
-        let posts = backfill.posts.into_iter().filter(|post| !is_withdrawn(&post.id));
-        let mut posts: Vec<(Post, bool)> = posts.map(|post| (post, true)).collect();
+        let mut found = backfill.posts;
+        found.retain(|post| !is_withdrawn(&post.id));
         let mut reactions = backfill.reactions;
         for present in reactions.values_mut() {
             present.retain(|reaction| !is_withdrawn(&reaction.key()));
         }
-        for post in self.backfill.finish(id) {
-            match posts.iter_mut().find(|(known, _)| known.id == post.id) {
-                // The post also arrived live, so it is not late.
-                Some((_, late)) => *late = false,
-                None => posts.push((post, false)),
-            }
+        // If buffered posts were dropped, deliver none of them, because the cursor would move past the dropped ones.
+        let has_dropped = self.backfill.has_dropped(id);
+        let mut arrived: BTreeMap<String, Post> =
+            self.backfill.finish(id).into_iter().map(|post| (post.id.clone(), post)).collect();
+        // A post that also arrived live is not late.
+        let mut posts: Vec<(Post, bool)> = found
+            .into_iter()
+            .map(|post| {
+                let late = arrived.remove(&post.id).is_none();
+                (post, late)
+            })
+            .collect();
+        if !has_dropped {
+            posts.extend(arrived.into_values().map(|post| (post, false)));
         }
         posts.sort_by(|(one, _), (other, _)| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
         // After a join, decide again whether the channel is served.
@@ -160,7 +169,7 @@ impl SyncLoop<'_> {
         let join = posts.iter().rev().find_map(|(post, _)| Some((convert::join(post, me)?, post.create_at)));
         if let Some((added_by, at)) = join {
             let added_by = added_by.map(str::to_owned);
-            let state = ChannelState { added_by, is_looked_up: true, since: at - 1, was_ignored: false };
+            let state = ChannelState { added_by, is_looked_up: true, since: at.saturating_sub(1), was_ignored: false };
             self.state.set_channel(id, state);
             // Drop posts from before the join.
             posts.retain(|(post, _)| post.create_at >= at);

@@ -41,7 +41,7 @@ impl SyncLoop<'_> {
 
     async fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Posted { post, sender } => self.handle_post(*post, &sender).await,
+            Event::Posted { post } => self.handle_post(*post).await,
             Event::Deleted { post, by } => {
                 let is_this = |known: &Post| known.id == post.id;
                 if self.backfill.withdraw(&post.channel, post.id.clone(), is_this) {
@@ -106,10 +106,7 @@ impl SyncLoop<'_> {
         }
     }
 
-    async fn handle_post(&mut self, post: Post, sender: &str) {
-        if !post.user.is_empty() && post.user != self.session.me() {
-            self.session.users.record_name(&post.user, sender);
-        }
+    async fn handle_post(&mut self, post: Post) {
         // A post of an unknown or queued channel waits for the backfill.
         let is_join = convert::join(&post, self.session.me()).is_some();
         let Some(channel) = self.joined_channel(&post.channel) else {
@@ -129,7 +126,7 @@ impl SyncLoop<'_> {
             RoomMembership::Ignored if channel.kind != ChannelKind::Direct => self.ignore(&channel),
             RoomMembership::Undecided => self.queue_post(post),
             membership => {
-                // The event contains its author's name, but not whether the author is a bot. Look that up once.
+                // The event does not contain whether the author is a bot, nor a name that can be trusted.
                 self.delivery.look_up_authors(&[&post.user]).await;
                 match membership {
                     _ if !self.delivery.is_author_known(&post) => self.queue_post(post),

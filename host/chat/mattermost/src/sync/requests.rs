@@ -102,7 +102,7 @@ impl SyncLoop<'_> {
     fn start_channel_request(&mut self, channel: Channel) {
         if channel.kind == ChannelKind::Direct && self.state.channel(&channel.id).is_none() {
             // Nobody adds the bot to a direct channel, so all of its posts are for the bot.
-            let since = channel.create_at - 1;
+            let since = channel.create_at.saturating_sub(1);
             let state = ChannelState { is_looked_up: true, since, ..ChannelState::default() };
             self.state.set_channel(&channel.id, state);
         }
@@ -186,7 +186,7 @@ impl SyncLoop<'_> {
     fn handle_join(&mut self, channel: &Channel, join: Option<ChannelJoin>) {
         let state = self.state.channel(&channel.id).cloned();
         // A post in the same millisecond as the join is handled.
-        let before_join = join.as_ref().map(|join| join.at - 1);
+        let before_join = join.as_ref().map(|join| join.at.saturating_sub(1));
         let since = match &state {
             Some(state) => state.since.max(before_join.unwrap_or(state.since)),
             None => before_join.unwrap_or_else(|| newest_post_time(channel)),

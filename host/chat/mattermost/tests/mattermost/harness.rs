@@ -249,7 +249,7 @@ pub(crate) async fn until_for(timeout: Duration, what: &str, holds: impl Fn() ->
     Ok(())
 }
 
-fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 

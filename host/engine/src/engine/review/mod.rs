@@ -97,7 +97,7 @@ impl Review {
     /// # Errors
     /// Fails if the person is unknown, or if the line is not a valid command. The error is a text of one line.
     pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(bool, Report), String> {
-        let id = match find_person(&self.access, &[], who, false) {
+        let id = match find_person(&self.access, &[], None, who, false) {
             Ok(id) => id,
             // An id that no rule names has the rights of `everyone`.
             Err(_) if who.starts_with('@') && who.contains(':') => who.to_owned(),
