@@ -79,8 +79,8 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
     keys: &[Key::any(
         "PARAMETER",
         KeyKind::String,
-        "A regular expression that the whole value must match. A value that begins with `-` is refused unless the \
-         expression begins with `-`.",
+        "A regular expression of at most 1,000 bytes that the whole value must match. A value that begins with `-` is \
+         refused unless the expression begins with `-`.",
     )],
 };
 

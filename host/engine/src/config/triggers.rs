@@ -4,7 +4,7 @@
 //! which needs the loaded plugins ([`crate::engine::Review::problems`]).
 
 use jiff::tz::TimeZone;
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 use super::{
     bots::BotConfig,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::{Key, Located, Table, TableKeys, nearest},
     command::words,
-    model::RoomName,
+    model::{MAX_PATTERN_SIZE, RoomName, check_pattern_length},
     trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
 };
 
@@ -67,8 +67,8 @@ pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string(
             "pattern",
-            "A regular expression that matches a part of the message. Its named groups provide the values of the \
-             placeholders.",
+            "A regular expression of at most 1,000 bytes that matches a part of the message. Its named groups provide \
+             the values of the placeholders.",
         )
         .required(),
         Key::string("command", "The query. A placeholder such as `{app}` stands for a whole argument.").required(),
@@ -175,6 +175,18 @@ fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
     words
 }
 
+/// Compiles an expression that is searched in messages. Its size is bounded.
+///
+/// # Errors
+/// The reason why the expression is invalid, in one line.
+fn searched(text: &str) -> Result<Regex, String> {
+    check_pattern_length(text)?;
+    RegexBuilder::new(text).size_limit(MAX_PATTERN_SIZE).build().map_err(|error| {
+        let error = error.to_string();
+        error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
+}
+
 fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
     const PATTERN: &str = "'is (?P<app>[a-z]+) up\\?'";
     let at = table.at().clone();
@@ -182,13 +194,11 @@ fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
     let command = template(&mut table, "\"where {app}\"");
     let rooms = members.rooms(&mut table, "rooms");
     let pattern = pattern.and_then(|text| {
-        let report = |error: &regex::Error| {
-            let error = error.to_string();
-            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let report = |why: &String| {
             let fix = format!("pattern = {PATTERN}");
             table.problem(&text.at, format!("`pattern` is not a valid regular expression: {why}"), fix);
         };
-        RegexBuilder::new(&text.value).size_limit(1 << 20).build().inspect_err(report).ok()
+        searched(&text.value).inspect_err(report).ok()
     });
     if let (Some(pattern), Some(command)) = (&pattern, &command) {
         check_placeholders(&table, command, pattern.capture_names().flatten());
@@ -295,5 +305,18 @@ pub(crate) fn check_placeholders<'a>(table: &Table, command: &CommandTemplate, v
         let message = format!("the placeholder `{{{name}}}` in the command `{}` has no value", command.as_str());
         let fix = (!values.is_empty()).then(|| format!("one of: {}", values.join(", ")));
         table.problem(table.at(), message, fix);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::searched;
+
+    #[test]
+    fn the_expression_of_a_listen_rule_is_bounded() {
+        assert!(searched("is (?P<app>[a-z]+) up").is_ok());
+        let long = searched(&r"\w".repeat(5_000)).unwrap_err();
+        assert_eq!(long, "it is longer than 1000 bytes; use a shorter expression");
+        assert!(searched(&r"\w".repeat(500)).is_err(), "it is too large");
     }
 }

@@ -20,4 +20,4 @@ pub use person::Person;
 pub(crate) use person::{local_part, name_and_id};
 pub use room::RoomName;
 pub use run::{Outcome, RunKey};
-pub(crate) use value_pattern::ValuePattern;
+pub(crate) use value_pattern::{MAX_PATTERN_SIZE, ValuePattern, check_pattern_length};

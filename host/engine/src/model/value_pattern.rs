@@ -1,16 +1,19 @@
 //! Regular expressions that the values of pipeline parameters and plugin settings must match.
 
-use regex::{Regex, RegexBuilder};
+use regex_automata::meta::{BuildError, Config, Regex};
 use regex_syntax::{
     ParserBuilder,
-    hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition},
+    hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition},
 };
 
+/// The maximum length of an expression's text, in bytes. A parsed set such as `\w` needs about 6 KiB, so that the parsed
+/// expression of a text of this length needs at most a few MiB.
+const MAX_PATTERN_LENGTH: usize = 1_000;
 /// The maximum size of a compiled expression, in bytes. A short text such as `\pL{150}` can have a large expression, which
 /// takes seconds to compile.
-const MAX_SIZE: usize = 1 << 20;
-/// The maximum depth of groups and repetitions. [`without_dash`] doubles the size of each nested repetition that can match
-/// an empty text, as in `(a*)*`.
+pub(crate) const MAX_PATTERN_SIZE: usize = 1 << 20;
+/// The maximum depth of groups and repetitions. [`without_dash`] copies the inner expression at each nested repetition,
+/// so its result is at most this many times larger than the expression.
 const MAX_DEPTH: u32 = 10;
 /// A set of at most this many characters, such as `[-+]`, counts as a written dash if it contains a dash.
 const MAX_WRITTEN: u32 = 3;
@@ -31,10 +34,13 @@ impl ValuePattern {
     /// # Errors
     /// The reason why the expression is invalid, in one line.
     pub(crate) fn new(text: &str) -> Result<Self, String> {
+        check_pattern_length(text)?;
         // Parse the text alone, before it becomes a part of another expression: `a)|(?:.*` is not valid.
         let hir = ParserBuilder::new().nest_limit(MAX_DEPTH).build().parse(text);
         let hir = hir.map_err(|error| last_line(&error.to_string()))?;
-        Ok(Self { text: text.to_owned(), dashed: anchored(&without_dash(&hir))?, whole: anchored(&hir)? })
+        // Compile the expression itself first, so that only an expression of a valid size is changed and compiled again.
+        let whole = anchored(hir.clone())?;
+        Ok(Self { text: text.to_owned(), whole, dashed: anchored(without_dash(&hir))? })
     }
 
     /// Returns whether a value is valid: the expression matches the whole value. A value with a zero byte is never
@@ -54,14 +60,26 @@ impl ValuePattern {
     }
 }
 
-/// Compiles an expression that must match the whole text.
-fn anchored(hir: &Hir) -> Result<Regex, String> {
-    let built = RegexBuilder::new(&format!(r"\A(?:{hir})\z")).size_limit(MAX_SIZE).build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            "it is too large; use fewer or shorter repetitions, or smaller sets of characters".to_owned()
-        }
-        error => last_line(&error.to_string()),
+/// Checks the length of an expression's text.
+///
+/// # Errors
+/// The text is longer than [`MAX_PATTERN_LENGTH`]. The error is the reason, in one line.
+pub(crate) fn check_pattern_length(text: &str) -> Result<(), String> {
+    match text.len() > MAX_PATTERN_LENGTH {
+        true => Err(format!("it is longer than {MAX_PATTERN_LENGTH} bytes; use a shorter expression")),
+        false => Ok(()),
+    }
+}
+
+/// Compiles an expression that must match the whole text. Compiles the parsed expression, because its text can be much
+/// larger: each set is written with all its ranges.
+fn anchored(hir: Hir) -> Result<Regex, String> {
+    let whole = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
+    let config = Config::new().nfa_size_limit(Some(MAX_PATTERN_SIZE));
+    let built = Regex::builder().configure(config).build_from_hir(&whole);
+    built.map_err(|error: BuildError| match error.size_limit() {
+        Some(_) => "it is too large; use fewer or shorter repetitions, or smaller sets of characters".to_owned(),
+        None => last_line(&error.to_string()),
     })
 }
 
@@ -88,16 +106,19 @@ fn without_dash(hir: &Hir) -> Hir {
         }
         HirKind::Repetition(repetition) => {
             let sub = &repetition.sub;
-            let rest = |sub: Hir| Repetition {
-                min: repetition.min.saturating_sub(1),
-                max: repetition.max.map(|max| max.saturating_sub(1)),
-                greedy: repetition.greedy,
-                sub: Box::new(sub),
-            };
             if repetition.max == Some(0) {
                 return Hir::empty();
             }
-            let rest = if is_nullable(sub) { rest(without_dash(sub)) } else { rest(sub.as_ref().clone()) };
+            // The first character can be in every repetition of an expression that matches an empty text, so one copy
+            // is enough. Two copies would double the size at each nested repetition.
+            if is_nullable(sub) {
+                return Hir::repetition(Repetition { sub: Box::new(without_dash(sub)), ..repetition.clone() });
+            }
+            let rest = Repetition {
+                min: repetition.min.saturating_sub(1),
+                max: repetition.max.map(|max| max.saturating_sub(1)),
+                ..repetition.clone()
+            };
             let once = Hir::concat(vec![without_dash(sub), Hir::repetition(rest)]);
             if repetition.min == 0 { Hir::alternation(vec![once, Hir::empty()]) } else { once }
         }
@@ -171,6 +192,41 @@ mod tests {
             }
         }
         ValuePattern::new("[0-9a-f]{40}").unwrap();
+        ValuePattern::new(&"a".repeat(MAX_PATTERN_LENGTH)).unwrap();
+        let long = ValuePattern::new(&"a".repeat(MAX_PATTERN_LENGTH + 1)).unwrap_err();
+        assert_eq!(long, "it is longer than 1000 bytes; use a shorter expression");
         ValuePattern::new(r"[\p{L}0-9._-]{1,20}").unwrap();
+    }
+
+    /// Returns the number of nodes of a parsed expression, which measures the memory and time that it needs.
+    fn nodes(hir: &Hir) -> usize {
+        1 + hir.kind().subs().iter().map(nodes).sum::<usize>()
+    }
+
+    #[test]
+    fn nested_repetitions_do_not_multiply_the_size_of_the_expression() {
+        let parse = |text: &str| ParserBuilder::new().nest_limit(MAX_DEPTH).build().parse(text).unwrap();
+        let depth = usize::try_from(MAX_DEPTH).unwrap();
+        for text in [
+            format!("(?:{})*****", r"\w*".repeat(330)),
+            format!("(?:{})*****", "[a-z-]*".repeat(140)),
+            format!("(?:{})+++++", "[a-z-]?".repeat(140)),
+            "(?:(?:(?:(?:a+)+)+)+)+".to_owned(),
+        ] {
+            let (whole, changed) = (parse(&text), without_dash(&parse(&text)));
+            let (before, after) = (nodes(&whole), nodes(&changed));
+            assert!(after <= before * depth, "{text}: {before} nodes became {after}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_large_sets_is_refused() {
+        let nested = format!("(?:{})*****", r"\w*".repeat(330));
+        for text in [nested, r"\w".repeat(500), format!("(?i){}", r"\PL".repeat(300))] {
+            let reason = ValuePattern::new(&text).unwrap_err();
+            assert!(reason.starts_with("it is too large"), "{reason}");
+        }
+        let reason = ValuePattern::new(&r"\w".repeat(5_000)).unwrap_err();
+        assert!(reason.starts_with("it is longer than 1000 bytes"), "{reason}");
     }
 }
