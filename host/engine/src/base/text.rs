@@ -204,6 +204,26 @@ pub(crate) fn is_invisible(letter: char) -> bool {
     )
 }
 
+/// Checks that a value contains only characters that [`clean`] keeps, and no zero-width joiner. Otherwise people would read
+/// a different value than the one that a program receives.
+///
+/// # Errors
+/// The first other character, as a reason in one line.
+pub(crate) fn check_visible(value: &str) -> Result<(), String> {
+    let mut before = None;
+    for letter in value.chars() {
+        let colors = letter == '\u{fe0f}' && before.is_some_and(is_symbol);
+        if !colors && (letter == '\u{200d}' || letter.is_control() || is_invisible(letter)) {
+            return Err(format!(
+                "it contains the character U+{:04X}, which is not shown; remove this character",
+                u32::from(letter)
+            ));
+        }
+        before = Some(letter);
+    }
+    Ok(())
+}
+
 fn is_symbol(letter: char) -> bool {
     !letter.is_ascii() && !letter.is_alphanumeric() && !letter.is_whitespace()
 }
@@ -234,6 +254,21 @@ mod tests {
         assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
         assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
+    }
+
+    #[test]
+    fn a_value_with_an_invisible_character_is_refused() {
+        for value in ["1.0.2\u{fe0f}", "1.0\u{200b}.2", "\u{3164}1.0.2", "1.0.2\u{e0100}", "1.0.2\t", "1.0.2\n", "1\0"]
+        {
+            assert_ne!(clean(value), value);
+            check_visible(value).unwrap_err();
+        }
+        let reason = check_visible("1.0.2\u{200d}").unwrap_err();
+        assert_eq!(reason, "it contains the character U+200D, which is not shown; remove this character");
+        for value in ["1.0.2", "", "h\u{e9} \u{26a0}\u{fe0f}"] {
+            assert_eq!(clean(value), value);
+            check_visible(value).unwrap();
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     vocabulary::Vocabulary,
 };
 use crate::{
-    base::{parse_duration, written_duration},
+    base::{check_visible, parse_duration, written_duration},
     model::Attribute,
 };
 
@@ -376,6 +376,10 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> ParseError {
 /// Parses one value by the type of its parameter.
 fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, ParseError> {
     let name = parameter.name.to_uppercase();
+    // A person must be able to read the version that a pipeline receives.
+    if parameter.kind == ParameterType::Version {
+        check_visible(text).map_err(|reason| ParseError::new(format!("{name} is not valid: {reason}.")))?;
+    }
     if !parameter.choices.is_empty() {
         let choices = parameter.choices.iter().map(String::as_str);
         return one_of(&parameter.name, text, choices.clone(), choices);

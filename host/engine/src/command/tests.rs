@@ -221,6 +221,10 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         ("remind 5 x", "IN must be a duration, for example 90s, 2h or 1d12h, but is `5`. Try: remind IN WHAT..."),
         ("remind 5m", "`remind` needs WHAT. Try: remind IN WHAT..."),
+        (
+            "deploy Shop production 1.0.2\u{fe0f}",
+            "VERSION is not valid: it contains the character U+FE0F, which is not shown; remove this character. Try: deploy APP ENVIRONMENT VERSION",
+        ),
     ];
     for (typed, said) in cases {
         assert_eq!(understood(&table, &catalog, typed), said, "{typed}");

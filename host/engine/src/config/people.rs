@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::members::Members;
 use crate::{
-    base::{Key, Located, Table, TableKeys, nearest},
+    base::{Key, Located, Table, TableKeys, check_visible, clean, nearest},
     model::{Catalog, RoomName},
     policy::{Member, Pattern, Role},
 };
@@ -98,6 +98,14 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
     let mut roles = Vec::new();
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
+        if let Err(reason) = check_visible(&name.value) {
+            let shown = clean(&name.value);
+            table.problem(
+                &name.at,
+                format!("the name of [role.{shown}] is not valid: {reason}"),
+                format!("[role.{shown}]"),
+            );
+        }
         let grant_in_chat = table.boolean_or_default("grant_in_chat");
         // A role that can be granted in chat needs no members in the file.
         let listed = match grant_in_chat && !table.has("members") {

@@ -11,7 +11,7 @@ use wasmtime::{
 
 use super::{limits::Meter, runtime::Runtime};
 use crate::{
-    base::size,
+    base::{check_visible, size},
     command::{CommandKind, Parameter, ParameterType, Spec, Target},
     model::{Limits, ValuePattern},
     plugin::bindings::{Plugin, commands},
@@ -46,6 +46,20 @@ pub(crate) struct Setting {
     pub pattern: Option<ValuePattern>,
     /// Whether the setting can have several values.
     pub many: bool,
+}
+
+impl Setting {
+    /// Checks one value of the setting. A value can have several lines, but no invisible character.
+    ///
+    /// # Errors
+    /// The reason why the value is invalid, in one line.
+    pub(crate) fn check(&self, value: &str) -> Result<(), String> {
+        value.split(['\n', '\r', '\t']).try_for_each(check_visible)?;
+        match &self.pattern {
+            Some(pattern) if !pattern.matches(value) => Err(pattern.requirement(value)),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The maximum number of commands of one plugin. A plugin with more commands does not load.

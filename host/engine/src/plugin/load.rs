@@ -21,7 +21,7 @@ use super::{
     runtime::Runtime,
 };
 use crate::{
-    base::{At, nearest},
+    base::{At, clean, nearest},
     command::CommandTable,
     metrics::Calls,
     model::{CallKind, CallSpec, Limits},
@@ -427,14 +427,13 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
             problems.push((name.at.clone(), message));
         }
         for value in values {
-            match &setting.pattern {
-                Some(pattern) if !pattern.matches(&value.value) => {
-                    let (setting, requirement) = (&setting.name, pattern.requirement(&value.value));
-                    let message =
-                        format!("`{}` is not a valid value of the setting `{setting}`: {requirement}", value.value);
+            match setting.check(&value.value) {
+                Err(reason) => {
+                    let (setting, value_text) = (&setting.name, clean(&value.value));
+                    let message = format!("`{value_text}` is not a valid value of the setting `{setting}`: {reason}");
                     problems.push((value.at.clone(), message));
                 }
-                _ => settings.push((setting.name.clone(), value.value.clone())),
+                Ok(()) => settings.push((setting.name.clone(), value.value.clone())),
             }
         }
     }

@@ -64,6 +64,10 @@ fn a_valid_description_is_accepted_and_cleaned() {
             .is_some_and(|pattern| pattern.matches("24h") && !pattern.matches("24h "))
     );
     assert!(description.settings[1].pattern.is_none());
+    assert_eq!(description.settings[1].check("one\n\ttwo"), Ok(()));
+    assert_eq!(description.settings[0].check("24"), Err("the value must match `[0-9]+h`".to_owned()));
+    let hidden = "it contains the character U+200D, which is not shown; remove this character";
+    assert_eq!(description.settings[1].check("24\u{200d}h"), Err(hidden.to_owned()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     adapter::{Backends, PipelineError, RunState},
+    base::check_visible,
     hostcall::{
         context::Context,
         host_call::{HostCall, InDoubt, Recovered, problem},
@@ -215,6 +216,14 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
             let message = format!("the pipeline `{pipeline}` has no parameter `{name}`. Known parameters: {known}");
             return Err(problem("invalid", message));
         };
+        // A person must be able to read the value that the pipeline receives.
+        if let Err(reason) = check_visible(&entry.value) {
+            let message = format!(
+                "the value of the parameter `{}` of the pipeline `{pipeline}` is not valid: {reason}",
+                entry.name
+            );
+            return Err(problem("invalid", message));
+        }
         if !pattern.matches(&entry.value) {
             let value = crate::base::clean(&entry.value);
             let message = format!(
@@ -234,5 +243,34 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
             Err(problem("invalid", format!("the pipeline `{pipeline}` requires the parameter `{missing}`")))
         }
         None => Ok(parameters),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BackendId, ValuePattern};
+
+    #[test]
+    fn a_value_that_people_cannot_read_is_refused() {
+        let deployment = Deployment {
+            app: "cms".to_owned(),
+            environment: "staging".to_owned(),
+            pipeline: "cms/staging".to_owned(),
+            parameters: BTreeMap::from([(VERSION.to_owned(), ValuePattern::new(r"[^/]+").unwrap())]),
+            backend: BackendId(0),
+        };
+        let given = |value: &str| [types::Entry { name: VERSION.to_owned(), value: value.to_owned() }];
+        assert_eq!(parameters(&deployment, &given("1.0.2")).unwrap()[VERSION], "1.0.2");
+        for (value, code) in [("1.0.2\u{fe0f}", "U+FE0F"), ("1.0\u{200d}.2", "U+200D"), ("1.0.2\n", "U+000A")] {
+            let Err(types::Error::Other(problem)) = parameters(&deployment, &given(value)) else {
+                panic!("{value:?} was accepted")
+            };
+            let expected = format!(
+                "the value of the parameter `version` of the pipeline `cms/staging` is not valid: it contains the \
+                 character {code}, which is not shown; remove this character"
+            );
+            assert_eq!(problem.message, expected);
+        }
     }
 }

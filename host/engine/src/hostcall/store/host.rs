@@ -1,6 +1,7 @@
 //! The host calls `store.get`, `store.list`, `store.set` and `store.delete`.
 
 use crate::{
+    base::check_visible,
     hostcall::{
         host_call::{HostCall, problem, unavailable},
         invocation::Invocation,
@@ -131,6 +132,10 @@ impl HostCall for Set {
 
     async fn perform(&self, invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
         check_key(&item.name)?;
+        // Reports show keys. Only new keys are checked, so that a plugin can delete a key of an earlier build.
+        if let Err(reason) = check_visible(&item.name) {
+            return Err(problem("invalid", format!("the key is not valid: {reason}")));
+        }
         let size = item.value.len();
         if size > MAX_VALUE_SIZE {
             let message = format!("a value can have at most {MAX_VALUE_SIZE} bytes, but the given value has {size}");
