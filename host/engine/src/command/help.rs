@@ -41,7 +41,7 @@ pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
         let optional = if parameter.required { "" } else { ", optional" };
         let _ = write!(text, "\n  {}: {}{takes}{optional}", parameter.name.to_uppercase(), parameter.summary);
         if !parameter.choices.is_empty() {
-            let _ = write!(text, ": one of {}", parameter.choices.join(", "));
+            let _ = write!(text, ": one of {}", parameter.choices_text(usize::MAX));
         }
     }
     if !spec.aliases.is_empty() {

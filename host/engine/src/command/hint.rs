@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     parse::{self, ParseError},
-    spec::Spec,
+    spec::{Parameter, Spec, in_backquotes},
     table::CommandTable,
     vocabulary::Vocabulary,
 };
@@ -15,6 +15,9 @@ const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
 /// The maximum number of arguments of a line that the host reorders or corrects. The host tries all orders of the
 /// arguments, and n arguments have n! orders.
 const MAX_WORDS: usize = 5;
+
+/// The maximum number of names or choices that an error message lists.
+const MAX_LISTED: usize = 20;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
     let shown: String = word.chars().take(40).collect();
@@ -31,11 +34,22 @@ pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable)
 
 pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> ParseError {
     let shown: String = value.chars().take(40).collect();
-    let listed: Vec<&str> = known.clone().take(20).collect();
+    let listed: Vec<&str> = known.clone().take(MAX_LISTED).collect();
     ParseError::new(match nearest(value, known) {
         Some(meant) => format!("Unknown {what} `{shown}`. Did you mean `{meant}`?"),
         None if listed.is_empty() => format!("Unknown {what} `{shown}`."),
         None => format!("Unknown {what} `{shown}`. Use one of: {}.", listed.join(", ")),
+    })
+}
+
+/// Returns the error for a value that is not one of the parameter's choices. The choices are words of a plugin, so they
+/// stand in backquotes.
+pub(crate) fn unknown_choice(parameter: &Parameter, value: &str) -> ParseError {
+    let shown: String = value.chars().take(40).collect();
+    let name = &parameter.name;
+    ParseError::new(match nearest(value, parameter.choices.iter().map(String::as_str)) {
+        Some(meant) => format!("Unknown {name} `{shown}`. Did you mean {}?", in_backquotes(meant)),
+        None => format!("Unknown {name} `{shown}`. Use one of: {}.", parameter.choices_text(MAX_LISTED)),
     })
 }
 

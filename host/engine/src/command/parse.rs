@@ -381,8 +381,8 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
         check_visible(text).map_err(|reason| ParseError::new(format!("{name} is not valid: {reason}.")))?;
     }
     if !parameter.choices.is_empty() {
-        let choices = parameter.choices.iter().map(String::as_str);
-        return one_of(&parameter.name, text, choices.clone(), choices);
+        let choice = named(text, parameter.choices.iter().map(String::as_str));
+        return choice.ok_or_else(|| hint::unknown_choice(parameter, text));
     }
     let wrong = |wanted: &str| Err(ParseError::new(format!("{name} must be {wanted}, but is `{text}`.")));
     match parameter.kind {
@@ -415,19 +415,21 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
     }
 }
 
-/// Returns the name in `names` that equals `text`, ignoring upper and lower case. If several names differ only in case,
-/// prefers the exact match. The error for an unknown name suggests the names in `suggested`.
+/// Returns the name in `names` that equals `text`. The error for an unknown name suggests the names in `suggested`.
 fn one_of<'a>(
     what: &str,
     text: &str,
     names: impl Iterator<Item = &'a str> + Clone,
     suggested: impl Iterator<Item = &'a str> + Clone,
 ) -> Result<Value, ParseError> {
+    named(text, names).ok_or_else(|| hint::unknown_value(what, text, suggested))
+}
+
+/// Returns the name in `names` that equals `text`, ignoring upper and lower case. If several names differ only in case,
+/// prefers the exact match.
+fn named<'a>(text: &str, mut names: impl Iterator<Item = &'a str> + Clone) -> Option<Value> {
     let exact = names.clone().find(|name| *name == text);
-    match exact.or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text))) {
-        Some(name) => Ok(Value::Text(name.to_owned())),
-        None => Err(hint::unknown_value(what, text, suggested)),
-    }
+    exact.or_else(|| names.find(|name| name.eq_ignore_ascii_case(text))).map(|name| Value::Text(name.to_owned()))
 }
 
 /// Checks the arguments together: the app must have a deployment to the environment, and the deployment must accept

@@ -97,6 +97,19 @@ pub(crate) struct Parameter {
     pub choices: Vec<String>,
 }
 
+impl Parameter {
+    /// Returns the allowed values as text for messages, each in backquotes: they are words of the plugin. `most` is the
+    /// maximum number of listed values.
+    pub(crate) fn choices_text(&self, most: usize) -> String {
+        self.choices.iter().take(most).map(|choice| in_backquotes(choice)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Returns a word of a plugin in backquotes. The word cannot end the quotation.
+pub(crate) fn in_backquotes(word: &str) -> String {
+    format!("`{}`", word.replace('`', "'"))
+}
+
 /// The validated description of a command.
 #[derive(Debug)]
 pub(crate) struct Spec {

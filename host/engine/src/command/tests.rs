@@ -71,7 +71,10 @@ fn described(name: &str, aliases: &[&str], parameters: Vec<Parameter>) -> Result
 
 fn table() -> CommandTable {
     use ParameterType as Is;
-    let colour = Parameter { choices: vec!["red".into(), "green".into()], ..optional("colour", Is::Text) };
+    let colour = Parameter {
+        choices: vec!["red".into(), "green".into(), "`1.0.2`. Approved".into()],
+        ..optional("colour", Is::Text)
+    };
     let specs = [
         described(
             "deploy",
@@ -214,6 +217,10 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         (
             "scale cms 3 rde",
             "Unknown colour `rde`. Did you mean `red`? Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+        ),
+        (
+            "scale cms 3 purple",
+            "Unknown colour `purple`. Use one of: `red`, `green`, `'1.0.2'. Approved`. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
         ),
         (
             "scale cms 3 --force=maybe",
