@@ -5,6 +5,8 @@
 //! mention or a heading. Only the host can mention people ([`Text::push_people`]). The text of a plugin is a quotation
 //! ([`Text::push_quote`]), so that it cannot pass for a text of the host.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// The start of each quoted line in a plain text.
@@ -224,6 +226,21 @@ pub(crate) fn check_visible(value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns a value as it stands between other words of a line: a plain word unchanged, and any other value in quotation
+/// marks, so that it cannot be read as more than one value.
+pub(crate) fn as_word(value: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-+/@:#*~%".contains(letter);
+    match !value.is_empty() && value.chars().all(is_plain) {
+        true => Cow::Borrowed(value),
+        false => Cow::Owned(format!("{value:?}")),
+    }
+}
+
+/// Returns values as they stand between other words of a line, separated by commas. Each value is written by [`as_word`].
+pub(crate) fn as_words(values: &[String]) -> String {
+    values.iter().map(|value| as_word(value)).collect::<Vec<_>>().join(", ")
+}
+
 fn is_symbol(letter: char) -> bool {
     !letter.is_ascii() && !letter.is_alphanumeric() && !letter.is_whitespace()
 }
@@ -254,6 +271,19 @@ mod tests {
         assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
         assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_plain_word_has_quotation_marks() {
+        for word in ["1.0.2", "cms/staging", "@bob:example.org", "plan-1", "h\u{e9}", "release_2+x~1"] {
+            assert_eq!(as_word(word), word);
+        }
+        for (value, quoted) in
+            [("", r#""""#), ("1.0.2 (done)", r#""1.0.2 (done)""#), ("a,b", r#""a,b""#), ("`x`", r#""`x`""#)]
+        {
+            assert_eq!(as_word(value), quoted);
+        }
+        assert_eq!(as_words(&["a".to_owned(), "b c".to_owned()]), "a, \"b c\"");
     }
 
     #[test]

@@ -220,8 +220,10 @@ impl Invocation {
     /// The reason suggests a value of the key `beyond` that would allow them. `place` is the file and line of the
     /// `allow` rule, or empty if the line is unknown.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
-        let values: Vec<String> =
-            untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
+        let values: Vec<String> = untyped
+            .iter()
+            .map(|(attribute, value)| format!("{} `{}`", attribute.as_str(), value.replace('`', "'")))
+            .collect();
         let beyond = beyond(untyped);
         let rule = if place.is_empty() { "the `allow` rule" } else { place };
         let text = format!(

@@ -15,7 +15,7 @@ use super::{
     invocation::{CallInProgress, GuestStop, Invocation, JobRun, RunMode},
 };
 use crate::{
-    base::Text,
+    base::{Text, as_words},
     job::{ActiveJob, Denied, NoReplay, Reason},
     metrics::{Decision, closed_outcomes, job_ended},
     model::{Attribute, Attributes, CallKind, CallSpec, RoomName},
@@ -367,9 +367,11 @@ fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     values(Attribute::App).iter().flat_map(of).collect()
 }
 
-/// Describes the attributes of a host call in one line: `cms/production version 1.0.2`.
+/// Describes the attributes of a host call in one line: `cms/production version 1.0.2`. A value that is not a plain word
+/// has quotation marks.
 fn about(attributes: &Attributes) -> String {
-    let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
+    let values = |attribute| attributes.get(&attribute).filter(|values: &&Vec<String>| !values.is_empty());
+    let one = |attribute| values(attribute).map(|values| as_words(values));
     let target = match (one(Attribute::App), one(Attribute::Environment)) {
         (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
         (app, environment) => app.or(environment).or_else(|| one(Attribute::Pipeline)),

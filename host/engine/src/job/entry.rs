@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::history::CANCEL;
 use crate::{
+    base::as_words,
     model::Person,
     store::{Entry, EntryKind, JobRow, Write},
 };
@@ -42,10 +43,28 @@ pub(crate) fn append(entries: impl IntoIterator<Item = Entry>, first: u32) -> Ve
 }
 
 /// Returns a short description of the effect that an intent announces, for messages: `pipelines.trigger cms/staging
-/// 1.0.2`.
+/// 1.0.2`. A value that is not a plain word has quotation marks.
 pub(crate) fn about(intent: &Entry) -> String {
-    let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
+    let one = |name: &str| intent.attributes.get(name).map(|values| as_words(values));
     let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));
     let parts = [Some(intent.call.clone()), target, one("version")];
     crate::base::clean(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::history::tests::entry as plain;
+
+    #[test]
+    fn a_value_that_is_not_a_plain_word_is_quoted() {
+        let about_version = |version: &str| {
+            let mut intent = plain(EntryKind::Intent, "pipelines.trigger", json!({}));
+            intent.attributes.insert("pipeline".to_owned(), vec!["cms/staging".to_owned()]);
+            intent.attributes.insert("version".to_owned(), vec![version.to_owned()]);
+            about(&intent)
+        };
+        assert_eq!(about_version("1.0.2"), "pipelines.trigger cms/staging 1.0.2");
+        assert_eq!(about_version("1.0.2 did not happen"), "pipelines.trigger cms/staging \"1.0.2 did not happen\"");
+    }
 }

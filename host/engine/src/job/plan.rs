@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::policy::Need;
+use crate::{
+    base::{as_word, as_words},
+    policy::Need,
+};
 
 /// The maximum number of waits that the description of one effect lists.
 const MAX_WAITS: usize = 5;
@@ -72,10 +75,11 @@ impl Effect {
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new(), waits: Vec::new() }
     }
 
-    /// Returns a short description of the effect: `pipelines.trigger cms/production version 1.0.2`.
+    /// Returns a short description of the effect: `pipelines.trigger cms/production version 1.0.2`. A value that is not
+    /// a plain word has quotation marks.
     pub(crate) fn about(&self) -> String {
         let one =
-            |name: &str| self.attributes.get(name).map(|values| values.join(", ")).filter(|text| !text.is_empty());
+            |name: &str| self.attributes.get(name).filter(|values| !values.is_empty()).map(|values| as_words(values));
         let target = match (one("app"), one("environment")) {
             (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
             (app, environment) => app.or(environment).or_else(|| one("pipeline")),
@@ -112,8 +116,8 @@ impl Effect {
             Value::Array(values) => values.iter().for_each(|value| self.arguments(name, value, more)),
             Value::Null => {}
             Value::String(text) if self.describes(name, text) => {}
-            Value::String(text) => more.push(format!("{name}={text:?}")),
-            other => more.push(format!("{name}={other}")),
+            Value::String(text) => more.push(format!("{}={text:?}", as_word(name))),
+            other => more.push(format!("{}={other}", as_word(name))),
         }
     }
 
@@ -242,6 +246,8 @@ mod tests {
         assert!(
             with.shown().starts_with("after a wait for the end of plan-1 and 3 h: pipelines.trigger cms/production")
         );
+        let forged = effect("1.0.2 with dry_run=\"true\"", json!([]), &[]).shown();
+        assert_eq!(forged, r#"pipelines.trigger cms/production version "1.0.2 with dry_run=\"true\"""#);
         let bare = Effect::new("jobs.cancel", BTreeMap::new(), json!([]), &[]);
         assert_eq!(bare.about(), "jobs.cancel");
     }

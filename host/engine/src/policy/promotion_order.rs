@@ -3,7 +3,7 @@
 //!
 //! Not here: the check of an effect against the promotion order ([`crate::hostcall`]).
 
-use crate::base::At;
+use crate::base::{At, as_word};
 
 /// A violation of the promotion order: the version cannot be deployed to `environment`, because it has not succeeded in
 /// the environment `before`.
@@ -37,13 +37,13 @@ pub(crate) fn unknown_version(app: &str, environment: &str, rule: &At) -> String
 impl std::fmt::Display for OutOfOrder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { app, version, environment, before, rule, runs, line } = self;
-        let (app, version) = (crate::base::clean(app), crate::base::clean(version));
+        let (app, version) = (crate::base::clean(app), crate::base::clean(&as_word(version)));
         write!(
             f,
             "`{app}` {version} must succeed in `{before}` before it can be deployed to `{environment}` ({rule})"
         )?;
         match runs {
-            Some(Some(runs)) => write!(f, "; `{before}` has version {runs}")?,
+            Some(Some(runs)) => write!(f, "; `{before}` has version {}", as_word(runs))?,
             Some(None) => write!(f, "; `{before}` has no version yet")?,
             None => {}
         }
