@@ -3,6 +3,7 @@
 //! Each test runs a real host with a second, correct plugin, which must reply after the attack.
 //! Invariant: after every attack only the test's own runs exist, and the host's memory has not grown.
 
+mod cancel;
 mod compiler;
 pub(crate) mod guest;
 
@@ -29,6 +30,7 @@ const RUN: &[&str] = &[
     "foreign",
     "grants",
     "huge-answer",
+    "ignores-cancel",
     "imitates",
     "keeps",
     "large",

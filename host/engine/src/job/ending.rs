@@ -24,6 +24,12 @@ impl GuestOutcome {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
     }
+
+    /// Returns the result of a job whose plugin the host does not run again, because the plugin reached a limit. `text`
+    /// is the limit. `acted` is whether the plugin made an effect.
+    pub(crate) fn limit(text: String, acted: bool) -> Self {
+        Self { end: GuestEndKind::Limit, text, code: String::new(), warnings: false, denied: Vec::new(), acted }
+    }
 }
 
 /// The ways in which the run of a plugin ends.

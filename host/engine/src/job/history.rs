@@ -1,6 +1,8 @@
 //! Reads a job's journal and checks its hashes. Computes the job's position, cancellation and pipeline runs from the
 //! journal entries.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::{
@@ -221,6 +223,34 @@ impl JobHistory {
         self.entries.iter().skip_while(|entry| !is_cancellation(entry)).any(delivers)
     }
 
+    /// Returns whether the plugin has waited since the job was cancelled. The plugin of a cancelled job runs once before
+    /// its next wait.
+    pub(crate) fn has_waited_since_cancellation(&self) -> bool {
+        let mut later = self.entries.iter().skip_while(|entry| !is_cancellation(entry));
+        later.any(|entry| entry.kind == EntryKind::Wait)
+    }
+
+    /// Returns the number of waits since the job's cancellation that ended at once: with an error such as `cancelled`, or
+    /// with an item that an earlier wait has already returned.
+    pub(crate) fn idle_waits_since_cancellation(&self) -> usize {
+        let mut returned = HashSet::new();
+        let (mut cancelled, mut idle) = (false, 0);
+        for entry in &self.entries {
+            cancelled |= is_cancellation(entry);
+            if entry.kind == EntryKind::Result && entry.call == WAIT {
+                let item = entry.body["answer"]["Ok"]["id"].as_str();
+                let is_new = item.is_some_and(|id| returned.insert(id));
+                idle += usize::from(cancelled && !is_new);
+            }
+        }
+        idle
+    }
+
+    /// Returns whether the journal has the intent of an effect.
+    pub(crate) fn has_intent(&self) -> bool {
+        self.entries.iter().any(|entry| entry.kind == EntryKind::Intent)
+    }
+
     /// Returns the apps of all effects for which the journal has an intent, whether or not the effects happened.
     pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
         let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
@@ -369,6 +399,24 @@ pub(crate) mod tests {
         let turned =
             entry(EntryKind::Denied, TRIGGER, json!({ "answer": { "Err": { "Other": { "code": "cancelled" } } } }));
         assert!(history(vec![first(), cancel(), turned]).cancel_was_delivered());
+    }
+
+    #[test]
+    fn waits_that_end_at_once_are_counted_after_a_cancellation() {
+        let first = || entry(EntryKind::Invocation, "", json!({}));
+        let cancel = || entry(EntryKind::Event, "", json!({ "event": CANCEL }));
+        let wait = || entry(EntryKind::Wait, WAIT, json!({}));
+        let returned = |answer: Value| result(1, WAIT, answer);
+        let seen = || returned(json!({ "Ok": { "id": "j-1" } }));
+        let before = history(vec![first(), wait(), seen(), wait(), seen(), wait(), cancel()]);
+        assert_eq!((before.has_waited_since_cancellation(), before.idle_waits_since_cancellation()), (false, 0));
+        let other = || returned(json!({ "Ok": { "id": "j-2" } }));
+        let cancelled = || returned(json!({ "Err": "Cancelled" }));
+        let entries = vec![first(), wait(), seen(), wait(), cancel(), cancelled()];
+        assert!(!history(entries.clone()).has_waited_since_cancellation());
+        let more = vec![wait(), other(), wait(), other(), wait(), cancelled(), wait(), seen()];
+        let after = history([entries, more].concat());
+        assert_eq!((after.has_waited_since_cancellation(), after.idle_waits_since_cancellation()), (true, 4));
     }
 
     #[test]

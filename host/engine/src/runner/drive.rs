@@ -16,7 +16,10 @@ use crate::{
     base::{Backoff, Text},
     command::Command,
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
-    job::{ActiveJob, HistoryError, INTERRUPTED, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
+    job::{
+        ActiveJob, GuestOutcome, HistoryError, INTERRUPTED, JobHistory, Replay, ReplayPosition, entry, thread_message,
+        title,
+    },
     plugin::GuestEnd,
     policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
@@ -66,6 +69,9 @@ impl From<HistoryError> for DriveError {
 /// The number of times in a row that the host can end while a job's plugin runs, before the job is held. The number is
 /// large enough for a host that is restarted repeatedly for other reasons.
 const MAX_INTERRUPTIONS: usize = 8;
+/// The number of waits of a cancelled job that end at once, after which the host ends the job. The cleanup of a plugin
+/// waits for runs that it starts, so it does not reach this number.
+const MAX_IDLE_WAITS: usize = 20;
 
 impl Jobs {
     /// Runs the steps of a job until the job waits or ends. Retries a step after a store error.
@@ -133,6 +139,14 @@ impl Jobs {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Yield);
         }
+        // A cancelled job ends, even if its plugin ignores the cancellation.
+        if history.idle_waits_since_cancellation() >= MAX_IDLE_WAITS {
+            let text = format!("it waited {MAX_IDLE_WAITS} times for nothing after the job was cancelled");
+            let ended = GuestOutcome::limit(text, history.has_intent());
+            let entry = entry(job.row(), EntryKind::End, json!(ended), self.context.clock.now());
+            job.enter(&*self.context.store, vec![entry], Vec::new()).await?;
+            return Ok(Step::Continue);
+        }
         // Step 1: load the plugin that the job started with.
         let start = history.start_entry()?;
         let row = job.row();
@@ -148,10 +162,10 @@ impl Jobs {
         {
             return Ok(Step::Yield);
         }
-        // Step 4: a job that used too much processor time in the last minute waits until the minute is over.
-        if !job.is_cancelled()
-            && let Some(wait) = self.throttle.wait(&row.id, start.limits.cpu, Instant::now())
-        {
+        // Step 4: a job that used too much processor time in the last minute waits until the minute is over. The first
+        // run after a cancellation is exempt, so that the plugin receives the cancellation at once.
+        let is_exempt = job.is_cancelled() && !history.has_waited_since_cancellation();
+        if !is_exempt && let Some(wait) = self.throttle.wait(&row.id, start.limits.cpu, Instant::now()) {
             let now = self.context.clock.now();
             let wake = self.context.monotonic.now().checked_add(wait).ok();
             let about = "waits because it used too much processor time in the last minute".to_owned();
