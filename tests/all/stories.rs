@@ -83,6 +83,7 @@ stories! {
     remind
     reports
     revocation_is_not_held
+    revoke_in_one_environment
     role_of_a_room
     role_that_is_gone
     rollback

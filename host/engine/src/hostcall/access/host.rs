@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::target::{GrantRequest, environments, guest_grant, objections, stored_person};
+use super::target::{
+    GrantRequest, Removal, environments, granted_environments, guest_grant, objections, removals, removed_environments,
+    stored_person,
+};
 use crate::{
     base::{Text, utc_text},
     hostcall::{
@@ -30,7 +33,7 @@ impl HostCall for Grant {
     }
 
     fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
-        objections(invocation)
+        objections(invocation, granted_environments)
     }
 
     async fn validate(&self, invocation: &Invocation, (): &()) -> Result<(), types::Error> {
@@ -155,7 +158,7 @@ impl HostCall for Revoke {
     }
 
     fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
-        objections(invocation)
+        objections(invocation, removed_environments)
     }
 
     async fn validate(&self, invocation: &Invocation, (): &()) -> Result<(), types::Error> {
@@ -200,34 +203,20 @@ fn revocation(invocation: &Invocation, name: &str) -> Result<(Vec<GuestGrant>, V
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
-    for grant in access.all_grants_of(person) {
-        // 2. Check whether the grant matches the app, the role and the environment. `narrowed` is set if the grant is
-        //    for all environments and only one of them is revoked.
-        if grant.app != app || request.role.as_ref().is_some_and(|role| *role != grant.role) {
-            continue;
-        }
-        let narrowed = match (&request.environment, &grant.environment) {
-            (Some(typed), Some(granted)) if typed != granted => continue,
-            (Some(typed), None) => Some(typed),
-            _ => None,
-        };
-        // 3. Revoke the whole grant. If the configuration no longer contains the role, always revoke the whole grant,
-        //    because the grant would be valid again if the operator added the role again.
+    for Removal { grant, only } in removals(access, &request) {
+        // 2. Revoke the whole grant.
+        writes.push(Write::Revoke(grant.id.clone()));
         let role = access.role(&grant.role).map(|role| &**role);
-        let Some((environment, role)) = narrowed.zip(role) else {
-            writes.push(Write::Revoke(grant.id.clone()));
+        let Some((environment, role)) = only.zip(role) else {
             answer.push(guest_grant(invocation, role, &grant, false));
             continue;
         };
-        // 4. Revoke the grant for one environment: store one grant with the same terms for each remaining environment.
-        if !role.covers(None, Some(environment)) {
-            continue;
-        }
+        // 3. If the grant is revoked for one environment only, store one grant with the same terms for each remaining
+        //    environment.
         let with = |environment| crate::store::Grant { environment: Some(environment), ..(*grant).clone() };
-        writes.push(Write::Revoke(grant.id.clone()));
         answer.push(guest_grant(invocation, Some(role), &with(environment.clone()), false));
         for (place, left) in environments(access, &grant.bot, role).into_iter().enumerate() {
-            if left != *environment {
+            if left != environment {
                 let id = format!("{}.{name}.{place}", grant.id);
                 writes.push(Write::Grant(crate::store::Grant { id, ..with(left) }));
             }

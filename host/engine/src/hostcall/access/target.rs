@@ -3,7 +3,7 @@
 //!
 //! Invariant: all values of a request come from the parsed command and the configuration, never from the plugin.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     command::{ParameterType, Value},
@@ -12,6 +12,7 @@ use crate::{
     model::{Attribute, Attributes, Person, local_part},
     plugin::bindings::{access::Granted, types},
     policy::{Access, Role},
+    store::Grant,
 };
 
 /// The arguments of a command that grants, revokes or lists roles. A field is `None` if the command has no such
@@ -113,11 +114,75 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
     all.cloned().collect()
 }
 
+/// A grant that a revocation removes.
+pub(crate) struct Removal {
+    pub(crate) grant: Arc<Grant>,
+    /// The only environment for which the grant is removed; `None` for the whole grant.
+    pub(crate) only: Option<String>,
+}
+
+impl Removal {
+    /// Returns the environments in which the person loses the role. If the configuration no longer contains the role,
+    /// these are all environments of the grant's bot.
+    fn environments(&self, access: &Access) -> Vec<String> {
+        match (self.only.as_ref().or(self.grant.environment.as_ref()), access.role(&self.grant.role)) {
+            (Some(environment), _) => vec![environment.clone()],
+            (None, Some(role)) => environments(access, &self.grant.bot, role),
+            (None, None) => access.bots.environments(&self.grant.bot).to_vec(),
+        }
+    }
+}
+
+/// Returns the grants that a revocation removes: those that match the person, the app, the role and the environment in
+/// the command.
+pub(crate) fn removals(access: &Access, request: &GrantRequest) -> Vec<Removal> {
+    let Ok((person, app)) = request.target() else { return Vec::new() };
+    let mut removals = Vec::new();
+    for grant in access.all_grants_of(person) {
+        if grant.app != app || request.role.as_ref().is_some_and(|role| *role != grant.role) {
+            continue;
+        }
+        let only = match (&request.environment, &grant.environment, access.role(&grant.role)) {
+            (Some(typed), Some(granted), _) if typed != granted => continue,
+            // The grant is for all environments of the role.
+            (Some(typed), None, Some(role)) if !role.covers(None, Some(typed)) => continue,
+            (Some(typed), None, Some(_)) => Some(typed.clone()),
+            // If the configuration no longer contains the role, the whole grant is removed, because the grant would be
+            // valid again if the operator added the role again.
+            _ => None,
+        };
+        removals.push(Removal { grant, only });
+    }
+    removals
+}
+
+/// Returns the environments in which a revocation removes a role. Leaves out expired grants, which give no role.
+pub(crate) fn removed_environments(access: &Access, request: &GrantRequest) -> Vec<String> {
+    let now = access.now();
+    let removals = removals(access, request).into_iter();
+    let valid = removals.filter(|removal| removal.grant.until.is_none_or(|until| until > now));
+    let all: BTreeSet<String> = valid.flat_map(|removal| removal.environments(access)).collect();
+    all.into_iter().collect()
+}
+
+/// Returns the environments in which a grant without an environment gives a role: every environment that the role
+/// covers. If the command names an environment, returns none, because the role check of the host call has already
+/// checked that environment.
+pub(crate) fn granted_environments(access: &Access, request: &GrantRequest) -> Vec<String> {
+    match (&request.environment, request.pick(access)) {
+        (None, Ok(role)) => environments(access, &request.bot, role),
+        _ => Vec::new(),
+    }
+}
+
 /// Returns the reasons to refuse a grant or a revocation. Refuses if the command does not name a person and an app, or
 /// if it has a source or several parameters for a duration.
 /// Refuses if the caller is neither an admin nor an owner of the app. Also refuses an owner whose own rights do not
-/// cover every environment of the grant.
-pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
+/// cover every environment of the change, which `changed` returns.
+pub(crate) fn objections(
+    invocation: &Invocation,
+    changed: impl Fn(&Access, &GrantRequest) -> Vec<String>,
+) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (asker, request) = (invocation.request().asker(), GrantRequest::of(invocation));
     if request.target().is_err() {
@@ -138,7 +203,7 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
         return Vec::new();
     }
     if request.app.as_ref().is_some_and(|app| access.owns(asker, app)) {
-        return uncovered_environments(invocation, &request);
+        return uncovered_environments(invocation, &request, changed(access, &request));
     }
     let app = request.app.unwrap_or_default();
     let owners = access.owners.get(&app).map(Vec::as_slice).unwrap_or_default();
@@ -153,15 +218,11 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// Checks a grant without an environment, which applies to every environment that the role covers. Returns a reason to
-/// refuse for each of these environments in which the caller may not run this command. If the command names an
-/// environment, returns no reason, because the role check of the host call has already checked that environment.
-fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Vec<Reason> {
+/// Returns a reason to refuse for each of the environments `changed` in which the caller may not run this command.
+fn uncovered_environments(invocation: &Invocation, request: &GrantRequest, changed: Vec<String>) -> Vec<Reason> {
     let access = &invocation.context().access;
-    let (None, Ok(role)) = (&request.environment, request.pick(access)) else { return Vec::new() };
     let (command, rights) = (&invocation.request().command().spec().name, invocation.rights());
-    let beyond = environments(access, invocation.bot(), role).into_iter();
-    let beyond = beyond.filter(|name| rights.rule(request.app.as_deref(), Some(name)).is_none());
+    let beyond = changed.into_iter().filter(|name| rights.rule(request.app.as_deref(), Some(name)).is_none());
     let reason = |name: String| {
         let missing = access.missing(command, request.app.as_deref(), Some(&name));
         let text = format!("{missing}; or name an environment that your role covers");
@@ -172,12 +233,7 @@ fn uncovered_environments(invocation: &Invocation, request: &GrantRequest) -> Ve
 
 /// Converts a grant to the type that plugins receive. `role` is `None` if the configuration no longer contains the
 /// grant's role. `added` is true if the current host call stores the grant.
-pub(crate) fn guest_grant(
-    invocation: &Invocation,
-    role: Option<&Role>,
-    grant: &crate::store::Grant,
-    added: bool,
-) -> Granted {
+pub(crate) fn guest_grant(invocation: &Invocation, role: Option<&Role>, grant: &Grant, added: bool) -> Granted {
     let context = invocation.context();
     let title = context.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
     let environments = match &grant.environment {
