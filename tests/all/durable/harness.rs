@@ -58,6 +58,8 @@ pub(super) struct Harness {
     pub(super) pipelines: Arc<MemoryPipelines>,
     pub(super) tracker: Tracker,
     pub(super) clock: Arc<OffsetClock>,
+    /// The time for which a commit of a granted role returns late, after the role is stored.
+    pub(super) slow_grants: std::cell::Cell<Duration>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
     // The event id of the last reaction of each person.
@@ -91,6 +93,7 @@ impl Harness {
             pipelines: MemoryPipelines::new(at_once),
             tracker: Tracker::default(),
             clock: Arc::default(),
+            slow_grants: std::cell::Cell::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
             given: std::cell::RefCell::default(),
@@ -162,7 +165,7 @@ impl Harness {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, crate::test_host::with_guests(config))?;
         let served = Arc::new(Notify::new());
-        let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
+        let hooks = CrashHooks { budget: budget.clone(), served: served.clone(), slow_grants: self.slow_grants.get() };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
         let pipelines = Arc::new(self.pipelines.clone());
         let builder = Engine::builder()
@@ -287,6 +290,7 @@ struct CrashHooks {
     budget: Arc<CallBudget>,
     /// Notified when the chat is served.
     served: Arc<Notify>,
+    slow_grants: Duration,
 }
 
 #[async_trait]
@@ -321,18 +325,26 @@ impl PipelinesHooks for CrashHooks {
 
 #[async_trait]
 impl StoreHooks for CrashHooks {
-    type Pending = ();
+    /// The time for which the commit returns late.
+    type Pending = Duration;
 
-    async fn before_commit(&self, _writes: &[Write]) -> Result<(), StoreError> {
+    async fn before_commit(&self, writes: &[Write]) -> Result<Duration, StoreError> {
         self.budget.spend().await;
-        Ok(())
+        let grants = writes.iter().any(|write| matches!(write, Write::Grant(_)));
+        Ok(if grants { self.slow_grants } else { Duration::ZERO })
     }
 
-    async fn after_commit(&self, (): ()) {
+    async fn after_commit(&self, late: Duration) {
+        if !late.is_zero() {
+            tokio::time::sleep(late).await;
+        }
         self.budget.spend().await;
     }
 
-    fn before_note(&self, _writes: &[Write]) -> Result<(), StoreError> {
-        if self.budget.is_spent() { Err(StoreError::Failed("the engine has crashed".to_owned())) } else { Ok(()) }
+    fn before_note(&self, _writes: &[Write]) -> Result<Duration, StoreError> {
+        if self.budget.is_spent() {
+            return Err(StoreError::Failed("the engine has crashed".to_owned()));
+        }
+        Ok(Duration::ZERO)
     }
 }

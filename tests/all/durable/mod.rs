@@ -11,3 +11,4 @@ mod harness;
 mod in_doubt;
 mod locks;
 mod replay;
+mod wall_limit;

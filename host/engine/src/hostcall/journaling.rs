@@ -6,6 +6,8 @@
 //! job, so no effect depends on a result that a crash could lose. A failed write to the journal ends the guest; the job
 //! continues later, by replay of the stored entries.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -202,18 +204,24 @@ impl Invocation {
             notices.extend(overrides.filter_map(|(nth, (room, text))| self.override_notice(nth, room, text)));
             let has_messages = !notices.is_empty();
             let mut number = 0;
+            // The guard ends after the transaction, also if the guest ends at its wall limit before.
+            let freeze_guard = self.freeze_guard.take();
             if let Some(JobRun { job, new_locks, .. }) = self.job_run() {
                 let locks = std::mem::take(new_locks);
                 let lock = |lock: &DeploymentLock| Write::Lock { lock: lock.clone(), job: job.row().id.clone() };
                 let writes = locks.iter().map(lock).chain(notices).collect();
-                number = job.enter(&*context.store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
-                context.locks.mark_stored(&locks);
-                if has_messages {
-                    context.outbox.wake();
-                }
+                let store = context.store.clone();
+                let apply = move || {
+                    context.locks.mark_stored(&locks);
+                    drop(freeze_guard);
+                    if has_messages {
+                        context.outbox.wake();
+                    }
+                };
+                let stored = job.enter_and_apply(store, vec![entry], writes, apply).await;
+                number = stored.map_err(GuestStop::StoreFailed)?;
             }
             self.intent = number;
-            self.freeze_guard = None;
         }
         self.tally.allow(row);
         self.count_decision(row, Decision::Allowed);
@@ -259,8 +267,7 @@ impl Invocation {
         };
         let mut entry = self.entry(entry_kind, &call.row, &call.rule.text(), &call.attributes, body);
         entry.of = (kind == CallKind::Acts).then_some(self.intent);
-        // 3. The transaction. The claims are released after the transaction.
-        let _claims = std::mem::take(&mut self.claims);
+        // 3. The transaction.
         let writes = std::mem::take(&mut self.writes);
         self.enter(entry, &call.row, &call.attributes, writes).await
     }
@@ -280,12 +287,11 @@ impl Invocation {
         writes.extend(unused.iter().map(|lock| Write::Unlock { lock: lock.clone(), job: job.row().id.clone() }));
         let must_commit = matches!(entry.kind, EntryKind::Result) || row.kind == CallKind::Keeps;
         if writes.is_empty() && !must_commit {
+            self.claims.clear();
             job.note(&*self.context().store, entry).await;
             return Ok(());
         }
-        self.commit(&job, entry, writes).await?;
-        self.context().locks.mark_reserved(&unused, &job.row().id);
-        Ok(())
+        self.commit(&job, entry, writes, unused).await
     }
 
     /// Returns the deployment locks of a call that this job holds although none of its effects changed their app and
@@ -309,7 +315,7 @@ impl Invocation {
         let entry = self.entry(EntryKind::Wait, &call.row, &call.rule.text(), &call.attributes, body);
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
-            job.enter_with_status(&*self.context().store, vec![entry], parking.status, writes)
+            job.enter_with_status(&self.context().store, vec![entry], parking.status, writes)
                 .await
                 .map_err(GuestStop::StoreFailed)?;
             self.context().outbox.wake();
@@ -319,22 +325,37 @@ impl Invocation {
         Ok(())
     }
 
-    async fn commit(&mut self, job: &ActiveJob, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
+    /// Stores a journal entry and the changes of its call in one transaction, then makes the changes in memory. `unused`
+    /// are the deployment locks whose rows the transaction removes. A separate task does both, so that a stored change
+    /// is applied although the guest ends at its wall limit.
+    async fn commit(
+        &mut self,
+        job: &Arc<ActiveJob>,
+        entry: Entry,
+        writes: Vec<Write>,
+        unused: Vec<DeploymentLock>,
+    ) -> wasmtime::Result<()> {
         let has_messages = writes.iter().any(|write| matches!(write, Write::Send(_)));
         let outcomes = closed_outcomes(&writes);
         let opens_job = writes.iter().any(|write| matches!(write, Write::Open(_)));
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
-        job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::StoreFailed)?;
-        outcomes.into_iter().for_each(job_ended);
-        self.context().access.changed(&rights);
-        if has_messages {
-            self.context().outbox.wake();
-        }
-        if opens_job {
-            // The wake-up loop may currently wait for a later time.
-            self.context().alarm.notify_one();
-        }
+        let (context, id) = (self.context().clone(), job.row().id.clone());
+        let (store, claims) = (context.store.clone(), std::mem::take(&mut self.claims));
+        let apply = move || {
+            outcomes.into_iter().for_each(job_ended);
+            context.access.changed(&rights);
+            context.locks.mark_reserved(&unused, &id);
+            drop(claims);
+            if has_messages {
+                context.outbox.wake();
+            }
+            if opens_job {
+                // The wake-up loop may currently wait for a later time.
+                context.alarm.notify_one();
+            }
+        };
+        job.enter_and_apply(store, vec![entry], writes, apply).await.map_err(GuestStop::StoreFailed)?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct ActiveJob {
     // The number of the next journal entry; `None` before the journal is read. Each write holds this lock, so that the
     // store receives the entries in order. Each read of the journal holds the lock too, so that no entry is added
     // meanwhile.
-    next: Mutex<Option<u32>>,
+    next: Arc<Mutex<Option<u32>>>,
     // The number of journal entries whose hashes were checked, and the hash of the last of them.
     checked: Mutex<Option<(u32, String)>>,
     phase: parking_lot::Mutex<JobPhase>,
@@ -27,14 +27,7 @@ pub(crate) struct ActiveJob {
 impl ActiveJob {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
         let phase = parking_lot::Mutex::new(row.status.phase);
-        Self {
-            row,
-            card,
-            next: Mutex::new(None),
-            checked: Mutex::new(None),
-            phase,
-            cancelled: CancellationToken::new(),
-        }
+        Self { row, card, next: Arc::default(), checked: Mutex::new(None), phase, cancelled: CancellationToken::new() }
     }
 
     /// Returns the job's row as it was when the process loaded the job, without later changes.
@@ -90,7 +83,47 @@ impl ActiveJob {
         entries: Vec<Entry>,
         more: Vec<Write>,
     ) -> Result<u32, StoreError> {
-        let mut next = self.next.lock().await;
+        self.append(&mut *self.next.lock().await, store, entries, more).await
+    }
+
+    /// Stores journal entries and the changes in `more` like [`Self::enter`], then calls `apply`, which makes the same
+    /// changes in memory. A separate task does both, so that stored changes are applied even if the caller drops the
+    /// future: a guest ends at its wall limit, whatever call it waits for. Later entries of the job wait for the task.
+    ///
+    /// # Errors
+    /// Fails if the store returns an error. Nothing is then stored, and `apply` is not called.
+    pub(crate) async fn enter_and_apply(
+        self: &Arc<Self>,
+        store: Arc<dyn Store>,
+        entries: Vec<Entry>,
+        more: Vec<Write>,
+        apply: impl FnOnce() + Send + 'static,
+    ) -> Result<u32, StoreError> {
+        let mut next = self.next.clone().lock_owned().await;
+        let job = self.clone();
+        let task = tokio::spawn(async move {
+            let first = job.append(&mut next, &*store, entries, more).await?;
+            apply();
+            Ok(first)
+        });
+        match task.await {
+            Ok(stored) => stored,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, which also ends this future.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Stores journal entries, numbered from `next`, and the changes in `more`. Returns the number of the first entry.
+    async fn append(
+        &self,
+        next: &mut Option<u32>,
+        store: &dyn Store,
+        entries: Vec<Entry>,
+        more: Vec<Write>,
+    ) -> Result<u32, StoreError> {
         let first = match *next {
             Some(first) => first,
             None => store.journal_head(&self.row.id).await?.map_or(0, |(next, _)| next),
@@ -123,21 +156,21 @@ impl ActiveJob {
     /// # Errors
     /// Fails if the store returns an error. Nothing is then stored, and the status is unchanged.
     pub(crate) async fn enter_with_status(
-        &self,
-        store: &dyn Store,
+        self: &Arc<Self>,
+        store: &Arc<dyn Store>,
         entries: Vec<Entry>,
         status: JobStatus,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        let phase = status.phase;
+        let (job, phase) = (self.clone(), status.phase);
         let card = self.card.waiting_row(&status).await;
         more.push(Write::JobStatus { job: self.row.id.clone(), status });
         more.extend(card.map(Write::Send));
-        if let Err(error) = self.enter(store, entries, more).await {
+        let apply = move || *job.phase.lock() = phase;
+        if let Err(error) = self.enter_and_apply(store.clone(), entries, more, apply).await {
             self.card.discard_last().await;
             return Err(error);
         }
-        *self.phase.lock() = phase;
         Ok(())
     }
 }

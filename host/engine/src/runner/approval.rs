@@ -89,7 +89,7 @@ impl Jobs {
         let mut writes = vec![Write::Send(self.approval_message(job.row(), &ask, now))];
         let context = &self.context;
         writes.extend(context.notices.asked(&context.outbox, &context.catalog, job.row(), &ask));
-        job.enter_with_status(&*self.context.store, vec![entry], status, writes).await?;
+        job.enter_with_status(&self.context.store, vec![entry], status, writes).await?;
         self.context.outbox.wake();
         self.context.alarm.notify_one();
         Ok(Step::Yield)
@@ -140,14 +140,14 @@ impl Jobs {
             let event = Event::NotApproved { ask: ask.number, by: None, about };
             let say = Write::Send(self.approval_message(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
-            job.enter_with_status(&*self.context.store, vec![entry], running_status(now), vec![say]).await?;
+            job.enter_with_status(&self.context.store, vec![entry], running_status(now), vec![say]).await?;
             self.context.outbox.wake();
             return Ok(Step::Continue);
         }
         let status = self.approval_status(row, &ask, now);
         if row.status.phase != JobPhase::Approval || row.status.wake != status.wake {
             let say = Write::Send(self.approval_message(row, &ask, now));
-            job.enter_with_status(&*self.context.store, Vec::new(), status, vec![say]).await?;
+            job.enter_with_status(&self.context.store, Vec::new(), status, vec![say]).await?;
             self.context.outbox.wake();
             self.context.alarm.notify_one();
         }

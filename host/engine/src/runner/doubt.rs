@@ -76,7 +76,7 @@ impl Jobs {
         };
         let now = self.context.clock.now();
         let result = entry::result(job.row(), intent, body, now);
-        job.enter_with_status(&*self.context.store, vec![result], running_status(now), Vec::new()).await?;
+        job.enter_with_status(&self.context.store, vec![result], running_status(now), Vec::new()).await?;
         Ok(Step::Continue)
     }
 
@@ -111,7 +111,7 @@ impl Jobs {
             row.id
         );
         let say = Write::Send(thread_message(row, &format!("doubt-{}", intent.number), Text::lines(text)));
-        job.enter_with_status(&*self.context.store, Vec::new(), status, vec![say]).await?;
+        job.enter_with_status(&self.context.store, Vec::new(), status, vec![say]).await?;
         self.context.outbox.wake();
         Ok(Step::Yield)
     }

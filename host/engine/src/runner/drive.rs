@@ -170,14 +170,14 @@ impl Jobs {
             let wake = self.context.monotonic.now().checked_add(wait).ok();
             let about = "waits because it used too much processor time in the last minute".to_owned();
             let status = JobStatus { phase: JobPhase::Time, about, since: now, wake };
-            job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
+            job.enter_with_status(&self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.alarm.notify_one();
             return Ok(Step::Yield);
         }
         // Step 5: show the job as running.
         if job.phase() != JobPhase::Running {
             let status = running_status(self.context.clock.now());
-            job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
+            job.enter_with_status(&self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
         // Step 6: run the guest, when the memory budget has room for it. Hold a job during whose runs the host ended
@@ -256,7 +256,7 @@ impl Jobs {
         let since = if row.status.phase == JobPhase::Queued { row.status.since } else { now };
         let Some(about) = self.context.locks.enqueue(lock, row, since) else { return Ok(Step::Continue) };
         let status = JobStatus { phase: JobPhase::Queued, about, since, wake: None };
-        job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
+        job.enter_with_status(&self.context.store, Vec::new(), status, Vec::new()).await?;
         self.context.outbox.wake();
         Ok(Step::Yield)
     }
@@ -306,7 +306,7 @@ impl Jobs {
         let entries = if intact { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
         let mut backoff = STORE_BACKOFF;
         while let Err(error) =
-            job.enter_with_status(&*self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
+            job.enter_with_status(&self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
         {
             tracing::error!(job = row.id, %error, "cannot store that a job is held; retrying");
             tokio::select! {

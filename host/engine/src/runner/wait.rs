@@ -62,14 +62,14 @@ impl Jobs {
             if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != JobPhase::Time)
             {
                 let status = waiting_until(timer.at, now);
-                job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
+                job.enter_with_status(&self.context.store, Vec::new(), status, Vec::new()).await?;
                 self.context.outbox.wake();
                 self.context.alarm.notify_one();
             }
             return Ok(Step::Yield);
         };
         let result = entry::result(job.row(), &waits.wait, json!({ "answer": answer }), now);
-        job.enter_with_status(&*self.context.store, vec![result], running_status(now), writes).await?;
+        job.enter_with_status(&self.context.store, vec![result], running_status(now), writes).await?;
         self.context.outbox.wake();
         Ok(Step::Continue)
     }
