@@ -280,6 +280,7 @@ impl Invocation {
             version: Some(version),
             outcome: Some(Outcome::Succeeded),
             latest: false,
+            limit: None,
         };
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }

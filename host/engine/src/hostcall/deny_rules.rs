@@ -142,6 +142,7 @@ impl Invocation {
             version: version.map(str::to_owned),
             outcome: Some(Outcome::Succeeded),
             latest: true,
+            limit: Some(1),
         };
         Ok(self.context().store.releases(&query).await?.into_iter().next().map(|release| release.version))
     }

@@ -48,4 +48,6 @@ pub struct ReleaseQuery {
     /// If `true`, only the newest release of each app in each environment, among the releases that meet the other
     /// conditions.
     pub latest: bool,
+    /// At most this many releases, the newest of those that meet the conditions. `None` for no limit.
+    pub limit: Option<u32>,
 }

@@ -295,7 +295,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store cannot remove the data. Then nothing was removed.
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError>;
 
-    /// Returns all releases that match a query, the newest first.
+    /// Returns all releases that match a query, the newest first, and at most [`ReleaseQuery::limit`].
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.

@@ -15,6 +15,8 @@ use crate::{
 
 /// The maximum number of releases in one answer of `catalog.releases`.
 const MAX_RELEASES: u32 = 200;
+/// The factor by which `catalog.releases` reads more releases if the caller may see too few of those that it read.
+const READ_MORE: u32 = 4;
 
 /// The host call `catalog.apps`, which returns the configured apps and their deployments.
 pub(crate) struct Apps;
@@ -73,18 +75,36 @@ impl HostCall for Releases {
         invocation: &mut Invocation,
         (query,): &(ReleaseQuery,),
     ) -> Result<Vec<Release>, types::Error> {
-        let limit = query.limit.clamp(1, MAX_RELEASES) as usize;
-        let wanted = crate::store::ReleaseQuery {
+        let limit = query.limit.clamp(1, MAX_RELEASES);
+        let mut wanted = crate::store::ReleaseQuery {
             app: query.app.clone(),
             environment: query.environment.clone(),
             version: query.version.clone(),
             outcome: query.outcome.as_deref().map(Outcome::parse),
             latest: query.latest,
+            limit: Some(limit),
         };
-        let releases = invocation.context().store.releases(&wanted).await.map_err(unavailable)?;
-        let seen = releases.into_iter().filter(|release| invocation.may_see(&release.app, &release.environment));
-        Ok(seen.take(limit).filter_map(convert).collect())
+        if let (Some(app), Some(environment)) = (&query.app, &query.environment)
+            && !invocation.may_see(app, environment)
+        {
+            return Ok(Vec::new());
+        }
+        // The answer omits releases that the caller may not see. If it is then too short, read more releases.
+        loop {
+            let releases = invocation.context().store.releases(&wanted).await.map_err(unavailable)?;
+            let are_all = releases.len() < count(wanted.limit);
+            let seen = releases.into_iter().filter(|release| invocation.may_see(&release.app, &release.environment));
+            let seen: Vec<crate::store::Release> = seen.take(count(Some(limit))).collect();
+            if are_all || seen.len() == count(Some(limit)) {
+                return Ok(seen.into_iter().filter_map(convert).collect());
+            }
+            wanted.limit = wanted.limit.map(|most| most.saturating_mul(READ_MORE));
+        }
     }
+}
+
+fn count(limit: Option<u32>) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 fn convert(release: crate::store::Release) -> Option<Release> {

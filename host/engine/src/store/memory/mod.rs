@@ -201,6 +201,7 @@ impl Store for MemoryStore {
             let mut seen = HashSet::new();
             releases.retain(|release| seen.insert((release.app.clone(), release.environment.clone())));
         }
+        releases.truncate(query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
         Ok(releases)
     }
 

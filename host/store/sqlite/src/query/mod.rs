@@ -19,10 +19,15 @@ pub(crate) fn all<T>(
 }
 
 pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
-    let mut statement = QueryBuilder::<Sqlite>::new(
-        "select * from (select *, row_number() over (partition by app, environment order by ended desc, seq desc) as place
-         from release where 1",
-    );
+    // Without the window function, SQLite stops at the limit.
+    let mut statement = QueryBuilder::<Sqlite>::new(match query.latest {
+        true => {
+            "select * from (
+             select *, row_number() over (partition by app, environment order by ended desc, seq desc) as place
+             from release where 1"
+        }
+        false => "select * from release where 1",
+    });
     if let Some(app) = &query.app {
         statement.push(" and app = ").push_bind(app);
     }
@@ -35,11 +40,13 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
     if let Some(outcome) = &query.outcome {
         statement.push(" and outcome = ").push_bind(enum_column(outcome)?);
     }
-    statement.push(")");
     if query.latest {
-        statement.push(" where place = 1");
+        statement.push(") where place = 1");
     }
     statement.push(" order by ended desc, seq desc");
+    if let Some(limit) = query.limit {
+        statement.push(" limit ").push_bind(limit);
+    }
     all(statement.build().fetch_all(pool).await, release)
 }
 

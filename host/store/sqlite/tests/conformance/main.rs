@@ -76,6 +76,7 @@ on_every_store! {
         releases_are_sorted_newest_first,
         releases_are_filtered,
         the_latest_release_is_chosen_after_the_other_filters,
+        a_limit_returns_the_newest_releases,
     }
     rights {
         a_grant_is_kept_until_it_is_revoked,

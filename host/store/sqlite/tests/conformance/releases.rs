@@ -47,6 +47,7 @@ pub(crate) async fn releases_are_filtered(store: &dyn Store) {
                 version: Some(cms.version.clone()),
                 outcome: Some(Outcome::Succeeded),
                 latest: false,
+                limit: None,
             },
             vec![cms],
         ),
@@ -66,4 +67,25 @@ pub(crate) async fn the_latest_release_is_chosen_after_the_other_filters(store: 
     assert_eq!(store.releases(&latest).await.expect("releases"), [shop, bad, live.clone()]);
     let good = ReleaseQuery { outcome: Some(Outcome::Succeeded), ..latest };
     assert_eq!(store.releases(&good).await.expect("releases"), [same, live]);
+}
+
+pub(crate) async fn a_limit_returns_the_newest_releases(store: &dyn Store) {
+    let old = release("a-1", "cms", "staging", 1, Outcome::Succeeded);
+    let new = release("a-2", "cms", "staging", 3, Outcome::Failed);
+    let live = release("a-3", "cms", "production", 2, Outcome::Succeeded);
+    commit(store, [&old, &new, &live].map(|row| Write::Release(row.clone())).to_vec()).await;
+    let limited = |limit| ReleaseQuery { limit: Some(limit), ..ReleaseQuery::default() };
+    for (query, rows) in [
+        (limited(0), vec![]),
+        (limited(2), vec![&new, &live]),
+        (limited(u32::MAX), vec![&new, &live, &old]),
+        (ReleaseQuery { environment: Some("staging".into()), ..limited(1) }, vec![&new]),
+        (ReleaseQuery { outcome: Some(Outcome::Succeeded), ..limited(1) }, vec![&live]),
+        // The limit counts the latest releases, and not the releases from which they are chosen.
+        (ReleaseQuery { latest: true, ..limited(2) }, vec![&new, &live]),
+        (ReleaseQuery { latest: true, ..limited(1) }, vec![&new]),
+    ] {
+        let found = store.releases(&query).await.expect("releases");
+        assert_eq!(found.iter().collect::<Vec<_>>(), rows, "{query:?}");
+    }
 }
