@@ -212,18 +212,38 @@ pub(crate) fn is_invisible(letter: char) -> bool {
 /// # Errors
 /// The first other character, as a reason in one line.
 pub(crate) fn check_visible(value: &str) -> Result<(), String> {
-    let mut before = None;
-    for letter in value.chars() {
-        let colors = letter == '\u{fe0f}' && before.is_some_and(is_symbol);
-        if !colors && (letter == '\u{200d}' || letter.is_control() || is_invisible(letter)) {
-            return Err(format!(
-                "it contains the character U+{:04X}, which is not shown; remove this character",
-                u32::from(letter)
-            ));
-        }
-        before = Some(letter);
+    match with_previous(value).find(|(before, letter)| is_hidden(*before, *letter)) {
+        None => Ok(()),
+        Some((_, letter)) => Err(format!(
+            "it contains the character U+{:04X}, which is not shown; remove this character",
+            u32::from(letter)
+        )),
     }
-    Ok(())
+}
+
+/// Returns a text in quotation marks. Quotation marks, control characters and invisible characters are escaped, so that
+/// the quotation shows every character of the text.
+pub(crate) fn in_quotes(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    for (before, letter) in with_previous(&format!("{text:?}")) {
+        match is_hidden(before, letter) {
+            true => quoted.extend(letter.escape_unicode()),
+            false => quoted.push(letter),
+        }
+    }
+    quoted
+}
+
+/// Returns each character of a text with the character before it.
+fn with_previous(text: &str) -> impl Iterator<Item = (Option<char>, char)> {
+    std::iter::once(None).chain(text.chars().map(Some)).zip(text.chars())
+}
+
+/// Returns whether [`clean`] removes or replaces a character after the character `before`, or whether the character is a
+/// zero-width joiner.
+fn is_hidden(before: Option<char>, letter: char) -> bool {
+    let colors = letter == '\u{fe0f}' && before.is_some_and(is_symbol);
+    !colors && (letter == '\u{200d}' || letter.is_control() || is_invisible(letter))
 }
 
 /// Returns a value as it stands between other words of a line: a plain word unchanged, and any other value in quotation
@@ -232,7 +252,7 @@ pub(crate) fn as_word(value: &str) -> Cow<'_, str> {
     let is_plain = |letter: char| letter.is_alphanumeric() || "._-+/@:#*~%".contains(letter);
     match !value.is_empty() && value.chars().all(is_plain) {
         true => Cow::Borrowed(value),
-        false => Cow::Owned(format!("{value:?}")),
+        false => Cow::Owned(in_quotes(value)),
     }
 }
 
@@ -283,6 +303,8 @@ mod tests {
         {
             assert_eq!(as_word(value), quoted);
         }
+        assert_eq!(as_word("1.0.2\u{fe0f}\u{200d}"), r#""1.0.2\u{fe0f}\u{200d}""#);
+        assert_eq!(in_quotes("\u{26a0}\u{fe0f} \u{3164}\t"), "\"\u{26a0}\\u{fe0f} \\u{3164}\\t\"");
         assert_eq!(as_words(&["a".to_owned(), "b c".to_owned()]), "a, \"b c\"");
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    base::{as_word, as_words},
+    base::{as_word, as_words, in_quotes},
     policy::Need,
 };
 
@@ -116,7 +116,7 @@ impl Effect {
             Value::Array(values) => values.iter().for_each(|value| self.arguments(name, value, more)),
             Value::Null => {}
             Value::String(text) if self.describes(name, text) => {}
-            Value::String(text) => more.push(format!("{}={text:?}", as_word(name))),
+            Value::String(text) => more.push(format!("{}={}", as_word(name), in_quotes(text))),
             other => more.push(format!("{}={other}", as_word(name))),
         }
     }
@@ -242,6 +242,8 @@ mod tests {
         with.attributes.insert("pipeline".to_owned(), vec!["cms/production".to_owned()]);
         with.attributes.insert("parameter".to_owned(), vec!["no, (done)".to_owned()]);
         assert_eq!(with.shown(), "pipelines.trigger cms/production version 1.0 with drain=\"no, (done)\"");
+        let hidden = effect("1.0", json!([{ "drain": "no\u{fe0f}" }]), &[]).shown();
+        assert!(hidden.ends_with(r#" with drain="no\u{fe0f}""#), "{hidden}");
         with.waits = vec!["the end of plan-1".to_owned(), "3 h".to_owned()];
         assert!(
             with.shown().starts_with("after a wait for the end of plan-1 and 3 h: pipelines.trigger cms/production")
