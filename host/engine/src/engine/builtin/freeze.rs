@@ -50,14 +50,14 @@ impl Host {
         };
         // 3. Take the exclusive lock: no job begins an effect until the freeze is stored and applied.
         let _exclusive = freezes.exclusive().await;
-        // 4. Shortening another person's freeze requires the right to run `unfreeze`.
+        // 4. Shortening a freeze requires the right to run `unfreeze`, also for the person who set it: the freeze can
+        //    have replaced a freeze of another person, which would then end too.
         let sooner = |before: &Freeze| match (before.until, freeze.until) {
             (None, Some(_)) => true,
             (Some(before), Some(until)) => until < before,
             (_, None) => false,
         };
-        let others = |before: &Freeze| !self.context.access.same_person(&before.by.id, &person.id);
-        if freezes.by_command(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
+        if freezes.by_command(environment, now).is_some_and(|before| sooner(&before)) {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
         // 5. Store the freeze and the answer in one transaction, then apply the freeze to the checks of host calls.
