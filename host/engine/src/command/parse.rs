@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
+    builtin::Builtin,
     hint,
     spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
     vocabulary::Vocabulary,
@@ -75,6 +76,15 @@ impl Command {
     /// values begins with a dash: the parser would read such a value as a flag.
     pub(crate) fn line(&self) -> &str {
         &self.line
+    }
+
+    /// Returns the target that decides which right the command needs. Everybody may list the freezes, but `freeze` with
+    /// an environment needs the same kind of right as `unfreeze`.
+    pub(crate) fn target_of_right(&self) -> Target {
+        match self.spec.target {
+            Target::Host(Builtin::Freeze) if self.acts() => Target::Host(Builtin::Unfreeze),
+            _ => self.spec.target.clone(),
+        }
     }
 
     pub(crate) fn is_dry_run(&self) -> bool {

@@ -24,8 +24,8 @@ impl Target {
     /// Returns whether everybody may run the command. The reply to such a command contains only what its sender may
     /// see.
     pub(crate) fn is_open(&self) -> bool {
-        // Everybody may run `freeze`: without arguments, it only lists the freezes. With arguments, the host checks the
-        // sender's right when it runs `freeze`.
+        // Everybody may run `freeze`: without arguments, it only lists the freezes. With arguments, it needs a right
+        // (`Command::target_of_right`).
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 

@@ -57,7 +57,7 @@ impl Access {
         if let Some(environment) = command.named(Attribute::Environment).find(elsewhere) {
             return Err(Refused { message: self.not_through(&message.bot, environment) });
         }
-        let rights = self.rights(message, name, command.spec().target.clone());
+        let rights = self.rights(message, name, command.target_of_right());
         let missing = |(app, environment): &(Option<&str>, Option<&str>)| rights.rule(*app, *environment).is_none();
         match command.places().into_iter().find(missing) {
             Some((app, environment)) => Err(Refused { message: self.missing(name, app, environment) }),

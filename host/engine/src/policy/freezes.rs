@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use super::freeze_window::Window;
 use crate::{
     base::{At, clean, zoned_text},
+    model::{App, Catalog},
     store::Freeze,
 };
 
@@ -67,6 +68,14 @@ impl From<&Freeze> for Frozen {
             by: FrozenBy::Person(freeze.by.id.clone()),
         }
     }
+}
+
+/// Returns the apps and the environment on which a person needs a right to change a freeze by command: each app that is
+/// deployed in the environment, and the environment itself.
+pub(crate) fn freeze_places<'a>(catalog: &'a Catalog, environment: &'a str) -> Vec<(Option<&'a str>, Option<&'a str>)> {
+    let deployed = |app: &&App| app.deployments.iter().any(|deployment| deployment.environment == environment);
+    let apps = catalog.apps().filter(deployed).map(|app| Some(app.name.as_str()));
+    std::iter::once(None).chain(apps).map(|app| (app, Some(environment))).collect()
 }
 
 impl Freezes {

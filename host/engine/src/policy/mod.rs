@@ -29,7 +29,7 @@ pub(crate) use approval_rule::{Approval, BreakGlass, Need};
 pub(crate) use authorize::Authorized;
 pub(crate) use bots::{Bot, Bots};
 pub(crate) use freeze_window::{Window, WindowEnd};
-pub(crate) use freezes::{FreezeGuard, Freezes, Frozen, FrozenBy};
+pub(crate) use freezes::{FreezeGuard, Freezes, Frozen, FrozenBy, freeze_places};
 pub(crate) use grant::{Allow, Grants};
 pub(crate) use machines::Machines;
 pub(crate) use pattern::Pattern;

@@ -7,13 +7,12 @@
 use super::jobs::text;
 use crate::{
     base::{Text, clean},
-    command::Target,
+    command::{Builtin, Target},
     engine::{
         host::Host,
         verdict::{Refusal, Verdict},
     },
-    model::App,
-    policy::{Authorized, FrozenBy},
+    policy::{Authorized, FrozenBy, freeze_places},
     store::{Freeze, StoreError, Write},
 };
 
@@ -108,12 +107,12 @@ impl Host {
     /// `name` is the command: `freeze` or `unfreeze`.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
-        let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
-        let deployed = |app: &&App| app.deployments.iter().any(|deployment| deployment.environment == environment);
-        let apps = self.context.catalog.apps().filter(deployed).map(|app| Some(app.name.as_str()));
-        match std::iter::once(None).chain(apps).find(|app| rights.rule(*app, Some(environment)).is_none()) {
+        // Both commands need the kind of right that `unfreeze` needs.
+        let rights = access.rights(authorized.asker(), name, Target::Host(Builtin::Unfreeze));
+        let places = freeze_places(&self.context.catalog, environment);
+        match places.into_iter().find(|(app, environment)| rights.rule(*app, *environment).is_none()) {
             None => Ok(()),
-            Some(app) => Err(Refusal::Denied(access.missing(name, app, Some(environment)))),
+            Some((app, environment)) => Err(Refusal::Denied(access.missing(name, app, environment))),
         }
     }
 

@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::texts::{quoted_patterns, unavailable_group};
 use crate::{
     base::clean,
-    command::{Asker, Command, Parsed, Target, Vocabulary},
+    command::{Asker, Builtin, Command, Parsed, Target, Vocabulary},
     hostcall::Plugins,
     model::{Attribute, Attributes, CallKind, CallSpec, Catalog},
-    policy::{Access, Allow, Approval, Member, Rights, Role},
+    policy::{Access, Allow, Approval, Member, Rights, Role, freeze_places},
 };
 
 /// Whether a person may run a command, and why.
@@ -84,13 +84,19 @@ impl Explainer<'_> {
                 None => format!("no bot has the environment `{environment}` in the key `environments` of [bot.NAME]"),
             });
         }
-        let rights = access.rights(who, &spec.name, spec.target.clone());
+        let rights = access.rights(who, &spec.name, command.target_of_right());
+        let places = match (&spec.target, command.environment()) {
+            (Target::Host(Builtin::Freeze | Builtin::Unfreeze), Some(environment)) => {
+                freeze_places(self.catalog, environment)
+            }
+            _ => command.places(),
+        };
         let because = match &rights {
             Rights::Open => format!("everybody may run `{}`; its effect is limited to the rights of {id}", spec.name),
             Rights::Admin => format!("{id} is an admin"),
             Rights::Roles(_) => {
                 let mut roles = Vec::new();
-                for (app, environment) in command.places() {
+                for (app, environment) in places {
                     let Some(held) = rights.role_for(app, environment) else {
                         let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
                         return Explained { notes: self.unavailable_groups(command), ..no(format!("{id} {missing}")) };
