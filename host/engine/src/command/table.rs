@@ -63,11 +63,11 @@ impl CommandTable {
         Some(&self.specs[*index])
     }
 
-    /// Returns the command whose name is at the start of a line; `None` if the line starts with another word.
+    /// Returns the command whose name is at the start of a line, as [`Self::parse`] splits the line into words. Returns
+    /// `None` if the line starts with another word, or if a quote is not closed.
     pub(crate) fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
-        let mut words = text.split_whitespace();
-        let first = words.next()?;
-        self.longest(first, words.next()).map(|(spec, _)| spec)
+        let words = tokens::words(text)?;
+        self.longest(words.first()?, words.get(1).map(String::as_str)).map(|(spec, _)| spec)
     }
 
     /// Returns the command with the name `first second`. If no command has this name, returns the command with the name

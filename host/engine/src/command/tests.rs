@@ -377,6 +377,12 @@ fn a_two_word_name_has_priority() {
     }
     assert_eq!(table.command_of("auth revoke x").unwrap().name, "auth revoke");
     assert_eq!(table.command_of("auth").unwrap().name, "auth");
+    // The words are split as the parser splits them.
+    for text in ["'auth' x", "“auth” x", "\u{200b}auth x", "\\auth x"] {
+        assert_eq!(table.command_of(text).unwrap().name, "auth", "{text}");
+    }
+    assert_eq!(table.command_of("auth 'revoke' x").unwrap().name, "auth revoke");
+    assert!(table.command_of("auth 'revoke").is_none());
     let below: Vec<_> = table.below(table.get("auth").unwrap()).map(|spec| spec.name.as_str()).collect();
     assert_eq!(below, ["auth revoke"]);
 }
