@@ -81,13 +81,18 @@ impl CommandTable {
     /// Returns the command whose name is at the start of the words. An inserted value is never part of a command's
     /// name.
     pub(crate) fn command_of_words(&self, words: &[GivenArgument]) -> Option<&Arc<Spec>> {
+        self.longest_of_words(words).map(|(spec, _)| spec)
+    }
+
+    /// Also returns the number of words in the typed name, which can be an alias of the command.
+    fn longest_of_words(&self, words: &[GivenArgument]) -> Option<(&Arc<Spec>, usize)> {
         let written = |word: &GivenArgument| match word {
             GivenArgument::Written(word) => Some(word.clone()),
             GivenArgument::Given { .. } => None,
         };
         let first = written(words.first()?)?;
         let second = words.get(1).and_then(written);
-        self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
+        self.longest(&first, second.as_deref())
     }
 
     /// Inserts options of the host, such as `--wait`, directly after the command's name. An option at the end of the
@@ -97,8 +102,7 @@ impl CommandTable {
         mut words: Vec<GivenArgument>,
         options: Vec<GivenArgument>,
     ) -> Vec<GivenArgument> {
-        let two = matches!(self.command_of_words(&words), Some(spec) if spec.name.contains(' '));
-        let place = words.len().min(1 + usize::from(two));
+        let place = self.longest_of_words(&words).map_or(1, |(_, length)| length).min(words.len());
         words.splice(place..place, options);
         words
     }

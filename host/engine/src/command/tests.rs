@@ -388,6 +388,29 @@ fn a_two_word_name_has_priority() {
 }
 
 #[test]
+fn an_option_after_an_alias_follows_the_whole_name() {
+    let mut table = table();
+    let parameters = || vec![parameter("app", ParameterType::App)];
+    for (name, aliases) in [("roll", ["roll out"]), ("rolls", ["rolling"]), ("rolls back", ["unroll"])] {
+        table.add(Arc::new(described(name, &aliases, parameters()).unwrap()), |_| true);
+    }
+    let written = |text: &str| crate::store::GivenArgument::Written(text.to_owned());
+    let catalog = catalog();
+    for (line, expected) in [
+        ("roll cms", "roll --wait cms"),
+        ("roll out cms", "roll --wait cms"),
+        ("rolls back cms", "rolls back --wait cms"),
+        ("unroll cms", "rolls back --wait cms"),
+    ] {
+        let words = table.with_options(line.split(' ').map(written).collect(), vec![written("--wait")]);
+        match table.parse_words(&words, &Vocabulary::all(&catalog)) {
+            Ok(Parsed::Command(command)) => assert_eq!(command.line(), expected),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_line_with_inserted_values_has_the_same_maximum_length() {
     let (table, catalog) = (table(), catalog());
     let given = || crate::store::GivenArgument::Given { before: String::new(), text: "x".repeat(1_400) };
