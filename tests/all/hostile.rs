@@ -19,10 +19,11 @@ use crate::{journal::Journal, running_host::RunningHost, test_host::TestHost};
 /// Maximum memory of the host in MiB: a debug build with one guest at its memory limit.
 const MOST_MIB: u64 = 260;
 
-/// Guests that load. Each has a separate test below.
+/// Guests that load. Each has a separate test, here or next to the feature that it attacks.
 const RUN: &[&str] = &[
     "amplify",
     "bomb",
+    "cancels",
     "deep",
     "elsewhere",
     "endless",
@@ -40,6 +41,7 @@ const RUN: &[&str] = &[
     "paint",
     "painted-summary",
     "quiet",
+    "renames",
     "shout",
     "taken",
     "trap",

@@ -6,6 +6,7 @@
 use anyhow::{Result, ensure};
 
 use crate::{
+    hostile::guest,
     journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::{TestHost, go, started, starts},
@@ -226,5 +227,43 @@ fn a_plugin_can_wait_for_the_first_of_several_runs_and_timers() -> Result<()> {
     ensure!(status.success());
     let mut journal = Journal::open(&test_host.path("state"))?;
     ensure!(journal.texts("select environment from release order by seq")? == ["production", "staging"]);
+    Ok(())
+}
+
+#[test]
+fn a_plugin_cancels_only_jobs_that_the_caller_may_see() -> Result<()> {
+    const CONFIG: &str = r#"
+[bot.marvin.console]
+user = "operator"
+
+[people]
+admins = ["operator"]
+
+[role.attacker]
+members      = ["@bob:example.org", "@mallory:example.org"]
+commands     = ["attack"]
+apps         = ["*"]
+environments = ["*"]
+
+[plugin.evil]
+module = "evil.wasm"
+allow  = [{ call = "jobs.*" }]
+"#;
+    let test_host = TestHost::new(CONFIG)?;
+    std::fs::write(test_host.path("evil.wasm"), guest::build("cancels")?)?;
+    let ran = test_host.wardroom(&["run"], "/as @bob:example.org\nattack --word=x\nattack --word=x\n")?;
+    let scheduled = |test_host: &TestHost| -> Result<Vec<String>> {
+        Journal::open(&test_host.path("state"))?
+            .texts("select id from job where phase = 'later' and ended is null order by seq")
+    };
+    let ids = scheduled(&test_host)?;
+    let [one, two] = ids.as_slice() else { anyhow::bail!("{ids:?} {ran:?}") };
+    let ran = test_host.wardroom(&["run"], format!("/as @mallory:example.org\nattack --word={one}\n"))?;
+    ensure!(ran.out.contains(&format!("has not scheduled the job `{one}`")), "{ran:?}");
+    ensure!(scheduled(&test_host)? == ids);
+    // An admin and the person who scheduled a job may cancel it.
+    let typed = format!("attack --word={one}\n/as @bob:example.org\nattack --word={two}\n");
+    let ran = test_host.wardroom(&["run"], typed)?;
+    ensure!(scheduled(&test_host)?.is_empty(), "{ran:?}");
     Ok(())
 }

@@ -63,7 +63,7 @@ fn scheduled(job: JobRow) -> Option<Left> {
 }
 
 fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
-    let own = job.caller.id == invocation.request().caller().id;
+    let own = invocation.context().access.same_person(&job.caller.id, &invocation.request().caller().id);
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
         // A job without an app and environment is visible only to its caller and to admins.
@@ -81,9 +81,9 @@ impl HostCall for Cancel {
 
     async fn attributes(&self, invocation: &Invocation, (which,): &(Which,)) -> Attributes {
         let mut attributes = Attributes::new();
-        // A job of another plugin has no attributes here, so that the refusal does not disclose them. `perform` reports
-        // a job that cannot be read.
-        let own = |job: &JobRow| job.plugin == invocation.plugin();
+        // A job of another plugin, and a job that the caller may not see, have no attributes here, so that the refusal
+        // does not disclose them. `perform` reports a job that cannot be read.
+        let own = |job: &JobRow| job.plugin == invocation.plugin() && may_see(invocation, job);
         if let Some(job) = invocation.context().store.job(&which.id).await.ok().flatten().filter(own) {
             attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
             attributes.extend(job.environment.map(|name| (Attribute::Environment, vec![name])));
@@ -94,7 +94,9 @@ impl HostCall for Cancel {
     async fn perform(&self, invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
         let context = invocation.context().clone();
         let plugin = invocation.plugin().to_owned();
-        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.status.phase == JobPhase::Scheduled;
+        let is_scheduled = |job: &JobRow| job.end.is_none() && job.status.phase == JobPhase::Scheduled;
+        // A job that the caller may not see is not found, as in `jobs.list`.
+        let own = |job: &JobRow| job.plugin == plugin && is_scheduled(job) && may_see(invocation, job);
         let not_found = || {
             let id = crate::base::clean(&which.id);
             let message =
