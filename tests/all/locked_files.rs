@@ -1,13 +1,17 @@
 //! Tests jobs that started with an earlier file of their plugin: with a `plugins.lock`, they continue only if the lock
-//! file accepts the earlier file.
+//! file accepts the earlier file. Also tests which commands the lock file keeps for a plugin that is not loaded.
 //!
 //! Not here: the lock file itself (the story `lock`).
 
-use std::{fs::OpenOptions, io::Write as _};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    hostile::guest,
     journal::Journal,
     running_host::RunningHost,
     test_host::{TestHost, guests},
@@ -99,5 +103,31 @@ fn a_revoked_file_neither_runs_nor_is_locked() -> Result<()> {
     test_host.copy_in(&guests().join("scripted.wasm"), "mine.wasm")?;
     let ran = test_host.wardroom(&["plugin", "lock"], "")?;
     ensure!(ran.code == Some(1) && ran.err.contains("plugin scripted: plugins.lock revokes the file"), "{}", ran.err);
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_is_not_loaded_keeps_its_aliases() -> Result<()> {
+    const BOT: &str = "[bot.marvin.console]\nuser = \"operator\"\n[people]\nadmins = [\"operator\"]\n";
+    let table = |name: &str| format!("[plugin.{name}]\nmodule = \"{name}.wasm\"\n");
+    let test_host = TestHost::new(BOT)?;
+    fs::write(test_host.path("other.wasm"), guest::build("renames")?)?;
+    fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
+    // `plugin lock` refuses two plugins with the same command, so lock each of them alone.
+    let mut locked = String::new();
+    for name in ["other", "evil"] {
+        test_host.configure(&format!("{BOT}{}", table(name)))?;
+        lock(&test_host, &[])?;
+        locked.push_str(&fs::read_to_string(test_host.path("plugins.lock"))?);
+        fs::remove_file(test_host.path("plugins.lock"))?;
+    }
+    test_host.write("plugins.lock", &locked)?;
+    test_host.configure(&format!("{BOT}{}{}", table("other"), table("evil")))?;
+    // The second time, the file of the plugin with the alias is missing.
+    for _ in 0..2 {
+        let ran = test_host.wardroom(&["run"], "history\n")?;
+        ensure!(ran.out.contains("Several plugins have the command `history`: other, evil."), "{}{}", ran.out, ran.err);
+        let _ = fs::remove_file(test_host.path("other.wasm"));
+    }
     Ok(())
 }

@@ -64,8 +64,8 @@ pub(crate) struct NotLoaded {
     /// The file and line of the plugin's table in the configuration.
     pub at: At,
     pub error: LoadError,
-    /// The names of the plugin's commands: from its description or else from `plugins.lock`, and from `commands` in its
-    /// table.
+    /// The names and aliases of the plugin's commands: from its description or else from `plugins.lock`, and from
+    /// `commands` in its table.
     pub commands: Vec<String>,
 }
 
@@ -187,7 +187,7 @@ impl<D: GuestData> Loader<D> {
         table: &CommandTable,
     ) -> Result<Arc<LoadedPlugin<D>>, NotLoaded> {
         let locked = lock.and_then(|lock| lock.0.get(&config.name));
-        let mut commands = locked.map(|locked| locked.commands.clone()).unwrap_or_default();
+        let mut commands = locked.map(|locked| [&*locked.commands, &*locked.aliases].concat()).unwrap_or_default();
         let loaded = self.prepare(config, lock, &mut commands).await.and_then(|plugin| {
             if let Some(word) = plugin.description.words().find(|word| table.get(word).is_some()) {
                 return Err(LoadError::CommandTaken(word.to_owned()));
@@ -351,10 +351,14 @@ impl<D: GuestData> LoadedPlugin<D> {
     /// Returns the entry that the plugin gets in `plugins.lock`.
     pub(crate) fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();
+        let mut aliases: Vec<String> =
+            self.description.commands.iter().flat_map(|spec| spec.aliases.iter().cloned()).collect();
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
         commands.sort();
+        aliases.sort();
         calls.sort();
-        Locked { digest: self.digest.clone(), contract: self.contract.clone(), commands, calls, ..Locked::default() }
+        let (digest, contract) = (self.digest.clone(), self.contract.clone());
+        Locked { digest, contract, commands, aliases, calls, ..Locked::default() }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The file `plugins.lock`. For each plugin, the file contains the digest, the commands and the host calls that an
-//! operator reviewed last. Operators commit the file, so that a diff shows each change of a plugin to a reviewer.
+//! The file `plugins.lock`. For each plugin, the file contains the digest, the commands with their aliases, and the
+//! host calls that an operator reviewed last. Operators commit the file, so that a diff shows each change of a plugin to
+//! a reviewer.
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ static LOCKED_KEYS: TableKeys = TableKeys {
         Key::string("digest", "The digest of the plugin's file.").required(),
         Key::string("contract", "The contract for which the plugin was built, with its version."),
         Key::strings("commands", "The plugin's commands."),
+        Key::strings("aliases", "The other names of the plugin's commands."),
         Key::strings("calls", "Every host call that the plugin imports."),
         Key::strings("accepted", "The digests of earlier files with which open jobs may continue."),
         Key::strings("revoked", "The digests of files that the host never runs, and that cannot be locked again."),
@@ -42,6 +44,8 @@ pub struct Locked {
     pub contract: String,
     /// The names of the plugin's commands, sorted.
     pub commands: Vec<String>,
+    /// The other names of the plugin's commands, sorted. Lock files of older versions do not contain them.
+    pub aliases: Vec<String>,
     /// The names of all host calls that the plugin imports, sorted.
     pub calls: Vec<String>,
     /// The digests of earlier files of the plugin with which open jobs may continue.
@@ -92,6 +96,7 @@ impl Lock {
                 digest: digest.map(|digest| digest.value).unwrap_or_default(),
                 contract: table.string("contract").map(|contract| contract.value).unwrap_or_default(),
                 commands: list(&mut table, "commands"),
+                aliases: list(&mut table, "aliases"),
                 calls: list(&mut table, "calls"),
                 accepted: list(&mut table, "accepted"),
                 revoked: list(&mut table, "revoked"),
@@ -111,15 +116,19 @@ impl Lock {
         for (name, locked) in &self.0 {
             let _ = write!(
                 text,
-                "\n[plugin.{name}]\ndigest = \"{}\"\ncontract = \"{}\"\ncommands = {}\ncalls = {}\n",
+                "\n[plugin.{name}]\ndigest = \"{}\"\ncontract = \"{}\"\ncommands = {}\n",
                 locked.digest,
                 locked.contract,
-                list(&locked.commands),
-                list(&locked.calls)
+                list(&locked.commands)
             );
-            for (key, digests) in [("accepted", &locked.accepted), ("revoked", &locked.revoked)] {
-                if !digests.is_empty() {
-                    let _ = writeln!(text, "{key} = {}", list(digests));
+            for (key, items, is_optional) in [
+                ("aliases", &locked.aliases, true),
+                ("calls", &locked.calls, false),
+                ("accepted", &locked.accepted, true),
+                ("revoked", &locked.revoked, true),
+            ] {
+                if !is_optional || !items.is_empty() {
+                    let _ = writeln!(text, "{key} = {}", list(items));
                 }
             }
         }
@@ -154,7 +163,7 @@ impl Lock {
     pub fn inherit(&mut self, old: &Self, accept_old: bool) -> Result<(), String> {
         // Keep the entry of a plugin that is no longer configured, if it accepts or revokes a file.
         for (name, old) in old.0.iter().filter(|(_, old)| !old.accepted.is_empty() || !old.revoked.is_empty()) {
-            let kept = Locked { commands: Vec::new(), calls: Vec::new(), ..old.clone() };
+            let kept = Locked { commands: Vec::new(), aliases: Vec::new(), calls: Vec::new(), ..old.clone() };
             self.0.entry(name.clone()).or_insert(kept);
         }
         for (name, locked) in &mut self.0 {
@@ -190,6 +199,7 @@ impl Lock {
             let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
             for (what, old, new) in [
                 ("command", &old.commands, &new.commands),
+                ("alias", &old.aliases, &new.aliases),
                 ("call", &old.calls, &new.calls),
                 ("accepted file", &old.accepted, &new.accepted),
                 ("revoked file", &old.revoked, &new.revoked),
@@ -221,6 +231,7 @@ mod tests {
             digest: digest.into(),
             contract: "wardroom:plugin@0.1.0".into(),
             commands: vec!["deploy".into()],
+            aliases: vec!["ship".into()],
             calls: calls.iter().map(|call| (*call).to_owned()).collect(),
             ..Locked::default()
         };
@@ -234,6 +245,13 @@ mod tests {
         let lock = lock("sha256:aa", &["catalog.apps", "pipelines.trigger"]);
         std::fs::write(&path, lock.text()).unwrap();
         assert_eq!(Lock::read(&path).unwrap().unwrap(), lock);
+        // A lock file of an older version has no aliases.
+        let mut older = lock.clone();
+        older.0.get_mut("deploy").unwrap().aliases.clear();
+        assert!(!older.text().contains("aliases"));
+        std::fs::write(&path, older.text()).unwrap();
+        assert_eq!(Lock::read(&path).unwrap().unwrap(), older);
+        assert_eq!(older.changes(&lock), ["deploy: + alias ship"]);
         assert_eq!(Lock::read(&folder.path().join("other")).unwrap(), None);
         std::fs::write(&path, "[plugin.deploy]\ndigst = 1").unwrap();
         assert_eq!(Lock::read(&path).unwrap_err().len(), 2);
