@@ -68,6 +68,7 @@ stories! {
     hostile_words
     identity_environments
     include_problems
+    included_short_forms
     includes
     jobs_from_outside
     lock

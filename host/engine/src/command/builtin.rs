@@ -50,12 +50,28 @@ impl Builtin {
     /// change something only if they have arguments.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
-            Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
-            Self::Jobs | Self::Logs | Self::Can => false,
-            Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
+            _ if self.only_reads() => false,
             // `job` changes something only with `assume done` or `again`, and `freeze` only with an environment.
             Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
             Self::Freeze => command.arguments().next().is_some(),
+            _ => true,
+        }
+    }
+
+    /// Returns whether the built-in command changes nothing, whatever its arguments are.
+    pub(crate) fn only_reads(self) -> bool {
+        match self {
+            Self::Help
+            | Self::Whoami
+            | Self::Can
+            | Self::Plugins
+            | Self::Status
+            | Self::Stats
+            | Self::Jobs
+            | Self::Logs => true,
+            Self::Job | Self::Freeze | Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => {
+                false
+            }
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) use asker::Asker;
 pub(crate) use builtin::Builtin;
 pub(crate) use help::{help_all, help_one};
 pub(crate) use parse::{Command, Options, Value};
-pub(crate) use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
+pub(crate) use spec::{CommandKind, HOST_FLAGS, Parameter, ParameterType, Spec, SpecError, Target};
 pub(crate) use table::{CommandTable, Parsed};
 pub(crate) use tokens::{quoted, words};
 pub(crate) use vocabulary::{Visibility, Vocabulary};

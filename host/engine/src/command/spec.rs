@@ -146,6 +146,8 @@ pub(crate) const WAIT: &str = "wait";
 pub(crate) const DRY_RUN: &str = "dry-run";
 /// The flag `--override REASON` of every action: the sender overrides a required approval.
 pub(crate) const OVERRIDE: &str = "override";
+/// The names of the flags that every action accepts in addition to its parameters.
+pub(crate) const HOST_FLAGS: [&str; 3] = [WAIT, DRY_RUN, OVERRIDE];
 const MAX_NAME_BYTES: usize = 32;
 const MAX_PARAMETERS: usize = 32;
 const MAX_CHOICES: usize = 64;
@@ -190,7 +192,7 @@ impl Spec {
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
             let word = parameter.name.as_str();
-            let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&word);
+            let hosts = kind == CommandKind::Action && HOST_FLAGS.contains(&word);
             if !is_name(word) || word == "help" || word.starts_with("no-") || hosts {
                 return invalid(format!(
                     "`{}` is not a valid name of a parameter: use at most 32 lower case letters, digits and \

@@ -1,6 +1,10 @@
 //! Reads `plugins.toml` and the files that it includes into one tree.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use globset::GlobBuilder;
 
@@ -13,16 +17,24 @@ const FREE_TABLES: [&str; 6] = ["app", "plugin", "alias", "say", "listen", "expe
 /// The tables that only the main file may contain.
 const MAIN_TABLES: [&str; 2] = ["people", "store"];
 
+/// The configuration files as one tree.
+pub(crate) struct Files {
+    pub(crate) root: Node,
+    /// The files of `include`, with their names in [`At`]. A file that `trusted_include` matches too is among them.
+    pub(crate) untrusted: BTreeSet<Arc<str>>,
+}
+
 /// Reads the configuration files into a tree. If the main file cannot be read, reports a configuration problem and
 /// returns `None`.
-pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
+pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Files> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
     Some(parse_main(&text, path, problems))
 }
 
 /// Reads the configuration files into a tree. `text` is the content of the main file, and `path` is its path.
-pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
+pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Files {
     let mut root = parse(path, text, problems);
+    let mut untrusted = BTreeSet::new();
     let free = includes(&mut root, "include", problems).into_iter().map(|include| (include, false));
     let trusted: Vec<_> = includes(&mut root, "trusted_include", problems);
     for ((pattern, at), trusted) in free.chain(trusted.into_iter().map(|include| (include, true))) {
@@ -35,6 +47,9 @@ pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
         for file in files {
             let Some(text) = read(&file, &at, problems) else { continue };
             let mut part = parse(&file, &text, problems);
+            if !trusted {
+                untrusted.insert(part.at.file.clone());
+            }
             for key in ["include", "trusted_include"] {
                 for (_, at) in includes(&mut part, key, problems) {
                     problems.add(&at, "an included file cannot include other files", None);
@@ -44,7 +59,7 @@ pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
             merge(&mut root, part, problems);
         }
     }
-    root
+    Files { root, untrusted }
 }
 
 fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {

@@ -15,7 +15,8 @@ use super::{
     expect::{self, Expect},
     freezes, hooks,
     http::{self, HttpConfig},
-    include, limits,
+    include::{self, Files},
+    limits,
     members::{self, Members},
     notices, people, plugins,
     store::{self, StoreConfig},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory},
-    base::{Key, Located, Node, Problem, Problems, Table, TableKeys, nearest},
+    base::{Key, Located, Problem, Problems, Table, TableKeys, nearest},
     hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
@@ -230,8 +231,8 @@ impl Peek {
     pub fn read(path: &Path) -> Self {
         let problems = Problems::default();
         let mut peek = Self { store: Config::DEFAULT_STORE.to_owned(), networks: Vec::new() };
-        let Some(tree) = include::load(path, &problems) else { return peek };
-        let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(PathBuf::new()));
+        let Some(files) = include::load(path, &problems) else { return peek };
+        let mut root = Table::new("", files.root, &FILE_KEYS, &problems, Arc::new(PathBuf::new()));
         if let Some(url) = root.table("store").and_then(|mut store| store.string("url")) {
             peek.store = url.value;
         }
@@ -249,7 +250,7 @@ impl Peek {
 pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     match include::load(path, &problems) {
-        Some(tree) => read_tree(tree, path, registry, problems),
+        Some(files) => read_files(files, path, registry, problems),
         None => Err(problems.sorted()),
     }
 }
@@ -261,18 +262,18 @@ pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Probl
 /// Same as [`read`].
 pub(crate) fn read_text(text: &str, path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
-    let tree = include::parse_main(text, path, &problems);
-    read_tree(tree, path, registry, problems)
+    let files = include::parse_main(text, path, &problems);
+    read_files(files, path, registry, problems)
 }
 
-fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -> Result<Config, Vec<Problem>> {
+fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems) -> Result<Config, Vec<Problem>> {
     // 1. Make the folder of the file absolute: paths in the file are relative to it.
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
+    let mut root = Table::new("", files.root, &FILE_KEYS, &problems, Arc::new(folder.clone()));
     // 2. Collect the host calls, and read the top-level keys of capabilities. Stop at a duplicate name, which is an
     // error in the program, not in the file.
     let calls = registry.calls().map_err(|why| {
@@ -303,7 +304,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let plugins = plugins::read(&mut root, calls.table(), &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
-    let triggers = triggers::read(&mut root, &members, &bots, &time_zone);
+    let triggers = triggers::read(&mut root, &members, &bots, &time_zone, &files.untrusted);
     let http = http::read(&mut root, &triggers, registry.no_http);
     // 4. Report unknown keys, and fail if any table has a configuration problem.
     root.finish();

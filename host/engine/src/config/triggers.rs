@@ -3,6 +3,8 @@
 //! Not here: the authentication and the captured values of hooks (`hooks`), and the check that the commands exist,
 //! which needs the loaded plugins ([`crate::engine::Review::problems`]).
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use jiff::tz::TimeZone;
 use regex::{Regex, RegexBuilder};
 
@@ -98,10 +100,17 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads all triggers. `zone` is the time zone of schedules without `time_zone`.
-pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Triggers {
+/// Reads all triggers. `zone` is the time zone of schedules without `time_zone`, and `untrusted` are the files of
+/// `include`.
+pub(crate) fn read(
+    root: &mut Table,
+    members: &Members<'_>,
+    bots: &[BotConfig],
+    zone: &TimeZone,
+    untrusted: &BTreeSet<Arc<str>>,
+) -> Triggers {
     let mut triggers = Triggers {
-        aliases: root.array("alias").into_iter().filter_map(alias).collect(),
+        aliases: root.array("alias").into_iter().filter_map(|table| alias(table, untrusted)).collect(),
         fixed_answers: root.array("say").into_iter().filter_map(fixed_answer).collect(),
         listens: root.array("listen").into_iter().filter_map(|table| listen(table, members)).collect(),
         ..Triggers::default()
@@ -132,8 +141,9 @@ fn check_duplicates(root: &Table, triggers: &Triggers) {
     }
 }
 
-fn alias(mut table: Table) -> Option<Alias> {
+fn alias(mut table: Table, untrusted: &BTreeSet<Arc<str>>) -> Option<Alias> {
     let at = table.at().clone();
+    let trusted = !untrusted.contains(&at.file);
     let text = table.required_string("typed", "\"restart HOST\"");
     let command = template(&mut table, "\"deploy cms staging {HOST}\"");
     let typed = text.and_then(|text| typed(&table, &text));
@@ -149,7 +159,7 @@ fn alias(mut table: Table) -> Option<Alias> {
         }
     }
     table.finish();
-    Some(Alias { at, typed: typed?, command: command? })
+    Some(Alias { at, trusted, typed: typed?, command: command? })
 }
 
 fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {

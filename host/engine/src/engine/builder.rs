@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     builtin::ReactionQueue,
     host::{BotSettings, Host},
+    refused_triggers,
     review::{InspectedPlugin, Report, Review},
     serve::Engine,
 };
@@ -242,10 +243,11 @@ impl EngineBuilder {
     /// # Errors
     /// [`BuildError`]. A plugin that fails to load is not an error: [`Engine::not_loaded`] lists it.
     pub async fn build(self, mut config: Config, store: Arc<dyn Store>) -> Result<Engine, BuildError> {
-        // 1. Load the plugins.
+        // 1. Load the plugins, and remove the aliases and fixed answers that conflict with their commands.
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, Compiler::new(self.compiler), config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await;
+        refused_triggers::remove(&mut config.triggers, &plugins);
         // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
         //    chat.
         let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));

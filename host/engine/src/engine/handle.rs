@@ -237,7 +237,8 @@ impl Host {
         let asker = Asker::from(row);
         // 1. Refresh the members of the rooms that rules name, before any check uses them.
         self.context.access.refresh(&*self.context.outbox).await;
-        // 2. Return the fixed answer of a `[[say]]` table. Everybody may get this answer.
+        // 2. Return the fixed answer of a `[[say]]` table. Everybody may get this answer. No fixed answer and no alias
+        //    begins with the words of a command (`refused_triggers`).
         if row.started.is_none()
             && let Some(answer) = self.triggers.fixed_answer(&row.text)
         {

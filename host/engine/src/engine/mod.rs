@@ -15,6 +15,7 @@ mod host;
 pub mod internals;
 mod missing_plugins;
 mod query;
+mod refused_triggers;
 mod retention;
 mod review;
 mod rows;

@@ -136,6 +136,25 @@ impl<D: GuestData> Plugins<D> {
         &self.table
     }
 
+    /// Returns the command with which the words of an alias or fixed answer begin. The command can be one of the host or
+    /// of a loaded plugin, a command that several plugins have, or a command of a plugin that failed to load. A command
+    /// of two words is also returned if the words begin only with its first word, because the second one can be a
+    /// placeholder. Returns `None` if the words begin with no command.
+    pub(crate) fn command_at(&self, words: &[String]) -> Option<&str> {
+        let first = words.first()?.to_lowercase();
+        if let Some((spec, _)) = self.table.longest(&first, words.get(1).map(String::as_str)) {
+            return Some(&spec.name);
+        }
+        let loaded = self.table.specs().iter().flat_map(|spec| spec.words());
+        let contested = self.contested.iter().map(|contested| contested.word.as_str());
+        let missing = self.not_loaded.iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
+        let begins = |command: &&str| {
+            let command = command.to_lowercase();
+            command == first || command.split_once(' ').is_some_and(|(word, _)| word == first)
+        };
+        loaded.chain(contested).chain(missing).find(begins)
+    }
+
     /// Returns whether the file `plugins.lock` existed when the plugins were loaded.
     pub(crate) fn locked(&self) -> bool {
         self.lock.is_some()

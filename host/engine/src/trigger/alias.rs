@@ -11,6 +11,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Alias {
     pub at: At,
+    /// Whether the alias is in the main file or in a file of `trusted_include`.
+    pub trusted: bool,
     /// The words that a person types; words in capitals are placeholders.
     pub typed: Vec<String>,
     /// The command that the alias runs, with the same placeholders.
@@ -82,6 +84,7 @@ mod tests {
     fn triggers() -> Triggers {
         let alias = |typed: &str, command: &str| Alias {
             at: at(),
+            trusted: true,
             typed: typed.split(' ').map(str::to_owned).collect(),
             command: CommandTemplate::new(command).unwrap(),
         };

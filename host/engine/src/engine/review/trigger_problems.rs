@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Review;
+use super::{super::refused_triggers, Review};
 use crate::{
     base::{At, Problem},
-    command::{Asker, Builtin, CommandKind, Spec, Target},
+    command::{Asker, CommandKind, Spec, Target},
     model::{Person, RoomName},
     trigger::CommandTemplate,
 };
@@ -16,11 +16,9 @@ impl Review {
         let mut problems = Vec::new();
         for alias in &triggers.aliases {
             self.check_command(&alias.at, &alias.command, &mut problems);
-            self.check_not_hidden(&alias.at, &alias.typed, &mut problems);
         }
-        for answer in &triggers.fixed_answers {
-            self.check_not_hidden(&answer.at, &answer.typed, &mut problems);
-        }
+        let refused = refused_triggers::refused(triggers, &self.plugins);
+        problems.extend(refused.into_iter().map(|(at, message)| Problem { at, message, fix: None }));
         for listen in &triggers.listens {
             let Some(spec) = self.check_command(&listen.at, &listen.command, &mut problems) else { continue };
             if !only_answers(&spec) {
@@ -54,19 +52,6 @@ impl Review {
         }
     }
 
-    /// Reports an alias or fixed answer that begins with the name of a command. A message that begins with these words
-    /// would get the alias or the fixed answer instead of the command.
-    fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
-        if let Some((spec, _)) = self.plugins.table().longest(&typed[0], typed.get(1).map(String::as_str)) {
-            let message = format!(
-                "`{}` would replace the command `{}`, because both begin with the same words; choose other words",
-                typed.join(" "),
-                spec.name
-            );
-            problems.push(Problem { at: at.clone(), message, fix: None });
-        }
-    }
-
     /// Reports a schedule or hook whose machine account may not run the command on any app.
     fn check_machine(
         &self,
@@ -91,18 +76,6 @@ impl Review {
 fn only_answers(spec: &Spec) -> bool {
     match &spec.target {
         Target::Plugin(_) => spec.kind == CommandKind::Query,
-        Target::Host(builtin) => {
-            matches!(
-                builtin,
-                Builtin::Help
-                    | Builtin::Whoami
-                    | Builtin::Can
-                    | Builtin::Plugins
-                    | Builtin::Status
-                    | Builtin::Stats
-                    | Builtin::Jobs
-                    | Builtin::Logs
-            )
-        }
+        Target::Host(builtin) => builtin.only_reads(),
     }
 }
