@@ -191,7 +191,8 @@ fn old_jobs_are_removed_and_the_chain_stays_valid() -> Result<()> {
     ensure!(harness.jobs().len() == 2);
     // Set the clock a hundred days ahead. An open job is not removed.
     harness.clock.set(100 * 86_400);
-    harness.run_until(&config(ALL), &[], |harness| harness.jobs().len() == 1 && harness.store.all_lines().is_empty())?;
+    harness
+        .run_until(&config(ALL), &[], |harness| harness.jobs().len() == 1 && harness.store.all_lines().is_empty())?;
     let left = harness.jobs();
     ensure!(left[0].end.is_none(), "{left:?}");
     harness.verify()

@@ -111,8 +111,7 @@ async fn an_encrypted_room_never_becomes_a_plain_room() -> Result<()> {
     encrypted.barrier().await?;
     // The homeserver ends the session, so that the bot has an empty store, and reports no room as encrypted.
     proxy.withhold(Withheld::EncryptionState);
-    let bot =
-        MatrixUser::login(&synapse.url(), &encrypted.scene.bot, encrypted.scene.host.password()).await?;
+    let bot = MatrixUser::login(&synapse.url(), &encrypted.scene.bot, encrypted.scene.host.password()).await?;
     bot.logout_everywhere().await?;
     for _ in 0..2 {
         let forged = encrypted.scene.alice.say(&encrypted.room, DEPLOY).await?;
@@ -125,9 +124,9 @@ async fn an_encrypted_room_never_becomes_a_plain_room() -> Result<()> {
     }
     assert!(encrypted.scene.host.runs().is_empty(), "{}", encrypted.scene.host.log());
     let events = encrypted.scene.alice.events(&encrypted.room).await?;
-    let plain = events.iter().find(|event| {
-        event["sender"] == encrypted.scene.bot.as_str() && event["type"] == "m.room.message"
-    });
+    let plain = events
+        .iter()
+        .find(|event| event["sender"] == encrypted.scene.bot.as_str() && event["type"] == "m.room.message");
     assert!(plain.is_none(), "{plain:?}");
     Ok(())
 }

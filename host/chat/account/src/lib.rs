@@ -5,7 +5,7 @@
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
 //! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`] (whether the bot
 //!   handles a room's messages).
-//! - Server, with the feature `http`: [`read_server_url`], [`http_client`], [`load_certificates`], [`USER_AGENT`].
+//! - Server, with the feature `http`: [`read_server_url`], [`http_client`].
 //! - Configuration: [`read_rooms`].
 //! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`mentioned_people`], [`error_chain`].
 //! - Time: [`timestamp`].
@@ -34,5 +34,5 @@ pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;
 #[cfg(feature = "http")]
-pub use server::{USER_AGENT, http_client, load_certificates, read_server_url};
+pub use server::{http_client, read_server_url};
 pub use state_file::StateFile;

@@ -9,7 +9,7 @@ use wardroom::base::Table;
 use crate::error_chain;
 
 /// The `User-Agent` header of every request to a chat server: `wardroom/VERSION`.
-pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
 
 /// Maximum time for connecting to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,8 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// The certificates cannot be used. The error contains the path and a hint.
 pub fn http_client(ca: Option<&Path>) -> Result<ClientBuilder, String> {
-    let builder =
-        Client::builder().user_agent(USER_AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
+    let builder = Client::builder().user_agent(USER_AGENT).connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
     Ok(match ca {
         Some(path) => builder.tls_certs_merge(load_certificates(path)?),
         None => builder,
@@ -69,7 +68,7 @@ pub fn read_server_url(
 ///
 /// # Errors
 /// An error message for the operator, if the file cannot be read or holds no certificate.
-pub fn load_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
+fn load_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
     let problem = |why: &str| {
         let path = path.display();
         format!("the certificates in `{path}` cannot be used: {why}; hint: set `ca` to a file with PEM certificates")

@@ -170,8 +170,9 @@ fn builder(config: &Config) -> Result<ClientBuilder, MatrixError> {
 /// Ends a request that the server redirects, with an error for the operator. The request may contain a password.
 fn refuse_redirect(attempt: Attempt<'_>) -> Action {
     let to = attempt.url().origin().ascii_serialization();
-    attempt
-        .error(format!("the server redirects to {to}; hint: set `homeserver` to the address where the homeserver answers"))
+    attempt.error(format!(
+        "the server redirects to {to}; hint: set `homeserver` to the address where the homeserver answers"
+    ))
 }
 
 async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {

@@ -22,7 +22,7 @@ use wardroom::adapter::{Body, Outgoing, SendError};
 
 use crate::{
     attachment, content, convert, decryption::decrypt, error::MatrixError, room_encryption::RoomEncryption,
-    room_event::RoomEvent,    room_upgrades::latest_successor, rooms,
+    room_event::RoomEvent, room_upgrades::latest_successor, rooms,
 };
 
 /// Maximum number of pages that are searched for a sent message. A page has 100 events. A message that is older than

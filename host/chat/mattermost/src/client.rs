@@ -9,10 +9,10 @@ mod types;
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
 use serde_json::Value;
 use wardroom::{base::Secret, metrics::http_request};
-use wardroom_account::{USER_AGENT, load_certificates};
+use wardroom_account::http_client;
 
 use crate::{
     NETWORK,
@@ -23,7 +23,6 @@ use crate::{
 pub(crate) use calls::NewPost;
 pub(crate) use types::{Channel, ChannelKind, Page, Post, Reaction, User};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum size of a response, in bytes. The largest responses are pages of posts: a post has up to 64 KiB of text.
@@ -44,17 +43,9 @@ impl ApiClient {
     /// # Errors
     /// [`MattermostError::Rejected`] if the configured certificates cannot be used.
     pub(crate) fn new(config: &Config, token: Secret) -> Result<Self, MattermostError> {
-        let mut builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::none())
-            // The upgrade to a WebSocket needs HTTP/1.1.
-            .http1_only();
-        if let Some(path) = &config.ca {
-            let certificates = load_certificates(path).map_err(MattermostError::rejected)?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        Ok(Self { http: builder.build()?, site: config.url.clone(), token })
+        // The upgrade to a WebSocket needs HTTP/1.1.
+        let http = http_client(config.ca.as_deref()).map_err(MattermostError::rejected)?.http1_only();
+        Ok(Self { http: http.build()?, site: config.url.clone(), token })
     }
 
     /// Returns the token, for the authentication over the WebSocket.

@@ -40,7 +40,10 @@ fn text(verified: &Verified) -> String {
     )];
     if let Some(until) = verified.removed_until {
         let jobs = count(verified.removed, "job", "jobs");
-        lines.push(format!("{jobs} removed after the retention period, from before {}", until.strftime("%Y-%m-%d %H:%M UTC")));
+        lines.push(format!(
+            "{jobs} removed after the retention period, from before {}",
+            until.strftime("%Y-%m-%d %H:%M UTC")
+        ));
     }
     lines.push(match verified.head.number {
         0 => "the journal is empty".to_owned(),

@@ -287,9 +287,9 @@ impl Access {
     /// all apps and environments of the approval.
     pub(crate) fn may_give(&self, need: &Need, who: Asker<'_>) -> bool {
         let in_role = |role: &String| {
-            need.targets.iter().all(|(app, environment)| {
-                self.holds_role(role, who, app.as_deref(), environment.as_deref())
-            })
+            need.targets
+                .iter()
+                .all(|(app, environment)| self.holds_role(role, who, app.as_deref(), environment.as_deref()))
         };
         need.from.iter().any(in_role)
     }

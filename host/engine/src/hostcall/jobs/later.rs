@@ -183,9 +183,8 @@ impl HostCall for Later {
 fn left_out<'s>(typed: &'s Command, scheduled: &'s Command) -> impl Iterator<Item = &'s str> {
     let is_duration = |parameter: &Parameter| parameter.kind == ParameterType::Duration;
     let is_left_out = move |parameter: &&Parameter| {
-        let is_same = |other: &Parameter| {
-            other.name == parameter.name || (is_duration(other) && is_duration(parameter))
-        };
+        let is_same =
+            |other: &Parameter| other.name == parameter.name || (is_duration(other) && is_duration(parameter));
         parameter.kind.attribute().is_none()
             && !scheduled.arguments().any(|(given, _)| given.name == parameter.name)
             && typed.arguments().any(|(other, _)| is_same(other))
@@ -263,4 +262,3 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, t
     let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.request().asker());
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| problem("invalid", misparse.to_string()))
 }
-
