@@ -247,7 +247,7 @@ environments = ["*"]
 
 [plugin.evil]
 module = "evil.wasm"
-allow  = [{ call = "jobs.*" }]
+allow  = [{ call = "jobs.*", beyond = ["parameter"] }]
 "#;
     let test_host = TestHost::new(CONFIG)?;
     std::fs::write(test_host.path("evil.wasm"), guest::build("cancels")?)?;

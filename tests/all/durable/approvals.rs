@@ -254,7 +254,8 @@ fn an_effect_asks_again_if_its_approver_lost_the_role() -> Result<()> {
     ensure!(harness.run(&later, &[], None)?);
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
     ensure!(harness.jobs()[0].status.about.contains("0 of 1"), "{:?}", harness.jobs());
-    ensure!(harness.run(&later, &["eve> approve"], None)?);
+    let approve = format!("eve> approve {}-2", harness.jobs()[0].id);
+    ensure!(harness.run(&later, &[&approve], None)?);
     ensure!(harness.pipelines.runs().len() == 2, "{:?}", harness.chat.words());
     harness.verify()
 }

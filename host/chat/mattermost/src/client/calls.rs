@@ -237,7 +237,6 @@ mod tests {
     use serde_json::json;
     use wardroom_fake_mattermost::Server;
 
-    use super::*;
     use crate::client::tests::client_of;
 
     #[tokio::test]
