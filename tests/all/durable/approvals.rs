@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
 use wardroom::{
+    adapter::{Body, Outgoing},
     model::Outcome,
     store::{EntryKind, JobOutcome, JobPhase},
 };
@@ -258,6 +259,30 @@ fn an_effect_asks_again_if_its_approver_lost_the_role() -> Result<()> {
     ensure!(harness.run(&later, &[&approve], None)?);
     ensure!(harness.pipelines.runs().len() == 2, "{:?}", harness.chat.words());
     harness.verify()
+}
+
+#[test]
+fn an_approval_of_several_apps_is_asked_for_in_the_room_of_the_typed_app() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let deploy = "deploy.production]\nmemory     = true\nparameters = { version = '[0-9.]+' }\n";
+    let config = config(1, "10m").replace("[app.cms]\n", "[app.cms]\nroom = \"cms\"\n")
+        + format!("[app.aaa]\nroom = \"aaa\"\n[app.aaa.{deploy}").as_str();
+    let script = |apps: [&str; 2]| {
+        format!(
+            "bob> script-app cms production 1.0 trigger:{}/production:1.0 trigger:{}/production:1.0",
+            apps[0], apps[1]
+        )
+    };
+    for (apps, room) in [(["aaa", "cms"], "cms"), (["aaa", "aaa"], "aaa")] {
+        let before = harness.chat.sent().len();
+        ensure!(harness.run(&config, &[&script(apps)], None)?);
+        let sent = harness.chat.sent();
+        let asks =
+            |message: &&Outgoing| matches!(&message.body, Body::Say { text, .. } if text.plain().contains("The plan:"));
+        let asked: Vec<&str> = sent[before..].iter().filter(asks).map(|message| message.room.as_str()).collect();
+        ensure!(asked == [room], "{apps:?}: {asked:?}");
+    }
+    Ok(())
 }
 
 #[test]

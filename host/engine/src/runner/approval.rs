@@ -169,10 +169,14 @@ impl Jobs {
         JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
-    /// Returns the room that shows an approval request: the app's room, or the room of the command if the app has none.
+    /// Returns the room that shows an approval request: the room of the command's app, or the room of another app of the
+    /// effects if these do not change the command's app. If the app has no room, returns the room of the command.
     fn approval_room(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
-        let apps = ask.needs.iter().flat_map(|need| &need.targets).find_map(|(app, _)| app.clone());
-        let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
+        let mut changed =
+            ask.needs.iter().flat_map(|need| &need.targets).filter_map(|(app, _)| app.as_deref()).peekable();
+        let first = changed.peek().copied();
+        let typed = row.app.as_deref().filter(|typed| first.is_none() || changed.any(|app| app == *typed));
+        let room = typed.or(first).and_then(|app| self.context.catalog.app(app)?.room.clone());
         let configured = room.and_then(|room| self.context.outbox.destination(&row.bot, &room));
         let (bot, network, room) = (row.bot.clone(), row.inbox.network.clone(), row.inbox.room.clone());
         configured.unwrap_or(Destination { bot, network, room })
