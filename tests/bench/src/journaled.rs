@@ -71,7 +71,8 @@ fn text(module: &Path) -> String {
         text.push_str(&format!("[app.app{job}.deploy.staging]\nmemory = true\n"));
     }
     text.push_str(&scene::plugin("bench", module));
-    text.push_str(&format!("[plugin.bench.limits]\nacts = {CALLS}\n"));
+    // All jobs run at once, so their guests together must not exceed the memory for plugins.
+    text.push_str(&format!("[plugin.bench.limits]\nacts = {CALLS}\nmemory_mib = 4\n"));
     text
 }
 
