@@ -154,16 +154,18 @@ impl Connection {
     }
 
     /// Counts `bytes` of the body of the present request. If all bodies together exceed [`MAX_BODY_BYTES`], closes the
-    /// connection with the largest unverified body, or else with the largest body. This connection can be the caller's.
+    /// connection whose unverified body has been incomplete for the longest time, or else the connection with the oldest
+    /// body. So many slow senders cannot keep out one that sends a large body without a delay.
     pub(crate) fn add_body_bytes(&self, bytes: usize) {
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get_mut(&self.number) else { return };
         entry.body_bytes += bytes;
         state.body_bytes += bytes;
         while state.body_bytes > MAX_BODY_BYTES {
-            let rank = |entry: &Entry| (entry.body_bytes > 0, entry.phase == Phase::UnverifiedBody, entry.body_bytes);
-            let Some((&largest, _)) = state.entries.iter().max_by_key(|(_, entry)| rank(entry)) else { return };
-            state.close(largest);
+            let with_body = state.entries.iter().filter(|(_, entry)| entry.body_bytes > 0);
+            let oldest = with_body.min_by_key(|(_, entry)| (entry.phase != Phase::UnverifiedBody, entry.since));
+            let Some((&oldest, _)) = oldest else { return };
+            state.close(oldest);
         }
     }
 }
@@ -232,21 +234,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_largest_unverified_body_gives_way_if_the_bodies_need_too_much_memory() {
+    async fn the_oldest_unverified_body_gives_way_if_the_bodies_need_too_much_memory() {
         let table = ConnectionTable::new(4);
-        let (trusted, large, small, new) = (table.add().await, table.add().await, table.add().await, table.add().await);
-        large.enter(Phase::UnverifiedBody);
-        small.enter(Phase::UnverifiedBody);
+        let (trusted, first, second, new) =
+            (table.add().await, table.add().await, table.add().await, table.add().await);
+        first.enter(Phase::UnverifiedBody);
+        second.enter(Phase::UnverifiedBody);
         new.enter(Phase::UnverifiedBody);
         trusted.add_body_bytes(MAX_BODY_BYTES / 2);
-        large.add_body_bytes(MAX_BODY_BYTES / 4);
-        small.add_body_bytes(MAX_BODY_BYTES / 4);
-        small.add_body_bytes(0);
-        let closed = || [&trusted, &large, &small, &new].map(|connection| connection.closed.is_cancelled());
-        assert_eq!(closed(), [false; 4]);
-        large.add_body_bytes(1);
-        assert_eq!(closed(), [false, true, false, false]);
+        first.add_body_bytes(MAX_BODY_BYTES / 8);
+        second.add_body_bytes(MAX_BODY_BYTES / 8);
+        let closed = || [&trusted, &first, &second, &new].map(|connection| connection.closed.is_cancelled());
         new.add_body_bytes(MAX_BODY_BYTES / 4);
+        assert_eq!(closed(), [false; 4]);
+        new.add_body_bytes(1);
+        assert_eq!(closed(), [false, true, false, false], "a new body is not closed for its size");
+        second.add_body_bytes(MAX_BODY_BYTES / 8 - 1);
         assert_eq!(closed(), [false, true, false, false], "the closed body counts no more");
         new.enter(Phase::Working);
         new.add_body_bytes(1);

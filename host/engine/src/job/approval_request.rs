@@ -124,9 +124,14 @@ impl ApprovalRequest {
     }
 
     /// Returns the approvals of people who no longer have a role that can give these approvals. `bot` is the job's bot.
+    /// Leaves out an approval while the members of the role cannot be read.
     pub(crate) fn lapsed<'r>(&'r self, access: &'r Access, bot: &'r str) -> impl Iterator<Item = &'r Counted> {
         self.given.iter().filter(move |given| {
-            let may_give = |at: &usize| self.needs.get(*at).is_some_and(|need| access.may_give(need, given.asker(bot)));
+            let may_give = |at: &usize| {
+                let may_give =
+                    |need: &Need| access.may_give(need, given.asker(bot)) || !access.knows_members(&need.from);
+                self.needs.get(*at).is_some_and(may_give)
+            };
             !given.counts.iter().all(may_give)
         })
     }

@@ -294,6 +294,18 @@ impl Access {
         need.from.iter().any(in_role)
     }
 
+    /// Returns whether the members of all these roles are known. They are unknown while a group or the members of a room
+    /// cannot be read.
+    pub(crate) fn knows_members(&self, roles: &[String]) -> bool {
+        let is_known = |member: &Member| match member {
+            Member::Everyone | Member::Person(_) => true,
+            Member::Group(group) => self.group(group).is_ok(),
+            Member::Room(room) => self.rooms.is_readable(room),
+        };
+        let roles = self.roles.iter().filter(|role| roles.contains(&role.name));
+        roles.flat_map(|role| &role.members).all(is_known)
+    }
+
     /// Returns whether a person is an admin or has a role that not everybody has.
     pub(crate) fn has_role<'a>(&self, who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();

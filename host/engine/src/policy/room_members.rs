@@ -41,6 +41,8 @@ pub(crate) struct Rooms {
 struct CachedRoom {
     id: Option<String>,
     members: HashSet<String>,
+    /// Whether the last request for the members succeeded.
+    is_readable: bool,
     at: Instant,
 }
 
@@ -83,6 +85,12 @@ impl Rooms {
         counts.is_some_and(|known| ids.any(|id| known.members.contains(id)))
     }
 
+    /// Returns whether the host has a member list of a room that is younger than [`MAX_AGE`].
+    pub(crate) fn is_readable(&self, name: &RoomName) -> bool {
+        let known = self.known.read();
+        known.get(name).is_some_and(|known| known.is_readable && known.at.elapsed() < MAX_AGE)
+    }
+
     /// Requests the ids and members of all rooms whose cached result is missing, or older than
     /// [`MIN_REFRESH_INTERVAL`].
     pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
@@ -120,7 +128,7 @@ impl Rooms {
             return;
         }
         let before = self.known.read().get(name).cloned();
-        let mut known = CachedRoom { id: None, members: HashSet::new(), at: Instant::now() };
+        let mut known = CachedRoom { id: None, members: HashSet::new(), is_readable: true, at: Instant::now() };
         let request = async {
             let mut failed = None;
             for chat in accounts {
@@ -149,6 +157,7 @@ impl Rooms {
             // The id of a room remains valid while its network is unavailable.
             known.id = known.id.or(before.and_then(|before| before.id));
             known.members.clear();
+            known.is_readable = false;
         }
         self.known.write().insert(name.clone(), known);
     }

@@ -140,7 +140,9 @@ fn a_group_has_the_directorys_members_and_is_empty_without_them() {
     assert_eq!(scene.rule("@carol:example.org", "deploy", "cms", "staging").as_deref(), Some("deployer"));
     assert!(scene.access.holds_role("deployer", "@carol:example.org", Some("cms"), Some("production")));
     assert!(scene.access.holds_role("deployer", "@alice:example.org", None, None), "by another id of the same person");
+    assert!(scene.access.knows_members(&["deployer".into()]));
     scene.directory.close("web");
+    assert!(!scene.access.knows_members(&["deployer".into()]));
     assert!(scene.rule("@carol:example.org", "deploy", "cms", "staging").is_none());
     assert!(!scene.access.holds_role("deployer", "@carol:example.org", None, None));
 }
@@ -153,7 +155,9 @@ async fn a_room_has_its_current_members() {
         scene.rule("@bob:example.org", "restart", "cms", "staging").is_none(),
         "the members were not requested yet"
     );
+    assert!(!scene.access.knows_members(&["here".into()]));
     scene.access.refresh(&scene.outbox).await;
+    assert!(scene.access.knows_members(&["here".into()]));
     assert_eq!(scene.rule("@bob:example.org", "restart", "cms", "staging").as_deref(), Some("here"));
     assert!(scene.rule("@carol:example.org", "restart", "cms", "staging").is_none());
 }

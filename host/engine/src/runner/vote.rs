@@ -216,7 +216,8 @@ impl Jobs {
                 Ok((vec![event], format!("job {} is not approved", row.id)))
             }
             Vote::Approve(reaction)
-                if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id)) =>
+                if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id))
+                    && !ask.lapsed(access, &row.bot).any(|lapsed| lapsed.id == given.id) =>
             {
                 // An approval by command replaces an approval by reaction. If the reaction is removed later, the
                 // approval stays.

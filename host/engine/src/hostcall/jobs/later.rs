@@ -1,8 +1,9 @@
 //! The host call `jobs.later`, which schedules an action of the plugin as a new job.
 //!
 //! Invariant: a plugin can schedule nothing that reaches further than the command that the person typed. A scheduled
-//! command can leave out no app, environment, version, person or role of that command, because a missing value can mean
-//! every value. Without `beyond`, it has no other argument, and no rule allows it more.
+//! command cannot leave out an app, environment, version, person or role of that command if it has such a parameter,
+//! because a missing value can mean every value. Without `beyond`, it has no other argument and is no other command. No
+//! rule applies to it alone.
 
 use std::sync::Arc;
 
@@ -113,8 +114,8 @@ impl HostCall for Later {
         let (scheduled, now) = (command.spec().name.as_str(), typed.spec().name.as_str());
         if let Some(rule) = invocation.loaded().grants.only_for(scheduled, now) {
             let text = format!(
-                "{} allows more to the command `{scheduled}` than to `{now}`, so `{now}` cannot schedule it; to allow \
-                 this, an operator can add \"{now}\" to `command` there",
+                "the rule {} applies to the command `{scheduled}` and not to `{now}`, so `{now}` cannot schedule \
+                 `{scheduled}`; to allow this, an operator can add \"{now}\" to `command` there",
                 rule.at
             );
             reasons.push(Reason { kind: "grant".to_owned(), text, add: None });
@@ -185,7 +186,7 @@ fn left_out<'s>(typed: &'s Command, scheduled: &'s Command) -> impl Iterator<Ite
     let is_left_out = move |parameter: &&Parameter| {
         let is_same =
             |other: &Parameter| other.name == parameter.name || (is_duration(other) && is_duration(parameter));
-        parameter.kind.attribute().is_none()
+        (parameter.source || parameter.kind.attribute().is_none())
             && !scheduled.arguments().any(|(given, _)| given.name == parameter.name)
             && typed.arguments().any(|(other, _)| is_same(other))
     };

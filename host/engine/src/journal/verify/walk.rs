@@ -145,11 +145,14 @@ impl<'s> Walk<'s> {
                 };
                 // Whoever forges a link can also record a removal. What is newer than the shortest retention period
                 // cannot have been removed, and readers see the time of every other removal.
-                let newest = link.at.saturating_sub(SignedDuration::try_from(MIN_KEEP).unwrap_or_default());
+                let newest = link
+                    .at
+                    .min(Timestamp::now())
+                    .saturating_sub(SignedDuration::try_from(MIN_KEEP).unwrap_or_default());
                 if self.given.is_some_and(|given| number > given.number) && newest.is_ok_and(|newest| moment > newest) {
                     let message = format!(
                         "link {number} of the hash chain, after the given head, records the removal of data from \
-                         before {}, which is less than a day before the removal",
+                         before {}, which is less than a day ago or less than a day before the removal",
                         utc_text(moment)
                     );
                     return Err(Fault::link(message).into());
