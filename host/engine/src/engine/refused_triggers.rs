@@ -57,11 +57,11 @@ fn hidden(typed: &[String], plugins: &Plugins) -> Option<String> {
 /// Returns the reason why an alias of an untrusted file cannot run a command.
 fn beyond_untrusted(command: &CommandTemplate, plugins: &Plugins) -> Option<String> {
     let words = command.fill(&Default::default());
-    let flags = words.iter().filter_map(|word| {
+    let mut flags = words.iter().filter_map(|word| {
         let (GivenArgument::Written(text) | GivenArgument::Given { before: text, .. }) = word;
         text.strip_prefix("--")?.split('=').next()
     });
-    if let Some(flag) = { flags }.find(|flag| HOST_FLAGS.contains(flag)) {
+    if let Some(flag) = flags.find(|flag| HOST_FLAGS.contains(flag)) {
         return Some(format!("an alias of an included file cannot set the flag `--{flag}`; {MOVE}"));
     }
     let spec = plugins.table().command_of_words(&words)?;

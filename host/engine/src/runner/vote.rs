@@ -223,8 +223,7 @@ impl Jobs {
                 // approval stays.
                 let typed = reaction.is_none() && given.reaction.is_some();
                 let about = format!("{name} approves again by command");
-                let room = Some((message.key.network.clone(), message.key.room.clone()));
-                let repeated = Counted { reaction: None, room, ..given.clone() };
+                let repeated = Counted { reaction: None, ..given.clone() };
                 let event = typed.then_some(Event::ApprovalGiven { ask: number, by: repeated, about });
                 let reply = format!("job {}: you have already approved; {}", row.id, approval_text::approval_line(ask));
                 Ok((event.into_iter().collect(), reply))
