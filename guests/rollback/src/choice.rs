@@ -43,8 +43,11 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &s
         Some(release) => Ok(release),
         None => {
             let newest = good.iter().take(MAX_NAMED).map(|release| release.version.as_str()).collect::<Vec<_>>();
-            let (listed, more) =
-                if good.len() > MAX_NAMED { ("The newest good versions", ", ...") } else { ("Good versions", "") };
+            let (listed, more) = if good.len() > MAX_NAMED {
+                ("The newest successful versions", ", ...")
+            } else {
+                ("Successful versions", "")
+            };
             Err(Failure::invalid(format!(
                 "{title}: {version} has never been deployed to {environment} successfully{}. {listed}: {}{more}",
                 seen(past),
@@ -118,14 +121,14 @@ mod tests {
         assert_eq!(
             typed_of(&past, "1.0.4"),
             Err("Content Management System: 1.0.4 has never been deployed to staging successfully. \
-                 Good versions: 1.0.3, 1.0.2"
+                 Successful versions: 1.0.3, 1.0.2"
                 .into())
         );
         let many = ["9", "8", "7", "6", "5", "4"].map(|version| release(version, "succeeded"));
         assert_eq!(
             typed_of(&many, "1"),
             Err("Content Management System: 1 has never been deployed to staging successfully. \
-                 The newest good versions: 9, 8, 7, 6, 5, ..."
+                 The newest successful versions: 9, 8, 7, 6, 5, ..."
                 .into())
         );
     }

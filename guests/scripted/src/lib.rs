@@ -21,7 +21,7 @@ impl Plugin for Scripted {
             .parameters(&[SCRIPT]),
         Command::action(
             "script-app",
-            "Makes the host calls of a script, with an app, an environment and a version.",
+            "Makes the host calls of a script for an app, an environment and a version.",
             run_script,
         )
         .examples(&["script-app cms staging 1.0.2 trigger:cms/staging:1.0.2 wait"])
@@ -31,7 +31,7 @@ impl Plugin for Scripted {
             Parameter::version("version", "the version"),
             SCRIPT,
         ]),
-        Command::action("script-copy", "Makes the host calls of a script, with two environments.", run_script)
+        Command::action("script-copy", "Makes the host calls of a script for two environments.", run_script)
             .examples(&["script-copy cms production staging trigger:cms/staging:from=production wait"])
             .parameters(&[
                 Parameter::app("app", "the app"),
@@ -39,7 +39,7 @@ impl Plugin for Scripted {
                 Parameter::environment("to", "the environment that is changed"),
                 SCRIPT,
             ]),
-        Command::action("script-span", "Makes the host calls of a script, with optional limits.", run_script)
+        Command::action("script-span", "Makes the host calls of a script within optional limits.", run_script)
             .examples(&["script-span cms --environment staging --for 1h after:1 sleep"])
             .parameters(&[
                 Parameter::app("app", "the app"),

@@ -154,8 +154,8 @@ impl Connection {
     }
 
     /// Counts `bytes` of the body of the present request. If all bodies together exceed [`MAX_BODY_BYTES`], closes the
-    /// connection whose unverified body has been incomplete for the longest time, or else the connection with the oldest
-    /// body. So many slow senders cannot keep out one that sends a large body without a delay.
+    /// connection whose unverified body has been incomplete for the longest time; if all bodies are verified, the
+    /// connection with the oldest body. Slow senders, however many, therefore cannot keep out a fast sender.
     pub(crate) fn add_body_bytes(&self, bytes: usize) {
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get_mut(&self.number) else { return };

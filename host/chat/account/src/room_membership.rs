@@ -1,7 +1,7 @@
 //! Whether the bot handles the messages of a room that its account has joined.
 
-/// Whether the bot handles the messages of a joined room or channel. A person does not get permissions by being in the
-/// room.
+/// Whether the bot handles the messages of a joined room or channel. The value gives the people in the room no
+/// permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomMembership {
     /// The bot handles the room's messages, for example because the configuration lists the room or an admin added the

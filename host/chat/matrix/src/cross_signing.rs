@@ -118,7 +118,7 @@ impl<'a> CrossSigning<'a> {
                 ))
             };
             if error.as_uiaa_response().is_some() {
-                return rejected("the homeserver requires more than the password");
+                return rejected("the homeserver requires an additional step of authentication besides the password");
             }
             match MatrixError::from(error) {
                 MatrixError::Rejected { reason } => rejected(&reason),

@@ -109,8 +109,8 @@ impl JoinedRooms {
         }
     }
 
-    /// Records a room that an upgraded room names as its successor. The successor's membership is undecided until the
-    /// upgrade is confirmed or rejected.
+    /// Records a room that an upgraded room names as its successor. Until the upgrade is confirmed or rejected, the
+    /// successor is [`RoomMembership::Undecided`].
     pub(crate) fn expect_successor(&mut self, room: &RoomId) {
         self.unconfirmed.insert(room.to_owned());
     }

@@ -1,41 +1,105 @@
 //! Splits a typed line into words. Replaces the typographic characters of chat clients, and keeps quoted words
 //! together.
+//!
+//! Two rules keep every typed character: `#` is an ordinary character, and a backslash is one too, unless it is directly
+//! before a quotation mark outside single quotes. The quotation mark is then an ordinary character.
+
+use std::borrow::Cow;
 
 use crate::base::is_invisible;
 
-/// Replaces typographic characters that chat clients insert (smart quotes, dashes, special spaces) by ASCII
-/// characters.
-pub(crate) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{00ab}' | '\u{00bb}' => folded.push('"'),
-            '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => folded.push('\''),
-            // Some clients replace the two dashes of a flag by one long dash.
-            '\u{2014}' => folded.push_str("--"),
-            '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => folded.push('-'),
-            '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => folded.push(' '),
-            '\n' | '\r' | '\t' => folded.push(' '),
-            // A symbol in free text keeps its colored form.
-            '\u{fe0f}' => folded.push(letter),
-            // Invisible characters are removed, so that a name cannot contain them.
-            '\u{200d}' => {}
-            _ if letter.is_control() || is_invisible(letter) => {}
-            _ => folded.push(letter),
+/// A word of a typed line, without its quotation marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) text: String,
+    /// The position in the line at which the word begins, in bytes.
+    pub(crate) start: usize,
+}
+
+/// The words of a typed line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) closed: Vec<Word>,
+    /// The last word, if one of its quotation marks is not closed. The word goes to the end of the line.
+    pub(crate) open: Option<Word>,
+}
+
+impl Words {
+    /// Splits a line into words.
+    pub(crate) fn of(line: &str) -> Self {
+        let mut words = Self { closed: Vec::new(), open: None };
+        let mut word: Option<Word> = None;
+        let mut quote = None;
+        let mut letters =
+            line.char_indices().flat_map(|(at, letter)| folded(letter).map(move |one| (at, one))).peekable();
+        while let Some((at, letter)) = letters.next() {
+            if quote.is_none() && letter == ' ' {
+                words.closed.extend(word.take());
+                continue;
+            }
+            let text = &mut word.get_or_insert_with(|| Word { text: String::new(), start: at }).text;
+            match (quote, letter) {
+                (Some(open), _) if letter == open => quote = None,
+                (None, '\'' | '"') => quote = Some(letter),
+                (None | Some('"'), '\\') => {
+                    let escaped = letters.next_if(|(_, next)| matches!(next, '\'' | '"'));
+                    text.push(escaped.map_or('\\', |(_, mark)| mark));
+                }
+                _ => text.push(letter),
+            }
         }
+        match quote {
+            Some(_) => words.open = word,
+            None => words.closed.extend(word),
+        }
+        words
     }
-    folded
+
+    /// Returns the texts of the words before an unclosed quotation mark.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.closed.iter().map(|word| word.text.clone()).collect()
+    }
 }
 
-/// Splits a line into words. Returns `None` if a quote is not closed.
+/// Splits a line into words. Returns `None` if a quotation mark is not closed.
 pub(crate) fn words(text: &str) -> Option<Vec<String>> {
-    shell_words::split(&fold(text)).ok()
+    let words = Words::of(text);
+    words.open.is_none().then(|| words.texts())
 }
 
-/// Returns `word` as a person must type it in a command line. Adds quotes if the parser would otherwise not read the
-/// word as one argument.
-pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
-    shell_words::quote(word)
+/// Returns the characters for which a character that a chat client inserted stands: ASCII characters for smart quotes,
+/// dashes and special spaces; nothing for an invisible character, so that no name contains one.
+fn folded(letter: char) -> impl Iterator<Item = char> {
+    let (first, second) = match letter {
+        '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{00ab}' | '\u{00bb}' => (Some('"'), None),
+        '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => (Some('\''), None),
+        // Some clients replace the two dashes of a flag by one long dash.
+        '\u{2014}' => (Some('-'), Some('-')),
+        '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => (Some('-'), None),
+        '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => (Some(' '), None),
+        '\n' | '\r' | '\t' => (Some(' '), None),
+        // A symbol keeps its colored form.
+        '\u{fe0f}' => (Some(letter), None),
+        '\u{200d}' => (None, None),
+        _ if letter.is_control() || is_invisible(letter) => (None, None),
+        _ => (Some(letter), None),
+    };
+    first.into_iter().chain(second)
+}
+
+/// Returns `word` as a person must type it in a command line. Adds quotation marks if the parser would otherwise not
+/// read the word as one argument.
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
+    let special = |letter: char| matches!(letter, '\'' | '"') || folded(letter).ne([letter]) || letter == ' ';
+    if !word.is_empty() && !word.contains(special) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(match word.contains('\'') {
+        false => format!("'{word}'"),
+        true if !word.contains(['"', '\\']) => format!("\"{word}\""),
+        // Single quotes keep every character but `'`, which stands between double quotes.
+        true => format!("'{}'", word.replace('\'', "'\"'\"'")),
+    })
 }
 
 #[cfg(test)]
@@ -52,8 +116,36 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_backslashes_are_respected() {
-        assert_eq!(words(r#"a "b c" 'd e' f\ g"#).unwrap(), ["a", "b c", "d e", "f g"]);
-        assert!(words("a \"b").is_none());
+    fn no_typed_character_is_lost() {
+        for (line, expected) in [
+            (r#"a "b c" 'd e' "f g"h''"#, &["a", "b c", "d e", "f gh"][..]),
+            (r"a #b c#d # e", &["a", "#b", "c#d", "#", "e"]),
+            (r"C:\temp \\server\share a\ b \", &["C:\\temp", "\\\\server\\share", "a\\", "b", "\\"]),
+            (r#"don\'t "say \"hi\"" 'a\' "b\\c""#, &["don't", "say \"hi\"", "a\\", "b\\\\c"]),
+            ("''", &[""]),
+            ("", &[]),
+            (" \t\n ", &[]),
+        ] {
+            assert_eq!(words(line).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unclosed_quotation_mark_opens_the_last_word() {
+        let words = Words::of("deny 7f3ak don't, it's \"x");
+        assert_eq!(words.texts(), ["deny", "7f3ak", "dont, its"]);
+        assert_eq!(words.open, Some(Word { text: "x".into(), start: 23 }));
+        assert_eq!(Words::of("\u{201c}a\u{201d}  \u{2014}b 'c").closed[1].start, 9);
+        assert!(super::words("a \"b").is_none());
+    }
+
+    #[test]
+    fn a_quoted_word_is_read_as_it_was() {
+        for word in
+            ["", "a", "a b", "it's", "say \"hi\"", "it's \"x\"", "it's \\", "\\", "#1", "\u{a0}", "\u{2019}", "a\\'b"]
+        {
+            assert_eq!(words(&quoted(word)).unwrap(), [word.replace('\u{a0}', " ").replace('\u{2019}', "'")], "{word}");
+        }
+        assert_eq!(quoted("#1\\x"), "#1\\x");
     }
 }

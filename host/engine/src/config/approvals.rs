@@ -72,7 +72,7 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::strings(
             "call",
-            "Patterns for the host calls that the rule holds. Without this key, all host calls that have effects.",
+            "Patterns for the host calls that wait for an approval. Without this key, all host calls that have effects.",
         ),
         COUNT,
         FROM,

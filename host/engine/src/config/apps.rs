@@ -56,8 +56,8 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
 /// keys.
 pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
-    about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The \
-            kind of the pipeline adds other keys.",
+    about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. More \
+            keys depend on the kind of the pipeline.",
     keys: &[
         Key::table(
             "parameters",

@@ -55,7 +55,7 @@ pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
 
 pub(crate) static SAY_KEYS: TableKeys = TableKeys {
     path: "say",
-    about: "A fixed answer to a fixed line.",
+    about: "A fixed answer that the bot gives when a person types a certain line.",
     keys: &[
         Key::string("typed", "The line that a person types, for example `oncall`.").required(),
         Key::string("text", "The answer.").required(),

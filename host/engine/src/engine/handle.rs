@@ -67,7 +67,7 @@ impl Host {
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(
                     room = row.key.room, event_id = row.key.event, %error,
-                    "cannot handle the message; it stays in the inbox; retrying, or after a permanent error at the next start"
+                    "cannot handle the message, which stays in the inbox; the host retries soon, or at its next start if the error is permanent"
                 );
                 // Later votes must not wait for the retry.
                 drop(turn.take());

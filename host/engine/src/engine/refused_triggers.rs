@@ -31,7 +31,7 @@ pub(super) fn remove(triggers: &mut Triggers, plugins: &Plugins) {
     let is_used = |at: &At, refusal: Option<String>| match refusal {
         None => true,
         Some(reason) => {
-            tracing::error!(%at, reason, "an alias or a fixed answer is not used");
+            tracing::error!(%at, reason, "ignoring an alias or a fixed answer of the configuration");
             false
         }
     };

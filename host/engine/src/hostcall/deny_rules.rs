@@ -65,7 +65,7 @@ impl Invocation {
         reasons
     }
 
-    /// Returns a reason for each version of an effect that violates the promotion order. A version may be deployed to
+    /// Returns a reason for each version that an effect would deploy against the promotion order. A version may go to
     /// an environment if it was deployed successfully before, either to the preceding environment of the order or, as
     /// in a rollback, to the environment itself. An effect that deploys an unknown version violates the order.
     async fn out_of_order(&self, row: &CallSpec, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {

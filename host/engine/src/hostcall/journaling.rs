@@ -111,7 +111,7 @@ impl Invocation {
             person = self.request().caller().id,
             why,
             add,
-            "a host call of a plugin was refused for the reason in `why`; hint: if the call is wanted and `add` contains a rule or key, add it to plugins.toml"
+            "a host call of a plugin was refused for the reason in `why`; hint: if the call is wanted and the field `add` contains a rule or key, add that to plugins.toml"
         );
         let body = json!({ "arguments": params, "answer": answer, "denied": denied });
         self.tally.denied(denied);

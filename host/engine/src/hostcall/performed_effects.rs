@@ -32,7 +32,7 @@ pub(crate) struct PerformedEffect {
     key: RunKey,
     apps: Vec<String>,
     environments: Vec<String>,
-    /// The time of the effect's intent, or, shortly later, of its answer.
+    /// The time of the effect's intent; once the effect is answered, the time of the answer.
     at: Timestamp,
 }
 

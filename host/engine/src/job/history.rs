@@ -47,7 +47,7 @@ pub(crate) struct StartEntry {
     /// Whether the command was typed in a direct message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
-    /// The room that shows the job besides the direct message in which its command was typed; `None` for other jobs.
+    /// The room that also shows the job, if its command was typed in a direct message; otherwise `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shown: Option<ShownIn>,
 }

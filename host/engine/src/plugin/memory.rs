@@ -1,4 +1,4 @@
-//! The memory that the guests of a host may use together.
+//! The memory that all guests of a host may use in total.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 

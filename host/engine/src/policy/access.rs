@@ -393,7 +393,7 @@ impl Access {
         warnings
     }
 
-    /// Updates the grants in chat after the store committed a transaction. `writes` are the changes in the transaction;
+    /// Updates the roles that were granted in chat, after the store committed a transaction. `writes` are the changes in the transaction;
     /// changes other than a grant or a revocation of a role are ignored.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {

@@ -63,7 +63,7 @@ impl Jobs {
                 BATCH_DELAY
             }
             Err(error) => {
-                tracing::error!(%error, "cannot read the waiting jobs that are due from the database; retrying");
+                tracing::error!(%error, "cannot read from the database which waiting jobs are due; retrying");
                 RETRY_DELAY
             }
         }

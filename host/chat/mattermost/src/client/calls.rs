@@ -172,7 +172,7 @@ impl ApiClient {
         existing(self.get(&["users", id], &[]).await)
     }
 
-    /// Returns the account with this name, without `@`; `None` if it does not exist.
+    /// Returns the account with this name; `None` if it does not exist. The name has no `@`.
     pub(crate) async fn user_named(&self, name: &str) -> Result<Option<User>, MattermostError> {
         existing(self.get(&["users", "username", name], &[]).await)
     }

@@ -21,7 +21,7 @@ pub(super) fn rule_text(rule: &Approval) -> String {
     }
     line.push_str(&format!(", within {}", written_duration(rule.within)));
     if rule.known_good {
-        line.push_str(", except for a version that succeeded in the environment before");
+        line.push_str(", except for a version that has already succeeded in this environment");
     }
     if let Some(glass) = &rule.break_glass {
         line.push_str(&format!(", role {} can override the rule (reported to {})", glass.role, glass.tell));

@@ -41,7 +41,8 @@ pub(super) async fn scheduled_jobs(
     invocation.context().store.jobs(&query).await.map_err(unavailable)
 }
 
-/// The host call `jobs.list`, which lists the scheduled jobs of the plugin that the caller may see.
+/// The host call `jobs.list`, which lists the plugin's scheduled jobs. Leaves out jobs that the person who typed the
+/// command may not see.
 pub(crate) struct List;
 
 impl HostCall for List {

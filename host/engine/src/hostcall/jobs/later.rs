@@ -138,7 +138,10 @@ impl HostCall for Later {
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let request = context.access.resume(command, invocation.request().message().clone());
         let Some(parent) = invocation.job().cloned() else {
-            return Err(problem("invalid", "only an action can schedule a command, and this command is a query"));
+            return Err(problem(
+                "invalid",
+                "only an action can schedule a command, and the running command is a query",
+            ));
         };
         // 2. The new job starts with the current file of the plugin. It gets the settings and limits of this job, even
         //    if the plugin's configuration has changed, but only if the file is the same.

@@ -39,7 +39,7 @@ pub(crate) struct Authority {
     events: HashMap<String, Vec<String>>,
 }
 
-/// The digests of the rows in the store, by the subject that the link of the row has.
+/// The digests of the rows in the store. The key of each digest is the subject of the row's link.
 pub(crate) struct Rows {
     grants: BTreeMap<String, String>,
     freezes: BTreeMap<String, String>,
