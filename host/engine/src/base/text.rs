@@ -168,7 +168,8 @@ impl Text {
     }
 }
 
-fn clean_lines(text: &str) -> String {
+/// Removes control characters and invisible characters from each line of a text ([`clean`]).
+pub(crate) fn clean_lines(text: &str) -> String {
     text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 

@@ -48,7 +48,7 @@ impl Builtin {
 
     /// Returns whether `command`, a parsed line of this built-in command, changes something. Some built-in commands
     /// change something only if they have arguments.
-    pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
+    pub(crate) fn changes(self, command: &super::parsed::Command) -> bool {
         match self {
             _ if self.only_reads() => false,
             // `job` changes something only with `assume done` or `again`, and `freeze` only with an environment.
@@ -88,7 +88,8 @@ impl Builtin {
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
         let flag = |name: &str, summary: &str, kind| Parameter { named: true, ..parameter(name, summary, kind) };
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
-        let job = || text("id", "the id of the job; optional in the job's thread, or if the command fits only one job");
+        let about_id = "the id of the job; optional in the job's thread, or if the command fits only one job";
+        let job = || parameter("id", about_id, ParameterType::Job);
         let (name, summary, examples, parameters): (_, _, &[&str], _) = match self {
             Self::Help => (
                 "help",

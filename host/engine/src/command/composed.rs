@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::{
+    free_text::Arguments,
     parse::{self, ParseError},
     spec::Spec,
     table::{CommandTable, Parsed, check_length},
@@ -119,10 +120,11 @@ impl CommandTable {
     ) -> Result<Parsed, ParseError> {
         let placeholders = Placeholders::replace(words)?;
         let (spec, rest) = self.begin(&placeholders)?;
-        if rest.iter().any(|word| word == "--help") {
+        let arguments = Arguments::of_words(spec, rest);
+        if arguments.asks_for_help() {
             return Ok(Parsed::Help(spec.clone()));
         }
-        parse::arguments_with(spec, rest, vocabulary, &|text| placeholders.restore(&text))
+        parse::arguments_with(spec, &arguments, vocabulary, &|text| placeholders.restore(&text))
             .map(Parsed::Command)
             .map_err(|error| placeholders.restore_error(error))
     }
@@ -147,9 +149,8 @@ impl CommandTable {
         let words = &placeholders.words;
         let first = words.first().ok_or_else(|| ParseError::new("The command line is empty."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
-        let (spec, length) = found.ok_or_else(|| {
-            placeholders.restore_error(crate::command::hint::unknown_command(first, &words[1..], self))
-        })?;
+        let (spec, length) =
+            found.ok_or_else(|| placeholders.restore_error(super::hint::unknown_command(first, &words[1..], self)))?;
         Ok((spec, &words[length..]))
     }
 }

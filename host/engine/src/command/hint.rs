@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
+    free_text::Arguments,
     parse::{self, ParseError},
     spec::{Parameter, Spec, in_backquotes},
     table::CommandTable,
+    tokens::quoted,
     vocabulary::Vocabulary,
 };
 use crate::base::nearest;
@@ -24,9 +26,8 @@ pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable)
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
     match nearest(word, names.map(String::as_str)) {
         Some(meant) => {
-            let line: Vec<&str> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).collect();
-            ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
-                .with_hint(shell_words::join(line))
+            let line: Vec<_> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).map(quoted).collect();
+            ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?")).with_hint(line.join(" "))
         }
         None => ParseError::new(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
@@ -86,7 +87,7 @@ fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) ->
     }
     let mut lines = BTreeSet::new();
     permutations(&mut kept, 0, &mut |order| {
-        if let Ok(command) = parse::arguments(spec, order, vocabulary) {
+        if let Ok(command) = parse::arguments(spec, &Arguments::of_words(spec, order), vocabulary) {
             lines.insert(command.line().to_owned());
         }
     });
@@ -127,7 +128,7 @@ fn corrected(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) ->
     if corrected == words {
         return None;
     }
-    match parse::arguments(spec, &corrected, vocabulary) {
+    match parse::arguments(spec, &Arguments::of_words(spec, &corrected), vocabulary) {
         Ok(command) => Some(command.line().to_owned()),
         Err(_) => reordered(spec, &corrected, vocabulary),
     }

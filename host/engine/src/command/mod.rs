@@ -5,9 +5,11 @@
 mod asker;
 mod builtin;
 mod composed;
+mod free_text;
 mod help;
 mod hint;
-pub(crate) mod parse;
+mod parse;
+mod parsed;
 mod spec;
 mod table;
 #[cfg(test)]
@@ -18,8 +20,8 @@ mod vocabulary;
 pub(crate) use asker::Asker;
 pub(crate) use builtin::Builtin;
 pub(crate) use help::{help_all, help_one};
-pub(crate) use parse::{Command, Options, Value};
+pub(crate) use parsed::{Command, Options, Value};
 pub(crate) use spec::{CommandKind, HOST_FLAGS, Parameter, ParameterType, Spec, SpecError, Target};
 pub(crate) use table::{CommandTable, Parsed};
-pub(crate) use tokens::{quoted, words};
+pub(crate) use tokens::{Words, quoted, words};
 pub(crate) use vocabulary::{Visibility, Vocabulary};

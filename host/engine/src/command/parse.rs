@@ -1,206 +1,21 @@
 //! Parses the words after a command's name into arguments. First, clap separates the flags from the other words. Then
 //! each value is parsed by the type of its parameter.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
-    builtin::Builtin,
+    free_text::{Arguments, FreeText},
     hint,
-    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
+    parsed::{Command, Options, Value},
+    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, WAIT},
     vocabulary::Vocabulary,
 };
 use crate::{
-    base::{check_visible, parse_duration, written_duration},
+    base::{check_visible, parse_duration},
     model::Attribute,
 };
-
-/// The value of one argument of a command. Stored job journals contain the serialized value, so its format must stay
-/// compatible.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Value {
-    /// A text, a version, a person, or the name of an app, an environment or a role.
-    Text(String),
-    /// An integer, or a duration in milliseconds.
-    Integer(i64),
-    Boolean(bool),
-}
-
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Integer(number) => number.fmt(f),
-            Self::Boolean(yes) => yes.fmt(f),
-        }
-    }
-}
-
-/// A parsed command line with valid arguments.
-#[derive(Debug, Clone)]
-pub(crate) struct Command {
-    spec: Arc<Spec>,
-    // Each value with the index of its parameter, in the order of the parameters.
-    arguments: Vec<(usize, Value)>,
-    line: String,
-    options: Options,
-}
-
-/// The host's own options, which every action accepts in addition to its parameters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Options {
-    /// Whether the job waits in a queue if another job holds a deployment lock that the job needs. If `false`, the job
-    /// fails at once.
-    #[serde(default)]
-    pub(crate) wait: bool,
-    /// Whether the host only shows the plan and changes nothing.
-    #[serde(default, skip)]
-    pub(crate) dry_run: bool,
-    /// The reason for overriding a required approval; `None` if the approval is not overridden.
-    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
-    pub(crate) override_reason: Option<String>,
-}
-
-impl Command {
-    pub(crate) fn spec(&self) -> &Arc<Spec> {
-        &self.spec
-    }
-
-    /// Returns each argument that was given, with its parameter.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
-        self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
-    }
-
-    /// Returns the normalized command line. A person can type this line to run the same command, unless one of its
-    /// values begins with a dash: the parser would read such a value as a flag.
-    pub(crate) fn line(&self) -> &str {
-        &self.line
-    }
-
-    /// Returns the target that decides which right the command needs. Everybody may list the freezes, but `freeze` with
-    /// an environment needs the same kind of right as `unfreeze`.
-    pub(crate) fn target_of_right(&self) -> Target {
-        match self.spec.target {
-            Target::Host(Builtin::Freeze) if self.acts() => Target::Host(Builtin::Unfreeze),
-            _ => self.spec.target.clone(),
-        }
-    }
-
-    pub(crate) fn is_dry_run(&self) -> bool {
-        self.options.dry_run
-    }
-
-    pub(crate) fn override_reason(&self) -> Option<&str> {
-        self.options.override_reason.as_deref()
-    }
-
-    /// Returns whether the command changes something. A plugin's action with the flag `--dry-run` changes nothing.
-    pub(crate) fn acts(&self) -> bool {
-        match &self.spec.target {
-            Target::Host(builtin) => builtin.changes(self),
-            Target::Plugin(_) => self.spec.kind == CommandKind::Action && !self.is_dry_run(),
-        }
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
-    /// Returns each argument that names a person, with the index of the argument's parameter.
-    pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.arguments.iter().filter_map(|(index, value)| match value {
-            Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
-                Some((*index, text.as_str()))
-            }
-            _ => None,
-        })
-    }
-
-    /// Replaces the argument of the parameter with the index `place` by the person's id `id`. Returns the changed
-    /// command.
-    pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
-        for (index, value) in &mut self.arguments {
-            if *index == place {
-                *value = Value::Text(id.clone());
-            }
-        }
-        self.line = line(&self.spec, &self.arguments, &self.options);
-        self
-    }
-
-    /// Returns the app that the command changes or reads; `None` if the command has none.
-    pub(crate) fn app(&self) -> Option<&str> {
-        self.typed(Attribute::App).next()
-    }
-
-    /// Returns every combination of an app and an environment that the person typed, targets and sources. The person
-    /// needs a right for each of them. Returns one combination without an environment if none was typed; likewise for
-    /// the app.
-    pub(crate) fn places(&self) -> Vec<(Option<&str>, Option<&str>)> {
-        let all = |attribute| {
-            let named: Vec<Option<&str>> = self.named(attribute).map(Some).collect();
-            if named.is_empty() { vec![None] } else { named }
-        };
-        let environments = all(Attribute::Environment);
-        let apps = all(Attribute::App).into_iter();
-        apps.flat_map(|app| environments.iter().map(move |environment| (app, *environment))).collect()
-    }
-
-    /// Returns the environment that the command changes; `None` if the command has none.
-    pub(crate) fn environment(&self) -> Option<&str> {
-        self.typed(Attribute::Environment).next()
-    }
-
-    /// Returns the line of this command with the environment replaced by `environment`, and without options of the host
-    /// such as `--wait`. Returns `None` if the command lacks an app, an environment or a version, and so does not count
-    /// as a deployment.
-    pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
-        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
-            self.typed(attribute).next()?;
-        }
-        let elsewhere = |(index, value): &(usize, Value)| {
-            let parameter = &self.spec.parameters[*index];
-            match parameter.kind == ParameterType::Environment && !parameter.source {
-                true => (*index, Value::Text(environment.to_owned())),
-                false => (*index, value.clone()),
-            }
-        };
-        let arguments: Vec<(usize, Value)> = self.arguments.iter().map(elsewhere).collect();
-        Some(line(&self.spec, &arguments, &Options::default()))
-    }
-
-    /// Returns whether the person typed `value` as the target of the command, for example `staging` as the environment.
-    pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
-        self.typed(attribute).any(|typed| typed == value)
-    }
-
-    /// Returns whether the person typed `value` as the argument of the parameter `name`. The names of pipeline
-    /// parameters are often in upper case with underscores, so `DB_HOST` is the parameter `db-host`.
-    pub(crate) fn has_argument(&self, name: &str, value: &str) -> bool {
-        let name = name.to_ascii_lowercase().replace('_', "-");
-        self.arguments().any(|(parameter, given)| parameter.name == name && given.to_string() == value)
-    }
-
-    /// Returns the targets that the person typed for an attribute: for the attribute `environment`, the environment
-    /// that the command changes. An action has at most one. Leaves out the parameters from which a command only reads
-    /// ([`Parameter::source`]). Returns nothing for an attribute that is not the type of a parameter, such as `key`.
-    pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
-        self.of_type(attribute).filter(|(parameter, _)| !parameter.source).map(|(_, text)| text)
-    }
-
-    /// Returns all values that the person typed for an attribute, targets and sources.
-    pub(crate) fn named(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
-        self.of_type(attribute).map(|(_, text)| text)
-    }
-
-    fn of_type(&self, attribute: Attribute) -> impl Iterator<Item = (&Parameter, &str)> {
-        self.arguments().filter_map(move |(parameter, value)| match value {
-            Value::Text(text) if parameter.kind.attribute() == Some(attribute) => Some((parameter, text.as_str())),
-            _ => None,
-        })
-    }
-}
 
 /// The reason why a typed line is not a valid command, and a suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,28 +46,13 @@ impl std::fmt::Display for ParseError {
     }
 }
 
-impl Command {
-    /// Restores a command from a job's journal. `given` contains each argument with the name of its parameter. An
-    /// argument whose parameter no longer exists is left out.
-    pub(crate) fn recorded<'a>(
-        spec: Arc<Spec>,
-        given: impl Iterator<Item = (&'a str, &'a Value)>,
-        line: String,
-        options: Options,
-    ) -> Self {
-        let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
-        let arguments = given.filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
-        Self { spec, arguments, line, options }
-    }
-}
-
-/// Parses the words after a command's name, and checks the arguments.
+/// Parses what follows a command's name, and checks the arguments.
 pub(crate) fn arguments(
     spec: &Arc<Spec>,
-    words: &[String],
+    arguments: &Arguments,
     vocabulary: &Vocabulary<'_>,
 ) -> Result<Command, ParseError> {
-    arguments_with(spec, words, vocabulary, &|text| text)
+    arguments_with(spec, arguments, vocabulary, &|text| text)
 }
 
 /// Checks the words after a command's name. A word can contain a placeholder for a value that is not available yet. An
@@ -263,7 +63,7 @@ pub(crate) fn check(
     vocabulary: &Vocabulary<'_>,
     is_placeholder: impl Fn(char) -> bool,
 ) -> Result<(), ParseError> {
-    let (texts, _) = assign(spec, words)?;
+    let (texts, _) = assign(spec, &Arguments::of_words(spec, words))?;
     for (parameter, text) in spec.parameters.iter().zip(&texts) {
         match text {
             Some(text) if text.contains(&is_placeholder) => {}
@@ -280,15 +80,15 @@ fn missing(spec: &Spec, parameter: &Parameter) -> ParseError {
     ParseError::new(message).with_hint(spec.usage())
 }
 
-/// Parses the words after a command's name, and checks the arguments. `restore` replaces the placeholders in a text by
-/// the inserted values.
+/// Parses what follows a command's name, and checks the arguments. `restore` replaces the placeholders in a text by the
+/// inserted values.
 pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
-    words: &[String],
+    given: &Arguments,
     vocabulary: &Vocabulary<'_>,
     restore: &dyn Fn(String) -> String,
 ) -> Result<Command, ParseError> {
-    let (texts, mut options) = assign(spec, words)?;
+    let (texts, mut options) = assign(spec, given)?;
     options.override_reason = options.override_reason.map(restore);
     let texts: Vec<Option<String>> = texts.into_iter().map(|text| text.map(restore)).collect();
     let mut arguments = Vec::with_capacity(texts.len());
@@ -299,17 +99,22 @@ pub(crate) fn arguments_with(
             None => {}
         }
     }
-    let line = line(spec, &arguments, &options);
-    let command = Command { spec: spec.clone(), arguments, line, options };
+    let command = Command::new(spec.clone(), arguments, options);
     check_combination(&command, vocabulary)?;
     Ok(command)
 }
 
-/// Assigns the words to the parameters. Returns one text for each parameter, in order, and the host's options. The text
-/// of a parameter without an argument is `None`.
-fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), ParseError> {
-    if words.is_empty() {
+/// Assigns the words and the free text to the parameters. Returns one text for each parameter, in order, and the host's
+/// options. The text of a parameter without an argument is `None`.
+fn assign(spec: &Spec, given: &Arguments) -> Result<(Vec<Option<String>>, Options), ParseError> {
+    let Arguments { words, free_text } = given;
+    if words.is_empty() && free_text.is_none() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
+    }
+    if let Some(option) = given.swallowed_option() {
+        let message =
+            format!("The reason after `--override` contains `{option}`. Write `{option}` before `--override`.");
+        return Err(ParseError::new(message));
     }
     let matches = spec.flags.lock().try_get_matches_from_mut(rewritten(spec, words));
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
@@ -317,7 +122,10 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
     if spec.kind == CommandKind::Action {
         options.wait = matches.get_flag(WAIT);
         options.dry_run = matches.get_flag(DRY_RUN);
-        options.override_reason = matches.remove_one::<String>(OVERRIDE);
+        options.override_reason = match free_text {
+            Some(FreeText::Override(reason)) => Some(reason.clone()),
+            _ => matches.remove_one::<String>(OVERRIDE),
+        };
         if options.override_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
             return Err(ParseError::new("`--override` needs a reason.").with_hint(spec.usage()));
         }
@@ -331,10 +139,10 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
             Some(text) => Some(text),
             None if off => Some("false".to_owned()),
             None if parameter.named => None,
-            None if parameter.kind == ParameterType::Rest => {
-                let rest: Vec<String> = places.by_ref().collect();
-                (!rest.is_empty()).then(|| rest.join(" "))
-            }
+            None if parameter.kind == ParameterType::Rest => match free_text {
+                Some(FreeText::Rest(text)) => Some(text.clone()),
+                _ => None,
+            },
             None => places.next(),
         });
     }
@@ -414,14 +222,14 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
             Some(Ok(milliseconds)) => Ok(Value::Integer(milliseconds)),
             _ => wrong("a duration, for example 90s, 2h or 1d12h"),
         },
-        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest
-            if text.is_empty() =>
-        {
-            Err(ParseError::new(format!("{name} is empty.")))
-        }
-        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => {
-            Ok(Value::Text(text.to_owned()))
-        }
+        ParameterType::Text
+        | ParameterType::Version
+        | ParameterType::Person
+        | ParameterType::Rest
+        | ParameterType::Job => match text.is_empty() {
+            true => Err(ParseError::new(format!("{name} is empty."))),
+            false => Ok(Value::Text(text.to_owned())),
+        },
     }
 }
 
@@ -463,25 +271,4 @@ fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(
         return Err(ParseError::new(message));
     }
     Ok(())
-}
-
-/// Builds the normalized command line that [`Command::line`] returns.
-pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
-    let mut words = vec![spec.name.clone()];
-    // Options come first, because a parameter for the rest of the line would take later options as text.
-    words.extend(options.wait.then(|| format!("--{WAIT}")));
-    words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
-    words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE} {}", shell_words::quote(reason))));
-    for (index, value) in arguments {
-        let parameter = &spec.parameters[*index];
-        let text = match value {
-            Value::Integer(number) if parameter.kind == ParameterType::Duration => {
-                written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
-            }
-            Value::Text(text) if parameter.kind != ParameterType::Rest => shell_words::quote(text).into_owned(),
-            value => value.to_string(),
-        };
-        words.push(if parameter.named { format!("--{}={text}", parameter.name) } else { text });
-    }
-    words.join(" ")
 }

@@ -61,10 +61,12 @@ pub(crate) enum ParameterType {
     Version,
     /// A person: an id, a handle, a display name, or `me` for the sender.
     Person,
-    /// All words up to the end of the line, as one text.
+    /// Everything up to the end of the message, as one text.
     Rest,
     /// The name of a role that can be granted in chat.
     Role,
+    /// The id of a job. A word that does not have the form of an id is left to a parameter of type `Rest`.
+    Job,
 }
 
 impl ParameterType {
@@ -77,7 +79,7 @@ impl ParameterType {
             Self::Version => Some(Attribute::Version),
             Self::Person => Some(Attribute::Person),
             Self::Role => Some(Attribute::Role),
-            Self::Text | Self::Integer | Self::Boolean | Self::Duration | Self::Rest => None,
+            Self::Text | Self::Integer | Self::Boolean | Self::Duration | Self::Rest | Self::Job => None,
         }
     }
 }

@@ -4,10 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     builtin::Builtin,
+    free_text::Arguments,
     hint,
-    parse::{self, Command, ParseError},
+    parse::{self, ParseError},
+    parsed::Command,
     spec::Spec,
-    tokens,
+    tokens::Words,
     vocabulary::Vocabulary,
 };
 
@@ -64,10 +66,11 @@ impl CommandTable {
     }
 
     /// Returns the command whose name is at the start of a line, as [`Self::parse`] splits the line into words. Returns
-    /// `None` if the line starts with another word, or if a quote is not closed.
+    /// `None` if the line starts with another word.
     pub(crate) fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
-        let words = tokens::words(text)?;
-        self.longest(words.first()?, words.get(1).map(String::as_str)).map(|(spec, _)| spec)
+        let typed = Words::of(text);
+        self.longest(&typed.closed.first()?.text, typed.closed.get(1).map(|word| word.text.as_str()))
+            .map(|(spec, _)| spec)
     }
 
     /// Returns the command with the name `first second`. If no command has this name, returns the command with the name
@@ -94,21 +97,20 @@ impl CommandTable {
     /// [`ParseError`], with a line that the person can type instead.
     pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, ParseError> {
         check_length(text.len())?;
-        let words = tokens::words(text)
-            .ok_or_else(|| ParseError::new("A quote is not closed. Close the quote, or put a backslash before it."))?;
-        let Some((first, rest)) = words.split_first() else {
-            return Err(ParseError::new("The command line is empty.").with_hint("help"));
+        let typed = Words::of(text);
+        let texts = typed.texts();
+        let Some((first, rest)) = texts.split_first() else {
+            return Err(ParseError::new("The line does not begin with a command.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));
         };
-        let rest = &words[length..];
-        let before_end = rest.iter().take_while(|word| *word != "--");
-        if before_end.clone().any(|word| word == "--help" || word == "-h") {
+        let arguments = Arguments::of_line(spec, text, &typed, length)?;
+        if arguments.asks_for_help() {
             return Ok(Parsed::Help(spec.clone()));
         }
-        parse::arguments(spec, rest, vocabulary)
+        parse::arguments(spec, &arguments, vocabulary)
             .map(Parsed::Command)
-            .map_err(|error| hint::improve(error, spec, rest, vocabulary))
+            .map_err(|error| hint::improve(error, spec, &arguments.all_words(), vocabulary))
     }
 }

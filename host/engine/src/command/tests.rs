@@ -137,33 +137,37 @@ fn valid_lines_are_parsed_and_normalized() {
         ("deploy 'cms' \"staging\" 1.0.2", "deploy cms staging 1.0.2"),
         ("deploy \u{201c}cms\u{201d} staging \u{2018}1.0.2\u{2019}", "deploy cms staging 1.0.2"),
         ("deploy c\u{200b}ms staging 1.0.2", "deploy cms staging 1.0.2"),
-        ("scale cms 3 --reason 'too slow'", "scale cms 3 --reason='too slow'"),
-        ("scale cms 3 --reason=x'y z'", "scale cms 3 --reason='xy z'"),
-        ("scale cms 3 reason=\"it's\"", "scale cms 3 --reason='it'\\''s'"),
+        ("scale cms 3 --reason 'too slow'", "scale --reason='too slow' cms 3"),
+        ("scale cms 3 --reason=x'y z'", "scale --reason='xy z' cms 3"),
+        ("scale cms 3 reason=\"it's\"", "scale --reason=\"it's\" cms 3"),
+        ("scale cms 3 reason=it\\'s", "scale --reason=\"it's\" cms 3"),
+        ("deploy shop staging #1\\x", "deploy shop staging #1\\x"),
         // Types.
         ("scale cms -3", "scale cms -3"),
         ("scale cms 3 RED", "scale cms 3 red"),
-        ("scale cms 3 --force", "scale cms 3 --force=true"),
-        ("scale --force cms 3", "scale cms 3 --force=true"),
-        ("scale cms 3 --force=no", "scale cms 3 --force=false"),
-        ("scale cms 3 force=on", "scale cms 3 --force=true"),
-        ("scale cms 3 --no-force", "scale cms 3 --force=false"),
-        ("remind 1d12h call  'the shop'", "remind 1d12h call the shop"),
+        ("scale cms 3 --force", "scale --force=true cms 3"),
+        ("scale --force cms 3", "scale --force=true cms 3"),
+        ("scale cms 3 --force=no", "scale --force=false cms 3"),
+        ("scale cms 3 force=on", "scale --force=true cms 3"),
+        ("scale cms 3 --no-force", "scale --force=false cms 3"),
+        ("remind 1d12h call  'the shop'", "remind 1d12h call  'the shop'"),
         ("remind 2h0m500ms x", "remind 2h500ms x"),
         ("remind 0m x", "remind 0s x"),
-        ("remind 90s x=1 -- --loud", "remind 1m30s x=1 --loud"),
+        ("remind 90s x=1 -- --loud", "remind 1m30s x=1 -- --loud"),
+        ("remind 90s -- --loud", "remind 1m30s -- --loud"),
+        ("remind 90s -- -- x", "remind 1m30s -- -- x"),
+        ("remind 90s -- in=5m", "remind 1m30s -- in=5m"),
+        ("remind what='a --b' 5m", "remind 5m a --b"),
         // Of two names that differ only in case, the exact one is used.
         ("deploy shop staging v3", "deploy shop staging v3"),
         ("deploy Shop production anything", "deploy Shop production anything"),
         // A version with a leading dash is valid only if the pipeline's expression allows it.
-        ("deploy shop staging -- -v3", "deploy shop staging -v3"),
+        ("deploy shop staging -- -v3", "deploy -- shop staging -v3"),
     ];
     for (typed, line) in cases {
         assert_eq!(understood(&table, &catalog, typed), format!("= {line}"), "{typed}");
-        // A normalized line can be typed again, unless a value begins with a dash.
-        if !line.contains(" -") && !line.contains('=') {
-            assert_eq!(understood(&table, &catalog, line), format!("= {line}"), "{line}");
-        }
+        // A normalized line can be typed again.
+        assert_eq!(understood(&table, &catalog, line), format!("= {line}"), "{line}");
     }
     for typed in ["deploy --help", "ship -h", "deploy cms --help now"] {
         assert_eq!(understood(&table, &catalog, typed), "? deploy", "{typed}");
@@ -171,10 +175,44 @@ fn valid_lines_are_parsed_and_normalized() {
 }
 
 #[test]
+fn free_text_stays_as_typed() {
+    let (table, catalog) = (table(), catalog());
+    let command = |text: &str| match table.parse(text, &Vocabulary::all(&catalog)) {
+        Ok(Parsed::Command(command)) => command,
+        other => panic!("`{text}`: {other:?}"),
+    };
+    for text in [
+        "run df -h first",
+        "don't, it's Friday",
+        "don\u{2019}t \u{2014} it\u{2019}s \u{201c}Friday\u{201d}",
+        "check ls --help",
+        "see C:\\temp",
+        "#x --dry-run",
+        "a  b\nc d=e in=5m",
+        "\u{1f468}\u{200d}\u{1f680} \u{26a0}\u{fe0f}",
+    ] {
+        let value = Value::Text(text.to_owned());
+        assert_eq!(command(&format!("remind 1h {text} \n")).arguments().nth(1).unwrap().1, &value, "{text}");
+        assert_eq!(command(&format!("remind 1h\n{text}")).arguments().nth(1).unwrap().1, &value, "{text}");
+        assert_eq!(command(&format!("remind in=1h {text}")).arguments().nth(1).unwrap().1, &value, "{text}");
+        // An option is not text before `--override`, and text after it.
+        if !text.contains("--dry-run") {
+            let deploy = command(&format!("deploy cms staging 1.0.2 --wait --override {text}"));
+            assert_eq!(deploy.override_reason(), Some(text), "{text}");
+            assert!(deploy.options().wait);
+            let again = command(deploy.line());
+            assert_eq!(again.override_reason().unwrap(), text.replace('\n', " "));
+        }
+    }
+    // Terminal sequences and invisible characters are removed.
+    assert_eq!(command("remind 1h a\u{202e}b\u{200b}c").arguments().nth(1).unwrap().1, &Value::Text("abc".into()));
+}
+
+#[test]
 fn invalid_lines_give_an_error_and_a_suggestion() {
     let (table, catalog) = (table(), catalog());
     let cases = [
-        ("", "The command line is empty. Try: help"),
+        ("", "The line does not begin with a command. Try: help"),
         ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
         ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
         ("frobnicate", "Unknown command `frobnicate`. Try: help"),
@@ -204,7 +242,20 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         ("where --app", "`--app` needs a value. Try: where [APP]"),
         ("where --app cms --app cms", "`--app` is given twice. Try: where [APP]"),
-        ("where 'cms", "A quote is not closed. Close the quote, or put a backslash before it."),
+        ("where 'cms", "The quotation mark in `'cms` is not closed. Close it, or put a backslash before it."),
+        ("where don't", "The quotation mark in `don't` is not closed. Close it, or put a backslash before it."),
+        ("deploy cms staging 1.0.1 #x", "`deploy` has too many arguments: `#x`. Try: deploy APP ENVIRONMENT VERSION"),
+        (
+            "deploy cms staging 1.0.1\nthanks",
+            "`deploy` ends with its line, and takes no more lines. Try: deploy cms staging 1.0.1",
+        ),
+        ("where\ncms", "`where` ends with its line, and takes no more lines. Try: where"),
+        (
+            "deploy cms staging 1.0.1 --override urgent --dry-run",
+            "The reason after `--override` contains `--dry-run`. Write `--dry-run` before `--override`. Try: deploy APP ENVIRONMENT VERSION",
+        ),
+        ("deploy cms staging 1.0.1 --override ", "`--override` needs a reason. Try: deploy APP ENVIRONMENT VERSION"),
+        ("remind --in 5m in=6m", "`--in` is given twice. Try: remind IN WHAT..."),
         ("where ''", "Unknown app ``. Use one of: Shop, cms, shop. Try: where [APP]"),
         (
             "scale cms many",
@@ -378,11 +429,12 @@ fn a_two_word_name_has_priority() {
     assert_eq!(table.command_of("auth revoke x").unwrap().name, "auth revoke");
     assert_eq!(table.command_of("auth").unwrap().name, "auth");
     // The words are split as the parser splits them.
-    for text in ["'auth' x", "“auth” x", "\u{200b}auth x", "\\auth x"] {
+    for text in ["'auth' x", "“auth” x", "\u{200b}auth x"] {
         assert_eq!(table.command_of(text).unwrap().name, "auth", "{text}");
     }
     assert_eq!(table.command_of("auth 'revoke' x").unwrap().name, "auth revoke");
-    assert!(table.command_of("auth 'revoke").is_none());
+    assert_eq!(table.command_of("auth 'revoke").unwrap().name, "auth");
+    assert!(table.command_of("'auth").is_none());
     let below: Vec<_> = table.below(table.get("auth").unwrap()).map(|spec| spec.name.as_str()).collect();
     assert_eq!(below, ["auth revoke"]);
 }

@@ -55,6 +55,11 @@ impl Words {
         words
     }
 
+    /// Returns all words, also the word whose quotation mark is not closed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Word> {
+        self.closed.iter().chain(&self.open)
+    }
+
     /// Returns the texts of the words before an unclosed quotation mark.
     pub(crate) fn texts(&self) -> Vec<String> {
         self.closed.iter().map(|word| word.text.clone()).collect()

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     adapter::{Body, Chat, Outgoing},
     base::{ActivityGuard, Backoff, Text},
-    command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary, words},
+    command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary, Words},
     hostcall::refuses,
     metrics::CommandOutcome,
     policy::Authorized,
@@ -356,8 +356,8 @@ impl Host {
     /// Returns the refusal of a message whose first word is a command of a plugin that failed to load, or a command
     /// that several plugins have. Returns `None` for other messages.
     fn not_loaded(&self, text: &str) -> Option<String> {
-        let words = words(text)?;
-        let word = words.first()?.as_str();
+        let words = Words::of(text);
+        let word = words.closed.first()?.text.as_str();
         let mut contested = self.context.plugins.contested().iter();
         if let Some(contested) = contested.find(|contested| contested.word.eq_ignore_ascii_case(word)) {
             return Some(format!(

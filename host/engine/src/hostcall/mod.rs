@@ -46,7 +46,7 @@ pub use host_call::{GuestError, HostCall, InDoubt, Recovered};
 pub use invocation::Invocation;
 pub(crate) use invocation::{DryRun, GuestStop, JobRun, Plugin, ReplayState, RunMode, Timer, Timers};
 pub(crate) use journaling::running_status;
-pub(crate) use opening::{guest_invocation, is_job_id, new_job, random_job_id};
+pub(crate) use opening::{guest_invocation, new_job, random_job_id};
 pub(crate) use pipelines::{RUN, run_answer, run_end_writes, timer_answer, waiting_until};
 pub use table::CallRow;
 pub(crate) use table::HostCalls;

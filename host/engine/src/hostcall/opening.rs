@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{context::Context, invocation::Plugin};
 use crate::{
     job::{GuestArgument, GuestInvocation, ShownIn, StartEntry, entry},
-    model::Limits,
+    model::{ID_CHARACTERS, ID_LENGTH, Limits},
     policy::Request,
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
@@ -69,16 +69,6 @@ pub(crate) fn guest_invocation(request: &Request, job: &str) -> GuestInvocation 
             .collect(),
         caller: request.caller().clone(),
     }
-}
-
-/// The characters of job ids. The characters `0`, `1`, `i`, `l` and `o` are missing, because people confuse them
-/// easily.
-const ID_CHARACTERS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
-const ID_LENGTH: usize = 5;
-
-/// Returns whether a word has the form of a job id, such as `7f3ak`. Does not check whether the job exists.
-pub(crate) fn is_job_id(word: &str) -> bool {
-    word.len() == ID_LENGTH && word.bytes().all(|sign| ID_CHARACTERS.contains(&sign))
 }
 
 /// Returns a random job id. If the id is in use, the store rejects the job's row.

@@ -41,15 +41,6 @@ pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
 
-/// Parses an argument of `approve` or `deny` into the job id and the number of the approval request. The number is
-/// `None` for an argument such as `7f3ak`.
-pub(crate) fn parse_argument(text: &str) -> (&str, Option<u32>) {
-    match text.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
-        Some((job, Ok(ask))) => (job, Some(ask)),
-        _ => (text, None),
-    }
-}
-
 /// Returns the status text of a job that waits for approval: `waits for approval, 1 of 2 (deployer)`.
 pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     let needs: Vec<String> = ask

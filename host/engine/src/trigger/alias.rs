@@ -119,6 +119,8 @@ mod tests {
         assert!(triggers.alias("restart").is_err() && triggers.alias("restart a b c").is_err());
         assert!(triggers.alias("ship it").unwrap().is_some() && triggers.alias("ship").unwrap().is_none());
         assert!(triggers.alias("deploy cms").unwrap().is_none());
+        // A quotation mark that is not closed is an error of the alias, not an unknown command.
+        assert!(triggers.alias("restart it's").unwrap_err().ends_with("Try: restart HOST"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     base::{At, Text},
-    command::words,
+    command::{Words, words},
     messaging::Listener,
     model::RoomName,
     store::{GivenArgument, TriggerSource},
@@ -99,7 +99,8 @@ impl Triggers {
         if self.aliases.is_empty() {
             return Ok(None);
         }
-        let Some(typed) = words(line) else { return Ok(None) };
+        let line = Words::of(line);
+        let typed = line.texts();
         // If several aliases match, the alias with the most leading words is used.
         let begins = |alias: &&Alias| {
             leading_words(alias).zip(&typed).all(|(known, word)| eq_ignoring_case(known, word))
@@ -109,7 +110,7 @@ impl Triggers {
             typed.iter().partition(|word| OPTIONS.contains(&word.as_str()));
         let fits = |alias: &&Alias| {
             let word = |(known, word): (&String, &&String)| is_placeholder(known) || eq_ignoring_case(known, word);
-            alias.typed.len() == given.len() && alias.typed.iter().zip(&given).all(word)
+            line.open.is_none() && alias.typed.len() == given.len() && alias.typed.iter().zip(&given).all(word)
         };
         let most = |alias: &&Alias| leading_words(alias).count();
         let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {

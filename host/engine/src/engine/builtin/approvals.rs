@@ -14,9 +14,9 @@ use crate::{
         host::Host,
         verdict::{Refusal, Verdict},
     },
-    hostcall::is_job_id,
     job::{HistoryError, JobHistory, Thumb, approval_text, thumb},
     messaging::may_have_unsent_request,
+    model::parse_job_argument,
     policy::Authorized,
     runner::{Vote, VoteError},
     store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, StoreError, Write},
@@ -79,16 +79,8 @@ impl Host {
 
     /// Runs `deny [ID] [REASON...]`.
     pub(crate) async fn deny(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
-        let (mut id, reason) = (text(authorized, "id"), text(authorized, "reason"));
-        let mut words: Vec<&str> = reason.into_iter().collect();
-        // If the first argument is not a job id, it is the first word of the reason.
-        if let Some(word) = id
-            && !is_job_id(approval_text::parse_argument(&word.to_lowercase()).0)
-        {
-            words.insert(0, word);
-            id = None;
-        }
-        self.vote_on_job(authorized, id, Vote::Deny(words.join(" "))).await
+        let reason = text(authorized, "reason").unwrap_or_default().replace('\n', " ");
+        self.vote_on_job(authorized, text(authorized, "id"), Vote::Deny(reason)).await
     }
 
     async fn vote_on_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
@@ -101,7 +93,7 @@ impl Host {
         let (row, number) = match (id, self.job_of_thread(message).await.map_err(read_failed)?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {
-                let (id, number) = approval_text::parse_argument(word);
+                let (id, number) = parse_job_argument(word);
                 (self.votable_job(message, id).await?, number)
             }
             (None, None) => (self.only_votable_job(message).await?, None),

@@ -66,21 +66,16 @@ impl Host {
     /// Runs `job [ID] [assume done | again]`.
     pub(crate) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
-        let (mut id, mut typed_answer) = (text(authorized, "id"), text(authorized, "say"));
-        // If the first argument is not a job id, it is the first word of the answer.
-        if id.is_some_and(|word| word == "again" || word == "assume") {
-            let words = [id, typed_answer].into_iter().flatten().collect::<Vec<_>>().join(" ");
-            typed_answer = ["again", "assume done"].into_iter().find(|known| *known == words).or(typed_answer);
-            id = None;
-        }
-        let doubt_answer = match typed_answer {
+        let id = text(authorized, "id");
+        let doubt_answer = match text(authorized, "say") {
             None => None,
             Some("assume done") => Some(DoubtAnswer::AssumeDone),
             Some("again") => Some(DoubtAnswer::Again),
             Some(other) => {
                 let id = clean(id.unwrap_or("ID"));
                 return Err(malformed(format!(
-                    "`{}` is not an answer for a job in doubt. Answer with `job {id} assume done` or `job {id} again`.",
+                    "`{}` is neither the id of a job nor an answer for a job in doubt. Answer with `job {id} assume \
+                     done` or `job {id} again`.",
                     clean(other)
                 )));
             }
