@@ -87,7 +87,9 @@ impl Converter<'_> {
             return None;
         }
         let mentioned = event.content.mentions.as_ref().is_some_and(|mentions| mentions.user_ids.contains(self.me));
-        let text = self.normalize_address(&strip_quotes_and_code(body), mentioned);
+        let text = strip_quotes_and_code(body);
+        let text = mentions::with_ids(&text, html.map(|html| html.body.as_str()));
+        let text = self.normalize_address(&text, mentioned);
         (!text.is_empty()).then(|| {
             let mut message = incoming(None, thread, text);
             message.machine = machine;
@@ -133,5 +135,6 @@ pub(crate) fn carries_key(raw: &RawEvent, me: &UserId, key: &str) -> bool {
     event["sender"] == me.as_str() && event["content"][KEY_FIELD] == key
 }
 
+mod mentions;
 #[cfg(test)]
 mod tests;
