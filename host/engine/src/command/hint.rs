@@ -3,8 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    free_text::Arguments,
-    parse::{self, ParseError},
+    parse::{ParseError, arguments_of_words},
     spec::{Parameter, Spec, in_backquotes},
     table::CommandTable,
     tokens::quoted,
@@ -87,7 +86,7 @@ fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) ->
     }
     let mut lines = BTreeSet::new();
     permutations(&mut kept, 0, &mut |order| {
-        if let Ok(command) = parse::arguments(spec, &Arguments::of_words(spec, order), vocabulary) {
+        if let Ok(command) = arguments_of_words(spec, order, vocabulary) {
             lines.insert(command.line().to_owned());
         }
     });
@@ -128,7 +127,7 @@ fn corrected(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) ->
     if corrected == words {
         return None;
     }
-    match parse::arguments(spec, &Arguments::of_words(spec, &corrected), vocabulary) {
+    match arguments_of_words(spec, &corrected, vocabulary) {
         Ok(command) => Some(command.line().to_owned()),
         Err(_) => reordered(spec, &corrected, vocabulary),
     }

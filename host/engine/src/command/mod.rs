@@ -20,6 +20,7 @@ mod vocabulary;
 pub(crate) use asker::Asker;
 pub(crate) use builtin::Builtin;
 pub(crate) use help::{help_all, help_one};
+pub(crate) use parse::arguments_of_words;
 pub(crate) use parsed::{Command, Options, Value};
 pub(crate) use spec::{CommandKind, HOST_FLAGS, Parameter, ParameterType, Spec, SpecError, Target};
 pub(crate) use table::{CommandTable, Parsed};

@@ -55,6 +55,15 @@ pub(crate) fn arguments(
     arguments_with(spec, arguments, vocabulary, &|text| text)
 }
 
+/// Parses the words after a command's name, and checks the arguments.
+pub(crate) fn arguments_of_words(
+    spec: &Arc<Spec>,
+    words: &[String],
+    vocabulary: &Vocabulary<'_>,
+) -> Result<Command, ParseError> {
+    arguments(spec, &Arguments::of_words(spec, words), vocabulary)
+}
+
 /// Checks the words after a command's name. A word can contain a placeholder for a value that is not available yet. An
 /// argument with a placeholder is not checked.
 pub(crate) fn check(

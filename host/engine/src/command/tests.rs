@@ -141,7 +141,7 @@ fn valid_lines_are_parsed_and_normalized() {
         ("scale cms 3 --reason=x'y z'", "scale --reason='xy z' cms 3"),
         ("scale cms 3 reason=\"it's\"", "scale --reason=\"it's\" cms 3"),
         ("scale cms 3 reason=it\\'s", "scale --reason=\"it's\" cms 3"),
-        ("deploy shop staging #1\\x", "deploy shop staging #1\\x"),
+        ("scale cms 3 reason=#1\\x", "scale --reason=#1\\x cms 3"),
         // Types.
         ("scale cms -3", "scale cms -3"),
         ("scale cms 3 RED", "scale cms 3 red"),

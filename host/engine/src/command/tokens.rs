@@ -30,22 +30,28 @@ impl Words {
         let mut words = Self { closed: Vec::new(), open: None };
         let mut word: Option<Word> = None;
         let mut quote = None;
-        let mut letters =
-            line.char_indices().flat_map(|(at, letter)| folded(letter).map(move |one| (at, one))).peekable();
+        let mut letters = line.char_indices().peekable();
         while let Some((at, letter)) = letters.next() {
-            if quote.is_none() && letter == ' ' {
+            let is_blank = folded(letter).eq([' ']);
+            if quote.is_none() && is_blank {
                 words.closed.extend(word.take());
                 continue;
             }
+            // Between quotation marks, the zero-width joiner keeps an emoji together.
+            if folded(letter).next().is_none() && (quote.is_none() || letter != '\u{200d}') {
+                continue;
+            }
             let text = &mut word.get_or_insert_with(|| Word { text: String::new(), start: at }).text;
-            match (quote, letter) {
-                (Some(open), _) if letter == open => quote = None,
-                (None, '\'' | '"') => quote = Some(letter),
-                (None | Some('"'), '\\') => {
-                    let escaped = letters.next_if(|(_, next)| matches!(next, '\'' | '"'));
+            match (quote, quotation_mark(letter)) {
+                (Some(open), Some(mark)) if mark == open => quote = None,
+                (None, Some(mark)) => quote = Some(mark),
+                (None | Some('"'), None) if letter == '\\' => {
+                    let escaped = letters.next_if(|(_, next)| quotation_mark(*next).is_some());
                     text.push(escaped.map_or('\\', |(_, mark)| mark));
                 }
-                _ => text.push(letter),
+                // Between quotation marks, dashes and the other quotation marks stay as typed.
+                (Some(_), _) if !is_blank => text.push(letter),
+                _ => text.extend(folded(letter)),
             }
         }
         match quote {
@@ -92,19 +98,35 @@ fn folded(letter: char) -> impl Iterator<Item = char> {
     first.into_iter().chain(second)
 }
 
+/// Returns the ASCII form of a quotation mark; `None` for another character.
+fn quotation_mark(letter: char) -> Option<char> {
+    folded(letter).find(|mark| matches!(mark, '\'' | '"'))
+}
+
 /// Returns `word` as a person must type it in a command line. Adds quotation marks if the parser would otherwise not
 /// read the word as one argument.
 pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
-    let special = |letter: char| matches!(letter, '\'' | '"') || folded(letter).ne([letter]) || letter == ' ';
-    if !word.is_empty() && !word.contains(special) {
+    let is_special = |letter: char| letter == ' ' || quotation_mark(letter).is_some() || folded(letter).ne([letter]);
+    let has = |mark: char| word.chars().any(|letter| quotation_mark(letter) == Some(mark));
+    if !word.is_empty() && !word.contains(is_special) {
         return Cow::Borrowed(word);
     }
-    Cow::Owned(match word.contains('\'') {
-        false => format!("'{word}'"),
-        true if !word.contains(['"', '\\']) => format!("\"{word}\""),
-        // Single quotes keep every character but `'`, which stands between double quotes.
-        true => format!("'{}'", word.replace('\'', "'\"'\"'")),
-    })
+    if !has('\'') {
+        return Cow::Owned(format!("'{word}'"));
+    }
+    if !has('"') && !word.contains('\\') {
+        return Cow::Owned(format!("\"{word}\""));
+    }
+    // Single quotes keep every character except single quotes, which stand between double quotes.
+    let mut quoted = String::from("'");
+    for letter in word.chars() {
+        match quotation_mark(letter) {
+            Some('\'') => quoted.push_str(&format!("'\"{letter}\"'")),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('\'');
+    Cow::Owned(quoted)
 }
 
 #[cfg(test)]
@@ -146,11 +168,23 @@ mod tests {
 
     #[test]
     fn a_quoted_word_is_read_as_it_was() {
-        for word in
-            ["", "a", "a b", "it's", "say \"hi\"", "it's \"x\"", "it's \\", "\\", "#1", "\u{a0}", "\u{2019}", "a\\'b"]
-        {
-            assert_eq!(words(&quoted(word)).unwrap(), [word.replace('\u{a0}', " ").replace('\u{2019}', "'")], "{word}");
+        for word in [
+            "",
+            "a",
+            "a b",
+            "it's",
+            "say \"hi\"",
+            "it's \"x\"",
+            "it's \\",
+            "\\",
+            "#1",
+            "\u{2019}",
+            "\u{2014} \"\u{2019}",
+            "a\\'b",
+        ] {
+            assert_eq!(words(&quoted(word)).unwrap(), [word], "{word}");
         }
+        assert_eq!(words(&quoted("a\u{a0}b\tc")).unwrap(), ["a b c"]);
         assert_eq!(quoted("#1\\x"), "#1\\x");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::host::scheduled_jobs;
 use crate::{
     base::utc_text,
-    command::{Command, CommandKind, Parameter, ParameterType, Spec, Vocabulary, parse},
+    command::{Command, CommandKind, Parameter, ParameterType, Spec, Vocabulary, arguments_of_words},
     hostcall::{
         clock::{instant as clock_instant, later as clock_later},
         direct_message::shown_in,
@@ -264,5 +264,5 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, t
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let context = invocation.context();
     let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.request().asker());
-    parse::arguments(spec, &words, &vocabulary).map_err(|misparse| problem("invalid", misparse.to_string()))
+    arguments_of_words(spec, &words, &vocabulary).map_err(|misparse| problem("invalid", misparse.to_string()))
 }
