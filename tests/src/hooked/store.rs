@@ -90,6 +90,11 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.messages(after, limit).await
     }
 
+    async fn is_handled(&self, key: &InboxKey) -> Result<Option<bool>, StoreError> {
+        self.hooks.before_read("is_handled").await?;
+        self.store.is_handled(key).await
+    }
+
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         self.hooks.before_read("cursor").await?;
         self.store.cursor(bot, network, room).await

@@ -1,10 +1,10 @@
 //! The clock that the engine uses for timers. Its time is the wall-clock time at which the process started, plus the
-//! time that has elapsed on a monotonic clock since the start.
+//! time that has elapsed since the start, including the time in which the machine was suspended.
 //!
 //! Invariant: a change of the system clock does not move timers while the process runs. After a restart, the process
 //! reads the system clock again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,17 +12,32 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MonotonicClock {
     wall: Timestamp,
-    started: Instant,
+    started: Duration,
+}
+
+/// Returns the time since the machine was started.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Returns the time since the first call.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Duration {
+    static FIRST: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    FIRST.elapsed()
 }
 
 impl MonotonicClock {
     /// Creates a clock whose current time is `wall`.
     pub(crate) fn starting_at(wall: Timestamp) -> Self {
-        Self { wall, started: Instant::now() }
+        Self { wall, started: since_boot() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        let elapsed = SignedDuration::try_from(self.started.elapsed()).unwrap_or(SignedDuration::MAX);
+        let elapsed = since_boot().saturating_sub(self.started);
+        let elapsed = SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX);
         self.wall.saturating_add(elapsed).unwrap_or(Timestamp::MAX)
     }
 

@@ -235,12 +235,14 @@ fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String 
         if parameter.named {
             words.push(format!("--{}={text}", parameter.name));
         } else {
-            is_raw |= is_like_flag(spec, &plain);
+            // After `--`, no value is read as a flag.
+            if !is_raw && is_like_flag(spec, &plain) {
+                is_raw = true;
+                values.push("--".to_owned());
+            }
             values.push(text);
         }
     }
-    // After `--`, no value is read as a flag.
-    words.extend(is_raw.then(|| "--".to_owned()));
     words.extend(values);
     words.join(" ")
 }

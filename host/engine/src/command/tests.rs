@@ -162,7 +162,7 @@ fn valid_lines_are_parsed_and_normalized() {
         ("deploy shop staging v3", "deploy shop staging v3"),
         ("deploy Shop production anything", "deploy Shop production anything"),
         // A version with a leading dash is valid only if the pipeline's expression allows it.
-        ("deploy shop staging -- -v3", "deploy -- shop staging -v3"),
+        ("deploy shop staging -- -v3", "deploy shop staging -- -v3"),
     ];
     for (typed, line) in cases {
         assert_eq!(understood(&table, &catalog, typed), format!("= {line}"), "{typed}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    people::{check_names, patterns, unknown_name},
+    people::{check_forbidding, check_names, patterns, unknown_name},
     rules,
 };
 use crate::{
@@ -183,7 +183,8 @@ pub(crate) fn read(
     for mut table in root.array("approval") {
         table.add_keys(&rules::attribute_keys(calls));
         let terms = Terms::read(&mut table, networks);
-        let matched = matched(&mut table, calls, catalog);
+        let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
+        let matched = matched(&mut table, calls, catalog, &names);
         approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
         table.finish();
     }
@@ -205,11 +206,15 @@ fn make_ids_unique(approvals: &mut [Approval]) {
 }
 
 /// Reads the key `call` and the attribute keys of an `[[approval]]`. The rule applies only to host calls that match
-/// these keys.
-fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<Pattern>, Scope) {
+/// these keys. `roles` are the names of all roles.
+fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog, roles: &[&str]) -> (Vec<Pattern>, Scope) {
     // An effect that only revokes rights never needs approval.
     let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);
-    let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
+    let texts = table.strings("call");
+    if let Some(texts) = &texts {
+        check_forbidding(table, ("call", &texts.at), &texts.value, None::<std::iter::Empty<&str>>);
+    }
+    let texts = texts.map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
         if !held().any(|row| pattern.matches(row.name)) {
@@ -231,11 +236,12 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<Patter
                 format!("the key `{}` has no effect: no host call that the rule matches has this attribute", key.value);
             table.problem(&key.at, message, None);
         }
-        match attribute {
-            Attribute::App => check_names(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
-            Attribute::Environment => check_names(table, "environment", &values.value, catalog.environments()),
-            _ => {}
+        let exist = rules::known_values(attribute, catalog, roles);
+        if let Some(exist) = &exist {
+            check_names(table, attribute.as_str(), &values.value, exist.iter().copied());
         }
+        let exist = exist.as_ref().map(|exist| exist.iter().copied());
+        check_forbidding(table, (attribute.as_str(), &values.at), &values.value, exist);
         limits.set(attribute, patterns(table, &values.value));
     }
     (calls, limits)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::people::{check_names, patterns};
+use super::people::{check_forbidding, check_names, patterns};
 use crate::{
     base::{Cron, Key, Located, Table, TableKeys, zone},
     model::Catalog,
@@ -45,8 +45,12 @@ pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<
 
 fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window> {
     let at = table.at().clone();
+    let named = table.has("environments");
     let names = table.required_strings("environments", "[\"production\"]");
     check_names(&table, "environment", &names, catalog.environments());
+    if named {
+        check_forbidding(&table, ("environments", &at), &names, Some(catalog.environments()));
+    }
     let environments = patterns(&table, &names);
     let zone = if table.has("time_zone") { time_zone(&mut table) } else { Some(here.clone()) };
     let from = table.required_string("from", FROM);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::members::Members;
 use crate::{
-    base::{Key, Located, Table, TableKeys, check_visible, clean, nearest},
+    base::{At, Key, Located, Table, TableKeys, check_visible, clean, nearest},
     model::{Catalog, RoomName},
     policy::{Member, Pattern, Role},
 };
@@ -157,6 +157,32 @@ pub(crate) fn check_names<'a>(
     for name in names {
         if !name.value.contains('*') && !exist.clone().any(|known| known == name.value) {
             unknown_name(table, what, name, exist.clone());
+        }
+    }
+}
+
+/// Checks the values of a key of a rule that forbids something or requires an approval. Such a rule must not match
+/// nothing, so reports an empty list, and a pattern with `*` that matches no name in `exist`. `key` is the key, and `at`
+/// its place in the file.
+pub(crate) fn check_forbidding<'a>(
+    table: &Table,
+    (key, at): (&str, &At),
+    values: &[Located<String>],
+    exist: Option<impl Iterator<Item = &'a str> + Clone>,
+) {
+    if values.is_empty() {
+        let message = format!("`{key}` is empty, so the rule never applies");
+        table.problem(at, message, format!("{key} = [\"*\"]   or no `{key}`"));
+    }
+    let Some(exist) = exist else { return };
+    let is_pattern =
+        |value: &&Located<String>| value.value.contains('*') && !matches!(value.value.as_str(), "*" | "**");
+    for value in values.iter().filter(is_pattern) {
+        let matches = |pattern: &Pattern| exist.clone().any(|name| pattern.matches(name));
+        if Pattern::new(value.value.as_str()).is_ok_and(|pattern| !matches(&pattern)) {
+            let message =
+                format!("the pattern `{}` of `{key}` matches nothing, so the rule never applies", value.value);
+            table.problem(&value.at, message, None);
         }
     }
 }

@@ -128,17 +128,25 @@ fn limit(
             table.problem(&at, message, Some(format!("a separate grant for {}, without `{name}`", row.name)));
         }
     }
-    match attribute {
-        Attribute::App => check_names(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
-        Attribute::Environment => check_names(table, "environment", &values.value, catalog.environments()),
-        Attribute::Pipeline => {
-            let deployments = catalog.apps().flat_map(|app| &app.deployments);
-            check_names(table, "pipeline", &values.value, deployments.map(|deployment| deployment.pipeline.as_str()));
-        }
-        Attribute::Role => check_names(table, "role", &values.value, roles.iter().copied()),
-        Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => {}
+    if let Some(exist) = known_values(attribute, catalog, roles) {
+        check_names(table, attribute.as_str(), &values.value, exist.iter().copied());
     }
     limits.set(attribute, patterns(table, &values.value));
+}
+
+/// Returns all values that an attribute can have; `None` if the configuration does not list them. `roles` are the names
+/// of all roles.
+pub(crate) fn known_values<'c>(attribute: Attribute, catalog: &'c Catalog, roles: &[&'c str]) -> Option<Vec<&'c str>> {
+    match attribute {
+        Attribute::App => Some(catalog.apps().map(|app| app.name.as_str()).collect()),
+        Attribute::Environment => Some(catalog.environments().collect()),
+        Attribute::Pipeline => {
+            let deployments = catalog.apps().flat_map(|app| &app.deployments);
+            Some(deployments.map(|deployment| deployment.pipeline.as_str()).collect())
+        }
+        Attribute::Role => Some(roles.to_vec()),
+        Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => None,
+    }
 }
 
 fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeSet<Attribute> {

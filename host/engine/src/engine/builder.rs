@@ -255,7 +255,7 @@ impl EngineBuilder {
             access.use_directory(directory);
         }
         let monotonic = MonotonicClock::starting_at(self.clock.now());
-        access.set_clock(monotonic);
+        access.set_clocks(monotonic, self.clock.clone());
         for warning in access.restore(store.grants().await?) {
             tracing::warn!(reason = warning, "a role that was granted in chat has no effect");
         }

@@ -58,13 +58,14 @@ impl Host {
         }
         let mut turn = self.vote_turn(&row);
         let work = async move {
-            if let Some(turn) = &mut turn {
-                turn.wait().await;
-            }
-            let old = late.then(|| self.too_old(&row)).flatten();
             let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
             // A failed write leaves no effect, so the message can be retried.
-            while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
+            loop {
+                if let Some(turn) = &mut turn {
+                    turn.wait().await;
+                }
+                let old = late.then(|| self.too_old(&row)).flatten();
+                let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await else { break };
                 tracing::error!(
                     room = row.key.room, event_id = row.key.event, %error,
                     "cannot handle the message, which stays in the inbox; the host retries soon, or at its next start if the error is permanent"
@@ -82,6 +83,7 @@ impl Host {
                     () = stopping.cancelled() => break,
                 }
                 late = true;
+                turn = self.vote_turn(&row);
             }
             drop(guard);
         };

@@ -45,13 +45,15 @@ impl Invocation {
     /// this job has an open effect on the same app. An effect with an unknown environment matches every freeze.
     async fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
-        let now = context.monotonic.now();
+        let (now, wall) = (context.monotonic.now(), context.clock.now());
         let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
-        let frozen: Vec<Frozen> = match known {
+        let environments: Vec<&str> = match known {
             // An effect with an unknown environment matches every environment.
-            [] => context.freezes.all(now),
-            known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
+            [] => context.freezes.environments().collect(),
+            known => known.iter().map(String::as_str).collect(),
         };
+        let forbidding = |environment: &&str| context.freezes.forbidding(environment, now, wall);
+        let frozen: Vec<Frozen> = environments.iter().flat_map(forbidding).collect();
         let mut reasons = Vec::new();
         for frozen in &frozen {
             let line = context.freezes.line(frozen);

@@ -86,20 +86,31 @@ pub(crate) async fn execute<C: HostCall>(
     if let Err(not_tried) = invocation.take_locks(row, &attributes)? {
         return invocation.record_not_tried(row, &attributes, &params, C::Error::other(not_tried)).await;
     }
-    // 12. The intent is stored before the effect happens.
-    let in_progress = invocation.begin(row, &attributes, rule, &params).await?;
+    // 12. The role again: it can have been revoked since step 4, while the gate waited for the backend or the database.
+    if row.kind == CallKind::Acts
+        && let Err(reasons) = invocation.authorize(row, &attributes, &parameters)
+    {
+        return invocation.deny(row, &attributes, &params, reasons).await;
+    }
+    // 13. The intent is stored before the effect happens.
+    let in_progress = match invocation.begin(row, &attributes, rule, &params).await? {
+        Ok(in_progress) => in_progress,
+        Err(not_tried) => {
+            return invocation.record_not_tried(row, &attributes, &params, C::Error::other(not_tried)).await;
+        }
+    };
     let answer = call.perform(invocation, &params).await;
-    // 13. A call that waits ends the guest and parks the job.
+    // 14. A call that waits ends the guest and parks the job.
     if let Some(parking) = invocation.parking() {
         invocation.wait(in_progress, &params, parking).await?;
         return Err(GuestStop::Parked.into());
     }
-    // 14. The limit on bytes that the guest receives. It does not apply to the answer of an effect, which is small and
+    // 15. The limit on bytes that the guest receives. It does not apply to the answer of an effect, which is small and
     //     must be recorded.
     if row.kind != CallKind::Acts {
         invocation.meter.answer(&answer)?;
     }
-    // 15. The result.
+    // 16. The result.
     invocation.count_effect(row, &attributes, &answer);
     invocation.record(in_progress, &params, &answer).await?;
     Ok(answer)

@@ -16,7 +16,7 @@ use crate::{
     metrics::Decision,
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
-    policy::{FreezeGuard, Request, Rights},
+    policy::{ChangeGuard, FreezeGuard, Request, Rights},
     store::{DeploymentLock, StoreError, Write},
 };
 
@@ -174,6 +174,8 @@ pub struct Invocation {
     pub(crate) claims: Vec<Claim>,
     // Held from the freeze check of an effect until its intent is stored, so that no freeze can begin in between.
     pub(crate) freeze_guard: Option<FreezeGuard>,
+    // Held while the current call changes the roles that were granted in chat.
+    pub(crate) rights_guard: Option<ChangeGuard>,
     pub(crate) tally: Tally,
 }
 
@@ -204,6 +206,7 @@ impl Invocation {
             message_count: 0,
             claims: Vec::new(),
             freeze_guard: None,
+            rights_guard: None,
             tally: Tally::default(),
         }
     }

@@ -157,7 +157,7 @@ impl Invocation {
             .job_run()
             .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.cancel_delivered)?;
         job_run.cancel_delivered = true;
-        Some(types::Problem { code: "cancelled".to_owned(), message: "the job was cancelled".to_owned() })
+        Some(cancelled())
     }
 
     /// Acquires the deployment locks of an effect. If another job holds one of the locks, acquires none of them and
@@ -185,7 +185,8 @@ impl Invocation {
 
     /// For an effect, stores the intent, the deployment locks and the announcements to other rooms in one transaction.
     /// The intent is the journal entry that says that the effect is about to happen. For other calls, stores nothing
-    /// and only counts the call.
+    /// and only counts the call. If the job was cancelled and the plugin does not know it yet, stores nothing and
+    /// returns the error `cancelled` for the plugin.
     ///
     /// # Errors
     /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
@@ -195,7 +196,7 @@ impl Invocation {
         attributes: &Attributes,
         rule: Rule,
         params: &impl Serialize,
-    ) -> wasmtime::Result<CallInProgress> {
+    ) -> wasmtime::Result<Result<CallInProgress, types::Problem>> {
         if row.kind == CallKind::Acts {
             let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
             let context = self.context().clone();
@@ -206,7 +207,7 @@ impl Invocation {
             let mut number = 0;
             // The guard ends after the transaction, also if the guest ends at its wall limit before.
             let freeze_guard = self.freeze_guard.take();
-            if let Some(JobRun { job, new_locks, .. }) = self.job_run() {
+            if let Some(JobRun { job, new_locks, cancel_delivered, .. }) = self.job_run() {
                 let locks = std::mem::take(new_locks);
                 let lock = |lock: &DeploymentLock| Write::Lock { lock: lock.clone(), job: job.row().id.clone() };
                 let writes = locks.iter().map(lock).chain(notices).collect();
@@ -218,15 +219,21 @@ impl Invocation {
                         context.outbox.wake();
                     }
                 };
-                let stored = job.enter_and_apply(store, vec![entry], writes, apply).await;
-                number = stored.map_err(GuestStop::StoreFailed)?;
+                // The cancellation can have arrived since the gate asked for it.
+                let is_allowed = |job: &ActiveJob| *cancel_delivered || !job.is_cancelled();
+                let stored = job.enter_if(store, is_allowed, vec![entry], writes, apply).await;
+                let Some(stored) = stored.map_err(GuestStop::StoreFailed)? else {
+                    *cancel_delivered = true;
+                    return Ok(Err(cancelled()));
+                };
+                number = stored;
             }
             self.intent = number;
         }
         self.tally.allow(row);
         self.count_decision(row, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
-        Ok(CallInProgress { row: *row, rule, attributes })
+        Ok(Ok(CallInProgress { row: *row, rule, attributes }))
     }
 
     /// Returns the message that reports in `room` that the caller overrode an approval rule. Returns `None` if no bot
@@ -342,9 +349,11 @@ impl Invocation {
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
         let (context, id) = (self.context().clone(), job.row().id.clone());
         let (store, claims) = (context.store.clone(), std::mem::take(&mut self.claims));
+        let rights_guard = self.rights_guard.take();
         let apply = move || {
             outcomes.into_iter().for_each(job_ended);
             context.access.changed(&rights);
+            drop(rights_guard);
             context.locks.mark_reserved(&unused, &id);
             drop(claims);
             if has_messages {
@@ -375,6 +384,11 @@ impl Invocation {
             at: self.context().clock.now(),
         }
     }
+}
+
+/// Returns the error that the first effect after a cancellation returns to the plugin.
+fn cancelled() -> types::Problem {
+    types::Problem { code: "cancelled".to_owned(), message: "the job was cancelled".to_owned() }
 }
 
 /// Returns the deployment locks that an effect needs: one for every combination of its apps and environments.

@@ -99,12 +99,33 @@ impl ActiveJob {
         more: Vec<Write>,
         apply: impl FnOnce() + Send + 'static,
     ) -> Result<u32, StoreError> {
+        let stored = self.enter_if(store, |_| true, entries, more, apply).await?;
+        // The condition holds.
+        Ok(stored.unwrap_or_default())
+    }
+
+    /// Stores journal entries and the changes in `more` like [`Self::enter_and_apply`], if `is_allowed` returns true
+    /// while no other task can add an entry to the journal. Otherwise stores nothing and returns `None`.
+    ///
+    /// # Errors
+    /// Fails if the store returns an error. Nothing is then stored, and `apply` is not called.
+    pub(crate) async fn enter_if(
+        self: &Arc<Self>,
+        store: Arc<dyn Store>,
+        is_allowed: impl FnOnce(&Self) -> bool,
+        entries: Vec<Entry>,
+        more: Vec<Write>,
+        apply: impl FnOnce() + Send + 'static,
+    ) -> Result<Option<u32>, StoreError> {
         let mut next = self.next.clone().lock_owned().await;
+        if !is_allowed(self) {
+            return Ok(None);
+        }
         let job = self.clone();
         let task = tokio::spawn(async move {
             let first = job.append(&mut next, &*store, entries, more).await?;
             apply();
-            Ok(first)
+            Ok(Some(first))
         });
         match task.await {
             Ok(stored) => stored,

@@ -74,6 +74,9 @@ pub(crate) struct Counted {
     /// The network and the id of the room in which the person approved. Old journals have no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) room: Option<(String, String)>,
+    /// Whether the person had the role neither through a group nor through a room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) direct: bool,
 }
 
 impl Counted {
@@ -124,12 +127,13 @@ impl ApprovalRequest {
     }
 
     /// Returns the approvals of people who no longer have a role that can give these approvals. `bot` is the job's bot.
-    /// Leaves out an approval while the members of the role cannot be read.
+    /// Leaves out an approval of a member of a group or a room while the members of the role cannot be read.
     pub(crate) fn lapsed<'r>(&'r self, access: &'r Access, bot: &'r str) -> impl Iterator<Item = &'r Counted> {
         self.given.iter().filter(move |given| {
             let may_give = |at: &usize| {
-                let may_give =
-                    |need: &Need| access.may_give(need, given.asker(bot)) || !access.knows_members(&need.from);
+                let may_give = |need: &Need| {
+                    access.may_give(need, given.asker(bot)) || !given.direct && !access.knows_members(&need.from)
+                };
                 self.needs.get(*at).is_some_and(may_give)
             };
             !given.counts.iter().all(may_give)
@@ -206,7 +210,7 @@ mod tests {
 
     fn counted(id: &str, counts: &[usize]) -> Counted {
         let counts = counts.iter().copied().collect();
-        Counted { id: id.to_owned(), name: id.to_owned(), counts, reaction: None, room: None }
+        Counted { id: id.to_owned(), name: id.to_owned(), counts, reaction: None, room: None, direct: false }
     }
 
     fn given(id: &str, counts: &[usize]) -> Event {

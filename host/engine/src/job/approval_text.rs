@@ -16,9 +16,12 @@ use crate::{
 /// The maximum number of pending effects in a plan. People cannot approve a plan with more pending effects, because one
 /// message could not list them.
 const MAX_SHOWN: usize = 40;
-/// The maximum length of the list of a plan's pending effects, in bytes. People cannot approve a plan with a longer
-/// list.
-const MAX_PLAN_LENGTH: usize = 12_000;
+/// The maximum length of the list of a plan's pending effects ([`sent_length`]). People cannot approve a plan with a
+/// longer list, because one message could not show it on every network.
+const MAX_PLAN_LENGTH: usize = 10_000;
+/// The maximum length of the command line and of each completed effect in the text ([`sent_length`]). A longer one is
+/// truncated: only the pending effects are approved.
+const MAX_OTHER_LENGTH: usize = 600;
 /// The maximum number of completed effects that the text of a plan lists. If there are more, the text lists the latest,
 /// and gives only the number of the earlier ones.
 const MAX_DONE: usize = 5;
@@ -62,8 +65,27 @@ pub(crate) fn lapsed_text(given: &Counted) -> String {
 /// larger plan.
 pub(crate) fn can_be_shown(plan: &Plan) -> bool {
     let lengths: Vec<usize> =
-        plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
+        plan.effects.iter().filter(|effect| !effect.done).map(|effect| sent_length(&effect.shown())).collect();
     lengths.len() <= MAX_SHOWN && lengths.iter().sum::<usize>() <= MAX_PLAN_LENGTH
+}
+
+/// Returns the maximum length of a text when it is sent, in bytes. Networks escape punctuation: a character of markup
+/// has up to six bytes as a reference in HTML.
+fn sent_length(text: &str) -> usize {
+    text.chars().map(|letter| if letter.is_ascii_punctuation() { 6 } else { letter.len_utf8() }).sum()
+}
+
+/// Truncates a text that is not approved to [`MAX_OTHER_LENGTH`].
+fn truncated(text: &str) -> String {
+    let mut length = 0;
+    let kept: String = text
+        .chars()
+        .take_while(|letter| {
+            length += sent_length(letter.encode_utf8(&mut [0; 4]));
+            length <= MAX_OTHER_LENGTH
+        })
+        .collect();
+    if kept.len() == text.len() { kept } else { format!("{kept}[...]") }
 }
 
 /// Returns the effects of a plan, one per line: the last [`MAX_DONE`] completed effects, then all pending effects.
@@ -74,8 +96,11 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
         lines.push(format!("[done] {earlier} earlier effects"));
     }
     for (number, effect) in plan.effects.iter().enumerate().skip(done.saturating_sub(MAX_DONE)) {
-        let mark = if effect.done { "[done] " } else { "" };
-        lines.push(format!("{mark}{}. {}", number + 1, effect.shown()));
+        let number = number + 1;
+        lines.push(match effect.done {
+            true => format!("[done] {number}. {}", truncated(&effect.shown())),
+            false => format!("{number}. {}", effect.shown()),
+        });
     }
     match &plan.end {
         PlanEnd::Ended if plan.effects.is_empty() => lines.push("the plan has no effects".to_owned()),
@@ -107,7 +132,7 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
         Some(Decision::Approved) => ("was approved".to_owned(), "The approved plan:"),
         Some(Decision::NotApproved(why)) => (format!("was not approved: {why}"), "The plan that was not approved:"),
     };
-    let mut text = Text::lines(format!("`{}` (job {}, requested by {who}) {status}", row.line, row.id));
+    let mut text = Text::lines(format!("`{}` (job {}, requested by {who}) {status}", truncated(&row.line), row.id));
     text.push_lines(heading);
     for line in plan_lines(&ask.plan) {
         text.push_lines(format!("  {line}"));
@@ -146,4 +171,46 @@ pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
 pub(crate) enum Thumb {
     Up,
     Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::plan::Effect;
+
+    fn plan(done: usize, pending: usize, text: &str) -> Plan {
+        let effect = |index: usize| {
+            let effect = Effect::new("jobs.later", Default::default(), json!({ "text": text }), &[]);
+            Effect { done: index < done, ..effect }
+        };
+        Plan { effects: (0..done + pending).map(effect).collect(), end: PlanEnd::Ended }
+    }
+
+    #[test]
+    fn a_plan_that_no_message_can_show_is_refused() {
+        for (pending, text, expected) in [
+            (40, "short", true),
+            (41, "short", false),
+            (1, &"x".repeat(9_000), true),
+            (1, &"x".repeat(10_000), false),
+            // A network escapes each of these characters.
+            (1, &"&".repeat(1_500), true),
+            (1, &"&".repeat(2_000), false),
+        ] {
+            assert_eq!(can_be_shown(&plan(0, pending, text)), expected, "{pending} {}", text.len());
+        }
+        assert!(can_be_shown(&plan(50, 1, &"x".repeat(9_000))), "completed effects are truncated");
+    }
+
+    #[test]
+    fn completed_effects_do_not_hide_pending_effects() {
+        let lines = plan_lines(&plan(7, 2, &"&".repeat(500)));
+        assert_eq!(lines.len(), 8, "{lines:?}");
+        assert_eq!(lines[0], "[done] 2 earlier effects");
+        assert!(lines[1..6].iter().all(|line| line.starts_with("[done] ") && line.ends_with("&[...]")), "{lines:?}");
+        assert!(lines[1..6].iter().all(|line| line.len() < 150), "{lines:?}");
+        assert!(lines[6].starts_with("8. jobs.later") && lines[7].ends_with("&\""), "{lines:?}");
+    }
 }

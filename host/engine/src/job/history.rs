@@ -25,6 +25,8 @@ pub(crate) const WAIT: &str = "pipelines.wait";
 pub(crate) const INTERRUPTED: &str = "interrupted";
 /// The error code of an effect if it is unknown whether the effect happened.
 pub(crate) const UNKNOWN: &str = "unknown";
+/// The value of `event` in the journal entry of an approval request.
+const ASKED: &str = "approval-asked";
 /// The value of `event` in the journal entry of a cancellation.
 pub(crate) const CANCEL: &str = "cancel";
 
@@ -170,6 +172,18 @@ impl JobHistory {
     /// Returns the newest approval request with the approvals so far; `None` if the job has not requested approval.
     pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
+    }
+
+    /// Returns the time of the newest approval request; `None` if the job has not requested approval.
+    pub(crate) fn asked_at(&self) -> Option<jiff::Timestamp> {
+        let is_request = |entry: &&Entry| entry.kind == EntryKind::Event && entry.body["event"] == ASKED;
+        self.entries.iter().rev().find(is_request).map(|entry| entry.at)
+    }
+
+    /// Returns whether the newest effect has no result, and is no pipeline run. The host follows pipeline runs after the
+    /// plugin has ended.
+    pub(crate) fn has_unknown_effect(&self) -> bool {
+        matches!(self.position(), ReplayPosition::InDoubt(at) if self.entries[at].call != TRIGGER)
     }
 
     /// Returns the job's position. If the journal has a closing entry, the job is closed. If the newest intent or wait

@@ -86,7 +86,7 @@ impl Inbox for AccountInbox {
         for message in messages {
             // Step 1: drop messages of the configured bots and of machine accounts that are not configured, and
             // reactions that are not votes.
-            if !self.is_relevant(&message).await? {
+            if !self.is_relevant(room, &message, &arrivals).await? {
                 continue;
             }
             // Step 2: keep messages that contain or trigger a command.
@@ -203,10 +203,11 @@ impl AccountInbox {
         Ok(count)
     }
 
-    /// Returns whether the bot handles a message. The bot handles texts, removed reactions, and the reactions 👍 and 👎
-    /// to an approval message. The bot does not handle messages from a configured bot, or from a machine account that
-    /// is not configured.
-    async fn is_relevant(&self, message: &Incoming) -> Result<bool, StoreError> {
+    /// Returns whether the bot handles a message. The bot handles texts, the reactions 👍 and 👎 to an approval message,
+    /// and the removal of a message or reaction that it has received. The bot does not handle messages from a configured
+    /// bot, or from a machine account that is not configured. `earlier` are the messages before this one that are not
+    /// stored yet.
+    async fn is_relevant(&self, room: &str, message: &Incoming, earlier: &[Arrival]) -> Result<bool, StoreError> {
         if self.outbox.is_own(self.network, &message.sender.id) {
             return Ok(false);
         }
@@ -214,7 +215,12 @@ impl AccountInbox {
             return Ok(false);
         }
         match &message.reaction {
-            None | Some(Reaction::Withdrawn { .. }) => Ok(true),
+            None => Ok(true),
+            Some(Reaction::Withdrawn { given }) => {
+                let key = InboxKey { network: self.network.into(), room: room.into(), event: given.clone() };
+                let is_new = earlier.iter().any(|arrival| arrival.row.key == key);
+                Ok(is_new || self.store.is_handled(&key).await?.is_some())
+            }
             Some(Reaction::Given { on, emoji }) => {
                 if crate::job::thumb(emoji).is_none() {
                     return Ok(false);

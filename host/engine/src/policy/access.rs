@@ -23,11 +23,15 @@ use super::{
     room_members::Rooms,
 };
 use crate::{
-    adapter::{Accounts, Directory, GroupFiles, MonotonicClock},
+    adapter::{Accounts, Clock, Directory, GroupFiles, MonotonicClock},
     command::{Asker, Target, Visibility},
     model::RoomName,
     store::{Grant, Write},
 };
+
+/// Prevents that two changes of the roles that were granted in chat happen at the same time. Each change depends on the
+/// grants that exist before it.
+pub(crate) type ChangeGuard = tokio::sync::OwnedMutexGuard<()>;
 
 /// The rights of all people: the people and roles of the configuration, the current members of groups and rooms, and
 /// the roles that were granted in chat.
@@ -49,7 +53,8 @@ pub(crate) struct Access {
     granted: Granted,
     rooms: Rooms,
     directory: RwLock<Arc<dyn Directory>>,
-    clock: OnceLock<MonotonicClock>,
+    clocks: OnceLock<(MonotonicClock, Arc<dyn Clock>)>,
+    changes: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The people, roles and rights that the configuration defines: the input of [`Access::new`].
@@ -83,7 +88,8 @@ impl Access {
             rooms: Rooms::new(with_members, named, network),
             granted: Granted::default(),
             directory: RwLock::new(Arc::new(groups)),
-            clock: OnceLock::new(),
+            clocks: OnceLock::new(),
+            changes: Arc::default(),
             admins,
             roles,
             bots,
@@ -294,6 +300,18 @@ impl Access {
         need.from.iter().any(in_role)
     }
 
+    /// Returns whether a person has a role that can give the required approval `need` neither through a group nor through
+    /// a room: the configuration names the person, or the role was granted to the person in chat.
+    pub(crate) fn may_give_directly(&self, need: &Need, who: Asker<'_>) -> bool {
+        let is_named = |role: &Arc<Role>| {
+            role.members.iter().any(|member| matches!(member, Member::Person(id) if self.same_person(id, who.id)))
+        };
+        let granted = self.roles_of(who, false).into_iter().filter(|held| held.grant.is_some());
+        let granted: Vec<Arc<Role>> = granted.map(|held| held.role).collect();
+        let roles = self.roles.iter().filter(|role| is_named(role)).chain(&granted);
+        roles.into_iter().any(|role| need.from.contains(&role.name)) && self.may_give(need, who)
+    }
+
     /// Returns whether the members of all these roles are known. They are unknown while a group or the members of a room
     /// cannot be read.
     pub(crate) fn knows_members(&self, roles: &[String]) -> bool {
@@ -393,8 +411,14 @@ impl Access {
         warnings
     }
 
-    /// Updates the roles that were granted in chat, after the store committed a transaction. `writes` are the changes in the transaction;
-    /// changes other than a grant or a revocation of a role are ignored.
+    /// Waits until no other change of the roles that were granted in chat is in progress. A change holds the guard from
+    /// its first read of the grants until [`Self::changed`].
+    pub(crate) async fn begin_change(&self) -> ChangeGuard {
+        self.changes.clone().lock_owned().await
+    }
+
+    /// Updates the roles that were granted in chat, after the store committed a transaction. `writes` are the changes in
+    /// the transaction; changes other than a grant or a revocation of a role are ignored.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -416,14 +440,15 @@ impl Access {
         *self.directory.write() = directory;
     }
 
-    /// Sets the clock by which grants expire. Only the first call has an effect.
-    pub(crate) fn set_clock(&self, clock: MonotonicClock) {
-        let _ = self.clock.set(clock);
+    /// Sets the clocks by which grants expire. Only the first call has an effect.
+    pub(crate) fn set_clocks(&self, clock: MonotonicClock, wall: Arc<dyn Clock>) {
+        let _ = self.clocks.set((clock, wall));
     }
 
-    /// Returns the current time of the clock by which grants expire.
+    /// Returns the current time by which grants expire: the later time of the two clocks. The wall clock can have been
+    /// wrong when the process started.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.get().map_or_else(Timestamp::now, MonotonicClock::now)
+        self.clocks.get().map_or_else(Timestamp::now, |(clock, wall)| clock.now().max(wall.now()))
     }
 }
 

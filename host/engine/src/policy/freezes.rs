@@ -111,9 +111,26 @@ impl Freezes {
         by_command.into_iter().chain(windows).collect()
     }
 
+    /// Returns the freezes of an environment that forbid an effect at the time `at`. `wall` is the wall-clock time, which
+    /// can differ from `at` if the system clock was changed: a window of the configuration forbids effects by both times.
+    pub(crate) fn forbidding(&self, environment: &str, at: Timestamp, wall: Timestamp) -> Vec<Frozen> {
+        let mut frozen = self.of(environment, at);
+        let is_window = |other: &Frozen| matches!(other.by, FrozenBy::Window(_));
+        let windows: Vec<Frozen> = self.of(environment, wall).into_iter().filter(is_window).collect();
+        frozen.extend(
+            windows.into_iter().filter(|window| frozen.iter().all(|known| known.by != window.by)).collect::<Vec<_>>(),
+        );
+        frozen
+    }
+
     /// Returns the freezes of all environments that are in force at the time `at`, ordered by environment.
     pub(crate) fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
+    }
+
+    /// Returns the names of all environments.
+    pub(crate) fn environments(&self) -> impl Iterator<Item = &str> {
+        self.environments.iter().map(String::as_str)
     }
 
     /// Returns the freeze of an environment that a person set by command. Returns `None` if there is no such freeze, or
@@ -224,6 +241,16 @@ mod tests {
         assert_eq!(frozen("2030-01-01T00:00:00Z"), 1);
         freezes.apply_unfreeze("staging");
         assert_eq!(frozen("2026-11-20T12:00:00Z"), 0);
+    }
+
+    #[test]
+    fn a_window_forbids_effects_by_the_wall_clock_too() {
+        let freezes = freezes(vec![freeze("production", Some("2026-11-21T14:00:00Z"))]);
+        let (before, inside) = (at("2026-11-19T12:00:00Z"), at("2026-11-21T12:00:00Z"));
+        let count = |time, wall| freezes.forbidding("production", time, wall).len();
+        assert_eq!((count(inside, inside), count(before, inside), count(inside, before)), (2, 2, 2));
+        assert_eq!((count(before, before), count(at("2026-11-22T12:00:00Z"), inside)), (1, 1));
+        assert!(freezes.forbidding("staging", inside, inside).is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use access::{Access, Policy};
+pub(crate) use access::{Access, ChangeGuard, Policy};
 pub(crate) use approval_rule::{Approval, BreakGlass, Need};
 pub(crate) use authorize::Authorized;
 pub(crate) use bots::{Bot, Bots};

@@ -124,9 +124,6 @@ impl Rooms {
     async fn refresh_room(&self, name: &RoomName, accounts: &dyn Accounts) {
         // A network can have several bots, each of them in some rooms only.
         let accounts = accounts.of_room(self.network_of(name), &name.name);
-        if accounts.is_empty() {
-            return;
-        }
         let before = self.known.read().get(name).cloned();
         let mut known = CachedRoom { id: None, members: HashSet::new(), is_readable: true, at: Instant::now() };
         let request = async {

@@ -219,11 +219,26 @@ fn the_configuration_limits_grants() {
 fn a_grant_expires() {
     let scene = scene();
     let clock = MonotonicClock::starting_at(jiff::Timestamp::now());
-    scene.access.set_clock(clock);
+    let wall = Arc::new(WallClock(clock.now().into()));
+    scene.access.set_clocks(clock, wall.clone());
     let until = |span: Duration| Some(clock.now().checked_add(span).unwrap());
     let soon = Grant { until: until(Duration::from_millis(60)), ..grant("a/1", "eve", "deployer", "cms", None) };
     scene.access.changed(&[Write::Grant(soon)]);
     assert!(scene.rule("eve", "deploy", "cms", "staging").is_some());
     std::thread::sleep(Duration::from_millis(80));
     assert!(scene.rule("eve", "deploy", "cms", "staging").is_none() && scene.access.grants().is_empty());
+    // The wall clock was behind when the process started, and was set since.
+    let later = Grant { until: until(Duration::from_secs(3600)), ..grant("b/1", "eve", "deployer", "cms", None) };
+    scene.access.changed(&[Write::Grant(later)]);
+    assert!(scene.rule("eve", "deploy", "cms", "staging").is_some());
+    *wall.0.lock() = until(Duration::from_secs(3601)).unwrap();
+    assert!(scene.rule("eve", "deploy", "cms", "staging").is_none());
+}
+
+struct WallClock(parking_lot::Mutex<jiff::Timestamp>);
+
+impl crate::adapter::Clock for WallClock {
+    fn now(&self) -> jiff::Timestamp {
+        *self.0.lock()
+    }
 }

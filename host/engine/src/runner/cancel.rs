@@ -35,8 +35,11 @@ impl Jobs {
             }
             let reply = format!("job {} is cancelled: `{}` is being stopped", row.id, row.line);
             let event = entry::cancellation(&row, by, self.context.clock.now());
-            job.enter(&*self.context.store, vec![event], with(&reply)).await.map_err(nothing_changed)?;
-            job.cancel();
+            // The signal comes before any later entry, so that no effect begins after the cancellation unnoticed.
+            let signal = job.clone();
+            let store = self.context.store.clone();
+            let stored = job.enter_and_apply(store, vec![event], with(&reply), move || signal.cancel()).await;
+            stored.map_err(nothing_changed)?;
             self.dispatch(row);
             return Ok(reply);
         }

@@ -214,6 +214,11 @@ impl Jobs {
             (GuestEnd::Limit(limit), Some(left)) => early(&limit.to_string(), left),
             (GuestEnd::Trap(why), Some(left)) => early(&format!("the plugin crashed: {why}"), left),
             (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => early("the plugin ended", left),
+            // The limit can end a guest during an effect. First find out whether the effect happened, then run the guest
+            // again with the result.
+            (GuestEnd::Limit(_), None) if job.read(&*self.context.store).await?.has_unknown_effect() => {
+                Ok(Step::Continue)
+            }
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
                 let entry = entry(row, EntryKind::End, json!(ended), self.context.clock.now());

@@ -24,6 +24,10 @@ use crate::{
 /// The maximum length of the reason of a denial, in bytes. A longer reason is truncated.
 const MAX_REASON_LENGTH: usize = 500;
 
+/// The maximum difference between the clocks of the host and of a chat network. A reaction that is older than its
+/// approval request by more than that is not an answer to the request.
+const MAX_CLOCK_DIFFERENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// A vote on an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vote {
@@ -79,6 +83,16 @@ impl Jobs {
         let claim = self.claim(&row.id).await.map_err(VoteError::Unavailable)?;
         // Check again with the claim, then store the events, the status and the messages.
         let (row, history, ask) = self.open_request(&row.id, number, &vote).await?;
+        if message.reaction.is_some()
+            && history
+                .asked_at()
+                .is_some_and(|asked| message.at.saturating_add(MAX_CLOCK_DIFFERENCE).is_ok_and(|at| at < asked))
+        {
+            return Err(VoteError::NotOpen(format!(
+                "The reaction is older than the approval request of job {}.",
+                row.id
+            )));
+        }
         let (events, reply) = self.evaluate(&row, &ask, message, vote)?;
         let now = self.context.clock.now();
         let after = events.iter().fold(ask, ApprovalRequest::with);
@@ -238,7 +252,9 @@ impl Jobs {
                 let mut events: Vec<Event> = lapsed.collect();
                 // 2. Add the approval.
                 let room = Some((message.key.network.clone(), message.key.room.clone()));
-                let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction, room };
+                let is_direct = |at: &usize| access.may_give_directly(&ask.needs[*at], who);
+                let direct = counts.iter().all(is_direct);
+                let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction, room, direct };
                 events.push(Event::ApprovalGiven { ask: number, by: counted, about: format!("{name} approves") });
                 let after = events.iter().fold(ask.clone(), ApprovalRequest::with);
                 if !after.is_met() {

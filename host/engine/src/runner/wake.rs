@@ -17,8 +17,9 @@ const MAX_RUNNING: usize = 1_000;
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// The delay before the next query after a store error, and while all due jobs belong to other hosts.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The maximum delay between two queries for due jobs.
-const MAX_DELAY: Duration = Duration::from_secs(3600);
+/// The maximum delay between two queries for due jobs. While the machine is suspended, the delay does not elapse, but
+/// jobs become due.
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 impl Jobs {
     /// Wakes jobs until the host shuts down.

@@ -178,6 +178,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError>;
 
+    /// Returns whether a received message is handled; `None` if the store does not have the message.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn is_handled(&self, key: &InboxKey) -> Result<Option<bool>, StoreError>;
+
     /// Returns a bot's read cursor in a room: the position up to which the bot has read the room. Returns `None` if the
     /// store has no such cursor.
     ///

@@ -136,6 +136,16 @@ impl Store for SqliteStore {
         all(rows.fetch_all(&self.readers).await, |row| Ok((row.number("seq")?, query::message(row)?)))
     }
 
+    async fn is_handled(&self, key: &InboxKey) -> Result<Option<bool>, StoreError> {
+        sqlx::query_scalar("select done from inbox where network = ? and room = ? and event = ?")
+            .bind(&key.network)
+            .bind(&key.room)
+            .bind(&key.event)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(store_error)
+    }
+
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
             .bind(bot)

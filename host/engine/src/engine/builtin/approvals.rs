@@ -153,6 +153,10 @@ impl Host {
     /// Fails if the store is unavailable. The reaction stays unhandled and is retried.
     pub(crate) async fn handle_reaction(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
         let store = &self.context.store;
+        // A reaction that is retried can be removed meanwhile, which marks it as handled.
+        if store.is_handled(&row.key).await? == Some(true) {
+            return Ok(());
+        }
         // 1. Determine the job, the approval request and the vote.
         let meant = match reaction {
             // Ignore the reaction: the network cannot prove to which message it belongs.
@@ -183,9 +187,16 @@ impl Host {
                 self.job_of_reaction(given).await?.map(|job| (job, None, vote, None))
             }
         };
-        // 2. Mark a reaction that is not a vote as handled.
+        // 2. Mark a reaction that is not a vote as handled. If a reaction was removed before it counted, it never counts.
         let Some((job, ask, vote, thread)) = meant else {
-            store.commit(vec![Write::Handled(row.key.clone())]).await?;
+            let mut writes = vec![Write::Handled(row.key.clone())];
+            if let Reaction::Withdrawn { given } = reaction {
+                let removed = InboxKey { event: given.clone(), ..row.key.clone() };
+                let waiting = store.unhandled().await?.into_iter();
+                let waiting = waiting.filter(|other| other.key == removed && other.reaction.is_some());
+                writes.extend(waiting.map(|other| Write::Handled(other.key)));
+            }
+            store.commit(writes).await?;
             return Ok(());
         };
         // 3. Vote. Answer only a refused vote.

@@ -41,6 +41,7 @@ impl HostCall for Grant {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<GuestGrant, types::Error> {
+        invocation.rights_guard = Some(invocation.context().access.begin_change().await);
         let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, grant) = new_grant(invocation, &name)?;
         if answer.added {
@@ -111,7 +112,7 @@ fn covering_role(invocation: &Invocation, grant: &crate::store::Grant) -> Option
     };
     let gives = |held: &HeldRole| {
         held.role.name == grant.role
-            && held.grant.as_ref().is_none_or(|known| lasts(known.until))
+            && held.grant.as_ref().is_none_or(|known| known.bot == grant.bot && lasts(known.until))
             && places.iter().all(|place| held.covers(Some(&grant.app), Some(place)))
     };
     let mut all = access.roles_of(&grant.person.id, false).into_iter();
@@ -166,6 +167,7 @@ impl HostCall for Revoke {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {
+        invocation.rights_guard = Some(invocation.context().access.begin_change().await);
         let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, writes) = revocation(invocation, &name)?;
         let all: Vec<String> = answer.iter().map(|grant| describe(grant, "from")).collect();

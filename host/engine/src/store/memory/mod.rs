@@ -112,6 +112,11 @@ impl Store for MemoryStore {
         Ok(rows.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(|(at, row)| (*at, row.clone())).collect())
     }
 
+    async fn is_handled(&self, key: &InboxKey) -> Result<Option<bool>, StoreError> {
+        let state = self.state();
+        Ok(state.inbox_keys.get(key).map(|at| !state.unhandled.contains(at)))
+    }
+
     async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         Ok(self.state().cursors.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
     }
