@@ -264,6 +264,10 @@ fn named<'a>(text: &str, mut names: impl Iterator<Item = &'a str> + Clone) -> Op
 fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), ParseError> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
     let Some(configured) = vocabulary.app(app) else { return Ok(()) };
+    // The error must not describe a deployment that the person may not see. The check of the rights refuses the command.
+    if !vocabulary.sees(Some(app), Some(environment)) {
+        return Ok(());
+    }
     let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment)
     else {
         let known: Vec<&str> =

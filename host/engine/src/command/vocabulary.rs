@@ -39,7 +39,7 @@ impl<'a> Vocabulary<'a> {
         Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }
 
-    fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
+    pub(super) fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let (Some(policy), Some(person)) = (self.policy, self.person) else { return true };
         policy.sees(person, app, environment)
     }

@@ -120,7 +120,7 @@ impl<'n> Members<'n> {
             table.problem(&text.at, "the name of a room is empty", "\"#ops:example.org\"".to_owned());
             return None;
         }
-        Some(RoomName::parse(&text.value, self.networks))
+        RoomName::checked(table, text, self.networks)
     }
 
     /// Reads the required key `as`, whose value is the `NAME` of a `[machine.NAME]`. For a missing or unknown name,

@@ -31,6 +31,9 @@ const MAX_REQUESTS: u32 = 5;
 /// request approval at the same moment can exceed the number.
 const MAX_OPEN_REQUESTS: u32 = 10;
 
+/// The text in the rule of a journal entry that says that a person lifted a required approval with `--override`.
+pub(crate) const OVERRIDDEN: &str = ": overridden by ";
+
 /// An effect that the host holds until people approve it.
 #[derive(Debug, Clone)]
 pub(crate) struct Unapproved {
@@ -200,7 +203,7 @@ impl Invocation {
                         && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
                 {
                     let reason = clean(reason);
-                    let why = format!("{}: overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
+                    let why = format!("{}{OVERRIDDEN}{} (role {}): {reason}", rule.text, caller.id, glass.role);
                     required.waived.push(why);
                     let text = format!(
                         "Override by {}: `{}` runs without the approval that is required by {}. Reason: {reason}",

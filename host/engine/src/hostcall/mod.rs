@@ -37,7 +37,7 @@ mod tally;
 mod tests;
 
 pub use crate::plugin::bindings::types::{Denial, Error};
-pub(crate) use approval_gate::Unapproved;
+pub(crate) use approval_gate::{OVERRIDDEN, Unapproved};
 pub use capability::Capability;
 pub(crate) use context::Context;
 pub(crate) use contract::Contract;

@@ -2,7 +2,7 @@
 //!
 //! Not here: the check that the room exists on the chat network (`Chat::room` in `adapter/chat.rs`).
 
-use crate::base::Table;
+use crate::base::{Located, Table, nearest};
 
 /// The name of a room in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,22 @@ impl RoomName {
             table.problem(&text.at, format!("`{key}` is empty"), format!("{key} = \"#ops:example.org\""));
             return None;
         }
-        Some(Self::parse(&text.value, networks))
+        Self::checked(table, &text, networks)
+    }
+
+    /// Parses the name of a room. If the text names a chat network that is not in `networks`, adds a configuration
+    /// problem and returns `None`.
+    pub(crate) fn checked(table: &Table, text: &Located<String>, networks: &[&str]) -> Option<Self> {
+        let parsed = Self::parse(&text.value, networks);
+        let network = parsed.name.split_once(':').filter(|(network, room)| {
+            !network.is_empty() && network.chars().all(char::is_alphanumeric) && room.starts_with(['#', '!', '~'])
+        });
+        if let Some((network, room)) = network.filter(|_| parsed.network.is_none()) {
+            let fix = nearest(network, networks.iter().copied()).map(|meant| format!("\"{meant}:{room}\""));
+            table.problem(&text.at, format!("there is no chat network `{network}`"), fix);
+            return None;
+        }
+        Some(parsed)
     }
 }
 

@@ -37,7 +37,8 @@ pub struct JobRow {
     pub line: String,
     /// The id of the job that scheduled this job; `None` if no job scheduled it.
     pub parent: Option<String>,
-    /// The caller's reason for overriding a required approval; `None` if the caller did not override an approval.
+    /// The reason that the caller gave with the flag `--override`; `None` without the flag. The journal says whether the
+    /// flag lifted a required approval.
     pub overrides: Option<String>,
     /// The time at which the host created the job.
     pub opened: Timestamp,
@@ -156,7 +157,7 @@ pub struct JobQuery {
     pub thread: Option<(String, String, String)>,
     /// Only jobs that the message with this inbox key started.
     pub inbox: Option<InboxKey>,
-    /// If `true`, only jobs whose caller overrode a required approval.
+    /// If `true`, only jobs whose caller gave the flag `--override`.
     pub overrides: bool,
     /// The maximum number of jobs that the query returns, the newest first; `None` for all matching jobs. Use `None`
     /// only if few jobs can match, for example with `phases`.

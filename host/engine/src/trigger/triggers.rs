@@ -129,11 +129,12 @@ impl Triggers {
         Ok(Some(ExpandedAlias { words: alias.command.fill(&values), options }))
     }
 
-    /// Returns the words to type and a description for each alias and each fixed answer. The built-in command `help`
-    /// shows them.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
+    /// Returns the words to type and a description for each fixed answer, and for each alias for whose command
+    /// `may_run` returns true. The built-in command `help` shows them.
+    pub(crate) fn shown(&self, may_run: impl Fn(&str) -> bool) -> impl Iterator<Item = (String, String)> {
+        let aliases = self.aliases.iter().filter(move |alias| may_run(alias.command.as_str()));
         let alias = |alias: &Alias| (alias.typed.join(" "), format!("Runs `{}`.", alias.command.as_str()));
         let answer = |answer: &FixedAnswer| (answer.typed.join(" "), "Replies with a fixed text.".to_owned());
-        self.aliases.iter().map(alias).chain(self.fixed_answers.iter().map(answer))
+        aliases.map(alias).chain(self.fixed_answers.iter().map(answer))
     }
 }

@@ -62,7 +62,9 @@ impl Host {
 
     fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
         let mut text = String::new();
-        let short: Vec<(String, String)> = self.triggers.shown().collect();
+        let table = self.context.plugins.table();
+        let may_run = |line: &str| table.command_of(line).is_none_or(|spec| self.may_run(asker, spec));
+        let short: Vec<(String, String)> = self.triggers.shown(may_run).collect();
         let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
         if !short.is_empty() {
             text.push_str("short forms\n");

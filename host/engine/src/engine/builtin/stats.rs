@@ -20,6 +20,9 @@ use crate::{
 /// The default of the option `--since` of `stats`.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The maximum number of releases that `stats` reads, the newest first.
+const MAX_RELEASES: u32 = 10_000;
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     deployments: usize,
@@ -39,8 +42,9 @@ impl Host {
         let since = SignedDuration::try_from(since.map_or(DEFAULT_PERIOD, Duration::from_millis))
             .unwrap_or(SignedDuration::MAX);
         let from = self.context.clock.now().checked_sub(since).unwrap_or(Timestamp::MIN);
-        let query = ReleaseQuery { app: app.clone(), ..ReleaseQuery::default() };
+        let query = ReleaseQuery { app: app.clone(), limit: Some(MAX_RELEASES), ..ReleaseQuery::default() };
         let mut releases = self.context.store.releases(&query).await.map_err(read_failed)?;
+        let is_cut = releases.len() >= MAX_RELEASES as usize;
         let asker = authorized.asker();
         let mut seen: BTreeMap<DeploymentLock, bool> = BTreeMap::new();
         releases.retain(|release| {
@@ -58,6 +62,7 @@ impl Host {
         for (target, counts) in &counts {
             lines.push(format!("  {}: {}", clean(&target.to_string()), counts_text(counts)));
         }
+        lines.extend(is_cut.then(|| format!("Only the newest {MAX_RELEASES} deployments were counted.")));
         Ok(lines.join("\n"))
     }
 }

@@ -6,10 +6,13 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Review, approval_rules, findings, trigger_rows, warnings};
-use crate::store::{CallCount, JobQuery, JobRow, Store, StoreError};
+use crate::{
+    hostcall::OVERRIDDEN,
+    store::{CallCount, Entry, EntryKind, HashedEntry, JobQuery, JobRow, Store, StoreError},
+};
 
 /// The maximum number of overridden approvals in a report, newest first.
-const MAX_OVERRIDES: u32 = 200;
+const MAX_OVERRIDES: usize = 200;
 
 /// The audit report, as `wardroom audit` prints it.
 #[derive(Debug, Clone, Serialize)]
@@ -21,8 +24,10 @@ pub(super) struct AuditReport {
     /// Whether a lock file pins the plugin files.
     locked: bool,
     warnings: Vec<String>,
-    /// The newest jobs that ran with `--override`, without the required approval.
+    /// The newest jobs with an effect that needed an approval and ran without it, because of `--override`.
     overrides: Vec<OverrideRow>,
+    /// The number of older such jobs.
+    older_overrides: usize,
     approvals: Vec<String>,
     triggers: Vec<trigger_rows::TriggerRow>,
 }
@@ -34,7 +39,7 @@ pub(super) struct NotLoadedRow {
     error: String,
 }
 
-/// A job that ran with `--override`, without the required approval.
+/// A job with an effect that needed an approval and ran without it, because of `--override`.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct OverrideRow {
     job: String,
@@ -57,6 +62,13 @@ fn override_row(job: &JobRow) -> OverrideRow {
     }
 }
 
+/// Returns whether the flag `--override` lifted a required approval in a job with these journal entries. The flag alone
+/// changes nothing.
+fn lifts_approval(entries: &[HashedEntry]) -> bool {
+    let lifts = |entry: &Entry| entry.kind == EntryKind::Intent && entry.rule.contains(OVERRIDDEN);
+    entries.iter().any(|entry| lifts(&entry.entry))
+}
+
 impl fmt::Display for OverrideRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { job, line, caller, opened, .. } = self;
@@ -69,8 +81,14 @@ impl AuditReport {
     pub(super) async fn new(review: &Review, store: Option<&dyn Store>) -> Result<Self, StoreError> {
         let (usage, overridden): (Vec<(String, CallCount)>, Vec<JobRow>) = match store {
             Some(store) => {
-                let overridden = JobQuery { overrides: true, limit: Some(MAX_OVERRIDES), ..JobQuery::default() };
-                (store.usage().await?, store.jobs(&overridden).await?)
+                let typed = JobQuery { overrides: true, ..JobQuery::default() };
+                let mut overridden = Vec::new();
+                for job in store.jobs(&typed).await? {
+                    if lifts_approval(&store.entries(&job.id).await?) {
+                        overridden.push(job);
+                    }
+                }
+                (store.usage().await?, overridden)
             }
             None => (Vec::new(), Vec::new()),
         };
@@ -86,7 +104,8 @@ impl AuditReport {
             past: findings::past(plugins, &usage),
             locked: plugins.locked(),
             warnings,
-            overrides: overridden.iter().map(override_row).collect(),
+            overrides: overridden.iter().take(MAX_OVERRIDES).map(override_row).collect(),
+            older_overrides: overridden.len().saturating_sub(MAX_OVERRIDES),
             approvals: config.approvals.iter().map(approval_rules::rule_text).collect(),
             triggers: trigger_rows::rows(config),
         })
@@ -96,6 +115,9 @@ impl AuditReport {
 impl fmt::Display for AuditReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.overrides.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        if self.older_overrides > 0 {
+            writeln!(f, "override: {} older jobs are not listed", self.older_overrides)?;
+        }
         self.approvals.iter().try_for_each(|rule| writeln!(f, "{rule}"))?;
         self.triggers.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         self.plugins.iter().try_for_each(|plugin| plugin.fmt(f))?;
