@@ -136,7 +136,7 @@ impl Parameter {
         Self::new(ParameterType::Role, name, summary)
     }
 
-    /// Creates a parameter for the rest of the line. Only the last parameter can be of this type.
+    /// Creates a parameter for everything up to the end of the message. Only the last parameter can be of this type.
     pub const fn rest(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Rest, name, summary)
     }

@@ -8,7 +8,7 @@ use proptest::{prelude::*, test_runner::TestCaseError};
 use wardroom::{
     adapter::{Body, Outgoing},
     model::Outcome,
-    store::{EntryKind, JobOutcome, JobPhase},
+    store::{EntryKind, JobOutcome, JobPhase, Store as _},
 };
 
 use super::harness::Harness;
@@ -45,6 +45,9 @@ allow  = [
 "#
     )
 }
+
+/// A group whose file does not exist.
+const GROUP: &str = "\n[group.oncall]\nfile = \"missing.txt\"\nmax_age = \"1h\"\n";
 
 const ASKS: &str = "bob> script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
@@ -341,6 +344,82 @@ fn an_effect_after_the_end_of_its_approval_asks_again() -> Result<()> {
     ensure!(harness.run(&config, &[&format!("dave> approve {id}-2")], None)?);
     ensure!(harness.pipelines.runs().len() == 2, "{:?}", harness.chat.words());
     check_approvals(&harness, 1)
+}
+
+#[test]
+fn a_reaction_that_is_removed_before_it_counts_never_counts() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m");
+    // The request is in the room, and the host does not know its event id yet: the reaction waits.
+    harness.slow_sends.set(Duration::from_millis(700));
+    ensure!(harness.run(&config, &[ASKS, "(300)", "carol> 👍", "(100)", "carol> -"], None)?);
+    harness.slow_sends.set(Duration::ZERO);
+    ensure!(harness.run(&config, &[], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "{:?}", harness.chat.words());
+    ensure!(harness.jobs()[0].status.about.contains("0 of 1"), "{:?}", harness.jobs());
+    ensure!(harness.run(&config, &["carol> 👍"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    harness.verify()
+}
+
+#[test]
+fn a_reaction_that_is_older_than_the_request_does_not_count() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m");
+    harness.clock.set(1800);
+    ensure!(harness.run(&config, &[ASKS, "carol> 👍"], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "{:?}", harness.chat.words());
+    let said = harness.chat.words().join("\n");
+    ensure!(said.contains("The reaction is older than the approval request of job"), "{said}");
+    ensure!(harness.run(&config, &["carol> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    harness.verify()
+}
+
+#[test]
+fn a_removal_of_a_message_that_the_host_does_not_know_is_not_stored() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m");
+    ensure!(harness.run(&config, &[ASKS], None)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let links = || runtime.block_on(harness.store.links(0, 1_000)).map(|links| links.len());
+    let before = links()?;
+    // This reaction is on no approval request.
+    ensure!(harness.run(&config, &["eve> 🎉", "eve> -"], None)?);
+    ensure!(links()? == before, "a link for each removal");
+    Ok(())
+}
+
+#[test]
+fn a_cancellation_just_before_the_intent_counts() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m").replace("within = \"10m\"", "within = \"10m\", unless = \"known_good\"");
+    ensure!(harness.run(&config, &[ASKS], None)?);
+    ensure!(harness.run(&config, &["carol> approve"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    // The gate reads the releases after it has checked whether the job is cancelled.
+    harness.slow_releases.set(Duration::from_millis(500));
+    ensure!(harness.run(&config, &[ASKS, "(150)", "bob> cancel"], None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    let job = harness.jobs().pop();
+    let outcome = job.and_then(|job| job.end).map(|end| end.outcome);
+    ensure!(outcome == Some(JobOutcome::Cancelled), "{outcome:?}: {:?}", harness.chat.words());
+    harness.verify()
+}
+
+#[test]
+fn an_approver_in_a_list_of_members_counts_only_as_long_as_the_list_has_the_id() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let members = |direct: &str| config(2, "10m").replace("\"bob\", \"carol\", \"dave\"", direct);
+    // A group of the role cannot be read, and has nothing to do with the approval.
+    let before = members("\"bob\", \"carol\", \"dave\", \"group:oncall\"") + GROUP;
+    let after = members("\"bob\", \"dave\", \"group:oncall\"") + GROUP;
+    ensure!(harness.run(&before, &[ASKS], None)?);
+    ensure!(harness.run(&before, &["carol> approve"], None)?);
+    ensure!(harness.run(&after, &["dave> approve"], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "{:?}", harness.chat.words());
+    ensure!(harness.jobs()[0].status.about.contains("1 of 2"), "{:?}", harness.jobs());
+    harness.verify()
 }
 
 #[test]

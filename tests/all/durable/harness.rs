@@ -60,6 +60,10 @@ pub(super) struct Harness {
     pub(super) clock: Arc<OffsetClock>,
     /// The time for which a commit of a granted role returns late, after the role is stored.
     pub(super) slow_grants: std::cell::Cell<Duration>,
+    /// The time for which each read of releases is delayed.
+    pub(super) slow_releases: std::cell::Cell<Duration>,
+    /// The time for which each send returns late, after the message is in the room.
+    pub(super) slow_sends: std::cell::Cell<Duration>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
     // The event id of the last reaction of each person.
@@ -94,6 +98,8 @@ impl Harness {
             tracker: Tracker::default(),
             clock: Arc::default(),
             slow_grants: std::cell::Cell::default(),
+            slow_releases: std::cell::Cell::default(),
+            slow_sends: std::cell::Cell::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
             given: std::cell::RefCell::default(),
@@ -165,7 +171,13 @@ impl Harness {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, crate::test_host::with_guests(config))?;
         let served = Arc::new(Notify::new());
-        let hooks = CrashHooks { budget: budget.clone(), served: served.clone(), slow_grants: self.slow_grants.get() };
+        let hooks = CrashHooks {
+            budget: budget.clone(),
+            served: served.clone(),
+            slow_grants: self.slow_grants.get(),
+            slow_releases: self.slow_releases.get(),
+            slow_sends: self.slow_sends.get(),
+        };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
         let pipelines = Arc::new(self.pipelines.clone());
         let builder = Engine::builder()
@@ -240,7 +252,7 @@ impl Harness {
     fn reaction(&self, sender: &str, words: &str) -> Option<Reaction> {
         let mut given = self.given.borrow_mut();
         match words {
-            "👍" | "👎" => {
+            "👍" | "👎" | "🎉" => {
                 given.insert(sender.to_owned(), format!("event-{}", self.events.get()));
                 let asks = |message: &Outgoing| message.key.ends_with("/approval-1");
                 let at = self.chat.sent().iter().rposition(asks)?;
@@ -291,6 +303,8 @@ struct CrashHooks {
     /// Notified when the chat is served.
     served: Arc<Notify>,
     slow_grants: Duration,
+    slow_releases: Duration,
+    slow_sends: Duration,
 }
 
 #[async_trait]
@@ -304,6 +318,9 @@ impl ChatHooks for CrashHooks {
     }
 
     async fn after_send(&self, _message: &Outgoing) {
+        if !self.slow_sends.is_zero() {
+            tokio::time::sleep(self.slow_sends).await;
+        }
         self.budget.spend().await;
     }
 }
@@ -327,6 +344,13 @@ impl PipelinesHooks for CrashHooks {
 impl StoreHooks for CrashHooks {
     /// The time for which the commit returns late.
     type Pending = Duration;
+
+    async fn before_read(&self, method: &'static str) -> Result<(), StoreError> {
+        if method == "releases" && !self.slow_releases.is_zero() {
+            tokio::time::sleep(self.slow_releases).await;
+        }
+        Ok(())
+    }
 
     async fn before_commit(&self, writes: &[Write]) -> Result<Duration, StoreError> {
         self.budget.spend().await;

@@ -11,4 +11,5 @@ mod harness;
 mod in_doubt;
 mod locks;
 mod replay;
+mod rights;
 mod wall_limit;

@@ -95,8 +95,8 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
         self.chat.owner_of_handle(handle).await
     }
 
-    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        self.chat.probe(people).await
+    async fn probe(&self, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
+        self.chat.probe(people, rooms).await
     }
 }
 

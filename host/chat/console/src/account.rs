@@ -156,7 +156,7 @@ impl Chat for Console {
         Ok(self.members.lock().values().cloned().collect())
     }
 
-    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String], _rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec![format!("console: always connected; the person at the console is `{}`", self.config.user)])
     }
 }

@@ -193,7 +193,7 @@ impl Chat for MatrixAccount {
         rooms::members(&self.client()?, room).await
     }
 
-    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        probe::probe(&self.config, people).await
+    async fn probe(&self, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
+        probe::probe(&self.config, people, rooms).await
     }
 }

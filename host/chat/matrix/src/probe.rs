@@ -15,9 +15,10 @@ use matrix_sdk::{
 
 use crate::{Config, Login, client, error::MatrixError, rooms};
 
-/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
-/// line per finding. If there are problems, returns an error with one line per problem instead.
-pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
+/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `further` are
+/// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an error
+/// with one line per problem instead.
+pub(crate) async fn probe(config: &Config, people: &[String], further: &[String]) -> Result<Vec<String>, Vec<String>> {
     let Config { user, homeserver, .. } = config;
     let client = log_in(config).await.map_err(|error| vec![format!("{user} at {homeserver}: {error}")])?;
     let mut found = vec![format!("{user} is logged in at {homeserver}")];
@@ -30,6 +31,9 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
                     Ok(line) => found.push(line),
                     Err(line) => problems.push(line),
                 }
+            }
+            for room in further {
+                problems.extend(check_further_room(&client, room, &joined.joined_rooms).await.err());
             }
         }
         Err(error) => problems.push(format!("the rooms that `{user}` has joined cannot be listed: {error}")),
@@ -98,6 +102,21 @@ async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedR
         Ok(None) => {
             Err(format!("the homeserver has no room `{room}`; correct the room in `rooms`, or create the room"))
         }
+        Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
+    }
+}
+
+/// Checks that the bot is in a room that its own table does not list.
+async fn check_further_room(client: &Client, room: &str, joined: &[OwnedRoomId]) -> Result<(), String> {
+    let Ok(name) = OwnedRoomOrAliasId::try_from(room) else {
+        return Err(format!("`{room}` is neither the alias nor the id of a Matrix room"));
+    };
+    match rooms::resolve(client, &name).await {
+        Ok(Some(id)) if joined.contains(&id) => Ok(()),
+        Ok(Some(_)) => Err(format!(
+            "the bot is not in the room `{room}`, to which the host sends messages; add the room to `rooms` of the account"
+        )),
+        Ok(None) => Err(format!("the homeserver has no room `{room}`; correct the room in the configuration")),
         Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
     }
 }

@@ -177,7 +177,7 @@ impl Chat for MattermostAccount {
         self.session()?.owner_of_handle(handle).await
     }
 
-    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        probe::probe(&self.config, people).await
+    async fn probe(&self, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
+        probe::probe(&self.config, people, rooms).await
     }
 }

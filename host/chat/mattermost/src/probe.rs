@@ -5,14 +5,15 @@
 
 use crate::{
     client::ApiClient,
-    config::{Config, is_id},
+    config::{Config, RoomName, is_id},
     error::MattermostError,
     joined_channels::JoinedChannels,
 };
 
-/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. Returns one
-/// line per finding. If there are problems, returns an error with one line per problem instead.
-pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
+/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `rooms` are
+/// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an error
+/// with one line per problem instead.
+pub(crate) async fn probe(config: &Config, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
     // Check the account.
     let at = |problem: &dyn std::fmt::Display| vec![format!("Mattermost at {}: {problem}", config.url)];
     let token = config.token.resolve().map_err(|error| at(&error))?;
@@ -40,7 +41,15 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     match client.channels().await {
         Ok((channels, _)) => {
             let channels = JoinedChannels::new(channels);
-            for room in &config.rooms {
+            let further = rooms.iter().filter_map(|room| match RoomName::parse(room) {
+                None => {
+                    problems.push(format!("`{room}` is neither `team/channel` nor the id of a Mattermost channel"));
+                    None
+                }
+                name => name,
+            });
+            let further: Vec<RoomName> = further.collect();
+            for room in config.rooms.iter().chain(&further) {
                 match channels.named(room) {
                     Some(_) => found.push(format!("the bot is in the channel {room}")),
                     None => problems.push(format!(

@@ -248,12 +248,14 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Runs the checks of `wardroom check --connect`: logs in, looks up the configured rooms, and looks up each id in
-    /// `people` that belongs to this network. Changes nothing. Returns one line per passed check.
+    /// Runs the checks of `wardroom check --connect`: logs in, looks up the rooms of the account's own table, and looks up
+    /// each id in `people` that belongs to this network. `rooms` are the names of further rooms to which the host sends
+    /// messages through this account, so the account must be in these rooms. Changes nothing. Returns one line per passed
+    /// check.
     ///
     /// # Errors
     /// Returns one line of text per failed check.
-    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String], _rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec![format!("{}: not checked, because the chat adapter has no connection check", self.network())])
     }
 }

@@ -196,7 +196,7 @@ impl Config {
     }
 
     /// Returns the configured rooms of apps, notifications and reports, without duplicates.
-    fn rooms(&self) -> impl Iterator<Item = &RoomName> {
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &RoomName> {
         let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
         let notices = self.notices.iter().map(|notice| &notice.room);
         let rooms = self.catalog.apps().filter_map(|app| app.room.as_ref()).chain(glass).chain(notices);

@@ -107,7 +107,7 @@ impl Chat for MemoryChat {
         Ok(self.members.lock().get(room).cloned().unwrap_or_default())
     }
 
-    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String], _rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec!["memory: ok".to_owned()])
     }
 }

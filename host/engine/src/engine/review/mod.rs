@@ -139,8 +139,13 @@ impl Review {
     pub async fn probe(&self) -> Vec<Result<String, String>> {
         let people = self.access.people();
         let mut checks = Vec::new();
+        // A room that no account lists is checked by the first account of its network.
+        let mut rooms: Vec<&RoomName> = self.config.rooms().chain(&self.access.tell).collect();
+        rooms.retain(|room| self.config.bots.iter().all(|bot| !bot.names(room)));
         for chat in self.config.bots.iter().flat_map(|bot| &bot.chats) {
-            match chat.probe(&people).await {
+            let network = |room: &&RoomName| room.network.as_deref().unwrap_or(self.access.network()) == chat.network();
+            let own: Vec<String> = rooms.extract_if(.., |room| network(&*room)).map(|room| room.name.clone()).collect();
+            match chat.probe(&people, &own).await {
                 Ok(lines) => checks.extend(lines.into_iter().map(Ok)),
                 Err(lines) => checks.extend(lines.into_iter().map(Err)),
             }
