@@ -175,6 +175,16 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.audit_records(link).await
     }
 
+    async fn database_fault(&self) -> Result<Option<String>, StoreError> {
+        self.hooks.before_read("database_fault").await?;
+        self.store.database_fault().await
+    }
+
+    async fn stray_row(&self) -> Result<Option<String>, StoreError> {
+        self.hooks.before_read("stray_row").await?;
+        self.store.stray_row().await
+    }
+
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.hooks.before_read("remove").await?;
         self.store.remove(before, loaded).await

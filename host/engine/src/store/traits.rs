@@ -172,10 +172,10 @@ pub trait Store: Send + Sync + 'static {
     async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
     /// Returns the inbox rows after a position, handled or not, the oldest first, at most `limit` rows. The number of
-    /// each row is its position; 0 is before the first row.
+    /// each row is its position, which is at least 1. If `after` is 0, the page begins with the lowest stored position.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the store cannot be read, or if a row of the page has a position below 1.
     async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError>;
 
     /// Returns whether a received message is handled; `None` if the store does not have the message.
@@ -275,9 +275,10 @@ pub trait Store: Send + Sync + 'static {
     async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Returns the links of the hash chain with a number greater than `after`, sorted by number, at most `limit` links.
+    /// If `after` is 0, the page begins with the lowest stored number.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be read.
+    /// [`StoreError`] if the store cannot be read, or if a link of the page has a number below 1.
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
     /// Returns the audit records that the link with the number `link` covers, in the order in which they were stored.
@@ -285,6 +286,22 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// Returns a description of a fault of the database itself, in one line; `None` if it has no fault. Faults are: a
+    /// schema that differs from the schema of this build, for example by a view or a trigger, and a damaged file or
+    /// index. With such a fault, the other methods may hide rows or return wrong ones. Reads the whole database.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn database_fault(&self) -> Result<Option<String>, StoreError>;
+
+    /// Returns a description of a row that the verification cannot find through the hash chain, in one line; `None` if
+    /// the store has no such row. Such a row is an audit record whose link is missing or covers no audit records, or a
+    /// journal entry whose job is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn stray_row(&self) -> Result<Option<String>, StoreError>;
 
     /// Removes one batch of expired rows and of unused blobs. If it removed rows, adds a link to the hash chain that
     /// records the removal.

@@ -10,7 +10,7 @@ pub(crate) enum StopReason {
     Cancelled,
     /// The pipeline run exceeded this timeout.
     TimedOut(Duration),
-    /// The program ended, but other processes of the run could not be killed.
+    /// The program or other processes of the run could not be killed.
     Unkillable,
 }
 

@@ -16,7 +16,7 @@ use wardroom::{
 use crate::{
     MachineClaim, OpenError,
     convert::{Columns, store_error, time_column},
-    machine_id, open,
+    integrity, machine_id, open,
     query::{self, all, job},
     writer::Writer,
 };
@@ -41,6 +41,7 @@ impl SqliteStore {
     /// - [`OpenError::OtherMachine`] if a host on another computer used the database.
     /// - [`OpenError::Newer`] if a newer build migrated the database.
     /// - [`OpenError::Folder`] and [`OpenError::Database`] for I/O and SQLite errors.
+    /// - [`OpenError::Database`] also if somebody changed the schema, for example by a view or a trigger.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
@@ -130,10 +131,9 @@ impl Store for SqliteStore {
     }
 
     async fn messages(&self, after: u64, limit: u32) -> Result<Vec<(u64, InboxRow)>, StoreError> {
-        let rows = sqlx::query("select * from inbox where seq > ? order by seq limit ?")
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
-            .bind(limit);
-        all(rows.fetch_all(&self.readers).await, |row| Ok((row.number("seq")?, query::message(row)?)))
+        let Some(first) = query::first_of_page(after) else { return Ok(Vec::new()) };
+        let rows = sqlx::query("select * from inbox where seq >= ? order by seq limit ?").bind(first).bind(limit);
+        all(rows.fetch_all(&self.readers).await, |row| Ok((row.row_number("seq")?, query::message(row)?)))
     }
 
     async fn is_handled(&self, key: &InboxKey) -> Result<Option<bool>, StoreError> {
@@ -270,13 +270,13 @@ impl Store for SqliteStore {
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
+        let Some(first) = query::first_of_page(after) else { return Ok(Vec::new()) };
         let rows = sqlx::query(
-            "select number, kind, subject, digest, at, hash from link where number > ? order by number limit ?",
+            "select number, kind, subject, digest, at, hash from link where number >= ? order by number limit ?",
         );
-        let rows = rows.bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(limit);
-        all(rows.fetch_all(&self.readers).await, |row| {
+        all(rows.bind(first).bind(limit).fetch_all(&self.readers).await, |row| {
             Ok(Link {
-                number: row.number("number")?,
+                number: row.row_number("number")?,
                 kind: row.variant("kind")?,
                 subject: row.text("subject")?,
                 digest: row.text("digest")?,
@@ -304,6 +304,15 @@ impl Store for SqliteStore {
                 refused: row.flag("refused")?,
             })
         })
+    }
+
+    async fn database_fault(&self) -> Result<Option<String>, StoreError> {
+        let mut connection = self.readers.acquire().await.map_err(store_error)?;
+        integrity::fault(&mut connection).await
+    }
+
+    async fn stray_row(&self) -> Result<Option<String>, StoreError> {
+        query::stray_row(&self.readers).await
     }
 
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {

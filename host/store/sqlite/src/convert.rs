@@ -35,6 +35,8 @@ pub(crate) trait Columns {
     fn text(&self, column: &str) -> Result<String, StoreError>;
     fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError>;
     fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError>;
+    /// Reads the number of a row of a paged table, which is at least 1.
+    fn row_number(&self, column: &str) -> Result<u64, StoreError>;
     fn flag(&self, column: &str) -> Result<bool, StoreError>;
     fn time(&self, column: &str) -> Result<Timestamp, StoreError>;
     fn optional_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError>;
@@ -65,6 +67,12 @@ impl Columns for SqliteRow {
     fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError> {
         let number: i64 = self.try_get(column).map_err(store_error)?;
         N::try_from(number).map_err(|_| unreadable(column, "a number out of range"))
+    }
+
+    fn row_number(&self, column: &str) -> Result<u64, StoreError> {
+        let number: i64 = self.number(column)?;
+        let row = u64::try_from(number).ok().filter(|row| *row > 0);
+        row.ok_or_else(|| unreadable(column, format!("{number} is not the number of a row")))
     }
 
     fn flag(&self, column: &str) -> Result<bool, StoreError> {

@@ -15,6 +15,7 @@ mod chain;
 mod client;
 mod config;
 mod convert;
+mod integrity;
 mod lease;
 mod lock;
 mod open;

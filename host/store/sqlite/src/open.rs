@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +18,6 @@ use crate::{
     lease::{self, MachineClaim},
     lock::{self, FolderLock},
     schema,
-    transaction::WriteConnection,
 };
 
 /// The reasons why a database cannot be opened.
@@ -73,7 +71,7 @@ pub enum OpenError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// SQLite cannot open or migrate the database file.
+    /// SQLite cannot open or migrate the database file, or the file's schema is not the schema of this build.
     #[error("the database `{}` cannot be opened: {reason}", file.display())]
     Database {
         /// The database file.
@@ -89,8 +87,8 @@ pub enum OpenError {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the writing connection of a host, in these steps: locks the folder of the database file, checks that no host
-/// on another computer last opened the database (the lease), migrates the database, adds the missing links of its hash
-/// chain, and stores the machine id of `claim` in the lease.
+/// on another computer last opened the database (the lease), migrates the database, checks its schema, and stores the
+/// machine id of `claim` in the lease.
 pub(crate) async fn open_writer(
     file: &Path,
     claim: &MachineClaim,
@@ -106,9 +104,7 @@ pub(crate) async fn open_writer(
     let mut connection = options(file).connect().await.map_err(|error| open_error(file, &error))?;
     // Check before the migration, because another computer may still use the database.
     lease::check(&mut connection, file, claim).await?;
-    schema::migrate(&mut connection, file).await?;
-    let connection = WriteConnection::new(connection, Arc::default());
-    let mut connection = connection.link_unlinked().await.map_err(|error| open_error(file, &error))?;
+    schema::prepare(&mut connection, file).await?;
     lease::take(&mut connection, file, claim).await?;
     // Sync the folder, so that the name of a new database file survives a power failure.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;

@@ -51,16 +51,6 @@ impl WriteConnection {
         self.finish(written, changes).await.map_err(TransactionError::Write)
     }
 
-    /// Adds links to the hash chain for rows of older builds that have none, and returns the connection.
-    pub(crate) async fn link_unlinked(mut self) -> Result<SqliteConnection, StoreError> {
-        self.execute("begin immediate").await?;
-        let mut transaction = Transaction::new(&mut self.connection, &self.chain);
-        let linked = transaction.link_unlinked().await;
-        let changes = transaction.changes;
-        self.finish(linked, changes).await?;
-        Ok(self.connection)
-    }
-
     /// Removes one batch of old data in one transaction, see [`Transaction::remove_some`].
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         self.execute("begin immediate").await?;
@@ -120,7 +110,7 @@ pub(crate) struct Transaction<'c, 'w> {
 }
 
 impl<'c, 'w> Transaction<'c, 'w> {
-    fn new(connection: &'c mut SqliteConnection, cache: &'c ChainCache) -> Self {
+    pub(crate) fn new(connection: &'c mut SqliteConnection, cache: &'c ChainCache) -> Self {
         Self { connection, cache, changes: ChainCache::default(), audit_records: Vec::new(), opened: Vec::new() }
     }
 

@@ -1,6 +1,9 @@
 //! Adds links to the hash chain for the grants, freezes, releases and messages that older builds stored without a link.
 //!
 //! The migration to schema version 6 lists these rows in the table `unlinked`.
+//!
+//! Invariant: the transaction that runs this migration also adds the links and removes the table. A table `unlinked`
+//! that exists at any other time was made by somebody else, and is not read.
 
 use sqlx::sqlite::SqliteRow;
 use wardroom::{
@@ -16,10 +19,20 @@ use crate::{
 
 impl Transaction<'_, '_> {
     /// Adds a link for each row in the table `unlinked`, and removes the table.
+    ///
+    /// # Errors
+    /// The hash chain already has links of the kinds that version 6 introduced. Then the migration has run before, and
+    /// somebody deleted its record so that forged rows get links.
     pub(crate) async fn link_unlinked(&mut self) -> Result<(), StoreError> {
-        let table = sqlx::query("select 1 from sqlite_master where type = 'table' and name = 'unlinked'");
-        if table.fetch_optional(&mut *self.connection).await.map_err(store_error)?.is_none() {
-            return Ok(());
+        let newer = sqlx::query(
+            "select 1 from link where kind not in ('open', 'close', 'lines', 'refusal', 'removal') limit 1",
+        );
+        if newer.fetch_optional(&mut *self.connection).await.map_err(store_error)?.is_some() {
+            return Err(StoreError::Failed(
+                "the table `_sqlx_migrations` was changed: the migration to version 6 has already added its links; \
+                 restore a backup"
+                    .to_owned(),
+            ));
         }
         let rows = sqlx::query("select kind, subject from unlinked order by kind, subject");
         for row in rows.fetch_all(&mut *self.connection).await.map_err(store_error)? {

@@ -1,7 +1,7 @@
 //! Verifies the rows that give or take authority: grants, freezes, releases and messages. Each row must have its link
 //! in the hash chain, and each link its row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 
 use jiff::Timestamp;
 
@@ -12,6 +12,11 @@ use crate::{
 
 /// The maximum number of messages in one read.
 const PAGE: u32 = 1000;
+// The nouns for the rows of each table.
+const GRANT: &str = "grant";
+const FREEZE: &str = "freeze of";
+const RELEASE: &str = "release";
+const MESSAGE: &str = "message";
 
 /// What the newest link of a row records.
 struct Linked {
@@ -39,12 +44,16 @@ pub(crate) struct Authority {
     events: HashMap<String, Vec<String>>,
 }
 
-/// The digests of the rows in the store. The key of each digest is the subject of the row's link.
+/// The digests of the rows of a table, by the subject of the row's link.
+type Digests = BTreeMap<String, String>;
+
+/// The digests of the rows in the store.
+#[derive(Default)]
 pub(crate) struct Rows {
-    grants: BTreeMap<String, String>,
-    freezes: BTreeMap<String, String>,
-    releases: BTreeMap<String, String>,
-    messages: BTreeMap<String, String>,
+    grants: Digests,
+    freezes: Digests,
+    releases: Digests,
+    messages: Digests,
 }
 
 impl Rows {
@@ -54,20 +63,38 @@ impl Rows {
         let grants = store.grants().await.map_err(cannot("grants"))?;
         let freezes = store.freezes().await.map_err(cannot("freezes"))?;
         let releases = store.releases(&ReleaseQuery::default()).await.map_err(cannot("releases"))?;
-        let mut messages = BTreeMap::new();
+        let mut rows = Self::default();
+        grants.iter().try_for_each(|row| add(&mut rows.grants, GRANT, row.id.clone(), row))?;
+        freezes.iter().try_for_each(|row| add(&mut rows.freezes, FREEZE, row.environment.clone(), row))?;
+        releases.iter().try_for_each(|row| add(&mut rows.releases, RELEASE, row.run.as_str().to_owned(), row))?;
         let mut behind = 0;
         loop {
             let page = store.messages(behind, PAGE).await.map_err(cannot("messages"))?;
             let Some((last, _)) = page.last() else { break };
             behind = *last;
-            messages.extend(page.iter().map(|(_, row)| (row.key.subject(), Link::row_digest(row))));
+            page.iter().try_for_each(|(_, row)| add(&mut rows.messages, MESSAGE, row.key.subject(), row))?;
         }
-        Ok(Self {
-            grants: grants.iter().map(|row| (row.id.clone(), Link::row_digest(row))).collect(),
-            freezes: freezes.iter().map(|row| (row.environment.clone(), Link::row_digest(row))).collect(),
-            releases: releases.iter().map(|row| (row.run.as_str().to_owned(), Link::row_digest(row))).collect(),
-            messages,
-        })
+        Ok(rows)
+    }
+}
+
+/// Adds the digest of a row. The host acts on every row of a table, so a second row with the same subject is a fault.
+/// `what` is the noun for a row.
+fn add(table: &mut Digests, what: &str, subject: String, row: &impl serde::Serialize) -> Result<(), Fault> {
+    match table.entry(subject) {
+        Entry::Vacant(free) => {
+            free.insert(Link::row_digest(row));
+            Ok(())
+        }
+        Entry::Occupied(first) => Err(Fault::link(format!("the {what} {} is stored twice", name(first.key())))),
+    }
+}
+
+/// Returns the name of a row in a message. `subject` is the subject of the row's link.
+fn name(subject: &str) -> String {
+    match serde_json::from_str::<InboxKey>(subject) {
+        Ok(key) => format!("{} in {}", key.event, key.room),
+        Err(_) => subject.to_owned(),
     }
 }
 
@@ -108,13 +135,13 @@ impl Authority {
     /// Compares rows of the store with the links. The rows were read after the link `head` and before the current link.
     pub(crate) fn check(&self, rows: &Rows, head: u64) -> Result<(), Fault> {
         let never = |_: &Linked| false;
-        compare("grant", &self.grants, &rows.grants, head, never)?;
-        compare("freeze of", &self.freezes, &rows.freezes, head, never)?;
-        compare("release", &self.releases, &rows.releases, head, never)?;
+        compare(GRANT, &self.grants, &rows.grants, head, never)?;
+        compare(FREEZE, &self.freezes, &rows.freezes, head, never)?;
+        compare(RELEASE, &self.releases, &rows.releases, head, never)?;
         let is_removed = |message: &Linked| {
             self.removals.iter().rev().any(|(link, moment)| *link > message.link && *moment > message.at)
         };
-        compare("message", &self.messages, &rows.messages, head, is_removed)
+        compare(MESSAGE, &self.messages, &rows.messages, head, is_removed)
     }
 }
 
@@ -123,14 +150,10 @@ impl Authority {
 fn compare(
     what: &str,
     linked: &Table,
-    stored: &BTreeMap<String, String>,
+    stored: &Digests,
     head: u64,
     is_removed: impl Fn(&Linked) -> bool,
 ) -> Result<(), Fault> {
-    let name = |subject: &str| match serde_json::from_str::<InboxKey>(subject) {
-        Ok(key) => format!("{} in {}", key.event, key.room),
-        Err(_) => subject.to_owned(),
-    };
     for (subject, digest) in stored {
         let fault = match linked.get(subject) {
             Some(link) if link.link > head || link.digest.as_ref() == Some(digest) => continue,
@@ -145,5 +168,21 @@ fn compare(
     match linked.iter().find(is_missing) {
         Some((subject, _)) => Err(Fault::link(format!("the {what} {} is missing", name(subject)))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_row_with_the_same_subject_is_a_fault() {
+        let mut table = Digests::new();
+        assert_eq!(add(&mut table, GRANT, "7f3a/3".into(), &"deployer"), Ok(()));
+        assert_eq!(add(&mut table, GRANT, "7f3a/4".into(), &"deployer"), Ok(()));
+        for row in ["deployer", "admin"] {
+            let fault = add(&mut table, GRANT, "7f3a/3".into(), &row).unwrap_err();
+            assert_eq!(fault.message, "the grant 7f3a/3 is stored twice");
+        }
     }
 }

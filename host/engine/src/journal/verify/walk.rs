@@ -68,8 +68,13 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Verifies all links of the hash chain, and then the open jobs and the [`Suspect`]s.
+    /// Verifies the database itself, then all links of the hash chain, and then the open jobs and the [`Suspect`]s.
     pub(crate) async fn all(mut self) -> Result<Verified, VerifyStop> {
+        // A changed schema or a damaged index can hide rows from all later reads.
+        let cannot = |error| VerifyStop::reading(error, None, "the database cannot be checked".to_owned());
+        if let Some(fault) = self.store.database_fault().await.map_err(cannot)? {
+            return Err(Fault::link(fault).into());
+        }
         self.read_links().await?;
         if let Some(given) = self.given
             && given.number > self.found.head.number
@@ -298,6 +303,10 @@ impl<'s> Walk<'s> {
         let rows = Rows::read(self.store).await?;
         self.read_links().await?;
         self.authority.check(&rows, head)?;
+        let mut ids = HashSet::new();
+        if let Some(job) = jobs.iter().find(|job| !ids.insert(job.as_str())) {
+            return Err(Fault::of(job, format!("job {job} is stored twice")).into());
+        }
         let has_link = |job: &&String| self.open.contains_key(*job) || self.closed.contains(*job);
         if let Some(job) = jobs.iter().rev().find(|job| !has_link(job)) {
             let message =
@@ -313,7 +322,12 @@ impl<'s> Walk<'s> {
                 self.found.head.open.insert(job, (last.entry.number + 1, last.hash.clone()));
             }
         }
-        Ok(())
+        // 3. The rows that no link covers.
+        let cannot = |error| VerifyStop::reading(error, None, "the rows without a link cannot be read".to_owned());
+        match self.store.stray_row().await.map_err(cannot)? {
+            Some(row) => Err(Fault::link(row).into()),
+            None => Ok(()),
+        }
     }
 }
 

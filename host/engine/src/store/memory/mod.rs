@@ -193,6 +193,14 @@ impl Store for MemoryStore {
         Ok(self.state().lines.get(&link).cloned().unwrap_or_default())
     }
 
+    async fn database_fault(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    async fn stray_row(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         Ok(self.state().remove(before, loaded))
     }

@@ -1,9 +1,9 @@
 //! Waits until a program ends, and meanwhile stores its output. Stops the program at its timeout or when its pipeline
 //! run is cancelled. At the end, kills every process of the run.
 //!
-//! The processes of a pipeline run are the program's process group, and the orphans that have left the group. Orphans
-//! are processes whose parent has ended. The kernel makes the supervisor their new parent, because the supervisor is
-//! their subreaper.
+//! The processes of a pipeline run are the program, its process group, and the orphans that have left the group. The
+//! program can also leave its group. Orphans are processes whose parent has ended. The kernel makes the supervisor
+//! their new parent, because the supervisor is their subreaper.
 
 use std::{
     io::{PipeReader, Read},
@@ -14,7 +14,8 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
-        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, waitid, waitpid,
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpgid, kill_process, kill_process_group, waitid,
+        waitpid,
     },
 };
 use wardroom::{Timestamp, adapter::RunEnd};
@@ -39,8 +40,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stores the program's output until the program ends. If the pipeline run is cancelled or exceeds its timeout, sends
-/// SIGTERM to the program's process group, and SIGKILL after the grace period. At the end, kills and reaps the
-/// remaining processes of the run, and returns the run's end.
+/// SIGTERM to the program and its process group. After the grace period, sends SIGKILL repeatedly until the program
+/// ends, for at most [`KILL_TIMEOUT`]. At the end, kills and reaps the remaining processes of the run, and returns the
+/// run's end.
 pub(super) fn wait(
     program: Child,
     output: PipeReader,
@@ -55,7 +57,6 @@ pub(super) fn wait(
     let began = Instant::now();
     let mut reaped = began;
     let mut stop: Option<(StopReason, Instant)> = None;
-    let mut killed = false;
     while !has_ended(leader) {
         output.store(POLL_INTERVAL);
         match stop {
@@ -72,18 +73,16 @@ pub(super) fn wait(
                     continue;
                 };
                 stop = Some((reason, Instant::now()));
-                let _ = kill_process_group(leader, Signal::TERM);
+                terminate(leader);
             }
-            Some((_, since)) if !killed && since.elapsed() >= request.grace => {
-                killed = true;
-                let _ = kill_process_group(leader, Signal::KILL);
-            }
+            Some((_, since)) if since.elapsed() >= request.grace.saturating_add(KILL_TIMEOUT) => break,
+            Some((_, since)) if since.elapsed() >= request.grace => kill_all(leader),
             Some(_) => {}
         }
     }
     // 2. Kill the rest of the group. The leader is not reaped yet, so its id cannot belong to another process.
     let _ = kill_process_group(leader, Signal::KILL);
-    let status = waitpid(Some(leader), WaitOptions::empty()).ok().flatten().map(|(_, status)| status);
+    let status = waitpid(Some(leader), WaitOptions::NOHANG).ok().flatten().map(|(_, status)| status);
     // 3. Kill the orphans, then read the rest of the output.
     let stop = match kill_orphans() {
         true => stop.map(|(reason, _)| reason),
@@ -105,6 +104,24 @@ fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output,
 fn has_ended(leader: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(leader), options), Ok(None) | Err(rustix::io::Errno::INTR))
+}
+
+/// Sends SIGTERM to the program's process group, and to the program if it has left the group. A program gets only one
+/// signal, because some programs skip their cleanup after a second one.
+fn terminate(leader: Pid) {
+    let _ = kill_process_group(leader, Signal::TERM);
+    if getpgid(Some(leader)) != Ok(leader) {
+        let _ = kill_process(leader, Signal::TERM);
+    }
+}
+
+/// Kills the program, its process group and the orphans. Called repeatedly, because killed processes leave new orphans.
+fn kill_all(leader: Pid) {
+    let _ = kill_process_group(leader, Signal::KILL);
+    let _ = kill_process(leader, Signal::KILL);
+    for child in processes::children() {
+        let _ = kill_process(child, Signal::KILL);
+    }
 }
 
 fn reap_orphans(leader: Pid) {

@@ -2,7 +2,7 @@
 
 use wardroom::model::Outcome;
 
-use crate::harness::{TestHost, eventually, is_alive, run};
+use crate::harness::{PIPELINE, TestHost, eventually, is_alive, key, program, run, values, wait};
 
 #[tokio::test]
 async fn a_timeout_kills_all_processes_of_the_run() {
@@ -75,4 +75,30 @@ async fn a_chain_of_forks_ends_with_the_run() {
     // If the chain could not be killed, the run says so.
     assert_eq!((end.outcome == Outcome::Succeeded), before == last(), "{end:?}");
     assert_eq!(end.outcome, Outcome::Succeeded, "{end:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_leaves_its_process_group_is_killed_at_its_timeout() {
+    let host = TestHost::new();
+    let (folder, leave) = (host.folder.path().display(), program("leave_group"));
+    let script = format!("trap '' TERM; echo $$ > {folder}/program; exec {leave:?} sleep 600");
+    let (end, _) = run(&host.script(&script, "timeout = '2s'\ngrace = '300ms'"), "a-1", &[]).await;
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 2 s"));
+    assert_eq!(end.details["signal"], "9");
+    assert!(!is_alive(&host.wait_for_file("program")));
+}
+
+#[tokio::test]
+async fn a_cancelled_program_that_has_left_its_process_group_gets_sigterm() {
+    let host = TestHost::new();
+    let (folder, leave) = (host.folder.path().display(), program("leave_group"));
+    let inner = format!("trap 'echo tidied; exit 0' TERM; echo $$ > {folder}/program; sleep 600 & wait");
+    std::fs::write(host.path("inner"), inner).unwrap();
+    let pipelines = host.script(&format!("exec {leave:?} sh {folder}/inner"), "");
+    pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await.unwrap();
+    let id = host.wait_for_file("program");
+    pipelines.cancel(&key("a-1"), PIPELINE).await.unwrap();
+    let (end, lines) = wait(&pipelines, "a-1").await;
+    assert_eq!((end.outcome, lines), (Outcome::Cancelled, vec!["tidied".to_owned()]));
+    assert!(!is_alive(&id));
 }

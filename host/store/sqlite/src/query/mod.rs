@@ -18,6 +18,16 @@ pub(crate) fn all<T>(
     rows.map_err(store_error)?.iter().map(read).collect()
 }
 
+/// Returns the smallest number that a row of the page after `after` can have; `None` if no row can have a greater
+/// number. Before the first page, `after` is 0. The first page has no lower bound, so that rows with numbers below 1,
+/// which no host writes, are not hidden.
+pub(crate) fn first_of_page(after: u64) -> Option<i64> {
+    match after {
+        0 => Some(i64::MIN),
+        _ => i64::try_from(after).ok()?.checked_add(1),
+    }
+}
+
 pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
     // Without the window function, SQLite stops at the limit.
     let mut statement = QueryBuilder::<Sqlite>::new(match query.latest {
@@ -120,6 +130,27 @@ pub(crate) fn prefix_end(prefix: &str) -> Option<String> {
     None
 }
 
+/// Returns a description of an audit record that no link covers, or of a journal entry without a job.
+pub(crate) async fn stray_row(pool: &SqlitePool) -> Result<Option<String>, StoreError> {
+    let link: Option<i64> = sqlx::query_scalar(
+        "select link from line where not exists (
+             select 1 from link where number = line.link and kind in ('lines', 'refusal')) limit 1",
+    )
+    .fetch_optional(pool)
+    .await
+    .map_err(store_error)?;
+    if let Some(link) = link {
+        let row = format!("an audit record was added to link {link} of the hash chain, which covers no audit records");
+        return Ok(Some(row));
+    }
+    let job: Option<String> =
+        sqlx::query_scalar("select job from entry where not exists (select 1 from job where id = entry.job) limit 1")
+            .fetch_optional(pool)
+            .await
+            .map_err(store_error)?;
+    Ok(job.map(|job| format!("a journal entry of job {job} was added, but the store has no such job")))
+}
+
 pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<(String, CallCount)>, StoreError> {
     let rows = sqlx::query(
         "select plugin, call, sum(allowed) as allowed, sum(refused) as refused from (
@@ -141,6 +172,14 @@ pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<(String, CallCount)>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_page_has_no_lower_bound() {
+        assert_eq!(first_of_page(0), Some(i64::MIN));
+        assert_eq!(first_of_page(1), Some(2));
+        assert_eq!(first_of_page(i64::MAX as u64), None);
+        assert_eq!(first_of_page(u64::MAX), None);
+    }
 
     #[test]
     fn a_prefix_ends_at_the_next_text() {

@@ -1,7 +1,7 @@
 //! The conformance suite of [`wardroom::store::Store`], run against the in-memory store and the SQLite store.
 //!
-//! `opening`, `writer`, `process`, `tamper` and `versions` test the SQLite store alone: files, batches, crashes, a full
-//! disk, changed databases and migrations.
+//! `opening`, `writer`, `process`, `tamper`, `hidden_rows` and `versions` test the SQLite store alone: files, batches,
+//! crashes, a full disk, changed databases and migrations.
 
 mod helpers;
 mod rows;
@@ -16,6 +16,7 @@ mod retention;
 mod rights;
 
 mod authority;
+mod hidden_rows;
 mod opening;
 mod process;
 mod random;

@@ -77,7 +77,7 @@ impl TamperTest {
         Self { folder, head }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -104,7 +104,7 @@ impl TamperTest {
     }
 }
 
-async fn change(file: &Path, statements: &str) {
+pub(crate) async fn change(file: &Path, statements: &str) {
     let options = SqliteConnectOptions::new().filename(file).foreign_keys(false);
     let mut connection = options.connect().await.expect("connects");
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.expect("changes");
