@@ -99,19 +99,18 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
 }
 
 /// Returns who added the bot, if the post is the server's notice that the bot joined a channel: `Some(Some(person))` if
-/// a person added the bot, `Some(None)` if the bot joined by itself. Returns `None` for any other post.
+/// a person added the bot to the channel, `Some(None)` if nobody did: the bot joined by itself, or the channel is a
+/// default channel of a team to which somebody added the bot. Returns `None` for any other post.
 pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     // Only the server creates posts of these types.
     if post.delete_at > 0 || post.has_flag("from_webhook") {
         return None;
     }
     match post.kind.as_str() {
-        "system_add_to_channel" | "system_add_to_team" => {
-            let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
-            // The author of the post is the person who added the account. Newer servers repeat the id in a property.
-            is_about_account
-                .then(|| Some(post.property("userId").unwrap_or(post.user.as_str())).filter(|id| !id.is_empty()))
-        }
+        // The author of the post is the person who added the account. Newer servers repeat the id in a property.
+        "system_add_to_channel" => is_about_account
+            .then(|| Some(post.property("userId").unwrap_or(post.user.as_str())).filter(|id| !id.is_empty())),
+        "system_add_to_team" => is_about_account.then_some(None),
         "system_join_channel" | "system_join_team" => (post.user == me).then_some(None),
         _ => None,
     }
@@ -123,6 +122,7 @@ pub(crate) fn carries_key(post: &Post, me: &str, key: &str) -> bool {
 }
 
 /// Returns the properties of the bot's message with this idempotency key. An edit replaces all properties, so each edit
+    let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
 /// sends all of them.
 pub(crate) fn props(key: &str) -> Value {
     json!({ KEY_PROPERTY: key, "disable_group_highlight": true, "mentionHighlightDisabled": true })
@@ -228,3 +228,5 @@ mod tests {
         assert!(!carries_key(&post(json!({ "user_id": "me", "props": props("k1"), "delete_at": 9 })), "me", "k1"));
     }
 }
+        let to_team = json!({ "type": "system_add_to_team", "user_id": "alice", "props": { "addedUserId": "me" } });
+        assert_eq!(join(&added(to_team), "me"), Some(None), "nobody added the bot to a team's default channel");
