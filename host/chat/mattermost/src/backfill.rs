@@ -17,8 +17,8 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
 /// are not handled.
 const MAX_PAGES: usize = 500;
-/// Maximum size of the pages that a backfill reads, in bytes. If there are more new posts, the oldest ones are not
-/// handled.
+/// Maximum size of the posts that a backfill reads, in bytes of memory. If there are more new posts, the oldest ones
+/// are not handled.
 const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// Maximum number of pages that are searched for the post that reports that the bot joined the channel. If the post is
 /// older, it is not found.
@@ -128,7 +128,7 @@ pub(crate) async fn find_join(
 }
 
 /// Reads the posts of a channel page by page, newest first, until a page holds a post at or before the time `bound`, or
-/// until [`MAX_PAGES`] pages or [`MAX_SIZE`] bytes were read.
+/// until [`MAX_PAGES`] pages or [`MAX_SIZE`] bytes of posts were read.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -161,7 +161,7 @@ pub(crate) struct PostPager {
     /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
     is_finished: bool,
-    /// The size of the pages that were read, in bytes.
+    /// The size of the posts that were read, in bytes of memory.
     size: usize,
 }
 
@@ -179,7 +179,7 @@ impl PostPager {
             return Ok(None);
         }
         let (page, more) = client.posts_before(channel, self.before.as_deref()).await?;
-        self.size = self.size.saturating_add(page.size);
+        self.size = self.size.saturating_add(page.size());
         self.is_finished = !more || !self.advance(&page.posts);
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
@@ -207,7 +207,9 @@ mod tests {
     use super::*;
 
     fn posts(all: &[(&str, i64)]) -> Vec<Post> {
-        all.iter().map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at })).expect("a post")).collect()
+        all.iter()
+            .map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at }).to_string()).expect("a post"))
+            .collect()
     }
 
     /// Reads all pages of a fake server. A page of this server holds only posts with an earlier time than the post in

@@ -138,7 +138,7 @@ mod tests {
         for (key, value) in fields.as_object().into_iter().flatten() {
             post[key] = value.clone();
         }
-        Post::read(&post).expect("a post")
+        Post::read(&post.to_string()).expect("a post")
     }
 
     fn read(fields: Value) -> Option<Incoming> {
