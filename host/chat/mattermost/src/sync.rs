@@ -35,6 +35,8 @@ use requests::{ChannelListing, Finished};
 const MAX_BUFFERED: usize = 1_000;
 
 pub(crate) struct SyncLoop<'a> {
+/// Maximum size of the buffered posts of all channels, in bytes of memory.
+const MAX_BUFFERED_BYTES: usize = 32 * 1024 * 1024;
     config: &'a Config,
     session: Arc<Session>,
     link: &'a Link,
@@ -58,7 +60,7 @@ impl<'a> SyncLoop<'a> {
             state: AccountState::load(&config.folder, session.me()),
             reported: ReportedChannels::default(),
             senders: DirectSenders::new(session.me()),
-            backfill: BackfillQueue::new(MAX_BUFFERED),
+            backfill: BackfillQueue::new(MAX_BUFFERED).max_bytes(MAX_BUFFERED_BYTES, Post::size),
             listing: ChannelListing::default(),
             is_connected: false,
             delivery: Delivery::new(session.clone(), inbox),

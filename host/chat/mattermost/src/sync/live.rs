@@ -35,7 +35,7 @@ impl SyncLoop<'_> {
                 self.is_connected = false;
                 self.link.down(reason);
             }
-            Signal::Event(event) => self.handle_event(event).await,
+            Signal::Event(event, _share) => self.handle_event(event).await,
         }
     }
 
