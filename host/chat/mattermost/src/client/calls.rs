@@ -14,7 +14,7 @@ use super::{
     ApiClient, Channel, ChannelKind, Post, Reaction, UPLOAD_TIMEOUT, User,
     json::{Object, list},
 };
-use crate::error::MattermostError;
+use crate::{config::RoomName, error::MattermostError};
 
 /// Number of entries per page that the bot requests: the maximum that the server allows.
 const PER_PAGE: &str = "200";
@@ -84,6 +84,34 @@ impl ApiClient {
         let ChannelList { mut of_teams, others, .. } = joined;
         of_teams.extend(others);
         Ok((of_teams, is_complete))
+    }
+
+    /// Returns those of the channels with these names that the account `me` is in. Unlike [`Self::channels`], needs one
+    /// small response per channel.
+    pub(crate) async fn channels_named(&self, names: &[RoomName], me: &str) -> Result<Vec<Channel>, MattermostError> {
+        let mut channels = Vec::new();
+        for name in names {
+            let (found, team) = match name {
+                RoomName::Id(id) => (self.get(&["channels", id], &[]).await, ""),
+                RoomName::Path { team, channel } => {
+                    let path = ["teams", "name", team, "channels", "name", channel];
+                    (self.get(&path, &[]).await, &**team)
+                }
+            };
+            let channel = match found {
+                Ok(found) => Channel::read(&found, team).filter(|channel| !channel.is_archived),
+                // The channel does not exist, or the bot may not see it.
+                Err(MattermostError::Rejected { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            // The server also shows public channels that the bot is not in.
+            if let Some(channel) = channel
+                && self.is_member(&channel.id, me).await?
+            {
+                channels.push(channel);
+            }
+        }
+        Ok(channels)
     }
 
     pub(crate) async fn reactions(&self, post: &str) -> Result<Vec<Reaction>, MattermostError> {

@@ -6,7 +6,7 @@
 
 use wardroom_account::RoomMembership;
 
-use super::SyncLoop;
+use super::{SyncLoop, now};
 use crate::{
     client::{Channel, ChannelKind, Post},
     convert,
@@ -21,7 +21,7 @@ impl SyncLoop<'_> {
         match signal {
             Signal::Connected => {
                 self.is_connected = true;
-                self.listing.request();
+                self.listing.require(now());
                 let ids =
                     self.session.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
                 for id in ids.unwrap_or_default() {
@@ -70,7 +70,7 @@ impl SyncLoop<'_> {
                     self.queue_if_unknown(&channel, delivered);
                 }
             }
-            Event::ChannelsChanged => self.listing.request(),
+            Event::ChannelsChanged => self.listing.request(now()),
             Event::MemberChanged { user } => self.senders.invalidate(&user),
             Event::ChannelLeft { channel } => {
                 self.session.change_channels(|channels| channels.remove(&channel));
@@ -110,7 +110,7 @@ impl SyncLoop<'_> {
         // A post of an unknown or queued channel waits for the backfill.
         let is_join = convert::join(&post, self.session.me()).is_some();
         let Some(channel) = self.joined_channel(&post.channel) else {
-            self.listing.request();
+            self.listing.request(now());
             return self.queue_post(post);
         };
         if is_join {
