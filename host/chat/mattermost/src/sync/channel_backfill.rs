@@ -155,9 +155,9 @@ impl SyncLoop<'_> {
         // A post that also arrived live is not late.
         let mut posts: Vec<(Post, bool)> = found
             .into_iter()
-            .map(|post| {
-                let late = arrived.remove(&post.id).is_none();
-                (post, late)
+            .map(|post| match arrived.remove(&post.id) {
+                Some(original) => (original, false),
+                None => (post, true),
             })
             .collect();
         if !has_dropped {
