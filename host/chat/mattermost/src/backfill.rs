@@ -6,7 +6,7 @@
 //! by page, newest first. A page is addressed by the id of a post, because page numbers shift when somebody writes a
 //! post.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     client::{ApiClient, Post, Reaction},
@@ -47,9 +47,17 @@ pub(crate) struct ChannelJoin {
     pub(crate) at: i64,
 }
 
+/// The bot's messages in a channel that have reactions in the state file.
+#[derive(Debug, Default)]
+pub(crate) struct StoredMessages {
+    pub(crate) ids: BTreeSet<String>,
+    /// Whether the reactions on all of these messages are read, and not only on those that have changed since the lower
+    /// bound.
+    pub(crate) read_all: bool,
+}
+
 /// Reads the posts of a channel after the time `bound`, in milliseconds since the Unix epoch (server clock), and the
-/// changed reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the
-/// bot's messages that have reactions in the state file.
+/// changed reactions on the bot's messages. `me` is the id of the bot's account.
 ///
 /// # Errors
 /// A request to the server fails.
@@ -58,14 +66,14 @@ pub(crate) async fn since(
     me: &str,
     channel: &str,
     bound: i64,
-    with_reactions: &[String],
+    stored: &StoredMessages,
 ) -> Result<Backfill, MattermostError> {
     let (page, is_complete) = client.posts_since(channel, bound.saturating_sub(CLOCK_SLACK).max(1)).await?;
     let mut backfill = Backfill::default();
     let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
-    if !is_complete {
+    if !is_complete || stored.read_all {
         // The incomplete answer can lack a message whose reactions changed, so read the reactions on all of them.
-        own.extend(with_reactions.iter().map(|post| (post.clone(), None)));
+        own.extend(stored.ids.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
     let paged = if is_complete { Vec::new() } else { read_pages(client, channel, bound).await? };
@@ -76,7 +84,7 @@ pub(crate) async fn since(
             continue;
         }
         if post.user == me && post.delete_at == 0 {
-            let has_stored = with_reactions.contains(&post.id);
+            let has_stored = stored.ids.contains(&post.id);
             if has_stored || post.has_reactions || !post.reactions.is_empty() {
                 own.insert(post.id.clone(), Some(post.clone()));
             }

@@ -72,7 +72,12 @@ impl Converter {
 /// Returns the event id of a reaction. The id contains the time of the reaction, so that a reaction that is removed and
 /// added again is a new event.
 pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
-    format!("reaction:{}:{}:{}:{}", reaction.post, reaction.user, reaction.emoji, reaction.create_at)
+    format!("{}{}", reaction_event_prefix(reaction), reaction.create_at)
+}
+
+/// Returns the part of a reaction's event id before the time. It ends with `:`.
+fn reaction_event_prefix(reaction: &Reaction) -> String {
+    format!("reaction:{}:{}:{}:", reaction.post, reaction.user, reaction.emoji)
 }
 
 /// Returns the engine's message for a reaction that was added. `late` is true if a backfill found the reaction.
@@ -91,6 +96,19 @@ pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incom
     incoming(format!("withdrawn:{event}"), sender, is_program, withdrawn, Timestamp::now())
 }
 
+/// Returns the engine's message for the removal, at `at`, of a reaction whose time is unknown.
+pub(crate) fn withdrawal_without_time(
+    reaction: &Reaction,
+    sender: Person,
+    is_program: bool,
+    at: Timestamp,
+) -> Incoming {
+    let given = reaction_event_prefix(reaction);
+    // The reaction can be given and removed again, so each removal has its own event id.
+    let event = format!("withdrawn:{given}{}", at.as_millisecond());
+    incoming(event, sender, is_program, EngineReaction::Withdrawn { given }, at)
+}
+
 fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineReaction, at: Timestamp) -> Incoming {
     let mut message = Incoming::new(event, sender, "", at);
     message.reaction = Some(reaction);
@@ -106,6 +124,7 @@ pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     if post.delete_at > 0 || post.has_flag("from_webhook") {
         return None;
     }
+    let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
     match post.kind.as_str() {
         // The author of the post is the person who added the account. Newer servers repeat the id in a property.
         "system_add_to_channel" => is_about_account
@@ -122,7 +141,6 @@ pub(crate) fn carries_key(post: &Post, me: &str, key: &str) -> bool {
 }
 
 /// Returns the properties of the bot's message with this idempotency key. An edit replaces all properties, so each edit
-    let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
 /// sends all of them.
 pub(crate) fn props(key: &str) -> Value {
     json!({ KEY_PROPERTY: key, "disable_group_highlight": true, "mentionHighlightDisabled": true })
@@ -205,6 +223,10 @@ mod tests {
         let back = withdrawal(&incoming.event, Person::named_by_id("u"), false);
         assert_eq!(back.reaction, Some(EngineReaction::Withdrawn { given: incoming.event.clone() }));
         assert_ne!(back.event, incoming.event);
+        let at = timestamp(9);
+        let back = withdrawal_without_time(&reaction(0), Person::named_by_id("u"), false, at);
+        assert_eq!(back.reaction, Some(EngineReaction::Withdrawn { given: "reaction:p:u:+1:".into() }));
+        assert_ne!(back.event, withdrawal(&incoming.event, Person::named_by_id("u"), false).event);
     }
 
     #[test]
@@ -216,6 +238,8 @@ mod tests {
         let twice = json!({ "type": "system_add_to_channel", "props": { "addedUserId": "me", "userId": "carol" } });
         assert_eq!(join(&added(twice), "me"), Some(Some("carol")));
         assert_eq!(join(&added(json!({ "type": "system_join_channel", "user_id": "me" })), "me"), Some(None));
+        let to_team = json!({ "type": "system_add_to_team", "user_id": "alice", "props": { "addedUserId": "me" } });
+        assert_eq!(join(&added(to_team), "me"), Some(None), "nobody added the bot to a team's default channel");
         let forged = json!({ "type": "", "user_id": "eve", "props": { "addedUserId": "me" } });
         assert_eq!(join(&added(forged), "me"), None);
     }
@@ -228,5 +252,3 @@ mod tests {
         assert!(!carries_key(&post(json!({ "user_id": "me", "props": props("k1"), "delete_at": 9 })), "me", "k1"));
     }
 }
-        let to_team = json!({ "type": "system_add_to_team", "user_id": "alice", "props": { "addedUserId": "me" } });
-        assert_eq!(join(&added(to_team), "me"), Some(None), "nobody added the bot to a team's default channel");

@@ -148,3 +148,6 @@ fn now() -> Instant {
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,7 @@ impl SyncLoop<'_> {
         }
     }
 
-    async fn handle_event(&mut self, event: Event) {
+    pub(super) async fn handle_event(&mut self, event: Event) {
         match event {
             Event::Posted { post } => self.handle_post(*post).await,
             Event::Deleted { post, by } => {
@@ -62,10 +62,10 @@ impl SyncLoop<'_> {
             }
             Event::ReactionRemoved { channel, reaction } => {
                 // The buffer holds no reactions; the backfill compares the reactions on each message.
-                if self.backfill.withdraw(&channel, reaction.key(), |_| false) {
-                    return;
-                }
-                if self.is_served(&channel) {
+                let is_queued = self.backfill.withdraw(&channel, reaction.key(), |_| false);
+                // A stored reaction may count as an approval. Its removal does not wait for a backfill, and is handled
+                // also if the bot no longer serves the channel.
+                if self.state.has_reaction(&reaction) || (!is_queued && self.is_served(&channel)) {
                     let delivered = self.delivery.deliver_reaction_removal(&channel, &mut self.state, &reaction).await;
                     self.queue_if_unknown(&channel, delivered);
                 }
