@@ -98,6 +98,12 @@ impl HookAuth {
         }
     }
 
+    /// Returns whether the hook uses signatures and the headers contain a well-formed one.
+    pub(crate) fn has_signature(&self, headers: &HeaderMap) -> bool {
+        // Do not compare the token of a hook with a token.
+        !matches!(self.scheme, Scheme::Token { .. }) && self.check_headers(headers).is_ok()
+    }
+
     /// Returns the delivery's id. If the hook uses signatures, first verifies the signature over the body. If the hook
     /// has a token, checks nothing: the caller must call [`Self::check_headers`] first.
     pub(crate) fn delivery_id(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, AuthError> {

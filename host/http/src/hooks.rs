@@ -2,10 +2,12 @@
 //!
 //! A delivery is checked in this order: authentication, rate limit of the hook, content. The size is checked before a
 //! signature, because the signature is computed over the body.
-//! Invariant: every unauthenticated client gets the same response, also for an unknown hook. Failures of other clients
-//! do not affect an authenticated delivery. Received text is never logged.
+//! Invariant: every unauthenticated client gets the same response, also for an unknown hook. Whether and how far its
+//! body is read depends on its headers only, and not on the name of the hook, because a client can observe that: by
+//! `Expect: 100-continue`, or with a body that it does not complete. Failures of other clients do not affect an
+//! authenticated delivery. Received text is never logged.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -16,7 +18,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use wardroom::{
-    engine::{Delivered, DeliveryError, Engine},
+    engine::{Delivered, DeliveryError},
     metrics,
 };
 
@@ -56,10 +58,7 @@ pub(crate) async fn deliver(
     request: Request<Body>,
 ) -> Response<Body> {
     let endpoint = state.endpoints.get(&name);
-    let result = match endpoint {
-        Some(endpoint) => receive(&state.engine, endpoint, &connection, request).await,
-        None => DeliveryResult::Unauthenticated("unknown"),
-    };
+    let result = receive(&state, endpoint, &connection, request).await;
     // An unknown name is text from the client and must not become a metric's label.
     let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
     metrics::hook(hook, result.label());
@@ -82,40 +81,57 @@ pub(crate) async fn deliver(
 }
 
 async fn receive(
-    engine: &Engine,
-    endpoint: &Endpoint,
+    state: &AppState,
+    endpoint: Option<&Endpoint>,
     connection: &Connection,
     request: Request<Body>,
 ) -> DeliveryResult {
     // 1. Check the headers.
     let (head, body) = request.into_parts();
-    let Ok(check) = endpoint.auth.check_headers(&head.headers) else {
-        return DeliveryResult::Unauthenticated("unauthorized");
+    let check = endpoint.map_or(Err(AuthError::Unauthenticated), |endpoint| endpoint.auth.check_headers(&head.headers));
+    let is_authenticated = check == Ok(HeaderCheck::Authenticated);
+    let limit = match endpoint {
+        Some(endpoint) if is_authenticated => Some(endpoint.hook.most_bytes),
+        _ => unverified_limit(&state.endpoints, &head.headers),
     };
+    let unauthenticated = |label| DeliveryResult::Unauthenticated(endpoint.map_or("unknown", |_| label));
+    let Some(limit) = limit else { return unauthenticated("unauthorized") };
     // 2. Read the body, with limits on its size and its time. Before the signature is verified, the connection is among
     //    those that give way at a limit.
-    if check == HeaderCheck::BodyRequired {
+    if !is_authenticated {
         connection.enter(Phase::UnverifiedBody);
     }
-    let read = read_body(&head.headers, body, endpoint.hook.most_bytes, connection);
+    let read = read_body(&head.headers, body, limit, connection);
     let read = tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or(Err(DeliveryResult::BodyTooSlow));
-    let body = match (read, check) {
-        (Ok(body), _) => body,
-        (Err(result), HeaderCheck::Authenticated) => return result,
-        (Err(result), HeaderCheck::BodyRequired) => return DeliveryResult::Unauthenticated(result.label()),
+    let body = match read {
+        Ok(body) => body,
+        Err(result) if is_authenticated => return result,
+        Err(result) => return unauthenticated(result.label()),
     };
+    let (Some(endpoint), Ok(_)) = (endpoint, check) else { return unauthenticated("unauthorized") };
+    if body.len() > endpoint.hook.most_bytes {
+        return unauthenticated(DeliveryResult::BodyTooLarge.label());
+    }
     let (id, body) = match authenticate_and_parse(endpoint, connection, &head.headers, &body) {
         Ok(parsed) => parsed,
         Err(result) => return result,
     };
     // 3. The engine deduplicates the delivery by its id and stores its command.
-    match engine.deliver(&endpoint.hook, &id, &body).await {
+    match state.engine.deliver(&endpoint.hook, &id, &body).await {
         Ok(Delivered::Accepted) => DeliveryResult::Accepted,
         Ok(Delivered::Duplicate) => DeliveryResult::Duplicate,
         Ok(Delivered::Ignored(reason)) => DeliveryResult::Ignored(reason),
         Err(DeliveryError::Invalid(reason)) => DeliveryResult::Malformed(reason),
         Err(DeliveryError::Unavailable(reason)) => DeliveryResult::Unavailable(reason),
     }
+}
+
+/// Returns the maximum size of a body that is read from a client without a valid token: the largest limit of the hooks
+/// whose signature the headers can contain. Returns `None` if no hook verifies a signature of this form; the body is
+/// then not read.
+fn unverified_limit(endpoints: &HashMap<String, Endpoint>, headers: &HeaderMap) -> Option<usize> {
+    let needs_body = |endpoint: &&Endpoint| endpoint.auth.has_signature(headers);
+    endpoints.values().filter(needs_body).map(|endpoint| endpoint.hook.most_bytes).max()
 }
 
 /// Reads a body of at most `limit` bytes, and counts its bytes for its connection. Rejects a `Content-Length` above the

@@ -23,6 +23,10 @@ pub struct BackfillQueue<R: ToOwned + ?Sized, E> {
     rooms: BTreeMap<R::Owned, QueuedRoom<E>>,
     /// Maximum number of buffered events per room. If more events arrive, the room's oldest events are dropped.
     max_buffered: usize,
+    /// Maximum size of the buffered events of all rooms, in bytes.
+    max_bytes: usize,
+    /// Returns the size of an event, in bytes.
+    size: fn(&E) -> usize,
 }
 
 #[derive(Debug)]
@@ -61,7 +65,15 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// drops the room's oldest buffered events. If events can arrive while a backfill of their room is running, the
     /// caller must handle [`BackfillQueue::has_dropped`].
     pub fn new(max_buffered: usize) -> Self {
-        Self { rooms: BTreeMap::new(), max_buffered }
+        Self { rooms: BTreeMap::new(), max_buffered, max_bytes: usize::MAX, size: |_| 0 }
+    }
+
+    /// Limits the total size of the buffered events of all rooms to `max_bytes`. `size` returns the size of an event in
+    /// bytes. If an event of a room exceeds the limit, the queue drops this room's oldest buffered events.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: usize, size: fn(&E) -> usize) -> Self {
+        (self.max_bytes, self.size) = (max_bytes, size);
+        self
     }
 
     /// Queues a room. If the room waits for a retry, its retry time does not change. If its backfill is running,
@@ -83,9 +95,17 @@ impl<R: ToOwned<Owned: Ord + Clone> + Ord + ?Sized, E> BackfillQueue<R, E> {
     /// buffer is full, drops the room's oldest buffered events. If a backfill of the room is running then, queues
     /// another one, which finds the dropped events.
     pub fn buffer(&mut self, room: R::Owned, events: impl IntoIterator<Item = E>) {
+        self.rooms.entry(room.clone()).or_default().buffered.extend(events);
+        let mut bytes: usize = self.rooms.values().flat_map(|queued| &queued.buffered).map(self.size).sum();
         let queued = self.rooms.entry(room).or_default();
-        queued.buffered.extend(events);
-        let excess = queued.buffered.len().saturating_sub(self.max_buffered);
+        let mut excess = 0;
+        for event in &queued.buffered {
+            if queued.buffered.len() - excess <= self.max_buffered && bytes <= self.max_bytes {
+                break;
+            }
+            bytes -= (self.size)(event);
+            excess += 1;
+        }
         if excess > 0 {
             queued.buffered.drain(..excess);
             queued.dropped = true;
@@ -314,6 +334,19 @@ mod tests {
         assert!(!queue.has_dropped("a"));
         assert_eq!(queue.finish("a"), [2, 3, 4]);
         assert!(!queue.contains("a") && !queue.has_dropped("a"));
+    }
+
+    #[test]
+    fn the_events_of_all_rooms_are_limited_in_size() {
+        let mut queue: BackfillQueue<str, usize> = BackfillQueue::new(10).max_bytes(100, |event| *event);
+        queue.buffer(id("a"), [60]);
+        queue.buffer(id("b"), [20, 20]);
+        assert!(!queue.has_dropped("a") && !queue.has_dropped("b"));
+        queue.buffer(id("b"), [10]);
+        assert!(queue.has_dropped("b") && !queue.has_dropped("a"), "the room of the new event drops its oldest ones");
+        assert_eq!((queue.buffered("a"), queue.buffered("b")), (&[60][..], &[20, 10][..]));
+        queue.buffer(id("c"), [101]);
+        assert!(queue.has_dropped("c") && queue.buffered("c").is_empty());
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl MattermostAccount {
         let me = self.log_in(&client, outage).await?;
         tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
         let (typing, mut typing_channels) = mpsc::channel(MAX_TYPING);
-        let (signals, mut received) = mpsc::channel(socket::MAX_SIGNALS);
+        let (signals, mut received) = socket::signal_queue(socket::MAX_SIGNALS);
         let session = Arc::new(Session::new(&self.config, client, me, typing));
         session.look_up_max_length().await?;
         self.set_session(Some(session.clone()));

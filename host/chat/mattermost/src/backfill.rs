@@ -6,7 +6,7 @@
 //! by page, newest first. A page is addressed by the id of a post, because page numbers shift when somebody writes a
 //! post.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     client::{ApiClient, Post, Reaction},
@@ -17,8 +17,8 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 200 posts. If there are more new posts, the oldest ones
 /// are not handled.
 const MAX_PAGES: usize = 500;
-/// Maximum size of the pages that a backfill reads, in bytes. If there are more new posts, the oldest ones are not
-/// handled.
+/// Maximum size of the posts that a backfill reads, in bytes of memory. If there are more new posts, the oldest ones
+/// are not handled.
 const MAX_SIZE: usize = 256 * 1024 * 1024;
 /// Maximum number of pages that are searched for the post that reports that the bot joined the channel. If the post is
 /// older, it is not found.
@@ -47,9 +47,17 @@ pub(crate) struct ChannelJoin {
     pub(crate) at: i64,
 }
 
+/// The bot's messages in a channel that have reactions in the state file.
+#[derive(Debug, Default)]
+pub(crate) struct StoredMessages {
+    pub(crate) ids: BTreeSet<String>,
+    /// Whether the reactions on all of these messages are read, and not only on those that have changed since the lower
+    /// bound.
+    pub(crate) read_all: bool,
+}
+
 /// Reads the posts of a channel after the time `bound`, in milliseconds since the Unix epoch (server clock), and the
-/// changed reactions on the bot's messages. `me` is the id of the bot's account; `with_reactions` lists the ids of the
-/// bot's messages that have reactions in the state file.
+/// changed reactions on the bot's messages. `me` is the id of the bot's account.
 ///
 /// # Errors
 /// A request to the server fails.
@@ -58,14 +66,14 @@ pub(crate) async fn since(
     me: &str,
     channel: &str,
     bound: i64,
-    with_reactions: &[String],
+    stored: &StoredMessages,
 ) -> Result<Backfill, MattermostError> {
     let (page, is_complete) = client.posts_since(channel, bound.saturating_sub(CLOCK_SLACK).max(1)).await?;
     let mut backfill = Backfill::default();
     let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
-    if !is_complete {
+    if !is_complete || stored.read_all {
         // The incomplete answer can lack a message whose reactions changed, so read the reactions on all of them.
-        own.extend(with_reactions.iter().map(|post| (post.clone(), None)));
+        own.extend(stored.ids.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
     let paged = if is_complete { Vec::new() } else { read_pages(client, channel, bound).await? };
@@ -76,7 +84,7 @@ pub(crate) async fn since(
             continue;
         }
         if post.user == me && post.delete_at == 0 {
-            let has_stored = with_reactions.contains(&post.id);
+            let has_stored = stored.ids.contains(&post.id);
             if has_stored || post.has_reactions || !post.reactions.is_empty() {
                 own.insert(post.id.clone(), Some(post.clone()));
             }
@@ -128,7 +136,7 @@ pub(crate) async fn find_join(
 }
 
 /// Reads the posts of a channel page by page, newest first, until a page holds a post at or before the time `bound`, or
-/// until [`MAX_PAGES`] pages or [`MAX_SIZE`] bytes were read.
+/// until [`MAX_PAGES`] pages or [`MAX_SIZE`] bytes of posts were read.
 async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
     let mut pager = PostPager::default();
@@ -161,7 +169,7 @@ pub(crate) struct PostPager {
     /// The time of the oldest post on the page that was read last.
     oldest: Option<i64>,
     is_finished: bool,
-    /// The size of the pages that were read, in bytes.
+    /// The size of the posts that were read, in bytes of memory.
     size: usize,
 }
 
@@ -179,7 +187,7 @@ impl PostPager {
             return Ok(None);
         }
         let (page, more) = client.posts_before(channel, self.before.as_deref()).await?;
-        self.size = self.size.saturating_add(page.size);
+        self.size = self.size.saturating_add(page.size());
         self.is_finished = !more || !self.advance(&page.posts);
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
@@ -207,7 +215,9 @@ mod tests {
     use super::*;
 
     fn posts(all: &[(&str, i64)]) -> Vec<Post> {
-        all.iter().map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at })).expect("a post")).collect()
+        all.iter()
+            .map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at }).to_string()).expect("a post"))
+            .collect()
     }
 
     /// Reads all pages of a fake server. A page of this server holds only posts with an earlier time than the post in

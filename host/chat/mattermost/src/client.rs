@@ -5,6 +5,9 @@
 //! Invariant: no more of a response is read than [`MAX_BODY`], whatever the server or a proxy sends.
 
 mod calls;
+pub(crate) mod json;
+mod posts;
+mod properties;
 mod types;
 
 use std::time::{Duration, Instant};
@@ -35,6 +38,8 @@ pub(crate) struct ApiClient {
     http: Client,
     site: Url,
     token: Secret,
+    /// Maximum size of a response, in bytes.
+    max_body: usize,
 }
 
 impl ApiClient {
@@ -45,7 +50,7 @@ impl ApiClient {
     pub(crate) fn new(config: &Config, token: Secret) -> Result<Self, MattermostError> {
         // The upgrade to a WebSocket needs HTTP/1.1.
         let http = http_client(config.ca.as_deref()).map_err(MattermostError::rejected)?.http1_only();
-        Ok(Self { http: http.build()?, site: config.url.clone(), token })
+        Ok(Self { http: http.build()?, site: config.url.clone(), token, max_body: MAX_BODY })
     }
 
     /// Returns the token, for the authentication over the WebSocket.
@@ -68,13 +73,8 @@ impl ApiClient {
         self.http.request(method, self.url(path)).bearer_auth(self.token.expose()).timeout(REQUEST_TIMEOUT)
     }
 
-    /// Sends a request and returns the JSON of the response; null if the response is empty.
-    async fn call(&self, request: RequestBuilder) -> Result<Value, MattermostError> {
-        self.call_with_size(request).await.map(|(answer, _)| answer)
-    }
-
-    /// Sends a request and returns the JSON of the response, and the response's size in bytes.
-    async fn call_with_size(&self, request: RequestBuilder) -> Result<(Value, usize), MattermostError> {
+    /// Sends a request and returns the response, which is JSON; `null` if the response is empty.
+    async fn call(&self, request: RequestBuilder) -> Result<String, MattermostError> {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
         let response = self.http.execute(request).await;
@@ -84,34 +84,29 @@ impl ApiClient {
         if !response.status().is_success() {
             return Err(read_error(response).await);
         }
-        let body = read_body(response, MAX_BODY).await?.ok_or_else(|| {
+        let body = read_body(response, self.max_body).await?.ok_or_else(|| {
             MattermostError::too_large(format!(
                 "the response is larger than {} MiB, and the bot reads no more; hint: check that `url` is the address of the Mattermost server, and that no proxy answers for it",
-                MAX_BODY / 1024 / 1024
+                self.max_body / 1024 / 1024
             ))
         })?;
         if body.is_empty() {
-            return Ok((Value::Null, 0));
+            return Ok("null".to_owned());
         }
-        let answer = serde_json::from_slice(&body).map_err(|_| {
+        String::from_utf8(body).ok().filter(|body| json::is_json(body)).ok_or_else(|| {
             MattermostError::unavailable(
                 "the response is not JSON; it probably comes from a proxy and not from Mattermost",
             )
-        })?;
-        Ok((answer, body.len()))
+        })
     }
 
-    async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, MattermostError> {
-        self.get_with_size(path, query).await.map(|(answer, _)| answer)
-    }
-
-    /// Returns the JSON of the response to a `GET` request, and the response's size in bytes.
-    async fn get_with_size(&self, path: &[&str], query: &[(&str, &str)]) -> Result<(Value, usize), MattermostError> {
+    /// Sends a `GET` request and returns the JSON of the response.
+    async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, MattermostError> {
         let request = self.request(Method::GET, path);
-        self.call_with_size(if query.is_empty() { request } else { request.query(query) }).await
+        self.call(if query.is_empty() { request } else { request.query(query) }).await
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Value, MattermostError> {
+    async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<String, MattermostError> {
         self.call(self.request(method, path).json(body)).await
     }
 }
@@ -161,7 +156,12 @@ pub(crate) mod tests {
 
     fn client(site: &str) -> ApiClient {
         let site = site.parse().expect("a URL");
-        ApiClient { http: Client::new(), site, token: Secret::new("t") }
+        ApiClient { http: Client::new(), site, token: Secret::new("t"), max_body: MAX_BODY }
+    }
+
+    /// Creates a client like [`client_of`] that reads at most `max_body` bytes of a response.
+    pub(crate) fn client_with_max_body(server: &Server, max_body: usize) -> ApiClient {
+        ApiClient { max_body, ..client_of(server) }
     }
 
     /// Creates a client with the token of a new bot account on a fake server.

@@ -72,7 +72,12 @@ impl Converter {
 /// Returns the event id of a reaction. The id contains the time of the reaction, so that a reaction that is removed and
 /// added again is a new event.
 pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
-    format!("reaction:{}:{}:{}:{}", reaction.post, reaction.user, reaction.emoji, reaction.create_at)
+    format!("{}{}", reaction_event_prefix(reaction), reaction.create_at)
+}
+
+/// Returns the part of a reaction's event id before the time. It ends with `:`.
+fn reaction_event_prefix(reaction: &Reaction) -> String {
+    format!("reaction:{}:{}:{}:", reaction.post, reaction.user, reaction.emoji)
 }
 
 /// Returns the engine's message for a reaction that was added. `late` is true if a backfill found the reaction.
@@ -91,6 +96,19 @@ pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incom
     incoming(format!("withdrawn:{event}"), sender, is_program, withdrawn, Timestamp::now())
 }
 
+/// Returns the engine's message for the removal, at `at`, of a reaction whose time is unknown.
+pub(crate) fn withdrawal_without_time(
+    reaction: &Reaction,
+    sender: Person,
+    is_program: bool,
+    at: Timestamp,
+) -> Incoming {
+    let given = reaction_event_prefix(reaction);
+    // The reaction can be given and removed again, so each removal has its own event id.
+    let event = format!("withdrawn:{given}{}", at.as_millisecond());
+    incoming(event, sender, is_program, EngineReaction::Withdrawn { given }, at)
+}
+
 fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineReaction, at: Timestamp) -> Incoming {
     let mut message = Incoming::new(event, sender, "", at);
     message.reaction = Some(reaction);
@@ -99,19 +117,19 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
 }
 
 /// Returns who added the bot, if the post is the server's notice that the bot joined a channel: `Some(Some(person))` if
-/// a person added the bot, `Some(None)` if the bot joined by itself. Returns `None` for any other post.
+/// a person added the bot to the channel, `Some(None)` if nobody did: the bot joined by itself, or the channel is a
+/// default channel of a team to which somebody added the bot. Returns `None` for any other post.
 pub(crate) fn join<'p>(post: &'p Post, me: &str) -> Option<Option<&'p str>> {
     // Only the server creates posts of these types.
     if post.delete_at > 0 || post.has_flag("from_webhook") {
         return None;
     }
+    let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
     match post.kind.as_str() {
-        "system_add_to_channel" | "system_add_to_team" => {
-            let is_about_account = post.property("addedUserId").is_some_and(|id| id == me);
-            // The author of the post is the person who added the account. Newer servers repeat the id in a property.
-            is_about_account
-                .then(|| Some(post.property("userId").unwrap_or(post.user.as_str())).filter(|id| !id.is_empty()))
-        }
+        // The author of the post is the person who added the account. Newer servers repeat the id in a property.
+        "system_add_to_channel" => is_about_account
+            .then(|| Some(post.property("userId").unwrap_or(post.user.as_str())).filter(|id| !id.is_empty())),
+        "system_add_to_team" => is_about_account.then_some(None),
         "system_join_channel" | "system_join_team" => (post.user == me).then_some(None),
         _ => None,
     }
@@ -138,7 +156,7 @@ mod tests {
         for (key, value) in fields.as_object().into_iter().flatten() {
             post[key] = value.clone();
         }
-        Post::read(&post).expect("a post")
+        Post::read(&post.to_string()).expect("a post")
     }
 
     fn read(fields: Value) -> Option<Incoming> {
@@ -205,6 +223,10 @@ mod tests {
         let back = withdrawal(&incoming.event, Person::named_by_id("u"), false);
         assert_eq!(back.reaction, Some(EngineReaction::Withdrawn { given: incoming.event.clone() }));
         assert_ne!(back.event, incoming.event);
+        let at = timestamp(9);
+        let back = withdrawal_without_time(&reaction(0), Person::named_by_id("u"), false, at);
+        assert_eq!(back.reaction, Some(EngineReaction::Withdrawn { given: "reaction:p:u:+1:".into() }));
+        assert_ne!(back.event, withdrawal(&incoming.event, Person::named_by_id("u"), false).event);
     }
 
     #[test]
@@ -216,6 +238,8 @@ mod tests {
         let twice = json!({ "type": "system_add_to_channel", "props": { "addedUserId": "me", "userId": "carol" } });
         assert_eq!(join(&added(twice), "me"), Some(Some("carol")));
         assert_eq!(join(&added(json!({ "type": "system_join_channel", "user_id": "me" })), "me"), Some(None));
+        let to_team = json!({ "type": "system_add_to_team", "user_id": "alice", "props": { "addedUserId": "me" } });
+        assert_eq!(join(&added(to_team), "me"), Some(None), "nobody added the bot to a team's default channel");
         let forged = json!({ "type": "", "user_id": "eve", "props": { "addedUserId": "me" } });
         assert_eq!(join(&added(forged), "me"), None);
     }

@@ -10,6 +10,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
+    Timestamp,
     adapter::{Inbox, Incoming, Position},
     base::Text,
 };
@@ -17,7 +18,7 @@ use wardroom_account::{InboxWriter, timestamp};
 
 use crate::{
     client::{ChannelKind, Post, Reaction},
-    convert,
+    convert, emoji,
     session::Session,
     state_file::AccountState,
     users::UserKind,
@@ -135,7 +136,8 @@ impl Delivery {
     }
 
     /// Stores a reaction: first in the state file, then in the inbox. If the inbox does not store the reaction, removes
-    /// it from the state file again, unless the file already contained it. `late` is true if a backfill found the
+    /// it from the state file again, unless the file already contained it, or the reaction is a vote that a backfill
+    /// found on a message of the bot: the inbox may hold that one already. `late` is true if a backfill found the
     /// reaction.
     ///
     /// # Errors
@@ -156,13 +158,16 @@ impl Delivery {
         state.save();
         let sender = self.session.users.person(&reaction.user);
         let incoming = convert::reaction_given(reaction, sender, is_program, late);
-        if self.receive(channel, vec![incoming], None).await == 0 && !is_known {
+        let is_new = self.receive(channel, vec![incoming], None).await > 0;
+        let may_be_stored = late && emoji::is_vote(&reaction.emoji);
+        if !is_new && !is_known && !may_be_stored {
             state.remove_reaction(reaction);
         }
         Ok(())
     }
 
-    /// Stores that a reaction was removed. The removal of a reaction that is not in the state file is ignored.
+    /// Stores that a reaction was removed. If the reaction is not in the state file, for example because the file was
+    /// lost, the removal of a vote is stored without the time of the reaction, and any other removal is ignored.
     ///
     /// # Errors
     /// [`UnknownAuthor`] if the reaction's author cannot be looked up. Nothing was stored.
@@ -173,10 +178,24 @@ impl Delivery {
         reaction: &Reaction,
     ) -> Result<(), UnknownAuthor> {
         let is_same = |known: &Reaction| known.user == reaction.user && known.emoji == reaction.emoji;
-        let Some(known) = state.reactions(&reaction.post).into_iter().find(is_same) else { return Ok(()) };
+        let Some(known) = state.reactions(&reaction.post).into_iter().find(is_same) else {
+            return self.deliver_removal_without_time(channel, reaction).await;
+        };
         self.deliver_withdrawal(channel, &convert::reaction_event_id(&known), &known.user).await?;
         state.remove_reaction(&known);
         state.save();
+        Ok(())
+    }
+
+    /// Stores that a vote of which the state file holds nothing was removed. The server's event lacks the time.
+    async fn deliver_removal_without_time(&mut self, channel: &str, reaction: &Reaction) -> Result<(), UnknownAuthor> {
+        if reaction.user == self.session.me() || !emoji::is_vote(&reaction.emoji) {
+            return Ok(());
+        }
+        let Some(is_program) = self.is_program(&reaction.user).await? else { return Ok(()) };
+        let sender = self.session.users.person(&reaction.user);
+        let incoming = convert::withdrawal_without_time(reaction, sender, is_program, Timestamp::now());
+        self.receive(channel, vec![incoming], None).await;
         Ok(())
     }
 

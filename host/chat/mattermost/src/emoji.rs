@@ -29,6 +29,11 @@ pub(crate) fn of_name(name: &str) -> String {
     }
 }
 
+/// Returns whether one of Mattermost's emoji names is a 👍 or 👎 of any skin tone, with which people vote.
+pub(crate) fn is_vote(name: &str) -> bool {
+    of_name(name).starts_with(['👍', '👎'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +73,6 @@ mod tests {
         assert_eq!(of_name("+1_dark_skin_tone"), "👍🏿");
         assert_eq!(of_name("thumbsup_medium_light_skin_tone"), "👍🏼");
         assert_eq!(of_name("our_logo"), ":our_logo:");
+        assert!(is_vote("thumbsdown_dark_skin_tone") && !is_vote("eyes") && !is_vote("our_logo"));
     }
 }

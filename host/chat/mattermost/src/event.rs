@@ -2,10 +2,13 @@
 //! request that the bot sent over the WebSocket. Mattermost calls such a request an action.
 //!
 //! Invariant: an unknown frame or event is ignored, and so is an event without a required field.
+//! Invariant: the number of an event is read whatever the event holds, so that an event that cannot be parsed does not
+//! count as missing.
 
-use serde_json::Value;
-
-use crate::client::{Post, Reaction};
+use crate::client::{
+    Post, Reaction,
+    json::{Object, text},
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Frame {
@@ -68,20 +71,24 @@ pub(crate) enum Event {
 
 impl Frame {
     /// Parses a frame. `me` is the id of the bot's account.
-    pub(crate) fn read(text: &str, me: &str) -> Self {
-        let Ok(frame) = serde_json::from_str::<Value>(text) else { return Self::Unknown };
-        let seq = frame["seq"].as_i64();
-        match frame["event"].as_str() {
-            Some("hello") => Self::Hello {
-                connection: non_empty(&frame["data"]["connection_id"]),
-                version: non_empty(&frame["data"]["server_version"]).unwrap_or_default(),
-                seq: seq.unwrap_or_default(),
-            },
-            Some(name) => Self::Event { seq, event: Event::read(name, &frame["data"], &frame["broadcast"], me) },
-            None if frame["status"].is_string() => Self::Answer {
-                to: frame["seq_reply"].as_i64().unwrap_or_default(),
-                failure: (frame["status"] != "OK")
-                    .then(|| non_empty(&frame["error"]["id"]).unwrap_or_else(|| "no reason given".to_owned())),
+    pub(crate) fn read(json: &str, me: &str) -> Self {
+        let frame = Object::read(json);
+        let (data, seq) = (frame.object("data"), frame.integer("seq"));
+        if let Some(name) = text(frame.json("event")) {
+            return match &*name {
+                "hello" => Self::Hello {
+                    connection: data.non_empty("connection_id"),
+                    version: data.text("server_version"),
+                    seq: seq.unwrap_or_default(),
+                },
+                name => Self::Event { seq, event: Event::read(name, &data, &frame.object("broadcast"), me) },
+            };
+        }
+        match text(frame.json("status")) {
+            Some(status) => Self::Answer {
+                to: frame.number("seq_reply"),
+                failure: (status != "OK")
+                    .then(|| frame.object("error").non_empty("id").unwrap_or_else(|| "no reason given".to_owned())),
             },
             None => Self::Unknown,
         }
@@ -89,12 +96,12 @@ impl Frame {
 }
 
 impl Event {
-    fn read(name: &str, data: &Value, broadcast: &Value, me: &str) -> Option<Self> {
-        let channel = || non_empty(&broadcast["channel_id"]).or_else(|| non_empty(&data["channel_id"]));
-        let user = || non_empty(&data["user_id"]).or_else(|| non_empty(&broadcast["user_id"]));
+    fn read(name: &str, data: &Object<'_>, broadcast: &Object<'_>, me: &str) -> Option<Self> {
+        let channel = || broadcast.non_empty("channel_id").or_else(|| data.non_empty("channel_id"));
+        let user = || data.non_empty("user_id").or_else(|| broadcast.non_empty("user_id"));
         let is_about_me = || user().is_none_or(|user| user == me);
         let post = || {
-            let mut post = Post::read(&inner(&data["post"]))?;
+            let mut post = Post::read(&data.inner_json("post"))?;
             if post.channel.is_empty() {
                 post.channel = channel()?;
             }
@@ -104,13 +111,13 @@ impl Event {
             "posted" => Some(Self::Posted { post: post()? }),
             "post_deleted" => {
                 let post = post()?;
-                let by = non_empty(&data["delete_by"]).or_else(|| post.property("deleteBy").map(str::to_owned));
+                let by = data.non_empty("delete_by").or_else(|| post.property("deleteBy").map(str::to_owned));
                 Some(Self::Deleted { post, by })
             }
             "reaction_added" | "reaction_removed" => {
-                let reaction = inner(&data["reaction"]);
-                let channel = channel().or_else(|| non_empty(&reaction["channel_id"]))?;
-                let reaction = Reaction::read(&reaction)?;
+                let json = data.inner_json("reaction");
+                let channel = channel().or_else(|| Object::read(&json).non_empty("channel_id"))?;
+                let reaction = Reaction::read(&json)?;
                 Some(match name {
                     "reaction_added" => Self::ReactionAdded { channel, reaction },
                     _ => Self::ReactionRemoved { channel, reaction },
@@ -129,23 +136,19 @@ impl Event {
             _ => None,
         }
     }
-}
 
-/// Parses JSON that the server sends as a string within JSON. A value that is not a string is returned unchanged.
-fn inner(value: &Value) -> Value {
-    match value.as_str() {
-        Some(text) => serde_json::from_str(text).unwrap_or_default(),
-        None => value.clone(),
+    /// Returns the approximate size of the event in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Posted { post } | Self::Deleted { post, .. } => post.size(),
+            _ => size_of::<Self>(),
+        }
     }
-}
-
-fn non_empty(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -166,6 +169,16 @@ mod tests {
         assert_eq!((post.id.as_str(), post.channel.as_str(), post.user.as_str()), ("p", "c", "bob"));
         assert_eq!(event("posted", json!({ "post": "{" }), json!({})), None);
         assert_eq!(event("posted", json!({}), json!(null)), None);
+    }
+
+    #[test]
+    fn a_deeply_nested_event_keeps_its_number() {
+        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        let frame = format!(r#"{{"event": "custom_tick", "data": {deep}, "broadcast": {deep}, "seq": 7}}"#);
+        assert_eq!(Frame::read(&frame, "me"), Frame::Event { seq: Some(7), event: None });
+        let post = format!(r#"{{"id": "p", "channel_id": "c", "props": {{"x": {deep}}}}}"#);
+        let posted = event("posted", json!({ "post": post }), json!({}));
+        assert!(matches!(posted, Some(Event::Posted { .. })), "{posted:?}");
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 /// The words after an `@` that mention all members of a channel, and no account.
 const GROUP_MENTIONS: [&str; 3] = ["all", "channel", "here"];
 
+/// Returns whether a name mentions a group. A server that finds no account with a name removes punctuation from its end
+/// and tries again, so that the account `channel.` would mention the whole channel.
+fn mentions_group(name: &str) -> bool {
+    GROUP_MENTIONS.contains(&name.trim_matches(['.', '-', '_', ':']))
+}
+
 /// Converts a text to Markdown. `name` returns the name of an account by its id. An account is shown by its id if its
 /// name is unknown or could be anything else than a name, for example `channel`.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
@@ -25,7 +31,7 @@ pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> St
             Block::Line(text) => lines.push(line(text)),
             Block::People(ids) => {
                 let mention = |id: &String| match name(id) {
-                    Some(name) if is_username(&name) && !GROUP_MENTIONS.contains(&&*name) => format!("@{name}"),
+                    Some(name) if is_username(&name) && !mentions_group(&name) => format!("@{name}"),
                     _ => line(id),
                 };
                 lines.push(ids.iter().map(mention).collect::<Vec<String>>().join(" "));
@@ -62,12 +68,14 @@ fn line(text: &str) -> String {
             rest = &rest[code.len()..];
             continue;
         }
-        // Take a word up to the next space or backtick. A space and a lone backtick count as words.
+        // Take a word up to the next whitespace or backtick. A space and a lone backtick count as words. Every
+        // whitespace ends a URL.
         let first = rest.chars().next().map_or(0, char::len_utf8);
+        let ends_word = |letter: char| letter == '`' || letter.is_whitespace();
         let end = match rest {
-            _ if rest.starts_with([' ', '`']) => first,
-            _ if is_url(rest) => rest.find(' ').unwrap_or(rest.len()),
-            _ => rest[first..].find(['`', ' ']).map_or(rest.len(), |found| first + found),
+            _ if rest.starts_with(ends_word) => first,
+            _ if is_url(rest) => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+            _ => rest[first..].find(ends_word).map_or(rest.len(), |found| first + found),
         };
         let (word, after) = rest.split_at(end);
         if is_url(word) {
@@ -202,6 +210,9 @@ mod tests {
         for name in ["System", "x\n@channel", "a b", "a*b*", "[x](https://evil.org)", "", "channel", "here", "all"] {
             assert_eq!(mentioned(name), "id_1", "{name:?}");
         }
+        for name in ["channel.", "here-", "all_", "channel._-"] {
+            assert_eq!(mentioned(name), "id_1", "the server removes the punctuation of {name:?}");
+        }
         assert_eq!(markdown(&people("@bob:a.org *x*"), |_| None), "@\u{200b}bob:a.org \\*x\\*");
     }
 
@@ -223,6 +234,12 @@ mod tests {
         );
         assert_eq!(shown("http://x/[a](http://y) z"), "http://x/%5Ba%5D%28http://y%29 z");
         assert_eq!(shown("https://x/@channel"), "https://x/%40channel");
+        // Every space ends the URL, so that the text after it is escaped.
+        for space in ['\u{2003}', '\u{a0}', '\u{3000}'] {
+            let text = format!("https://x/a_b{space}~t _i_ # &lt;");
+            let expected = format!("https://x/a_b{space}\\~\u{200b}t \\_i\\_ \\# &amp;lt;");
+            assert_eq!(shown(&text), expected, "{space:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The WebSocket of an account: opened, kept alive, and reconnected until the account stops.
 //!
-//! Invariant: the socket does not wait until an event is handled, unless [`MAX_SIGNALS`] signals wait. In this case it
-//! reads nothing until the sync loop has taken a signal. If the server closes the connection meanwhile, the next one is
-//! resumed, or the channels are backfilled.
+//! Invariant: the socket does not wait until an event is handled, unless [`MAX_SIGNALS`] signals or events of
+//! [`MAX_SIGNAL_BYTES`] wait. In this case it reads nothing until the sync loop has taken a signal. If the server
+//! closes the connection meanwhile, the next one is resumed, or the channels are backfilled.
 //! Invariant: events are passed on in the server's order. If events can be missing, the socket sends a
 //! [`Signal::Connected`] before the next event.
 //! Invariant: a connection is resumed only from the last event that was read, and only if the server
@@ -12,9 +12,12 @@
 mod connection;
 mod handshake;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wardroom::base::Backoff;
 use wardroom_account::Outage;
 
@@ -28,6 +31,8 @@ const MIN_LIFETIME: Duration = Duration::from_secs(2);
 
 /// Maximum number of signals that wait for the sync loop, for example while the database is unavailable.
 pub(crate) const MAX_SIGNALS: usize = 1_000;
+/// Maximum size of the events that wait for the sync loop, in bytes of memory. A larger event waits alone.
+const MAX_SIGNAL_BYTES: u32 = 32 * 1024 * 1024;
 
 /// A signal of the socket to the sync loop.
 #[derive(Debug)]
@@ -36,9 +41,38 @@ pub(crate) enum Signal {
     Connected,
     /// The previous connection was resumed. No event is missing.
     Resumed,
-    Event(Event),
+    /// An event, and its share of [`MAX_SIGNAL_BYTES`] until it is handled.
+    Event(Event, OwnedSemaphorePermit),
     /// The connection was lost or could not be opened, for this reason.
     Disconnected(String),
+}
+
+/// Sends the signals of the socket to the sync loop.
+pub(crate) struct SignalSender {
+    signals: mpsc::Sender<Signal>,
+    free_bytes: Arc<Semaphore>,
+}
+
+/// Creates the queue from the socket to the sync loop, for at most `max` signals.
+pub(crate) fn signal_queue(max: usize) -> (SignalSender, mpsc::Receiver<Signal>) {
+    let (signals, received) = mpsc::channel(max);
+    (SignalSender { signals, free_bytes: Arc::new(Semaphore::new(MAX_SIGNAL_BYTES as usize)) }, received)
+}
+
+impl SignalSender {
+    /// Sends a signal, and waits while the queue is full. Does nothing after the receiver was dropped, which happens
+    /// only when the account stops.
+    async fn send(&self, signal: Signal) {
+        let _ = self.signals.send(signal).await;
+    }
+
+    async fn send_event(&self, event: Event) {
+        let size = u32::try_from(event.size()).unwrap_or(u32::MAX).min(MAX_SIGNAL_BYTES);
+        // The semaphore is never closed.
+        if let Ok(share) = self.free_bytes.clone().acquire_many_owned(size).await {
+            self.send(Signal::Event(event, share)).await;
+        }
+    }
 }
 
 /// The reason why a connection is not open.
@@ -64,7 +98,7 @@ impl Disconnect {
 pub(crate) async fn keep_connected(
     session: &Session,
     heartbeat_interval: Duration,
-    signals: &mpsc::Sender<Signal>,
+    signals: &SignalSender,
     typing: &mut mpsc::Receiver<String>,
     outage: &mut Outage,
 ) -> MattermostError {
@@ -88,8 +122,7 @@ pub(crate) async fn keep_connected(
             Disconnect::NotOpened(error) => error,
         };
         outage.record_failure(error.reason());
-        // The receiver is dropped only when the account stops.
-        let _ = signals.send(Signal::Disconnected(error.reason().to_owned())).await;
+        signals.send(Signal::Disconnected(error.reason().to_owned())).await;
         backoff.wait(error.retry_after()).await;
     }
 }
@@ -100,7 +133,7 @@ async fn run_connection(
     session: &Session,
     heartbeat_interval: Duration,
     resume_point: &mut Option<ResumePoint>,
-    signals: &mpsc::Sender<Signal>,
+    signals: &SignalSender,
     typing: &mut mpsc::Receiver<String>,
     outage: &mut Outage,
 ) -> Disconnect {
@@ -147,7 +180,7 @@ mod tests {
         let (channel, alice) = (server.channel("eng", "ops"), server.person("alice"));
         server.put(&channel, &bot);
         let session = session_of(&server, &token).await;
-        let (signals, mut received) = mpsc::channel(3);
+        let (signals, mut received) = signal_queue(3);
         let connected = tokio::spawn(async move {
             let (_keep, mut typing) = mpsc::channel(1);
             let mut outage = Outage::new("Mattermost", "test");
@@ -161,11 +194,25 @@ mod tests {
         let mut arrived = Vec::new();
         while arrived.len() < posted.len() {
             match timeout(Duration::from_secs(10), received.recv()).await.expect("in time") {
-                Some(Signal::Event(Event::Posted { post })) => arrived.push(post.id),
+                Some(Signal::Event(Event::Posted { post }, _)) => arrived.push(post.id),
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!(arrived, posted);
         connected.abort();
+    }
+
+    #[tokio::test]
+    async fn the_events_that_wait_are_limited_in_size() {
+        let (signals, mut received) = signal_queue(100);
+        let large = || {
+            let message = "x".repeat(MAX_SIGNAL_BYTES as usize);
+            let post = crate::client::Post::read(&serde_json::json!({ "id": "p", "message": message }).to_string());
+            Event::Posted { post: Box::new(post.expect("a post")) }
+        };
+        signals.send_event(large()).await;
+        assert!(futures_util::FutureExt::now_or_never(signals.send_event(large())).is_none(), "the first one waits");
+        assert!(matches!(received.recv().await, Some(Signal::Event(..))));
+        signals.send_event(large()).await;
     }
 }

@@ -2,7 +2,9 @@
 //! the inbox.
 //!
 //! Invariant: a reaction is on disk before it is in the inbox. A reaction that is removed while the bot
-//! does not run is detected by comparison with the stored reactions, because the server does not report the removal.
+//! does not run or is not in the channel is detected by comparison with the stored reactions, because the server does
+//! not report the removal. The reactions of a channel are therefore stored also after the bot left it: an approval that
+//! the engine counts can be open until the bot returns.
 //! Not here: the check whether the person who added the bot is an admin. The result is not stored: `joined_channels`
 //! repeats the check each time.
 
@@ -97,22 +99,19 @@ impl AccountState {
         self.content.mark_changed(before.as_ref() != Some(&state));
     }
 
-    /// Removes the state and the reactions of a channel that the bot left.
+    /// Removes the state of a channel that the bot left, but not its reactions.
     pub(crate) fn remove_channel(&mut self, channel: &str) {
-        let mut changed = self.content.channels.remove(channel).is_some();
-        let before = self.content.reactions.len();
-        self.content.reactions.retain(|_, message| message.channel != channel);
-        changed |= self.content.reactions.len() != before;
+        let changed = self.content.channels.remove(channel).is_some();
         self.content.mark_changed(changed);
     }
 
-    /// Removes the state and the reactions of the channels that the bot is no longer in: those for which `is_in`
-    /// returns `false`.
+    /// Removes the state of the channels that the bot is no longer in: those for which `is_in` returns `false`. Does
+    /// not remove their reactions.
     pub(crate) fn prune(&mut self, is_in: impl Fn(&str) -> bool) {
-        let left: Vec<String> = self.content.channels.keys().filter(|channel| !is_in(channel)).cloned().collect();
-        for channel in left {
-            self.remove_channel(&channel);
-        }
+        let before = self.content.channels.len();
+        self.content.channels.retain(|channel, _| is_in(channel));
+        let changed = self.content.channels.len() != before;
+        self.content.mark_changed(changed);
     }
 
     /// Returns the stored reactions on a message.
@@ -126,10 +125,16 @@ impl AccountState {
         self.content.reactions.get(post).into_iter().flat_map(|message| message.given.iter().map(reaction)).collect()
     }
 
-    /// Returns the ids of a channel's messages that have stored reactions.
-    pub(crate) fn messages_with_reactions(&self, channel: &str) -> Vec<String> {
+    /// Returns whether a reaction of this person with this emoji on this message is stored.
+    pub(crate) fn has_reaction(&self, reaction: &Reaction) -> bool {
+        let is_same = |known: &Reaction| known.user == reaction.user && known.emoji == reaction.emoji;
+        self.reactions(&reaction.post).iter().any(is_same)
+    }
+
+    /// Returns the stored reactions on a channel's messages.
+    pub(crate) fn reactions_in(&self, channel: &str) -> Vec<Reaction> {
         let here = self.content.reactions.iter().filter(|(_, message)| message.channel == channel);
-        here.map(|(post, _)| post.clone()).collect()
+        here.flat_map(|(post, _)| self.reactions(post)).collect()
     }
 
     /// Stores a reaction. The new reaction replaces an earlier one of the same person with the same emoji.
@@ -190,19 +195,25 @@ mod tests {
         let state = AccountState::load(&folder, "me");
         assert!(!state.is_new());
         assert_eq!(state.channel("c"), Some(&channel));
-        let stored = (state.reactions("p"), state.messages_with_reactions("c"));
-        assert_eq!(stored, (vec![reaction("bob", 5)], vec!["p".to_owned()]));
+        let stored = (state.reactions("p"), state.reactions_in("c"));
+        assert_eq!(stored, (vec![reaction("bob", 5)], vec![reaction("bob", 5)]));
         assert!(AccountState::load(&folder, "somebody else").is_new());
     }
 
     #[test]
-    fn nothing_is_kept_of_a_channel_that_the_bot_left() {
+    fn only_the_reactions_are_kept_of_a_channel_that_the_bot_left() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut state = AccountState::load(folder.path(), "me");
-        state.set_channel("c", ChannelState::default());
-        state.add_reaction("c", &reaction("bob", 5));
-        state.prune(|channel| channel == "d");
-        assert!(state.channel("c").is_none() && state.reactions("p").is_empty());
+        let leaves: [fn(&mut AccountState); 2] =
+            [|state| state.remove_channel("c"), |state| state.prune(|id| id == "d")];
+        for leave in leaves {
+            state.set_channel("c", ChannelState::default());
+            state.set_channel("d", ChannelState::default());
+            state.add_reaction("c", &reaction("bob", 5));
+            leave(&mut state);
+            assert!(state.channel("c").is_none() && state.channel("d").is_some());
+            assert!(state.has_reaction(&reaction("bob", 0)) && state.reactions_in("c").len() == 1);
+        }
     }
 
     #[test]
@@ -213,6 +224,6 @@ mod tests {
         state.add_reaction("c", &reaction("bob", 9));
         assert_eq!(state.reactions("p"), [reaction("bob", 9)]);
         state.remove_reaction(&reaction("bob", 0));
-        assert!(state.messages_with_reactions("c").is_empty());
+        assert!(state.reactions_in("c").is_empty());
     }
 }

@@ -4,10 +4,11 @@
 //! backfilled to its cursor before a newer event moves that cursor.
 //! Invariant: the loop waits for the server only to look up an author, for a few seconds. All other
 //! requests run in the background, a few at a time, so that a failing channel does not delay another.
-//! Not here: live events (`live`), background requests (`requests`), and the backfill of one channel
-//! (`channel_backfill`).
+//! Not here: live events (`live`), background requests (`requests`), the schedule of the list of channels
+//! (`channel_listing`), and the backfill of one channel (`channel_backfill`).
 
 mod channel_backfill;
+mod channel_listing;
 mod live;
 mod requests;
 
@@ -28,11 +29,14 @@ use crate::{
     socket::Signal,
     state_file::AccountState,
 };
-use requests::{ChannelListing, Finished};
+use channel_listing::ChannelListing;
+use requests::{Finished, list_channels};
 
 /// Maximum number of buffered posts of a channel that waits for a backfill. If more posts arrive, the oldest are
 /// dropped, and another backfill reads them.
 const MAX_BUFFERED: usize = 1_000;
+/// Maximum size of the buffered posts of all channels, in bytes of memory.
+const MAX_BUFFERED_BYTES: usize = 32 * 1024 * 1024;
 
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
@@ -58,7 +62,7 @@ impl<'a> SyncLoop<'a> {
             state: AccountState::load(&config.folder, session.me()),
             reported: ReportedChannels::default(),
             senders: DirectSenders::new(session.me()),
-            backfill: BackfillQueue::new(MAX_BUFFERED),
+            backfill: BackfillQueue::new(MAX_BUFFERED).max_bytes(MAX_BUFFERED_BYTES, Post::size),
             listing: ChannelListing::default(),
             is_connected: false,
             delivery: Delivery::new(session.clone(), inbox),
@@ -75,7 +79,7 @@ impl<'a> SyncLoop<'a> {
     pub(crate) async fn initialize(&mut self) -> Result<(), MattermostError> {
         let mut backoff = Backoff::default();
         while self.state.is_new() {
-            match self.session.client.channels().await {
+            match list_channels(&self.session, &self.config.rooms).await {
                 Ok((channels, is_complete)) => self.handle_listing(channels, is_complete),
                 Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
                 Err(error) => {
@@ -113,13 +117,12 @@ impl<'a> SyncLoop<'a> {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let listing = self.listing.due.filter(|due| !self.listing.is_running && *due > now);
-        self.backfill.next_retry(now).into_iter().chain(listing).min()
+        let now = now();
+        self.backfill.next_retry(now).into_iter().chain(self.listing.next_start(now)).min()
     }
 
-    /// Reports the account as connected if all of these are true: a connection is open; no new list of channels is
-    /// pending; the backfill of every queued channel was attempted at least once.
+    /// Reports the account as connected if all of these are true: a connection is open; no list of channels is required
+    /// or running; the backfill of every queued channel was attempted at least once.
     fn update_link(&self) {
         if self.is_connected && !self.listing.is_pending() && self.backfill.all_attempted() {
             self.link.up();
@@ -135,8 +138,16 @@ impl<'a> SyncLoop<'a> {
     }
 }
 
+/// Returns the current time of tokio's clock, by which the loop waits.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Returns the time of a channel's newest post, in milliseconds since the Unix epoch (server clock); the current time
 /// if the server does not report the newest post's time.
 fn newest_post_time(channel: &Channel) -> i64 {
     if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
 }
+
+#[cfg(test)]
+mod tests;

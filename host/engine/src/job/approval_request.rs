@@ -80,6 +80,13 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// Returns whether the person approved with this reaction. `given` is the value of
+    /// [`Reaction::Withdrawn`](crate::store::Reaction::Withdrawn).
+    pub(crate) fn is_by_reaction(&self, given: &str) -> bool {
+        let is_same = |reaction: &str| reaction == given || (given.ends_with(':') && reaction.starts_with(given));
+        self.reaction.as_deref().is_some_and(is_same)
+    }
+
     /// Returns the approver as the sender of a message to a bot.
     fn asker<'c>(&'c self, bot: &'c str) -> Asker<'c> {
         let room = self.room.as_ref().map(|(network, room)| (network.as_str(), room.as_str()));
@@ -232,6 +239,17 @@ mod tests {
     fn ask(needs: Vec<Need>) -> ApprovalRequest {
         let plan = Plan { effects: Vec::new(), end: PlanEnd::Ended };
         ApprovalRequest::new(1, needs, Timestamp::UNIX_EPOCH, plan)
+    }
+
+    #[test]
+    fn a_reaction_is_recognized_by_its_id_or_by_the_part_before_its_time() {
+        let by = |reaction: &str| Counted { reaction: Some(reaction.to_owned()), ..counted("a", &[0]) };
+        assert!(by("reaction:p:u:+1:5").is_by_reaction("reaction:p:u:+1:5"));
+        assert!(by("reaction:p:u:+1:5").is_by_reaction("reaction:p:u:+1:"));
+        for other in ["reaction:p:u:+1:", "reaction:p:u:+1", "", "reaction:p:u:+1:55"] {
+            assert!(!by("reaction:p:u:+10:5").is_by_reaction(other), "{other}");
+        }
+        assert!(!counted("a", &[0]).is_by_reaction("reaction:p:u:+1:"), "an approval by command");
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Jobs {
         let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
         let name = name_and_id(&by.id, &by.name);
         if let Vote::Withdraw(reaction) = &vote {
-            let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
+            let given = ask.given.iter().find(|given| given.is_by_reaction(reaction));
             let Some(given) = given else {
                 return Err(VoteError::NotOpen(format!("The removed reaction was not an approval of job {}.", row.id)));
             };

@@ -89,7 +89,9 @@ pub enum Reaction {
     },
     /// The sender removed a reaction.
     Withdrawn {
-        /// The id that the network gave to the reaction which was removed.
+        /// The event id of the reaction which was removed. If the network does not report which reaction that is, the
+        /// value can be the first part of the id, up to and including a `:`; the removal then applies to the reactions
+        /// whose ids begin with this part.
         given: String,
     },
 }

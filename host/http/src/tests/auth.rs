@@ -149,6 +149,53 @@ async fn the_response_to_an_unauthenticated_client_does_not_reveal_whether_a_hoo
 }
 
 #[tokio::test]
+async fn the_handling_of_a_body_does_not_reveal_whether_a_hook_exists() {
+    let standard = "secret = { file = \"secret\" }\ntolerance = \"1m\"";
+    let small = format!("{HUB}\nmax_bytes = 100");
+    let hooks = [hook("build", TOKEN), hook("hub", HUB), hook("small", &small), hook("standard", standard)];
+    let server = TestServer::new(&hooks, None).await;
+    let hub = format!("x-hub-signature-256: {}\r\n", hub_signature("other"));
+    let at = Timestamp::now().as_second().to_string();
+    let standard = format!("webhook-id: 1\r\nwebhook-timestamp: {at}\r\nwebhook-signature: v1,AAAA\r\n");
+    let limit = crate::hooks::BODY_TIMEOUT;
+    for (headers, body, is_read) in [
+        (hub.as_str(), "expect: 100-continue\r\ncontent-length: 10\r\n\r\n", true),
+        // The body is larger than the limit of one hook.
+        (&hub, "expect: 100-continue\r\ncontent-length: 1000\r\n\r\n", true),
+        (&standard, "expect: 100-continue\r\ncontent-length: 10\r\n\r\n", true),
+        (&hub, "content-length: 10\r\n\r\n{", true),
+        ("", "expect: 100-continue\r\ncontent-length: 10\r\n\r\n", false),
+        ("authorization: Bearer wrong\r\n", "content-length: 10\r\n\r\n{", false),
+        (&hub, "expect: 100-continue\r\ncontent-length: 10000000\r\n\r\n", false),
+    ] {
+        let mut seen = Vec::new();
+        for hook in ["nobody", "build", "hub", "small", "standard"] {
+            let began = std::time::Instant::now();
+            let head = format!("POST /hooks/{hook} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}");
+            let response = server.raw(&format!("{head}{body}")).await;
+            let lines: Vec<String> = response.head.lines().chain(response.body.lines()).map(str::to_owned).collect();
+            let lines = lines.into_iter().filter(|line| !line.to_ascii_lowercase().starts_with("date: "));
+            assert!(
+                !is_read || began.elapsed() >= limit,
+                "{hook} {headers}{body}: the server did not wait for the body"
+            );
+            seen.push(lines.collect::<Vec<_>>());
+        }
+        let case = format!("{headers}{body}");
+        assert!(seen.iter().all(|one| *one == seen[0]), "{case}: {seen:#?}");
+        let continues = seen[0][0].starts_with("http/1.1 100 ");
+        assert_eq!(continues, is_read && body.starts_with("expect"), "{case}: {seen:#?}");
+    }
+    // A body above a hook's own limit does not pass, also with a valid signature.
+    let body = format!(r#"{{"topic": "whoami"{}}}"#, " ".repeat(100));
+    let signature = hub_signature(&body);
+    assert_eq!(server.deliver("small", &[("x-hub-signature-256", &signature)], &body).await.status, 401);
+    assert_eq!(server.deliver("hub", &[("x-hub-signature-256", &signature)], &body).await.status, 202);
+    // A token is not replaced by a signature.
+    assert_eq!(server.deliver("build", &[("x-hub-signature-256", &signature)], &body).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_signed_body_is_deduplicated_by_its_content() {
     let server = TestServer::new(&[hook("hub", HUB)], None).await;
     let body = r#"{"topic": "whoami"}"#;

@@ -1,4 +1,6 @@
 //! The calls of Mattermost's REST API that the bot uses, with one function per call.
+//!
+//! Not here: the calls that read the posts of a channel (`posts`).
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,17 +10,20 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use super::{ApiClient, Channel, Page, Post, Reaction, UPLOAD_TIMEOUT, User};
-use crate::error::MattermostError;
+use super::{
+    ApiClient, Channel, ChannelKind, Post, Reaction, UPLOAD_TIMEOUT, User,
+    json::{Object, list},
+};
+use crate::{config::RoomName, error::MattermostError};
 
 /// Number of entries per page that the bot requests: the maximum that the server allows.
 const PER_PAGE: &str = "200";
 const FULL_PAGE: usize = 200;
-/// Maximum number of posts that the server returns for a `since` request. A response of this size may be incomplete.
-const SINCE_LIMIT: usize = 1000;
 /// Maximum number of members of a channel that are listed. For a larger channel the list fails, because an incomplete
 /// list could resolve a name to the wrong person.
 const MAX_MEMBERS: usize = 50_000;
+/// Maximum number of channels of all teams that are listed. Further channels are not served.
+const MAX_CHANNELS: usize = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct NewPost<'a> {
@@ -34,27 +39,26 @@ pub(crate) struct NewPost<'a> {
 impl ApiClient {
     /// Returns the account to which the token belongs.
     pub(crate) async fn me(&self) -> Result<User, MattermostError> {
-        let answer = self.get(&["users", "me"], &[]).await?;
-        User::read(&answer)
+        User::read(&self.get(&["users", "me"], &[]).await?)
             .ok_or_else(|| MattermostError::unavailable("the server's response does not contain the bot's account"))
     }
 
     /// Returns the channels that the bot is in, without archived ones, and whether the list is complete. The list is
-    /// incomplete if the server rejects the request for a team's channels.
+    /// incomplete if the server rejects the request for a team's channels, or if there are more than [`MAX_CHANNELS`].
+    /// The channels of teams come first.
     pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), MattermostError> {
+        self.channels_up_to(MAX_CHANNELS).await
+    }
+
+    async fn channels_up_to(&self, max: usize) -> Result<(Vec<Channel>, bool), MattermostError> {
         let teams = self.get(&["users", "me", "teams"], &[]).await?;
-        let mut channels: Vec<Channel> = Vec::new();
-        let mut ids = HashSet::new();
-        let mut add = |list: &Value, team: &str| {
-            let listed = list.as_array().into_iter().flatten().filter_map(|channel| Channel::read(channel, team));
-            channels.extend(listed.filter(|channel| !channel.is_archived && ids.insert(channel.id.clone())));
-        };
+        let teams: Vec<Object<'_>> = list(&teams).unwrap_or_default().into_iter().map(Object::read).collect();
+        let mut joined = ChannelList { of_teams: Vec::new(), others: Vec::new(), ids: HashSet::new(), max };
         let mut is_complete = true;
-        let teams: Vec<&Value> = teams.as_array().into_iter().flatten().collect();
         for team in &teams {
-            let Some(id) = team["id"].as_str() else { continue };
-            match self.get(&["users", "me", "teams", id, "channels"], &[]).await {
-                Ok(list) => add(&list, team["name"].as_str().unwrap_or_default()),
+            let Some(id) = team.non_empty("id") else { continue };
+            match self.get(&["users", "me", "teams", &id, "channels"], &[]).await {
+                Ok(listed) => is_complete &= joined.add(&listed, &team.text("name")),
                 // The bot left the team, or may not list its channels. Continue with the other teams.
                 Err(MattermostError::Rejected { reason, .. }) => {
                     tracing::warn!(
@@ -70,45 +74,44 @@ impl ApiClient {
         if teams.is_empty() || !is_complete {
             // Direct messages belong to no team. Servers before 6.1 do not have this call.
             match self.get(&["users", "me", "channels"], &[]).await {
-                Ok(list) => add(&list, ""),
+                Ok(listed) => is_complete &= joined.add(&listed, ""),
                 Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
                 Err(error) => {
                     tracing::debug!(%error, "cannot list the channels that belong to no team, such as direct messages")
                 }
             }
         }
-        Ok((channels, is_complete))
+        let ChannelList { mut of_teams, others, .. } = joined;
+        of_teams.extend(others);
+        Ok((of_teams, is_complete))
     }
 
-    /// Returns the posts of a channel that were created, changed or deleted since a time, and whether the list is
-    /// complete. `since` is in milliseconds since the Unix epoch (server clock). If the response is too large, returns
-    /// an empty and incomplete list.
-    pub(crate) async fn posts_since(&self, channel: &str, since: i64) -> Result<(Page, bool), MattermostError> {
-        let since = since.to_string();
-        let answer = match self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await {
-            Ok(answer) => answer,
-            Err(MattermostError::Unavailable { is_too_large: true, .. }) => return Ok((Page::default(), false)),
-            Err(error) => return Err(error),
-        };
-        let page = Page::read(&answer);
-        let is_complete = page.listed < SINCE_LIMIT;
-        Ok((page, is_complete))
-    }
-
-    /// Returns a page of a channel's posts, and whether there can be older posts than those on the page. The page holds
-    /// the posts before the post with the id `before`, or the newest posts if `before` is `None`.
-    pub(crate) async fn posts_before(
-        &self,
-        channel: &str,
-        before: Option<&str>,
-    ) -> Result<(Page, bool), MattermostError> {
-        let mut query = vec![("per_page", PER_PAGE)];
-        query.push(before.map_or(("page", "0"), |before| ("before", before)));
-        let (answer, size) = self.get_with_size(&["channels", channel, "posts"], &query).await?;
-        let page = Page { size, ..Page::read(&answer) };
-        // The server's page size can be smaller, so only an empty page proves the end.
-        let more = page.listed > 0;
-        Ok((page, more))
+    /// Returns those of the channels with these names that the account `me` is in. Unlike [`Self::channels`], needs one
+    /// small response per channel.
+    pub(crate) async fn channels_named(&self, names: &[RoomName], me: &str) -> Result<Vec<Channel>, MattermostError> {
+        let mut channels = Vec::new();
+        for name in names {
+            let (found, team) = match name {
+                RoomName::Id(id) => (self.get(&["channels", id], &[]).await, ""),
+                RoomName::Path { team, channel } => {
+                    let path = ["teams", "name", team, "channels", "name", channel];
+                    (self.get(&path, &[]).await, &**team)
+                }
+            };
+            let channel = match found {
+                Ok(found) => Channel::read(&found, team).filter(|channel| !channel.is_archived),
+                // The channel does not exist, or the bot may not see it.
+                Err(MattermostError::Rejected { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            // The server also shows public channels that the bot is not in.
+            if let Some(channel) = channel
+                && self.is_member(&channel.id, me).await?
+            {
+                channels.push(channel);
+            }
+        }
+        Ok(channels)
     }
 
     pub(crate) async fn reactions(&self, post: &str) -> Result<Vec<Reaction>, MattermostError> {
@@ -147,7 +150,9 @@ impl ApiClient {
         let part = Part::text(text).file_name(name.to_owned()).mime_str("text/plain; charset=utf-8")?;
         let form = Form::new().text("channel_id", channel.to_owned()).part("files", part);
         let answer = self.call(self.request(Method::POST, &["files"]).timeout(UPLOAD_TIMEOUT).multipart(form)).await?;
-        let id = answer["file_infos"][0]["id"].as_str().map(str::to_owned);
+        let answer = Object::read(&answer);
+        let first = list(answer.json("file_infos")).unwrap_or_default().first().copied().unwrap_or_default();
+        let id = Object::read(first).non_empty("id");
         id.ok_or_else(|| {
             MattermostError::unavailable("the server's response does not contain the id of the uploaded file")
         })
@@ -159,10 +164,9 @@ impl ApiClient {
         for chunk in ids.chunks(FULL_PAGE) {
             let answer = self.send(Method::POST, &["users", "ids"], &json!(chunk)).await?;
             // The response must be a list, because an id that is not in it counts as an account that does not exist.
-            let listed = answer
-                .as_array()
+            let listed = list(&answer)
                 .ok_or_else(|| MattermostError::unavailable("the server's response is not a list of accounts"))?;
-            users.extend(listed.iter().filter_map(User::read));
+            users.extend(listed.into_iter().filter_map(User::read));
         }
         Ok(users)
     }
@@ -190,9 +194,9 @@ impl ApiClient {
         for page in 0_u32.. {
             let query = [("page", &*page.to_string()), ("per_page", PER_PAGE)];
             let answer = self.get(&["channels", channel, "members"], &query).await?;
-            let members = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            let members = list(&answer).unwrap_or_default();
             let before = ids.len();
-            ids.extend(members.iter().filter_map(|member| member["user_id"].as_str()).map(str::to_owned));
+            ids.extend(members.iter().filter_map(|member| Object::read(member).non_empty("user_id")));
             if ids.len() > max {
                 return Err(MattermostError::rejected(format!(
                     "the channel has more than {max} members, and the bot does not list more; hint: use a smaller channel, and write ids instead of names"
@@ -209,7 +213,7 @@ impl ApiClient {
     pub(crate) async fn is_member(&self, channel: &str, user: &str) -> Result<bool, MattermostError> {
         match self.get(&["channels", channel, "members", user], &[]).await {
             // Compare the id, because a proxy can answer every request with a page of its own.
-            Ok(member) if member["user_id"] == user => Ok(true),
+            Ok(member) if Object::read(&member).text("user_id") == user => Ok(true),
             Ok(_) => Err(MattermostError::unavailable("the server's response does not contain the requested member")),
             Err(MattermostError::Rejected { not_found: true, .. }) => Ok(false),
             Err(error) => Err(error),
@@ -219,12 +223,48 @@ impl ApiClient {
     /// Returns the maximum length of a message on this server, in characters; `None` if the server does not report it.
     pub(crate) async fn max_message_length(&self) -> Result<Option<usize>, MattermostError> {
         let answer = self.get(&["config", "client"], &[("format", "old")]).await?;
-        let length = &answer["MaxPostSize"];
-        Ok(length.as_str().and_then(|text| text.parse().ok()).or_else(|| length.as_u64()?.try_into().ok()))
+        let config = Object::read(&answer);
+        let number = || config.integer("MaxPostSize").and_then(|length| length.try_into().ok());
+        Ok(config.text("MaxPostSize").parse().ok().or_else(number))
     }
 }
 
-fn existing(answer: Result<Value, MattermostError>) -> Result<Option<User>, MattermostError> {
+/// The channels that were listed so far.
+struct ChannelList {
+    of_teams: Vec<Channel>,
+    /// Direct messages, which each team's list repeats.
+    others: Vec<Channel>,
+    ids: HashSet<String>,
+    max: usize,
+}
+
+impl ChannelList {
+    /// Adds the channels of a response, without archived ones. `team` is the team's name. Returns `false` if the list
+    /// is full and channels were left out. The channels of teams take precedence over direct messages.
+    fn add(&mut self, json: &str, team: &str) -> bool {
+        let listed = list(json).unwrap_or_default().into_iter().filter_map(|channel| Channel::read(channel, team));
+        for channel in listed.filter(|channel| !channel.is_archived) {
+            if self.ids.insert(channel.id.clone()) {
+                let is_of_team = channel.kind == ChannelKind::Team;
+                if is_of_team { &mut self.of_teams } else { &mut self.others }.push(channel);
+            }
+        }
+        let excess = self.ids.len().saturating_sub(self.max);
+        if excess == 0 {
+            return true;
+        }
+        self.others.truncate(self.others.len().saturating_sub(excess));
+        self.of_teams.truncate(self.max);
+        self.ids = self.of_teams.iter().chain(&self.others).map(|channel| channel.id.clone()).collect();
+        tracing::warn!(
+            max = self.max,
+            "the bot is in more channels than it serves; messages in the other channels are not handled; hint: remove the bot from channels that do not need it"
+        );
+        false
+    }
+}
+
+fn existing(answer: Result<String, MattermostError>) -> Result<Option<User>, MattermostError> {
     match answer {
         Ok(user) => Ok(User::read(&user)),
         Err(MattermostError::Rejected { .. }) => Ok(None),
@@ -234,7 +274,6 @@ fn existing(answer: Result<Value, MattermostError>) -> Result<Option<User>, Matt
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use wardroom_fake_mattermost::Server;
 
     use crate::client::tests::client_of;
@@ -255,17 +294,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_list_of_changes_that_is_too_large_counts_as_incomplete() {
+    async fn the_channels_of_all_teams_are_listed_up_to_a_maximum() {
         let server = Server::start().await.expect("a server");
         let client = client_of(&server);
-        let channel = server.channel("eng", "ops");
         let bot = server.person_of(&client.me().await.expect("an account").id);
-        server.put(&channel, &bot);
-        server.post_with(&channel, &bot, &json!({ "message": "x", "create_at": 1_000 }));
-        let changes = async || client.posts_since(&channel, 1).await.expect("an answer");
-        assert_eq!(changes().await.0.posts.len(), 1);
-        server.faults(|faults| (faults.padded, faults.padding) = ("/channels".into(), 32 * 1024 * 1024));
-        let (page, is_complete) = changes().await;
-        assert!(page.posts.is_empty() && !is_complete, "{page:?}");
+        for number in 0..3 {
+            server.direct(&bot, &server.person(&format!("p{number}")));
+            server.put(&server.channel(&format!("team{number}"), "ops"), &bot);
+        }
+        let listed = async |max| {
+            let (channels, is_complete) = client.channels_up_to(max).await.expect("the channels");
+            (channels.iter().filter(|channel| !channel.team.is_empty()).count(), channels.len(), is_complete)
+        };
+        assert_eq!(listed(6).await, (3, 6, true));
+        assert_eq!(listed(4).await, (3, 4, false), "direct messages are left out first");
+        assert_eq!(listed(2).await, (2, 2, false));
     }
 }

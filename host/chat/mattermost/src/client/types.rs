@@ -1,9 +1,13 @@
 //! The objects of Mattermost's REST API, with only the fields that the bot uses.
 //!
-//! Invariant: only ids are required. A field that is missing, null or of another type is read as its default value,
-//! because servers of many versions are in use.
+//! Invariant: only ids are required. A field that is missing, null or of another type is read as its default value
+//! (`json`).
+//! Invariant: an object that cannot be parsed is left out, and does not affect the others of its list.
 
-use serde_json::Value;
+use super::{
+    json::{Object, list, text},
+    properties::Properties,
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct User {
@@ -59,7 +63,7 @@ pub(crate) struct Post {
     pub(crate) message: String,
     /// Empty for a message of an account, `system_...` for a notice of the server.
     pub(crate) kind: String,
-    pub(crate) props: Value,
+    pub(crate) props: Properties,
     pub(crate) has_reactions: bool,
     /// The reactions on the post; empty if the server left them out of its response.
     pub(crate) reactions: Vec<Reaction>,
@@ -81,104 +85,97 @@ pub(crate) struct Page {
     pub(crate) posts: Vec<Post>,
     /// Number of posts that the server listed, including those that could not be parsed.
     pub(crate) listed: usize,
-    /// The size of the server's response, in bytes; 0 if it was not measured.
-    pub(crate) size: usize,
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
-}
-
-fn number(value: &Value, key: &str) -> i64 {
-    let value = &value[key];
-    // A proxy may have changed the number to a floating-point number.
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit")]
-    value.as_i64().or_else(|| value.as_f64().map(|number| number as i64)).unwrap_or_default()
-}
-
-fn boolean(value: &Value, key: &str) -> bool {
-    value[key].as_bool().unwrap_or_default()
-}
-
-fn id(value: &Value) -> Option<String> {
-    value["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 impl User {
-    pub(crate) fn read(value: &Value) -> Option<Self> {
-        let is_deactivated = number(value, "delete_at") > 0;
-        Some(Self { id: id(value)?, name: text(value, "username"), is_bot: boolean(value, "is_bot"), is_deactivated })
+    pub(crate) fn read(json: &str) -> Option<Self> {
+        let user = Object::read(json);
+        let is_deactivated = user.number("delete_at") > 0;
+        let (name, is_bot) = (user.text("username"), user.boolean("is_bot"));
+        Some(Self { id: user.non_empty("id")?, name, is_bot, is_deactivated })
     }
 }
 
 impl Channel {
     /// Parses a channel from a team's list. `team` is the team's name.
-    pub(crate) fn read(value: &Value, team: &str) -> Option<Self> {
-        let kind = match value["type"].as_str() {
-            Some("D") => ChannelKind::Direct,
-            Some("G") => ChannelKind::Group,
+    pub(crate) fn read(json: &str, team: &str) -> Option<Self> {
+        let channel = Object::read(json);
+        let kind = match &*channel.text("type") {
+            "D" => ChannelKind::Direct,
+            "G" => ChannelKind::Group,
             // `O` (public) or `P` (private).
             _ => ChannelKind::Team,
         };
         Some(Self {
-            id: id(value)?,
+            id: channel.non_empty("id")?,
             kind,
             // Each team's list includes the direct messages.
             team: if kind == ChannelKind::Team { team.to_owned() } else { String::new() },
-            name: text(value, "name"),
-            create_at: number(value, "create_at"),
-            last_post_at: number(value, "last_post_at"),
-            is_archived: number(value, "delete_at") > 0,
+            name: channel.text("name"),
+            create_at: channel.number("create_at"),
+            last_post_at: channel.number("last_post_at"),
+            is_archived: channel.number("delete_at") > 0,
         })
     }
 }
 
 impl Post {
-    pub(crate) fn read(value: &Value) -> Option<Self> {
+    /// Parses a post. Returns `None` if the post has no id or has malformed properties, because without its properties
+    /// a webhook's post looks like a person's.
+    pub(crate) fn read(json: &str) -> Option<Self> {
+        let post = Object::read(json);
+        let props = Properties::read(post.json("props"))?;
         Some(Self {
-            id: id(value)?,
-            create_at: number(value, "create_at"),
-            delete_at: number(value, "delete_at"),
-            edit_at: number(value, "edit_at"),
-            user: text(value, "user_id"),
-            channel: text(value, "channel_id"),
-            root: text(value, "root_id"),
-            original: text(value, "original_id"),
-            message: text(value, "message"),
-            kind: text(value, "type"),
-            props: value["props"].clone(),
-            has_reactions: boolean(value, "has_reactions"),
-            reactions: Reaction::read_all(&value["metadata"]["reactions"]),
+            id: post.non_empty("id")?,
+            create_at: post.number("create_at"),
+            delete_at: post.number("delete_at"),
+            edit_at: post.number("edit_at"),
+            user: post.text("user_id"),
+            channel: post.text("channel_id"),
+            root: post.text("root_id"),
+            original: post.text("original_id"),
+            message: post.text("message"),
+            kind: post.text("type"),
+            props,
+            has_reactions: post.boolean("has_reactions"),
+            reactions: Reaction::read_all(post.object("metadata").json("reactions")),
         })
     }
 
     /// Returns whether the property with the name `property` is true. The server sends the value as a string or as a
     /// boolean.
     pub(crate) fn has_flag(&self, property: &str) -> bool {
-        let value = &self.props[property];
-        value == "true" || *value == Value::Bool(true)
+        self.property(property) == Some("true")
     }
 
-    /// Returns the text of the property `name`; `None` if the property is missing, empty or not a text.
+    /// Returns the text of the property `name`, which is one that [`Properties`] stores; `None` if the property is
+    /// missing or empty, or has a value of another type.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
-        self.props[name].as_str().filter(|text| !text.is_empty())
+        self.props.get(name).filter(|text| !text.is_empty())
+    }
+
+    /// Returns the approximate size of the post in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.message, &self.kind, &self.root, &self.original].map(String::len);
+        let reactions = self.reactions.len() * size_of::<Reaction>() * 2;
+        size_of::<Self>() * 2 + texts.iter().sum::<usize>() + self.props.size() + reactions
     }
 }
 
 impl Reaction {
-    pub(crate) fn read(value: &Value) -> Option<Self> {
-        let reaction = Self {
-            user: text(value, "user_id"),
-            post: text(value, "post_id"),
-            emoji: text(value, "emoji_name"),
-            create_at: number(value, "create_at"),
-        };
-        (![&reaction.user, &reaction.post, &reaction.emoji].iter().any(|part| part.is_empty())).then_some(reaction)
+    pub(crate) fn read(json: &str) -> Option<Self> {
+        let reaction = Object::read(json);
+        Some(Self {
+            user: reaction.non_empty("user_id")?,
+            post: reaction.non_empty("post_id")?,
+            emoji: reaction.non_empty("emoji_name")?,
+            create_at: reaction.number("create_at"),
+        })
     }
 
     /// Parses a list of reactions. The list can be null.
-    pub(crate) fn read_all(value: &Value) -> Vec<Self> {
-        value.as_array().into_iter().flatten().filter_map(Self::read).collect()
+    pub(crate) fn read_all(json: &str) -> Vec<Self> {
+        list(json).unwrap_or_default().into_iter().filter_map(Self::read).collect()
     }
 
     /// Returns the key `POST/USER/EMOJI`. The key identifies the reaction without its time, because an account can put
@@ -189,12 +186,34 @@ impl Reaction {
 }
 
 impl Page {
+    /// Adds the posts of another part of the page.
+    pub(crate) fn append(&mut self, part: Self) {
+        self.posts.extend(part.posts);
+        self.listed += part.listed;
+    }
+
+    /// Returns the approximate size of the posts in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.posts.iter().map(Post::size).sum()
+    }
+
     /// Parses the posts whose ids are in the response's field `order`. The response also holds other posts, for example
-    /// the root posts of threads.
-    pub(crate) fn read(value: &Value) -> Self {
-        let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();
-        Self { posts, listed: order.len(), size: 0 }
+    /// the root posts of threads. A post that cannot be parsed is logged and left out.
+    pub(crate) fn read(json: &str) -> Self {
+        let page = Object::read(json);
+        let order: Vec<String> = list(page.json("order")).unwrap_or_default().into_iter().filter_map(text).collect();
+        let all = page.object("posts");
+        let read = |id: &String| {
+            let post = Post::read(all.json(id));
+            if post.is_none() {
+                tracing::warn!(
+                    event_id = id,
+                    "skipped a post, because the server's response does not contain it or it cannot be parsed"
+                );
+            }
+            post
+        };
+        Self { posts: order.iter().filter_map(read).collect(), listed: order.len() }
     }
 }
 
@@ -206,32 +225,47 @@ mod tests {
 
     #[test]
     fn a_post_of_any_server_version_is_read() {
-        let post = Post::read(&json!({ "id": "p" })).expect("an id is enough");
+        let post = Post::read(r#"{ "id": "p" }"#).expect("an id is enough");
         assert_eq!((post.create_at, post.root.as_str(), post.has_flag("from_bot")), (0, "", false));
-        let post = Post::read(&json!({
+        let post = json!({
             "id": "p", "create_at": 1.7e12, "root_id": null, "props": { "from_bot": "true", "x": [1] }, "metadata": null,
             "type": 7, "later": {},
-        }));
-        let post = post.expect("other fields are ignored");
+        });
+        let post = Post::read(&post.to_string()).expect("other fields are ignored");
         assert_eq!((post.create_at, post.kind.as_str(), post.has_flag("from_bot")), (1_700_000_000_000, "", true));
-        assert!(Post::read(&json!({ "message": "x" })).is_none() && Post::read(&json!(null)).is_none());
+        assert!(Post::read(r#"{ "message": "x" }"#).is_none() && Post::read("null").is_none());
+    }
+
+    #[test]
+    fn a_post_with_deeply_nested_properties_costs_neither_itself_nor_the_page() {
+        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        let a = format!(r#"{{ "id": "a", "props": {{ "x": {deep}, "from_bot": true, "userId": {deep} }} }}"#);
+        let b = format!(r#"{{ "id": "b", "message": {deep}, "metadata": {deep} }}"#);
+        let page = format!(r#"{{ "order": ["a", "b", "c"], "posts": {{ "a": {a}, "b": {b}, "c": {deep} }} }}"#);
+        let page = Page::read(&page);
+        let ids: Vec<&str> = page.posts.iter().map(|post| post.id.as_str()).collect();
+        assert_eq!((ids, page.listed), (vec!["a", "b"], 3));
+        assert!(page.posts[0].has_flag("from_bot") && page.posts[0].property("userId").is_none());
+        assert_eq!(page.posts[1].message, "");
+        assert!(Post::read(r#"{ "id": "p", "props": { "\ud800": 1, "from_webhook": "true" } }"#).is_none());
     }
 
     #[test]
     fn a_page_holds_only_the_requested_posts() {
-        let page = Page::read(&json!({
+        let page = json!({
             "order": ["b", "gone", "a"], "posts": { "a": { "id": "a" }, "b": { "id": "b" }, "root": { "id": "root" } },
-        }));
+        });
+        let page = Page::read(&page.to_string());
         let ids: Vec<&str> = page.posts.iter().map(|post| post.id.as_str()).collect();
         assert_eq!((ids, page.listed), (vec!["b", "a"], 3));
-        assert_eq!(Page::read(&json!({ "order": null, "posts": null })), Page::default());
+        assert_eq!(Page::read(r#"{ "order": null, "posts": null }"#), Page::default());
     }
 
     #[test]
     fn reactions_can_be_null_and_require_their_fields() {
-        assert!(Reaction::read_all(&Value::Null).is_empty());
+        assert!(Reaction::read_all("null").is_empty());
         let all =
             json!([{ "user_id": "u", "post_id": "p", "emoji_name": "+1", "create_at": 5 }, { "user_id": "u" }, 7]);
-        assert_eq!(Reaction::read_all(&all).len(), 1);
+        assert_eq!(Reaction::read_all(&all.to_string()).len(), 1);
     }
 }

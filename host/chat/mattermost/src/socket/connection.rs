@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use wardroom_account::Outage;
 
 use super::{
-    Disconnect, Signal,
+    Disconnect, Signal, SignalSender,
     handshake::{ResumePoint, Socket},
 };
 use crate::{client::ApiClient, event::Frame};
@@ -28,7 +28,7 @@ const GREETING_SHARE: u32 = 6;
 pub(super) struct Connection<'t> {
     socket: Socket,
     me: &'t str,
-    signals: &'t mpsc::Sender<Signal>,
+    signals: &'t SignalSender,
     outage: &'t mut Outage,
     /// The position at which this connection can be resumed; `None` if it cannot be resumed.
     resume_point: &'t mut Option<ResumePoint>,
@@ -53,7 +53,7 @@ impl<'t> Connection<'t> {
     pub(super) fn new(
         socket: Socket,
         me: &'t str,
-        signals: &'t mpsc::Sender<Signal>,
+        signals: &'t SignalSender,
         outage: &'t mut Outage,
         resume_point: &'t mut Option<ResumePoint>,
     ) -> Self {
@@ -222,7 +222,7 @@ impl<'t> Connection<'t> {
             (None, _) => {}
         }
         if let Some(event) = event {
-            let _ = self.signals.send(Signal::Event(event)).await;
+            self.signals.send_event(event).await;
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl<'t> Connection<'t> {
         *self.resume_point = resume_point;
         self.outage.record_recovery();
         tracing::info!(version, "connected to Mattermost");
-        let _ = self.signals.send(Signal::Connected).await;
+        self.signals.send(Signal::Connected).await;
     }
 
     /// Records that the previous connection was resumed, and signals that no event is missing.
@@ -259,6 +259,6 @@ impl<'t> Connection<'t> {
         self.is_established = true;
         self.outage.record_recovery();
         tracing::info!("resumed the connection to Mattermost; no event was lost");
-        let _ = self.signals.send(Signal::Resumed).await;
+        self.signals.send(Signal::Resumed).await;
     }
 }

@@ -13,8 +13,8 @@ use wardroom_account::RoomMembership;
 
 use super::{SyncLoop, newest_post_time, requests::Finished};
 use crate::{
-    backfill::{self, Backfill, CLOCK_SLACK},
-    client::{Channel, ChannelKind, Post},
+    backfill::{self, Backfill, CLOCK_SLACK, StoredMessages},
+    client::{Channel, ChannelKind, Post, Reaction},
     convert, direct_messages,
     error::MattermostError,
     session::Session,
@@ -38,8 +38,8 @@ struct ReadRequest {
     /// Posts up to this time, in milliseconds since the Unix epoch (server clock), are never handled, for example
     /// because they were written before the bot joined the channel.
     since: i64,
-    /// The ids of the bot's messages that have stored reactions.
-    with_reactions: Vec<String>,
+    /// The stored reactions on the bot's messages.
+    reactions: Vec<Reaction>,
     /// The ids of the authors of the posts that have arrived while the channel was queued.
     buffered_authors: Vec<String>,
     /// The sender in a direct channel, and the channels in which the sender is looked up; `None` if no lookup is
@@ -49,7 +49,7 @@ struct ReadRequest {
 
 impl ReadRequest {
     async fn run(self, session: &Session, inbox: &dyn Inbox) -> Result<ReadBack, MattermostError> {
-        let Self { channel, since, with_reactions, buffered_authors, sender } = self;
+        let Self { channel, since, reactions, buffered_authors, sender } = self;
         let cursor = inbox.cursor(&channel).await;
         let cursor = cursor
             .map_err(|error| MattermostError::unavailable(format!("the channel's cursor cannot be read: {error}")))?;
@@ -57,12 +57,20 @@ impl ReadRequest {
         // Also read the posts from shortly before the cursor; the inbox deduplicates posts by id. This is not needed if
         // the cursor has no post, because its time is exact.
         let slack = if cursor.is_some_and(|cursor| cursor.event.is_some()) { CLOCK_SLACK } else { 0 };
-        let bound = cursor_time.saturating_sub(slack).max(since);
-        let backfill = backfill::since(&session.client, session.me(), &channel, bound, &with_reactions).await?;
-        // Look up everybody who wrote, deleted or reacted.
+        let handled_until = cursor_time.saturating_sub(slack);
+        let bound = handled_until.max(since);
+        let stored = StoredMessages {
+            ids: reactions.iter().map(|reaction| reaction.post.clone()).collect(),
+            // The changes between the cursor and the bound are not read, for example those from the time in which the
+            // bot was not in the channel.
+            read_all: since > handled_until,
+        };
+        let backfill = backfill::since(&session.client, session.me(), &channel, bound, &stored).await?;
+        // Look up everybody who wrote, deleted, reacted or may have removed a reaction.
         let authors = backfill.posts.iter().map(|post| post.user.as_str());
         let deleters = backfill.deleted.iter().filter_map(|post| post.property("deleteBy"));
         let reactors = backfill.reactions.values().flatten().map(|reaction| reaction.user.as_str());
+        let reactors = reactors.chain(reactions.iter().map(|reaction| reaction.user.as_str()));
         let people = authors.chain(deleters).chain(reactors).chain(buffered_authors.iter().map(String::as_str));
         let looked_up = session.users.look_up(&session.client, people.filter(|person| *person != session.me())).await;
         looked_up.map_err(|error| error.context("the authors of the channel's posts cannot be looked up"))?;
@@ -95,7 +103,7 @@ impl SyncLoop<'_> {
         let request = ReadRequest {
             channel: channel.id.clone(),
             since: state.since,
-            with_reactions: self.state.messages_with_reactions(&channel.id),
+            reactions: self.state.reactions_in(&channel.id),
             buffered_authors: self.backfill.buffered(&channel.id).iter().map(|post| post.user.clone()).collect(),
             sender: self.sender_to_look_up(&channel),
         };
@@ -121,10 +129,10 @@ impl SyncLoop<'_> {
         Some((person, channels?))
     }
 
-    /// Delivers the posts that a backfill found and the posts that arrived during the backfill. If the author of a post
-    /// is unknown, or if it is undecided whether the bot handles the channel, starts another backfill instead. If the
-    /// bot ignores the channel, skips the posts. If posts that arrived during the backfill were dropped, delivers only
-    /// the posts that the backfill found; another backfill follows.
+    /// Delivers the changes and the posts that a backfill found, and the posts that arrived during the backfill. If the
+    /// author of a post is unknown, or if it is undecided whether the bot handles the channel, starts another backfill
+    /// instead. If the bot ignores the channel, skips the posts. If posts that arrived during the backfill were
+    /// dropped, delivers only the posts that the backfill found; another backfill follows.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
         let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();
@@ -152,12 +160,15 @@ impl SyncLoop<'_> {
         let has_dropped = self.backfill.has_dropped(id);
         let mut arrived: BTreeMap<String, Post> =
             self.backfill.finish(id).into_iter().map(|post| (post.id.clone(), post)).collect();
-        // A post that also arrived live is not late.
+        for post in &backfill.deleted {
+            arrived.remove(&post.id);
+        }
+        // A post that also arrived live is not late. Its author may have edited it since then, and the original counts.
         let mut posts: Vec<(Post, bool)> = found
             .into_iter()
-            .map(|post| {
-                let late = arrived.remove(&post.id).is_none();
-                (post, late)
+            .map(|post| match arrived.remove(&post.id) {
+                Some(original) => (original, false),
+                None => (post, true),
             })
             .collect();
         if !has_dropped {
@@ -182,12 +193,7 @@ impl SyncLoop<'_> {
         if membership == RoomMembership::Ignored {
             return self.ignore(&channel);
         }
-        // Write the state before the cursor moves, so that no older post is handled after a crash.
-        self.state.save();
-        if let Some(state) = self.state.channel(id) {
-            self.delivery.skip_until(id, state.since).await;
-        }
-        self.delivery.deliver(id, channel.kind, &posts).await;
+        // Store deletions and reactions before the cursor moves past them, so that a crash loses none.
         let mut delivered = Ok(());
         for post in &backfill.deleted {
             delivered = delivered.and(self.delivery.deliver_deletion(id, &post.id, post.property("deleteBy")).await);
@@ -196,9 +202,15 @@ impl SyncLoop<'_> {
             let changed = self.delivery.deliver_changed_reactions(id, &mut self.state, post, present).await;
             delivered = delivered.and(changed);
         }
+        // Write the state before the cursor moves, so that no older post is handled after a crash.
+        self.state.save();
         if delivered.is_err() {
-            self.backfill.add(channel.id);
+            return self.backfill.add(channel.id);
         }
+        if let Some(state) = self.state.channel(id) {
+            self.delivery.skip_until(id, state.since).await;
+        }
+        self.delivery.deliver(id, channel.kind, &posts).await;
     }
 
     /// Skips the posts of a direct channel, and moves the channel's cursor past them. Called if the key `direct` does

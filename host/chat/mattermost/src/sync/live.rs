@@ -6,7 +6,7 @@
 
 use wardroom_account::RoomMembership;
 
-use super::SyncLoop;
+use super::{SyncLoop, now};
 use crate::{
     client::{Channel, ChannelKind, Post},
     convert,
@@ -21,7 +21,7 @@ impl SyncLoop<'_> {
         match signal {
             Signal::Connected => {
                 self.is_connected = true;
-                self.listing.request();
+                self.listing.require(now());
                 let ids =
                     self.session.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
                 for id in ids.unwrap_or_default() {
@@ -35,11 +35,11 @@ impl SyncLoop<'_> {
                 self.is_connected = false;
                 self.link.down(reason);
             }
-            Signal::Event(event) => self.handle_event(event).await,
+            Signal::Event(event, _share) => self.handle_event(event).await,
         }
     }
 
-    async fn handle_event(&mut self, event: Event) {
+    pub(super) async fn handle_event(&mut self, event: Event) {
         match event {
             Event::Posted { post } => self.handle_post(*post).await,
             Event::Deleted { post, by } => {
@@ -62,15 +62,15 @@ impl SyncLoop<'_> {
             }
             Event::ReactionRemoved { channel, reaction } => {
                 // The buffer holds no reactions; the backfill compares the reactions on each message.
-                if self.backfill.withdraw(&channel, reaction.key(), |_| false) {
-                    return;
-                }
-                if self.is_served(&channel) {
+                let is_queued = self.backfill.withdraw(&channel, reaction.key(), |_| false);
+                // A stored reaction may count as an approval. Its removal does not wait for a backfill, and is handled
+                // also if the bot no longer serves the channel.
+                if self.state.has_reaction(&reaction) || (!is_queued && self.is_served(&channel)) {
                     let delivered = self.delivery.deliver_reaction_removal(&channel, &mut self.state, &reaction).await;
                     self.queue_if_unknown(&channel, delivered);
                 }
             }
-            Event::ChannelsChanged => self.listing.request(),
+            Event::ChannelsChanged => self.listing.request(now()),
             Event::MemberChanged { user } => self.senders.invalidate(&user),
             Event::ChannelLeft { channel } => {
                 self.session.change_channels(|channels| channels.remove(&channel));
@@ -110,7 +110,7 @@ impl SyncLoop<'_> {
         // A post of an unknown or queued channel waits for the backfill.
         let is_join = convert::join(&post, self.session.me()).is_some();
         let Some(channel) = self.joined_channel(&post.channel) else {
-            self.listing.request();
+            self.listing.request(now());
             return self.queue_post(post);
         };
         if is_join {

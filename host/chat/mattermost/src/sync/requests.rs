@@ -5,17 +5,18 @@
 //! retried.
 //! Not here: the backfill of one channel (`channel_backfill`), and live events (`live`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wardroom::base::Backoff;
 use wardroom_account::RoomMembership;
 
-use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time};
+use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time, now};
 use crate::{
     backfill::{self, ChannelJoin},
     client::{Channel, ChannelKind},
+    config::RoomName,
     error::MattermostError,
     joined_channels::JoinedChannels,
+    session::Session,
     state_file::ChannelState,
 };
 
@@ -37,52 +38,30 @@ pub(super) enum Finished {
     Backfill(Channel, Result<ReadBack, MattermostError>),
 }
 
-/// The schedule of the requests for the list of the bot's channels.
-#[derive(Debug, Default)]
-pub(super) struct ChannelListing {
-    /// Whether a new list is needed and the request for it has not started yet.
-    pub(super) is_requested: bool,
-    pub(super) is_running: bool,
-    /// The time at which the next request for the list starts. `None` if no request is scheduled, or if `is_requested`
-    /// is true and the request starts at once.
-    pub(super) due: Option<Instant>,
-    backoff: Backoff,
-    failure_reported: bool,
-}
-
-impl ChannelListing {
-    /// Marks that the list must be requested again at once, because the stored list may be out of date.
-    pub(super) fn request(&mut self) {
-        (self.is_requested, self.due) = (true, None);
-    }
-
-    /// Schedules a request for the list at `time`. If an earlier request is already scheduled, changes nothing.
-    fn schedule(&mut self, time: Instant) {
-        if !self.is_requested {
-            self.due = Some(self.due.map_or(time, |due| due.min(time)));
+/// Returns the channels that the bot is in, and whether the list is complete. If the server's list is too large,
+/// returns only the channels of `rooms`.
+pub(super) async fn list_channels(
+    session: &Session,
+    rooms: &[RoomName],
+) -> Result<(Vec<Channel>, bool), MattermostError> {
+    match session.client.channels().await {
+        Err(error @ MattermostError::Unavailable { is_too_large: true, .. }) => {
+            tracing::warn!(%error, "cannot list the bot's channels; serving only the channels of `rooms`; hint: remove the bot from group messages and channels that do not need it");
+            Ok((session.client.channels_named(rooms, session.me()).await?, false))
         }
-    }
-
-    /// Returns whether the stored list of channels may be out of date: a new list must be requested, or the request for
-    /// it is running.
-    pub(super) fn is_pending(&self) -> bool {
-        self.is_requested || self.is_running
+        listed => listed,
     }
 }
 
 impl SyncLoop<'_> {
-    /// Starts the requests that are due. Until a requested list of channels has arrived, starts no other request.
+    /// Starts the requests that are due. While a list of channels is required or requested from the server, starts no
+    /// other request. Between two lists, starts the backfills of the channels in the first one.
     pub(super) fn start_due_requests(&mut self) {
         // Request the list of channels first, because the backfill depends on it.
-        let now = Instant::now();
-        if !self.listing.is_running && self.listing.due.is_some_and(|due| due <= now) {
-            self.listing.request();
-        }
-        if self.listing.is_requested && !self.listing.is_running && self.listing.due.is_none() {
-            self.listing.is_running = true;
-            self.listing.is_requested = false;
-            let session = self.session.clone();
-            self.tasks.spawn(async move { Finished::Listing(session.client.channels().await) });
+        let now = now();
+        if self.listing.start(now) {
+            let (session, rooms) = (self.session.clone(), self.config.rooms.clone());
+            self.tasks.spawn(async move { Finished::Listing(list_channels(&session, &rooms).await) });
         }
         if self.listing.is_pending() {
             return;
@@ -93,6 +72,8 @@ impl SyncLoop<'_> {
             }
             match self.joined_channel(&id) {
                 Some(channel) => self.start_channel_request(channel),
+                // The next list may contain the channel.
+                None if self.listing.is_requested => {}
                 // The bot is not in the channel.
                 None => self.backfill.remove(&id),
             }
@@ -136,10 +117,7 @@ impl SyncLoop<'_> {
             | Finished::Join(_, Err(end @ MattermostError::TokenRejected { .. }))
             | Finished::Backfill(_, Err(end @ MattermostError::TokenRejected { .. })) => return Err(end),
             Finished::Listing(Err(error)) => {
-                let listing = &mut self.listing;
-                (listing.is_running, listing.is_requested) = (false, true);
-                listing.due = Some(Instant::now() + listing.backoff.next_delay_or(error.retry_after()));
-                if !std::mem::replace(&mut listing.failure_reported, true) {
+                if self.listing.fail(now(), error.retry_after()) {
                     tracing::warn!(%error, "cannot list the bot's channels; retrying");
                 }
             }
@@ -151,11 +129,10 @@ impl SyncLoop<'_> {
     }
 
     /// Records the channels that the bot is in, and queues the new ones for a backfill. If the list is complete,
-    /// removes the stored state of all other channels. `is_complete` is false if the server did not list all channels.
+    /// removes the stored state of all other channels, but not their reactions. `is_complete` is false if the server
+    /// did not list all channels.
     pub(super) fn handle_listing(&mut self, channels: Vec<Channel>, is_complete: bool) {
-        let listing = &mut self.listing;
-        (listing.is_running, listing.failure_reported) = (false, false);
-        listing.backoff.reset();
+        self.listing.finish(now());
         let channels = JoinedChannels::new(channels);
         // An incomplete list may lack a channel that the bot is in.
         if is_complete {
@@ -176,7 +153,7 @@ impl SyncLoop<'_> {
             self.backfill.add(id);
         }
         if self.reported.report_missing(self.config, &channels, &self.session.converter.user_name) {
-            self.listing.schedule(Instant::now() + MISSING_CHANNEL_INTERVAL);
+            self.listing.schedule(now() + MISSING_CHANNEL_INTERVAL);
         }
         self.session.change_channels(|known| *known = channels);
     }
@@ -201,7 +178,7 @@ impl SyncLoop<'_> {
     /// requested a delay, postpones the requests for all queued channels. If the server rejected the request, schedules
     /// a request for the current list of channels, because the bot may have left the channel.
     fn schedule_retry(&mut self, channel: &Channel, error: &MattermostError) {
-        let now = Instant::now();
+        let now = now();
         if self.backfill.record_failure(&channel.id, now, error.retry_after()) {
             tracing::warn!(
                 room = channel.id,
@@ -213,23 +190,5 @@ impl SyncLoop<'_> {
         if matches!(error, MattermostError::Rejected { .. }) {
             self.listing.schedule(now + REJECTED_CHANNEL_DELAY);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_requested_list_is_not_delayed_by_a_scheduled_one() {
-        let mut listing = ChannelListing::default();
-        let later = Instant::now() + Duration::from_secs(60);
-        listing.schedule(later);
-        listing.schedule(later + Duration::from_secs(1));
-        assert_eq!(listing.due, Some(later));
-        // The same applies while an earlier request is running.
-        listing.request();
-        listing.schedule(later);
-        assert!(listing.is_requested && listing.due.is_none());
     }
 }

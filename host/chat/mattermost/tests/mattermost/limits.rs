@@ -32,6 +32,23 @@ async fn more_posts_than_a_backfill_buffers_are_all_handled() -> Result<()> {
 }
 
 #[tokio::test]
+async fn posts_with_deeply_nested_properties_affect_no_other_post() -> Result<()> {
+    let harness = Harness::new().await?;
+    let host = harness.start().await?;
+    let mut asked = vec![harness.alice.post(&harness.ops, "!whoami")];
+    harness.each_once(&asked).await?;
+    host.kill();
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let fields = json!({ "message": "small talk", "props": { "x": deep } });
+    harness.server.post_with(&harness.ops, &harness.bob, &fields);
+    asked.push(harness.alice.post(&harness.ops, "!whoami"));
+    let _host = harness.start().await?;
+    harness.server.post_with(&harness.ops, &harness.bob, &fields);
+    asked.push(harness.alice.post(&harness.ops, "!whoami"));
+    harness.each_once(&asked).await
+}
+
+#[tokio::test]
 async fn a_response_that_is_too_large_counts_as_an_outage() -> Result<()> {
     let harness = Harness::new().await?;
     let _host = harness.start().await?;

@@ -97,6 +97,41 @@ async fn live_reactions_are_withdrawn_and_given_again() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_reaction_that_is_removed_while_the_bot_is_not_in_the_channel_does_not_count() -> Result<()> {
+    let harness = Harness::new().await?;
+    let config = harness.with_approvals().replace("count = 1", "count = 2");
+    let carol = harness.server.person("carol");
+    harness.server.put(&harness.ops, &carol);
+    let bob = harness.bob.id();
+    let config = config.replace(&format!("\"{bob}\"]\ncommands"), &format!("\"{bob}\", \"{}\"]\ncommands", carol.id()));
+    let _host = harness.start_with(&config).await?;
+    harness.alice.post(&harness.ops, COMMAND);
+    let asks = asking(&harness, 1).await?;
+    let edits =
+        || harness.server.posts(&harness.ops).iter().find(|post| post.id == asks.id).map_or(0, |post| post.edits);
+    harness.bob.react(&asks.id, "+1");
+    until("it is counted", || edits() == 1).await?;
+    harness.server.remove(&harness.ops, &harness.bot);
+    harness.bob.unreact(&asks.id, "+1");
+    harness.alice.add(&harness.ops, &harness.bot);
+    until("it is no longer counted", || edits() == 2).await?;
+    // The same applies to a reaction that is removed after the bot returned.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    harness.bob.react(&asks.id, "+1");
+    until("it is counted again", || edits() == 3).await?;
+    harness.server.remove(&harness.ops, &harness.bot);
+    harness.alice.add(&harness.ops, &harness.bot);
+    let asked = harness.alice.post(&harness.ops, "!whoami");
+    harness.answer(&asked).await?;
+    harness.bob.unreact(&asks.id, "+1");
+    until("it is no longer counted", || edits() == 4).await?;
+    carol.react(&asks.id, "+1");
+    until("the other one is counted", || edits() == 5).await?;
+    ensure!(harness.pipelines.runs().is_empty(), "one approval of two is not enough");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_deleted_command_is_cancelled() -> Result<()> {
     let harness = Harness::new().await?;
     let _host = harness.start_with(&harness.with_approvals()).await?;

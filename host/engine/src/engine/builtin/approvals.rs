@@ -237,7 +237,8 @@ impl Host {
     }
 
     /// Returns the job whose open approval request counts a reaction as an approval. `reaction` is the event id of the
-    /// reaction. Returns `None` if the reaction does not count as an approval of any open request.
+    /// reaction, or the part of it that ends with `:`. Returns `None` if the reaction does not count as an approval of
+    /// any open request.
     async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {
@@ -247,9 +248,7 @@ impl Host {
                 // The runner holds a job with an unreadable journal.
                 Err(_) => continue,
             };
-            let gave = |ask: crate::job::ApprovalRequest| {
-                ask.given.iter().any(|given| given.reaction.as_deref() == Some(reaction))
-            };
+            let gave = |ask: crate::job::ApprovalRequest| ask.given.iter().any(|given| given.is_by_reaction(reaction));
             if history.ask().is_some_and(gave) {
                 return Ok(Some(row));
             }
