@@ -4,7 +4,7 @@
 //! Invariant: the same as in `live_matrix`. A second login without keys acts as a malicious homeserver could.
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wardroom_tests::{
     matrix_user::MatrixUser,
     proxy::{HttpProxy, Withheld},
@@ -40,6 +40,28 @@ async fn a_replayed_ciphertext_does_not_run_again() -> Result<()> {
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&command, DEPLOYED).await?;
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2", "1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_whose_relation_was_removed_starts_nothing() -> Result<()> {
+    let encrypted = EncryptedScene::open().await?;
+    let question = encrypted.alice.say(&encrypted.room, "!where cms").await?;
+    encrypted.answer(&question, "nothing yet").await?;
+    let edit = json!({
+        "msgtype": "m.text", "body": DEPLOY, "m.new_content": { "msgtype": "m.text", "body": DEPLOY },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": question },
+    });
+    let edit = encrypted.alice.send(&encrypted.room, "m.room.message", edit).await?;
+    let events = encrypted.scene.alice.events(&encrypted.room).await?;
+    let original = events.iter().find(|event| event["event_id"] == edit.as_str()).context("the edit")?;
+    assert_eq!(original["type"], "m.room.encrypted");
+    let mut content = original["content"].clone();
+    content.as_object_mut().and_then(|content| content.remove("m.relates_to")).context("no unencrypted relation")?;
+    let stripped = encrypted.scene.alice.send(&encrypted.room, "m.room.encrypted", content).await?;
+    encrypted.barrier().await?;
+    assert!(encrypted.scene.host.runs().is_empty());
+    assert_eq!(encrypted.answers(&stripped, "").await?, 0);
     Ok(())
 }
 
