@@ -105,9 +105,11 @@ impl<'a> Delivery<'a> {
         }
         // Store the events that cannot be decrypted, then the messages and the cursor.
         let messages = self.convert(room, &readable, names, is_encrypted, late).await?;
-        self.pending.add(room.room_id(), undecrypted)?;
+        self.pending.add(room.room_id(), undecrypted);
         self.pending.remove_withdrawn(room.room_id(), &messages);
-        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages))?;
+        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages));
+        self.pending.remove_outdated();
+        self.pending.store()?;
         self.inbox.receive(room.room_id().as_str(), messages, Some(cursor)).await;
         Ok(())
     }
@@ -135,8 +137,8 @@ impl<'a> Delivery<'a> {
             };
             let Ok(is_encrypted) = self.encryption.is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
-            // Newest first: a newer message can repeat an older one whose sender was asked to send it again. The newer
-            // message must be recorded before the older one is compared with it.
+            // Newest first: a newer message can repeat an older one. The newer message must be recorded before the
+            // older one is compared with it.
             for event in events.into_iter().rev() {
                 let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
                 // A failed lookup is repeated when the next key arrives, or when the host starts.
@@ -148,9 +150,8 @@ impl<'a> Delivery<'a> {
                     tracing::info!(room = %id, event_id = %event.event, "skipped a message whose decryption key arrived late, because its sender has sent the same text again");
                     continue;
                 }
-                // A failed write has no consequence: older events are compared with the record in memory, and the next
-                // record writes the file again.
-                let _ = self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
+                // The record is written below. After a crash before that, all events are compared again.
+                self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event_id = %event.event, "the decryption key of a message arrived late; handling the message now");
                 messages.push(message);
             }
@@ -162,11 +163,12 @@ impl<'a> Delivery<'a> {
         // Remove the events after their messages are stored. After a crash in between, the inbox deduplicates the
         // messages.
         self.pending.remove(&done);
+        self.pending.store_or_log();
     }
 
     /// Asks the senders of messages that cannot be decrypted to send the messages again. Sends only the requests that
-    /// are due.
-    pub(crate) async fn send_due_requests(&mut self) {
+    /// are due. Removes stored events that are too old.
+    pub(crate) async fn update_pending(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
@@ -174,13 +176,17 @@ impl<'a> Delivery<'a> {
             if let Err(error) = &stored {
                 tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the reply that asks a person to send an undecryptable message again; retrying");
             }
-            self.pending.finish_requests(stored.is_err().then_some(&request.event));
+            if stored.is_err() {
+                self.pending.retry_request(&request.event);
+            }
         }
+        // Write the requests after they are in the outbox. After a crash in between, the outbox deduplicates them.
+        self.pending.store_or_log();
     }
 
-    /// Returns the time until the next request to send a message again is due; `None` if no request is planned.
-    pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
-        self.pending.time_until_request(now)
+    /// Returns the time until [`Delivery::update_pending`] is due; `None` if no event is stored.
+    pub(crate) fn time_until_update(&self, now: Instant) -> Option<Duration> {
+        self.pending.time_until_due(now, Timestamp::now())
     }
 
     /// Returns a room's cursor; `None` if the bot never handled the room.

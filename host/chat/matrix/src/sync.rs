@@ -148,16 +148,16 @@ impl<'a> SyncLoop<'a> {
         due.unwrap_or(SYNC_TIMEOUT)
     }
 
-    /// Runs one sync. While the sync waits, pending events are decrypted when their keys arrive, and due requests to
-    /// send a message again are sent. The sync is a task that always runs to its end, because the homeserver deletes
-    /// delivered keys.
+    /// Runs one sync. While the sync waits, pending events are decrypted when their keys arrive, due requests to send a
+    /// message again are sent, and pending events that are too old are removed. The sync is a task that always runs to
+    /// its end, because the homeserver deletes delivered keys.
     async fn sync(&mut self, timeout: Duration, keys: &mut ArrivedKeys) -> Result<SyncResponse, MatrixError> {
         let client = self.client.clone();
         let mut sync = JoinSet::new();
         sync.spawn(async move { client.sync_once(SyncSettings::new().filter(filter()).timeout(timeout)).await });
         loop {
-            // Computed anew in each iteration. Without a planned request the sleep is longer than any sync.
-            let request_in = self.delivery.time_until_request(Instant::now()).unwrap_or(SYNC_TIMEOUT * 2);
+            // Computed anew in each iteration. Without pending events the sleep is longer than any sync.
+            let update_in = self.delivery.time_until_update(Instant::now()).unwrap_or(SYNC_TIMEOUT * 2);
             tokio::select! {
                 done = sync.join_next() => {
                     return match done {
@@ -167,7 +167,7 @@ impl<'a> SyncLoop<'a> {
                     };
                 }
                 Some(sessions) = keys.recv() => self.retry_decryption(sessions.as_ref()).await,
-                () = tokio::time::sleep(request_in) => self.delivery.send_due_requests().await,
+                () = tokio::time::sleep(update_in) => self.delivery.update_pending().await,
             }
         }
     }
