@@ -27,6 +27,7 @@ use crate::{
     ciphertext_id::{self, Lookup},
     convert::Converter,
     decryption::decrypt,
+    device_lookups::DeviceLookups,
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
     room_encryption::RoomEncryption,
@@ -50,7 +51,8 @@ pub(crate) struct Delivery<'a> {
     encryption: &'a RoomEncryption,
     inbox: InboxWriter,
     pending: PendingDecryption,
-    trust_store: TrustStore,
+    trust_store: Arc<TrustStore>,
+    lookups: DeviceLookups,
     /// The account's global display name, for rooms in which the account has no other display name.
     display_name: Option<String>,
 }
@@ -63,9 +65,19 @@ impl<'a> Delivery<'a> {
             encryption,
             inbox: InboxWriter::new(inbox),
             pending: PendingDecryption::load(config),
-            trust_store: TrustStore::load(config),
+            trust_store: Arc::new(TrustStore::load(config)),
+            lookups: DeviceLookups::new(config.user.server_name()),
             display_name: None,
         }
+    }
+
+    pub(crate) fn trust_store(&self) -> &Arc<TrustStore> {
+        &self.trust_store
+    }
+
+    /// Prepares the delivery of the events of a sync. Called before these events are delivered.
+    pub(crate) fn begin_batch(&self) {
+        self.lookups.begin_batch();
     }
 
     /// Looks up the account's global display name. If the lookup fails, the bot has no display name.
@@ -227,7 +239,9 @@ impl<'a> Delivery<'a> {
             // are accepted. Messages that the inbox ignores need no proof.
             let needs_proof = is_encrypted && message.reaction.is_none();
             if needs_proof && self.inbox.inbox().handles(room.room_id().as_str(), &message) {
-                message.unproven = sender_trust::distrust_reason(room, event, self.config, &self.trust_store).await;
+                let trust_store = &self.trust_store;
+                message.unproven =
+                    sender_trust::distrust_reason(room, event, self.config, trust_store, &self.lookups).await;
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
                         Lookup::Found(id) => message.deduplication_key = Some(id),

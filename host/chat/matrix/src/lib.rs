@@ -39,6 +39,7 @@ mod convert;
 mod cross_signing;
 mod decryption;
 mod delivery;
+mod device_lookups;
 mod device_recovery;
 mod error;
 mod folder;

@@ -92,6 +92,7 @@ impl<'a> SyncLoop<'a> {
         let mut backoff = Backoff::default();
         let mut tasks = JoinSet::new();
         let mut keys = watch_room_keys(&self.client, &mut tasks).await;
+        tasks.spawn(self.delivery.trust_store().clone().watch_published(self.client.clone()));
         let mut key_conflicts = self.client.subscribe_to_duplicate_key_upload_errors();
         // The first sync of a device delivers every room as a new room.
         let mut is_initial = !self.has_sync_position().await;
@@ -113,6 +114,7 @@ impl<'a> SyncLoop<'a> {
                     outage.record_recovery();
                     backoff.reset();
                     self.encryption.record_joined(&self.client);
+                    self.delivery.begin_batch();
                     // Sign the device before the bot reads or sends, because other devices decide at its first message
                     // whether they trust it.
                     self.cross_signing.set_up_when_due().await;
