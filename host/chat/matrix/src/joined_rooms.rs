@@ -188,6 +188,11 @@ impl JoinedRooms {
         self.configured.insert(room, id);
     }
 
+    /// Returns the configured aliases, each with the room that it named at the last successful lookup.
+    pub(crate) fn aliases(&self) -> &BTreeMap<OwnedRoomOrAliasId, OwnedRoomId> {
+        &self.stored.aliases
+    }
+
     /// Records that an admin invited the bot to a room. If the configuration lists the room, does not store the
     /// invitation, so that the bot ignores the room after an operator has removed the room from the configuration.
     pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {

@@ -34,6 +34,7 @@ use wardroom_account::{BackfillQueue, Outage, RoomMembership};
 
 use crate::{
     Config,
+    account::ConfiguredAliases,
     cross_signing::CrossSigning,
     delivery::Delivery,
     error::MatrixError,
@@ -53,6 +54,7 @@ const MAX_BUFFERED: usize = 1_000;
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     encryption: &'a RoomEncryption,
+    aliases: &'a ConfiguredAliases,
     client: Client,
     inbox: Arc<dyn Inbox>,
     joined_rooms: JoinedRooms,
@@ -70,12 +72,14 @@ impl<'a> SyncLoop<'a> {
     pub(crate) fn new(
         config: &'a Config,
         encryption: &'a RoomEncryption,
+        aliases: &'a ConfiguredAliases,
         client: Client,
         inbox: Arc<dyn Inbox>,
     ) -> Self {
         Self {
             config,
             encryption,
+            aliases,
             cross_signing: CrossSigning::new(config, client.clone()),
             client,
             joined_rooms: JoinedRooms::load(config),
@@ -97,6 +101,7 @@ impl<'a> SyncLoop<'a> {
         // The first sync of a device delivers every room as a new room.
         let mut is_initial = !self.has_sync_position().await;
         let mut is_first = true;
+        self.publish_aliases();
         // Record the rooms before the homeserver can report another state.
         self.encryption.record_joined(&self.client);
         loop {
@@ -240,6 +245,12 @@ impl<'a> SyncLoop<'a> {
             }
         }
         self.joined_rooms.look_up_aliases(&self.client).await;
+        self.publish_aliases();
+    }
+
+    /// Copies the rooms of the configured aliases to the account.
+    fn publish_aliases(&self) {
+        self.aliases.write().clone_from(self.joined_rooms.aliases());
     }
 
     fn membership(&self, room: &RoomId) -> RoomMembership {
