@@ -129,9 +129,10 @@ impl Scene {
     }
 }
 
-/// Returns the plain text of a message.
+/// Returns the plain text of a message, or the new text of an edit.
 pub(crate) fn body(event: &Value) -> &str {
-    event["content"]["body"].as_str().unwrap_or_default()
+    let content = &event["content"];
+    content["m.new_content"]["body"].as_str().or(content["body"].as_str()).unwrap_or_default()
 }
 
 /// Returns the event id of the root of an event's thread.

@@ -2,23 +2,32 @@
 //! messages.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
-use matrix_sdk::{Client, RoomState, ruma::RoomId};
+use matrix_sdk::{
+    Client, Room, RoomState,
+    ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId},
+};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::{Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
+    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
     base::Backoff,
     model::Person,
 };
 use wardroom_account::Outage;
 
 use crate::{
-    Config, Login, NETWORK, error::MatrixError, probe, room_encryption::RoomEncryption, rooms, send, session,
+    Config, Login, NETWORK,
+    error::MatrixError,
+    probe,
+    room_encryption::RoomEncryption,
+    rooms, send, session,
+    slow_sends::{self, SlowSends},
     sync::SyncLoop,
 };
 
@@ -31,14 +40,26 @@ pub(crate) struct MatrixAccount {
     encryption: RoomEncryption,
     /// The client for sends and lookups; `None` until the first sync of a session has succeeded.
     client: RwLock<Option<Client>>,
+    aliases: ConfiguredAliases,
+    slow_sends: SlowSends,
     link: Link,
 }
+
+/// The configured aliases whose rooms were looked up, each with its room.
+pub(crate) type ConfiguredAliases = RwLock<BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>>;
 
 impl MatrixAccount {
     /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
         let encryption = RoomEncryption::new(&config);
-        Self { config, encryption, client: RwLock::new(None), link: Link::default() }
+        Self {
+            config,
+            encryption,
+            client: RwLock::new(None),
+            aliases: ConfiguredAliases::default(),
+            slow_sends: SlowSends::default(),
+            link: Link::default(),
+        }
     }
 
     fn client(&self) -> Result<Client, SendError> {
@@ -50,10 +71,27 @@ impl MatrixAccount {
         *self.client.write() = client;
     }
 
-    /// Returns whether a room is not encrypted. If the client does not have the room, returns `false`.
-    fn is_plain(&self, room: &str) -> bool {
-        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return false };
-        client.get_room(&id).is_some_and(|room| self.encryption.is_plain(&room))
+    /// Returns the id of a room; `None` for an alias that is not configured or was not looked up yet. `name` is the
+    /// room's id or alias.
+    fn room_id(&self, name: &str) -> Option<OwnedRoomId> {
+        let name = OwnedRoomOrAliasId::try_from(name).ok()?;
+        let room: &RoomOrAliasId = &name;
+        match <&RoomId>::try_from(room) {
+            Ok(id) => Some(id.to_owned()),
+            Err(_) => self.aliases.read().get(&name).cloned(),
+        }
+    }
+
+    fn known_room(&self, name: &str) -> Option<Room> {
+        self.client().ok()?.get_room(&self.room_id(name)?)
+    }
+
+    /// Returns whether a room is not encrypted; `None` if that is unknown. `name` is the room's id or alias.
+    fn is_plain(&self, name: &str) -> Option<bool> {
+        match self.known_room(name) {
+            Some(room) => Some(self.encryption.is_plain(&room)),
+            None => self.encryption.is_recorded(&self.room_id(name)?).then_some(false),
+        }
     }
 
     /// Opens the account's session. Retries after temporary errors, for example while the homeserver is unavailable.
@@ -86,7 +124,7 @@ impl MatrixAccount {
             // Run one session until it ends.
             let client = self.connect(&mut outage).await?;
             let ready = || self.set_client(Some(client.clone()));
-            let mut sync = SyncLoop::new(&self.config, &self.encryption, client.clone(), inbox.clone());
+            let mut sync = SyncLoop::new(&self.config, &self.encryption, &self.aliases, client.clone(), inbox.clone());
             let end = sync.run(&mut outage, &self.link, ready).await;
             self.set_client(None);
             self.link.down(end.reason());
@@ -147,10 +185,12 @@ impl Chat for MatrixAccount {
     }
 
     fn trusts_relations(&self, room: &str) -> bool {
+        let (in_plain, in_encrypted) = (!self.config.requires_encryption, self.config.reactions);
         // Relations (reactions and threads) are not encrypted, so the homeserver could forge them in an encrypted room.
         match self.is_plain(room) {
-            true => !self.config.requires_encryption,
-            false => self.config.reactions,
+            Some(true) => in_plain,
+            Some(false) => in_encrypted,
+            None => in_plain && in_encrypted,
         }
     }
 
@@ -178,7 +218,18 @@ impl Chat for MatrixAccount {
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        send::send(&self.client()?, &self.encryption, message).await
+        let (client, began) = (self.client()?, Instant::now());
+        let sent = send::send(&client, &self.encryption, message).await;
+        let duration = began.elapsed();
+        // Reactions are not encrypted. A send that fails at once gives no information about other servers, and none
+        // succeeds while the homeserver is down.
+        let is_message = !matches!(message.body, Body::React { .. });
+        let is_measured = is_message && self.link.state().is_up() && (sent.is_ok() || slow_sends::is_slow(duration));
+        let room = self.known_room(&message.room).filter(|room| !self.encryption.is_plain(room));
+        if is_measured && let Some(room) = room {
+            self.slow_sends.record(&room, duration).await;
+        }
+        sent
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
@@ -195,5 +246,32 @@ impl Chat for MatrixAccount {
 
     async fn probe(&self, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
         probe::probe(&self.config, people, rooms).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config_in;
+
+    #[test]
+    fn an_alias_and_the_id_of_a_room_give_the_same_answer_about_relations() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("encrypted-rooms.json"), r#"["!ops:x"]"#).expect("written");
+        let trusts = |reactions: bool, requires_encryption: bool, room: &str| {
+            let config = Config { reactions, requires_encryption, ..config_in(folder.path()) };
+            let account = MatrixAccount::new(config);
+            let (alias, id) = ("#ops:x".parse().expect("an alias"), "!ops:x".parse().expect("an id"));
+            account.aliases.write().insert(alias, id);
+            account.trusts_relations(room)
+        };
+        for (reactions, required) in [(true, true), (true, false), (false, true), (false, false)] {
+            assert_eq!(trusts(reactions, required, "!ops:x"), reactions);
+            assert_eq!(trusts(reactions, required, "#ops:x"), reactions);
+            // A room that can be plain or encrypted.
+            for unknown in ["!other:x", "#other:x", "ops"] {
+                assert_eq!(trusts(reactions, required, unknown), reactions && !required, "{unknown}");
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Backfill: reads a room from its newest event back to the room's cursor, or to the bot's join if the room has no
 //! cursor.
 //!
+//! Invariant: the memory for a backfill is limited. Events that the adapter does not handle are dropped while the pages
+//! are read ([`EventCollector`]).
 //! Invariant: the result holds no event from before the cursor or from before the bot's join. The cursor's
 //! event is found by its id. The times of events are compared only if that event is not found, because each server sets
 //! the times of its users' events by its own clock.
@@ -20,6 +22,7 @@ use matrix_sdk::{
 };
 use serde_json::Value;
 use wardroom::adapter::Position;
+use wardroom_account::display_name;
 
 use crate::{
     convert,
@@ -30,6 +33,9 @@ use crate::{
 /// Maximum number of pages that a backfill reads. A page has 100 events, so the pages cover more than a month of a busy
 /// room. If the cursor's event is on none of these pages, the events before these pages are not handled.
 const MAX_PAGES: usize = 500;
+/// Maximum total size of the events that a backfill collects, in bytes. If it is exceeded, the events before these are
+/// not handled.
+const MAX_SIZE: usize = 64 << 20;
 /// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
 /// backfill then compares times.
 const MAX_SKEW: i64 = 10 * 60;
@@ -69,10 +75,10 @@ pub(crate) async fn read(
     cursor: Option<&Position>,
 ) -> Result<Option<Backfill>, MatrixError> {
     let mut backfill = Backfill::default();
-    // Newest first. The flag is true if the event's time is before the cursor's time.
-    let mut events: Vec<(RoomEvent, bool)> = Vec::new();
-    let mut from = None;
-    for _ in 0..MAX_PAGES {
+    let mut collector = EventCollector::new(me, MAX_SIZE);
+    let (mut from, mut pages) = (None, 0);
+    while pages < MAX_PAGES && !collector.is_full() {
+        pages += 1;
         let mut request = get_message_events::v3::Request::backward(room.to_owned());
         request.limit = uint!(100);
         request.filter = filter();
@@ -88,24 +94,61 @@ pub(crate) async fn read(
             let is_old = is_older(&event, cursor, MAX_SKEW);
             if is_join || is_cursor_event(&event, cursor) {
                 // The join is part of the result, so that the cursor moves to it even if no other event follows.
-                events.extend(is_join.then_some((event, is_old)));
-                backfill.events = select(events, ends_at_event(cursor));
+                if is_join {
+                    collector.keep(event, is_old);
+                }
+                backfill.events = select(collector.events, ends_at_event(cursor));
                 return Ok(Some(backfill));
             }
             all_too_old &= is_older(&event, cursor, MAX_SEARCH_AGE);
-            events.push((event, is_old));
+            collector.add(event, is_old);
         }
         // The server may have deleted the cursor's event, so a page of events that are all too old ends the search,
         // too.
         from = page.end.filter(|_| !all_too_old);
         if from.is_none() {
-            backfill.events = select(events, false);
+            backfill.events = select(collector.events, false);
             return Ok(cursor.is_some().then_some(backfill));
         }
     }
-    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than a backfill reads; the oldest new events are skipped; hint: ask people in the room to send unanswered commands again");
-    backfill.events = select(events, false);
+    tracing::warn!(%room, pages, bytes = collector.size, "the room has more new events than a backfill reads; the oldest new events are skipped; hint: ask people in the room to send unanswered commands again");
+    backfill.events = select(collector.events, false);
     Ok(cursor.is_some().then_some(backfill))
+}
+
+/// Collects the events that the adapter handles, newest first.
+struct EventCollector<'a> {
+    /// The id of the bot's account.
+    me: &'a UserId,
+    /// Each event has a flag, which is true if the event's time is before the cursor's time.
+    events: Vec<(RoomEvent, bool)>,
+    /// The total size of the events, in bytes.
+    size: usize,
+    max_size: usize,
+}
+
+impl<'a> EventCollector<'a> {
+    fn new(me: &'a UserId, max_size: usize) -> Self {
+        Self { me, events: Vec::new(), size: 0, max_size }
+    }
+
+    /// Adds an event if the adapter handles events of its type and sender. Always adds the first event, which is the
+    /// newest one, because the room's cursor moves to it.
+    fn add(&mut self, event: RoomEvent, is_old: bool) {
+        if self.events.is_empty() || (event.has_handled_type() && event.sender().as_deref() != Some(self.me)) {
+            self.keep(event, is_old);
+        }
+    }
+
+    fn keep(&mut self, event: RoomEvent, is_old: bool) {
+        self.size += event.raw.json().get().len();
+        self.events.push((event, is_old));
+    }
+
+    /// Returns whether the events exceed their maximum size.
+    fn is_full(&self) -> bool {
+        self.size > self.max_size
+    }
 }
 
 /// Reverses the order of events, from newest first to oldest first. Each event has a flag, which is true if the event's
@@ -145,13 +188,14 @@ fn collect_name(member: Option<Value>, names: &mut BTreeMap<OwnedUserId, String>
     let user = member["state_key"].as_str().and_then(|id| UserId::parse(id).ok());
     let name = member["content"]["displayname"].as_str();
     if let (Some(user), Some(name)) = (user, name) {
-        names.insert(user, name.to_owned());
+        let name = display_name(Some(name), user.localpart());
+        names.insert(user, name);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use matrix_sdk::ruma::serde::Raw;
+    use matrix_sdk::ruma::{serde::Raw, user_id};
     use serde_json::json;
     use wardroom::Timestamp;
 
@@ -160,6 +204,12 @@ mod tests {
     fn event(id: &str, second: i64) -> RoomEvent {
         let json = json!({ "type": "m.room.message", "event_id": id, "sender": "@bob:x",
                            "origin_server_ts": second * 1000, "content": { "msgtype": "m.text", "body": "x" } });
+        RoomEvent::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
+    }
+
+    fn typed(id: &str, kind: &str, sender: &str) -> RoomEvent {
+        let json = json!({ "type": kind, "event_id": id, "sender": sender, "state_key": sender,
+                           "origin_server_ts": 1, "content": { "padding": "x".repeat(1_000) } });
         RoomEvent::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
     }
 
@@ -192,6 +242,48 @@ mod tests {
         let all = backfill.with_synced(vec![event("$late:x", 9), event("$c:x", 3)]);
         let ids: Vec<String> = all.events.iter().filter_map(|event| Some(event.id()?.to_string())).collect();
         assert_eq!(ids, ["$late:x", "$b:x", "$c:x"]);
+    }
+
+    #[test]
+    fn only_events_that_can_be_handled_are_collected() {
+        let mut collector = EventCollector::new(user_id!("@marvin:x"), 1 << 20);
+        collector.add(typed("$newest:x", "m.room.topic", "@bob:x"), false);
+        for (id, kind) in [
+            ("$a:x", "m.room.message"),
+            ("$b:x", "m.room.encrypted"),
+            ("$c:x", "m.reaction"),
+            ("$d:x", "m.room.redaction"),
+            ("$e:x", "m.room.member"),
+            ("$f:x", "m.room.topic"),
+            ("$g:x", "com.example.large"),
+        ] {
+            collector.add(typed(id, kind, "@bob:x"), false);
+            collector.add(typed("$own:x", kind, "@marvin:x"), false);
+        }
+        let ids: Vec<String> = collector.events.iter().filter_map(|(event, _)| Some(event.id()?.to_string())).collect();
+        assert_eq!(ids, ["$newest:x", "$a:x", "$b:x", "$c:x", "$d:x"]);
+    }
+
+    #[test]
+    fn a_backfill_ends_at_its_maximum_size() {
+        let mut collector = EventCollector::new(user_id!("@marvin:x"), 11_000);
+        for number in 0..9 {
+            collector.add(typed(&format!("$e{number}:x"), "m.room.message", "@bob:x"), false);
+            // Dropped events need no memory.
+            (0..100).for_each(|_| collector.add(typed("$s:x", "m.room.topic", "@bob:x"), false));
+        }
+        assert!(!collector.is_full(), "{}", collector.size);
+        collector.add(typed("$last:x", "m.room.message", "@bob:x"), false);
+        assert!(collector.is_full() && collector.events.len() == 10, "{}", collector.size);
+    }
+
+    #[test]
+    fn a_collected_name_is_short() {
+        let mut names = BTreeMap::new();
+        let member =
+            json!({ "type": "m.room.member", "state_key": "@bob:x", "content": { "displayname": "n".repeat(60_000) } });
+        collect_name(Some(member), &mut names);
+        assert_eq!(names[user_id!("@bob:x")].len(), 80);
     }
 
     #[test]

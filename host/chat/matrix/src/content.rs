@@ -8,7 +8,7 @@ use matrix_sdk::ruma::{
     events::{
         Mentions,
         relation::Thread,
-        room::message::{Relation, ReplacementMetadata, RoomMessageEventContent},
+        room::message::{Relation, RoomMessageEventContent},
     },
 };
 use serde_json::{Value, json};
@@ -22,6 +22,10 @@ use crate::convert::KEY_FIELD;
 const MAX_CONTENT: usize = 45 * 1024;
 /// Maximum size of a text that is sent as a message, in bytes. A longer text is sent as a file.
 const MAX_TEXT: usize = 20_000;
+/// Space for the fields of a message or of an edit besides the text: the relation, the key and the fallback of an edit.
+const RESERVED: usize = 1_024;
+/// Maximum length of the first line in the fallback of an edit, in bytes.
+const MAX_FALLBACK: usize = 100;
 /// The name of the file that holds a text that is too long for a message.
 pub(crate) const FILE_NAME: &str = "output.txt";
 
@@ -35,9 +39,9 @@ pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value
     })
 }
 
-/// Returns whether a text fits in one message without truncation.
+/// Returns whether a text fits in one message or edit without truncation.
 pub(crate) fn fits(text: &Text) -> bool {
-    text.plain().len() <= MAX_TEXT && with_key(&text_content(text), "").to_string().len() + 1_024 <= MAX_CONTENT
+    text.plain().len() <= MAX_TEXT && with_key(&text_content(text), "").to_string().len() + RESERVED <= MAX_CONTENT
 }
 
 /// Returns the content of a file message. `source` holds the fields that refer to the uploaded file; `size` is the size
@@ -62,15 +66,32 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
     content
 }
 
-/// Returns the content of an edit that replaces the text of the bot's message `event`.
+/// Returns the content of an edit that replaces the text of the bot's message `event`. A text that is too long is
+/// truncated, as in a new message. A text for which [`fits`] returns `true` is never truncated, because the content
+/// holds it once: clients that do not support edits receive only its first line.
 pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
     truncate_to_fit(text, |text| {
         let content = text_content(text);
-        // People whom the first version mentioned are not notified again.
-        let mentions = content.mentions.clone();
-        let content = content.make_replacement(ReplacementMetadata::new(event.to_owned(), mentions));
-        with_key(&content, key)
+        json!({
+            "msgtype": content.msgtype(),
+            "body": edit_fallback(text),
+            // People whom the first version mentioned are not notified again.
+            "m.mentions": {},
+            "m.new_content": to_json(&content),
+            "m.relates_to": { "rel_type": "m.replace", "event_id": event },
+            KEY_FIELD: key,
+        })
     })
+}
+
+/// Returns the text that clients without support for edits show for an edit.
+fn edit_fallback(text: &Text) -> String {
+    let plain = text.plain();
+    let first = plain.lines().next().unwrap_or_default();
+    match first.floor_char_boundary(MAX_FALLBACK) {
+        end if end < first.len() => format!("* edited: {}...", &first[..end]),
+        _ => format!("* edited: {first}"),
+    }
 }
 
 pub(crate) fn reaction(event: &EventId, emoji: &str, key: &str) -> Value {
@@ -94,10 +115,14 @@ fn text_content(text: &Text) -> RoomMessageEventContent {
 }
 
 fn with_key(content: &RoomMessageEventContent, key: &str) -> Value {
-    // The serialization of text and ids does not fail. The server would reject the empty object.
-    let mut value = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
+    let mut value = to_json(content);
     value[KEY_FIELD] = key.into();
     value
+}
+
+fn to_json(content: &RoomMessageEventContent) -> Value {
+    // The serialization of text and ids does not fail. The server would reject the empty object.
+    serde_json::to_value(content).unwrap_or_else(|_| json!({}))
 }
 
 /// Returns the content that `make` creates from a text. The text is truncated until the content fits in one event.

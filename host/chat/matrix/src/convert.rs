@@ -43,6 +43,9 @@ impl Converter<'_> {
     /// sender's name; the caller replaces the name.
     pub(crate) fn message(&self, event: &RoomEvent) -> Option<Incoming> {
         let was_encrypted = event.encryption_info.is_some();
+        let content = event.raw.get_field::<Value>("content").ok().flatten();
+        // An edit's relation is not encrypted, so the homeserver can remove it. Its new text is encrypted.
+        let is_edit = content.is_some_and(|content| content.get("m.new_content").is_some());
         let Ok(AnySyncTimelineEvent::MessageLike(event)) = event.raw.deserialize() else { return None };
         if event.sender() == self.me {
             return None;
@@ -71,6 +74,9 @@ impl Converter<'_> {
             }
             _ => return None,
         };
+        if is_edit {
+            return None;
+        }
         let (body, formatted, machine) = match &event.content.msgtype {
             MessageType::Text(text) => (&text.body, &text.formatted, false),
             // Only programs send notices.

@@ -27,6 +27,7 @@ use crate::{
     ciphertext_id::{self, Lookup},
     convert::Converter,
     decryption::decrypt,
+    device_lookups::DeviceLookups,
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
     room_encryption::RoomEncryption,
@@ -50,7 +51,8 @@ pub(crate) struct Delivery<'a> {
     encryption: &'a RoomEncryption,
     inbox: InboxWriter,
     pending: PendingDecryption,
-    trust_store: TrustStore,
+    trust_store: Arc<TrustStore>,
+    lookups: DeviceLookups,
     /// The account's global display name, for rooms in which the account has no other display name.
     display_name: Option<String>,
 }
@@ -63,9 +65,19 @@ impl<'a> Delivery<'a> {
             encryption,
             inbox: InboxWriter::new(inbox),
             pending: PendingDecryption::load(config),
-            trust_store: TrustStore::load(config),
+            trust_store: Arc::new(TrustStore::load(config)),
+            lookups: DeviceLookups::new(config.user.server_name()),
             display_name: None,
         }
+    }
+
+    pub(crate) fn trust_store(&self) -> &Arc<TrustStore> {
+        &self.trust_store
+    }
+
+    /// Prepares the delivery of the events of a sync. Called before these events are delivered.
+    pub(crate) fn begin_batch(&self) {
+        self.lookups.begin_batch();
     }
 
     /// Looks up the account's global display name. If the lookup fails, the bot has no display name.
@@ -105,9 +117,11 @@ impl<'a> Delivery<'a> {
         }
         // Store the events that cannot be decrypted, then the messages and the cursor.
         let messages = self.convert(room, &readable, names, is_encrypted, late).await?;
-        self.pending.add(room.room_id(), undecrypted)?;
+        self.pending.add(room.room_id(), undecrypted);
         self.pending.remove_withdrawn(room.room_id(), &messages);
-        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages))?;
+        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages));
+        self.pending.remove_outdated();
+        self.pending.store()?;
         self.inbox.receive(room.room_id().as_str(), messages, Some(cursor)).await;
         Ok(())
     }
@@ -135,8 +149,8 @@ impl<'a> Delivery<'a> {
             };
             let Ok(is_encrypted) = self.encryption.is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
-            // Newest first: a newer message can repeat an older one whose sender was asked to send it again. The newer
-            // message must be recorded before the older one is compared with it.
+            // Newest first: a newer message can repeat an older one. The newer message must be recorded before the
+            // older one is compared with it.
             for event in events.into_iter().rev() {
                 let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
                 // A failed lookup is repeated when the next key arrives, or when the host starts.
@@ -148,9 +162,8 @@ impl<'a> Delivery<'a> {
                     tracing::info!(room = %id, event_id = %event.event, "skipped a message whose decryption key arrived late, because its sender has sent the same text again");
                     continue;
                 }
-                // A failed write has no consequence: older events are compared with the record in memory, and the next
-                // record writes the file again.
-                let _ = self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
+                // The record is written below. After a crash before that, all events are compared again.
+                self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event_id = %event.event, "the decryption key of a message arrived late; handling the message now");
                 messages.push(message);
             }
@@ -162,11 +175,12 @@ impl<'a> Delivery<'a> {
         // Remove the events after their messages are stored. After a crash in between, the inbox deduplicates the
         // messages.
         self.pending.remove(&done);
+        self.pending.store_or_log();
     }
 
     /// Asks the senders of messages that cannot be decrypted to send the messages again. Sends only the requests that
-    /// are due.
-    pub(crate) async fn send_due_requests(&mut self) {
+    /// are due. Removes stored events that are too old.
+    pub(crate) async fn update_pending(&mut self) {
         for request in self.pending.take_due_requests(Instant::now()) {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
@@ -174,13 +188,17 @@ impl<'a> Delivery<'a> {
             if let Err(error) = &stored {
                 tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the reply that asks a person to send an undecryptable message again; retrying");
             }
-            self.pending.finish_requests(stored.is_err().then_some(&request.event));
+            if stored.is_err() {
+                self.pending.retry_request(&request.event);
+            }
         }
+        // Write the requests after they are in the outbox. After a crash in between, the outbox deduplicates them.
+        self.pending.store_or_log();
     }
 
-    /// Returns the time until the next request to send a message again is due; `None` if no request is planned.
-    pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
-        self.pending.time_until_request(now)
+    /// Returns the time until [`Delivery::update_pending`] is due; `None` if no event is stored.
+    pub(crate) fn time_until_update(&self, now: Instant) -> Option<Duration> {
+        self.pending.time_until_due(now, Timestamp::now())
     }
 
     /// Returns a room's cursor; `None` if the bot never handled the room.
@@ -221,7 +239,9 @@ impl<'a> Delivery<'a> {
             // are accepted. Messages that the inbox ignores need no proof.
             let needs_proof = is_encrypted && message.reaction.is_none();
             if needs_proof && self.inbox.inbox().handles(room.room_id().as_str(), &message) {
-                message.unproven = sender_trust::distrust_reason(room, event, self.config, &self.trust_store).await;
+                let trust_store = &self.trust_store;
+                message.unproven =
+                    sender_trust::distrust_reason(room, event, self.config, trust_store, &self.lookups).await;
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
                         Lookup::Found(id) => message.deduplication_key = Some(id),

@@ -10,7 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use matrix_sdk::{
@@ -20,7 +20,11 @@ use matrix_sdk::{
 use serde::{Deserialize, Serialize};
 use wardroom_account::{RetrySchedule, RoomMembership, StateFile};
 
-use crate::{Config, room_upgrades::MAX_UPGRADES, rooms};
+use crate::{Config, error::MatrixError, room_upgrades::MAX_UPGRADES, rooms};
+
+/// Maximum time for which the sync loop waits for the lookup of an alias, which another server may have to answer. The
+/// join of the room, which runs in the background, looks the alias up, too.
+const MAX_LOOKUP: Duration = Duration::from_secs(2);
 
 /// The content of `rooms.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +162,8 @@ impl JoinedRooms {
             return;
         }
         while let Some(alias) = self.pending_aliases.first().cloned() {
-            match rooms::resolve(client, &alias).await {
+            let lookup = tokio::time::timeout(MAX_LOOKUP, rooms::resolve(client, &alias)).await;
+            match lookup.unwrap_or_else(|_| Err(MatrixError::unavailable("the lookup takes too long"))) {
                 Ok(id) => self.set_configured(alias, id),
                 Err(error) => {
                     if self.lookup_retry.record_failure(Instant::now(), error.retry_after()) {
@@ -181,6 +186,11 @@ impl JoinedRooms {
         };
         self.stored.mark_changed(changed);
         self.configured.insert(room, id);
+    }
+
+    /// Returns the configured aliases, each with the room that it named at the last successful lookup.
+    pub(crate) fn aliases(&self) -> &BTreeMap<OwnedRoomOrAliasId, OwnedRoomId> {
+        &self.stored.aliases
     }
 
     /// Records that an admin invited the bot to a room. If the configuration lists the room, does not store the

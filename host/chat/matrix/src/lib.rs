@@ -7,13 +7,14 @@
 //! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the
 //!   account's keys, which make this device trusted), `recovery_key` (the key that decrypts the account's keys).
 //! - Rooms: `sync` (the sync loop), `joined_rooms` (the rooms that are served), `joins` (joins in the background),
-//!   `rooms` (lookups), `room_encryption` (rooms that were encrypted once), `room_upgrades`, `backfill` (reads a room back to its cursor).
+//!   `rooms` (lookups), `room_encryption` (rooms that were encrypted once), `room_upgrades`, `backfill` (reads a room
+//!   back to its cursor).
 //! - Received events: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key
-//!   of an encrypted event), `sender_trust` and `trust_store` (trusted devices and keys), `pending_decryption` (events
-//!   whose key is missing), `convert` (converts an event to a message), `delivery` (writes a room's events to the
-//!   inbox).
+//!   of an encrypted event), `sender_trust` and `trust_store` (trusted devices and keys), `device_lookups` (requests
+//!   for people's devices), `pending_decryption` (events whose key is missing), `convert` (converts an event to a
+//!   message), `delivery` (writes a room's events to the inbox).
 //! - Sent messages: `send`, `content` (converts a text to event content), `attachment` (a text that is too long for a
-//!   message).
+//!   message), `slow_sends` (reports rooms with slow sends).
 //! - `probe`: `wardroom check --connect`.
 //!
 //! Invariant: the engine's cursor of a room is the position up to which the room's events are handled. The
@@ -39,6 +40,7 @@ mod convert;
 mod cross_signing;
 mod decryption;
 mod delivery;
+mod device_lookups;
 mod device_recovery;
 mod error;
 mod folder;
@@ -54,6 +56,7 @@ mod rooms;
 mod send;
 mod sender_trust;
 mod session;
+mod slow_sends;
 mod sync;
 mod trust_store;
 

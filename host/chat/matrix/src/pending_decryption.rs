@@ -3,15 +3,16 @@
 //!
 //! Invariant: an event is on disk before its room's cursor moves past it. The event delays no other event,
 //! and is stored until its key arrives or until the event is too old to be handled.
-//! Invariant: a repeated message is handled once. If an event's sender was asked to send it again and has sent the same
-//! text, the event is skipped when its key arrives.
+//! Invariant: a repeated message is handled once. If an event's sender has sent the same text again, the event is
+//! skipped when its key arrives.
+//! Invariant: the file is written at most once for the events of one room in a sync ([`PendingDecryption::store`]).
 //! Not here: decryption (`decryption`), and writing to the inbox (`delivery`).
 
 mod resend_request;
 mod retention;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -34,6 +35,9 @@ const GRACE_PERIOD: Duration = Duration::from_secs(5);
 /// Maximum age of a stored event, in seconds. An older event is removed, because the engine does not handle older
 /// messages.
 const MAX_AGE: i64 = 24 * 60 * 60;
+/// Maximum number of recorded texts per event. If the event's sender sends more texts, the event is dropped, because
+/// the bot could no longer recognize a repetition.
+const MAX_LATER_TEXTS: usize = 50;
 
 /// An event that could not be decrypted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,9 +53,9 @@ pub(crate) struct PendingEvent {
     session: String,
     /// Whether the sender was asked to send the event again.
     asked: bool,
-    /// Hashes of the texts that the sender has sent since the bot asked for the event again.
+    /// Hashes of the texts that the sender has sent after the event, or since the bot asked for the event again.
     #[serde(rename = "said")]
-    later_texts: BTreeSet<String>,
+    later_texts: HashSet<String>,
     /// The time at which the sender is asked to send the event again.
     #[serde(skip, default = "after_grace_period")]
     due: Instant,
@@ -64,6 +68,8 @@ pub(crate) struct PendingDecryption {
     file: PathBuf,
     /// The events in the order of arrival.
     events: Vec<PendingEvent>,
+    /// Whether `events` differs from the file.
+    is_changed: bool,
     /// The times at which a person was asked to send a message again, by room and person.
     requests: HashMap<(OwnedRoomId, OwnedUserId), Vec<Instant>>,
 }
@@ -76,21 +82,19 @@ impl PendingDecryption {
             tracing::warn!(path = %file.display(), %error, "cannot read the file of undecrypted messages; these messages are not handled, even if their keys arrive; hint: ask people in encrypted rooms to send unanswered commands again");
             None
         });
-        Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }
+        Self { file, events: events.unwrap_or_default(), is_changed: false, requests: HashMap::new() }
     }
 
-    /// Stores events of a room that could not be decrypted, and writes them to disk before it returns. Leaves out
-    /// events that were sent more than a day ago, and events that are stored already. If the room or the account then
-    /// has too many stored events, drops the oldest.
-    ///
-    /// # Errors
-    /// The file cannot be written. In this case the caller must not move the room's cursor past these events.
-    pub(crate) fn add(&mut self, room: &RoomId, events: Vec<(RawEvent, DecryptionFailure)>) -> Result<(), MatrixError> {
+    /// Adds events of a room that could not be decrypted. Leaves out events that were sent more than a day ago, and
+    /// events that are stored already. If the room or the account then has too many stored events, drops the oldest.
+    /// The caller must not move the room's cursor past these events before [`PendingDecryption::store`] has succeeded.
+    pub(crate) fn add(&mut self, room: &RoomId, events: Vec<(RawEvent, DecryptionFailure)>) {
         let (now, before) = (Timestamp::now(), self.events.len());
+        let mut known: HashSet<OwnedEventId> = self.events.iter().map(|known| known.event.clone()).collect();
         for (raw, failure) in events {
             let Some((event, at)) = room_event::id_and_time(&raw) else { continue };
             let Ok(Some(sender)) = raw.get_field::<OwnedUserId>("sender") else { continue };
-            if now.as_second() - at.as_second() > MAX_AGE || self.events.iter().any(|known| known.event == event) {
+            if now.as_second() - at.as_second() > MAX_AGE || !known.insert(event.clone()) {
                 continue;
             }
             self.events.push(PendingEvent {
@@ -101,14 +105,15 @@ impl PendingDecryption {
                 sender,
                 at: at.min(now),
                 asked: false,
-                later_texts: BTreeSet::new(),
+                later_texts: HashSet::new(),
                 due: after_grace_period(),
                 failure,
             });
         }
         if self.events.len() == before {
-            return Ok(());
+            return;
         }
+        self.is_changed = true;
         let dropped = self.drop_excess(room);
         if dropped > 0 {
             tracing::warn!(
@@ -117,9 +122,6 @@ impl PendingDecryption {
                 "too many undecrypted messages; the oldest ones were dropped and are not handled, even if their keys arrive"
             );
         }
-        self.save().map_err(|error| {
-            MatrixError::local("the file of messages that wait for their decryption keys cannot be written", &error)
-        })
     }
 
     /// Removes the stored events that were deleted by a redaction among `messages`. The bot then neither handles a
@@ -134,30 +136,39 @@ impl PendingDecryption {
         self.remove(&self.events.iter().filter(is_here).map(|event| event.event.clone()).collect());
     }
 
-    /// Records the texts of messages by people who were asked to send an event again, because such a message may repeat
-    /// that event. The texts are on disk when this function returns.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(crate) fn record_messages(&mut self, room: &RoomId, messages: &[Incoming]) -> Result<(), MatrixError> {
-        let mut changed = false;
+    /// Records the texts of messages by the senders of stored events, because such a message may repeat an event. A
+    /// message counts if the bot has asked for the event again, or if the message follows the event in the same thread.
+    pub(crate) fn record_messages(&mut self, room: &RoomId, messages: &[Incoming]) {
+        let mut by_sender: HashMap<&str, Vec<(&Incoming, String)>> = HashMap::new();
         for message in messages.iter().filter(|message| message.reaction.is_none()) {
-            let may_be_repeated = |event: &&mut PendingEvent| {
-                event.asked
-                    && event.room == room
-                    && event.sender.as_str() == message.sender.id
-                    && event.event.as_str() != message.event
-            };
-            for event in self.events.iter_mut().filter(may_be_repeated) {
-                changed |= event.later_texts.insert(hash(&message.text));
+            by_sender.entry(&message.sender.id).or_default().push((message, hash(&message.text)));
+        }
+        for event in self.events.iter_mut().filter(|event| event.room == room) {
+            let Some(messages) = by_sender.get(event.sender.as_str()) else { continue };
+            // The server of the sender states both times.
+            let sent_at = room_event::id_and_time(&event.raw).map_or(event.at, |(_, at)| at);
+            let thread = room_event::session_and_thread(&event.raw).1.map(|root| root.to_string());
+            for (message, text) in messages {
+                if event.has_too_many_texts() {
+                    break;
+                }
+                let follows = sent_at <= message.at && thread == message.thread;
+                if (event.asked || follows) && event.event.as_str() != message.event {
+                    self.is_changed |= event.later_texts.insert(text.clone());
+                }
             }
         }
-        if !changed {
-            return Ok(());
-        }
-        self.save().map_err(|error| {
-            MatrixError::local("the file of messages that wait for their decryption keys cannot be updated", &error)
-        })
+    }
+
+    /// Removes the stored events that are too old, and those whose sender has sent too many other texts since.
+    pub(crate) fn remove_outdated(&mut self) {
+        self.remove_expired(Timestamp::now());
+        self.remove_where(|event| {
+            if event.has_too_many_texts() {
+                tracing::info!(room = %event.room, event_id = %event.event, "dropped an undecrypted message, because its sender has sent many other messages since; the message is not handled, even if its key arrives");
+            }
+            event.has_too_many_texts()
+        });
     }
 
     /// Returns the stored events that were encrypted in one of these Megolm sessions; all stored events if `sessions`
@@ -167,28 +178,58 @@ impl PendingDecryption {
         self.events.iter().filter(needs_key).cloned().collect()
     }
 
-    /// Returns whether an event's sender was asked to send it again and has sent this text since.
+    /// Returns whether an event's sender has sent this text again, or has sent too many texts to tell.
     pub(crate) fn was_sent_again(&self, event: &OwnedEventId, text: &str) -> bool {
-        self.events.iter().any(|known| known.event == *event && known.later_texts.contains(&hash(text)))
+        let is_repeated = |known: &PendingEvent| known.has_too_many_texts() || known.later_texts.contains(&hash(text));
+        self.events.iter().any(|known| known.event == *event && is_repeated(known))
     }
 
     /// Removes events that were handled or skipped.
     pub(crate) fn remove(&mut self, events: &HashSet<OwnedEventId>) {
-        let before = self.events.len();
-        self.events.retain(|event| !events.contains(&event.event));
-        self.save_if(self.events.len() != before);
+        self.remove_where(|event| events.contains(&event.event));
     }
 
-    /// Writes the file if `changed` is true. A failed write is only logged, because a host that restarts with the old
+    fn remove_expired(&mut self, now: Timestamp) {
+        self.remove_where(|event| event.seconds_left(now) < 0);
+    }
+
+    fn remove_where(&mut self, is_removed: impl Fn(&PendingEvent) -> bool) {
+        let before = self.events.len();
+        self.events.retain(|event| !is_removed(event));
+        self.is_changed |= self.events.len() != before;
+    }
+
+    /// Writes the file if an event was added, changed or removed since the last successful write.
+    ///
+    /// # Errors
+    /// The file cannot be written. The next call tries again.
+    pub(crate) fn store(&mut self) -> Result<(), MatrixError> {
+        if self.is_changed {
+            folder::write_json(&self.file, &self.events).map_err(|error| {
+                MatrixError::local("the file of messages that wait for their decryption keys cannot be written", &error)
+            })?;
+            self.is_changed = false;
+        }
+        Ok(())
+    }
+
+    /// Same as [`PendingDecryption::store`], but only logs a failed write, because a host that restarts with the old
     /// file makes the same change again.
-    fn save_if(&self, changed: bool) {
-        if changed && let Err(error) = self.save() {
+    pub(crate) fn store_or_log(&mut self) {
+        if let Err(error) = self.store() {
             tracing::warn!(path = %self.file.display(), %error, "cannot write the file of undecrypted messages; retrying at the next change of the file; hint: free disk space or repair the folder's permissions");
         }
     }
+}
 
-    fn save(&self) -> std::io::Result<()> {
-        folder::write_json(&self.file, &self.events)
+impl PendingEvent {
+    fn has_too_many_texts(&self) -> bool {
+        self.later_texts.len() > MAX_LATER_TEXTS
+    }
+
+    /// Returns the number of seconds until the event is too old; negative if it is too old.
+    fn seconds_left(&self, now: Timestamp) -> i64 {
+        self.at.as_second() + MAX_AGE - now.as_second()
     }
 }
 

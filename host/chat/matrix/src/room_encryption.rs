@@ -59,8 +59,12 @@ impl RoomEncryption {
 
     /// Returns whether a room is not encrypted, as far as the client knows without a request.
     pub(crate) fn is_plain(&self, room: &Room) -> bool {
-        let is_recorded = self.encrypted().lock().as_ref().is_none_or(|rooms| rooms.contains(room.room_id()));
-        matches!(room.encryption_state(), EncryptionState::NotEncrypted) && !is_recorded
+        matches!(room.encryption_state(), EncryptionState::NotEncrypted) && !self.is_recorded(room.room_id())
+    }
+
+    /// Returns whether a room was encrypted once; `true` for every room if the record cannot be read.
+    pub(crate) fn is_recorded(&self, room: &RoomId) -> bool {
+        self.encrypted().lock().as_ref().is_none_or(|rooms| rooms.contains(room))
     }
 
     /// Records the encrypted rooms in the client's store. If the record cannot be written, logs an error; the rooms are

@@ -14,6 +14,9 @@ use serde_json::Value;
 use wardroom::Timestamp;
 use wardroom_account::timestamp;
 
+/// The types of the events that `convert` converts to messages, and of encrypted events.
+const HANDLED_TYPES: [&str; 4] = ["m.room.message", "m.room.encrypted", "m.reaction", "m.room.redaction"];
+
 /// The JSON of an event in a room's timeline.
 pub(crate) type RawEvent = Raw<AnySyncTimelineEvent>;
 
@@ -53,6 +56,11 @@ impl RoomEvent {
         self.encryption_info.is_none() && self.is_of_type(kind)
     }
 
+    /// Returns whether events of this type can become a message or reaction, or withdraw one.
+    pub(crate) fn has_handled_type(&self) -> bool {
+        self.kind().is_some_and(|kind| HANDLED_TYPES.contains(&kind.as_str()))
+    }
+
     /// Returns the id of the Megolm session with which the event was encrypted; `None` if the event was not decrypted.
     pub(crate) fn session(&self) -> Option<&str> {
         self.encryption_info.as_deref().and_then(EncryptionInfo::session_id)
@@ -67,7 +75,11 @@ impl RoomEvent {
     }
 
     fn is_of_type(&self, kind: &str) -> bool {
-        self.raw.get_field::<String>("type").ok().flatten().is_some_and(|found| found == kind)
+        self.kind().is_some_and(|found| found == kind)
+    }
+
+    fn kind(&self) -> Option<String> {
+        self.raw.get_field("type").ok().flatten()
     }
 }
 

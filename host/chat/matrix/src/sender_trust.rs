@@ -5,7 +5,13 @@ use matrix_sdk::{
     deserialized_responses::{DeviceLinkProblem, VerificationLevel, VerificationState},
 };
 
-use crate::{Config, config::Devices, room_event::RoomEvent, trust_store::TrustStore};
+use crate::{
+    Config,
+    config::Devices,
+    device_lookups::{DeviceLookup, DeviceLookups},
+    room_event::RoomEvent,
+    trust_store::{TrustStore, UNDETERMINED},
+};
 
 /// Returns the reason why an event is not trusted, as a text for its sender; `None` if the event is trusted.
 pub(crate) async fn distrust_reason(
@@ -13,6 +19,7 @@ pub(crate) async fn distrust_reason(
     event: &RoomEvent,
     config: &Config,
     trust_store: &TrustStore,
+    lookups: &DeviceLookups,
 ) -> Option<String> {
     let Some(info) = &event.encryption_info else {
         return Some("The message was sent unencrypted in an encrypted room, so the homeserver could have forged it. Send it encrypted.".into());
@@ -22,12 +29,16 @@ pub(crate) async fn distrust_reason(
     if reason.is_some() {
         // A message is often the first sign of a new device, so look up its sender's devices once more.
         let (Some(sender), Some(session)) = (event.sender(), event.session()) else { return reason };
-        if trust_store.may_look_up(&sender, session) {
-            let _ = room.client().encryption().request_user_identity(&sender).await;
-        }
+        let (client, user) = (room.client(), sender.clone());
+        let request = async move { client.encryption().request_user_identity(&user).await.is_ok() };
+        let lookup = lookups.run(&sender, request).await;
         let Some(current) = room.get_encryption_info(session, &sender).await else { return reason };
         reason = device_distrust_reason(&current.verification_state, config.devices);
         info = current;
+        if reason.is_some() && lookup == DeviceLookup::Unavailable {
+            // The reason may be outdated.
+            return Some(UNDETERMINED.to_owned());
+        }
     }
     match reason {
         // `devices = "any"` trusts every device, so master keys are not checked then.

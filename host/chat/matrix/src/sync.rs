@@ -34,6 +34,7 @@ use wardroom_account::{BackfillQueue, Outage, RoomMembership};
 
 use crate::{
     Config,
+    account::ConfiguredAliases,
     cross_signing::CrossSigning,
     delivery::Delivery,
     error::MatrixError,
@@ -53,6 +54,7 @@ const MAX_BUFFERED: usize = 1_000;
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     encryption: &'a RoomEncryption,
+    aliases: &'a ConfiguredAliases,
     client: Client,
     inbox: Arc<dyn Inbox>,
     joined_rooms: JoinedRooms,
@@ -70,12 +72,14 @@ impl<'a> SyncLoop<'a> {
     pub(crate) fn new(
         config: &'a Config,
         encryption: &'a RoomEncryption,
+        aliases: &'a ConfiguredAliases,
         client: Client,
         inbox: Arc<dyn Inbox>,
     ) -> Self {
         Self {
             config,
             encryption,
+            aliases,
             cross_signing: CrossSigning::new(config, client.clone()),
             client,
             joined_rooms: JoinedRooms::load(config),
@@ -92,10 +96,12 @@ impl<'a> SyncLoop<'a> {
         let mut backoff = Backoff::default();
         let mut tasks = JoinSet::new();
         let mut keys = watch_room_keys(&self.client, &mut tasks).await;
+        tasks.spawn(self.delivery.trust_store().clone().watch_published(self.client.clone()));
         let mut key_conflicts = self.client.subscribe_to_duplicate_key_upload_errors();
         // The first sync of a device delivers every room as a new room.
         let mut is_initial = !self.has_sync_position().await;
         let mut is_first = true;
+        self.publish_aliases();
         // Record the rooms before the homeserver can report another state.
         self.encryption.record_joined(&self.client);
         loop {
@@ -113,6 +119,7 @@ impl<'a> SyncLoop<'a> {
                     outage.record_recovery();
                     backoff.reset();
                     self.encryption.record_joined(&self.client);
+                    self.delivery.begin_batch();
                     // Sign the device before the bot reads or sends, because other devices decide at its first message
                     // whether they trust it.
                     self.cross_signing.set_up_when_due().await;
@@ -148,16 +155,16 @@ impl<'a> SyncLoop<'a> {
         due.unwrap_or(SYNC_TIMEOUT)
     }
 
-    /// Runs one sync. While the sync waits, pending events are decrypted when their keys arrive, and due requests to
-    /// send a message again are sent. The sync is a task that always runs to its end, because the homeserver deletes
-    /// delivered keys.
+    /// Runs one sync. While the sync waits, pending events are decrypted when their keys arrive, due requests to send a
+    /// message again are sent, and pending events that are too old are removed. The sync is a task that always runs to
+    /// its end, because the homeserver deletes delivered keys.
     async fn sync(&mut self, timeout: Duration, keys: &mut ArrivedKeys) -> Result<SyncResponse, MatrixError> {
         let client = self.client.clone();
         let mut sync = JoinSet::new();
         sync.spawn(async move { client.sync_once(SyncSettings::new().filter(filter()).timeout(timeout)).await });
         loop {
-            // Computed anew in each iteration. Without a planned request the sleep is longer than any sync.
-            let request_in = self.delivery.time_until_request(Instant::now()).unwrap_or(SYNC_TIMEOUT * 2);
+            // Computed anew in each iteration. Without pending events the sleep is longer than any sync.
+            let update_in = self.delivery.time_until_update(Instant::now()).unwrap_or(SYNC_TIMEOUT * 2);
             tokio::select! {
                 done = sync.join_next() => {
                     return match done {
@@ -167,7 +174,7 @@ impl<'a> SyncLoop<'a> {
                     };
                 }
                 Some(sessions) = keys.recv() => self.retry_decryption(sessions.as_ref()).await,
-                () = tokio::time::sleep(request_in) => self.delivery.send_due_requests().await,
+                () = tokio::time::sleep(update_in) => self.delivery.update_pending().await,
             }
         }
     }
@@ -238,6 +245,12 @@ impl<'a> SyncLoop<'a> {
             }
         }
         self.joined_rooms.look_up_aliases(&self.client).await;
+        self.publish_aliases();
+    }
+
+    /// Copies the rooms of the configured aliases to the account.
+    fn publish_aliases(&self) {
+        self.aliases.write().clone_from(self.joined_rooms.aliases());
     }
 
     fn membership(&self, room: &RoomId) -> RoomMembership {

@@ -6,12 +6,9 @@
 //! the person can therefore start no action until an operator adds the new key to `identities`.
 //! Not here: the decision about a device that its owner has not signed (`sender_trust`).
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use futures_util::StreamExt as _;
 use matrix_sdk::{
     Client,
     deserialized_responses::{AlgorithmInfo, EncryptionInfo},
@@ -23,13 +20,10 @@ use crate::{Config, folder};
 
 /// The text that a sender receives if the sender's master key has changed.
 const CHANGED: &str = "Your encryption keys have changed since your earlier messages. If you reset them, ask an operator to add your new master key to `identities` in the configuration.";
-/// The text that a sender receives if the sender's master key cannot be determined.
-const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the message again in a moment.";
+/// The text that a sender receives if the sender's devices or master key cannot be determined.
+pub(crate) const UNDETERMINED: &str = "Your encryption keys cannot be checked now. Send the message again in a moment.";
 /// The text that a sender receives if the sender's keys have not signed the sending device.
 const NOT_SIGNED: &str = "The message was sent from a device that is not signed with your encryption keys. Send the message again from a verified device.";
-
-/// Minimum interval between two lookups of a person's devices for messages of the same Megolm session.
-const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The trusted master keys of people, as unpadded base64.
 #[derive(Debug)]
@@ -49,10 +43,8 @@ struct TrustState {
     /// The content of the file with the trusted keys: the first key that arrived for each person, or the key that was
     /// configured later.
     keys: BTreeMap<OwnedUserId, String>,
-    /// The changed keys that were logged.
-    reported: HashSet<(OwnedUserId, String)>,
-    /// The time of the last lookup of a person's devices, by person and Megolm session.
-    lookups: HashMap<(OwnedUserId, String), Instant>,
+    /// The last changed key of each person that was logged.
+    reported: BTreeMap<OwnedUserId, String>,
 }
 
 /// The result of the comparison of a person's present master key with the trusted one.
@@ -100,13 +92,7 @@ impl TrustStore {
                 }
             },
             KeyMatch::Changed => {
-                if self.state.lock().reported.insert((user.clone(), key.clone())) {
-                    let bot = &self.bot;
-                    tracing::warn!(
-                        %user, key,
-                        "a person's master key changed; the person's actions are refused; hint: ask the person outside of Matrix whether they reset their keys; only if so, add \"{user}\" = \"{key}\" to [bot.{bot}.matrix.identities] and restart the host"
-                    );
-                }
+                self.report_change(user, &key);
                 Some(CHANGED)
             }
         };
@@ -120,19 +106,42 @@ impl TrustStore {
         (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNDETERMINED.to_owned())
     }
 
-    /// Returns whether a person's devices may be looked up on the homeserver now for a message of a Megolm session, and
-    /// records the lookup. Returns `false` if the last lookup for this person and session was less than
-    /// [`LOOKUP_INTERVAL`] ago.
-    pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        state.lookups.retain(|_, at| now.saturating_duration_since(*at) < LOOKUP_INTERVAL);
-        let key = (user.to_owned(), session.to_owned());
-        if state.lookups.contains_key(&key) {
-            return false;
+    /// Compares the master keys that the homeserver publishes with the trusted ones, also those of people who send no
+    /// messages. Runs until the future is dropped.
+    pub(crate) async fn watch_published(self: Arc<Self>, client: Client) {
+        let Ok(updates) = client.encryption().user_identities_stream().await else { return };
+        let mut updates = std::pin::pin!(updates);
+        while let Some(update) = updates.next().await {
+            for (user, identity) in update.new.into_iter().chain(update.changed) {
+                if let Some(key) = identity.master_key().get_first_key() {
+                    self.check_published(&user, &key.to_base64());
+                }
+            }
         }
-        state.lookups.insert(key, now);
-        true
+    }
+
+    /// If the homeserver published a master key of a person that differs from the trusted one, logs it and returns
+    /// `true`. Returns `false` if the bot has no key of the person.
+    fn check_published(&self, user: &UserId, key: &str) -> bool {
+        let differs = {
+            let state = self.state.lock();
+            self.configured.get(user).or_else(|| state.keys.get(user)).is_some_and(|trusted| trusted != key)
+        };
+        if differs {
+            self.report_change(user, key);
+        }
+        differs
+    }
+
+    fn report_change(&self, user: &UserId, key: &str) {
+        let before = self.state.lock().reported.insert(user.to_owned(), key.to_owned());
+        if before.as_deref() != Some(key) {
+            let bot = &self.bot;
+            tracing::warn!(
+                %user, key,
+                "a person's master key changed; the person's actions are refused, but devices that the new key signed can read the bot's new messages; hint: ask the person outside of Matrix whether they reset their keys; if so, add \"{user}\" = \"{key}\" to [bot.{bot}.matrix.identities] and restart the host; if not, remove {user} from the rooms of the bot"
+            );
+        }
     }
 
     /// Compares a person's key with the trusted one. If there is no trusted key of the person yet, records this key as
@@ -206,6 +215,18 @@ mod tests {
         named.save().expect("saved");
         let later = load(&folder, None);
         assert_eq!((later.compare(bob, "one"), later.compare(bob, "two")), (KeyMatch::Changed, KeyMatch::Trusted));
+    }
+
+    #[test]
+    fn a_published_key_is_compared_but_not_trusted() {
+        let folder = TempDir::new().expect("a folder");
+        let bob = user_id!("@bob:x");
+        let store = load(&folder, None);
+        assert!(!store.check_published(bob, "one"), "no trusted key");
+        assert_eq!(store.compare(bob, "two"), KeyMatch::FirstSeen, "the published key was not stored");
+        assert!(!store.check_published(bob, "two"));
+        assert!(store.check_published(bob, "one"));
+        assert!(load(&folder, Some("two")).check_published(bob, "one"), "a configured key");
     }
 
     #[test]

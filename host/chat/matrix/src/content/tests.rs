@@ -41,16 +41,56 @@ fn an_edit_names_the_event_that_it_replaces() {
     assert_eq!(content["m.relates_to"], json!({ "rel_type": "m.replace", "event_id": "$card:x" }));
     assert_eq!(content["m.new_content"]["body"], "job 7f3a: done");
     assert_eq!(content["m.new_content"]["msgtype"], "m.notice");
-    assert_eq!(content["body"], "* job 7f3a: done");
+    assert_eq!(content["m.new_content"]["formatted_body"], "job 7f3a: done");
+    assert_eq!(content["msgtype"], "m.notice");
+    assert_eq!(content["body"], "* edited: job 7f3a: done");
     assert_eq!(content[KEY_FIELD], "7f3a/card#2");
+    let long = edit(event_id!("$card:x"), &Text::lines(format!("{}\nsecond", "\u{1f680}".repeat(90))), "k");
+    assert_eq!(long["body"], format!("* edited: {}...", "\u{1f680}".repeat(25)));
+    assert!(long["formatted_body"].is_null());
+}
+
+#[test]
+fn an_edit_notifies_nobody_again() {
+    let text: Text = serde_json::from_value(json!([{ "line": "waits" }, { "people": ["@bob:x"] }])).expect("a text");
+    let content = edit(event_id!("$card:x"), &text, "k");
+    assert_eq!(content["m.mentions"], json!({}));
+    assert_eq!(content["m.new_content"]["m.mentions"], json!({ "user_ids": ["@bob:x"] }));
+    assert_eq!((&content["msgtype"], &content["m.new_content"]["msgtype"]), (&json!("m.text"), &json!("m.text")));
+}
+
+#[test]
+fn a_text_that_a_new_message_shows_whole_is_whole_in_an_edit() {
+    // Ids and keys of the maximum length, and characters that take the most space in JSON and in HTML.
+    let event = EventId::parse(format!("${}", "e".repeat(254))).expect("an id");
+    let key = "k".repeat(150);
+    for part in ["x", "\"", "<", "\\", "\u{e9}", "\u{1f680}", "line\n", "  \n", "\"\"\"\"\n"] {
+        let make = |count: usize| {
+            let mut text = Text::lines("\"".repeat(200));
+            text.push_lines(part.repeat(count));
+            text
+        };
+        // Find the longest text that fits.
+        let (mut fitting, mut excess) = (1, 30_000);
+        while excess - fitting > 1 {
+            let middle = usize::midpoint(fitting, excess);
+            if fits(&make(middle)) { fitting = middle } else { excess = middle }
+        }
+        let text = make(fitting);
+        let (new, edited) = (message(&text, Some(&event), &key), edit(&event, &text, &key));
+        assert_eq!(new["body"], text.plain(), "{part:?} {fitting}");
+        assert_eq!(edited["m.new_content"]["body"], text.plain(), "{part:?} {fitting}");
+        assert_eq!(edited["m.new_content"]["formatted_body"], new["formatted_body"]);
+        assert!(edited.to_string().len() <= MAX_CONTENT);
+    }
 }
 
 #[test]
 fn the_longest_text_is_truncated_to_one_event() {
     let mut text = Text::lines("\"<&>'".repeat(20_000));
     text.push_code("\u{1f680}".repeat(20_000));
-    for content in [message(&text, None, "k"), edit(event_id!("$card:x"), &text, "k")] {
-        let size = content.to_string().len();
+    let (new, edited) = (message(&text, None, "k"), edit(event_id!("$card:x"), &text, "k"));
+    for (content, size) in [(&new, new.to_string().len()), (&edited["m.new_content"], edited.to_string().len())] {
         assert!(size < 48_000, "{size}");
         assert!(content["body"].as_str().is_some_and(|body| body.contains("more bytes")));
     }

@@ -46,6 +46,8 @@ fn only_new_text_of_other_people_is_converted() {
         json!({ "msgtype": "m.text", "body": "* !deploy cms", "m.new_content": command,
                 "m.relates_to": { "rel_type": "m.replace", "event_id": "$a:x" } }),
     );
+    let edit_without_relation =
+        event("@bob:x", json!({ "msgtype": "m.text", "body": "!deploy cms", "m.new_content": command }));
     let redacted = raw(json!({
         "type": "m.room.message", "event_id": "$e:x", "sender": "@bob:x", "origin_server_ts": 1, "content": {},
         "unsigned": { "redacted_because": { "type": "m.room.redaction", "event_id": "$r:x", "sender": "@bob:x",
@@ -57,9 +59,15 @@ fn only_new_text_of_other_people_is_converted() {
                 "formatted_body": "<pre><code>!deploy cms\n</code></pre>\n" }),
     );
     let broken = event("@bob:x", json!({ "msgtype": "m.text", "body": 7 }));
-    for (what, raw) in
-        [("own", own), ("emote", emote), ("edit", edit), ("redacted", redacted), ("code", code), ("broken", broken)]
-    {
+    for (what, raw) in [
+        ("own", own),
+        ("emote", emote),
+        ("edit", edit),
+        ("edit without its relation", edit_without_relation),
+        ("redacted", redacted),
+        ("code", code),
+        ("broken", broken),
+    ] {
         assert_eq!(convert(&raw, true), None, "{what}");
     }
 }

@@ -30,12 +30,10 @@ pub(crate) struct ResendRequest {
 impl PendingDecryption {
     /// Returns the requests that are due, and records in memory that the senders were asked. If a sender has received
     /// the maximum number of requests, returns no request for the event. Removes stored events that were sent more than
-    /// [`MAX_AGE`] ago.
+    /// [`MAX_AGE`] ago. The caller stores the changes after the requests are in the outbox.
     pub(crate) fn take_due_requests(&mut self, now: Instant) -> Vec<ResendRequest> {
         // Remove events and requests that are too old.
-        let (before, today) = (self.events.len(), Timestamp::now().as_second());
-        self.events.retain(|event| today - event.at.as_second() <= MAX_AGE);
-        self.save_if(self.events.len() != before);
+        self.remove_expired(Timestamp::now());
         self.requests.retain(|_, times| {
             times.retain(|at| now.saturating_duration_since(*at).as_secs() <= MAX_AGE.unsigned_abs());
             !times.is_empty()
@@ -56,6 +54,7 @@ impl PendingDecryption {
                 let text = request_text(event.failure, asked > 0);
                 due.push(ResendRequest { room: event.room.clone(), event: event.event.clone(), thread, text });
                 self.events[index].asked = true;
+                self.is_changed = true;
             } else {
                 // The sender was asked often enough. The event stays stored until its key arrives.
                 self.events[index].due = now + Duration::from_secs(MAX_AGE.unsigned_abs());
@@ -64,20 +63,23 @@ impl PendingDecryption {
         due
     }
 
-    /// Saves the file of events that cannot be decrypted yet. The caller has put the requests to send messages again
-    /// into the outbox. `failed` is the event for which that failed, if any; its request is due again after the grace
-    /// period.
-    pub(crate) fn finish_requests(&mut self, failed: Option<&OwnedEventId>) {
-        if let Some(event) = self.events.iter_mut().find(|event| Some(&event.event) == failed) {
+    /// Makes the request for an event due again after the grace period. Called if the request could not be put into the
+    /// outbox.
+    pub(crate) fn retry_request(&mut self, event: &OwnedEventId) {
+        if let Some(event) = self.events.iter_mut().find(|known| known.event == *event) {
             (event.asked, event.due) = (false, after_grace_period());
         }
-        self.save_if(true);
     }
 
-    /// Returns the time until the next request to a sender is due; `None` if no event waits for a request.
-    pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
-        let waiting = self.events.iter().filter(|event| !event.asked);
-        waiting.map(|event| event.due.saturating_duration_since(now)).min()
+    /// Returns the time until the next request to a sender is due or the next stored event is too old; `None` if no
+    /// event is stored. `now` and `today` are the present time of both clocks.
+    pub(crate) fn time_until_due(&self, now: Instant, today: Timestamp) -> Option<Duration> {
+        let requests = self.events.iter().filter(|event| !event.asked);
+        let request_in = requests.map(|event| event.due.saturating_duration_since(now)).min();
+        // An event is removed when its age exceeds the maximum, so add one second.
+        let expiry = self.events.iter().map(|event| event.seconds_left(today) + 1).min();
+        let expires_in = expiry.map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+        request_in.into_iter().chain(expires_in).min()
     }
 }
 

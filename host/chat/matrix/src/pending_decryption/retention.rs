@@ -1,7 +1,7 @@
 //! Limits the number and the size of the stored events that cannot be decrypted yet, per account and per room. Because
 //! of the limit per room, a flood in one room does not displace the events of another room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use matrix_sdk::ruma::{OwnedRoomId, RoomId};
 
@@ -31,30 +31,47 @@ impl PendingDecryption {
     /// dropped events.
     pub(super) fn drop_excess(&mut self, room: &RoomId) -> usize {
         let before = self.events.len();
-        while self.exceeds(|event| event.room == room, MAX_ROOM_EVENTS, MAX_ROOM_BYTES) {
-            self.drop_oldest(&room.to_owned());
-        }
-        while self.exceeds(|_| true, MAX_EVENTS, MAX_BYTES) {
-            let mut rooms: BTreeMap<&OwnedRoomId, usize> = BTreeMap::new();
-            for event in &self.events {
-                *rooms.entry(&event.room).or_default() += event.size();
+        let (mut count, mut bytes) = self.totals(|event| event.room == room);
+        // The oldest events come first.
+        self.events.retain(|event| {
+            let is_dropped = event.room == room && (count > MAX_ROOM_EVENTS || bytes > MAX_ROOM_BYTES);
+            if is_dropped {
+                (count, bytes) = (count - 1, bytes - event.size());
             }
-            let Some(largest) = rooms.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(room, _)| room.clone()) else {
-                break;
-            };
-            self.drop_oldest(&largest);
+            !is_dropped
+        });
+        let (count, bytes) = self.totals(|_| true);
+        if count > MAX_EVENTS || bytes > MAX_BYTES {
+            let dropped = self.oldest_of_largest_rooms(count, bytes);
+            let mut index = 0..;
+            self.events.retain(|_| index.next().is_none_or(|index| !dropped.contains(&index)));
         }
         before - self.events.len()
     }
 
-    fn exceeds(&self, filter: impl Fn(&PendingEvent) -> bool, max_events: usize, max_bytes: usize) -> bool {
-        let events = || self.events.iter().filter(|event| filter(event));
-        events().count() > max_events || events().map(PendingEvent::size).sum::<usize>() > max_bytes
+    /// Returns the indexes of the events that must be dropped from the account's `count` events with `bytes` bytes.
+    fn oldest_of_largest_rooms(&self, mut count: usize, mut bytes: usize) -> HashSet<usize> {
+        // The total size of each room's events, and their indexes, oldest first.
+        let mut rooms: BTreeMap<&OwnedRoomId, (usize, VecDeque<usize>)> = BTreeMap::new();
+        for (index, event) in self.events.iter().enumerate() {
+            let room = rooms.entry(&event.room).or_default();
+            room.0 += event.size();
+            room.1.push_back(index);
+        }
+        let mut dropped = HashSet::new();
+        while count > MAX_EVENTS || bytes > MAX_BYTES {
+            let Some((size, indexes)) = rooms.values_mut().max_by_key(|(size, _)| *size) else { break };
+            let Some(oldest) = indexes.pop_front() else { break };
+            let freed = self.events[oldest].size();
+            (*size, count, bytes) = (*size - freed, count - 1, bytes - freed);
+            dropped.insert(oldest);
+        }
+        dropped
     }
 
-    fn drop_oldest(&mut self, room: &OwnedRoomId) {
-        if let Some(oldest) = self.events.iter().position(|event| event.room == *room) {
-            self.events.remove(oldest);
-        }
+    /// Returns the number and the total size of the events for which `filter` returns `true`.
+    fn totals(&self, filter: impl Fn(&PendingEvent) -> bool) -> (usize, usize) {
+        let events = self.events.iter().filter(|event| filter(event));
+        events.fold((0, 0), |(count, bytes), event| (count + 1, bytes + event.size()))
     }
 }
