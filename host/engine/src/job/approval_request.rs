@@ -14,7 +14,7 @@ use super::plan::Plan;
 use crate::{
     command::Asker,
     policy::{Access, Need},
-    store::{Entry, EntryKind},
+    store::{Entry, EntryKind, Reaction},
 };
 
 /// An event about an approval request, in the form that the journal stores.
@@ -83,8 +83,7 @@ impl Counted {
     /// Returns whether the person approved with this reaction. `given` is the value of
     /// [`Reaction::Withdrawn`](crate::store::Reaction::Withdrawn).
     pub(crate) fn is_by_reaction(&self, given: &str) -> bool {
-        let is_same = |reaction: &str| reaction == given || (given.ends_with(':') && reaction.starts_with(given));
-        self.reaction.as_deref().is_some_and(is_same)
+        self.reaction.as_deref().is_some_and(|reaction| Reaction::removes(given, reaction))
     }
 
     /// Returns the approver as the sender of a message to a bot.

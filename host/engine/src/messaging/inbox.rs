@@ -14,7 +14,10 @@ use crate::{
     job::approval_text,
     model::RoomName,
     policy::Access,
-    store::{InboxKey, InboxRow, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource, Write},
+    store::{
+        InboxKey, InboxRow, JobPhase, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource,
+        Write,
+    },
 };
 
 /// A received message, before the inbox stores it.
@@ -218,8 +221,13 @@ impl AccountInbox {
             None => Ok(true),
             Some(Reaction::Withdrawn { given }) => {
                 let key = InboxKey { network: self.network.into(), room: room.into(), event: given.clone() };
-                let is_new = earlier.iter().any(|arrival| arrival.row.key == key);
-                Ok(is_new || self.store.is_handled(&key).await?.is_some())
+                let is_new = earlier.iter().any(|arrival| Reaction::removes(given, &arrival.row.key.event));
+                if is_new || self.store.is_handled(&key).await?.is_some() {
+                    return Ok(true);
+                }
+                // Only a part of the id is known, so the reaction cannot be looked up.
+                let open = self.store.open_jobs().await?;
+                Ok(given.ends_with(':') && open.iter().any(|(phase, count)| *phase == JobPhase::Approval && *count > 0))
             }
             Some(Reaction::Given { on, emoji }) => {
                 if crate::job::thumb(emoji).is_none() {

@@ -96,6 +96,13 @@ pub enum Reaction {
     },
 }
 
+impl Reaction {
+    /// Returns whether the removal of `given` ([`Reaction::Withdrawn`]) applies to the reaction with the id `event`.
+    pub(crate) fn removes(given: &str, event: &str) -> bool {
+        event == given || (given.ends_with(':') && event.starts_with(given))
+    }
+}
+
 /// A read cursor: the position up to which a bot has read the messages of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomCursor {

@@ -191,9 +191,12 @@ impl Host {
         let Some((job, ask, vote, thread)) = meant else {
             let mut writes = vec![Write::Handled(row.key.clone())];
             if let Reaction::Withdrawn { given } = reaction {
-                let removed = InboxKey { event: given.clone(), ..row.key.clone() };
-                let waiting = store.unhandled().await?.into_iter();
-                let waiting = waiting.filter(|other| other.key == removed && other.reaction.is_some());
+                let is_removed = |other: &InboxRow| {
+                    other.reaction.is_some()
+                        && (&other.key.network, &other.key.room) == (&row.key.network, &row.key.room)
+                        && Reaction::removes(given, &other.key.event)
+                };
+                let waiting = store.unhandled().await?.into_iter().filter(is_removed);
                 writes.extend(waiting.map(|other| Write::Handled(other.key)));
             }
             store.commit(writes).await?;
