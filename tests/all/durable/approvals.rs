@@ -401,9 +401,8 @@ fn a_cancellation_just_before_the_intent_counts() -> Result<()> {
     harness.slow_releases.set(Duration::from_millis(500));
     ensure!(harness.run(&config, &[ASKS, "(150)", "bob> cancel"], None)?);
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
-    let job = harness.jobs().pop();
-    let outcome = job.and_then(|job| job.end).map(|end| end.outcome);
-    ensure!(outcome == Some(JobOutcome::Cancelled), "{outcome:?}: {:?}", harness.chat.words());
+    let said = harness.chat.words();
+    ensure!(said.iter().any(|text| text.contains("error:cancelled")), "the plugin gets the error: {said:?}");
     harness.verify()
 }
 

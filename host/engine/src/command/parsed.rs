@@ -221,30 +221,38 @@ fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String 
     words.extend(options.wait.then(|| format!("--{WAIT}")));
     words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
     words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE}={}", quoted(&one_line(reason)))));
-    let mut values = Vec::new();
+    let plain = |(index, value): &(usize, Value)| match value {
+        Value::Integer(number) if spec.parameters[*index].kind == ParameterType::Duration => {
+            written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
+        }
+        value => one_line(&value.to_string()),
+    };
+    let mut given: Vec<(&Parameter, String)> =
+        arguments.iter().map(|argument| (&spec.parameters[argument.0], plain(argument))).collect();
+    let ends_flags =
+        |(parameter, text): &(&Parameter, String)| !parameter.named && (is_rest(parameter) || is_like_flag(spec, text));
+    if given.iter().any(ends_flags) {
+        given.sort_by_key(|(parameter, _)| !parameter.named);
+    }
     let mut is_raw = false;
-    for (index, value) in arguments {
-        let parameter = &spec.parameters[*index];
-        let plain = match value {
-            Value::Integer(number) if parameter.kind == ParameterType::Duration => {
-                written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
-            }
-            value => one_line(&value.to_string()),
-        };
-        let text = if parameter.kind == ParameterType::Rest { plain.clone() } else { quoted(&plain).into_owned() };
+    for (parameter, plain) in given {
+        let text = if is_rest(parameter) { plain.clone() } else { quoted(&plain).into_owned() };
         if parameter.named {
             words.push(format!("--{}={text}", parameter.name));
-        } else {
-            // After `--`, no value is read as a flag.
-            if !is_raw && is_like_flag(spec, &plain) {
-                is_raw = true;
-                values.push("--".to_owned());
-            }
-            values.push(text);
+            continue;
         }
+        // After `--`, no value is read as a flag.
+        if !is_raw && is_like_flag(spec, &plain) {
+            is_raw = true;
+            words.push("--".to_owned());
+        }
+        words.push(text);
     }
-    words.extend(values);
     words.join(" ")
+}
+
+fn is_rest(parameter: &Parameter) -> bool {
+    parameter.kind == ParameterType::Rest
 }
 
 /// Returns whether the parser would read a value as a flag.

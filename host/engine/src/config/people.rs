@@ -172,7 +172,7 @@ pub(crate) fn check_forbidding<'a>(
 ) {
     if values.is_empty() {
         let message = format!("`{key}` is empty, so the rule never applies");
-        table.problem(at, message, format!("{key} = [\"*\"]   or no `{key}`"));
+        table.problem(at, message, format!("{key} = [\"*\"]"));
     }
     let Some(exist) = exist else { return };
     let is_pattern =
