@@ -1,4 +1,4 @@
-//! Tests SIGTERM, once and twice, while a plugin does not return.
+//! Tests SIGTERM, once and twice, while a plugin does not return, and SIGHUP.
 //!
 //! Not here: SIGTERM while a job waits for a run (`restart`).
 
@@ -54,6 +54,22 @@ fn one_sigterm_ends_the_host_before_a_service_manager_kills_it() -> Result<()> {
     let jobs = test_host.wardroom(&["jobs"], "")?;
     ensure!(jobs.out.contains("script set:runs:yes spin, by operator: running"), "{jobs:?}");
     ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_hangup_is_ignored() -> Result<()> {
+    let test_host = TestHost::new(CONFIG)?;
+    let mut host = RunningHost::start(&test_host)?;
+    host.say("whoami")?;
+    host.wait_for("You are")?;
+    for _ in 0..2 {
+        kill_process(host.id(), Signal::HUP)?;
+        host.wait_for_log("ignored SIGHUP")?;
+    }
+    host.say("plugins")?;
+    host.wait_for("scripted")?;
+    ensure!(host.terminate()?.0.code() == Some(0));
     Ok(())
 }
 

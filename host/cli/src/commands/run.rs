@@ -127,6 +127,7 @@ async fn signals(stop: CancellationToken, end: CancellationToken) {
             return;
         }
     };
+    tokio::spawn(ignore_hangups());
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -145,4 +146,17 @@ async fn signals(stop: CancellationToken, end: CancellationToken) {
         ),
     }
     end.cancel();
+}
+
+/// Ignores SIGHUP, which a terminal sends when it closes, and which some tools send to make a service read its
+/// configuration again.
+async fn ignore_hangups() {
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangup) => {
+            while hangup.recv().await.is_some() {
+                tracing::info!("ignored SIGHUP; hint: restart the host to read a changed configuration");
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot install the handler of SIGHUP; SIGHUP ends the host"),
+    }
 }

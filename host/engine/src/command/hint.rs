@@ -22,14 +22,28 @@ const MAX_LISTED: usize = 20;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
     let shown: String = word.chars().take(40).collect();
+    // A known command inside the line is what the person means: `please deploy cms staging 1.0.2`.
+    let mut inside = (0..rest.len()).filter(|at| table.get(&rest[*at]).is_some());
+    if let (Some(at), None) = (inside.next(), inside.next()) {
+        let line: Vec<_> = rest[at..].iter().map(|word| quoted(word)).collect();
+        return ParseError::new(format!("Unknown command `{shown}`. A line begins with its command."))
+            .with_hint(line.join(" "));
+    }
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
-    match nearest(word, names.map(String::as_str)) {
+    match nearest(word, names.map(String::as_str)).filter(|meant| is_typing_error(word, meant)) {
         Some(meant) => {
             let line: Vec<_> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).map(quoted).collect();
             ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?")).with_hint(line.join(" "))
         }
         None => ParseError::new(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
+}
+
+/// Returns whether a word is a mistyped name of a command. A wrong suggestion of a command is worse than none, so the
+/// distance must be smaller than for other names.
+fn is_typing_error(word: &str, name: &str) -> bool {
+    let distance = strsim::damerau_levenshtein(&word.to_lowercase(), name);
+    distance <= 1 || (distance == 2 && name.len() >= 8)
 }
 
 pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> ParseError {

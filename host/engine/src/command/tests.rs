@@ -216,6 +216,15 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
         ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
         ("frobnicate", "Unknown command `frobnicate`. Try: help"),
+        (
+            "please deploy cms to staging",
+            "Unknown command `please`. A line begins with its command. Try: deploy cms to staging",
+        ),
+        // `release` differs in two characters.
+        ("please", "Unknown command `please`. Try: help"),
+        ("relaese", "Unknown command `relaese`. Did you mean `release`? Try: release"),
+        ("whoma", "Unknown command `whoma`. Did you mean `whoami`? Try: whoami"),
+        ("so help me deploy", "Unknown command `so`. Try: help"),
         ("deploy", "`deploy` needs APP. Try: deploy APP ENVIRONMENT VERSION"),
         ("deploy cms staging", "`deploy` needs VERSION. Try: deploy APP ENVIRONMENT VERSION"),
         ("deploy cms staging 1.0.2 now", "`deploy` has too many arguments: `now`. Try: deploy APP ENVIRONMENT VERSION"),
