@@ -35,7 +35,10 @@ use crate::{
 const MAX_PAGES: usize = 500;
 /// Maximum total size of the events that a backfill collects, in bytes. If it is exceeded, the events before these are
 /// not handled.
-const MAX_SIZE: usize = 64 << 20;
+const MAX_SIZE: usize = 128 << 20;
+/// Maximum size of a collected event, in bytes. A larger event cannot be a command: a command line has at most 4,096
+/// bytes.
+const MAX_EVENT_SIZE: usize = 48 << 10;
 /// Assumed maximum clock skew of another server, in seconds. Used only if the cursor's event is not found, because the
 /// backfill then compares times.
 const MAX_SKEW: i64 = 10 * 60;
@@ -135,7 +138,10 @@ impl<'a> EventCollector<'a> {
     /// Adds an event if the adapter handles events of its type and sender. Always adds the first event, which is the
     /// newest one, because the room's cursor moves to it.
     fn add(&mut self, event: RoomEvent, is_old: bool) {
-        if self.events.is_empty() || (event.has_handled_type() && event.sender().as_deref() != Some(self.me)) {
+        let is_handled = event.has_handled_type()
+            && event.raw.json().get().len() <= MAX_EVENT_SIZE
+            && event.sender().as_deref() != Some(self.me);
+        if self.events.is_empty() || is_handled {
             self.keep(event, is_old);
         }
     }

@@ -76,6 +76,12 @@ pub(crate) async fn since(
         own.extend(stored.ids.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
+    if !is_complete {
+        tracing::warn!(
+            room = channel,
+            "the channel has more changes than the server returns; removals of messages before the newest are not noticed; hint: cancel jobs whose command was deleted"
+        );
+    }
     let paged = if is_complete { Vec::new() } else { read_pages(client, channel, bound).await? };
     // Sort the posts into messages of the bot, deleted posts and new posts.
     for post in page.posts.into_iter().chain(paged) {

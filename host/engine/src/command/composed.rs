@@ -12,6 +12,7 @@ use super::{
     parse::{self, ParseError},
     spec::Spec,
     table::{CommandTable, Parsed, check_length},
+    tokens::quoted,
     vocabulary::Vocabulary,
 };
 use crate::store::GivenArgument;
@@ -74,7 +75,8 @@ impl<'w> Placeholders<'w> {
     }
 }
 
-fn is_placeholder(letter: char) -> bool {
+/// Returns whether a character stands for an inserted value.
+pub(super) fn is_placeholder(letter: char) -> bool {
     (FIRST_PLACEHOLDER..FIRST_PLACEHOLDER + MAX_WORDS as u32).contains(&u32::from(letter))
 }
 
@@ -149,8 +151,10 @@ impl CommandTable {
         let words = &placeholders.words;
         let first = words.first().ok_or_else(|| ParseError::new("The command line is empty."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
-        let (spec, length) =
-            found.ok_or_else(|| placeholders.restore_error(super::hint::unknown_command(first, &words[1..], self)))?;
+        let (spec, length) = found.ok_or_else(|| {
+            let line_from = |at: usize| words[at + 1..].iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+            placeholders.restore_error(super::hint::unknown_command(first, &words[1..], line_from, self))
+        })?;
         Ok((spec, &words[length..]))
     }
 }

@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 
 use super::{
+    composed::is_placeholder,
     parse::ParseError,
-    spec::{CommandKind, HOST_FLAGS, OVERRIDE, Parameter, ParameterType, Spec},
-    tokens::Words,
+    spec::{CommandKind, DRY_RUN, HOST_FLAGS, OVERRIDE, Parameter, ParameterType, Spec, WAIT},
+    tokens::{Word, Words},
 };
 use crate::{
     base::clean_lines,
@@ -42,7 +43,7 @@ struct Place {
 impl Arguments {
     /// Splits the words after a command's name. The free text is its words, joined by blanks.
     pub(crate) fn of_words(spec: &Spec, words: &[String]) -> Self {
-        match place(spec, words.iter().map(String::as_str)) {
+        match place(spec, words.iter().map(|word| (word.as_str(), false))) {
             None => Self { words: words.to_vec(), free_text: None },
             Some(place) => Self {
                 words: words[..place.words].to_vec(),
@@ -56,7 +57,8 @@ impl Arguments {
     /// # Errors
     /// A quotation mark before the free text is not closed, or a word before the free text is not on the first line.
     pub(crate) fn of_line(spec: &Spec, line: &str, typed: &Words, name: usize) -> Result<Self, ParseError> {
-        let place = place(spec, typed.iter().skip(name).map(|word| word.text.as_str()));
+        let words = typed.iter().skip(name).map(|word| (word.text.as_str(), word.has_long_dash));
+        let place = place(spec, words);
         let count = place.as_ref().map_or(typed.iter().count(), |place| name + place.words);
         if let Some(open) = typed.open.as_ref().filter(|_| count > typed.closed.len()) {
             return Err(ParseError::new(format!(
@@ -91,27 +93,47 @@ impl Arguments {
         };
         self.words.iter().cloned().chain(text).collect()
     }
+}
 
-    /// Returns the option of the host that a reason after `--override` seems to contain. The option would have no effect
-    /// there.
-    pub(crate) fn swallowed_option(&self) -> Option<String> {
-        let Some(FreeText::Override(reason)) = &self.free_text else { return None };
-        let mut options = HOST_FLAGS.iter().map(|flag| format!("--{flag}"));
-        options.find(|option| reason.split_whitespace().any(|word| word == option))
+/// Checks a reason after `--override`.
+///
+/// # Errors
+/// The reason is empty, or it contains an option of the host, which would have no effect there. A person who adds
+/// `--dry-run` at the end of the line expects that nothing happens.
+pub(crate) fn check_reason(reason: &str) -> Result<(), ParseError> {
+    if reason.trim().is_empty() {
+        return Err(ParseError::new("`--override` needs a reason."));
+    }
+    let is_option = |word: &Word, flag: &str| {
+        let letters = word.text.trim_matches(|letter: char| !letter.is_alphanumeric() && letter != '-');
+        letters.strip_prefix("--").is_some_and(|name| name.split('=').next() == Some(flag))
+    };
+    let words = Words::of(reason);
+    let swallowed = [WAIT, DRY_RUN].into_iter().find(|flag| words.iter().any(|word| is_option(word, flag)));
+    match swallowed {
+        None => Ok(()),
+        Some(flag) => Err(ParseError::new(format!(
+            "The reason after `--override` contains `--{flag}`. Write `--{flag}` before `--override`."
+        ))),
     }
 }
 
-/// Finds the free text among the words after a command's name; `None` if the words contain no free text.
-fn place<'w>(spec: &Spec, words: impl Iterator<Item = &'w str>) -> Option<Place> {
+/// Finds the free text among the words after a command's name; `None` if the words contain no free text. The flag of each
+/// word is [`Word::has_long_dash`].
+fn place<'w>(spec: &Spec, words: impl Iterator<Item = (&'w str, bool)>) -> Option<Place> {
     let is_rest = |parameter: &Parameter| parameter.kind == ParameterType::Rest;
     let mut takes_rest = spec.parameters.iter().any(is_rest);
     // The parameters that still take one word each before the free text begins.
     let mut open: VecDeque<&Parameter> =
         spec.parameters.iter().filter(|parameter| !parameter.named && !is_rest(parameter)).collect();
     let (mut is_raw, mut is_flag_value) = (false, false);
-    for (index, word) in words.enumerate() {
+    for (index, (word, has_long_dash)) in words.enumerate() {
         if std::mem::take(&mut is_flag_value) {
             continue;
+        }
+        // Where free text can begin, a long dash is a part of the text, unless it stands for the dashes of a flag.
+        if has_long_dash && !is_raw && takes_rest && open.is_empty() && !is_flag(spec, word) {
+            return Some(Place { words: index, text: index, new: FreeText::Rest });
         }
         if !is_raw && word == "--" {
             is_raw = true;
@@ -128,7 +150,8 @@ fn place<'w>(spec: &Spec, words: impl Iterator<Item = &'w str>) -> Option<Place>
             takes_rest &= !is_rest(named);
             open.retain(|parameter| parameter.name != named.name);
         } else if flag.is_none() {
-            let is_job = is_job_id(parse_job_argument(word).0);
+            // The value of a placeholder is always one argument.
+            let is_job = is_job_id(parse_job_argument(word).0) || word.contains(is_placeholder);
             if takes_rest && open.front().is_some_and(|parameter| parameter.kind == ParameterType::Job && !is_job) {
                 open.pop_front();
             }
@@ -138,4 +161,13 @@ fn place<'w>(spec: &Spec, words: impl Iterator<Item = &'w str>) -> Option<Place>
         }
     }
     None
+}
+
+/// Returns whether a word is a flag of the command.
+fn is_flag(spec: &Spec, word: &str) -> bool {
+    let Some(flag) = word.strip_prefix("--").map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name)) else {
+        return false;
+    };
+    let is_hosts = spec.kind == CommandKind::Action && HOST_FLAGS.contains(&flag);
+    is_hosts || flag == "help" || spec.parameters.iter().any(|parameter| parameter.name == flag)
 }

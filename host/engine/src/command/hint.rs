@@ -6,7 +6,6 @@ use super::{
     parse::{ParseError, arguments_of_words},
     spec::{Parameter, Spec, in_backquotes},
     table::CommandTable,
-    tokens::quoted,
     vocabulary::Vocabulary,
 };
 use crate::base::nearest;
@@ -20,21 +19,25 @@ const MAX_WORDS: usize = 5;
 /// The maximum number of names or choices that an error message lists.
 const MAX_LISTED: usize = 20;
 
-pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> ParseError {
+/// Returns the error for a line whose first word `word` is not a command. `rest` are the other words, and `line_from`
+/// returns the line from the word of `rest` with an index, as the person typed it.
+pub(crate) fn unknown_command(
+    word: &str,
+    rest: &[String],
+    line_from: impl Fn(usize) -> String,
+    table: &CommandTable,
+) -> ParseError {
     let shown: String = word.chars().take(40).collect();
     // A known command inside the line is what the person means: `please deploy cms staging 1.0.2`.
     let mut inside = (0..rest.len()).filter(|at| table.get(&rest[*at]).is_some());
     if let (Some(at), None) = (inside.next(), inside.next()) {
-        let line: Vec<_> = rest[at..].iter().map(|word| quoted(word)).collect();
         return ParseError::new(format!("Unknown command `{shown}`. A line begins with its command."))
-            .with_hint(line.join(" "));
+            .with_hint(line_from(at));
     }
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
     match nearest(word, names.map(String::as_str)).filter(|meant| is_typing_error(word, meant)) {
-        Some(meant) => {
-            let line: Vec<_> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).map(quoted).collect();
-            ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?")).with_hint(line.join(" "))
-        }
+        Some(meant) => ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
+            .with_hint(format!("{meant} {}", line_from(0)).trim_end()),
         None => ParseError::new(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
 }

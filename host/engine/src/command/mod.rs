@@ -10,6 +10,8 @@ mod help;
 mod hint;
 mod parse;
 mod parsed;
+#[cfg(test)]
+mod round_trip_tests;
 mod spec;
 mod table;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
-    free_text::{Arguments, FreeText},
+    free_text::{Arguments, FreeText, check_reason},
     hint,
     parsed::{Command, Options, Value},
     spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, WAIT},
@@ -99,6 +99,7 @@ pub(crate) fn arguments_with(
 ) -> Result<Command, ParseError> {
     let (texts, mut options) = assign(spec, given)?;
     options.override_reason = options.override_reason.map(restore);
+    options.override_reason.as_deref().map_or(Ok(()), check_reason)?;
     let texts: Vec<Option<String>> = texts.into_iter().map(|text| text.map(restore)).collect();
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
@@ -120,11 +121,6 @@ fn assign(spec: &Spec, given: &Arguments) -> Result<(Vec<Option<String>>, Option
     if words.is_empty() && free_text.is_none() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
     }
-    if let Some(option) = given.swallowed_option() {
-        let message =
-            format!("The reason after `--override` contains `{option}`. Write `{option}` before `--override`.");
-        return Err(ParseError::new(message));
-    }
     let matches = spec.flags.lock().try_get_matches_from_mut(rewritten(spec, words));
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
     let mut options = Options::default();
@@ -135,9 +131,6 @@ fn assign(spec: &Spec, given: &Arguments) -> Result<(Vec<Option<String>>, Option
             Some(FreeText::Override(reason)) => Some(reason.clone()),
             _ => matches.remove_one::<String>(OVERRIDE),
         };
-        if options.override_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-            return Err(ParseError::new("`--override` needs a reason.").with_hint(spec.usage()));
-        }
     }
     let mut places = matches.remove_many::<String>("").into_iter().flatten();
     let mut texts = Vec::with_capacity(spec.parameters.len());

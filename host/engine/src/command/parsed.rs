@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 use super::{
     builtin::Builtin,
     spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
-    tokens::quoted,
+    tokens::{Words, quoted},
 };
-use crate::{base::written_duration, model::Attribute};
+use crate::{
+    base::written_duration,
+    model::{Attribute, is_job_id, parse_job_argument},
+};
 
 /// The value of one argument of a command. Stored job journals contain the serialized value, so its format must stay
 /// compatible.
@@ -221,32 +224,50 @@ fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String 
     words.extend(options.wait.then(|| format!("--{WAIT}")));
     words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
     words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE}={}", quoted(&one_line(reason)))));
-    let plain = |(index, value): &(usize, Value)| match value {
-        Value::Integer(number) if spec.parameters[*index].kind == ParameterType::Duration => {
+    let plain = |value: &Value, kind| match value {
+        Value::Integer(number) if kind == ParameterType::Duration => {
             written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
         }
         value => one_line(&value.to_string()),
     };
-    let mut given: Vec<(&Parameter, String)> =
-        arguments.iter().map(|argument| (&spec.parameters[argument.0], plain(argument))).collect();
-    let ends_flags =
-        |(parameter, text): &(&Parameter, String)| !parameter.named && (is_rest(parameter) || is_like_flag(spec, text));
-    if given.iter().any(ends_flags) {
-        given.sort_by_key(|(parameter, _)| !parameter.named);
-    }
-    let mut is_raw = false;
-    for (parameter, plain) in given {
-        let text = if is_rest(parameter) { plain.clone() } else { quoted(&plain).into_owned() };
-        if parameter.named {
-            words.push(format!("--{}={text}", parameter.name));
+    // The words by position come last if one of them could end the flags.
+    let (mut by_name, mut by_position) = (Vec::new(), Vec::new());
+    let takes_rest = spec.parameters.iter().any(is_rest);
+    let (mut has_gap, mut ends_flags) = (false, false);
+    for (index, parameter) in spec.parameters.iter().enumerate() {
+        let value = arguments.iter().find(|(place, _)| *place == index).map(|(_, value)| plain(value, parameter.kind));
+        let Some(value) = value else {
+            // Without its value, the next value would stand in its place. Free text never stands in place of an id.
+            has_gap |= !parameter.named && !(parameter.kind == ParameterType::Job && takes_rest);
             continue;
+        };
+        let id = |text: &str| is_job_id(parse_job_argument(text.split(' ').next().unwrap_or_default()).0);
+        let is_misread = match parameter.kind {
+            ParameterType::Job => takes_rest && !id(&value),
+            ParameterType::Rest => id(&value) && index > 0 && arguments.iter().all(|(place, _)| *place + 1 != index),
+            _ => false,
+        };
+        let (is_named, text) = (parameter.named || has_gap || is_misread, quoted(&value));
+        match is_named {
+            true => by_name.push((by_position.len(), format!("--{}={text}", parameter.name))),
+            false if is_rest(parameter) => by_position.push(value),
+            false => by_position.push(text.into_owned()),
         }
+        ends_flags |=
+            !is_named && (is_rest(parameter) || by_position.last().is_some_and(|text| is_like_flag(spec, text)));
+    }
+    if ends_flags {
+        words.extend(by_name.into_iter().map(|(_, text)| text));
         // After `--`, no value is read as a flag.
-        if !is_raw && is_like_flag(spec, &plain) {
-            is_raw = true;
-            words.push("--".to_owned());
+        if let Some(first) = by_position.iter().position(|text| is_like_flag(spec, text)) {
+            by_position.insert(first, "--".to_owned());
         }
-        words.push(text);
+        words.extend(by_position);
+    } else {
+        for (place, text) in by_name.into_iter().rev() {
+            by_position.insert(place, text);
+        }
+        words.extend(by_position);
     }
     words.join(" ")
 }
@@ -255,11 +276,16 @@ fn is_rest(parameter: &Parameter) -> bool {
     parameter.kind == ParameterType::Rest
 }
 
-/// Returns whether the parser would read a value as a flag.
-fn is_like_flag(spec: &Spec, value: &str) -> bool {
-    let key = value.split_once('=').map(|(key, _)| key);
-    let is_number = |digits: &str| digits.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
-    value.strip_prefix('-').is_some_and(|digits| !is_number(digits))
+/// Returns whether the parser would read the first word of a printed value as a flag.
+fn is_like_flag(spec: &Spec, printed: &str) -> bool {
+    let words = Words::of(printed);
+    let Some(first) = words.iter().next().map(|word| word.text.as_str()) else { return false };
+    let key = first.split_once('=').map(|(key, _)| key);
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+    let is_number = |number: &str| {
+        number.split_once('.').map_or_else(|| are_digits(number), |(whole, part)| are_digits(whole) && are_digits(part))
+    };
+    first.strip_prefix('-').is_some_and(|number| !is_number(number))
         || spec.parameters.iter().any(|parameter| Some(parameter.name.as_str()) == key)
 }
 

@@ -12,6 +12,7 @@ use super::{
     tokens::Words,
     vocabulary::Vocabulary,
 };
+use crate::base::clean_lines;
 
 const MAX_LINE_BYTES: usize = 4_096;
 
@@ -103,7 +104,11 @@ impl CommandTable {
             return Err(ParseError::new("The line does not begin with a command.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
-            return Err(hint::unknown_command(first, rest, self));
+            let line_from = |at: usize| {
+                let begin = typed.iter().nth(at + 1).map_or(text.len(), |word| word.start);
+                clean_lines(text[begin..].trim()).replace('\n', " ")
+            };
+            return Err(hint::unknown_command(first, rest, line_from, self));
         };
         let arguments = Arguments::of_line(spec, text, &typed, length)?;
         if arguments.asks_for_help() {

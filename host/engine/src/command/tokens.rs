@@ -8,12 +8,22 @@ use std::borrow::Cow;
 
 use crate::base::is_invisible;
 
+const LONG_DASH: char = '\u{2014}';
+
 /// A word of a typed line, without its quotation marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) text: String,
     /// The position in the line at which the word begins, in bytes.
     pub(crate) start: usize,
+    /// Whether the word begins with a long dash, which some clients write for the two dashes of a flag.
+    pub(crate) has_long_dash: bool,
+}
+
+impl Word {
+    fn new(start: usize, first: char) -> Self {
+        Self { text: String::new(), start, has_long_dash: first == LONG_DASH }
+    }
 }
 
 /// The words of a typed line.
@@ -41,7 +51,7 @@ impl Words {
             if folded(letter).next().is_none() && (quote.is_none() || letter != '\u{200d}') {
                 continue;
             }
-            let text = &mut word.get_or_insert_with(|| Word { text: String::new(), start: at }).text;
+            let text = &mut word.get_or_insert_with(|| Word::new(at, letter)).text;
             match (quote, quotation_mark(letter)) {
                 (Some(open), Some(mark)) if mark == open => quote = None,
                 (None, Some(mark)) => quote = Some(mark),
@@ -85,7 +95,7 @@ fn folded(letter: char) -> impl Iterator<Item = char> {
         '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{00ab}' | '\u{00bb}' => (Some('"'), None),
         '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => (Some('\''), None),
         // Some clients replace the two dashes of a flag by one long dash.
-        '\u{2014}' => (Some('-'), Some('-')),
+        LONG_DASH => (Some('-'), Some('-')),
         '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => (Some('-'), None),
         '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => (Some(' '), None),
         '\n' | '\r' | '\t' => (Some(' '), None),
@@ -161,8 +171,9 @@ mod tests {
     fn an_unclosed_quotation_mark_opens_the_last_word() {
         let words = Words::of("deny 7f3ak don't, it's \"x");
         assert_eq!(words.texts(), ["deny", "7f3ak", "dont, its"]);
-        assert_eq!(words.open, Some(Word { text: "x".into(), start: 23 }));
-        assert_eq!(Words::of("\u{201c}a\u{201d}  \u{2014}b 'c").closed[1].start, 9);
+        assert_eq!(words.open, Some(Word { text: "x".into(), start: 23, has_long_dash: false }));
+        let words = Words::of("\u{201c}a\u{201d}  \u{2014}b 'c");
+        assert_eq!((words.closed[1].start, words.closed[1].has_long_dash), (9, true));
         assert!(super::words("a \"b").is_none());
     }
 

@@ -324,10 +324,13 @@ impl Host {
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
-            None => Ok(self
-                .triggers
-                .alias(&row.text)?
-                .map(|short| self.context.plugins.table().with_options(short.words, short.options))),
+            None => {
+                let table = self.context.plugins.table();
+                let asker = Asker::from(row);
+                let may_run = |line: &str| table.command_of(line).is_none_or(|spec| self.may_run(asker, spec));
+                let short = self.triggers.alias(&row.text, may_run)?;
+                Ok(short.map(|short| table.with_options(short.words, short.options)))
+            }
         }
     }
 

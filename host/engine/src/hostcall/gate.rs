@@ -8,6 +8,9 @@ use super::{
 };
 use crate::model::{Attribute, CallKind, CallSpec};
 
+/// The host calls that change roles.
+const CHANGES_ROLES: [&str; 2] = ["access.grant", "access.revoke"];
+
 /// Executes a host call. During replay, returns the result from the journal. Otherwise checks the call against all
 /// rules, performs the call and records its result. In a dry run, does not perform an effect but predicts its result.
 ///
@@ -24,6 +27,10 @@ pub(crate) async fn execute<C: HostCall>(
     // 2. Replay: the journal contains the answers of the calls before a crash or a wait.
     if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
+    }
+    // Until a change of roles is applied, no other change of roles begins: each depends on the roles before it.
+    if CHANGES_ROLES.contains(&row.name) && invocation.job().is_some() {
+        invocation.rights_guard = Some(invocation.context().access.begin_change().await);
     }
     // 3. The attributes of the call, which the host determines. Every rule below is matched against them.
     let mut attributes = call.attributes(invocation, &params).await;

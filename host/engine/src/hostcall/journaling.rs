@@ -96,7 +96,7 @@ impl Invocation {
         let reason = reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned();
         let message = reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; ");
         let answer = Err(E::denied(types::Denial { reason, message }));
-        self.freeze_guard = None;
+        (self.freeze_guard, self.rights_guard) = (None, None);
         self.tally.refuse(row);
         self.count_decision(row, Decision::Denied);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
@@ -133,7 +133,7 @@ impl Invocation {
         error: E,
     ) -> wasmtime::Result<Result<A, E>> {
         let answer = Err(error);
-        self.freeze_guard = None;
+        (self.freeze_guard, self.rights_guard) = (None, None);
         self.tally.refuse(row);
         self.count_decision(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });

@@ -18,7 +18,7 @@ use crate::{
         first_card, lapsed_text,
     },
     model::name_and_id,
-    store::{EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
+    store::{EntryKind, InboxRow, JobPhase, JobRow, Reaction, StoreError, Write},
 };
 
 /// The maximum length of the reason of a denial, in bytes. A longer reason is truncated.
@@ -83,7 +83,7 @@ impl Jobs {
         let claim = self.claim(&row.id).await.map_err(VoteError::Unavailable)?;
         // Check again with the claim, then store the events, the status and the messages.
         let (row, history, ask) = self.open_request(&row.id, number, &vote).await?;
-        if message.reaction.is_some()
+        if matches!(message.reaction, Some(Reaction::Given { .. }))
             && history
                 .asked_at()
                 .is_some_and(|asked| message.at.saturating_add(MAX_CLOCK_DIFFERENCE).is_ok_and(|at| at < asked))

@@ -108,19 +108,27 @@ mod tests {
     #[test]
     fn an_alias_passes_its_arguments() {
         let triggers = triggers();
-        let ExpandedAlias { words, options } = triggers.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
+        let ExpandedAlias { words, options } =
+            triggers.alias("Restart \"a --wait b\" --dry-run", |_| true).unwrap().unwrap();
         assert_eq!(options, [GivenArgument::Written("--dry-run".into())]);
         assert_eq!(words[1], GivenArgument::Given { before: String::new(), text: "a --wait b".into() });
         assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
         // If two aliases have the same first words, the one with the typed number of words runs.
-        let words = |line: &str| triggers.alias(line).unwrap().unwrap().words;
+        let words = |line: &str| triggers.alias(line, |_| true).unwrap().unwrap().words;
         assert_eq!(line(&words("restart a b")), "deploy a staging b");
         assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
-        assert!(triggers.alias("restart").is_err() && triggers.alias("restart a b c").is_err());
-        assert!(triggers.alias("ship it").unwrap().is_some() && triggers.alias("ship").unwrap().is_none());
-        assert!(triggers.alias("deploy cms").unwrap().is_none());
+        assert!(triggers.alias("restart", |_| true).is_err() && triggers.alias("restart a b c", |_| true).is_err());
+        assert!(
+            triggers.alias("ship it", |_| true).unwrap().is_some()
+                && triggers.alias("ship", |_| true).unwrap().is_none()
+        );
+        assert!(triggers.alias("deploy cms", |_| true).unwrap().is_none());
+        assert!(
+            triggers.alias("restart", |_| false).unwrap().is_none(),
+            "nobody learns a command without the right to it"
+        );
         // A quotation mark that is not closed is an error of the alias, not an unknown command.
-        assert!(triggers.alias("restart it's").unwrap_err().contains("begins like the alias `restart HOST"));
+        assert!(triggers.alias("restart it's", |_| true).unwrap_err().contains("begins like the alias `restart HOST"));
     }
 
     #[test]

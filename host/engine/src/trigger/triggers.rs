@@ -93,9 +93,9 @@ impl Triggers {
     /// with the words of any alias, returns `None`.
     ///
     /// # Errors
-    /// Fails if the line begins with the words of an alias, but does not match the whole alias. The error is a message
-    /// that shows the words to type.
-    pub(crate) fn alias(&self, line: &str) -> Result<Option<ExpandedAlias>, String> {
+    /// Fails if the line begins with the words of an alias for whose command `may_run` returns true, but does not match
+    /// the whole alias. The error is a message that shows the words to type.
+    pub(crate) fn alias(&self, line: &str, may_run: impl Fn(&str) -> bool) -> Result<Option<ExpandedAlias>, String> {
         if self.aliases.is_empty() {
             return Ok(None);
         }
@@ -114,7 +114,8 @@ impl Triggers {
         };
         let most = |alias: &&Alias| leading_words(alias).count();
         let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {
-            let meant = self.aliases.iter().filter(begins).max_by_key(most);
+            let may_see = |alias: &&Alias| may_run(alias.command.as_str());
+            let meant = self.aliases.iter().filter(begins).filter(may_see).max_by_key(most);
             return meant.map_or(Ok(None), |alias| {
                 Err(format!(
                     "The line begins like the alias `{0}`, which runs `{1}`, but does not match it. Try: {0}",

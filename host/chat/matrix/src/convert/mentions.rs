@@ -12,14 +12,15 @@ use regex::Regex;
 static LINK: LazyLock<Regex> = LazyLock::new(|| {
     regex(r#"(?is)<a\s[^>]*?href\s*=\s*(?:"(?<double>[^"]*)"|'(?<single>[^']*)')[^>]*>(?<label>.*?)</a>"#)
 });
-/// Quoted text in HTML. The mentions in it are not the sender's.
-static QUOTATION: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?is)<mx-reply>.*?</mx-reply>|<blockquote\b.*?</blockquote>"));
+/// The tags around quoted text in HTML. The mentions in quoted text are not the sender's.
+static QUOTATION: LazyLock<Regex> = LazyLock::new(|| regex(r"(?is)<(?<end>/?)(?:mx-reply|blockquote)\b[^>]*>"));
 static TAG: LazyLock<Regex> = LazyLock::new(|| regex(r"(?s)<[^>]*>"));
 /// The end of the label of a Markdown link, and the address of a person.
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| regex(r"\]\(<?(?<address>(?:https://matrix\.to/#/|matrix:u/)[^\s()<>]+)>?\)"));
 
+/// The maximum number of links in the HTML of a message that are read.
+const MAX_LINKS: usize = 50;
 /// The maximum length of the label of a Markdown link, in characters.
 const MAX_LABEL_CHARS: usize = 300;
 
@@ -37,21 +38,50 @@ pub(super) fn with_ids<'t>(text: &'t str, html: Option<&str>) -> Cow<'t, str> {
         from = link.start + id.len();
         text.to_mut().replace_range(link, &id);
     }
-    let Some(html) = html.filter(|html| html.contains("<a")) else { return text };
-    let html = QUOTATION.replace_all(html, "");
-    let mut from = 0;
-    for link in LINK.captures_iter(&html) {
+    let Some(html) = html.filter(|html| html.contains("<a")).and_then(without_quotations) else { return text };
+    // The place of each mention in the text, and the person's id.
+    let mut places: Vec<(Range<usize>, String)> = Vec::new();
+    let all = plain(&html);
+    for link in LINK.captures_iter(&html).take(MAX_LINKS) {
         let address = link.name("double").or_else(|| link.name("single")).map_or("", |address| address.as_str());
-        let Some(id) = person(&unescaped(address)) else { continue };
-        let label = unescaped(&TAG.replace_all(&link["label"], ""));
-        // Some clients write the id into the text, and the display name only into the HTML.
-        let found = place(&text, from, label.trim()).or_else(|| place(&text, from, &id));
-        if let Some(found) = found {
-            from = found.start + id.len();
-            text.to_mut().replace_range(found, &id);
+        let (Some(id), Some(whole)) = (person(&unescaped(address)), link.get(0)) else { continue };
+        let label = plain(&link["label"]);
+        let label = label.trim();
+        // The text and the HTML have the label equally often, so its place in the HTML is its place in the text.
+        let before = plain(&html[..whole.start()]);
+        let in_text: Vec<usize> = text.match_indices(label).map(|(at, _)| at).collect();
+        if label.is_empty() || in_text.len() != all.matches(label).count() {
+            continue;
+        }
+        if let Some(start) = in_text.get(before.matches(label).count()) {
+            places.extend(place(&text, *start..start + label.len()).map(|place| (place, id)));
         }
     }
+    places.sort_by_key(|(place, _)| place.start);
+    for (place, id) in places.into_iter().rev() {
+        text.to_mut().replace_range(place, &id);
+    }
     text
+}
+
+/// Returns the HTML without quoted text; `None` if the tags of quoted text do not match each other.
+fn without_quotations(html: &str) -> Option<String> {
+    let (mut own, mut depth, mut from) = (String::new(), 0_usize, 0);
+    for tag in QUOTATION.captures_iter(html) {
+        let whole = tag.get(0)?;
+        if depth == 0 {
+            own.push_str(&html[from..whole.start()]);
+        }
+        depth = if tag["end"].is_empty() { depth + 1 } else { depth.checked_sub(1)? };
+        from = whole.end();
+    }
+    own.push_str(&html[from..]);
+    (depth == 0).then_some(own)
+}
+
+/// Returns the text that HTML shows.
+fn plain(html: &str) -> String {
+    unescaped(&TAG.replace_all(html, ""))
 }
 
 /// Returns the place of the first Markdown link to a person after the position `from`, and the person's id.
@@ -92,19 +122,13 @@ fn person(address: &str) -> Option<String> {
     }
 }
 
-/// Returns the place of a mention with this label after the position `from`, with an `@` before it. The label must not
-/// be a part of a longer word.
-fn place(text: &str, from: usize, label: &str) -> Option<Range<usize>> {
-    if label.is_empty() {
-        return None;
-    }
-    text[from..].match_indices(label).find_map(|(at, _)| {
-        let (start, end) = (from + at, from + at + label.len());
-        let before = text[..start].chars().next_back();
-        let is_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
-        let start = if before == Some('@') { start - 1 } else { start };
-        (!is_word(before) && !is_word(text[end..].chars().next())).then_some(start..end)
-    })
+/// Returns the place of a mention whose label is at `label`, with an `@` before it. Returns `None` if the mention is a
+/// part of a longer word.
+fn place(text: &str, label: Range<usize>) -> Option<Range<usize>> {
+    let start = if text[..label.start].ends_with('@') { label.start - 1 } else { label.start };
+    let is_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    let is_part = is_word(text[..start].chars().next_back()) || is_word(text[label.end..].chars().next());
+    (!is_part).then_some(start..label.end)
 }
 
 /// Replaces the character references that clients write for special characters of HTML.
@@ -132,6 +156,8 @@ mod tests {
             ("auth Bob S. cms", format!("auth {} cms", pill("@bob:x", "Bob S.")), "auth @bob:x cms"),
             ("auth @Bob cms", format!("auth {} cms", pill("@bob:x", "Bob")), "auth @bob:x cms"),
             ("auth Bobby Bob cms", format!("auth Bobby {} cms", pill("@bob:x", "Bob")), "auth Bobby @bob:x cms"),
+            ("deploy cms live, @live", format!("deploy cms live, {}", pill("@l:x", "live")), "deploy cms live, @l:x"),
+            ("foo@Bob", format!("foo@{}", pill("@bob:x", "Bob")), "foo@Bob"),
             ("auth B&B cms", format!("auth {} cms", pill("@bob:x", "<b>B&amp;B</b>")), "auth @bob:x cms"),
             ("auth @bob:x cms", format!("auth {} cms", pill("@bob:x", "Bob")), "auth @bob:x cms"),
             ("Ann Ann", format!("{} {}", pill("@a:x", "Ann"), pill("@b:x", "Ann")), "@a:x @b:x"),
@@ -140,6 +166,16 @@ mod tests {
             ("see cms", "see <a href=\"https://example.org\">cms</a>".to_owned(), "see cms"),
             ("see [cms](https://matrix.to/#/#ops:x)", String::new(), "see [cms](https://matrix.to/#/#ops:x)"),
             ("where cms", format!("<mx-reply>{}</mx-reply>where cms", pill("@eve:x", "cms")), "where cms"),
+            (
+                "auth alice",
+                format!(
+                    "<blockquote><blockquote>x</blockquote><p>{}</p></blockquote><p>auth alice</p>",
+                    pill("@eve:x", "alice")
+                ),
+                "auth alice",
+            ),
+            ("auth alice", format!("</blockquote>{} <p>auth alice</p>", pill("@eve:x", "alice")), "auth alice"),
+            ("auth alice", format!("{} <p>auth alice</p>", pill("@eve:x", "alice")), "auth alice"),
             ("x](https://matrix.to/#/@bob:x)", String::new(), "x](https://matrix.to/#/@bob:x)"),
         ] {
             assert_eq!(with_ids(text, Some(&html)), expected, "{text}");

@@ -20,6 +20,8 @@ pub(super) struct ChannelListing {
     pub(super) is_requested: bool,
     /// Whether the stored list may lack any number of changes, because the connection is new.
     is_required: bool,
+    /// Whether another connection was opened while the request was running.
+    is_required_again: bool,
     is_running: bool,
     /// The time at which the next request for the list starts; `None` if no request is scheduled.
     due: Option<Instant>,
@@ -39,6 +41,7 @@ impl ChannelListing {
     /// Requests a new list at once. Until it has arrived, the channels are neither read nor served.
     pub(super) fn require(&mut self, now: Instant) {
         (self.is_requested, self.is_required, self.due) = (true, true, Some(now));
+        self.is_required_again = self.is_running;
     }
 
     /// Schedules a request for the list at `time`. If an earlier request is already scheduled, changes nothing.
@@ -62,6 +65,7 @@ impl ChannelListing {
         let starts = !self.is_running && self.due.is_some_and(|due| due <= now);
         if starts {
             (self.is_running, self.is_requested, self.due) = (true, false, None);
+            self.is_required_again = false;
         }
         starts
     }
@@ -69,8 +73,7 @@ impl ChannelListing {
     /// Records that the list has arrived.
     pub(super) fn finish(&mut self, now: Instant) {
         let earliest = now + MIN_LISTING_INTERVAL;
-        // Another connection may have been opened while the request was running.
-        self.is_required &= self.is_requested;
+        self.is_required = std::mem::take(&mut self.is_required_again);
         self.due = self.due.map(|due| if self.is_required { due } else { due.max(earliest) });
         (self.is_running, self.failure_reported, self.earliest) = (false, false, Some(earliest));
         self.backoff.reset();
@@ -101,6 +104,21 @@ mod tests {
         listing.request(now);
         listing.schedule(later);
         assert!(listing.start(now) && listing.is_pending());
+    }
+
+    #[test]
+    fn events_during_the_request_after_a_new_connection_do_not_require_another_list() {
+        let (mut listing, now) = (ChannelListing::default(), Instant::now());
+        listing.require(now);
+        assert!(listing.start(now));
+        listing.request(now);
+        listing.finish(now);
+        assert!(!listing.is_pending() && !listing.start(now), "the channels are served before the next list");
+        assert!(listing.start(now + MIN_LISTING_INTERVAL));
+        // A new connection during the request needs another list at once.
+        listing.require(now);
+        listing.finish(now + MIN_LISTING_INTERVAL);
+        assert!(listing.is_pending() && listing.start(now + MIN_LISTING_INTERVAL));
     }
 
     #[test]

@@ -195,6 +195,7 @@ impl Host {
                     other.reaction.is_some()
                         && (&other.key.network, &other.key.room) == (&row.key.network, &row.key.room)
                         && Reaction::removes(given, &other.key.event)
+                        && other.at <= row.at
                 };
                 let waiting = store.unhandled().await?.into_iter().filter(is_removed);
                 writes.extend(waiting.map(|other| Write::Handled(other.key)));

@@ -67,7 +67,8 @@ impl Host {
     pub(crate) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
         let id = text(authorized, "id");
-        let doubt_answer = match text(authorized, "say") {
+        let say = text(authorized, "say").map(|say| say.split_whitespace().collect::<Vec<_>>().join(" "));
+        let doubt_answer = match say.as_deref() {
             None => None,
             Some("assume done") => Some(DoubtAnswer::AssumeDone),
             Some("again") => Some(DoubtAnswer::Again),

@@ -41,7 +41,6 @@ impl HostCall for Grant {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<GuestGrant, types::Error> {
-        invocation.rights_guard = Some(invocation.context().access.begin_change().await);
         let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, grant) = new_grant(invocation, &name)?;
         if answer.added {
@@ -167,7 +166,6 @@ impl HostCall for Revoke {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<GuestGrant>, types::Error> {
-        invocation.rights_guard = Some(invocation.context().access.begin_change().await);
         let name = format!("{}/{}", invocation.job_id(), invocation.intent);
         let (answer, writes) = revocation(invocation, &name)?;
         let all: Vec<String> = answer.iter().map(|grant| describe(grant, "from")).collect();
