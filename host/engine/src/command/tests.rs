@@ -223,7 +223,7 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         // `release` differs in two characters.
         ("please", "Unknown command `please`. Try: help"),
         ("relaese", "Unknown command `relaese`. Did you mean `release`? Try: release"),
-        ("whoma", "Unknown command `whoma`. Did you mean `whoami`? Try: whoami"),
+        ("whoam", "Unknown command `whoam`. Did you mean `whoami`? Try: whoami"),
         ("so help me deploy", "Unknown command `so`. Try: help"),
         ("deploy", "`deploy` needs APP. Try: deploy APP ENVIRONMENT VERSION"),
         ("deploy cms staging", "`deploy` needs VERSION. Try: deploy APP ENVIRONMENT VERSION"),
