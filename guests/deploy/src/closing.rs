@@ -1,6 +1,6 @@
-//! The closing line of `deploy` and `promote`: the outcome of the deployment, and the command that undoes a success.
+//! The closing line of `deploy` and `promote`: the outcome and, after a success, the command that rolls back.
 //!
-//! Invariant: the functions are pure. The line of a success has an undo command if another version was deployed before.
+//! Invariant: the functions are pure. The line of a success has the command if another version was deployed before.
 
 use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, Target, undo};

@@ -35,8 +35,8 @@ impl Plugin for Scripted {
             .examples(&["script-copy cms production staging trigger:cms/staging:from=production wait"])
             .parameters(&[
                 Parameter::app("app", "the app"),
-                Parameter::environment("from", "the environment that is only read").source(),
-                Parameter::environment("to", "the environment that is changed"),
+                Parameter::environment("from", "the environment that the command only reads").source(),
+                Parameter::environment("to", "the environment that the command changes"),
                 SCRIPT,
             ]),
         Command::action("script-span", "Makes the host calls of a script within optional limits.", run_script)

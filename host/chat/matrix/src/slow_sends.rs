@@ -43,7 +43,7 @@ impl SlowSends {
             sends,
             servers = named,
             other_servers = servers.len(),
-            "the last messages to an encrypted room were sent slowly or not at all; the server of a member may not answer requests for the devices of its users, which the homeserver makes before each message; hint: check these servers, and remove members whose server does not answer"
+            "the last messages to an encrypted room were sent slowly or not at all; before each message, the homeserver asks the servers of the members for their devices, and one of these servers probably does not answer; hint: check these servers, and remove members whose server does not answer"
         );
     }
 

@@ -204,7 +204,7 @@ impl Command {
         self.of_type(attribute).filter(|(parameter, _)| !parameter.source).map(|(_, text)| text)
     }
 
-    /// Returns all values that the person typed for an attribute, targets and sources.
+    /// Returns all values that the person typed for an attribute, both as targets and as sources.
     pub(crate) fn named(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         self.of_type(attribute).map(|(_, text)| text)
     }
@@ -238,7 +238,8 @@ fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String 
         let value = arguments.iter().find(|(place, _)| *place == index).map(|(_, value)| plain(value, parameter.kind));
         let Some(value) = value else {
             // Without its value, the next value would stand in its place. Free text never stands in place of an id.
-            has_gap |= !parameter.named && !(parameter.kind == ParameterType::Job && takes_rest);
+            let can_be_left_out = parameter.kind == ParameterType::Job && takes_rest;
+            has_gap |= !parameter.named && !can_be_left_out;
             continue;
         };
         let id = |text: &str| is_job_id(parse_job_argument(text.split(' ').next().unwrap_or_default()).0);

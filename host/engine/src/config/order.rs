@@ -1,7 +1,7 @@
 //! Checks the promotion order of the environments, which the key `after` of each `[environment.NAME]` defines.
 //!
-//! Invariant: after the checks, every `after` names an existing environment, the order has no cycle, and the version of
-//! every deployment that the order limits is known.
+//! Invariant: after the checks, every `after` names an existing environment, the order has no cycle, and
+//! the host knows the version of every deployment to which the order applies.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -74,7 +74,7 @@ pub(crate) struct Counted {
     /// The network and the id of the room in which the person approved. Old journals have no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) room: Option<(String, String)>,
-    /// Whether the person had the role neither through a group nor through a room.
+    /// Whether the person had the role directly, and not through a group or a room.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
 }

@@ -31,7 +31,10 @@ static LOCKED_KEYS: TableKeys = TableKeys {
         Key::strings("aliases", "The other names of the plugin's commands."),
         Key::strings("calls", "Every host call that the plugin imports."),
         Key::strings("accepted", "The digests of earlier files with which open jobs may continue."),
-        Key::strings("revoked", "The digests of files that the host never runs, and that cannot be locked again."),
+        Key::strings(
+            "revoked",
+            "The digests of files that the host never runs, and that `wardroom plugin lock` refuses.",
+        ),
     ],
 };
 

@@ -112,7 +112,8 @@ impl Freezes {
     }
 
     /// Returns the freezes of an environment that forbid an effect at the time `at`. `wall` is the wall-clock time, which
-    /// can differ from `at` if the system clock was changed: a window of the configuration forbids effects by both times.
+    /// can differ from `at` if the system clock was changed: a window of the configuration forbids an effect if one of the
+    /// two times is in the window.
     pub(crate) fn forbidding(&self, environment: &str, at: Timestamp, wall: Timestamp) -> Vec<Frozen> {
         let mut frozen = self.of(environment, at);
         let is_window = |other: &Frozen| matches!(other.by, FrozenBy::Window(_));

@@ -1,7 +1,7 @@
 //! Reads single fields of the server's JSON, and leaves all others unparsed.
 //!
-//! Invariant: a value that a member of a channel chose, for example a post's `props`, costs at most the object that
-//! holds it. An unparsed field can be nested to any depth, and takes no more memory than its text.
+//! Invariant: if a value that a member of a channel chose, for example a post's `props`, cannot be parsed, at most the
+//! object that holds it is lost. An unparsed field can be nested to any depth, and takes no more memory than its text.
 //! Invariant: a field that is missing, null or of another type is read as its default value, because servers of many
 //! versions are in use.
 

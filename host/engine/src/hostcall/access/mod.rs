@@ -17,7 +17,7 @@ use crate::model::{
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            contract_call("access.grant", Acts, "grants the person in the command a role on an app")
+            contract_call("access.grant", Acts, "grants a role on an app to the person whom the command names")
                 .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
                 .without_lock()
                 .risk(Risk::High),

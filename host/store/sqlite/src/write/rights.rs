@@ -1,4 +1,4 @@
-//! Stores and removes grants that people make in chat, and freezes.
+//! Stores and removes freezes, and the roles that people grant in chat.
 
 use wardroom::{
     Timestamp,
