@@ -255,7 +255,7 @@ async fn the_removal_of_a_stored_reaction_does_not_wait_for_a_backfill() {
     sync.backfill.add(account.ops.clone());
     account.bob.unreact(&post, "+1");
     sync.handle_event(account.removed(&post, "+1")).await;
-    assert_eq!(account.withdrawn(), [given.clone()]);
+    assert_eq!(account.withdrawn(), std::slice::from_ref(&given));
     finish_requests(&mut sync).await;
     assert_eq!(account.withdrawn(), [given]);
 }
