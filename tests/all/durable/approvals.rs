@@ -352,7 +352,7 @@ fn a_reaction_that_is_removed_before_it_counts_never_counts() -> Result<()> {
     let config = config(1, "10m");
     // The request is in the room, and the host does not know its event id yet: the reaction waits.
     harness.slow_sends.set(Duration::from_millis(700));
-    ensure!(harness.run(&config, &[ASKS, "(300)", "carol> 👍", "(100)", "carol> -"], None)?);
+    ensure!(harness.run(&config, &[ASKS, "(asked)", "carol> 👍", "(100)", "carol> -"], None)?);
     harness.slow_sends.set(Duration::ZERO);
     ensure!(harness.run(&config, &[], None)?);
     ensure!(harness.pipelines.runs().is_empty(), "{:?}", harness.chat.words());
@@ -399,8 +399,8 @@ fn a_cancellation_just_before_the_intent_counts() -> Result<()> {
     ensure!(harness.run(&config, &["carol> approve"], None)?);
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
     // The gate reads the releases after it has checked whether the job is cancelled.
-    harness.slow_releases.set(Duration::from_millis(500));
-    ensure!(harness.run(&config, &[ASKS, "(150)", "bob> cancel"], None)?);
+    harness.holds_releases.set(true);
+    ensure!(harness.run(&config, &[ASKS, "(2 jobs)", "bob> cancel"], None)?);
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
     let said = harness.chat.words();
     ensure!(said.iter().any(|text| text.contains("error:cancelled")), "the plugin gets the error: {said:?}");

@@ -60,8 +60,8 @@ pub(super) struct Harness {
     pub(super) clock: Arc<OffsetClock>,
     /// The time for which a commit of a granted role returns late, after the role is stored.
     pub(super) slow_grants: std::cell::Cell<Duration>,
-    /// The time for which each read of releases is delayed.
-    pub(super) slow_releases: std::cell::Cell<Duration>,
+    /// Whether each read of releases waits until the newest job is cancelled.
+    pub(super) holds_releases: std::cell::Cell<bool>,
     /// The time for which each send returns late, after the message is in the room.
     pub(super) slow_sends: std::cell::Cell<Duration>,
     folder: tempfile::TempDir,
@@ -98,7 +98,7 @@ impl Harness {
             tracker: Tracker::default(),
             clock: Arc::default(),
             slow_grants: std::cell::Cell::default(),
-            slow_releases: std::cell::Cell::default(),
+            holds_releases: std::cell::Cell::default(),
             slow_sends: std::cell::Cell::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
@@ -175,7 +175,7 @@ impl Harness {
             budget: budget.clone(),
             served: served.clone(),
             slow_grants: self.slow_grants.get(),
-            slow_releases: self.slow_releases.get(),
+            held_releases: self.holds_releases.get().then(|| self.store.clone()),
             slow_sends: self.slow_sends.get(),
         };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
@@ -216,6 +216,21 @@ impl Harness {
     async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
         let inbox = engine.inbox("marvin", MemoryChat::NETWORK).context("marvin has this account")?;
         for words in typed {
+            // `(asked)` waits until a request for approval is in the room.
+            if *words == "(asked)" {
+                while !self.chat.sent().iter().any(|message| message.key.ends_with("/approval-1")) {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                continue;
+            }
+            // `(2 jobs)` waits until there are two jobs, open or ended.
+            if let Some(count) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(" jobs)")) {
+                let count: usize = count.parse()?;
+                while self.store.all_jobs().len() < count {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                continue;
+            }
             // `(2000)` is a pause in milliseconds.
             if let Some(pause) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
                 tokio::time::sleep(Duration::from_millis(pause.parse()?)).await;
@@ -303,7 +318,7 @@ struct CrashHooks {
     /// Notified when the chat is served.
     served: Arc<Notify>,
     slow_grants: Duration,
-    slow_releases: Duration,
+    held_releases: Option<Arc<MemoryStore>>,
     slow_sends: Duration,
 }
 
@@ -346,10 +361,14 @@ impl StoreHooks for CrashHooks {
     type Pending = Duration;
 
     async fn before_read(&self, method: &'static str) -> Result<(), StoreError> {
-        if method == "releases" && !self.slow_releases.is_zero() {
-            tokio::time::sleep(self.slow_releases).await;
+        let Some(store) = self.held_releases.as_ref().filter(|_| method == "releases") else { return Ok(()) };
+        loop {
+            let newest = store.all_jobs().pop().map(|job| job.id).unwrap_or_default();
+            if store.entries(&newest).await?.iter().any(|hashed| hashed.entry.body["event"] == "cancel") {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        Ok(())
     }
 
     async fn before_commit(&self, writes: &[Write]) -> Result<Duration, StoreError> {
