@@ -7,7 +7,8 @@ use wardroom::{model::Outcome, store::Store as _};
 
 use super::harness::Harness;
 
-const CONFIG: &str = r#"
+/// A configuration whose last table is that of the plugin `auth`.
+pub(super) const CONFIG: &str = r#"
 [bot.marvin.memory]
 
 [people]

@@ -5,41 +5,14 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use wardroom::store::EntryKind;
 
-use super::harness::Harness;
-
-const CONFIG: &str = r#"
-[bot.marvin.memory]
-
-[people]
-admins = ["operator"]
-
-[person.bob]
-ids = ["bob"]
-
-[role.deployer]
-commands      = ["deploy"]
-apps          = ["*"]
-environments  = ["*"]
-grant_in_chat = true
-
-[environment.staging]
-
-[app.cms]
-[app.cms.deploy.staging]
-memory     = true
-parameters = { version = '[0-9.]+' }
-
-[plugin.auth]
-module = "{guests}/auth.wasm"
-allow  = [{ call = "access.*" }]
-limits = { wall = "1s" }
-"#;
+use super::{harness::Harness, rights};
 
 #[test]
 fn a_stored_role_is_applied_although_the_guest_reached_its_wall_limit() -> Result<()> {
     let harness = Harness::new(None)?;
     harness.slow_grants.set(Duration::from_secs(2));
-    ensure!(harness.run(CONFIG, &["auth bob cms staging", "(4000)", "bob> whoami"], None)?);
+    let config = format!("{}limits = {{ wall = \"1s\" }}\n", rights::CONFIG);
+    ensure!(harness.run(&config, &["auth bob cms staging", "(4000)", "bob> whoami"], None)?);
     let (said, jobs) = (harness.chat.words(), harness.jobs());
     ensure!(said.iter().any(|text| text.contains("was stopped: it did not end within 1 s")), "{said:?}");
     ensure!(said.iter().any(|text| text.contains("Role deployer")), "{said:?}");

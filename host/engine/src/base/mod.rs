@@ -30,7 +30,7 @@ pub use table::{Located, Table};
 pub use template::Template;
 pub(crate) use template::TemplatePart;
 pub use text::{Block, Text, clean};
-pub(crate) use text::{as_word, as_words, check_visible, clean_lines, in_quotes, is_invisible, nearest};
+pub(crate) use text::{as_word, as_words, check_visible, clean_lines, in_quotes, is_invisible, nearest, one_line};
 pub(crate) use time_zone::{utc_text, zone, zoned_text};
 pub(crate) use tree::{Field, Node, Value, parse};
 pub(crate) use typed_time::parse_end;

@@ -194,6 +194,12 @@ pub fn clean(line: &str) -> String {
     clean
 }
 
+/// Returns a text as one line: line feeds are blanks, and control characters and invisible characters are removed
+/// ([`clean`]).
+pub(crate) fn one_line(text: &str) -> String {
+    clean(&text.replace("\r\n", " ").replace(['\n', '\r'], " "))
+}
+
 /// Returns whether a character has no shape. Keeps the zero-width joiner, which joins emoji.
 pub(crate) fn is_invisible(letter: char) -> bool {
     // The characters with the Unicode property `Default_Ignorable_Code_Point`, separators of lines, and annotations.
@@ -292,6 +298,7 @@ mod tests {
         assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
         assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
+        assert_eq!(one_line("one\r\ntwo\nthree\rfour\u{202e}"), "one two three four");
     }
 
     #[test]

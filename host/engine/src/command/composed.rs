@@ -143,7 +143,7 @@ impl CommandTable {
     ) -> Result<Arc<Spec>, ParseError> {
         let placeholders = Placeholders::replace(words)?;
         let (spec, rest) = self.begin(&placeholders)?;
-        parse::check(spec, rest, vocabulary, is_placeholder).map_err(|error| placeholders.restore_error(error))?;
+        parse::check(spec, rest, vocabulary).map_err(|error| placeholders.restore_error(error))?;
         Ok(spec.clone())
     }
 

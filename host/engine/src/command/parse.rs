@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
+    composed::is_placeholder,
     free_text::{Arguments, FreeText, check_reason},
     hint,
     parsed::{Command, Options, Value},
@@ -66,16 +67,11 @@ pub(crate) fn arguments_of_words(
 
 /// Checks the words after a command's name. A word can contain a placeholder for a value that is not available yet. An
 /// argument with a placeholder is not checked.
-pub(crate) fn check(
-    spec: &Arc<Spec>,
-    words: &[String],
-    vocabulary: &Vocabulary<'_>,
-    is_placeholder: impl Fn(char) -> bool,
-) -> Result<(), ParseError> {
+pub(crate) fn check(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<(), ParseError> {
     let (texts, _) = assign(spec, &Arguments::of_words(spec, words))?;
     for (parameter, text) in spec.parameters.iter().zip(&texts) {
         match text {
-            Some(text) if text.contains(&is_placeholder) => {}
+            Some(text) if text.contains(is_placeholder) => {}
             Some(text) => drop(value(parameter, text, vocabulary)?),
             None if parameter.required => return Err(missing(spec, parameter)),
             None => {}

@@ -8,7 +8,7 @@ use super::{
     tokens::{Words, quoted},
 };
 use crate::{
-    base::written_duration,
+    base::{one_line, written_duration},
     model::{Attribute, is_job_id, parse_job_argument},
 };
 
@@ -288,8 +288,4 @@ fn is_like_flag(spec: &Spec, printed: &str) -> bool {
     };
     first.strip_prefix('-').is_some_and(|number| !is_number(number))
         || spec.parameters.iter().any(|parameter| Some(parameter.name.as_str()) == key)
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().collect::<Vec<_>>().join(" ")
 }

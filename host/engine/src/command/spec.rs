@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::builtin::Builtin;
-use crate::{base::clean, model::Attribute};
+use crate::{base::one_line, model::Attribute};
 
 /// The owner of a command: the host or a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,7 +280,7 @@ impl Spec {
 
 /// Returns a plugin's text as one line, without control characters and of at most [`MAX_LINE_BYTES`] bytes.
 fn line(text: &str) -> String {
-    let mut line = clean(&text.replace(['\n', '\r'], " "));
+    let mut line = one_line(text);
     line.truncate(line.floor_char_boundary(MAX_LINE_BYTES));
     line
 }

@@ -12,7 +12,7 @@ use super::{
     tokens::Words,
     vocabulary::Vocabulary,
 };
-use crate::base::clean_lines;
+use crate::base::one_line;
 
 const MAX_LINE_BYTES: usize = 4_096;
 
@@ -106,7 +106,7 @@ impl CommandTable {
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             let line_from = |at: usize| {
                 let begin = typed.iter().nth(at + 1).map_or(text.len(), |word| word.start);
-                clean_lines(text[begin..].trim()).replace('\n', " ")
+                one_line(text[begin..].trim())
             };
             return Err(hint::unknown_command(first, rest, line_from, self));
         };

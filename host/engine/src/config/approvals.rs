@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    people::{check_forbidding, check_names, patterns, unknown_name},
+    people::{check_names, check_not_empty, check_patterns, patterns, unknown_name},
     rules,
 };
 use crate::{
@@ -212,7 +212,7 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog, roles: &[&str]
     let held = || all.iter().filter(|row| row.kind == CallKind::Acts && !row.only_revokes);
     let texts = table.strings("call");
     if let Some(texts) = &texts {
-        check_forbidding(table, ("call", &texts.at), &texts.value, None::<std::iter::Empty<&str>>);
+        check_not_empty(table, ("call", &texts.at), &texts.value);
     }
     let texts = texts.map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
@@ -236,12 +236,11 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog, roles: &[&str]
                 format!("the key `{}` has no effect: no host call that the rule matches has this attribute", key.value);
             table.problem(&key.at, message, None);
         }
-        let exist = rules::known_values(attribute, catalog, roles);
-        if let Some(exist) = &exist {
+        check_not_empty(table, (attribute.as_str(), &values.at), &values.value);
+        if let Some(exist) = rules::known_values(attribute, catalog, roles) {
             check_names(table, attribute.as_str(), &values.value, exist.iter().copied());
+            check_patterns(table, attribute.as_str(), &values.value, exist.iter().copied());
         }
-        let exist = exist.as_ref().map(|exist| exist.iter().copied());
-        check_forbidding(table, (attribute.as_str(), &values.at), &values.value, exist);
         limits.set(attribute, patterns(table, &values.value));
     }
     (calls, limits)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::people::{check_forbidding, check_names, patterns};
+use super::people::{check_names, check_not_empty, check_patterns, patterns};
 use crate::{
     base::{Cron, Key, Located, Table, TableKeys, zone},
     model::Catalog,
@@ -48,8 +48,9 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     let named = table.has("environments");
     let names = table.required_strings("environments", "[\"production\"]");
     check_names(&table, "environment", &names, catalog.environments());
+    check_patterns(&table, "environments", &names, catalog.environments());
     if named {
-        check_forbidding(&table, ("environments", &at), &names, Some(catalog.environments()));
+        check_not_empty(&table, ("environments", &at), &names);
     }
     let environments = patterns(&table, &names);
     let zone = if table.has("time_zone") { time_zone(&mut table) } else { Some(here.clone()) };

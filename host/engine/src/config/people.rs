@@ -161,20 +161,23 @@ pub(crate) fn check_names<'a>(
     }
 }
 
-/// Checks the values of a key of a rule that forbids something or requires an approval. Such a rule must not match
-/// nothing, so reports an empty list, and a pattern with `*` that matches no name in `exist`. `key` is the key, and `at`
-/// its place in the file.
-pub(crate) fn check_forbidding<'a>(
-    table: &Table,
-    (key, at): (&str, &At),
-    values: &[Located<String>],
-    exist: Option<impl Iterator<Item = &'a str> + Clone>,
-) {
+/// Reports an empty list in a rule that forbids something or requires an approval: the rule would never apply. `key` is
+/// the key of the list, and `at` its place in the file.
+pub(crate) fn check_not_empty(table: &Table, (key, at): (&str, &At), values: &[Located<String>]) {
     if values.is_empty() {
         let message = format!("`{key}` is empty, so the rule never applies");
         table.problem(at, message, format!("{key} = [\"*\"]"));
     }
-    let Some(exist) = exist else { return };
+}
+
+/// Reports each pattern with `*` that matches no name in `exist`, in the key `key` of a rule that forbids something or
+/// requires an approval.
+pub(crate) fn check_patterns<'a>(
+    table: &Table,
+    key: &str,
+    values: &[Located<String>],
+    exist: impl Iterator<Item = &'a str> + Clone,
+) {
     let is_pattern =
         |value: &&Located<String>| value.value.contains('*') && !matches!(value.value.as_str(), "*" | "**");
     for value in values.iter().filter(is_pattern) {

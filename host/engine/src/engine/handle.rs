@@ -325,11 +325,8 @@ impl Host {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
             None => {
-                let table = self.context.plugins.table();
-                let asker = Asker::from(row);
-                let may_run = |line: &str| table.command_of(line).is_none_or(|spec| self.may_run(asker, spec));
-                let short = self.triggers.alias(&row.text, may_run)?;
-                Ok(short.map(|short| table.with_options(short.words, short.options)))
+                let short = self.triggers.alias(&row.text, |line| self.may_run_line(Asker::from(row), line))?;
+                Ok(short.map(|short| self.context.plugins.table().with_options(short.words, short.options)))
             }
         }
     }

@@ -16,7 +16,7 @@ use super::{
     performed_effects::PerformedEffect,
 };
 use crate::{
-    base::{clean, utc_text},
+    base::{one_line, utc_text},
     job::{Decision, Effect, Reason, lapsed_text},
     model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, RunKey, name_and_id},
     policy::{Approval, Need},
@@ -202,7 +202,7 @@ impl Invocation {
                     if has_role(&glass.role)
                         && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
                 {
-                    let reason = clean(reason);
+                    let reason = one_line(reason);
                     let why = format!("{}{OVERRIDDEN}{} (role {}): {reason}", rule.text, caller.id, glass.role);
                     required.waived.push(why);
                     let text = format!(

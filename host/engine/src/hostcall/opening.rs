@@ -38,7 +38,7 @@ pub(crate) fn new_job(
         environment: command.environment().map(str::to_owned),
         line: crate::base::clean(command.line()),
         parent: parent.map(|parent| parent.id.clone()),
-        overrides: command.override_reason().map(crate::base::clean),
+        overrides: command.override_reason().map(crate::base::one_line),
         opened: context.clock.now(),
         status,
         end: None,

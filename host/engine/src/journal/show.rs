@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::{
-    base::clean,
+    base::one_line,
     journal::JobJournal,
     model::{NO_RULE, RunKey},
     store::{Entry, EntryKind, HashedEntry, JobRow},
@@ -46,9 +46,7 @@ impl fmt::Display for JobJournal {
             Some(end) => format!("ended at {}: {}", end.at.strftime("%Y-%m-%d %H:%M:%S UTC"), end.outcome.as_str()),
             None => status_text(job),
         });
-        lines
-            .iter()
-            .try_for_each(|line| writeln!(f, "{}", truncate(&clean(&line.replace(['\n', '\r'], " ")), MAX_LINE)))
+        lines.iter().try_for_each(|line| writeln!(f, "{}", truncate(&one_line(line), MAX_LINE)))
     }
 }
 

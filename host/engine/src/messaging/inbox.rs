@@ -225,9 +225,12 @@ impl AccountInbox {
                 if is_new || self.store.is_handled(&key).await?.is_some() {
                     return Ok(true);
                 }
+                if !given.ends_with(':') {
+                    return Ok(false);
+                }
                 // Only a part of the id is known, so the reaction cannot be looked up.
                 let open = self.store.open_jobs().await?;
-                Ok(given.ends_with(':') && open.iter().any(|(phase, count)| *phase == JobPhase::Approval && *count > 0))
+                Ok(open.iter().any(|(phase, count)| *phase == JobPhase::Approval && *count > 0))
             }
             Some(Reaction::Given { on, emoji }) => {
                 if crate::job::thumb(emoji).is_none() {

@@ -116,11 +116,11 @@ impl Freezes {
     /// two times is in the window.
     pub(crate) fn forbidding(&self, environment: &str, at: Timestamp, wall: Timestamp) -> Vec<Frozen> {
         let mut frozen = self.of(environment, at);
-        let is_window = |other: &Frozen| matches!(other.by, FrozenBy::Window(_));
-        let windows: Vec<Frozen> = self.of(environment, wall).into_iter().filter(is_window).collect();
-        frozen.extend(
-            windows.into_iter().filter(|window| frozen.iter().all(|known| known.by != window.by)).collect::<Vec<_>>(),
-        );
+        for window in self.of(environment, wall) {
+            if matches!(window.by, FrozenBy::Window(_)) && frozen.iter().all(|known| known.by != window.by) {
+                frozen.push(window);
+            }
+        }
         frozen
     }
 

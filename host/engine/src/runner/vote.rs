@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{doubt::ExtraWrites, jobs::Jobs, nothing_changed};
 use crate::{
-    base::clean,
+    base::{clean, one_line},
     command::Asker,
     hostcall::running_status,
     job::{
@@ -222,7 +222,7 @@ impl Jobs {
         }
         match vote {
             Vote::Deny(reason) => {
-                let mut reason = clean(reason.trim());
+                let mut reason = one_line(reason.trim());
                 reason.truncate(reason.floor_char_boundary(MAX_REASON_LENGTH));
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
                 let about = format!("denied by {name}{why}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom_fake_mattermost::Post;
+use wardroom_fake_mattermost::{Person, Post};
 
 use crate::harness::{Harness, cache, until};
 
@@ -40,11 +40,7 @@ async fn another_person_approves_by_reaction_and_is_mentioned_by_name() -> Resul
 #[tokio::test]
 async fn reactions_given_and_withdrawn_while_no_host_runs_count() -> Result<()> {
     let harness = Harness::new().await?;
-    let config = harness.with_approvals().replace("count = 1", "count = 2");
-    let carol = harness.server.person("carol");
-    harness.server.put(&harness.ops, &carol);
-    let bob = harness.bob.id();
-    let config = config.replace(&format!("\"{bob}\"]\ncommands"), &format!("\"{bob}\", \"{}\"]\ncommands", carol.id()));
+    let (config, carol) = with_two_approvals(&harness);
     let host = harness.start_with(&config).await?;
     harness.alice.post(&harness.ops, COMMAND);
     let asks = asking(&harness, 1).await?;
@@ -71,14 +67,20 @@ async fn reactions_given_and_withdrawn_while_no_host_runs_count() -> Result<()> 
     until("it runs", || harness.pipelines.runs().len() == 1).await
 }
 
-#[tokio::test]
-async fn live_reactions_are_withdrawn_and_given_again() -> Result<()> {
-    let harness = Harness::new().await?;
+/// Returns a configuration in which two people of the channel must approve, and the second of them besides Bob.
+fn with_two_approvals(harness: &Harness) -> (String, Person) {
     let config = harness.with_approvals().replace("count = 1", "count = 2");
     let carol = harness.server.person("carol");
     harness.server.put(&harness.ops, &carol);
     let bob = harness.bob.id();
     let config = config.replace(&format!("\"{bob}\"]\ncommands"), &format!("\"{bob}\", \"{}\"]\ncommands", carol.id()));
+    (config, carol)
+}
+
+#[tokio::test]
+async fn live_reactions_are_withdrawn_and_given_again() -> Result<()> {
+    let harness = Harness::new().await?;
+    let (config, carol) = with_two_approvals(&harness);
     let _host = harness.start_with(&config).await?;
     harness.alice.post(&harness.ops, COMMAND);
     let asks = asking(&harness, 1).await?;
@@ -99,11 +101,7 @@ async fn live_reactions_are_withdrawn_and_given_again() -> Result<()> {
 #[tokio::test]
 async fn a_reaction_that_is_removed_while_the_bot_is_not_in_the_channel_does_not_count() -> Result<()> {
     let harness = Harness::new().await?;
-    let config = harness.with_approvals().replace("count = 1", "count = 2");
-    let carol = harness.server.person("carol");
-    harness.server.put(&harness.ops, &carol);
-    let bob = harness.bob.id();
-    let config = config.replace(&format!("\"{bob}\"]\ncommands"), &format!("\"{bob}\", \"{}\"]\ncommands", carol.id()));
+    let (config, carol) = with_two_approvals(&harness);
     let _host = harness.start_with(&config).await?;
     harness.alice.post(&harness.ops, COMMAND);
     let asks = asking(&harness, 1).await?;

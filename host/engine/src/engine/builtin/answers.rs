@@ -60,11 +60,15 @@ impl Host {
         self.context.access.may_run(asker, &spec.name, spec.target.clone())
     }
 
+    /// Returns whether a person may run the command of a line on at least one app or environment. Returns `true` if the
+    /// line does not begin with a command.
+    pub(crate) fn may_run_line(&self, asker: Asker<'_>, line: &str) -> bool {
+        self.context.plugins.table().command_of(line).is_none_or(|spec| self.may_run(asker, spec))
+    }
+
     fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
         let mut text = String::new();
-        let table = self.context.plugins.table();
-        let may_run = |line: &str| table.command_of(line).is_none_or(|spec| self.may_run(asker, spec));
-        let short: Vec<(String, String)> = self.triggers.shown(may_run).collect();
+        let short: Vec<(String, String)> = self.triggers.shown(|line| self.may_run_line(asker, line)).collect();
         let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
         if !short.is_empty() {
             text.push_str("short forms\n");

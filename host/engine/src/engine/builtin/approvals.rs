@@ -79,7 +79,7 @@ impl Host {
 
     /// Runs `deny [ID] [REASON...]`.
     pub(crate) async fn deny(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
-        let reason = text(authorized, "reason").unwrap_or_default().replace('\n', " ");
+        let reason = text(authorized, "reason").unwrap_or_default().to_owned();
         self.vote_on_job(authorized, text(authorized, "id"), Vote::Deny(reason)).await
     }
 

@@ -6,7 +6,7 @@
 
 use super::jobs::text;
 use crate::{
-    base::{Text, clean},
+    base::{Text, one_line},
     command::{Builtin, Target},
     engine::{
         host::Host,
@@ -38,7 +38,7 @@ impl Host {
             let line = format!("freeze {environment} until 14:00 reason database upgrade");
             Refusal::Malformed(format!("{error} Try: {line}"))
         })?;
-        let mut reason = clean(&typed.reason.replace('\n', " "));
+        let mut reason = one_line(&typed.reason);
         reason.truncate(reason.floor_char_boundary(MAX_REASON));
         let freeze = Freeze {
             environment: environment.to_owned(),
