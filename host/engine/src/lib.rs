@@ -42,7 +42,7 @@ pub mod prelude {
         CancellationToken, Engine, EngineBuilder, Timestamp,
         adapter::{
             Body, Chat, ChatFactory, ChatFeatures, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
-            MemoryDirectory, MemoryPipelines, Outgoing, Pipelines, PipelinesFactory, SendError, SystemClock,
+            MemoryDirectory, MemoryPipelines, Outgoing, Pipelines, PipelinesFactory, RateLimit, SendError, SystemClock,
         },
         base::{Problem, Secret, Table, Text},
         config::Config,

@@ -40,6 +40,22 @@ impl ChatFeatures {
     pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
 
+/// The number of messages that a network accepts from one account, as a token bucket.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let limit = RateLimit { burst: 10.0, per_second: 0.2 };
+/// assert!(limit.burst > limit.per_second);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateLimit {
+    /// The number of messages that the network accepts at once after a pause.
+    pub burst: f64,
+    /// The number of further messages per second.
+    pub per_second: f64,
+}
+
 /// A message that the engine passes to [`Chat::send`].
 ///
 /// ```
@@ -173,6 +189,13 @@ pub trait Chat: Send + Sync + 'static {
 
     /// Returns the account's id on the network: `@marvin:example.org`. Returns `None` before the account is logged in.
     fn account_id(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the limit that a server of this network has by default; `None` if the network has no usual limit. While
+    /// the limit has little room, the engine sends only messages for which people wait, and no status cards. If the
+    /// network accepts more messages, the engine no longer applies the limit.
+    fn rate_limit(&self) -> Option<RateLimit> {
         None
     }
 

@@ -18,7 +18,7 @@ mod pipelines;
 
 pub(crate) use backends::Backends;
 pub(crate) use chat::Accounts;
-pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, SendError};
+pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, RateLimit, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Directory, GroupUnavailable};
 pub(crate) use group_files::{GroupFile, GroupFiles, is_id};

@@ -10,6 +10,7 @@ use super::{freezes, people, read::Registry, store::MIN_KEEP};
 use crate::{
     adapter::Chat,
     base::{At, Key, Located, Table, TableKeys},
+    messaging::{Reactions, Signs},
     model::{BotIdentity, Catalog, RoomName},
 };
 
@@ -38,6 +39,18 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
         )
         .between(Duration::ZERO, MIN_KEEP)
         .default("15m"),
+        Key::duration(
+            "card_after",
+            "The time after which a running job gets a status card. A job that waits gets its card at once.",
+        )
+        .between(Duration::ZERO, Duration::from_secs(3600))
+        .default("2s"),
+        Key::string(
+            "reactions",
+            "The reactions that the bot adds to commands: `seen` acknowledges each action, `all` also adds the outcome \
+             of each command, `none` adds none, so that each action gets a status card at once.",
+        )
+        .default("seen"),
         Key::string("time_zone", "The time zone of times in commands and messages, for example `Europe/Berlin`.")
             .default("UTC"),
     ],
@@ -60,6 +73,8 @@ pub(crate) struct BotConfig {
     pub chats: Vec<Arc<dyn Chat>>,
     /// The maximum age of a command that arrives late, for example after downtime. The bot refuses older commands.
     pub max_age: Duration,
+    /// The reactions and status cards that the bot sends.
+    pub signs: Signs,
     /// The time zone of times in commands and messages.
     pub time_zone: TimeZone,
     pub at: At,
@@ -129,11 +144,24 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
         None => catalog.environments().map(str::to_owned).collect(),
     };
     let max_age = table.duration_or_default("max_age");
+    let signs = signs(&mut table);
     let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
     let identity = BotIdentity { name: name.value, prefix };
     let chats = chats(&identity, &mut table, registry);
     table.finish();
-    BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at }
+    BotConfig { identity, environments, environments_named, chats, max_age, signs, time_zone, at }
+}
+
+fn signs(table: &mut Table) -> Signs {
+    let place = table.at_key("reactions");
+    let name = table.string_or_default("reactions");
+    let known = Reactions::ALL.into_iter().find(|reactions| reactions.as_str() == name);
+    if known.is_none() {
+        let names: Vec<String> = Reactions::ALL.iter().map(|one| format!("`{}`", one.as_str())).collect();
+        let message = format!("`reactions` must be one of {}", names.join(", "));
+        table.problem(&place, message, "reactions = \"seen\"".to_owned());
+    }
+    Signs { reactions: known.unwrap_or(Reactions::Seen), card_after: table.duration_or_default("card_after") }
 }
 
 fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<Arc<dyn Chat>> {

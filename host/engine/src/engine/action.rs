@@ -5,8 +5,6 @@ use std::sync::Arc;
 use super::host::Host;
 use crate::{
     hostcall::{Plugin, new_job, shown_in},
-    job::first_card,
-    messaging::ACKNOWLEDGED,
     policy::Authorized,
     store::{JobPhase, JobQuery, JobStatus, StoreError, Write},
 };
@@ -24,6 +22,7 @@ impl Host {
         authorized: Authorized,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
+        self.context.outbox.acknowledge(message);
         // A message starts one job. If the store returns a handled message again, somebody has changed the database.
         let same_message = JobQuery { inbox: Some(message.key.clone()), ..JobQuery::default() };
         if let Some(job) = self.context.store.jobs(&same_message).await?.into_iter().find(|job| job.parent.is_none()) {
@@ -42,17 +41,11 @@ impl Host {
             let status = JobStatus { phase: JobPhase::Running, about: String::new(), since: now, wake: None };
             let given = (plugin.settings.to_vec(), plugin.limits);
             let (row, entry) = new_job(&self.context, &plugin, given, &authorized, None, shown.clone(), status);
-            let mut writes = vec![
-                Write::Open(row.clone()),
-                Write::Append(entry),
-                Write::Handled(message.key.clone()),
-                Write::Send(self.react(message, ACKNOWLEDGED)),
-                Write::Send(first_card(&row)),
-            ];
+            let mut writes = vec![Write::Open(row.clone()), Write::Append(entry), Write::Handled(message.key.clone())];
             writes.extend(shown.iter().map(|room| room.opened(&row)));
             match self.context.store.commit(writes).await {
                 Ok(_) => {
-                    self.context.outbox.waiting.link_job(&message.key, &row.id);
+                    self.context.outbox.opened(message, &row.id);
                     self.context.outbox.wake();
                     self.jobs.dispatch(row);
                     return Ok(());

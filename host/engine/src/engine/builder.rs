@@ -378,7 +378,7 @@ fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
 }
 
 fn accounts(bot: &BotConfig) -> impl Iterator<Item = Account> {
-    bot.chats.iter().map(move |chat| Account { bot: bot.identity.name.clone(), chat: chat.clone() })
+    bot.chats.iter().map(move |chat| Account::new(&bot.identity.name, chat.clone(), bot.signs))
 }
 
 fn addressing(bot: &BotConfig) -> Addressing {

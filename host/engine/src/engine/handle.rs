@@ -9,10 +9,11 @@ use super::{
     verdict::{Refusal, Verdict},
 };
 use crate::{
-    adapter::{Body, Chat, Outgoing},
+    adapter::{Body, Outgoing},
     base::{ActivityGuard, Backoff, Text},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary, Words},
     hostcall::refuses,
+    messaging::Account,
     metrics::CommandOutcome,
     policy::Authorized,
     store::{AuditRecord, GivenArgument, InboxRow, JobQuery, OutboxRow, StoreError, Write, is_trigger_event},
@@ -171,17 +172,17 @@ impl Host {
                 "Nothing was done: the database failed. The host retries the command after its next start."
             }
         };
-        if let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) {
-            self.send_reply(chat, row, "unkept", Text::lines(text), false).await;
+        if let Some(account) = self.context.outbox.account(&row.bot, &row.key.network) {
+            self.send_reply(account, row, "unkept", Text::lines(text), false).await;
         }
     }
 
     /// Sends a reply to a message directly, without the outbox. `purpose` is a part of the reply's idempotency key. If
     /// `search` is true, first searches the room for the reply, so that the reply is not sent twice.
-    async fn send_reply(&self, chat: &Arc<dyn Chat>, row: &InboxRow, purpose: &str, text: Text, search: bool) {
+    async fn send_reply(&self, account: &Account, row: &InboxRow, purpose: &str, text: Text, search: bool) {
         let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text);
         let message = Outgoing { key, room, body: Body::Say { text, thread } };
-        self.context.outbox.send(chat, &message, search).await;
+        self.context.outbox.send(account, &message, search).await;
     }
 
     /// Evaluates a message, then stores or sends the result. `late` is true if an earlier attempt may already have sent
@@ -403,7 +404,9 @@ impl Host {
         if let Some(unanswered) = answered {
             let mut text = Text::lines(message);
             text.append(unanswered_note(unanswered));
-            writes.push(Write::Send(self.react(&row, emoji)));
+            if self.context.outbox.reacts_to_outcomes(&row) {
+                writes.push(Write::Send(self.react(&row, emoji)));
+            }
             writes.push(Write::Send(self.say(&row, "refusal", text)));
         } else {
             self.context.outbox.waiting.discard(&row.key);
@@ -431,11 +434,11 @@ impl Host {
             self.reply_limiter.answer(&row.sender.id, &row.key.room, now)
         };
         if let Some(unanswered) = unanswered
-            && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network)
+            && let Some(account) = self.context.outbox.account(&row.bot, &row.key.network)
         {
-            let mut text = text.clamped(crate::messaging::longest(&**chat));
+            let mut text = text.clamped(crate::messaging::longest(&*account.chat));
             text.append(unanswered_note(unanswered));
-            self.send_reply(chat, row, "answer", text, late).await;
+            self.send_reply(account, row, "answer", text, late).await;
         } else {
             self.context.outbox.waiting.discard(&row.key);
         }

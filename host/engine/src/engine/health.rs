@@ -102,7 +102,7 @@ impl Engine {
 impl Host {
     pub(crate) fn accounts(&self) -> Vec<AccountHealth> {
         let ended_adapters = self.ended_adapters.lock();
-        let health = |Account { bot, chat }: &Account| {
+        let health = |Account { bot, chat, .. }: &Account| {
             let (bot, network) = (bot.clone(), chat.network());
             let ended = ended_adapters.get(&(bot.clone(), network)).cloned();
             let link = ended.or_else(|| Some(chat.link()?.state()));

@@ -1,4 +1,5 @@
-//! A job's status card: one message in the room, which the host edits at most every two seconds.
+//! A job's status card: one message in the room for a job that lasts or waits, which the host edits at most every five
+//! seconds.
 //!
 //! Invariant: the card's outbox key is derived from the job's id, so a restarted host edits the same message.
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// The minimum interval between two edits of a card, because chat networks limit the rate of edits.
-const EDIT_INTERVAL: Duration = Duration::from_secs(2);
+const EDIT_INTERVAL: Duration = Duration::from_secs(5);
 /// The maximum length of a pipeline's output line on the card, in bytes.
 const MAX_LINE_LENGTH: usize = 120;
 
@@ -38,8 +39,14 @@ pub(crate) struct JobCard {
 }
 
 impl JobCard {
-    /// Starts the task that writes the card to the outbox. The task calls `stored` after each successful write.
-    pub(crate) fn start(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
+    /// Starts the task that writes the card to the outbox. The task writes the card for the first time after the delay
+    /// `first`, so that a short job has no card. It calls `stored` after each successful write.
+    pub(crate) fn start(
+        row: Arc<JobRow>,
+        store: Arc<dyn Store>,
+        first: Duration,
+        stored: impl Fn() + Send + 'static,
+    ) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
         // The transaction that stored a waiting status also stored the card's text, so the task does not write this
@@ -49,7 +56,8 @@ impl JobCard {
         let shown = Arc::new(tokio::sync::Mutex::new(text));
         let known = shown.clone();
         let task = tokio::spawn(async move {
-            while seen.changed().await.is_ok() {
+            tokio::time::sleep(first).await;
+            loop {
                 {
                     let mut shown = known.lock().await;
                     let state = seen.borrow_and_update().clone();
@@ -65,6 +73,9 @@ impl JobCard {
                     }
                 }
                 tokio::time::sleep(EDIT_INTERVAL).await;
+                if seen.changed().await.is_err() {
+                    return;
+                }
             }
         });
         Self { row, state, task: Mutex::new(Some(task)), shown }
@@ -147,7 +158,7 @@ impl Drop for JobCard {
     }
 }
 
-/// Returns the first outbox row of a job's card, for the transaction that opens the job.
+/// Returns the first outbox row of the card of a job that waits, for the transaction that opens the job.
 pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
     let waiting = (row.status.phase != JobPhase::Running).then(|| row.status.about.clone());
     let rest = waiting.is_some();
@@ -157,6 +168,11 @@ pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
 /// Returns the last outbox row of a job's card, for the transaction that closes the job.
 pub(crate) fn last_card(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
     card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
+}
+
+/// Returns the outbox row of a closing message that takes the place of the job's card.
+pub(crate) fn closing_card(row: &JobRow, text: Text) -> OutboxRow {
+    OutboxRow { purpose: OutboxKind::Closing, ..thread_message(row, "card", text) }
 }
 
 fn is_waiting(status: &JobStatus) -> bool {

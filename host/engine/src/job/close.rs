@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    card::{emoji, last_card},
+    card::{closing_card, last_card},
     entry::{append, cancellation, entry},
     shown_in::ShownIn,
     thread_message::thread_message,
@@ -15,30 +15,28 @@ use crate::{
 };
 
 /// Returns the closing journal entry of a job, and the other changes of the same transaction. These changes store the
-/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. They
-/// also add a reaction to the message that started the job; a job that another job scheduled has no such message.
-/// `took` is the last part of the status card's text, for example the job's duration.
+/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. If
+/// `in_card` is true, the closing message takes the place of the card. `took` is the last part of the status card's text,
+/// for example the job's duration.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
     text: Text,
-    took: &str,
+    (took, in_card): (&str, bool),
     shown: &[ShownIn],
     now: jiff::Timestamp,
 ) -> (Entry, Vec<Write>) {
     let end = JobEnd { outcome, at: now, summary: text.plain() };
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
-    let mut writes = vec![
-        Write::Close { job: row.id.clone(), end },
-        Write::Send(last_card(row, outcome, took)),
-        Write::Send(thread_message(row, "closing", text.clone())),
-    ];
-    writes.extend(shown.iter().map(|room| room.closed(row, text.clone())));
-    // A job that another job scheduled has no message that could have a reaction.
-    if row.parent.is_none() {
-        writes.push(Write::Send(reaction(row, emoji(outcome))));
+    let mut writes = vec![Write::Close { job: row.id.clone(), end }];
+    if in_card {
+        writes.push(Write::Send(closing_card(row, text.clone())));
+    } else {
+        writes.push(Write::Send(last_card(row, outcome, took)));
+        writes.push(Write::Send(thread_message(row, "closing", text.clone())));
     }
+    writes.extend(shown.iter().map(|room| room.closed(row, text.clone())));
     (closed, writes)
 }
 
@@ -54,7 +52,7 @@ pub(crate) fn cancel_before_start(
     let mut text = Text::lines(format!("`{}` (job {}) was cancelled by {}.", row.line, row.id, clean(&by.name)));
     text.push_lines("Nothing was changed.");
     let shown: &[ShownIn] = shown.map_or(&[], std::slice::from_ref);
-    let (closed, writes) = close(row, JobOutcome::Cancelled, text, "before it started", shown, now);
+    let (closed, writes) = close(row, JobOutcome::Cancelled, text, ("before it started", false), shown, now);
     append([cancellation(row, by, now), closed], next).into_iter().chain(writes).collect()
 }
 

@@ -22,9 +22,9 @@ mod thread_message;
 pub(crate) use active_job::ActiveJob;
 pub(crate) use approval_request::{ApprovalRequest, Counted, Decision, Event};
 pub(crate) use approval_text::{Thumb, approval_line, lapsed_text, plan_lines, thumb};
-pub(crate) use card::{JobCard, first_card};
+pub(crate) use card::{JobCard, emoji, first_card};
 pub(crate) use claim::{Claim, Claims};
-pub(crate) use close::{cancel_before_start, close};
+pub(crate) use close::{cancel_before_start, close, reaction};
 pub(crate) use ending::{Denied, GuestEndKind, GuestOutcome, Reason};
 pub(crate) use entry::{about, entry};
 pub(crate) use history::{

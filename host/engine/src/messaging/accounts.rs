@@ -2,14 +2,22 @@
 //!
 //! Not here: sending messages, which is in `outbox.rs`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::outbox::{MAX_MESSAGE_LENGTH, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
+use super::{
+    outbox::{MAX_MESSAGE_LENGTH, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest},
+    pace::Pace,
+};
 use crate::{
     adapter::{Accounts, Chat},
     base::Text,
-    store::{InboxRow, OutboxKind, OutboxRow, is_trigger_event},
+    job::{emoji, reaction},
+    store::{InboxRow, JobOutcome, JobRow, OutboxKind, OutboxRow, Write, is_trigger_event},
 };
+
+/// The maximum length of a closing message that replaces a status card, in bytes. A longer one is a message of its own,
+/// because a long message may need a file, which an edit cannot add.
+const MAX_EDIT_LENGTH: usize = 4_000;
 
 /// An account of a bot on one network.
 #[derive(Clone)]
@@ -18,6 +26,61 @@ pub(crate) struct Account {
     pub(crate) bot: String,
     /// The chat adapter's connection of this account.
     pub(crate) chat: Arc<dyn Chat>,
+    /// What the bot sends besides the messages for which people wait.
+    pub(crate) signs: Signs,
+    /// The rate limit of the account.
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// The signs of a bot that accompany its messages: reactions and status cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signs {
+    pub(crate) reactions: Reactions,
+    /// The time after which a running job gets a status card.
+    pub(crate) card_after: Duration,
+}
+
+impl Default for Signs {
+    fn default() -> Self {
+        Self { reactions: Reactions::Seen, card_after: Duration::from_secs(2) }
+    }
+}
+
+/// The reactions that a bot adds to commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reactions {
+    /// None.
+    None,
+    /// A reaction that acknowledges each action.
+    Seen,
+    /// Also a reaction for the outcome of each command, which the bot's message says in words.
+    All,
+}
+
+impl Reactions {
+    /// All values, in the order of the documentation.
+    pub(crate) const ALL: [Self; 3] = [Self::Seen, Self::All, Self::None];
+
+    /// Returns the name of the value in the configuration.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Seen => "seen",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn new(bot: impl Into<String>, chat: Arc<dyn Chat>, signs: Signs) -> Self {
+        let pace = Arc::new(Pace::new(chat.rate_limit()));
+        Self { bot: bot.into(), chat, signs, pace }
+    }
+
+    /// Returns whether the bot acknowledges an action with a reaction.
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.signs.reactions != Reactions::None && self.chat.features().reactions
+    }
 }
 
 /// A chat room, and the bot that sends messages to it.
@@ -80,9 +143,48 @@ impl Outbox {
     /// Returns the connection of a bot's account on a network. If no configured bot has this name, returns the
     /// connection of the first account on the network. Returns `None` if this host has no such account.
     pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
+        self.account(bot, network).map(|account| &account.chat)
+    }
+
+    /// Returns a bot's account on a network, as [`Self::chat`] does.
+    pub(crate) fn account(&self, bot: &str, network: &str) -> Option<&Account> {
         let any = self.is_unknown_bot(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
-        self.accounts.iter().find(fits).map(|account| &account.chat)
+        self.accounts.iter().find(fits)
+    }
+
+    /// Returns the account that sends the messages of a job to the job's room.
+    fn account_of_job(&self, row: &JobRow) -> Option<&Account> {
+        self.account(&row.bot, &row.inbox.network)
+    }
+
+    /// Returns the time after which a job gets a status card, from the moment at which it runs. The card is sent at once
+    /// if nothing else acknowledges the command.
+    pub(crate) fn card_after(&self, row: &JobRow) -> Duration {
+        match self.account_of_job(row) {
+            Some(account) if account.acknowledges() => account.signs.card_after,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Returns whether the closing message of a job takes the place of the job's status card. An edit notifies nobody,
+    /// so only the closing message of a success does, if it is short enough for an edit.
+    pub(crate) fn closes_in_card(&self, row: &JobRow, outcome: JobOutcome, text: &Text) -> bool {
+        let edits = self.account_of_job(row).is_some_and(|account| account.chat.features().edits);
+        edits && outcome == JobOutcome::Succeeded && text.plain().len() <= MAX_EDIT_LENGTH
+    }
+
+    /// Returns the reaction for the outcome of a job on the message that started it, if the bot adds such reactions. A
+    /// job that another job scheduled has no such message.
+    pub(crate) fn outcome_reaction(&self, row: &JobRow, outcome: JobOutcome) -> Option<Write> {
+        let adds = self.account_of_job(row).is_some_and(|account| account.signs.reactions == Reactions::All);
+        (adds && row.parent.is_none()).then(|| Write::Send(reaction(row, emoji(outcome))))
+    }
+
+    /// Returns whether the bot adds a reaction for the outcome of a command.
+    pub(crate) fn reacts_to_outcomes(&self, message: &InboxRow) -> bool {
+        let account = self.account(&message.bot, &message.key.network);
+        account.is_some_and(|account| account.signs.reactions == Reactions::All)
     }
 
     /// Returns the maximum length of a plugin's text within a message, in bytes. This is at most half of the longest

@@ -3,13 +3,15 @@
 mod accounts;
 mod addressing;
 mod inbox;
+mod lane;
 mod notices;
 mod outbox;
+mod pace;
 mod reply_limiter;
 
-pub(crate) use accounts::{Account, Destination};
+pub(crate) use accounts::{Account, Destination, Reactions, Signs};
 pub(crate) use addressing::Addressing;
 pub(crate) use inbox::{AccountInbox, Arrival, Listener, may_have_unsent_request};
 pub(crate) use notices::{Notice, NoticeEvent, Notices, PLACEHOLDERS};
-pub(crate) use outbox::{ACKNOWLEDGED, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
+pub(crate) use outbox::{MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

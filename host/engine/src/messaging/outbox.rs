@@ -1,12 +1,11 @@
 //! Sends the outgoing messages, which are rows of the outbox in the store.
 //!
-//! Invariant: the messages to one room are sent in order. Only the reaction that acknowledges a command can be sent
-//! earlier. Rooms do not wait for each other. A message is not sent twice if the network can find messages by their
-//! idempotency keys.
+//! Invariant: the messages for which people wait are sent in order, per room. Status cards come after them, and a card is
+//! not sent after the closing message of its job. Rooms do not wait for each other, unless the network limits the
+//! account. A message is not sent twice if the network can find messages by their idempotency keys.
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,12 +13,16 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::accounts::Account;
+use super::{
+    accounts::Account,
+    lane::{Lane, Queued},
+    pace::Urgency,
+};
 use crate::{
     adapter::{Body, Chat, Outgoing, SendError},
     base::{Activity, ActivityGuard, Backoff},
     metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
-    store::{OutboxKind, PendingRow, Store, Write, is_trigger_event},
+    store::{InboxRow, OutboxKind, PendingRow, Store, Write, is_trigger_event},
 };
 
 /// The delay before the first retry of a failed message, if the network does not request another delay.
@@ -37,10 +40,8 @@ const MAX_FILE_LENGTH: usize = 1 << 20;
 /// networks send long texts as files.
 pub(crate) const MAX_PLUGIN_TEXT_LENGTH: usize = 64 << 10;
 
-/// The number of separate send queues per room for the reactions that acknowledge commands.
-const ACKNOWLEDGEMENT_LANES: u64 = 4;
 /// The reaction that the bot adds to a command as its acknowledgement.
-pub(crate) const ACKNOWLEDGED: &str = "👀";
+const ACKNOWLEDGED: &str = "👀";
 
 /// The outgoing messages of a host, and the accounts that send them.
 pub(crate) struct Outbox {
@@ -60,12 +61,8 @@ pub(crate) struct Outbox {
     woken: Mutex<Option<mpsc::UnboundedReceiver<ActivityGuard>>>,
 }
 
-/// The bot, network and room whose messages a lane (a send queue) sends. The lanes for acknowledgements also have a
-/// number.
-type LaneName = (String, String, String, Option<u64>);
-/// A queue of outbox rows. One task sends the messages of these rows in order. The `bool` is true if an earlier process
-/// may already have sent the message of the row.
-type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
+/// The bot, network and room whose messages a lane sends.
+type LaneName = (String, String, String);
 /// The idempotency key and the version of an outbox row.
 type RowVersion = (String, u64);
 
@@ -76,6 +73,26 @@ struct InFlight {
     queued: HashSet<RowVersion>,
     done: HashSet<RowVersion>,
 }
+
+impl InFlight {
+    fn end(&mut self, name: RowVersion) {
+        self.queued.remove(&name);
+        self.done.insert(name);
+    }
+}
+
+/// The result of an attempt to send a message.
+enum Sent {
+    /// The network accepted the message, which has this event id.
+    Event(String),
+    /// An earlier process has sent the message, which has this event id.
+    Found(String),
+    /// The message is not sent, because the network refused it or because it is not needed.
+    Dropped,
+}
+
+/// A temporary error. The message is sent again; the value is the delay that the network requires.
+struct Later(Option<Duration>);
 
 impl Outbox {
     /// Creates an outbox that sends through `accounts`. `identities` are the names of all configured bots, `network` is
@@ -105,7 +122,7 @@ impl Outbox {
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().take() else { return };
         let in_flight: Arc<Mutex<InFlight>> = Arc::default();
-        let mut lanes: HashMap<LaneName, Lane> = HashMap::new();
+        let mut lanes: HashMap<LaneName, Arc<Lane>> = HashMap::new();
         let mut left_over = true;
         while let Some(guard) = woken.recv().await {
             // One read of the outbox covers all queued signals.
@@ -124,69 +141,94 @@ impl Outbox {
                     continue;
                 }
             };
-            // Add each row to the lane of its room, unless the row was added before.
+            // Collect the rows of each room, without the rows that were added to a lane before.
+            let mut added: Vec<(LaneName, Vec<Queued>)> = Vec::new();
             for row in in_order(rows) {
-                let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
+                let Some(account) = self.account(&row.row.bot, &row.row.network) else { continue };
                 // On a network without edits, the status card of a job is sent once, when the job waits or has ended.
-                if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.features().edits {
+                if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !account.chat.features().edits {
                     continue;
                 }
-                let name = (row.row.key.clone(), row.version);
+                let version = (row.row.key.clone(), row.version);
                 let mut locked = in_flight.lock();
-                if locked.done.contains(&name) || !locked.queued.insert(name) {
+                if locked.done.contains(&version) || !locked.queued.insert(version) {
                     continue;
                 }
                 drop(locked);
-                let name =
-                    (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), acknowledgement_lane(&row));
-                let lane = lanes.entry(name).or_insert_with(|| self.clone().lane(chat.clone(), in_flight.clone()));
-                let _ = lane.send((row, left_over, guard.clone()));
+                let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
+                let queued = Queued { row, left_over, _guard: guard.clone() };
+                match added.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, rows)) => rows.push(queued),
+                    None => added.push((name, vec![queued])),
+                }
+            }
+            for (name, rows) in added {
+                let Some(account) = self.account(&name.0, &name.1) else { continue };
+                let lane = lanes.entry(name).or_insert_with(|| {
+                    let lane = Arc::new(Lane::new(!account.chat.features().edits));
+                    tokio::spawn(self.clone().run_lane(account.clone(), lane.clone(), in_flight.clone()));
+                    lane
+                });
+                for version in lane.extend(rows) {
+                    in_flight.lock().end(version);
+                }
             }
             left_over = false;
         }
     }
 
-    /// Starts a lane: a task that sends the rows of its queue in order. Returns the sender of the queue.
-    fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
-        let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
-        tokio::spawn(async move {
-            // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event
-            // id.
-            let mut cards: HashMap<String, String> = HashMap::new();
-            // The keys of cards of which an earlier process may have sent a version that was skipped below.
-            let mut skipped: HashSet<String> = HashSet::new();
-            while let Some((mut row, left_over, guard)) = rows.recv().await {
-                let name = (row.row.key.clone(), row.version);
-                if row.event.is_none() {
-                    row.event = cards.get(&row.row.key).cloned();
-                }
-                // Skip this version of a card if a newer version is queued.
-                let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
-                    && in_flight.lock().queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
-                if newer && left_over {
-                    skipped.insert(name.0.clone());
-                }
-                if !newer {
-                    let left_over = skipped.remove(&name.0) || left_over;
-                    let event = self.deliver(&chat, &row, left_over).await;
-                    if let (OutboxKind::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
-                        if *rest {
-                            cards.remove(&name.0);
-                        } else {
-                            cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
-                        }
-                    }
-                    // Mark the row as sent before the next row is sent.
-                    self.mark_sent(&row, event).await;
-                }
-                let mut locked = in_flight.lock();
-                locked.queued.remove(&name);
-                locked.done.insert(name);
-                drop(locked);
-                drop(guard);
+    /// Sends the rows of a lane, one after the other.
+    async fn run_lane(self: Arc<Self>, account: Account, lane: Arc<Lane>, in_flight: Arc<Mutex<InFlight>>) {
+        // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event id.
+        let mut cards: HashMap<String, String> = HashMap::new();
+        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        loop {
+            let (mut queued, permit) = lane.next(&account.pace).await;
+            let row = &mut queued.row;
+            if row.event.is_none() {
+                row.event = cards.get(&row.row.key).cloned();
             }
-        });
-        lane
+            let result = self.deliver(&account, row, &mut queued.left_over).await;
+            drop(permit);
+            let name = (row.row.key.clone(), row.version);
+            let event = match result {
+                Ok(Sent::Event(event)) => Some(event),
+                Ok(Sent::Dropped) => None,
+                // The earlier process may have sent an older text of the card, so replace the text.
+                Ok(Sent::Found(event)) if row.version > 1 && is_edited(&account, row) => {
+                    row.event = Some(event);
+                    lane.put_back(queued)
+                        .into_iter()
+                        .for_each(|version| in_flight.lock().end((name.0.clone(), version)));
+                    continue;
+                }
+                Ok(Sent::Found(event)) => Some(event),
+                Err(Later(after)) => {
+                    lane.put_back(queued)
+                        .into_iter()
+                        .for_each(|version| in_flight.lock().end((name.0.clone(), version)));
+                    if after.is_none() {
+                        backoff.wait(None).await;
+                    }
+                    continue;
+                }
+            };
+            backoff.reset();
+            match (&row.row.purpose, &event) {
+                (OutboxKind::Card { rest: false }, Some(event)) => {
+                    cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
+                }
+                _ => drop(cards.remove(&name.0)),
+            }
+            if row.row.purpose != (OutboxKind::Card { rest: false })
+                && let Some((job, "card" | "closing")) = name.0.split_once('/')
+            {
+                account.pace.release(job);
+            }
+            // Mark the row as sent before the next row is sent.
+            self.mark_sent(row, event).await;
+            in_flight.lock().end(name);
+        }
     }
 
     /// Marks a row as sent in the store, with the event id of its message. Retries without limit, because a restarted
@@ -205,97 +247,185 @@ impl Outbox {
         }
     }
 
-    /// Sends the message of one row. Returns the event id of the message, or `None` if the network refused the message.
-    /// Skips a reaction, and returns `None`, if the network has no reactions or if no message started the command.
-    /// `left_over` is true if an earlier process may have sent the message.
-    async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
+    /// Tries once to send the message of a row. `left_over` is true if an earlier process may have sent the message; it
+    /// is set to false as soon as that is known. Does not send a reaction if the network has no reactions or if no
+    /// message started the command, and no card of a job whose closing message was sent.
+    async fn deliver(&self, account: &Account, row: &PendingRow, left_over: &mut bool) -> Result<Sent, Later> {
+        let chat = &account.chat;
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let outgoing = |key: String, body| Outgoing { key, room: row.row.room.clone(), body };
-        let edit = |event: &String| {
-            outgoing(format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
-        };
         let message = match (&row.row.purpose, &row.event) {
             (OutboxKind::Reaction { event, emoji }, _) => {
                 // A triggered command has no message that could have a reaction.
                 if !chat.features().reactions || is_trigger_event(event) {
-                    return None;
+                    return Ok(Sent::Dropped);
                 }
                 outgoing(row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
             }
-            (OutboxKind::Card { .. }, Some(event)) => edit(event),
-            (OutboxKind::Card { .. } | OutboxKind::Message, _) => {
+            (OutboxKind::Card { .. } | OutboxKind::Closing, Some(event)) => {
+                outgoing(format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
+            }
+            (OutboxKind::Card { .. } | OutboxKind::Closing | OutboxKind::Message, _) => {
                 outgoing(row.row.key.clone(), Body::Say { text: text(), thread: row.row.thread.clone() })
             }
         };
-        let search = left_over && matches!(message.body, Body::Say { .. });
-        let (event, found) = self.find_or_send(chat, &message, search).await?;
-        // The earlier process may have sent an older text of the card, so replace the text.
-        if found && row.version > 1 && matches!(row.row.purpose, OutboxKind::Card { .. }) && chat.features().edits {
-            self.send(chat, &edit(&event), false).await;
+        if !matches!(message.body, Body::Say { .. }) {
+            *left_over = false;
         }
-        Some(event)
+        if *left_over {
+            if let Some(event) = self.find(account, &message).await? {
+                return Ok(Sent::Found(event));
+            }
+            *left_over = false;
+        }
+        let is_new_card = matches!(row.row.purpose, OutboxKind::Card { .. }) && row.event.is_none();
+        if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
+            return Ok(Sent::Dropped);
+        }
+        self.attempt(account, &message).await
+    }
+
+    /// Returns whether the closing message of a card's job was sent.
+    async fn was_closed(&self, card: &str) -> Result<bool, Later> {
+        let Some(job) = card.strip_suffix("/card") else { return Ok(false) };
+        let sent = self.store.event_of_key(&format!("{job}/closing")).await;
+        Ok(sent.map_err(|_| Later(None))?.is_some())
     }
 
     /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the
     /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
     /// permanent error.
-    pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<String> {
-        self.find_or_send(chat, message, search).await.map(|(event, _)| event)
-    }
-
-    /// Same as [`Self::send`], but also returns whether the search found the message. Then an earlier process sent it.
-    async fn find_or_send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, search: bool) -> Option<(String, bool)> {
+    pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> Option<String> {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
-        let mut searched = !search;
+        let mut search = search;
         loop {
-            let began = Instant::now();
-            let tried = if searched {
-                chat.send(message).await.map(Some)
-            } else {
-                chat.find(&message.room, &message.key).await
+            let permit = account.pace.permit(Urgency::Needed).await;
+            let tried = match search {
+                true => self.find(account, message).await,
+                false => Ok(None),
             };
-            let method = match &message.body {
-                _ if !searched => "find",
-                Body::Say { .. } => "say",
-                Body::Edit { .. } => "edit",
-                Body::React { .. } => "react",
+            let tried = match tried {
+                Ok(Some(event)) => Ok(Sent::Found(event)),
+                Ok(None) => {
+                    search = false;
+                    self.attempt(account, message).await
+                }
+                Err(later) => Err(later),
             };
-            outbound(chat.network(), method, request_outcome(&tried), began);
+            drop(permit);
             match tried {
-                Ok(Some(event)) => {
-                    self.waiting.sent(chat.network(), &message.key);
-                    return Some((event, !searched));
-                }
-                Ok(None) => searched = true,
-                Err(SendError::Never { reason }) => {
-                    tracing::error!(
-                        network = chat.network(),
-                        room = message.room,
-                        key = message.key,
-                        reason,
-                        "a message was dropped, because the chat network rejected the message"
-                    );
-                    return None;
-                }
-                Err(SendError::Later { after, reason }) => {
-                    let delay = backoff.next_delay();
-                    let pause = after.map_or(delay, |after| after.min(Backoff::MAX_REQUESTED));
-                    if after.is_some() {
-                        rate_limited(chat.network(), pause);
-                    }
-                    tracing::info!(
-                        network = chat.network(),
-                        room = message.room,
-                        key = message.key,
-                        reason,
-                        ?pause,
-                        "cannot send a message; retrying after the delay in the field `pause`"
-                    );
-                    tokio::time::sleep(pause).await;
-                }
+                Ok(Sent::Event(event) | Sent::Found(event)) => return Some(event),
+                Ok(Sent::Dropped) => return None,
+                Err(Later(None)) => backoff.wait(None).await,
+                // The next permit waits for the delay.
+                Err(Later(Some(_))) => {}
             }
         }
     }
+
+    /// Records that a command created a job. A message of the job counts as the answer to the command, and the job's
+    /// closing message is reserved in the limit of the account.
+    pub(crate) fn opened(&self, message: &InboxRow, job: &str) {
+        self.waiting.link_job(&message.key, job);
+        if let Some(account) = self.account(&message.bot, &message.key.network) {
+            account.pace.reserve(job);
+        }
+    }
+
+    /// Adds the reaction that acknowledges a command. Sends it at once, without a row of the outbox, because it says
+    /// only that the command was received. If the limit of the account has no room for it, shows that the bot is typing
+    /// instead.
+    pub(crate) fn acknowledge(self: &Arc<Self>, message: &InboxRow) {
+        let key = &message.key;
+        let Some(account) = self.account(&message.bot, &key.network).filter(|account| account.acknowledges()) else {
+            return;
+        };
+        if is_trigger_event(&key.event) {
+            return;
+        }
+        let body = Body::React { event: key.event.clone(), emoji: ACKNOWLEDGED.to_owned() };
+        let key = format!("{}/{}/{ACKNOWLEDGED}", key.room, key.event);
+        let message = Outgoing { key, room: message.key.room.clone(), body };
+        let (outbox, account, guard) = (self.clone(), account.clone(), self.activity.begin());
+        tokio::spawn(async move {
+            let is_shown = account.pace.has_room().is_ok() && outbox.attempt(&account, &message).await.is_ok();
+            if !is_shown {
+                account.chat.typing(&message.room).await;
+            }
+            drop(guard);
+        });
+    }
+
+    /// Searches the room of a message for a message with the same idempotency key, which an earlier process sent.
+    async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Later> {
+        let began = Instant::now();
+        let found = account.chat.find(&message.room, &message.key).await;
+        outbound(account.chat.network(), "find", request_outcome(&found), began);
+        match found {
+            Ok(found) => {
+                if found.is_some() {
+                    self.waiting.sent(account.chat.network(), &message.key);
+                }
+                Ok(found)
+            }
+            // The room cannot be searched, so the message is sent.
+            Err(SendError::Never { .. }) => Ok(None),
+            Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
+        }
+    }
+
+    /// Tries once to send a message.
+    async fn attempt(&self, account: &Account, message: &Outgoing) -> Result<Sent, Later> {
+        let (chat, began) = (&account.chat, Instant::now());
+        let tried = chat.send(message).await;
+        let method = match &message.body {
+            Body::Say { .. } => "say",
+            Body::Edit { .. } => "edit",
+            Body::React { .. } => "react",
+        };
+        outbound(chat.network(), method, request_outcome(&tried), began);
+        match tried {
+            Ok(event) => {
+                account.pace.accepted();
+                self.waiting.sent(chat.network(), &message.key);
+                Ok(Sent::Event(event))
+            }
+            Err(SendError::Never { reason }) => {
+                tracing::error!(
+                    network = chat.network(),
+                    room = message.room,
+                    key = message.key,
+                    reason,
+                    "a message was dropped, because the chat network rejected the message"
+                );
+                Ok(Sent::Dropped)
+            }
+            Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
+        }
+    }
+}
+
+/// Records that the network did not accept a message for now. `after` is the delay that the network requires.
+fn postponed(account: &Account, message: &Outgoing, after: Option<Duration>, reason: &str) -> Later {
+    let after = after.map(|after| after.min(Backoff::MAX_REQUESTED));
+    if let Some(pause) = after {
+        rate_limited(account.chat.network(), pause);
+        account.pace.limited(pause);
+    }
+    tracing::info!(
+        network = account.chat.network(),
+        room = message.room,
+        key = message.key,
+        reason,
+        pause = ?after,
+        "cannot send a message; retrying, after the delay in the field `pause` if the network requires one"
+    );
+    Later(after)
+}
+
+/// Returns whether a row is a status card on a network with edits.
+fn is_edited(account: &Account, row: &PendingRow) -> bool {
+    row.row.purpose.is_card() && account.chat.features().edits
 }
 
 fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
@@ -305,15 +435,6 @@ fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
         Err(SendError::Later { after: Some(_), .. }) => RequestOutcome::Limited,
         Err(SendError::Later { after: None, .. }) => RequestOutcome::Unavailable,
     }
-}
-
-/// If the row is a reaction that acknowledges a command, returns the number of the send queue for the reaction. Such a
-/// reaction does not wait for the room's other messages. Returns `None` for any other row.
-fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
-    let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
-    let mut hasher = DefaultHasher::new();
-    event.hash(&mut hasher);
-    (emoji == ACKNOWLEDGED).then(|| hasher.finish() % ACKNOWLEDGEMENT_LANES)
 }
 
 /// Returns the maximum length of a message on a network, in bytes of plain text.

@@ -81,7 +81,7 @@ fn scene() -> Scene {
     let directory = Arc::new(MemoryDirectory::default());
     let access = Arc::new(Access::new(config.policy));
     access.use_directory(directory.clone());
-    let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
+    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
     let outbox = Outbox::new(
         Arc::new(MemoryStore::new()),
         accounts,

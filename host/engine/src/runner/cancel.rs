@@ -11,7 +11,7 @@ use crate::{
     job::{Claim, GuestOutcome, HistoryError, JobHistory, ReplayPosition, ShownIn, cancel_before_start, entry},
     metrics::{closed_outcomes, job_ended},
     model::Person,
-    store::{EntryKind, JobPhase, JobRow, Write},
+    store::{EntryKind, JobOutcome, JobPhase, JobRow, Write},
 };
 
 impl Jobs {
@@ -61,7 +61,8 @@ impl Jobs {
                     let reply =
                         format!("job {} is closed without a cleanup, because its journal cannot be read", row.id);
                     let shown = ShownIn::read(&*self.context.store, &row.id).await;
-                    let writes = close_broken(&row, by, shown.as_ref(), self.context.clock.now());
+                    let mut writes = close_broken(&row, by, shown.as_ref(), self.context.clock.now());
+                    writes.extend(self.context.outbox.outcome_reaction(&row, JobOutcome::Unknown));
                     return self.close_idle(&row, reply, writes, claim, with).await;
                 }
             }
@@ -70,7 +71,8 @@ impl Jobs {
         if row.status.phase == JobPhase::Scheduled || (row.status.phase == JobPhase::Queued && next == 1) {
             let reply = format!("job {} is cancelled", row.id);
             let shown = ShownIn::read(&*self.context.store, &row.id).await;
-            let writes = cancel_before_start(&row, next, by, shown.as_ref(), self.context.clock.now());
+            let mut writes = cancel_before_start(&row, next, by, shown.as_ref(), self.context.clock.now());
+            writes.extend(self.context.outbox.outcome_reaction(&row, JobOutcome::Cancelled));
             return self.close_idle(&row, reply, writes, claim, with).await;
         }
         // Any other waiting job runs its plugin again, which receives the cancellation.

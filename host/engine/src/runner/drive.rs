@@ -327,7 +327,7 @@ impl Jobs {
     /// the store.
     async fn report_store_outage(self: Arc<Self>, job: Arc<ActiveJob>) {
         let row = job.row();
-        let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
+        let Some(account) = self.context.outbox.account(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
             "{} waits: the database is unavailable. The job continues automatically when the database is available \
              again.",
@@ -339,7 +339,7 @@ impl Jobs {
             body: Body::Say { text: Text::lines(text), thread: row.thread.clone() },
         };
         let stop = self.context.stop.clone();
-        stop.run_until_cancelled(self.context.outbox.send(&chat, &message, false)).await;
+        stop.run_until_cancelled(self.context.outbox.send(&account, &message, false)).await;
     }
 }
 

@@ -134,7 +134,10 @@ impl Jobs {
         };
         let row = Arc::new(row);
         let outbox = self.context.outbox.clone();
-        let card = JobCard::start(row.clone(), self.context.store.clone(), move || outbox.wake());
+        let card = JobCard::start(row.clone(), self.context.store.clone(), outbox.card_after(&row), {
+            let outbox = outbox.clone();
+            move || outbox.wake()
+        });
         let job = Arc::new(ActiveJob::new(row.clone(), card));
         running.insert(row.id.clone(), RunningJob { job: job.clone(), rerun: false });
         drop(running);

@@ -133,6 +133,9 @@ pub enum OutboxKind {
         /// messages cannot be edited, the host sends the card only if `rest` is `true`.
         rest: bool,
     },
+    /// The closing message of a job in the place of the job's status card: it replaces the text of the card, and is a
+    /// message of its own if no card was sent. It has the key of the card. Used only on networks with edits.
+    Closing,
     /// A reaction of the bot on a message.
     Reaction {
         /// The id of the message that gets the reaction.
@@ -140,6 +143,13 @@ pub enum OutboxKind {
         /// The emoji of the reaction, for example `👀`.
         emoji: String,
     },
+}
+
+impl OutboxKind {
+    /// Returns whether the store keeps only the newest text of the message.
+    pub fn is_card(&self) -> bool {
+        matches!(self, Self::Card { .. } | Self::Closing)
+    }
 }
 
 /// A row of the outbox: a message that the host has sent or will send.

@@ -13,7 +13,7 @@ use crate::{
         types,
     },
     policy::Rights,
-    store::{JobPhase, JobQuery, JobRow},
+    store::{JobOutcome, JobPhase, JobQuery, JobRow},
 };
 
 /// The maximum number of jobs that `jobs.list` returns.
@@ -114,6 +114,7 @@ impl HostCall for Cancel {
         let shown = ShownIn::read(&*context.store, &job.id).await;
         let mut writes =
             cancel_before_start(&job, head.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
+        writes.extend(context.outbox.outcome_reaction(&job, JobOutcome::Cancelled));
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, &job, &writes));
         invocation.writes.extend(writes);
         invocation.claims.push(claim);

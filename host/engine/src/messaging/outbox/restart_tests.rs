@@ -33,7 +33,7 @@ async fn after_restart(texts: &[&str]) -> Vec<String> {
     }
     let closing = OutboxRow { key: "7f3ak/closing".into(), purpose: OutboxKind::Message, ..card("Deployed.", true) };
     store.commit(vec![Write::Send(closing)]).await.unwrap();
-    let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
+    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
     let network = MemoryChat::NETWORK.to_owned();
     let outbox = Outbox::new(store, accounts, vec!["marvin".into()], network, Vec::new(), Activity::default());
     let outbox = Arc::new(outbox);
@@ -92,7 +92,7 @@ async fn a_card_that_changes_before_it_is_searched_is_searched_and_gets_its_newe
     let answer = OutboxRow { key: "answer".into(), purpose: OutboxKind::Message, ..card("Yes.", true) };
     store.commit(vec![Write::Send(answer), Write::Send(card("running", false))]).await.unwrap();
     let chat = Arc::new(SlowSearch { network: network.clone(), permits: tokio::sync::Semaphore::new(0) });
-    let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
+    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
     let name = MemoryChat::NETWORK.to_owned();
     let outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], name, Vec::new(), Activity::default());
     let outbox = Arc::new(outbox);

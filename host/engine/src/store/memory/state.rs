@@ -11,7 +11,7 @@ use crate::{
     model::RunKey,
     store::{
         journal::{AuditRecord, EntryKind, Link, LinkKind},
-        messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
+        messages::{InboxKey, InboxRow, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
         rights::{Freeze, Grant},
         traits::{StoreError, Write},
@@ -198,7 +198,7 @@ impl State {
             return;
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
-        if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
+        if pending.row.purpose.is_card() && row.purpose.is_card() {
             // Keep the destination of the status card, because a sent message cannot move to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;

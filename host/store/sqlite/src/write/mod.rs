@@ -127,7 +127,7 @@ impl<'w> Transaction<'_, 'w> {
         .bind(&row.network)
         .bind(&row.room)
         .bind(&row.thread)
-        .bind(matches!(row.purpose, OutboxKind::Card { .. }))
+        .bind(row.purpose.is_card())
         .bind(json_column(&row.purpose)?)
         .bind(json_column(&row.text)?)
         .bind(time_column(Timestamp::now()))
