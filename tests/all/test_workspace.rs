@@ -181,7 +181,7 @@ impl ChatFactory for RoomChats {
         let rooms = table.strings("rooms").map(|rooms| rooms.value).unwrap_or_default();
         let rooms = rooms.into_iter().map(|room| room.value).collect();
         let mut chats = self.0.lock().expect("no holder panics");
-        let features = ChatFeatures { threads: true, edits: true, reactions: true, files: false };
+        let features = ChatFeatures { threads: true, edits: true, reactions: true, ..ChatFeatures::PLAIN };
         let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(features)).clone();
         Some(Arc::new(RoomChat { account: account(&bot.name), chat, rooms }))
     }

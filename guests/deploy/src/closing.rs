@@ -89,7 +89,7 @@ mod tests {
     fn a_success_names_the_undo_command_if_the_version_changed() {
         let text = |before| text("1.0.2", before, Outcome::Succeeded, "6 min 1 s");
         let done = "Content Management System: deployed version 1.0.2 to staging in 6 min 1 s.";
-        assert_eq!(text(Some("1.0.1")), format!("{done} Undo: rollback cms staging"));
+        assert_eq!(text(Some("1.0.1")), format!("{done} Undo: \u{f8ff}rollback cms staging"));
         assert_eq!(text(Some("1.0.2")), format!("{done} This version was already deployed."));
         assert_eq!(text(None), format!("{done} This is the first release in staging."));
     }
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(
             text("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
             "Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
-             (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+             (exit code 3). Last good: 1.0.2. Again: \u{f8ff}deploy cms staging 1.0.3"
         );
     }
 }

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(
             chosen(&steps, false),
             Err("Content Management System: several environments have a version to promote. Type one of: \
-                 promote cms staging (3 from test), promote cms production (2 from staging)"
+                 \u{f8ff}promote cms staging (3 from test), \u{f8ff}promote cms production (2 from staging)"
                 .into())
         );
         assert_eq!(chosen(&steps[1..], true), Ok(("production".into(), "2".into())));
@@ -238,7 +238,10 @@ mod tests {
         );
         assert_eq!(
             runs(&[release("3", "unknown"), release("2", "succeeded")]),
-            Err("3 has an unknown outcome in staging. To deploy the last good version: deploy cms production 2".into())
+            Err(
+                "3 has an unknown outcome in staging. To deploy the last good version: \u{f8ff}deploy cms production 2"
+                    .into()
+            )
         );
     }
 
@@ -253,7 +256,7 @@ mod tests {
         assert_eq!(
             names(&line(), Some("test")),
             Err("Content Management System: test has no previous environment to promote from; deploy a version \
-                 instead: deploy cms test VERSION"
+                 instead: \u{f8ff}deploy cms test VERSION"
                 .into())
         );
         assert!(names(&line(), Some("qa")).unwrap_err().contains("is not deployed to `qa`"));

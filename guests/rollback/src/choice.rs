@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(
             typed_of(&past, "1.0.3"),
             Err("Content Management System: staging already runs 1.0.3. \
-                 To deploy it again: deploy cms staging 1.0.3"
+                 To deploy it again: \u{f8ff}deploy cms staging 1.0.3"
                 .into())
         );
     }

@@ -102,7 +102,7 @@ pub(crate) mod tests {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
             done(&past),
-            "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s. Undo: rollback cms staging"
+            "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s. Undo: \u{f8ff}rollback cms staging"
         );
         let after = [release("1.0.2", "succeeded"), past[0].clone(), past[1].clone()];
         assert_eq!(History::of(&after).choices()[0].version, "1.0.3", "the version that the undo command selects");
@@ -132,7 +132,7 @@ pub(crate) mod tests {
     fn recorded_versions_are_labelled() {
         let one = "was deployed by others and recorded by @bob:example.org";
         let from = "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s";
-        let undo = "Undo: rollback cms staging";
+        let undo = "Undo: \u{f8ff}rollback cms staging";
         assert_eq!(done(&[recorded("1.0.3"), release("1.0.2", "succeeded")]), format!("{from} (1.0.3 {one}). {undo}"));
         assert_eq!(done(&[release("1.0.3", "succeeded"), recorded("1.0.2")]), format!("{from} (1.0.2 {one}). {undo}"));
         assert_eq!(done(&[recorded("1.0.3"), recorded("1.0.2")]), format!("{from} (1.0.3 {one}; 1.0.2 {one}). {undo}"));
@@ -144,7 +144,7 @@ pub(crate) mod tests {
         assert_eq!(
             text(&past, Outcome::Failed, "in step migrate (exit code 3)"),
             "failed> Content Management System: the rollback of staging to version 1.0.2 failed after 6 s in step \
-             migrate (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
+             migrate (exit code 3). Last good: 1.0.3. Again: \u{f8ff}rollback cms staging 1.0.2"
         );
         let after = [release("1.0.2", "failed"), past[0].clone(), past[1].clone()];
         let again = crate::choice::typed_version(&target(), &History::of(&after), "1.0.2");

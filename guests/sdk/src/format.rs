@@ -40,7 +40,12 @@ pub fn moment(instant: Instant) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
 }
 
-/// Joins words to a command line that a person can type. Words with spaces or special characters are quoted.
+/// Stands before a command in a text for people. The host shows the prefix of its bot instead, or nothing where commands
+/// need no prefix.
+pub const PREFIX: &str = "\u{f8ff}";
+
+/// Joins words to a command line that a person can type as the host shows it: it begins with [`PREFIX`], and words with
+/// spaces or special characters are quoted.
 pub fn command_line(words: &[&str]) -> String {
     let quoted = |word: &&str| {
         let plain = |c: char| c.is_alphanumeric() || "-_./:@+=,~#".contains(c);
@@ -50,7 +55,7 @@ pub fn command_line(words: &[&str]) -> String {
             format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
         }
     };
-    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+    format!("{PREFIX}{}", words.iter().map(quoted).collect::<Vec<_>>().join(" "))
 }
 
 fn pair(span: u64, large: (u64, &str), small: (u64, &str)) -> String {
@@ -111,7 +116,10 @@ mod tests {
 
     #[test]
     fn words_with_special_characters_are_quoted() {
-        assert_eq!(command_line(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
-        assert_eq!(command_line(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
+        assert_eq!(command_line(&["deploy", "cms", "1.0.2+b/7"]), format!("{PREFIX}deploy cms 1.0.2+b/7"));
+        assert_eq!(
+            command_line(&["say", "two words", "", "a\"b"]),
+            format!("{PREFIX}say \"two words\" \"\" \"a\\\"b\"")
+        );
     }
 }

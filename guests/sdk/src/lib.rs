@@ -24,7 +24,7 @@ pub use bindings::wardroom::plugin::pipelines::WaitError;
 pub use bindings::wardroom::plugin::types::{Denial, Entry, Error, Instant, Person, Problem};
 pub use bindings::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store, types};
 pub use command::{Command, Handler, Parameter, Setting};
-pub use format::{command_line, duration, elapsed, moment};
+pub use format::{PREFIX, command_line, duration, elapsed, moment};
 pub use later::Later;
 pub use plugin::Plugin;
 #[doc(hidden)]

@@ -128,7 +128,7 @@ mod tests {
             text("1.0.2 failed", None),
             "Content Management System: deployed version 1.0.3 to staging (1.0.2 failed)."
         );
-        assert_eq!(undo(&target()), "Undo: rollback cms staging");
+        assert_eq!(undo(&target()), "Undo: \u{f8ff}rollback cms staging");
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Harness {
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
-            chat: MemoryChat::new(ChatFeatures { threads: true, edits: true, reactions: true, files: false }),
+            chat: MemoryChat::new(ChatFeatures { threads: true, edits: true, reactions: true, ..ChatFeatures::PLAIN }),
             pipelines: MemoryPipelines::new(at_once),
             tracker: Tracker::default(),
             clock: Arc::default(),

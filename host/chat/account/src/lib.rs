@@ -7,7 +7,7 @@
 //!   handles a room's messages).
 //! - Server, with the feature `http`: [`read_server_url`], [`http_client`].
 //! - Configuration: [`read_rooms`].
-//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`mentioned_people`], [`error_chain`].
+//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`check_prefix`], [`display_name`], [`mentioned_people`], [`error_chain`].
 //! - Time: [`timestamp`].
 //!
 //! Not here: code that is specific to one network.
@@ -29,7 +29,9 @@ pub use backfill_queue::BackfillQueue;
 pub use configured_rooms::read_rooms;
 pub use error_chain::error_chain;
 pub use inbox_writer::InboxWriter;
-pub use message_text::{display_name, mentioned_people, strip_leading_name, strip_quotes_and_code, timestamp};
+pub use message_text::{
+    check_prefix, display_name, mentioned_people, strip_leading_name, strip_quotes_and_code, timestamp,
+};
 pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;

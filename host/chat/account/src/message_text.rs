@@ -8,18 +8,28 @@ use wardroom::{
 /// Maximum length of a display name, in characters. A longer name is truncated.
 const MAX_NAME: usize = 80;
 
+/// The marks at the start and at the end of a code block.
+const FENCES: [&str; 2] = ["```", "~~~"];
+
 /// Removes quoted lines (`> …`) and fenced code blocks from a message, because a command in a quotation or an example
 /// must not run.
 pub fn strip_quotes_and_code(body: &str) -> String {
-    let mut in_fence = false;
+    // The mark that ends the code block that a line is in.
+    let mut block: Option<&str> = None;
     let lines: Vec<&str> = body
         .lines()
         .filter(|line| {
-            let fence = line.trim_start().starts_with("```");
-            // A fence that opens and closes on one line ("```x```") does not affect the lines below it.
-            let closed = fence && line.trim_start().trim_start_matches('`').contains("```");
-            let keep = !in_fence && !fence && !line.starts_with('>');
-            in_fence ^= fence && (in_fence || !closed);
+            let line = line.trim_start();
+            let fence = FENCES.into_iter().find(|fence| line.starts_with(fence));
+            let keep = block.is_none() && fence.is_none() && !line.starts_with('>');
+            match (block, fence) {
+                // A block that begins and ends on one line ("```x```") does not affect the lines below it.
+                (None, Some(fence)) if !line[fence.len()..].trim_start_matches(&fence[..1]).contains(fence) => {
+                    block = Some(fence);
+                }
+                (Some(open), Some(fence)) if open == fence => block = None,
+                _ => {}
+            }
             keep
         })
         .collect();
@@ -56,6 +66,22 @@ pub fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Checks that a message that begins with this prefix arrives on the network, and that [`strip_quotes_and_code`] keeps it.
+///
+/// # Errors
+/// The reason in one line.
+pub fn check_prefix(prefix: &str) -> Result<(), String> {
+    let reason = match prefix {
+        _ if prefix.starts_with('/') => "clients take a line that begins with `/` as a command of their own",
+        _ if prefix.starts_with('>') => "a line that begins with `>` is a quotation, which the bot does not read",
+        _ if FENCES.iter().any(|fence| prefix.starts_with(fence)) => {
+            "a line that begins with it starts a code block, which the bot does not read"
+        }
+        _ => return Ok(()),
+    };
+    Err(reason.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +92,8 @@ mod tests {
         assert_eq!(strip_quotes_and_code("```\n!deploy cms\n```"), "");
         assert_eq!(strip_quotes_and_code("```!deploy cms```\n!where"), "!where");
         assert_eq!(strip_quotes_and_code("!where\n```\n!deploy cms\n```"), "!where");
+        assert_eq!(strip_quotes_and_code("~~~\n```\n!deploy cms\n~~~\n!where"), "!where");
+        assert_eq!(strip_quotes_and_code(" > !deploy cms\n!where"), "!where");
     }
 
     #[test]
@@ -82,5 +110,17 @@ mod tests {
         assert_eq!(display_name(Some("\u{2066}\u{200f}\u{2069}"), "bob"), "bob");
         assert_eq!(display_name(None, "bob"), "bob");
         assert_eq!(display_name(Some(&"x".repeat(500)), "bob").len(), 80);
+    }
+
+    #[test]
+    fn a_prefix_that_does_not_arrive_is_refused() {
+        for prefix in ["/", "/bot-", "//", ">", ">>", "```", "~~~"] {
+            check_prefix(prefix).unwrap_err();
+        }
+        for prefix in ["!", "!!", "?", ".", "~", "`", "$", "#", "!/", "-", "@"] {
+            check_prefix(prefix).unwrap();
+            let line = format!("{prefix}deploy cms");
+            assert_eq!(strip_quotes_and_code(&line).trim(), line);
+        }
     }
 }

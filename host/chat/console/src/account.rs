@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     Timestamp,
-    adapter::{Body, Chat, Inbox, Outgoing, SendError},
+    adapter::{Body, Chat, ChatFeatures, Inbox, Outgoing, SendError},
     model::Person,
 };
 use wardroom_account::InboxWriter;
@@ -126,6 +126,10 @@ impl Console {
 impl Chat for Console {
     fn network(&self) -> &'static str {
         NETWORK
+    }
+
+    fn features(&self) -> ChatFeatures {
+        ChatFeatures { direct: true, ..ChatFeatures::PLAIN }
     }
 
     fn rooms(&self) -> Vec<String> {

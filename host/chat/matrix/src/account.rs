@@ -15,7 +15,7 @@ use matrix_sdk::{
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
+    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, RateLimit, SendError},
     base::Backoff,
     model::Person,
 };
@@ -177,11 +177,16 @@ impl Chat for MatrixAccount {
     }
 
     fn features(&self) -> ChatFeatures {
-        ChatFeatures { threads: true, edits: true, reactions: true, files: true }
+        ChatFeatures { threads: true, edits: true, reactions: true, files: true, direct: false }
     }
 
     fn account_id(&self) -> Option<String> {
         Some(self.config.user.to_string())
+    }
+
+    /// Returns the default of `rc_message` in Synapse.
+    fn rate_limit(&self) -> Option<RateLimit> {
+        Some(RateLimit { burst: 10.0, per_second: 0.2 })
     }
 
     fn trusts_relations(&self, room: &str) -> bool {

@@ -83,10 +83,11 @@ impl Converter<'_> {
             MessageType::Notice(text) => (&text.body, &text.formatted, true),
             _ => return None,
         };
-        let thread = match &event.content.relates_to {
+        let (thread, reply_to) = match &event.content.relates_to {
             Some(Relation::Replacement(_)) => return None,
-            Some(Relation::Thread(thread)) => Some(thread.event_id.to_string()),
-            _ => None,
+            Some(Relation::Thread(thread)) => (Some(thread.event_id.to_string()), None),
+            Some(Relation::Reply(reply)) => (None, Some(reply.in_reply_to.event_id.to_string())),
+            _ => (None, None),
         };
         let html = formatted.as_ref().filter(|formatted| formatted.format == MessageFormat::Html);
         if html.is_some_and(|html| is_code_block(&html.body)) {
@@ -99,6 +100,7 @@ impl Converter<'_> {
         (!text.is_empty()).then(|| {
             let mut message = incoming(None, thread, text);
             message.machine = machine;
+            message.reply_to = reply_to;
             message
         })
     }

@@ -96,6 +96,10 @@ impl ChatFactory for MatrixFactory {
         &config::KEYS
     }
 
+    fn check_prefix(&self, prefix: &str) -> Result<(), String> {
+        wardroom_account::check_prefix(prefix)
+    }
+
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
         let config = Config::read(bot, table, &self.state)?;
         Some(Arc::new(account::MatrixAccount::new(config)))

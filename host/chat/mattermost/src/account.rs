@@ -129,7 +129,7 @@ impl Chat for MattermostAccount {
     }
 
     fn features(&self) -> ChatFeatures {
-        ChatFeatures { threads: true, edits: true, reactions: true, files: true }
+        ChatFeatures { threads: true, edits: true, reactions: true, files: true, direct: false }
     }
 
     fn account_id(&self) -> Option<String> {

@@ -86,6 +86,10 @@ impl ChatFactory for MattermostFactory {
         &config::KEYS
     }
 
+    fn check_prefix(&self, prefix: &str) -> Result<(), String> {
+        wardroom_account::check_prefix(prefix)
+    }
+
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
         let config = config::Config::read(bot, table, &self.state, self.heartbeat_interval)?;
         Some(Arc::new(account::MattermostAccount::new(config)))

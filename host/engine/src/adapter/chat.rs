@@ -33,11 +33,14 @@ pub struct ChatFeatures {
     /// Whether the adapter attaches a long text as a file. If `true`, the engine passes texts of up to 1 MiB to the
     /// adapter, and the adapter attaches each text that is too long for one message.
     pub files: bool,
+    /// Whether every room of the network is a direct conversation with the bot, as on a console. The engine then leaves
+    /// out the bot's prefix in commands that it suggests.
+    pub direct: bool,
 }
 
 impl ChatFeatures {
     /// The features of a network that has only plain messages.
-    pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
+    pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false, direct: false };
 }
 
 /// The number of messages that a network accepts from one account, as a token bucket.
@@ -299,6 +302,15 @@ pub trait ChatFactory: Send + Sync + 'static {
     /// Returns the keys of the network's table, whose path is `bot.NAME.NETWORK`. The configuration reference lists
     /// these keys; any other key in the table is a configuration problem.
     fn keys(&self) -> &'static TableKeys;
+
+    /// Checks that a message that begins with this prefix arrives on the network as it was typed. The default
+    /// implementation accepts every prefix.
+    ///
+    /// # Errors
+    /// The reason in one line, for the configuration problem.
+    fn check_prefix(&self, _prefix: &str) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Reads every key of the network's table. If a value is not valid, adds a configuration problem to the table's
     /// list and returns `None`. Must not connect or resolve secrets.

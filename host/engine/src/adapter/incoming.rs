@@ -20,6 +20,9 @@ pub struct Incoming {
     pub event: String,
     /// The id of the first message of the thread; `None` outside of a thread.
     pub thread: Option<String>,
+    /// The id of the message to which this message replies; `None` if it is no reply, and on a network whose replies are
+    /// threads.
+    pub reply_to: Option<String>,
     /// The person or program that sent the message.
     pub sender: Person,
     /// The text of the message without quoted lines and code blocks; empty for a reaction.
@@ -50,6 +53,7 @@ impl Incoming {
         Self {
             event: event.into(),
             thread: None,
+            reply_to: None,
             sender,
             text: text.into(),
             reaction: None,

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::prefix_mark;
+
 /// The start of each quoted line in a plain text.
 const QUOTE_MARK: &str = "| ";
 /// The maximum length in bytes of a mistyped word. For a longer word, [`nearest`] suggests no correction.
@@ -94,6 +96,16 @@ impl Text {
         self.0.is_empty()
     }
 
+    /// Returns the text for a room in which commands begin with `prefix`.
+    pub(crate) fn with_prefix(mut self, prefix: &str) -> Self {
+        for block in &mut self.0 {
+            if let Block::Line(text) | Block::Quote(text) | Block::Code(text) = block {
+                *text = prefix_mark::with_prefix(text, prefix);
+            }
+        }
+        self
+    }
+
     /// Returns the text as plain text. Code is indented by four spaces. Each line of a quotation begins with
     /// `| `. The last line has no line feed.
     pub fn plain(&self) -> String {
@@ -103,11 +115,11 @@ impl Text {
             .map(|block| match block {
                 Block::Line(line) => line.clone(),
                 Block::People(ids) => ids.join(" "),
-                Block::Quote(quote) => with_prefix(QUOTE_MARK, quote),
-                Block::Code(code) => with_prefix("    ", code),
+                Block::Quote(quote) => indented(QUOTE_MARK, quote),
+                Block::Code(code) => indented("    ", code),
             })
             .collect();
-        parts.join("\n")
+        prefix_mark::without_marks(&parts.join("\n"))
     }
 
     /// Shortens a text of more than `most` characters. Returns the shortened text, and the whole text for the caller to
@@ -173,8 +185,8 @@ pub(crate) fn clean_lines(text: &str) -> String {
     text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
-fn with_prefix(prefix: &str, lines: &str) -> String {
-    lines.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
+fn indented(start: &str, lines: &str) -> String {
+    lines.lines().map(|line| format!("{start}{line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Removes control characters and invisible characters from a line. Examples are zero-width spaces, letters without a

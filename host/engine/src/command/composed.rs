@@ -71,7 +71,11 @@ impl<'w> Placeholders<'w> {
 
     /// Replaces the placeholders in an error message by the inserted values.
     fn restore_error(&self, error: ParseError) -> ParseError {
-        ParseError { message: self.restore(&error.message), hint: error.hint.map(|hint| self.restore(&hint)) }
+        ParseError {
+            message: self.restore(&error.message),
+            hint: error.hint.as_deref().map(|hint| self.restore(hint)),
+            ..error
+        }
     }
 }
 

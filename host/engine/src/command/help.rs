@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::spec::{CommandKind, ParameterType, Spec, Target};
+use crate::base::PREFIX;
 
-/// Returns the reply to `help`: one line per command, grouped by plugin. `prefix` is the bot's command prefix, such as
-/// `!`.
-pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
+/// Returns the reply to `help`: one line per command, grouped by plugin.
+pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
     let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
     let mut text = String::new();
@@ -22,7 +22,7 @@ pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &s
         }
         let _ = writeln!(text, "  {:width$}  {}", spec.usage(), spec.summary);
     }
-    let _ = write!(text, "For more about a command, type: {prefix}help COMMAND");
+    let _ = write!(text, "For more about a command, type: {PREFIX}help COMMAND");
     text
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
         let _ = write!(text, "\nOther names: {}", spec.aliases.join(", "));
     }
     for example in &spec.examples {
-        let _ = write!(text, "\nExample: {example}");
+        let _ = write!(text, "\nExample: {PREFIX}{example}");
     }
     let does = match (&spec.target, spec.kind) {
         // The summary of a built-in command already says what the command changes.

@@ -28,17 +28,17 @@ pub(crate) fn unknown_command(
     table: &CommandTable,
 ) -> ParseError {
     let shown: String = word.chars().take(40).collect();
+    let unknown = |message: String| ParseError { is_unknown: true, ..ParseError::new(message) };
     // A known command inside the line is what the person means: `please deploy cms staging 1.0.2`.
     let mut inside = (0..rest.len()).filter(|at| table.get(&rest[*at]).is_some());
     if let (Some(at), None) = (inside.next(), inside.next()) {
-        return ParseError::new(format!("Unknown command `{shown}`. A line begins with its command."))
-            .with_hint(line_from(at));
+        return unknown(format!("Unknown command `{shown}`. A line begins with its command.")).with_hint(line_from(at));
     }
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
     match nearest(word, names.map(String::as_str)).filter(|meant| is_typing_error(word, meant)) {
-        Some(meant) => ParseError::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
+        Some(meant) => unknown(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
             .with_hint(format!("{meant} {}", line_from(0)).trim_end()),
-        None => ParseError::new(format!("Unknown command `{shown}`.")).with_hint("help"),
+        None => unknown(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
 }
 

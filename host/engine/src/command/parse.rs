@@ -14,7 +14,7 @@ use super::{
     vocabulary::Vocabulary,
 };
 use crate::{
-    base::{check_visible, parse_duration},
+    base::{PREFIX, check_visible, parse_duration},
     model::Attribute,
 };
 
@@ -25,11 +25,13 @@ pub(crate) struct ParseError {
     pub message: String,
     /// A line that the person can type instead.
     pub hint: Option<String>,
+    /// Whether the line does not begin with a command.
+    pub is_unknown: bool,
 }
 
 impl ParseError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, is_unknown: false }
     }
 
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
@@ -41,7 +43,7 @@ impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {
-            Some(hint) => write!(f, " Try: {hint}"),
+            Some(hint) => write!(f, " Try: {PREFIX}{hint}"),
             None => Ok(()),
         }
     }

@@ -112,7 +112,7 @@ fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
     match table.parse(text, &Vocabulary::all(catalog)) {
         Ok(Parsed::Command(command)) => format!("= {}", command.line()),
         Ok(Parsed::Help(spec)) => format!("? {}", spec.name),
-        Err(error) => error.to_string(),
+        Err(error) => crate::base::without_marks(&error.to_string()),
     }
 }
 

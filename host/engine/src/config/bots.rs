@@ -10,7 +10,7 @@ use super::{freezes, people, read::Registry, store::MIN_KEEP};
 use crate::{
     adapter::Chat,
     base::{At, Key, Located, Table, TableKeys},
-    messaging::{Reactions, Signs},
+    messaging::{Reactions, Signs, UnknownCommand},
     model::{BotIdentity, Catalog, RoomName},
 };
 
@@ -51,6 +51,13 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
              of each command, `none` adds none, so that each action gets a status card at once.",
         )
         .default("seen"),
+        Key::string(
+            "unknown",
+            "The answer to a message in a room that begins with the prefix and is not a command: `answer` sends a \
+             suggestion, `react` adds only a reaction, `ignore` does nothing. Use `ignore` in a room where another bot has \
+             the same prefix.",
+        )
+        .default("answer"),
         Key::string("time_zone", "The time zone of times in commands and messages, for example `Europe/Berlin`.")
             .default("UTC"),
     ],
@@ -75,6 +82,8 @@ pub(crate) struct BotConfig {
     pub max_age: Duration,
     /// The reactions and status cards that the bot sends.
     pub signs: Signs,
+    /// The answer to an unknown command.
+    pub unknown: UnknownCommand,
     /// The time zone of times in commands and messages.
     pub time_zone: TimeZone,
     pub at: At,
@@ -144,24 +153,34 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
         None => catalog.environments().map(str::to_owned).collect(),
     };
     let max_age = table.duration_or_default("max_age");
-    let signs = signs(&mut table);
+    let reactions = choice(&mut table, "reactions", Reactions::NAMES);
+    let signs = Signs { reactions, card_after: table.duration_or_default("card_after") };
+    let unknown = choice(&mut table, "unknown", UnknownCommand::NAMES);
     let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
     let identity = BotIdentity { name: name.value, prefix };
     let chats = chats(&identity, &mut table, registry);
+    for factory in registry.chats.iter().filter(|factory| chats.iter().any(|chat| chat.network() == factory.network()))
+    {
+        if let Err(reason) = factory.check_prefix(&identity.prefix) {
+            let message = format!("the prefix `{}` cannot be used on {}: {reason}", identity.prefix, factory.network());
+            table.problem(&place, message, "prefix = \"!\"".to_owned());
+        }
+    }
     table.finish();
-    BotConfig { identity, environments, environments_named, chats, max_age, signs, time_zone, at }
+    BotConfig { identity, environments, environments_named, chats, max_age, signs, unknown, time_zone, at }
 }
 
-fn signs(table: &mut Table) -> Signs {
-    let place = table.at_key("reactions");
-    let name = table.string_or_default("reactions");
-    let known = Reactions::ALL.into_iter().find(|reactions| reactions.as_str() == name);
+/// Reads a key whose value is one of the names in `choices`. Reports any other name, and returns the first value then.
+fn choice<T: Copy>(table: &mut Table, key: &'static str, choices: [(&str, T); 3]) -> T {
+    let place = table.at_key(key);
+    let name = table.string_or_default(key);
+    let known = choices.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
     if known.is_none() {
-        let names: Vec<String> = Reactions::ALL.iter().map(|one| format!("`{}`", one.as_str())).collect();
-        let message = format!("`reactions` must be one of {}", names.join(", "));
-        table.problem(&place, message, "reactions = \"seen\"".to_owned());
+        let names = choices.map(|(name, _)| format!("`{name}`"));
+        let message = format!("`{key}` must be one of {}", names.join(", "));
+        table.problem(&place, message, format!("{key} = \"{}\"", choices[0].0));
     }
-    Signs { reactions: known.unwrap_or(Reactions::Seen), card_after: table.duration_or_default("card_after") }
+    known.unwrap_or(choices[0].1)
 }
 
 fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<Arc<dyn Chat>> {

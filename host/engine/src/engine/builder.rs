@@ -374,11 +374,11 @@ fn runtime() -> Result<Runtime, BuildError> {
 }
 
 fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
-    (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
+    (bot.identity.name, BotSettings { max_age: bot.max_age, unknown: bot.unknown })
 }
 
 fn accounts(bot: &BotConfig) -> impl Iterator<Item = Account> {
-    bot.chats.iter().map(move |chat| Account::new(&bot.identity.name, chat.clone(), bot.signs))
+    bot.chats.iter().map(move |chat| Account::new(&bot.identity, chat.clone(), bot.signs))
 }
 
 fn addressing(bot: &BotConfig) -> Addressing {

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     adapter::{Body, Outgoing},
-    base::{ActivityGuard, Backoff, Text},
+    base::{ActivityGuard, Backoff, PREFIX, Text, without_marks},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary, Words},
     hostcall::refuses,
-    messaging::Account,
+    messaging::{Account, UnknownCommand},
     metrics::CommandOutcome,
     policy::Authorized,
     store::{AuditRecord, GivenArgument, InboxRow, JobQuery, OutboxRow, StoreError, Write, is_trigger_event},
@@ -107,8 +107,8 @@ impl Host {
                 // The sender cannot repeat the delivery: the host would ignore it as a duplicate.
                 Some(started) if is_trigger_event(&row.key.event) => format!(
                     "Nothing was done: the command of {} is {age} old, because the host was unavailable. If it is still \
-                     needed, type `{}{}`.",
-                    started.by, settings.prefix, row.text
+                     needed, type `{PREFIX}{}`.",
+                    started.by, row.text
                 ),
                 _ => format!(
                     "Nothing was done: your command is {age} old, because the host was unavailable. Send it again if \
@@ -180,7 +180,7 @@ impl Host {
     /// Sends a reply to a message directly, without the outbox. `purpose` is a part of the reply's idempotency key. If
     /// `search` is true, first searches the room for the reply, so that the reply is not sent twice.
     async fn send_reply(&self, account: &Account, row: &InboxRow, purpose: &str, text: Text, search: bool) {
-        let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text);
+        let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text.with_prefix(&account.prefix));
         let message = Outgoing { key, room, body: Body::Say { text, thread } };
         self.context.outbox.send(account, &message, search).await;
     }
@@ -275,6 +275,7 @@ impl Host {
                 let missing = spec.is_none().then(|| self.not_loaded(&row.text)).flatten();
                 return Err(match missing {
                     Some(message) => Refusal::Denied(message),
+                    None if misparse.is_unknown => Refusal::Unknown(misparse.to_string()),
                     None => Refusal::Malformed(misparse.to_string()),
                 });
             }
@@ -303,7 +304,7 @@ impl Host {
         };
         let Some(plugin) = self.context.plugins.get(name) else {
             return Err(Refusal::Denied(format!(
-                "Plugin `{name}` is not loaded. Ask an admin to run `plugins`, which shows the reason."
+                "Plugin `{name}` is not loaded. Ask an admin to run `{PREFIX}plugins`, which shows the reason."
             )));
         };
         match spec.kind {
@@ -372,7 +373,7 @@ impl Host {
         }
         let plugin = self.context.plugins.missing(word)?;
         Some(format!(
-            "`{}` is a command of plugin `{}`, which is not loaded. Ask an admin to run `plugins`, which shows the \
+            "`{}` is a command of plugin `{}`, which is not loaded. Ask an admin to run `{PREFIX}plugins`, which shows the \
              reason.",
             word.to_lowercase(),
             plugin.name
@@ -387,7 +388,17 @@ impl Host {
     /// Refuses a message. One transaction stores the reply and the audit record, and marks the message as handled.
     /// Sends no reply if a `[[listen]]` rule started the command, or if the sender has reached the reply limit.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
-        let (outcome, emoji, message) = refusal.into_parts();
+        let unknown = match refusal {
+            // In a direct message, a line is meant for this bot.
+            Refusal::Unknown(_) if !row.direct => self.settings_of_bot(&row.bot).unknown,
+            _ => UnknownCommand::Answer,
+        };
+        if unknown == UnknownCommand::Ignore {
+            self.context.outbox.waiting.discard(&row.key);
+            return self.context.store.commit(vec![Write::Handled(row.key)]).await.map(drop);
+        }
+        let (outcome, emoji, text) = refusal.into_parts();
+        let message = without_marks(&text);
         // The reply limit does not apply to a permitted command that failed. Such a command is always answered.
         let is_limited = outcome != CommandOutcome::Unable;
         let now = self.context.clock.now();
@@ -402,12 +413,16 @@ impl Host {
             Some(0)
         };
         if let Some(unanswered) = answered {
-            let mut text = Text::lines(message);
+            let mut text = Text::lines(text);
             text.append(unanswered_note(unanswered));
-            if self.context.outbox.reacts_to_outcomes(&row) {
+            let has_reactions = self.context.outbox.has_reactions(&row);
+            let only_reacts = unknown == UnknownCommand::React && has_reactions;
+            if only_reacts || self.context.outbox.reacts_to_outcomes(&row) {
                 writes.push(Write::Send(self.react(&row, emoji)));
             }
-            writes.push(Write::Send(self.say(&row, "refusal", text)));
+            if !only_reacts {
+                writes.push(Write::Send(self.say(&row, "refusal", text)));
+            }
         } else {
             self.context.outbox.waiting.discard(&row.key);
         }

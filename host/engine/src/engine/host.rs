@@ -10,7 +10,7 @@ use crate::{
     adapter::LinkState,
     base::Activity,
     hostcall::Context,
-    messaging::{AccountInbox, ReplyLimiter},
+    messaging::{AccountInbox, ReplyLimiter, UnknownCommand},
     metrics::Commands,
     runner::Jobs,
     trigger::Triggers,
@@ -36,6 +36,7 @@ pub(crate) struct Host {
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BotSettings {
-    pub(crate) prefix: String,
+    /// The answer to an unknown command.
+    pub(crate) unknown: UnknownCommand,
     pub(crate) max_age: Duration,
 }

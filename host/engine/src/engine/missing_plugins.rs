@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::{
-    base::Text,
+    base::{PREFIX, Text},
     store::{StoreError, Write, digest},
 };
 
@@ -36,7 +36,7 @@ impl Host {
         if missing.is_empty() && contested.is_empty() {
             return Ok(());
         }
-        text.push_lines("An admin gets the reasons with `plugins`.");
+        text.push_lines(format!("An admin gets the reasons with `{PREFIX}plugins`."));
         let day = context.clock.now().as_second() / 86_400;
         let key = format!("start/{day}/{}", digest(text.plain().as_bytes()));
         context.store.commit(vec![Write::Send(destination.say(key, text))]).await.map(drop)

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
 
 /// A refused command, with the message for the sender. Nothing was changed.
 pub(crate) enum Refusal {
+    /// The line does not begin with a command.
+    Unknown(String),
     /// The line is not a valid command.
     Malformed(String),
     /// The command is valid, but the rules forbid it for this person, in this room or at this time.
@@ -31,7 +33,7 @@ impl Refusal {
     /// Returns the outcome for the metrics, the emoji of the bot's reaction, and the message for the sender.
     pub(crate) fn into_parts(self) -> (CommandOutcome, &'static str, String) {
         match self {
-            Self::Malformed(message) => (CommandOutcome::Malformed, "❓", message),
+            Self::Unknown(message) | Self::Malformed(message) => (CommandOutcome::Malformed, "❓", message),
             Self::Denied(message) => (CommandOutcome::Denied, "⛔", message),
             Self::Late(message) => (CommandOutcome::Late, "⌛", message),
             Self::Unable(message) => (CommandOutcome::Unable, "⚠️", message),

@@ -191,19 +191,9 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     assert_eq!(engine.not_loaded(), []);
     let engine = Arc::new(engine);
     let stop = crate::CancellationToken::new();
-    let message = crate::adapter::Incoming {
-        reaction: None,
-        event: "one".into(),
-        thread: None,
-        sender: crate::model::Person::named_by_id(person),
-        text: typed.into(),
-        at: crate::Timestamp::now(),
-        direct: true,
-        late: false,
-        machine: false,
-        deduplication_key: None,
-        unproven: None,
-    };
+    let sender = crate::model::Person::named_by_id(person);
+    let message = crate::adapter::Incoming::new("one", sender, typed, crate::Timestamp::now());
+    let message = crate::adapter::Incoming { direct: true, ..message };
     // The message arrives before the engine runs, so it is in the store and in the channel. It must be handled once.
     engine.inbox("marvin", MemoryChat::NETWORK).unwrap().receive("room", vec![message], None).await.unwrap();
     let running = tokio::spawn({

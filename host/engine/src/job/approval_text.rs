@@ -7,7 +7,7 @@ use super::{
     plan::{Plan, PlanEnd},
 };
 use crate::{
-    base::{Text, clean, utc_text},
+    base::{PREFIX, Text, clean, utc_text},
     model::name_and_id,
     policy::Need,
     store::JobRow,
@@ -147,7 +147,7 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
         let (up, down) = if thumbs { (" or 👍", " or 👎") } else { ("", "") };
         let (until, left, handle) = (utc_text(ask.until), left(ask.until, now), argument(&row.id, ask.number));
         text.push_lines(format!(
-            "Answer until {until} ({left} left): `approve {handle}`{up}, or `deny {handle} REASON`{down}."
+            "Answer until {until} ({left} left): `{PREFIX}approve {handle}`{up}, or `{PREFIX}deny {handle} REASON`{down}."
         ));
         text.push_people(asked);
     }

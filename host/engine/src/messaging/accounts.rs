@@ -7,11 +7,13 @@ use std::{sync::Arc, time::Duration};
 use super::{
     outbox::{MAX_MESSAGE_LENGTH, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest},
     pace::Pace,
+    signs::{Reactions, Signs},
 };
 use crate::{
     adapter::{Accounts, Chat},
     base::Text,
     job::{emoji, reaction},
+    model::BotIdentity,
     store::{InboxRow, JobOutcome, JobRow, OutboxKind, OutboxRow, Write, is_trigger_event},
 };
 
@@ -24,6 +26,8 @@ const MAX_EDIT_LENGTH: usize = 4_000;
 pub(crate) struct Account {
     /// The bot's name in the configuration.
     pub(crate) bot: String,
+    /// The text before a command in the account's rooms; empty if no command there needs one.
+    pub(crate) prefix: String,
     /// The chat adapter's connection of this account.
     pub(crate) chat: Arc<dyn Chat>,
     /// What the bot sends besides the messages for which people wait.
@@ -32,49 +36,11 @@ pub(crate) struct Account {
     pub(crate) pace: Arc<Pace>,
 }
 
-/// The signs of a bot that accompany its messages: reactions and status cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Signs {
-    pub(crate) reactions: Reactions,
-    /// The time after which a running job gets a status card.
-    pub(crate) card_after: Duration,
-}
-
-impl Default for Signs {
-    fn default() -> Self {
-        Self { reactions: Reactions::Seen, card_after: Duration::from_secs(2) }
-    }
-}
-
-/// The reactions that a bot adds to commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reactions {
-    /// None.
-    None,
-    /// A reaction that acknowledges each action.
-    Seen,
-    /// Also a reaction for the outcome of each command, which the bot's message says in words.
-    All,
-}
-
-impl Reactions {
-    /// All values, in the order of the documentation.
-    pub(crate) const ALL: [Self; 3] = [Self::Seen, Self::All, Self::None];
-
-    /// Returns the name of the value in the configuration.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Seen => "seen",
-            Self::All => "all",
-        }
-    }
-}
-
 impl Account {
-    pub(crate) fn new(bot: impl Into<String>, chat: Arc<dyn Chat>, signs: Signs) -> Self {
+    pub(crate) fn new(bot: &BotIdentity, chat: Arc<dyn Chat>, signs: Signs) -> Self {
         let pace = Arc::new(Pace::new(chat.rate_limit()));
-        Self { bot: bot.into(), chat, signs, pace }
+        let prefix = if chat.features().direct { String::new() } else { bot.prefix.clone() };
+        Self { bot: bot.name.clone(), prefix, chat, signs, pace }
     }
 
     /// Returns whether the bot acknowledges an action with a reaction.
@@ -179,6 +145,11 @@ impl Outbox {
     pub(crate) fn outcome_reaction(&self, row: &JobRow, outcome: JobOutcome) -> Option<Write> {
         let adds = self.account_of_job(row).is_some_and(|account| account.signs.reactions == Reactions::All);
         (adds && row.parent.is_none()).then(|| Write::Send(reaction(row, emoji(outcome))))
+    }
+
+    /// Returns whether the network of a message has reactions.
+    pub(crate) fn has_reactions(&self, message: &InboxRow) -> bool {
+        self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.features().reactions)
     }
 
     /// Returns whether the bot adds a reaction for the outcome of a command.

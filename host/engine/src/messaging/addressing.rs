@@ -50,19 +50,8 @@ mod tests {
 
     fn command(text: &str, direct: bool) -> Option<String> {
         let addressing = Addressing { prefix: "!".into(), name: "marvin".into() };
-        addressing.command(&Incoming {
-            reaction: None,
-            event: "e".into(),
-            thread: None,
-            sender: Person::named_by_id("p"),
-            text: text.into(),
-            at: jiff::Timestamp::UNIX_EPOCH,
-            direct,
-            late: false,
-            machine: false,
-            deduplication_key: None,
-            unproven: None,
-        })
+        let sender = Person::named_by_id("p");
+        addressing.command(&Incoming { direct, ..Incoming::new("e", sender, text, jiff::Timestamp::UNIX_EPOCH) })
     }
 
     #[test]

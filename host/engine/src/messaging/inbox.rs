@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{accounts::Destination, addressing::Addressing, outbox::Outbox};
+use super::{accounts::Destination, addressing::Addressing, outbox::Outbox, thread_command};
 use crate::{
     adapter::{Inbox, Incoming, Position},
     base::{Activity, Text},
@@ -93,11 +93,22 @@ impl Inbox for AccountInbox {
                 continue;
             }
             // Step 2: keep messages that contain or trigger a command.
-            let Some((text, started)) = self.command_or_trigger(room, &message) else { continue };
+            let (text, started, thread) = match self.command_or_trigger(room, &message) {
+                // A reply to a message about a job means this job.
+                Some((text, None)) if message.reply_to.is_some() && thread_command::is_about_job(&text) => {
+                    let thread = self.thread_of_job(room, &message).await?;
+                    (text, None, thread)
+                }
+                Some((text, started)) => (text, started, message.thread.clone()),
+                None => match self.thread_command(room, &message).await? {
+                    Some((text, thread)) => (text, None, Some(thread)),
+                    None => continue,
+                },
+            };
             let row = InboxRow {
                 key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
                 bot: self.bot.clone(),
-                thread: message.thread,
+                thread,
                 sender: message.sender,
                 text,
                 at: message.at,
@@ -114,7 +125,7 @@ impl Inbox for AccountInbox {
     }
 
     fn handles(&self, room: &str, message: &Incoming) -> bool {
-        self.command_or_trigger(room, message).is_some()
+        self.command_or_trigger(room, message).is_some() || thread_command::command(message).is_some()
     }
 
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
@@ -158,6 +169,26 @@ impl AccountInbox {
             None if self.others.iter().any(|other| other.command(message).is_some()) => None,
             None => self.trigger(room, message).map(|started| (started.line(), Some(started))),
         }
+    }
+
+    /// Returns the command of a message in the thread of a job, or of a reply to a message about a job, which needs no
+    /// prefix. Also returns the thread of the job, in which the command is answered.
+    async fn thread_command(&self, room: &str, message: &Incoming) -> Result<Option<(String, String)>, StoreError> {
+        let Some(line) = thread_command::command(message) else { return Ok(None) };
+        // A message that addresses another bot is a command for that bot alone.
+        if self.others.iter().any(|other| other.command(message).is_some()) {
+            return Ok(None);
+        }
+        Ok(self.thread_of_job(room, message).await?.map(|thread| (line.to_owned(), thread)))
+    }
+
+    /// Returns the thread of the job that a message is about, if the host can trust the relations of messages in the
+    /// room.
+    async fn thread_of_job(&self, room: &str, message: &Incoming) -> Result<Option<String>, StoreError> {
+        if !self.outbox.trusts_relations(&self.bot, self.network, room) {
+            return Ok(None);
+        }
+        thread_command::thread_of_job(&*self.store, self.network, room, message).await
     }
 
     /// Returns the `[[listen]]` trigger that a message matches. The inbox stores the trigger's command instead of the

@@ -15,6 +15,9 @@ use crate::{
     store::{OutboxKind, PendingRow},
 };
 
+/// The interval between two checks whether the limit of the account has room for the card of a running job.
+const ROOM_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A row of the outbox in a lane.
 #[derive(Debug)]
 pub(super) struct Queued {
@@ -97,14 +100,11 @@ impl Lane {
     /// Waits for the next row and for the right to send it. A more urgent row that arrives meanwhile comes first.
     pub(super) async fn next<'p>(&self, pace: &'p Pace) -> (Queued, Permit<'p>) {
         loop {
-            let room = pace.has_room();
-            let Some(urgency) = self.most_urgent(room.is_ok()) else {
-                match room {
-                    Err(again) if !self.queue.lock().is_empty() => tokio::select! {
-                        () = self.more.notified() => {}
-                        () = tokio::time::sleep(again) => {}
-                    },
-                    _ => self.more.notified().await,
+            let Some(urgency) = self.most_urgent(pace.has_room()) else {
+                let is_empty = self.queue.lock().is_empty();
+                tokio::select! {
+                    () = self.more.notified() => {}
+                    () = tokio::time::sleep(ROOM_INTERVAL), if !is_empty => {}
                 }
                 continue;
             };
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(lane.extend(vec![queued("a/card", REST, 3)]), [("a/card".to_owned(), 1)]);
         let older = Queued { left_over: true, ..queued("a/card", PROGRESS, 2) };
         assert_eq!(lane.put_back(older), Some(2));
-        assert_eq!(keys(&lane)[2..], ["b/card 1", "a/card 3"].map(str::to_owned));
+        assert_eq!(keys(&lane)[2..], ["a/card 3", "b/card 1"].map(str::to_owned));
     }
 
     #[tokio::test]
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(lane.next(&pace).await.0.row.row.key, "a/card");
         pace.limited(std::time::Duration::ZERO);
         lane.extend(vec![queued("a/card", PROGRESS, 2)]);
-        assert_eq!(lane.most_urgent(pace.has_room().is_ok()), None);
+        assert_eq!(lane.most_urgent(pace.has_room()), None);
         lane.extend(vec![queued("b/closing", OutboxKind::Message, 1)]);
         assert_eq!(lane.next(&pace).await.0.row.row.key, "b/closing");
     }

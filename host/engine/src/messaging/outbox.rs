@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -15,13 +15,14 @@ use tokio::sync::mpsc;
 
 use super::{
     accounts::Account,
+    delivery::{Later, Sent, is_edited},
     lane::{Lane, Queued},
     pace::Urgency,
 };
 use crate::{
-    adapter::{Body, Chat, Outgoing, SendError},
+    adapter::{Body, Chat, Outgoing},
     base::{Activity, ActivityGuard, Backoff},
-    metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
+    metrics::FirstAnswers,
     store::{InboxRow, OutboxKind, PendingRow, Store, Write, is_trigger_event},
 };
 
@@ -45,7 +46,7 @@ const ACKNOWLEDGED: &str = "👀";
 
 /// The outgoing messages of a host, and the accounts that send them.
 pub(crate) struct Outbox {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     // The accounts of this host's bots, in the order of the configuration.
     pub(crate) accounts: Vec<Account>,
     // The names of all bots in the configuration, including the bots of other hosts.
@@ -80,19 +81,6 @@ impl InFlight {
         self.done.insert(name);
     }
 }
-
-/// The result of an attempt to send a message.
-enum Sent {
-    /// The network accepted the message, which has this event id.
-    Event(String),
-    /// An earlier process has sent the message, which has this event id.
-    Found(String),
-    /// The message is not sent, because the network refused it or because it is not needed.
-    Dropped,
-}
-
-/// A temporary error. The message is sent again; the value is the delay that the network requires.
-struct Later(Option<Duration>);
 
 impl Outbox {
     /// Creates an outbox that sends through `accounts`. `identities` are the names of all configured bots, `network` is
@@ -247,51 +235,6 @@ impl Outbox {
         }
     }
 
-    /// Tries once to send the message of a row. `left_over` is true if an earlier process may have sent the message; it
-    /// is set to false as soon as that is known. Does not send a reaction if the network has no reactions or if no
-    /// message started the command, and no card of a job whose closing message was sent.
-    async fn deliver(&self, account: &Account, row: &PendingRow, left_over: &mut bool) -> Result<Sent, Later> {
-        let chat = &account.chat;
-        let text = || row.row.text.clone().clamped(longest(&**chat));
-        let outgoing = |key: String, body| Outgoing { key, room: row.row.room.clone(), body };
-        let message = match (&row.row.purpose, &row.event) {
-            (OutboxKind::Reaction { event, emoji }, _) => {
-                // A triggered command has no message that could have a reaction.
-                if !chat.features().reactions || is_trigger_event(event) {
-                    return Ok(Sent::Dropped);
-                }
-                outgoing(row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
-            }
-            (OutboxKind::Card { .. } | OutboxKind::Closing, Some(event)) => {
-                outgoing(format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
-            }
-            (OutboxKind::Card { .. } | OutboxKind::Closing | OutboxKind::Message, _) => {
-                outgoing(row.row.key.clone(), Body::Say { text: text(), thread: row.row.thread.clone() })
-            }
-        };
-        if !matches!(message.body, Body::Say { .. }) {
-            *left_over = false;
-        }
-        if *left_over {
-            if let Some(event) = self.find(account, &message).await? {
-                return Ok(Sent::Found(event));
-            }
-            *left_over = false;
-        }
-        let is_new_card = matches!(row.row.purpose, OutboxKind::Card { .. }) && row.event.is_none();
-        if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
-            return Ok(Sent::Dropped);
-        }
-        self.attempt(account, &message).await
-    }
-
-    /// Returns whether the closing message of a card's job was sent.
-    async fn was_closed(&self, card: &str) -> Result<bool, Later> {
-        let Some(job) = card.strip_suffix("/card") else { return Ok(false) };
-        let sent = self.store.event_of_key(&format!("{job}/closing")).await;
-        Ok(sent.map_err(|_| Later(None))?.is_some())
-    }
-
     /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the
     /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
     /// permanent error.
@@ -348,92 +291,12 @@ impl Outbox {
         let message = Outgoing { key, room: message.key.room.clone(), body };
         let (outbox, account, guard) = (self.clone(), account.clone(), self.activity.begin());
         tokio::spawn(async move {
-            let is_shown = account.pace.has_room().is_ok() && outbox.attempt(&account, &message).await.is_ok();
+            let is_shown = account.pace.has_room() && outbox.attempt(&account, &message).await.is_ok();
             if !is_shown {
                 account.chat.typing(&message.room).await;
             }
             drop(guard);
         });
-    }
-
-    /// Searches the room of a message for a message with the same idempotency key, which an earlier process sent.
-    async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Later> {
-        let began = Instant::now();
-        let found = account.chat.find(&message.room, &message.key).await;
-        outbound(account.chat.network(), "find", request_outcome(&found), began);
-        match found {
-            Ok(found) => {
-                if found.is_some() {
-                    self.waiting.sent(account.chat.network(), &message.key);
-                }
-                Ok(found)
-            }
-            // The room cannot be searched, so the message is sent.
-            Err(SendError::Never { .. }) => Ok(None),
-            Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
-        }
-    }
-
-    /// Tries once to send a message.
-    async fn attempt(&self, account: &Account, message: &Outgoing) -> Result<Sent, Later> {
-        let (chat, began) = (&account.chat, Instant::now());
-        let tried = chat.send(message).await;
-        let method = match &message.body {
-            Body::Say { .. } => "say",
-            Body::Edit { .. } => "edit",
-            Body::React { .. } => "react",
-        };
-        outbound(chat.network(), method, request_outcome(&tried), began);
-        match tried {
-            Ok(event) => {
-                account.pace.accepted();
-                self.waiting.sent(chat.network(), &message.key);
-                Ok(Sent::Event(event))
-            }
-            Err(SendError::Never { reason }) => {
-                tracing::error!(
-                    network = chat.network(),
-                    room = message.room,
-                    key = message.key,
-                    reason,
-                    "a message was dropped, because the chat network rejected the message"
-                );
-                Ok(Sent::Dropped)
-            }
-            Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
-        }
-    }
-}
-
-/// Records that the network did not accept a message for now. `after` is the delay that the network requires.
-fn postponed(account: &Account, message: &Outgoing, after: Option<Duration>, reason: &str) -> Later {
-    let after = after.map(|after| after.min(Backoff::MAX_REQUESTED));
-    if let Some(pause) = after {
-        rate_limited(account.chat.network(), pause);
-        account.pace.limited(pause);
-    }
-    tracing::info!(
-        network = account.chat.network(),
-        room = message.room,
-        key = message.key,
-        reason,
-        pause = ?after,
-        "cannot send a message; retrying, after the delay in the field `pause` if the network requires one"
-    );
-    Later(after)
-}
-
-/// Returns whether a row is a status card on a network with edits.
-fn is_edited(account: &Account, row: &PendingRow) -> bool {
-    row.row.purpose.is_card() && account.chat.features().edits
-}
-
-fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
-    match tried {
-        Ok(_) => RequestOutcome::Done,
-        Err(SendError::Never { .. }) => RequestOutcome::Refused,
-        Err(SendError::Later { after: Some(_), .. }) => RequestOutcome::Limited,
-        Err(SendError::Later { after: None, .. }) => RequestOutcome::Unavailable,
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::adapter::RateLimit;
 
@@ -147,13 +147,15 @@ impl Pace {
                     drop(place);
                     return Permit { pace: self, exclusive: true };
                 }
-                place.get_or_insert(Place { pace: self, key });
+                if place.is_none() {
+                    place = Some(Place { pace: self, key });
+                }
                 until
             };
             if until > Instant::now() {
                 tokio::select! {
                     () = changed => {}
-                    () = tokio::time::sleep_until(until) => {}
+                    () = tokio::time::sleep_until(until.into()) => {}
                 }
             } else {
                 changed.await;
@@ -163,37 +165,19 @@ impl Pace {
 
     /// Records that the network accepted a message.
     pub(crate) fn accepted(&self) {
-        if let Some(budget) = &mut self.state.lock().budget {
-            budget.refill(Instant::now());
-            budget.tokens -= 1.0;
-            budget.lifted |= budget.tokens <= -OVERDRAFT;
-        }
+        self.state.lock().accepted(Instant::now());
     }
 
     /// Records that the network rejected a message, and accepts the next one after `pause`.
     pub(crate) fn limited(&self, pause: Duration) {
-        let mut state = self.state.lock();
-        let now = Instant::now();
-        state.paused_until = Some(state.paused_until.unwrap_or(now).max(now + pause));
-        state.quiet_until = Some(now + pause.max(QUIET_TIME));
-        if let Some(budget) = &mut state.budget {
-            budget.refill(now);
-            budget.tokens = budget.tokens.min(0.0);
-            budget.lifted = false;
-        }
-        drop(state);
+        self.state.lock().limited(pause, Instant::now());
         self.changed.notify_waiters();
     }
 
     /// Reserves the closing message of a job that starts, so that acknowledgements and cards do not use the part of the
     /// limit that the closing message needs.
     pub(crate) fn reserve(&self, job: &str) {
-        let mut state = self.state.lock();
-        if state.budget.is_some() {
-            let now = Instant::now();
-            state.reserved.retain(|_, since| now.saturating_duration_since(*since) < RESERVATION);
-            state.reserved.insert(job.to_owned(), now);
-        }
+        self.state.lock().reserve(job, Instant::now());
     }
 
     /// Releases the reservation of a job, because the job waits or its closing message was sent.
@@ -201,30 +185,173 @@ impl Pace {
         self.state.lock().reserved.remove(job);
     }
 
-    /// Returns whether a message that can be left out can be sent now. Otherwise returns the time after which to ask
-    /// again.
-    pub(crate) fn has_room(&self) -> Result<(), Duration> {
-        /// The interval between two checks of a limit that has no room.
-        const AGAIN: Duration = Duration::from_secs(1);
-        let mut state = self.state.lock();
-        let now = Instant::now();
-        let reserved = state.reserved.values().filter(|since| now.saturating_duration_since(**since) < RESERVATION);
-        let reserved = u32::try_from(reserved.count()).unwrap_or(u32::MAX);
-        let is_quiet = state.quiet_until.is_some_and(|until| now < until);
-        match &mut state.budget {
-            Some(Budget { lifted: true, .. }) => Ok(()),
-            Some(budget) => {
-                budget.refill(now);
-                let free = budget.tokens - f64::from(reserved);
-                if free > RESERVED_SHARE * budget.limit.burst { Ok(()) } else { Err(AGAIN) }
-            }
-            None if is_quiet => Err(AGAIN),
-            None => Ok(()),
+    /// Returns whether a message that can be left out can be sent now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.state.lock().has_room(Instant::now())
+    }
+}
+
+impl State {
+    fn accepted(&mut self, now: Instant) {
+        if let Some(budget) = &mut self.budget {
+            budget.refill(now);
+            budget.tokens -= 1.0;
+            budget.lifted |= budget.tokens <= -OVERDRAFT;
         }
     }
 
-    /// Returns whether the network has limited the account since the host started.
-    pub(crate) fn was_limited(&self) -> bool {
-        self.state.lock().quiet_until.is_some()
+    fn limited(&mut self, pause: Duration, now: Instant) {
+        self.paused_until = Some(self.paused_until.unwrap_or(now).max(now + pause));
+        self.quiet_until = Some(now + pause.max(QUIET_TIME));
+        if let Some(budget) = &mut self.budget {
+            budget.refill(now);
+            // One message is available after the pause.
+            budget.tokens = (1.0 - pause.as_secs_f64() * budget.limit.per_second).clamp(0.0, 1.0);
+            budget.lifted = false;
+        }
+    }
+
+    fn reserve(&mut self, job: &str, now: Instant) {
+        if self.budget.is_some() {
+            self.reserved.retain(|_, since| now.saturating_duration_since(*since) < RESERVATION);
+            self.reserved.insert(job.to_owned(), now);
+        }
+    }
+
+    fn has_room(&mut self, now: Instant) -> bool {
+        let reserved = self.reserved.values().filter(|since| now.saturating_duration_since(**since) < RESERVATION);
+        let reserved = f64::from(u32::try_from(reserved.count()).unwrap_or(u32::MAX));
+        match &mut self.budget {
+            Some(Budget { lifted: true, .. }) => true,
+            Some(budget) => {
+                budget.refill(now);
+                budget.tokens - reserved > RESERVED_SHARE * budget.limit.burst
+            }
+            None => self.quiet_until.is_none_or(|until| until <= now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYNAPSE: RateLimit = RateLimit { burst: 10.0, per_second: 0.2 };
+
+    /// An account of a homeserver with the limit [`SYNAPSE`], which really accepts as many messages as the limit says.
+    struct Account {
+        pace: Pace,
+        homeserver: Budget,
+        start: Instant,
+        delays: Vec<f64>,
+    }
+
+    impl Account {
+        fn new() -> Self {
+            let pace = Pace::new(Some(SYNAPSE));
+            let start = Instant::now();
+            let homeserver = Budget { limit: SYNAPSE, tokens: SYNAPSE.burst, at: start, lifted: false };
+            Self { pace, homeserver, start, delays: Vec::new() }
+        }
+
+        fn at(&self, seconds: f64) -> Instant {
+            self.start + Duration::from_secs_f64(seconds)
+        }
+
+        /// Starts a job, with its acknowledgement if the limit has room. Returns whether it was acknowledged.
+        fn start(&mut self, job: &str, seconds: f64) -> bool {
+            let now = self.at(seconds);
+            let room = self.pace.state.lock().has_room(now);
+            if room {
+                assert_eq!(self.send(seconds), 0.0, "an acknowledgement is never delayed");
+            }
+            self.pace.state.lock().reserve(job, now);
+            room
+        }
+
+        /// Sends a message. Returns the time for which the homeserver delays it, in seconds.
+        fn send(&mut self, seconds: f64) -> f64 {
+            let mut now = self.at(seconds);
+            self.homeserver.refill(now);
+            let missing = (1.0 - self.homeserver.tokens).max(0.0) / SYNAPSE.per_second;
+            if missing > 0.0 {
+                self.pace.state.lock().limited(Duration::from_secs_f64(missing), now);
+                now += Duration::from_secs_f64(missing);
+                self.homeserver.refill(now);
+            }
+            self.homeserver.tokens -= 1.0;
+            self.pace.state.lock().accepted(now);
+            missing
+        }
+
+        fn close(&mut self, job: &str, seconds: f64) {
+            let delay = self.send(seconds);
+            self.delays.push(delay);
+            self.pace.release(job);
+        }
+    }
+
+    #[test]
+    fn ten_actions_within_ten_seconds_are_answered_within_five() {
+        let mut spread = Account::new();
+        for second in 0..10_u32 {
+            spread.start(&second.to_string(), f64::from(second));
+            spread.close(&second.to_string(), f64::from(second) + 1.0);
+        }
+        assert!(spread.delays.iter().all(|delay| *delay < 5.0), "{:?}", spread.delays);
+        let mut together = Account::new();
+        let acknowledged = (0..10).filter(|job| together.start(&job.to_string(), 0.0)).count();
+        assert_eq!(acknowledged, 1, "the other messages are kept for the closing messages");
+        (0..10).for_each(|job| together.close(&job.to_string(), 1.0));
+        assert!(together.delays.iter().all(|delay| *delay < 5.0), "{:?}", together.delays);
+    }
+
+    #[test]
+    fn each_action_of_an_account_without_a_limit_is_acknowledged() {
+        let pace = Pace::new(Some(SYNAPSE));
+        let now = Instant::now();
+        let mut state = pace.state.lock();
+        (0..12).for_each(|_| state.accepted(now));
+        assert!(state.has_room(now), "the homeserver has accepted more than its usual limit");
+        state.limited(Duration::from_secs(5), now);
+        assert!(!state.has_room(now + Duration::from_secs(30)));
+        assert!(state.has_room(now + Duration::from_secs(41)), "the limit has recovered");
+        let mut unknown = State::default();
+        assert!(unknown.has_room(now));
+        unknown.limited(Duration::from_secs(1), now);
+        assert!(!unknown.has_room(now + Duration::from_secs(29)));
+        assert!(unknown.has_room(now + QUIET_TIME));
+    }
+
+    #[test]
+    fn a_job_that_lasts_does_not_reserve_the_limit_for_ever() {
+        let mut state = Pace::new(Some(SYNAPSE)).state.into_inner();
+        let now = Instant::now();
+        state.reserve("a", now);
+        state.reserve("b", now);
+        assert!(!state.has_room(now));
+        assert!(state.has_room(now + RESERVATION));
+    }
+
+    #[tokio::test]
+    async fn while_the_account_is_limited_one_message_is_sent_at_a_time_the_most_urgent_first() {
+        let pace = std::sync::Arc::new(Pace::new(None));
+        pace.limited(Duration::from_millis(50));
+        let (sent, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for urgency in [Urgency::Progress, Urgency::Needed, Urgency::Status, Urgency::Needed] {
+            let (pace, sent) = (pace.clone(), sent.clone());
+            tokio::spawn(async move {
+                let permit = pace.permit(urgency).await;
+                assert!(permit.exclusive);
+                sent.send(urgency).expect("the test receives");
+                tokio::task::yield_now().await;
+            });
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            seen.extend(order.recv().await);
+        }
+        assert_eq!(seen, [Urgency::Needed, Urgency::Needed, Urgency::Status, Urgency::Progress]);
+        assert!(!pace.permit(Urgency::Progress).await.exclusive, "the limit has passed");
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     base::Activity,
     command::{Asker, Target},
     config::Registry,
-    messaging::{Account, Outbox},
-    model::Person,
+    messaging::{Account, Outbox, Signs},
+    model::{BotIdentity, Person},
     store::{Grant, MemoryStore, Write},
 };
 
@@ -81,7 +81,8 @@ fn scene() -> Scene {
     let directory = Arc::new(MemoryDirectory::default());
     let access = Arc::new(Access::new(config.policy));
     access.use_directory(directory.clone());
-    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
+    let accounts =
+        vec![Account::new(&BotIdentity { name: "marvin".into(), prefix: "!".into() }, chat.clone(), Signs::default())];
     let outbox = Outbox::new(
         Arc::new(MemoryStore::new()),
         accounts,

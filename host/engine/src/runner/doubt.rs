@@ -15,7 +15,7 @@ use super::{
     nothing_changed,
 };
 use crate::{
-    base::Text,
+    base::{PREFIX, Text},
     hostcall::{InDoubt, Recovered, running_status},
     job::{ActiveJob, GuestOutcome, JobHistory, ReplayPosition, about, entry, thread_message, title},
     model::Person,
@@ -104,8 +104,8 @@ impl Jobs {
             wake: None,
         };
         let text = format!(
-            "{}: it is unknown whether {what} happened: {reason}. Check whether it happened, then run `job {} assume \
-             done` if it did, or `job {} again` if it did not. The job waits until then.",
+            "{}: it is unknown whether {what} happened: {reason}. Check whether it happened, then run \
+             `{PREFIX}job {} assume done` if it did, or `{PREFIX}job {} again` if it did not. The job waits until then.",
             title(row),
             row.id,
             row.id
@@ -145,7 +145,7 @@ impl Jobs {
                             let call = &intent.call;
                             return Err(format!(
                                 "the host cannot derive the result of `{call}`, so `assume done` does not \
-                                 work for this job: run `job {} again` to repeat the call",
+                                 work for this job: run `{PREFIX}job {} again` to repeat the call",
                                 row.id
                             ));
                         };
@@ -162,7 +162,7 @@ impl Jobs {
             }
             (JobPhase::Held, _, DoubtAnswer::AssumeDone) => {
                 return Err(format!(
-                    "job {} is held, so `assume done` does not apply: run `job {} again` to retry the job",
+                    "job {} is held, so `assume done` does not apply: run `{PREFIX}job {} again` to retry the job",
                     row.id, row.id
                 ));
             }

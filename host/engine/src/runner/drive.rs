@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{finish::guest_ended, jobs::Jobs};
 use crate::{
     adapter::{Body, Outgoing},
-    base::{Backoff, Text},
+    base::{Backoff, PREFIX, Text},
     command::Command,
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, running_status},
     job::{
@@ -297,8 +297,8 @@ impl Jobs {
         let now = self.context.clock.now();
         let status = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
         let text = format!(
-            "{} is held: {reason}. The job does not continue until somebody decides: `job {}` shows its status, \
-             `job {} again` retries it, `cancel {}` ends it.",
+            "{} is held: {reason}. The job does not continue until somebody decides: `{PREFIX}job {}` shows its status, \
+             `{PREFIX}job {} again` retries it, `{PREFIX}cancel {}` ends it.",
             title(row),
             row.id,
             row.id,

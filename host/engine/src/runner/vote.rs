@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{doubt::ExtraWrites, jobs::Jobs, nothing_changed};
 use crate::{
-    base::{clean, one_line},
+    base::{PREFIX, clean, one_line},
     command::Asker,
     hostcall::running_status,
     job::{
@@ -164,8 +164,8 @@ impl Jobs {
             None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
                 let handle = approval_text::argument(id, ask.number);
                 return Err(VoteError::NotOpen(format!(
-                    "Job {id} has requested approval again with another plan. Read the new plan, then run `approve \
-                     {handle}`."
+                    "Job {id} has requested approval again with another plan. Read the new plan, then run \
+                     `{PREFIX}approve {handle}`."
                 )));
             }
             _ => {}

@@ -11,7 +11,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    base::{At, Text},
+    base::{At, PREFIX, Text},
     command::{Words, words},
     messaging::Listener,
     model::RoomName,
@@ -118,7 +118,7 @@ impl Triggers {
             let meant = self.aliases.iter().filter(begins).filter(may_see).max_by_key(most);
             return meant.map_or(Ok(None), |alias| {
                 Err(format!(
-                    "The line begins like the alias `{0}`, which runs `{1}`, but does not match it. Try: {0}",
+                    "The line begins like the alias `{0}`, which runs `{1}`, but does not match it. Try: {PREFIX}{0}",
                     alias.typed.join(" "),
                     alias.command.as_str()
                 ))

@@ -24,7 +24,7 @@ impl Host {
         let answer = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
                 Some((_, Value::Text(word))) => self.help_for(asker, word),
-                _ => self.help_whole(asker, &message.bot),
+                _ => self.help_whole(asker),
             },
             Builtin::Whoami => self.whoami(person, asker),
             Builtin::Plugins => self.list_plugins(asker),
@@ -66,7 +66,7 @@ impl Host {
         self.context.plugins.table().command_of(line).is_none_or(|spec| self.may_run(asker, spec))
     }
 
-    fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
+    fn help_whole(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         let short: Vec<(String, String)> = self.triggers.shown(|line| self.may_run_line(asker, line)).collect();
         let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
@@ -76,7 +76,7 @@ impl Host {
         for (typed, means) in short {
             let _ = writeln!(text, "  {typed:width$}  {means}");
         }
-        text.push_str(&help_all(self.visible(asker), &self.settings_of_bot(bot).prefix));
+        text.push_str(&help_all(self.visible(asker)));
         text
     }
 

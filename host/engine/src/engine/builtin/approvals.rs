@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::jobs::{malformed, only_job, read_failed, text};
 use crate::{
-    base::Text,
+    base::{PREFIX, Text},
     command::{Asker, Builtin, Target},
     engine::{
         host::Host,
@@ -86,8 +86,10 @@ impl Host {
     async fn vote_on_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
         if id.is_none() && !self.context.outbox.trusts_thread(message) {
-            let why = "In this room, the bot cannot be sure in which thread your message is, so it does not know which \
-                    job you mean. Add the job's id to the command, for example `approve 7f3ak`.";
+            let why = format!(
+                "In this room, the bot cannot be sure in which thread your message is, so it does not know which \
+                 job you mean. Add the job's id to the command, for example `{PREFIX}approve 7f3ak`."
+            );
             return Err(malformed(why));
         }
         let (row, number) = match (id, self.job_of_thread(message).await.map_err(read_failed)?) {

@@ -4,7 +4,7 @@
 //! caller, and people who may run its command on its app and environment, may change the job.
 
 use crate::{
-    base::{Text, clean},
+    base::{PREFIX, Text, clean},
     command::{Asker, Target, Value},
     engine::{
         host::Host,
@@ -75,8 +75,8 @@ impl Host {
             Some(other) => {
                 let id = clean(id.unwrap_or("ID"));
                 return Err(malformed(format!(
-                    "`{}` is neither the id of a job nor an answer for a job in doubt. Answer with `job {id} assume \
-                     done` or `job {id} again`.",
+                    "`{}` is neither the id of a job nor an answer for a job in doubt. Answer with \
+                     `{PREFIX}job {id} assume done` or `{PREFIX}job {id} again`.",
                     clean(other)
                 )));
             }
@@ -249,7 +249,8 @@ impl Host {
         let several = |count: usize, ids: &str| {
             format!("{count} jobs match the command: {ids}. Add the id of one of them to the command.")
         };
-        only_job(found, several)?.ok_or_else(|| malformed("No job matches the command. `jobs` lists the open jobs."))
+        only_job(found, several)?
+            .ok_or_else(|| malformed(format!("No job matches the command. `{PREFIX}jobs` lists the open jobs.")))
     }
 
     /// Returns the open jobs that a person may see, newest first. Of the jobs that are scheduled or wait for a timer,

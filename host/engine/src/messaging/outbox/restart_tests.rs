@@ -4,10 +4,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    adapter::{ChatFeatures, Inbox, MemoryChat},
+    adapter::{ChatFeatures, Inbox, MemoryChat, SendError},
     base::Text,
+    messaging::Signs,
+    model::BotIdentity,
     store::{MemoryStore, OutboxRow},
 };
+
+/// Returns the outbox of a bot with one account.
+fn outbox(store: Arc<MemoryStore>, chat: Arc<dyn Chat>) -> (Arc<Outbox>, Activity) {
+    let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
+    let accounts = vec![Account::new(&bot, chat, Signs::default())];
+    let (network, activity) = (MemoryChat::NETWORK.to_owned(), Activity::default());
+    let outbox = Outbox::new(store, accounts, vec![bot.name], network, Vec::new(), activity.clone());
+    (Arc::new(outbox), activity)
+}
 
 fn card(text: &str, rest: bool) -> OutboxRow {
     OutboxRow {
@@ -33,22 +44,16 @@ async fn after_restart(texts: &[&str]) -> Vec<String> {
     }
     let closing = OutboxRow { key: "7f3ak/closing".into(), purpose: OutboxKind::Message, ..card("Deployed.", true) };
     store.commit(vec![Write::Send(closing)]).await.unwrap();
-    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
-    let network = MemoryChat::NETWORK.to_owned();
-    let outbox = Outbox::new(store, accounts, vec!["marvin".into()], network, Vec::new(), Activity::default());
-    let outbox = Arc::new(outbox);
+    let (outbox, activity) = outbox(store, chat.clone());
     tokio::spawn(outbox.clone().run());
     outbox.wake();
-    // The closing message is the last one, and the rows of a room are sent in order.
-    while !chat.words().contains(&"Deployed.".to_owned()) {
-        chat.until(chat.sent().len() + 1).await;
-    }
+    activity.until_idle().await;
     chat.words()
 }
 
 #[tokio::test]
 async fn a_card_that_an_earlier_process_sent_gets_the_text_that_it_has_now() {
-    assert_eq!(after_restart(&["running", "succeeded"]).await, ["running", "succeeded", "Deployed."]);
+    assert_eq!(after_restart(&["running", "succeeded"]).await, ["running", "Deployed.", "succeeded"]);
     assert_eq!(after_restart(&["running"]).await, ["running", "Deployed."], "the text is already sent");
 }
 
@@ -92,10 +97,7 @@ async fn a_card_that_changes_before_it_is_searched_is_searched_and_gets_its_newe
     let answer = OutboxRow { key: "answer".into(), purpose: OutboxKind::Message, ..card("Yes.", true) };
     store.commit(vec![Write::Send(answer), Write::Send(card("running", false))]).await.unwrap();
     let chat = Arc::new(SlowSearch { network: network.clone(), permits: tokio::sync::Semaphore::new(0) });
-    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
-    let name = MemoryChat::NETWORK.to_owned();
-    let outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], name, Vec::new(), Activity::default());
-    let outbox = Arc::new(outbox);
+    let (outbox, _) = outbox(store.clone(), chat.clone());
     tokio::spawn(outbox.clone().run());
     outbox.wake();
     let settle = async || {
@@ -111,4 +113,33 @@ async fn a_card_that_changes_before_it_is_searched_is_searched_and_gets_its_newe
     chat.permits.add_permits(2);
     network.until(3).await;
     assert_eq!(network.words(), ["running", "Yes.", "succeeded"]);
+}
+
+/// Sends rows of the outbox that no process has sent before. Returns the texts on the network.
+async fn sent(features: ChatFeatures, rows: Vec<OutboxRow>) -> Vec<String> {
+    let (store, chat) = (Arc::new(MemoryStore::new()), MemoryChat::new(features));
+    store.commit(rows.into_iter().map(Write::Send).collect()).await.unwrap();
+    let (outbox, activity) = outbox(store.clone(), chat.clone());
+    tokio::spawn(outbox.clone().run());
+    outbox.wake();
+    activity.until_idle().await;
+    assert_eq!(store.outbox().await.unwrap(), [], "no row waits any more");
+    chat.words()
+}
+
+#[tokio::test]
+async fn a_card_is_not_sent_after_the_closing_message_of_its_job() {
+    let message =
+        |key: &str, text: &str| OutboxRow { key: key.into(), purpose: OutboxKind::Message, ..card(text, true) };
+    let ended = || vec![card("failed", true), message("7f3ak/closing", "Not deployed."), message("x", "Approve?")];
+    let edits = ChatFeatures { edits: true, ..ChatFeatures::PLAIN };
+    assert_eq!(sent(edits, ended()).await, ["Not deployed.", "Approve?"]);
+    assert_eq!(sent(ChatFeatures::PLAIN, ended()).await, ["failed", "Not deployed.", "Approve?"]);
+}
+
+#[tokio::test]
+async fn a_closing_message_takes_the_place_of_a_card_that_was_not_sent() {
+    let edits = ChatFeatures { edits: true, ..ChatFeatures::PLAIN };
+    let closing = OutboxRow { purpose: OutboxKind::Closing, ..card("Deployed.", true) };
+    assert_eq!(sent(edits, vec![card("running", false), closing]).await, ["Deployed."]);
 }

@@ -8,9 +8,7 @@ mod rights;
 
 use wardroom::{
     Timestamp,
-    store::{
-        AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxKind, OutboxRow, Release, RoomCursor, StoreError, Write,
-    },
+    store::{AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxRow, Release, RoomCursor, StoreError, Write},
 };
 
 use crate::{
