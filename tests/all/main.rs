@@ -14,6 +14,7 @@ mod parity;
 mod restart;
 mod shutdown;
 mod stories;
+mod suggestions;
 mod triggers;
 // The following modules support the tests.
 mod journal;

@@ -45,9 +45,14 @@ pub(crate) struct Open<'o> {
 
 impl TestWorkspace {
     pub(crate) fn new() -> Result<Self> {
+        Self::with_runs(Outcome::Succeeded)
+    }
+
+    /// Creates a workspace whose runs end at once with this outcome.
+    pub(crate) fn with_runs(outcome: Outcome) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
-            pipelines: MemoryPipelines::new(Some(Outcome::Succeeded)),
+            pipelines: MemoryPipelines::new(Some(outcome)),
             clock: Arc::new(MemoryClock::at(Timestamp::now())),
             chats: Arc::default(),
             folder: tempfile::tempdir()?,
@@ -103,6 +108,16 @@ impl TestWorkspace {
                 return None;
             };
             Some(format!("{}: {}", message.room, text.plain()))
+        });
+        sent.collect()
+    }
+
+    /// Returns the event ids of an identity's messages that contain these words, in order.
+    pub(crate) fn events(&self, bot: &str, words: &str) -> Vec<String> {
+        let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
+        let sent = chat.sent().into_iter().enumerate().filter_map(|(number, message)| match message.body {
+            wardroom::adapter::Body::Say { text, .. } if text.plain().contains(words) => Some(format!("sent-{number}")),
+            _ => None,
         });
         sent.collect()
     }

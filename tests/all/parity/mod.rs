@@ -68,6 +68,7 @@ stories! {
     hostile_words
     listen
     refusals
+    thread_commands
 }
 
 /// Runs a story in a room of one kind, unless that kind lacks a feature that it needs.
@@ -78,7 +79,8 @@ async fn run_story<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> 
     if script.needs.iter().any(lacks) {
         return Ok(());
     }
-    let mut story = StoryRun { room: open().await?, actions: Vec::new(), used: BTreeSet::new(), it: None, that: None };
+    let mut story =
+        StoryRun { room: open().await?, actions: Vec::new(), used: BTreeSet::new(), it: None, that: None, before: 0 };
     for line in &script.lines {
         let result = story.line(line).await;
         result.with_context(|| format!("{name} in a room of kind {kind}, at `{line:?}`; {}", story.all()))?;
@@ -131,6 +133,8 @@ struct StoryRun<R> {
     it: Option<String>,
     /// The id of the bot's last message that a line has matched.
     that: Option<String>,
+    /// The number of the bot's actions before the last post.
+    before: usize,
 }
 
 impl<R: Room> StoryRun<R> {
@@ -138,7 +142,10 @@ impl<R: Room> StoryRun<R> {
         let it = || self.it.clone().context("no one has posted yet");
         let that = || self.that.clone().context("no line has matched a message of the bot yet");
         match line {
-            Line::Says { person, words } => self.it = Some(self.room.say(person, words).await?),
+            Line::Says { person, words } => {
+                self.before = self.room.actions().await?.len();
+                self.it = Some(self.room.say(person, words).await?);
+            }
             Line::SaysDirectly { person, words } => self.it = Some(self.room.say_directly(person, words).await?),
             Line::SaysInThread { person, words } => {
                 let root = it()?;
@@ -164,7 +171,8 @@ impl<R: Room> StoryRun<R> {
                         Shown::Message { thread, words: said } => {
                             (root.is_none() || *thread == root) && said.contains(words.as_str())
                         }
-                        Shown::Edit { .. } | Shown::Reaction { .. } => false,
+                        Shown::Edit { words: said } => said.contains(words.as_str()),
+                        Shown::Reaction { .. } => false,
                     })
                     .await?;
                 self.that = Some(found);
@@ -178,6 +186,11 @@ impl<R: Room> StoryRun<R> {
                 let event = it()?;
                 let fits = |action: &BotAction| matches!(&action.shown, Shown::Reaction { on, emoji: put } if *on == event && put == emoji);
                 self.wait(fits).await?;
+            }
+            Line::Count(expected) => {
+                self.actions = self.room.actions().await?;
+                let count = self.actions.len() - self.before;
+                ensure!(count == *expected, "the bot did {count} things since the last post");
             }
             // `never` checks the line at the end.
             Line::Never(_) => {}

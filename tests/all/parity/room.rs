@@ -125,6 +125,10 @@ parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
 run        = ["./sample/deploy.sh", "cms", "live", "{version}"]
 parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
 
+[app.slow.deploy.staging]
+run        = ["sh", "-c", "sleep 4", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
 [plugin.deploy]
 module = "{guests}/deploy.wasm"
 

@@ -11,10 +11,12 @@
 //! bob takes back 👍                    bob removes the reaction
 //! host is killed
 //! host starts
-//! < words                              the bot posts these words, in the thread if the room has threads
+//! < words                              the bot posts these words, in the thread if the room has threads; they may also
+//!                                      replace the status card of a job
 //! <room words                          the bot posts these words in the room or in a thread
 //! < puts 👀                            the bot reacts to the last post
 //! < edits words                        the bot edits one of its messages to have these words
+//! = 3                                  the bot has done three things since the last post: messages, edits, reactions
 //! ! words                              the bot never posts these words, to the end of the story
 //! ```
 
@@ -45,6 +47,7 @@ pub(super) enum Line {
     Message { words: String, in_thread: bool },
     Edit(String),
     Reaction(String),
+    Count(usize),
     Never(String),
 }
 
@@ -69,6 +72,9 @@ fn read(line: &str) -> Result<Line> {
     let owned = str::to_owned;
     if let Some(words) = line.strip_prefix("! ") {
         return Ok(Line::Never(owned(words)));
+    }
+    if let Some(count) = line.strip_prefix("= ") {
+        return Ok(Line::Count(count.parse().context("the number of the bot's actions")?));
     }
     if let Some(emoji) = line.strip_prefix("< puts ") {
         return Ok(Line::Reaction(owned(emoji)));

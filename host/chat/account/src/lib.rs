@@ -3,6 +3,7 @@
 //! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (logs
 //!   the outages of a server).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
+//! - Rate limits: [`LimitRecord`] (when a server last limited an account).
 //! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`] (whether the bot
 //!   handles a room's messages).
 //! - Server, with the feature `http`: [`read_server_url`], [`http_client`].
@@ -17,6 +18,7 @@ mod configured_rooms;
 mod error_chain;
 pub mod folder;
 mod inbox_writer;
+mod limit_record;
 mod message_text;
 mod outage;
 mod retry_schedule;
@@ -29,6 +31,7 @@ pub use backfill_queue::BackfillQueue;
 pub use configured_rooms::read_rooms;
 pub use error_chain::error_chain;
 pub use inbox_writer::InboxWriter;
+pub use limit_record::LimitRecord;
 pub use message_text::{
     check_prefix, display_name, mentioned_people, strip_leading_name, strip_quotes_and_code, timestamp,
 };

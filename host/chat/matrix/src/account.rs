@@ -19,7 +19,7 @@ use wardroom::{
     base::Backoff,
     model::Person,
 };
-use wardroom_account::Outage;
+use wardroom_account::{LimitRecord, Outage};
 
 use crate::{
     Config, Login, NETWORK,
@@ -42,6 +42,7 @@ pub(crate) struct MatrixAccount {
     client: RwLock<Option<Client>>,
     aliases: ConfiguredAliases,
     slow_sends: SlowSends,
+    limit_record: LimitRecord,
     link: Link,
 }
 
@@ -52,12 +53,14 @@ impl MatrixAccount {
     /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
         let encryption = RoomEncryption::new(&config);
+        let limit_record = LimitRecord::new(&config.folder);
         Self {
             config,
             encryption,
             client: RwLock::new(None),
             aliases: ConfiguredAliases::default(),
             slow_sends: SlowSends::default(),
+            limit_record,
             link: Link::default(),
         }
     }
@@ -225,6 +228,7 @@ impl Chat for MatrixAccount {
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let (client, began) = (self.client()?, Instant::now());
         let sent = send::send(&client, &self.encryption, message).await;
+        self.limit_record.note(&sent);
         let duration = began.elapsed();
         // Reactions are not encrypted. A send that fails at once gives no information about other servers, and none
         // succeeds while the homeserver is down.

@@ -13,6 +13,8 @@ use matrix_sdk::{
     },
 };
 
+use wardroom_account::LimitRecord;
+
 use crate::{Config, Login, client, error::MatrixError, rooms};
 
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `further` are
@@ -22,6 +24,15 @@ pub(crate) async fn probe(config: &Config, people: &[String], further: &[String]
     let Config { user, homeserver, .. } = config;
     let client = log_in(config).await.map_err(|error| vec![format!("{user} at {homeserver}: {error}")])?;
     let mut found = vec![format!("{user} is logged in at {homeserver}")];
+    found.push(LimitRecord::describe(
+        &config.folder,
+        user.as_str(),
+        &format!(
+            "an administrator of Synapse lifts the limit with the body {{\"messages_per_second\": 0, \"burst_count\": 0}} \
+             in a POST to {}/_synapse/admin/v1/users/{user}/override_ratelimit",
+            homeserver.as_str().trim_end_matches('/')
+        ),
+    ));
     let mut problems = Vec::new();
     // Check the rooms.
     match client.send(joined_rooms::v3::Request::new()).await.map_err(MatrixError::from) {

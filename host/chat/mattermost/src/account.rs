@@ -12,7 +12,7 @@ use wardroom::{
     base::Backoff,
     model::Person,
 };
-use wardroom_account::Outage;
+use wardroom_account::{LimitRecord, Outage};
 
 use crate::{
     NETWORK,
@@ -30,12 +30,14 @@ pub(crate) struct MattermostAccount {
     link: Link,
     /// The logged-in account; `None` before the login, and after the server rejected the token.
     session: RwLock<Option<Arc<Session>>>,
+    limit_record: LimitRecord,
 }
 
 impl MattermostAccount {
     /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, link: Link::default(), session: RwLock::new(None) }
+        let limit_record = LimitRecord::new(&config.folder);
+        Self { config, link: Link::default(), session: RwLock::new(None), limit_record }
     }
 
     fn session(&self) -> Result<Arc<Session>, SendError> {
@@ -158,7 +160,9 @@ impl Chat for MattermostAccount {
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        self.session()?.send(message).await
+        let sent = self.session()?.send(message).await;
+        self.limit_record.note(&sent);
+        sent
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {

@@ -3,6 +3,8 @@
 //!
 //! Invariant: the check changes nothing and opens no WebSocket.
 
+use wardroom_account::LimitRecord;
+
 use crate::{
     client::ApiClient,
     config::{Config, RoomName, is_id},
@@ -37,6 +39,11 @@ pub(crate) async fn probe(config: &Config, people: &[String], rooms: &[String]) 
         ));
     }
     found.push(config.direct.describe().to_owned());
+    found.push(LimitRecord::describe(
+        &config.folder,
+        &format!("@{}", me.name),
+        "a system admin raises `RateLimitSettings` of the server",
+    ));
     // Check the channels.
     match client.channels().await {
         Ok((channels, _)) => {

@@ -337,10 +337,11 @@ mod tests {
     async fn while_the_account_is_limited_one_message_is_sent_at_a_time_the_most_urgent_first() {
         let pace = std::sync::Arc::new(Pace::new(None));
         pace.limited(Duration::from_millis(50));
+        let mut tasks = tokio::task::JoinSet::new();
         let (sent, mut order) = tokio::sync::mpsc::unbounded_channel();
         for urgency in [Urgency::Progress, Urgency::Needed, Urgency::Status, Urgency::Needed] {
             let (pace, sent) = (pace.clone(), sent.clone());
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 let permit = pace.permit(urgency).await;
                 assert!(permit.exclusive);
                 sent.send(urgency).expect("the test receives");
@@ -352,6 +353,7 @@ mod tests {
             seen.extend(order.recv().await);
         }
         assert_eq!(seen, [Urgency::Needed, Urgency::Needed, Urgency::Status, Urgency::Progress]);
+        tasks.join_all().await;
         assert!(!pace.permit(Urgency::Progress).await.exclusive, "the limit has passed");
     }
 }
