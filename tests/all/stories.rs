@@ -75,6 +75,7 @@ stories! {
     no_command
     not_toml
     order
+    output_of_runs
     people_problems
     pipelines_that_fail
     plugin_descriptions

@@ -1,10 +1,10 @@
 //! Prints reports to standard output, and problems and the log to standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
-use wardroom::base::Problem;
+use wardroom::base::{Problem, redactor};
 
 use crate::{
     Exit,
@@ -26,9 +26,24 @@ pub(crate) fn log(arguments: &Arguments) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| RedactedLog)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+}
+
+/// Standard error without the secrets of the host. The log writes each event at once, so no secret is cut.
+struct RedactedLog;
+
+impl Write for RedactedLog {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        io::stderr().lock().write_all(redactor().redact(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Prints a report to standard output, as text or as JSON.
@@ -41,7 +56,7 @@ pub(crate) fn print(format: Format, json: impl FnOnce() -> Value, text: impl FnO
 
 pub(crate) fn out(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+    match writeln!(out, "{}", redactor().redact(text.trim_end())).and_then(|()| out.flush()) {
         // A reader such as `head` can close the pipe early.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
@@ -49,7 +64,7 @@ pub(crate) fn out(text: &str) -> anyhow::Result<()> {
 }
 
 pub(crate) fn error(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "wardroom: {}", redactor().redact(text));
 }
 
 /// Prints an error to standard error. Returns [`Exit::Failed`].
@@ -68,7 +83,7 @@ pub(crate) fn invalid(text: &str) -> Exit {
 pub(crate) fn problems(problems: &[Problem]) {
     let mut out = std::io::stderr().lock();
     for problem in problems {
-        let _ = writeln!(out, "{}", problem_text(problem));
+        let _ = writeln!(out, "{}", redactor().redact(&problem_text(problem)));
     }
     let count = problems.len();
     let _ = writeln!(

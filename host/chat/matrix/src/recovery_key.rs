@@ -8,7 +8,7 @@
 use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wardroom::base::Secret;
+use wardroom::base::{Secret, remember_secret};
 
 use crate::{
     Config,
@@ -47,7 +47,11 @@ pub(crate) fn load(config: &Config) -> Result<Option<Secret>, MatrixError> {
     }
     match fs::read_to_string(file(config)) {
         Ok(text) if text.trim().is_empty() => Ok(None),
-        Ok(text) => Ok(Some(Secret::new(text.trim()))),
+        Ok(text) => {
+            let key = Secret::new(text.trim());
+            remember_secret("recovery key", &key);
+            Ok(Some(key))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(config, &error)),
     }

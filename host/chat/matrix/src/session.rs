@@ -9,10 +9,10 @@
 
 use std::io;
 
-use matrix_sdk::{Client, authentication::matrix::MatrixSession};
+use matrix_sdk::{Client, SessionTokens, authentication::matrix::MatrixSession};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::base::Secret;
+use wardroom::base::{Secret, remember_secret};
 
 use crate::{
     Config, Login, client, device_recovery,
@@ -36,10 +36,22 @@ struct StoredSession {
 impl StoredSession {
     /// Reads the session file. A file that cannot be read counts as missing, because a new session can be created.
     fn load(config: &Config) -> Option<Self> {
-        folder::read_json(&folder::session_file(config)).ok().flatten()
+        let stored: Option<Self> = folder::read_json(&folder::session_file(config)).ok().flatten();
+        stored.inspect(Self::remember_tokens)
+    }
+
+    /// Adds the tokens that the homeserver issued to the secrets that the host redacts.
+    fn remember_tokens(&self) {
+        let SessionTokens { access_token, refresh_token } = &self.session.tokens;
+        for token in
+            [Some(access_token), refresh_token.as_ref()].into_iter().flatten().filter(|token| !token.is_empty())
+        {
+            remember_secret(&format!("token of {}", self.session.meta.user_id), &Secret::new(token));
+        }
     }
 
     fn store(&self, config: &Config) -> Result<(), MatrixError> {
+        self.remember_tokens();
         let mut stored = self.clone();
         if stored.token_hash.is_some() {
             // Do not write the operator's access token to a second place.
@@ -116,7 +128,9 @@ pub(crate) fn store_refreshed_tokens(config: &Config, client: &Client) -> io::Re
     let file = folder::session_file(config);
     match (folder::read_json::<StoredSession>(&file)?, client.matrix_auth().session()) {
         (Some(stored), Some(session)) if stored.session.meta == session.meta => {
-            folder::write_json(&file, &StoredSession { session, ..stored })
+            let stored = StoredSession { session, ..stored };
+            stored.remember_tokens();
+            folder::write_json(&file, &stored)
         }
         _ => Ok(()),
     }

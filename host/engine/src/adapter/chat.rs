@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use crate::{
     adapter::Inbox,
-    base::{Table, TableKeys, Text},
+    base::{Table, TableKeys, Text, redactor},
     model::{BotIdentity, Person},
 };
 
@@ -77,6 +77,17 @@ pub struct Outgoing {
     pub room: String,
     /// The content of the message: a new text, an edit or a reaction.
     pub body: Body,
+}
+
+impl Outgoing {
+    /// Returns the message without the secrets that this process has resolved.
+    pub(crate) fn redacted(&self) -> Self {
+        let mut message = self.clone();
+        if let Body::Say { text, .. } | Body::Edit { text, .. } = &mut message.body {
+            text.redact(&redactor());
+        }
+        message
+    }
 }
 
 /// The content of an outgoing message.

@@ -1,6 +1,8 @@
-//! A wrapper around a pipeline backend that records when the backend last responded to a request.
+//! A wrapper around a pipeline backend. It records when the backend last responded to a request, and makes the text of
+//! the backend safe to show and to store.
 //!
-//! Invariant: the wrapper sends no request of its own and changes no result.
+//! Invariant: the wrapper sends no request of its own. No text of a backend reaches the rest of the engine with a secret
+//! or a terminal sequence in it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -10,9 +12,14 @@ use parking_lot::Mutex;
 
 use super::pipelines::{PipelineError, Pipelines, RunEnd, RunState};
 use crate::{
+    base::{clean_lines, redactor},
     metrics::{RequestOutcome, outbound},
     model::RunKey,
 };
+
+/// The number of bytes that are read before the requested end of an output, so that a terminal sequence or a character
+/// that begins there is seen as a whole.
+const OUTPUT_MARGIN: usize = 4 << 10;
 
 /// A pipeline backend with a record of its last response and its current outage.
 pub(crate) struct ObservedBackend {
@@ -58,7 +65,7 @@ impl ObservedBackend {
         request: impl Future<Output = Result<T, PipelineError>>,
     ) -> Result<T, PipelineError> {
         let began = Instant::now();
-        let result = request.await;
+        let result = request.await.map_err(safe_error);
         let outcome = match &result {
             Ok(_) => RequestOutcome::Done,
             Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
@@ -88,11 +95,16 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
-        self.observe("start", self.system.start(key, pipeline, parameters)).await
+        let link = self.observe("start", self.system.start(key, pipeline, parameters)).await?;
+        Ok(link.map(|link| redactor().redact(&link).into_owned()))
     }
 
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
-        self.observe("state", self.system.state(key, pipeline)).await
+        Ok(match self.observe("state", self.system.state(key, pipeline)).await? {
+            RunState::Ended(end) => RunState::Ended(safe_end(end)),
+            RunState::Unknowable(reason) => RunState::Unknowable(safe(&reason)),
+            state => state,
+        })
     }
 
     async fn ended(
@@ -102,13 +114,18 @@ impl Pipelines for ObservedBackend {
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
         // The metrics do not count this call, because it lasts as long as the pipeline run.
-        let result = self.system.ended(key, pipeline, line).await;
+        let mut safe_line = |text: &str| line(&safe(text));
+        let result = self.system.ended(key, pipeline, &mut safe_line).await.map(safe_end).map_err(safe_error);
         self.update(&result);
         result
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
-        self.observe("output", self.system.output(key, pipeline, bytes)).await
+        // More is read than requested, so that a secret that begins before the requested bytes is seen as a whole.
+        let margin = redactor().longest() + OUTPUT_MARGIN;
+        let output = self.observe("output", self.system.output(key, pipeline, bytes.saturating_add(margin))).await?;
+        let output = safe(&output);
+        Ok(output[output.ceil_char_boundary(output.len().saturating_sub(bytes))..].to_owned())
     }
 
     async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
@@ -117,5 +134,27 @@ impl Pipelines for ObservedBackend {
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         self.observe("cancel", self.system.cancel(key, pipeline)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// Returns lines of a backend without secrets, terminal sequences and invisible characters.
+fn safe(text: &str) -> String {
+    let redactor = redactor();
+    // A secret can contain a tab, which `clean_lines` replaces; and a terminal sequence can stand inside of a secret.
+    redactor.redact(&clean_lines(&redactor.redact(text))).into_owned()
+}
+
+fn safe_end(end: RunEnd) -> RunEnd {
+    let details = end.details.into_iter().map(|(name, value)| (safe(&name), safe(&value))).collect();
+    RunEnd { message: safe(&end.message), details, ..end }
+}
+
+fn safe_error(error: PipelineError) -> PipelineError {
+    match error {
+        PipelineError::Refused { message } => PipelineError::Refused { message: safe(&message) },
+        PipelineError::Unavailable { message } => PipelineError::Unavailable { message: safe(&message) },
     }
 }

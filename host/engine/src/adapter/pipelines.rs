@@ -23,8 +23,15 @@ pub struct RunEnd {
     /// The time at which the pipeline run ended. If the backend does not report this time, the time at which the host
     /// detected the end.
     pub ended: Timestamp,
-    /// Additional facts about the pipeline run by name: `exit-code`, `step`.
+    /// Additional facts about the pipeline run by name: `exit-code`, `step`. The job's closing message contains the fact
+    /// with the name [`RunEnd::NOTE`].
     pub details: BTreeMap<String, String>,
+}
+
+impl RunEnd {
+    /// The name of a fact that the people in the room must read: one sentence or more, which the host adds to the
+    /// closing message of the job.
+    pub const NOTE: &'static str = "note";
 }
 
 /// The state of a pipeline run. After a crash, the engine uses the state to resolve an effect in doubt, which is an

@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use super::{
     keys::{Key, KeyKind, TableKeys},
+    redact,
     table::{Located, Table},
     tree::Value,
 };
@@ -58,7 +59,8 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretRef {
-    /// Reads the secret from its environment variable or file.
+    /// Reads the secret from its environment variable or file. From then on the host redacts the secret in all text that
+    /// leaves it ([`redactor`](super::redactor)).
     ///
     /// # Errors
     /// Fails if the variable is not set or is not valid UTF-8, the file cannot be read, or the value is empty. The
@@ -75,7 +77,9 @@ impl SecretRef {
             }
         };
         anyhow::ensure!(!value.is_empty(), "the secret `{self}` is empty");
-        Ok(Secret(value))
+        let secret = Secret(value);
+        redact::remember_secret(&self.to_string(), &secret);
+        Ok(secret)
     }
 }
 

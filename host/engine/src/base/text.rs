@@ -9,7 +9,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::prefix_mark;
+use super::{
+    prefix_mark,
+    redact::{MARKER, Redactor},
+    terminal::terminal_text,
+};
 
 /// The start of each quoted line in a plain text.
 const QUOTE_MARK: &str = "| ";
@@ -78,6 +82,19 @@ impl Text {
     pub(crate) fn push_people(&mut self, ids: &[String]) {
         if !ids.is_empty() {
             self.0.push(Block::People(ids.iter().map(|id| clean(id)).collect()));
+        }
+    }
+
+    /// Replaces each secret in the text.
+    pub(crate) fn redact(&mut self, redactor: &Redactor) {
+        if redactor.is_empty() {
+            return;
+        }
+        for block in &mut self.0 {
+            let (Block::Line(text) | Block::Quote(text) | Block::Code(text)) = block else { continue };
+            if let Cow::Owned(redacted) = redactor.redact(text) {
+                *text = redacted;
+            }
         }
     }
 
@@ -189,11 +206,15 @@ fn indented(start: &str, lines: &str) -> String {
     lines.lines().map(|line| format!("{start}{line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Removes control characters and invisible characters from a line. Examples are zero-width spaces, letters without a
+/// Removes terminal sequences, control characters and invisible characters from a line. The line becomes what a
+/// terminal shows at its end, so that a carriage return hides what the rest of the line replaces
+/// ([`TerminalLines`](super::TerminalLines)). Examples of invisible characters are zero-width spaces, letters without a
 /// shape such as the Hangul filler, and the bidirectional overrides, which change the reading order. Replaces each tab by
 /// four spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
+    let is_for_terminals = line.contains(|letter: char| letter.is_control() && letter != '\t');
+    let line = if is_for_terminals { Cow::Owned(terminal_text(line)) } else { Cow::Borrowed(line) };
     for letter in line.chars() {
         match letter {
             '\t' => clean.push_str("    "),
@@ -225,12 +246,17 @@ pub(crate) fn is_invisible(letter: char) -> bool {
     )
 }
 
-/// Checks that a value contains only characters that [`clean`] keeps, and no zero-width joiner. Otherwise people would read
-/// a different value than the one that a program receives.
+/// Checks that a value contains only characters that [`clean`] keeps, no zero-width joiner, and no redacted secret.
+/// Otherwise people would read or type a different value than the one that a program receives.
 ///
 /// # Errors
-/// The first other character, as a reason in one line.
+/// The first other character or the redacted secret, as a reason in one line.
 pub(crate) fn check_visible(value: &str) -> Result<(), String> {
+    if value.contains(MARKER) {
+        return Err(format!(
+            "it contains `{MARKER}`, which stands for a secret of the host; a secret cannot be a value"
+        ));
+    }
     match with_previous(value).find(|(before, letter)| is_hidden(*before, *letter)) {
         None => Ok(()),
         Some((_, letter)) => Err(format!(
@@ -306,7 +332,8 @@ mod tests {
 
     #[test]
     fn invisible_characters_are_removed() {
-        assert_eq!(clean("a\u{202e}b\u{200b}c\x1b[2Jd\u{7}\te"), "abc[2Jd    e");
+        assert_eq!(clean("a\u{202e}b\u{200b}c\x1b[2md\u{7}\te"), "abcd    e");
+        assert_eq!(clean_lines("\x1b[32m 10 %\r 99 %\u{202e}\x1b[0m\r\nnext"), " 99 %\nnext");
         assert_eq!(clean("\u{26a0}\u{fe0f} 1\u{fe0f}"), "\u{26a0}\u{fe0f} 1");
         assert_eq!(clean("ma\u{3164}ry\u{fe0f}\u{115f}\u{ffa0}\u{34f}\u{e0100}"), "mary");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
@@ -337,6 +364,7 @@ mod tests {
         }
         let reason = check_visible("1.0.2\u{200d}").unwrap_err();
         assert_eq!(reason, "it contains the character U+200D, which is not shown; remove this character");
+        assert!(check_visible("1.0.2-[redacted]").unwrap_err().contains("a secret cannot be a value"));
         for value in ["1.0.2", "", "h\u{e9} \u{26a0}\u{fe0f}"] {
             assert_eq!(clean(value), value);
             check_visible(value).unwrap();

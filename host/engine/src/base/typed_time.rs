@@ -1,10 +1,14 @@
 //! Parses the end time and the reason that a person typed: `until 14:00`, `until 2026-12-01T08:00` or `for 2h`, each
 //! with an optional `reason TEXT`.
 //!
-//! Invariant: the result depends only on the arguments. If the local clock shows a time twice because of a clock
-//! change, the result is the later instant. A time in the past is rejected.
+//! Invariant: the result depends only on the arguments. At a change of the local clock, a time means the same as in a
+//! cron expression with fixed hours: a time that the clock shows twice is the first of the two, if it is not past, and a
+//! time that the clock skips is the instant of the change. A time in the past is rejected.
 
-use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp, civil,
+    tz::{AmbiguousOffset, TimeZone},
+};
 
 use super::duration::parse_duration;
 
@@ -71,12 +75,11 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
         let word = crate::base::text::clean(first);
         InvalidEnd(format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."))
     };
-    // If the local time occurs twice, use the later instant.
-    let later = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).later().map_err(|_| unknown());
+    let instant = |at: civil::DateTime| instant(at, now, zone).ok_or_else(unknown);
     if let Some(time) = clock(first) {
         let today = zone.to_datetime(now).date();
         for date in std::iter::successors(Some(today), |date| date.tomorrow().ok()) {
-            let at = later(date.to_datetime(time))?;
+            let at = instant(date.to_datetime(time))?;
             if at > now {
                 return Ok((at, rest));
             }
@@ -87,19 +90,31 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
         Ok(date) if first.len() == DATE => {
             let (second, behind) = split(rest);
             match clock(second) {
-                Some(time) => (later(date.to_datetime(time))?, behind),
-                None => (later(date.to_datetime(civil::Time::midnight()))?, rest),
+                Some(time) => (instant(date.to_datetime(time))?, behind),
+                None => (instant(date.to_datetime(civil::Time::midnight()))?, rest),
             }
         }
         _ => match (first.parse::<Timestamp>(), first.parse::<civil::DateTime>()) {
             (Ok(at), _) => (at, rest),
-            (Err(_), Ok(at)) => (later(at)?, rest),
+            (Err(_), Ok(at)) => (instant(at)?, rest),
             (Err(_), Err(_)) => return Err(unknown()),
         },
     };
     match at > now {
         true => Ok((at, rest)),
         false => Err(InvalidEnd(format!("{} is in the past.", crate::base::time_zone::zoned_text(at, zone)))),
+    }
+}
+
+/// Returns the instant at which the local clock shows a time. If it shows the time twice, the first of the two that is
+/// after `now`. If it skips the time, the instant of the clock change.
+fn instant(at: civil::DateTime, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    let instants = zone.to_ambiguous_timestamp(at);
+    let (earlier, later) = (instants.clone().earlier().ok()?, instants.clone().later().ok()?);
+    match instants.offset() {
+        AmbiguousOffset::Gap { .. } => zone.following(earlier).next().map(|change| change.timestamp()),
+        _ if earlier > now => Some(earlier),
+        _ => Some(later),
     }
 }
 
@@ -140,14 +155,15 @@ mod tests {
         );
         assert_eq!(
             berlin("until 02:30", "2026-03-28T20:00:00Z"),
-            "2026-03-29T01:30:00Z",
-            "a skipped time is one hour later"
+            "2026-03-29T01:00:00Z",
+            "a skipped time is the instant of the change"
         );
         assert_eq!(
             berlin("until 02:30", "2026-10-24T20:00:00Z"),
-            "2026-10-25T01:30:00Z",
-            "a repeated time is the second one"
+            "2026-10-25T00:30:00Z",
+            "a repeated time is the first of the two"
         );
+        assert_eq!(berlin("until 02:30", "2026-10-25T00:30:00Z"), "2026-10-25T01:30:00Z", "that is not past");
         assert_eq!(until("until 14:00", "2026-11-21T12:59:59Z", "UTC").unwrap(), "2026-11-21T14:00:00Z");
     }
 

@@ -11,6 +11,7 @@ use super::{
     shown_in::ShownIn,
 };
 use crate::{
+    adapter::RunEnd,
     command::Options,
     journal::{check_entries, read},
     model::{BackendId, Catalog, Limits, RunKey},
@@ -291,6 +292,14 @@ impl JobHistory {
             self.entries.iter().filter(is_wait_result).any(|entry| entry.body["answer"]["Ok"]["id"] == key.as_str())
         };
         self.entries.iter().filter(|entry| self.may_run(entry) && !end_received(entry)).collect()
+    }
+
+    /// Returns the notes of the pipeline runs whose ends the plugin received ([`RunEnd::NOTE`]).
+    pub(crate) fn run_notes(&self) -> impl Iterator<Item = &str> {
+        let results = self.entries.iter().filter(|entry| entry.kind == EntryKind::Result && entry.call == WAIT);
+        let details = results.filter_map(|entry| entry.body["answer"]["Ok"]["details"].as_array());
+        let notes = details.flatten().filter(|detail| detail["name"] == RunEnd::NOTE);
+        notes.filter_map(|detail| detail["value"].as_str())
     }
 
     /// Returns whether an entry is the `Intent` entry of a pipeline run that was started, or may have been started.

@@ -1,7 +1,7 @@
 //! The inbox of incoming messages. The inbox stores each message for a bot once, as a row, before the message is
 //! handled.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use super::{accounts::Destination, addressing::Addressing, outbox::Outbox, thread_command};
 use crate::{
     adapter::{Inbox, Incoming, Position},
-    base::{Activity, Text},
+    base::{Activity, Text, redactor},
     job::approval_text,
     model::RoomName,
     policy::Access,
     store::{
-        InboxKey, InboxRow, JobPhase, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource,
-        Write,
+        GivenArgument, InboxKey, InboxRow, JobPhase, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError,
+        TriggerSource, Write,
     },
 };
 
@@ -211,7 +211,8 @@ impl AccountInbox {
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
         // A message with a deduplication key is stored only if the key is new.
-        for Arrival { row, late, deduplication_key, announcements } in arrivals {
+        for Arrival { mut row, late, deduplication_key, announcements } in arrivals {
+            redact(&mut row);
             rows.push((row.clone(), late));
             match deduplication_key {
                 Some(key) => writes.push(Write::ReceiveOnce { key, received: Timestamp::now(), row, announcements }),
@@ -273,6 +274,31 @@ impl AccountInbox {
                 }
             }
         }
+    }
+}
+
+/// Replaces each secret in the text of a message. A secret that somebody posted is in the room already, but it must not
+/// get into the database and to a plugin.
+fn redact(row: &mut InboxRow) {
+    let redactor = redactor();
+    let words = row.started.iter_mut().flat_map(|started| &mut started.words);
+    let words = words.map(|(GivenArgument::Written(text) | GivenArgument::Given { text, .. })| text);
+    let texts = std::iter::once(&mut row.text).chain(words);
+    let mut found = false;
+    for text in texts {
+        if let Cow::Owned(redacted) = redactor.redact(text) {
+            (*text, found) = (redacted, true);
+        }
+    }
+    if found {
+        let InboxKey { network, room, event } = &row.key;
+        tracing::warn!(
+            network,
+            room,
+            event,
+            person = row.sender.id,
+            "a message contains a secret of this host, which was redacted; hint: delete the message and replace the secret"
+        );
     }
 }
 

@@ -124,11 +124,15 @@ mod tests {
         let night = window("30 2 * * SUN", Ok("2h"), "Europe/Berlin");
         assert_eq!(night.covers(at("2026-03-29T01:00:00Z")), Some(at("2026-03-29T03:00:00Z")));
         assert_eq!(night.covers(at("2026-03-29T00:59:59Z")), None);
-        // If the start occurs twice, the window begins at the first occurrence, and ends its full length after the
-        // second.
+        // If the clock shows the start twice, the window begins once, at the first of the two.
         assert_eq!(night.covers(at("2026-10-25T00:30:00Z")), Some(at("2026-10-25T02:30:00Z")));
-        assert_eq!(night.covers(at("2026-10-25T03:29:59Z")), Some(at("2026-10-25T03:30:00Z")));
-        assert_eq!(night.covers(at("2026-10-25T03:30:00Z")), None);
+        assert_eq!(night.covers(at("2026-10-25T02:29:59Z")), Some(at("2026-10-25T02:30:00Z")));
+        assert_eq!(night.covers(at("2026-10-25T02:30:00Z")), None);
+        // The same applies to its end.
+        let hour = window("30 1 * * SUN", Err("30 2 * * SUN"), "Europe/Berlin");
+        assert_eq!(hour.covers(at("2026-10-24T23:30:00Z")), Some(at("2026-10-25T00:30:00Z")));
+        assert_eq!(hour.covers(at("2026-10-25T00:30:00Z")), None);
+        assert_eq!(hour.covers(at("2026-03-29T00:59:59Z")), Some(at("2026-03-29T01:00:00Z")), "the skipped end");
     }
 
     #[test]
@@ -173,14 +177,15 @@ mod tests {
                 && self.weekdays.as_ref().is_none_or(|days| days.contains(&weekday))
         }
 
-        /// Whether the window begins at this minute: the local time matches, or a clock change at this minute skips a
-        /// local time that matches.
+        /// Whether the window begins at this minute: the local time matches and is shown for the first time, or a clock
+        /// change at this minute skips a local time that matches.
         fn begins(&self, zone: &TimeZone, minute: Timestamp) -> bool {
             let clock = zone.to_datetime(minute);
             let before = zone.to_datetime(minute.saturating_sub(SignedDuration::from_mins(1)).unwrap());
             let minutes = |count: i64| before.saturating_add(SignedDuration::from_mins(count));
             let skipped = (1..).map(minutes).take_while(|skipped| *skipped < clock);
-            self.shows(clock) || skipped.into_iter().any(|skipped| self.shows(skipped))
+            let is_first = zone.to_ambiguous_timestamp(clock).earlier().is_ok_and(|first| first == minute);
+            (self.shows(clock) && is_first) || skipped.into_iter().any(|skipped| self.shows(skipped))
         }
 
         /// Computes the same result as [`Window::covers`], but by a search minute by minute.

@@ -12,7 +12,7 @@ use super::{
     jobs::Jobs,
 };
 use crate::{
-    base::{Text, clean, elapsed_text},
+    base::{Text, clean, elapsed_text, one_line},
     hostcall::{GuestStop, Tally, shown_in_room_of},
     job::{
         ActiveJob, ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, JobHistory, ShownIn, close, run_of,
@@ -63,6 +63,8 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
+        // The notes of the runs that the plugin waited for.
+        history.run_notes().for_each(|note| text.push_lines(one_line(note)));
         // Step 3: report approved effects that the job did not perform.
         let ask = history.ask();
         let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{backend_backoff, jobs::Jobs, wait::cancel_run};
 use crate::{
     adapter::{PipelineError, RunEnd, RunState},
-    base::{Text, elapsed_text},
+    base::{Text, elapsed_text, one_line},
     hostcall::{Context, run_end_writes},
     job::{ActiveJob, JobHistory, PipelineRun, entry, thread_message},
     model::{Outcome, RunKey},
@@ -122,12 +122,15 @@ async fn ended(
     let writes = run_end_writes(&context.backends, job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = elapsed_text(end.started, end.ended);
-    let line = match end.outcome {
+    let mut line = match end.outcome {
         Outcome::Unknown => {
             format!("The job's run of the pipeline `{}` ended with an unknown result{why}.", run.pipeline)
         }
         outcome => format!("The job's run of the pipeline `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
+    if let Some(note) = end.details.get(RunEnd::NOTE) {
+        line = format!("{line} {}", one_line(note));
+    }
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
     let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
     job.enter(&*context.store, vec![event], writes).await?;

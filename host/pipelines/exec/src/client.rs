@@ -131,6 +131,7 @@ impl Pipelines for ExecPipelines {
             program: config.program(parameters).map_err(refused)?,
             timeout: config.timeout,
             grace: config.grace,
+            leave_running: config.leave_running,
             supervisor_arguments: arguments.to_vec(),
         };
         // A separate task sends the whole request even if the caller is cancelled.

@@ -49,9 +49,19 @@ pub(crate) static KEYS: TableKeys = TableKeys {
         Key::duration("timeout", "The maximum duration of a pipeline run. A longer run is stopped and fails.")
             .between(MIN_DURATION, Duration::MAX)
             .default("1h"),
-        Key::duration("grace", "The time between SIGTERM and SIGKILL when a pipeline run is stopped.")
-            .between(MIN_DURATION, Duration::MAX)
-            .default("10s"),
+        Key::duration(
+            "grace",
+            "The time between SIGTERM and SIGKILL when a pipeline run is stopped, and for the processes that the program \
+             leaves running.",
+        )
+        .between(MIN_DURATION, Duration::MAX)
+        .default("10s"),
+        Key::boolean(
+            "leave_running",
+            "Whether the processes that the program leaves running continue after the end of a pipeline run. The default \
+             ends them. Their output after that is not kept, and writing to the standard output of the program fails.",
+        )
+        .default("false"),
     ],
 };
 
@@ -79,6 +89,7 @@ pub(crate) struct ExecPipeline {
     user: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) grace: Duration,
+    pub(crate) leave_running: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +120,7 @@ impl ExecPipeline {
         let user = table.string("user").map(|user| user.value);
         let timeout = table.duration_or_default("timeout");
         let grace = table.duration_or_default("grace");
+        let leave_running = table.boolean_or_default("leave_running");
 
         let mut words = run?.value.into_iter();
         let written = words.next()?;
@@ -123,7 +135,7 @@ impl ExecPipeline {
         let program = program?;
         // As in a shell, `argv[0]` of a program that was found in `PATH` is its name, not its path.
         let name = if written.value.contains('/') { program.clone() } else { written.value };
-        Some(Self { program, name, arguments, directory: directory?, environment, user, timeout, grace })
+        Some(Self { program, name, arguments, directory: directory?, environment, user, timeout, grace, leave_running })
     }
 
     /// Returns the program to start: replaces `{name}` in the configured arguments and environment variables by the
@@ -139,15 +151,17 @@ impl ExecPipeline {
             }
             Ok(text)
         };
-        let mut environment = BTreeMap::new();
+        let (mut environment, mut secrets) = (BTreeMap::new(), Vec::new());
         for (name, variable) in &self.environment {
             let value = match variable {
                 Variable::Text(template) => fill(template)?,
-                Variable::Secret(secret) => secret
-                    .resolve()
-                    .map_err(|error| format!("cannot read the secret for the environment variable `{name}`: {error}"))?
-                    .expose()
-                    .to_owned(),
+                Variable::Secret(secret) => {
+                    let secret = secret.resolve().map_err(|error| {
+                        format!("cannot read the secret for the environment variable `{name}`: {error}")
+                    })?;
+                    secrets.push(secret.expose().to_owned());
+                    secret.expose().to_owned()
+                }
             };
             environment.insert(name.clone(), value);
         }
@@ -158,7 +172,18 @@ impl ExecPipeline {
             directory: self.directory.clone(),
             environment,
             user: self.user.clone(),
+            secrets,
         })
+    }
+
+    /// Resolves the secrets of the pipeline, so that the host redacts them before the first run, and again after a
+    /// restart. A secret that cannot be read is reported when a run starts.
+    pub(crate) fn resolve_secrets(&self) {
+        for variable in self.environment.values() {
+            if let Variable::Secret(secret) = variable {
+                let _ = secret.resolve();
+            }
+        }
     }
 }
 

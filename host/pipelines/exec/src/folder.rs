@@ -67,6 +67,8 @@ struct Plan {
     #[serde(rename = "asked")]
     requested: Timestamp,
     session: Session,
+    #[serde(default)]
+    leave_running: bool,
 }
 
 /// The content of `verdict.json`: the result of a pipeline run.
@@ -121,6 +123,7 @@ impl RunFolder {
             timeout: request.timeout,
             requested: Timestamp::now(),
             session: Session::own(),
+            leave_running: request.leave_running,
         };
         let lock = folder.create_with(PLAN, &plan)?;
         Ok(lock.map(|lock| (folder, lock)))
@@ -214,7 +217,10 @@ impl RunFolder {
         if let Some(plan) = &plan {
             plan.session.kill();
         }
-        processes::kill_marked(&self.0);
+        // A process that has left the session can be a service that the run was to leave.
+        if !plan.as_ref().is_some_and(|plan| plan.leave_running) {
+            processes::kill_marked(&self.0);
+        }
         let started = read_json(&self.0, STARTED).ok().flatten().or(plan.map(|plan| plan.requested));
         let now = Timestamp::now();
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));

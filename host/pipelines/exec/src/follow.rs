@@ -6,7 +6,9 @@
 
 use std::io;
 
-use crate::{folder::RunFolder, lines::LineSplitter, output};
+use wardroom::base::TerminalLines;
+
+use crate::{folder::RunFolder, output};
 
 /// Maximum number of bytes that the first read returns from the end of the existing output. A later read that finds
 /// more than [`MAX_BYTES`] new bytes also returns at most this number of bytes from the end of the output.
@@ -23,12 +25,12 @@ pub(crate) struct OutputFollower {
     /// Number of skipped bytes of output that were not reported to the caller yet. The next read returns a line with
     /// this number.
     skipped: u64,
-    splitter: LineSplitter,
+    terminal: TerminalLines,
 }
 
 impl OutputFollower {
     pub(crate) fn new(folder: RunFolder) -> Self {
-        Self { folder, next: None, skipped: 0, splitter: LineSplitter::default() }
+        Self { folder, next: None, skipped: 0, terminal: TerminalLines::default() }
     }
 
     /// Returns the lines of output that were completed since the last call. If `ended` is true, also returns an
@@ -39,7 +41,7 @@ impl OutputFollower {
             tracing::debug!(path = %self.folder.path().display(), %error, "cannot read the output of a pipeline run");
         }
         if ended {
-            self.splitter.finish(&mut lines);
+            self.terminal.finish(&mut lines);
         }
         lines
     }
@@ -70,13 +72,13 @@ impl OutputFollower {
             // Add a line with the number of missing bytes.
             if self.skipped > 0 {
                 let skipped = std::mem::take(&mut self.skipped) + part.missing + dropped as u64;
-                self.splitter.finish(lines);
+                self.terminal.finish(lines);
                 lines.push(format!("[... {skipped} bytes of output were skipped because the output grew too fast]"));
             } else if part.missing > 0 && !drop_first_line {
-                self.splitter.finish(lines);
+                self.terminal.finish(lines);
                 lines.push(output::missing_line(part.missing));
             }
-            self.splitter.feed(&part.bytes[dropped..], lines);
+            self.terminal.push(&part.bytes[dropped..], lines);
             drop_first_line = false;
             next = part.next;
             self.next = Some(next);

@@ -9,6 +9,7 @@
 //! user       = "deploy"                        # run as this user; the host must run as root
 //! timeout    = "10m"                           # default 1h
 //! grace      = "30s"                           # time between SIGTERM and SIGKILL; default 10s
+//! leave_running = false                        # whether processes may continue after the run; default false
 //! ```
 //!
 //! - The program is a path relative to the main configuration file, or a name that is looked up in the run's `PATH`.
@@ -18,6 +19,7 @@
 //! - The environment holds only `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`,
 //!   `WARDROOM_RUN_FOLDER` (the folder of the run), and the variables of `env`.
 //! - A line of output `step: NAME` begins a step. The message of a failed run names the last step.
+//! - Processes that the program leaves running are ended, and the job's closing message names them.
 //! - The first MiB and at least the last 4 MiB of output are kept. If output between them was removed, a line gives the
 //!   number of removed bytes. A caller that waits for the end of the run receives lines while the output grows. If the
 //!   output grows too fast, the caller receives a line with the number of skipped bytes instead of the skipped output.
@@ -40,7 +42,8 @@
 //!
 //! Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and
 //! its response go through pipes, so that no secret is in a file or an argument.
-//! Not here: permissions (`host/engine`). Secrets in a program's output are not redacted.
+//! Invariant: the secrets of a run are redacted before its output is stored.
+//! Not here: permissions and the redaction of other secrets (`host/engine`).
 
 mod client;
 mod config;
@@ -121,6 +124,7 @@ impl PipelinesBuilder for ExecPipelines {
     }
 
     fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
+        self.pipelines.values().for_each(ExecPipeline::resolve_secrets);
         Arc::new(*self)
     }
 }

@@ -1,6 +1,6 @@
 //! Lists the processes in `/proc`, and kills all processes of a session or of a pipeline run.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ const KILL_ROUNDS: usize = 100;
 /// One process, read from `/proc/ID/stat`.
 struct Process {
     id: Pid,
+    name: String,
     is_zombie: bool,
     parent: i32,
     session: i32,
@@ -52,12 +53,14 @@ pub(crate) fn close_inherited_files() {
 }
 
 fn process(id: Pid) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&fs::read(format!("/proc/{id}/stat")).ok()?).into_owned();
     // `4711 (NAME) STATE PARENT GROUP SESSION ...`: NAME may contain any character, even a parenthesis. The start time
     // is field 22 of the line.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let (head, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
     Some(Process {
         id,
+        name: head.split_once('(').map(|(_, name)| wardroom::base::clean(name)).unwrap_or_default(),
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -79,6 +82,25 @@ pub(crate) fn children() -> Vec<Pid> {
         Ok(list) => list.split_ascii_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect(),
         Err(_) => all().filter(|process| process.parent == own).map(|process| process.id).collect(),
     }
+}
+
+/// Returns the running processes below the current process with their names. Leaves out zombies.
+pub(crate) fn descendants() -> Vec<(Pid, String)> {
+    let processes: Vec<Process> = all().collect();
+    let mut known = BTreeSet::from([own_id()]);
+    // A child can be listed before its parent.
+    loop {
+        let is_new =
+            |process: &&Process| known.contains(&process.parent) && !known.contains(&process.id.as_raw_nonzero().get());
+        let new: Vec<i32> = processes.iter().filter(is_new).map(|process| process.id.as_raw_nonzero().get()).collect();
+        if new.is_empty() {
+            break;
+        }
+        known.extend(new);
+    }
+    known.remove(&own_id());
+    let is_below = |process: &Process| known.contains(&process.id.as_raw_nonzero().get()) && !process.is_zombie;
+    processes.into_iter().filter(is_below).map(|process| (process.id, process.name)).collect()
 }
 
 /// The environment variable that contains the folder of the pipeline run, in every process of the run.

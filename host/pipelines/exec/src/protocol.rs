@@ -19,6 +19,8 @@ pub(crate) struct StartRequest {
     pub(crate) timeout: Duration,
     /// The time between SIGTERM and SIGKILL when the pipeline run is stopped.
     pub(crate) grace: Duration,
+    /// Whether processes of the run may continue after its program has ended.
+    pub(crate) leave_running: bool,
     /// The first arguments of the supervisor's program, for example `supervise`.
     pub(crate) supervisor_arguments: Vec<String>,
 }
@@ -37,6 +39,8 @@ pub(crate) struct ProgramSpec {
     pub(crate) environment: BTreeMap<String, String>,
     /// The user that runs the program; `None` for the host's user.
     pub(crate) user: Option<String>,
+    /// The secrets among the values of `environment`. The supervisor redacts them in the stored output.
+    pub(crate) secrets: Vec<String>,
 }
 
 /// A supervisor's response to a start request. If the host receives no response, the engine's call to start the run

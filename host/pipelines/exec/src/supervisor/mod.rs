@@ -10,6 +10,7 @@
 //! processes.
 
 mod launch;
+mod leftovers;
 mod watch;
 
 use std::{

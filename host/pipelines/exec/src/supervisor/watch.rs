@@ -1,5 +1,7 @@
 //! Waits until a program ends, and meanwhile stores its output. Stops the program at its timeout or when its pipeline
-//! run is cancelled. At the end, kills every process of the run.
+//! run is cancelled. At the end, ends every process of the run, unless `leave_running` is set.
+//!
+//! Invariant: the output is redacted before it is stored.
 //!
 //! The processes of a pipeline run are the program, its process group, and the orphans that have left the group. The
 //! program can also leave its group. Orphans are processes whose parent has ended. The kernel makes the supervisor
@@ -18,8 +20,13 @@ use rustix::{
         waitpid,
     },
 };
-use wardroom::{Timestamp, adapter::RunEnd};
+use wardroom::{
+    Timestamp,
+    adapter::RunEnd,
+    base::{RedactionStream, Redactor, Secret},
+};
 
+use super::leftovers::Leftovers;
 use crate::{
     convert::{self, StopReason},
     folder::RunFolder,
@@ -41,8 +48,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stores the program's output until the program ends. If the pipeline run is cancelled or exceeds its timeout, sends
 /// SIGTERM to the program and its process group. After the grace period, sends SIGKILL repeatedly until the program
-/// ends, for at most [`KILL_TIMEOUT`]. At the end, kills and reaps the remaining processes of the run, and returns the
-/// run's end.
+/// ends, for at most [`KILL_TIMEOUT`]. If the program ended by itself, the remaining processes of the run also get
+/// SIGTERM and the grace period; with `leave_running` they continue. At the end, kills and reaps the remaining processes
+/// of the run, and returns the run's end.
 pub(super) fn wait(
     program: Child,
     output: PipeReader,
@@ -52,7 +60,9 @@ pub(super) fn wait(
 ) -> RunEnd {
     let leader = Pid::from_child(&program);
     let writer = OutputWriter::new(folder.path());
-    let mut output = Output { pipe: Some(output), writer, steps: StepTracker::default() };
+    let secrets: Vec<Secret> = request.program.secrets.iter().map(Secret::new).collect();
+    let redaction = Redactor::new(&secrets).stream();
+    let mut output = Output { pipe: Some(output), writer, redaction, steps: StepTracker::default() };
     // 1. Until the program ends: store output, check for cancellation and timeout, reap orphans.
     let began = Instant::now();
     let mut reaped = began;
@@ -80,23 +90,48 @@ pub(super) fn wait(
             Some(_) => {}
         }
     }
-    // 2. Kill the rest of the group. The leader is not reaped yet, so its id cannot belong to another process.
+    let ended = Timestamp::now();
+    // 2. Let the remaining processes end by themselves, or continue.
+    let mut leftovers = Leftovers::default();
+    if stop.is_none() {
+        if request.leave_running {
+            output.store_available();
+            let status = waitpid(Some(leader), WaitOptions::NOHANG).ok().flatten().map(|(_, status)| status);
+            return run_end(status, None, output, (started, ended), &leftovers);
+        }
+        let until = began.checked_add(request.timeout);
+        while leftovers.remain(leader, request.grace)
+            && !folder.is_cancelled()
+            && until.is_none_or(|until| Instant::now() < until)
+        {
+            output.store(POLL_INTERVAL);
+        }
+    }
+    // 3. Kill the rest of the group. The leader is not reaped yet, so its id cannot belong to another process.
     let _ = kill_process_group(leader, Signal::KILL);
     let status = waitpid(Some(leader), WaitOptions::NOHANG).ok().flatten().map(|(_, status)| status);
-    // 3. Kill the orphans, then read the rest of the output.
+    // 4. Kill the orphans, then read the rest of the output.
     let stop = match kill_orphans() {
         true => stop.map(|(reason, _)| reason),
         false => Some(StopReason::Unkillable),
     };
     output.drain();
-    run_end(status, stop, output, started)
+    run_end(status, stop, output, (started, ended), &leftovers)
 }
 
-fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output, started: Timestamp) -> RunEnd {
-    let mut end = convert::ended(status, stop, output.steps.finish(), started, Timestamp::now());
+fn run_end(
+    status: Option<WaitStatus>,
+    stop: Option<StopReason>,
+    mut output: Output,
+    (started, ended): (Timestamp, Timestamp),
+    leftovers: &Leftovers,
+) -> RunEnd {
+    output.finish();
+    let mut end = convert::ended(status, stop, output.steps.finish(), started, ended);
     if output.writer.lost > 0 {
         end.details.insert("output-lost".to_owned(), format!("{} bytes", output.writer.lost));
     }
+    end.details.extend(leftovers.note().map(|note| (RunEnd::NOTE.to_owned(), note)));
     end
 }
 
@@ -160,6 +195,7 @@ struct Output {
     /// The pipe with the program's output; `None` after the output has ended.
     pipe: Option<PipeReader>,
     writer: OutputWriter,
+    redaction: RedactionStream,
     steps: StepTracker,
 }
 
@@ -178,9 +214,31 @@ impl Output {
         match pipe.read(&mut bytes) {
             Ok(0) | Err(_) => self.pipe = None,
             Ok(count) => {
-                self.writer.append(&bytes[..count]);
-                self.steps.feed(&bytes[..count]);
+                let redacted = self.redaction.push(&bytes[..count]);
+                self.keep(&redacted);
             }
+        }
+    }
+
+    fn keep(&mut self, redacted: &[u8]) {
+        self.writer.append(redacted);
+        self.steps.feed(redacted);
+    }
+
+    /// Stores the bytes that were held back, because they could have been the start of a secret.
+    fn finish(&mut self) {
+        let redacted = self.redaction.finish();
+        self.keep(&redacted);
+    }
+
+    /// Stores the output that is available now.
+    fn store_available(&mut self) {
+        let began = Instant::now();
+        while let Some(pipe) = &self.pipe
+            && began.elapsed() < DRAIN_TIMEOUT
+            && matches!(poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&Timespec::default())), Ok(1..))
+        {
+            self.store(POLL_INTERVAL);
         }
     }
 

@@ -3,6 +3,7 @@
 mod config;
 mod crashes;
 mod harness;
+mod leftovers;
 mod output;
 mod processes;
 mod runs;

@@ -1,6 +1,6 @@
 //! Tests that all processes of a pipeline run end when the run ends.
 
-use wardroom::model::Outcome;
+use wardroom::{adapter::RunEnd, model::Outcome};
 
 use crate::harness::{PIPELINE, TestHost, eventually, is_alive, key, program, run, values, wait};
 
@@ -46,6 +46,8 @@ async fn processes_that_outlive_the_program_are_killed() {
     let (end, lines) = run(&host.script(&script, ""), "a-1", &[]).await;
     assert_eq!(end.outcome, Outcome::Succeeded);
     assert_eq!(lines, ["done"]);
+    let note = &end.details[RunEnd::NOTE];
+    assert!(note.starts_with("The program left ") && note.contains("which were ended: sh, sleep"), "{note}");
     assert!(end.ended.duration_since(end.started).as_secs() < 20);
     for name in ["stays", "flees", "hides", "nests"] {
         assert!(!is_alive(&host.wait_for_file(name)), "process `{name}` is alive");

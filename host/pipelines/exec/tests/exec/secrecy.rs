@@ -61,6 +61,35 @@ async fn secrets_are_in_no_file_and_no_argument() {
 }
 
 #[tokio::test]
+async fn a_printed_secret_is_redacted_before_it_is_stored() {
+    let host = TestHost::new();
+    fs::write(host.path("token"), "hunter2/hunter2\n").unwrap();
+    // The last one is cut over two writes, and no line end follows.
+    let script = "echo \"step: with $TOKEN\"; echo \"a $TOKEN b\" >&2; printf 'marvin:%s' \"$TOKEN\" | base64
+         echo hunter2%2Fhunter2; printf 'hunter2/hun'; sleep 0.3; printf ter2; exit 3";
+    let (end, lines) = run(&host.script(script, "env = { TOKEN = { file = 'token' } }"), "a-1", &[]).await;
+    assert_eq!(end.message, "in step with [redacted] (exit code 3)");
+    assert_eq!(lines[..2], ["step: with [redacted]", "a [redacted] b"]);
+    assert!(lines[2].contains("[redacted]") && !lines[2].contains("odW50ZXIyL2h1bnRlcj"), "{lines:?}");
+    assert_eq!(lines[3..], ["[redacted]", "[redacted]"]);
+    for file in fs::read_dir(host.runs().join("a-1")).unwrap() {
+        let path = file.unwrap().path();
+        let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!content.contains("hunter2") && !content.contains("h1bnRlcj"), "{}: {content}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_private_whatever_the_umask_is() {
+    let host = TestHost::new();
+    let (end, lines) = run(&host.script("umask; umask 0; echo x > made; exit 0", ""), "a-1", &[]).await;
+    assert_eq!((end.outcome, lines.len()), (Outcome::Succeeded, 1));
+    for path in [host.runs(), host.runs().join("a-1"), host.runs().join("a-1/output.0")] {
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
+    }
+}
+
+#[tokio::test]
 async fn an_unreadable_secret_prevents_the_start() {
     let host = TestHost::new();
     let pipelines = host.script("true", "env = { TOKEN = { env = 'WARDROOM_TEST_NOT_SET' } }");
