@@ -7,6 +7,7 @@
 //! toml,complete           a whole plugins.toml, in which `wardroom check` finds no problem
 //! toml,complete,session   the same; the sessions after it on the page use it instead of the sample configuration
 //! toml                    part of a plugins.toml, which must parse
+//! toml,sender             the same; a test sends a delivery to the hook in it (`webhooks.rs`)
 //! ```
 //!
 //! The sessions of a page share one temporary folder. `$ cargo xtask start` and `$ wardroom run` start a host in the
@@ -53,6 +54,13 @@ fn pages() -> Result<Vec<Page>> {
     let mut files = vec![repository().join("README.md"), repository().join("CONTRIBUTING.md")];
     markdown(&repository().join("docs/src"), &mut files)?;
     files.iter().map(|file| Page::read(file)).collect()
+}
+
+/// Returns the blocks of a page that configure the hook of a sender.
+pub(crate) fn sender_blocks(file: &Path) -> Result<Vec<String>> {
+    let page = Page::read(file)?;
+    let blocks = page.blocks.into_iter().filter(|block| block.is("sender"));
+    Ok(blocks.map(|block| format!("{}\n", block.text)).collect())
 }
 
 fn markdown(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

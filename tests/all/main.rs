@@ -3,6 +3,7 @@
 mod book;
 mod coverage;
 mod crash;
+mod deliveries;
 mod durable;
 mod freezes;
 mod hostile;
@@ -16,6 +17,7 @@ mod shutdown;
 mod stories;
 mod suggestions;
 mod triggers;
+mod webhooks;
 // The following modules support the tests.
 mod journal;
 mod running_host;

@@ -1,10 +1,11 @@
 //! Tests commands that nobody types: `[[listen]]` patterns, schedules, hooks and messages of other machines.
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use wardroom::{
-    engine::{Delivered, DeliveryError},
+    engine::{Delivered, DeliveryError, Engine},
     store::{Store as _, Write},
+    trigger::{Delivery, Hook},
 };
 
 use crate::test_workspace::{TestWorkspace, message};
@@ -86,6 +87,12 @@ as        = "ci"
 room      = "ops"
 "#;
 
+/// Delivers a body with an idempotency key.
+async fn deliver(engine: &Engine, hook: &Hook, id: &str, body: &Value) -> Result<Delivered, DeliveryError> {
+    let text = body.to_string();
+    engine.deliver(hook, &Delivery::new(&text).with_header("Idempotency-Key", id)).await
+}
+
 /// Returns the number of announcements of the schedule in the room.
 fn announced(workspace: &TestWorkspace, by: &str) -> usize {
     let line = format!("ops: ci ({by}): ");
@@ -123,8 +130,8 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
     let body = json!({ "version": "1.0.3" });
-    assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Accepted));
-    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Duplicate));
+    assert_eq!(deliver(&open.engine, hook, "one", &body).await, Ok(Delivered::Accepted));
+    assert_eq!(deliver(&open.engine, hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Duplicate));
     open.settle().await?;
     assert_eq!(announced(&workspace, "hook build"), 1);
     assert!(has(&workspace, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", workspace.said("marvin"));
@@ -134,25 +141,32 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
     assert!(job.thread.is_some(), "the job's messages are in the thread of its announcement");
     for (body, wrong) in [
-        (json!({ "version": ["1"] }), "the body has no string, number or boolean at `/version`"),
-        (json!({}), "the body has no string, number or boolean at `/version`"),
+        (
+            json!({ "version": ["1"] }),
+            "the value at `/version` in the body is an array; the command needs a string or a number there",
+        ),
+        (json!({}), "the value at `/version` in the body is missing; the command needs a string or a number there"),
+        (
+            json!({ "version": true }),
+            "the value at `/version` in the body is a boolean; the command needs a string or a number there",
+        ),
         (
             json!({ "version": "1\n2" }),
             "the value at `/version` in the body is empty, has more than 256 characters, or contains invisible characters",
         ),
     ] {
-        assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(DeliveryError::Invalid(wrong.to_owned())));
+        assert_eq!(deliver(&open.engine, hook, "two", &body).await, Err(DeliveryError::Invalid(wrong.to_owned())));
     }
     // The captured text is one argument, and not a version.
     let body = json!({ "version": "1.0.4 --wait" });
-    assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Accepted));
+    assert_eq!(deliver(&open.engine, hook, "three", &body).await, Ok(Delivered::Accepted));
     open.settle().await?;
     assert!(has(&workspace, "`1.0.4 --wait` is not a valid version") || workspace.pipelines.runs().len() == 2);
     open.close().await?;
     // The delivery is deduplicated over a restart.
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
-    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Duplicate));
+    assert_eq!(deliver(&open.engine, hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Duplicate));
     open.close().await
 }
 
@@ -166,7 +180,7 @@ async fn a_stored_delivery_is_refused_at_the_next_start_if_it_is_older_than_max_
         let hook = engine.hook("build").context("it is configured")?;
         open.close().await?;
         // The engine has stopped: it stores the delivery and does not handle it, as in a crash.
-        assert_eq!(engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
+        assert_eq!(deliver(&engine, hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
         assert_eq!(workspace.store.unhandled().await?.len(), 1);
         workspace.at(now)?;
         let open = workspace.open(CONFIG, None).await?;
@@ -179,7 +193,7 @@ async fn a_stored_delivery_is_refused_at_the_next_start_if_it_is_older_than_max_
         assert_eq!(said.iter().filter(|said| *said == refusal).count(), 1 - runs, "{now}: {said:?}");
         assert_eq!(announced(&workspace, "hook build"), 1, "{now}: {said:?}");
         let hook = open.engine.hook("build").context("it is configured")?;
-        let again = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await;
+        let again = deliver(&open.engine, hook, "one", &json!({ "version": "1.0.3" })).await;
         assert_eq!(again, Ok(Delivered::Duplicate));
         open.close().await?;
     }
@@ -198,7 +212,7 @@ async fn an_old_stored_command_of_a_schedule_runs_only_if_its_latest_missed_time
         let hook = engine.hook("build").context("it is configured")?;
         open.close().await?;
         // Store a command and its announcement, and make them those of the schedule.
-        assert_eq!(engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
+        assert_eq!(deliver(&engine, hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Accepted));
         let row = workspace.store.unhandled().await?.pop().context("a stored command")?;
         let mut announcement = workspace.store.outbox().await?.pop().context("its announcement")?.row;
         let mut stored = row.clone();
@@ -226,9 +240,9 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("ship").context("it is configured")?;
-    let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
+    let left = deliver(&open.engine, hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
     assert_eq!(left, Ok(Delivered::Ignored("the value at `/result` in the body is not `good` or `fine`".to_owned())));
-    let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
+    let taken = deliver(&open.engine, hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
     assert_eq!(taken, Ok(Delivered::Accepted));
     open.settle().await?;
     assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));

@@ -7,7 +7,7 @@
 //! `Expect: 100-continue`, or with a body that it does not complete. Failures of other clients do not affect an
 //! authenticated delivery. Received text is never logged.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -16,18 +16,21 @@ use axum::{
     http::{HeaderMap, Request, Response, StatusCode, header},
 };
 use http_body_util::BodyExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use wardroom::{
     engine::{Delivered, DeliveryError},
     metrics,
+    trigger::Delivery,
 };
 
 use crate::{
     AppState,
-    auth::{AuthError, HeaderCheck, MAX_ID_BYTES},
+    auth::{AuthError, HeaderCheck},
     connection_table::{Connection, Phase},
+    content::{self, ContentError},
     endpoint::Endpoint,
     health::json_response,
+    signature::{has_hub_header, plain_headers, single_header},
 };
 
 /// Timeout for reading a request body.
@@ -35,13 +38,20 @@ pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(
 /// Value of the header `Retry-After` if the engine cannot accept a delivery.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The response to a delivery that was accepted before.
+const DUPLICATE: &str = "this delivery was accepted before; to start the command again, an admin types `hook NAME again` \
+                         in the room, and then the delivery is sent again";
+
 /// The result of a webhook delivery. Each variant has its own HTTP response.
 enum DeliveryResult {
     Accepted,
     Duplicate,
     Ignored(String),
     Malformed(String),
-    NotJson,
+    /// The content type or encoding is not supported.
+    NotJson(&'static str),
+    /// Bitbucket tests the connection, without a signature. Nothing was read and nothing was done.
+    UnsignedPing,
     /// The client is not authenticated. The value is the result's label, for the metric and the log only.
     Unauthenticated(&'static str),
     BodyTooLarge,
@@ -62,8 +72,8 @@ pub(crate) async fn deliver(
     // An unknown name is text from the client and must not become a metric's label.
     let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
     metrics::hook(hook, result.label());
-    // Anybody can cause this result, so a limit bounds its cost and its log lines.
-    if matches!(result, DeliveryResult::Unauthenticated(_))
+    // Anybody can cause these results, so a limit bounds their cost and their log lines.
+    if matches!(result, DeliveryResult::Unauthenticated(_) | DeliveryResult::UnsignedPing)
         && let Err(wait) = state.failures.take()
     {
         return DeliveryResult::RateLimited(wait).into_response();
@@ -88,6 +98,9 @@ async fn receive(
 ) -> DeliveryResult {
     // 1. Check the headers.
     let (head, body) = request.into_parts();
+    if is_unsigned_ping(&state.endpoints, &head.headers) {
+        return DeliveryResult::UnsignedPing;
+    }
     let check = endpoint.map_or(Err(AuthError::Unauthenticated), |endpoint| endpoint.auth.check_headers(&head.headers));
     let is_authenticated = check == Ok(HeaderCheck::Authenticated);
     let limit = match endpoint {
@@ -112,18 +125,30 @@ async fn receive(
     if body.len() > endpoint.hook.most_bytes {
         return unauthenticated(DeliveryResult::BodyTooLarge.label());
     }
-    let (id, body) = match authenticate_and_parse(endpoint, connection, &head.headers, &body) {
-        Ok(parsed) => parsed,
+    let (id, text) = match authenticate(endpoint, connection, &head.headers, &body) {
+        Ok(authenticated) => authenticated,
         Err(result) => return result,
     };
     // 3. The engine deduplicates the delivery by its id and stores its command.
-    match state.engine.deliver(&endpoint.hook, &id, &body).await {
+    let delivery = id.into_iter().fold(Delivery::new(&text), Delivery::with_id);
+    let headers = plain_headers(&head.headers);
+    let delivery = headers.fold(delivery, |delivery, (name, value)| delivery.with_header(name, value));
+    match state.engine.deliver(&endpoint.hook, &delivery).await {
         Ok(Delivered::Accepted) => DeliveryResult::Accepted,
         Ok(Delivered::Duplicate) => DeliveryResult::Duplicate,
         Ok(Delivered::Ignored(reason)) => DeliveryResult::Ignored(reason),
         Err(DeliveryError::Invalid(reason)) => DeliveryResult::Malformed(reason),
         Err(DeliveryError::Unavailable(reason)) => DeliveryResult::Unavailable(reason),
     }
+}
+
+/// Returns whether Bitbucket Data Center tests the connection. It does not sign this message, even if the webhook has a
+/// secret. The answer is the same for every name of a hook, and starts nothing.
+fn is_unsigned_ping(endpoints: &HashMap<String, Endpoint>, headers: &HeaderMap) -> bool {
+    single_header(headers, "x-event-key") == Some("diagnostics:ping")
+        && !headers.contains_key(header::AUTHORIZATION)
+        && !has_hub_header(headers)
+        && endpoints.values().any(|endpoint| endpoint.auth.is_of_code_host())
 }
 
 /// Returns the maximum size of a body that is read from a client without a valid token: the largest limit of the hooks
@@ -149,6 +174,8 @@ async fn read_body(
     if length.is_some_and(|length| length > limit as u64) {
         return Err(DeliveryResult::BodyTooLarge);
     }
+    // The memory grows up to the size of the body, and not beyond it: a vector alone would double its size each time.
+    let most = length.map_or(limit, |length| length as usize);
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         // The trailers of a body are ignored.
@@ -156,44 +183,46 @@ async fn read_body(
         if data.len() > limit - bytes.len() {
             return Err(DeliveryResult::BodyTooLarge);
         }
-        connection.add_body_bytes(data.len());
+        let needed = bytes.len() + data.len();
+        if needed > bytes.capacity() {
+            let capacity = capacity_for(needed, bytes.capacity(), most);
+            connection.add_body_bytes(capacity - bytes.capacity());
+            bytes.reserve_exact(capacity - bytes.len());
+        }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
 }
 
-/// Verifies the signature if the hook uses signatures, counts the delivery towards the hook's rate limit, and parses
-/// the body as JSON. Returns the delivery's id and the parsed body.
-fn authenticate_and_parse(
+/// Returns the next capacity of a body that needs `needed` bytes and has at most `most`. It doubles, so that the body is
+/// copied only a few times.
+fn capacity_for(needed: usize, capacity: usize, most: usize) -> usize {
+    needed.max((2 * capacity).min(most))
+}
+
+/// Verifies the signature if the hook uses signatures, and counts the delivery towards the hook's rate limit. Returns the
+/// signed id of the delivery, and the JSON text of the body.
+fn authenticate<'b>(
     endpoint: &Endpoint,
     connection: &Connection,
     headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(String, Value), DeliveryResult> {
-    let id = match endpoint.auth.delivery_id(headers, body) {
-        Ok(id) => id,
-        Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthenticated("unauthorized")),
-        Err(AuthError::NoId(header)) => {
-            let reason =
-                format!("the header `{header}` must contain the delivery's id: 1 to {MAX_ID_BYTES} characters");
-            return Err(DeliveryResult::Malformed(reason));
-        }
-    };
+    body: &'b [u8],
+) -> Result<(Option<String>, Cow<'b, str>), DeliveryResult> {
+    let signed = endpoint.auth.signed_id(headers, body).or_else(|error| {
+        let text = content::signed_form_text(headers, body).ok_or(error)?;
+        endpoint.auth.signed_id(headers, text.as_bytes())
+    });
+    let Ok(id) = signed else { return Err(DeliveryResult::Unauthenticated("unauthorized")) };
     connection.enter(Phase::Working);
     endpoint.rate.take().map_err(DeliveryResult::RateLimited)?;
-    if !is_json(headers) {
-        return Err(DeliveryResult::NotJson);
+    let text = content::json_text(headers, body).map_err(|error| match error {
+        ContentError::Unsupported(reason) => DeliveryResult::NotJson(reason),
+        ContentError::Malformed(reason) => DeliveryResult::Malformed(reason.to_owned()),
+    })?;
+    if let Cow::Owned(text) = &text {
+        connection.add_body_bytes(text.len());
     }
-    let body =
-        serde_json::from_slice(body).map_err(|_| DeliveryResult::Malformed("the body is not JSON".to_owned()))?;
-    Ok((id, body))
-}
-
-/// Returns true for a JSON content type, and for a missing content type.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
-    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    Ok((id, text))
 }
 
 impl DeliveryResult {
@@ -203,8 +232,8 @@ impl DeliveryResult {
         match *self {
             Self::Accepted => "taken",
             Self::Duplicate => "again",
-            Self::Ignored(_) => "left",
-            Self::Malformed(_) | Self::NotJson | Self::BodyIncomplete => "malformed",
+            Self::Ignored(_) | Self::UnsignedPing => "left",
+            Self::Malformed(_) | Self::NotJson(_) | Self::BodyIncomplete => "malformed",
             Self::Unauthenticated(label) => label,
             Self::BodyTooLarge => "too-large",
             Self::BodyTooSlow => "too-slow",
@@ -217,13 +246,13 @@ impl DeliveryResult {
         let error = |status, reason: &str| json_response(status, &json!({ "error": reason }));
         match self {
             Self::Accepted => json_response(StatusCode::ACCEPTED, &json!({ "status": "taken" })),
-            Self::Duplicate => json_response(StatusCode::OK, &json!({ "status": "again" })),
+            Self::Duplicate => json_response(StatusCode::OK, &json!({ "status": "again", "why": DUPLICATE })),
+            Self::UnsignedPing => {
+                Self::Ignored("the sender tests the connection; this starts no command".into()).into_response()
+            }
             Self::Ignored(reason) => json_response(StatusCode::OK, &json!({ "status": "left", "why": reason })),
             Self::Malformed(reason) => error(StatusCode::BAD_REQUEST, &reason),
-            Self::NotJson => error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the content type must be JSON, for example `application/json`",
-            ),
+            Self::NotJson(reason) => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason),
             Self::Unauthenticated(_) => error(StatusCode::UNAUTHORIZED, "not authorized"),
             Self::BodyTooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             Self::BodyIncomplete => error(StatusCode::BAD_REQUEST, "the body is incomplete"),
@@ -241,4 +270,23 @@ fn retry_after(mut response: Response<Body>, wait: Duration) -> Response<Body> {
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     response.headers_mut().insert(header::RETRY_AFTER, (seconds as u64).into());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::capacity_for;
+
+    #[test]
+    fn a_body_never_needs_more_memory_than_its_size_and_is_copied_a_few_times() {
+        const MOST: usize = 25 << 20;
+        let (mut capacity, mut copies) = (0, 0);
+        for needed in (16_384..=MOST).step_by(16_384) {
+            if needed > capacity {
+                capacity = capacity_for(needed, capacity, MOST);
+                copies += 1;
+            }
+            assert!(capacity >= needed && capacity <= MOST && capacity <= 2 * needed, "{needed}: {capacity}");
+        }
+        assert!(copies < 15, "{copies}");
+    }
 }

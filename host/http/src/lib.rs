@@ -14,11 +14,14 @@
 mod auth;
 mod connection_table;
 mod connections;
+mod content;
 mod endpoint;
 mod health;
 mod hooks;
 mod metrics;
 mod rate_limit;
+mod secret_key;
+mod signature;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -121,6 +124,8 @@ impl Server {
 fn routes(state: Arc<AppState>) -> Router {
     Router::new()
         .route("/hooks/{name}", post(hooks::deliver))
+        // Some forms of senders add the slash, and senders do not follow redirects.
+        .route("/hooks/{name}/", post(hooks::deliver))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::render))

@@ -194,8 +194,9 @@ impl Table {
     /// Reads the string of `key`. Returns `None` if the key is missing. If the value is not a string, adds a
     /// configuration problem and returns `None`.
     pub fn string(&mut self, key: &str) -> Option<Located<String>> {
-        let node = self.take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret))?.node;
-        self.text(key, node)
+        let field = self
+            .take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret | KeyKind::StringOrTable(_)))?;
+        self.text(key, field.node)
     }
 
     /// Reads the string of `key`. If the key is missing or invalid, returns the
@@ -366,7 +367,7 @@ impl Table {
     /// Reads the nested table of `key`. Returns `None` if the key is missing. If the value is not a table, adds a
     /// configuration problem and returns an empty table.
     pub fn table(&mut self, key: &str) -> Option<Table> {
-        let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_)))?;
+        let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_) | KeyKind::StringOrTable(_)))?;
         Some(self.below(key, field, self.keys_below(key)))
     }
 

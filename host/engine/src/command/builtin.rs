@@ -24,10 +24,13 @@ pub(crate) enum Builtin {
     /// Lists the freezes, or freezes an environment.
     Freeze,
     Unfreeze,
+    /// Lets the next redelivery to a webhook start its command again.
+    Hook,
 }
 
 impl Builtin {
-    /// All built-in commands, in the order in which `help` lists them.
+    /// The built-in commands of every host, in the order in which `help` lists them. [`Self::Hook`] exists only on a host
+    /// with hooks.
     pub(crate) const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
@@ -69,9 +72,14 @@ impl Builtin {
             | Self::Stats
             | Self::Jobs
             | Self::Logs => true,
-            Self::Job | Self::Freeze | Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => {
-                false
-            }
+            Self::Job
+            | Self::Freeze
+            | Self::Cancel
+            | Self::Approve
+            | Self::Deny
+            | Self::Release
+            | Self::Unfreeze
+            | Self::Hook => false,
         }
     }
 
@@ -179,6 +187,15 @@ impl Builtin {
                 "Lifts a freeze.",
                 &["unfreeze production"],
                 vec![needed(parameter("environment", "the environment", ParameterType::Environment))],
+            ),
+            Self::Hook => (
+                "hook",
+                "Lets the next redelivery to a webhook start its command again.",
+                &["hook build again"],
+                vec![
+                    needed(text("name", "the name of the hook")),
+                    needed(Parameter { choices: vec!["again".to_owned()], ..text("what", "the word `again`") }),
+                ],
             ),
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();

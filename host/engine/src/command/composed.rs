@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{
     free_text::Arguments,
     parse::{self, ParseError},
-    spec::Spec,
+    spec::{ParameterType, Spec},
     table::{CommandTable, Parsed, check_length},
     tokens::quoted,
     vocabulary::Vocabulary,
@@ -149,6 +149,20 @@ impl CommandTable {
         let (spec, rest) = self.begin(&placeholders)?;
         parse::check(spec, rest, vocabulary).map_err(|error| placeholders.restore_error(error))?;
         Ok(spec.clone())
+    }
+
+    /// Returns the type of the parameter that each inserted value fills, in the order of the words. Returns `None` for
+    /// a value that fills no parameter, and an empty list if the words are not a command.
+    pub(crate) fn types_of_given(&self, words: &[GivenArgument]) -> Vec<Option<ParameterType>> {
+        let Ok(placeholders) = Placeholders::replace(words) else { return Vec::new() };
+        let Ok((spec, rest)) = self.begin(&placeholders) else { return Vec::new() };
+        let Ok(texts) = parse::texts(spec, rest) else { return Vec::new() };
+        let type_of = |number: u32| {
+            let of = |text: &String| text.chars().any(|letter| u32::from(letter) == FIRST_PLACEHOLDER + number);
+            let found = spec.parameters.iter().zip(&texts).find(|(_, text)| text.as_ref().is_some_and(of));
+            found.map(|(parameter, _)| parameter.kind)
+        };
+        (0..placeholders.given.len() as u32).map(type_of).collect()
     }
 
     fn begin<'a>(&self, placeholders: &'a Placeholders<'_>) -> Result<(&Arc<Spec>, &'a [String]), ParseError> {

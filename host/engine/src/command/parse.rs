@@ -70,7 +70,7 @@ pub(crate) fn arguments_of_words(
 /// Checks the words after a command's name. A word can contain a placeholder for a value that is not available yet. An
 /// argument with a placeholder is not checked.
 pub(crate) fn check(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<(), ParseError> {
-    let (texts, _) = assign(spec, &Arguments::of_words(spec, words))?;
+    let texts = texts(spec, words)?;
     for (parameter, text) in spec.parameters.iter().zip(&texts) {
         match text {
             Some(text) if text.contains(is_placeholder) => {}
@@ -80,6 +80,11 @@ pub(crate) fn check(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<
         }
     }
     Ok(())
+}
+
+/// Returns the text of each parameter, in order. The text of a parameter without an argument is `None`.
+pub(super) fn texts(spec: &Spec, words: &[String]) -> Result<Vec<Option<String>>, ParseError> {
+    assign(spec, &Arguments::of_words(spec, words)).map(|(texts, _)| texts)
 }
 
 fn missing(spec: &Spec, parameter: &Parameter) -> ParseError {

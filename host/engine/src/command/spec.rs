@@ -31,7 +31,7 @@ impl Target {
 
     /// Returns whether only admins may run the command, regardless of roles.
     pub(crate) fn is_for_admins(&self) -> bool {
-        matches!(self, Self::Host(Builtin::Release))
+        matches!(self, Self::Host(Builtin::Release | Builtin::Hook))
     }
 }
 

@@ -8,6 +8,8 @@ mod apps;
 mod bots;
 mod expect;
 mod freezes;
+mod hook_auth;
+mod hook_values;
 mod hooks;
 mod http;
 mod include;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::host::Host;
 use crate::{
     base::{Text, clean},
-    messaging::{AccountInbox, Arrival},
+    messaging::{AccountInbox, Arrival, Deduplication},
     model::{Person, RoomName},
     store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_trigger_event},
 };
@@ -40,8 +40,8 @@ pub(crate) struct TriggeredCommand {
     /// The event id of the inbox row, for example `schedule/nightly/1764057600`. The host creates this id, so the chat
     /// network has no event with the id.
     pub(crate) event: String,
-    /// An idempotency key for the inbox. `None` if the room and the event id are sufficient to detect a duplicate.
-    pub(crate) deduplication_key: Option<String>,
+    /// The idempotency key for the inbox. `None` if the room and the event id are sufficient to detect a duplicate.
+    pub(crate) deduplication: Option<Deduplication>,
     /// The machine account whose rights apply to the command.
     pub(crate) machine: Person,
     /// The schedule or hook that starts the command, and the words of the command.
@@ -79,7 +79,7 @@ impl Host {
         command: TriggeredCommand,
         more: Vec<Write>,
     ) -> Result<bool, StoreError> {
-        let TriggeredCommand { event, deduplication_key, machine, started, at, note } = command;
+        let TriggeredCommand { event, deduplication, machine, started, at, note } = command;
         let text = started.line();
         let mut announcement_text = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
         if let Some(note) = note {
@@ -100,7 +100,7 @@ impl Host {
             started: Some(started),
         };
         let new =
-            trigger_room.inbox.take(vec![Arrival { row, late: false, deduplication_key, announcements }], more).await?;
+            trigger_room.inbox.take(vec![Arrival { row, late: false, deduplication, announcements }], more).await?;
         self.context.outbox.wake();
         Ok(new > 0)
     }

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Redeliveries,
     builtin::ReactionQueue,
     host::{BotSettings, Host},
     refused_triggers,
@@ -246,7 +247,8 @@ impl EngineBuilder {
         // 1. Load the plugins, and remove the aliases and fixed answers that conflict with their commands.
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, Compiler::new(self.compiler), config.calls.clone().into());
-        let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await;
+        let has_hooks = !config.triggers.hooks.is_empty();
+        let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref(), has_hooks).await;
         refused_triggers::remove(&mut config.triggers, &plugins);
         // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
         //    chat.
@@ -332,6 +334,7 @@ impl EngineBuilder {
             reply_limiter: ReplyLimiter::default(),
             votes: ReactionQueue::default(),
             commands: Commands::default(),
+            redeliveries: Redeliveries::default(),
             ended_adapters: Mutex::default(),
             query_turns: Semaphore::new(half),
         });

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::builtin::ReactionQueue;
+use super::{Redeliveries, builtin::ReactionQueue};
 use crate::{
     adapter::LinkState,
     base::Activity,
@@ -27,6 +27,7 @@ pub(crate) struct Host {
     pub(crate) reply_limiter: ReplyLimiter,
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
+    pub(crate) redeliveries: Redeliveries,
     // The connection states of the accounts whose chat adapters ended with a permanent error, by bot and network.
     pub(crate) ended_adapters: Mutex<HashMap<(String, &'static str), LinkState>>,
     // Queries use at most half of the pool of plugin instances, and jobs the other half, so that a query never waits

@@ -116,7 +116,7 @@ impl Host {
         }
         let command = TriggeredCommand {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
-            deduplication_key: None,
+            deduplication: None,
             machine: schedule.machine.clone(),
             started: TriggerSource {
                 by: format!("schedule {}", schedule.name),

@@ -1,7 +1,7 @@
 //! The inbox of incoming messages. The inbox stores each message for a bot once, as a row, before the message is
 //! handled.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::{
     policy::Access,
     store::{
         GivenArgument, InboxKey, InboxRow, JobPhase, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError,
-        TriggerSource, Write,
+        TriggerSource, Write, is_trigger_event,
     },
 };
 
@@ -27,9 +27,16 @@ pub(crate) struct Arrival {
     pub(crate) late: bool,
     /// The key by which the inbox recognizes redeliveries of the message. `None` if redeliveries have the same event
     /// id, because the inbox then recognizes them by this id.
-    pub(crate) deduplication_key: Option<String>,
+    pub(crate) deduplication: Option<Deduplication>,
     /// The outgoing messages that announce the command in a room, if a trigger started the command.
     pub(crate) announcements: Vec<OutboxRow>,
+}
+
+/// The key by which the inbox recognizes redeliveries of a message.
+pub(crate) struct Deduplication {
+    pub(crate) key: String,
+    /// The time after which a message with the same key counts as new; `None` for never.
+    pub(crate) window: Option<Duration>,
 }
 
 /// The `[[listen]]` triggers, which start commands for messages that do not address the bot.
@@ -117,8 +124,8 @@ impl Inbox for AccountInbox {
                 unproven: message.unproven,
                 started,
             };
-            let (late, deduplication_key) = (message.late, message.deduplication_key);
-            arrivals.push(Arrival { row, late, deduplication_key, announcements: Vec::new() });
+            let deduplication = message.deduplication_key.map(|key| Deduplication { key, window: None });
+            arrivals.push(Arrival { row, late: message.late, deduplication, announcements: Vec::new() });
         }
         // Step 3: store the rows together with the room's cursor.
         self.take(arrivals, cursor.into_iter().map(Write::SetCursor).collect()).await
@@ -211,11 +218,15 @@ impl AccountInbox {
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
         // A message with a deduplication key is stored only if the key is new.
-        for Arrival { mut row, late, deduplication_key, announcements } in arrivals {
+        for Arrival { mut row, late, deduplication, announcements } in arrivals {
             redact(&mut row);
             rows.push((row.clone(), late));
-            match deduplication_key {
-                Some(key) => writes.push(Write::ReceiveOnce { key, received: Timestamp::now(), row, announcements }),
+            match deduplication {
+                Some(Deduplication { key, window }) => {
+                    // The time of a trigger is that of the host's clock, and the time of a message that of its network.
+                    let received = if is_trigger_event(&row.key.event) { row.at } else { Timestamp::now() };
+                    writes.push(Write::ReceiveOnce { key, received, window, row, announcements });
+                }
                 None => {
                     writes.push(Write::Receive(row));
                     writes.extend(announcements.into_iter().map(Write::Send));

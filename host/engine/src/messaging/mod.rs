@@ -14,7 +14,7 @@ mod thread_command;
 
 pub(crate) use accounts::{Account, Destination};
 pub(crate) use addressing::Addressing;
-pub(crate) use inbox::{AccountInbox, Arrival, Listener, may_have_unsent_request};
+pub(crate) use inbox::{AccountInbox, Arrival, Deduplication, Listener, may_have_unsent_request};
 pub(crate) use notices::{Notice, NoticeEvent, Notices, PLACEHOLDERS};
 pub(crate) use outbox::{MAX_PLUGIN_TEXT_LENGTH, Outbox, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

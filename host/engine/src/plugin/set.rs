@@ -40,12 +40,18 @@ pub(crate) struct Plugins<D: GuestData> {
 
 impl<D: GuestData> Plugins<D> {
     /// Loads all configured plugins, in the order of the configuration. Logs each plugin that fails to load, and adds
-    /// the plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists.
-    pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
+    /// the plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists. `has_hooks` is
+    /// whether the configuration has webhooks.
+    pub(crate) async fn load(
+        configured: &[PluginConfig],
+        loader: &Loader<D>,
+        lock: Option<&Lock>,
+        has_hooks: bool,
+    ) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
             not_loaded: Vec::new(),
-            table: CommandTable::new(),
+            table: CommandTable::new(has_hooks),
             contested: Vec::new(),
             lock: lock.cloned(),
             loader: loader.clone(),

@@ -23,13 +23,15 @@ pub enum Write {
     /// Stores a received message as unhandled. Ignored if the store has a message with the same inbox key.
     Receive(InboxRow),
     /// Stores a message that a webhook delivered, and queues the messages that announce it. Ignored if the store
-    /// already has the deduplication key: the webhook was then delivered before. The event id cannot detect this,
+    /// already has the deduplication key, and received it within `window`: the webhook was then delivered before. The event id cannot detect this,
     /// because a second delivery can have another event id. See [`Write::DEDUPLICATION_RETENTION`].
     ReceiveOnce {
         /// The deduplication key, which is unique over all rooms.
         key: String,
         /// The time at which the host received the message. The retention of the deduplication key starts at this time.
         received: Timestamp,
+        /// The time after which a message with the same key counts as new and renews the key; `None` for never.
+        window: Option<Duration>,
         /// The received message.
         row: InboxRow,
         /// The messages that tell rooms that the webhook started a command.

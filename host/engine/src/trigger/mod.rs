@@ -5,13 +5,18 @@
 
 mod alias;
 mod command_template;
+mod delivery;
 mod hook;
+mod hook_values;
 mod schedule;
 mod triggers;
 
 pub(crate) use alias::{Alias, FixedAnswer, is_placeholder};
 pub(crate) use command_template::CommandTemplate;
-pub(crate) use hook::HookRejection;
+pub use delivery::Delivery;
+pub(crate) use delivery::ValueSource;
+pub(crate) use hook::{Capture, DeliveryKey};
 pub use hook::{Hook, HookAuth};
+pub(crate) use hook_values::HookRejection;
 pub(crate) use schedule::{MissedPolicy, Schedule};
 pub(crate) use triggers::{Listen, Triggers};

@@ -5,6 +5,7 @@
 mod auth;
 mod health;
 mod limits;
+mod senders;
 
 use std::{
     net::SocketAddr,

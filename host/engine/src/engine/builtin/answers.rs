@@ -40,6 +40,7 @@ impl Host {
             Builtin::Release => return self.record(authorized).await,
             Builtin::Freeze => return self.freeze(authorized).await,
             Builtin::Unfreeze => return self.unfreeze(authorized).await,
+            Builtin::Hook => return self.redeliver(authorized).await,
         };
         Ok(self.answered(message, Text::lines(answer)))
     }

@@ -3,6 +3,7 @@
 mod answers;
 mod approvals;
 mod freeze;
+mod hook;
 mod jobs;
 mod people;
 mod stats;

@@ -59,7 +59,8 @@ impl Review {
         lock: Option<&Lock>,
     ) -> Self {
         let loader = Loader::new(runtime, cache, compiler, config.calls.clone().into());
-        let plugins = Plugins::load(&config.plugins, &loader, lock).await;
+        let has_hooks = !config.triggers.hooks.is_empty();
+        let plugins = Plugins::load(&config.plugins, &loader, lock, has_hooks).await;
         let access = Access::new(std::mem::take(&mut config.policy));
         Self { config, access, plugins, grant_warnings: Vec::new() }
     }

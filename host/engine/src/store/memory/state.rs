@@ -2,7 +2,7 @@
 //!
 //! Invariant: a change that `check.rs` accepted cannot fail.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -107,9 +107,12 @@ impl State {
     fn apply(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
             Write::Receive(row) => self.receive(row, new),
-            Write::ReceiveOnce { key, received, row, announcements } => {
-                if let Entry::Vacant(free) = self.deduplication_keys.entry(key) {
-                    free.insert(received);
+            Write::ReceiveOnce { key, received, window, row, announcements } => {
+                let expired = |at: &Timestamp| {
+                    window.is_some_and(|window| received.checked_sub(window).is_ok_and(|limit| *at <= limit))
+                };
+                if self.deduplication_keys.get(&key).is_none_or(expired) {
+                    self.deduplication_keys.insert(key, received);
                     self.receive(row, new);
                     announcements.into_iter().for_each(|row| self.queue(row));
                 }

@@ -6,6 +6,8 @@
 mod job;
 mod rights;
 
+use std::time::Duration;
+
 use wardroom::{
     Timestamp,
     store::{AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxRow, Release, RoomCursor, StoreError, Write},
@@ -22,8 +24,8 @@ impl<'w> Transaction<'_, 'w> {
     pub(crate) async fn write(&mut self, write: &'w Write, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
         match write {
             Write::Receive(row) => self.receive(row, new).await,
-            Write::ReceiveOnce { key, received, row, announcements } => {
-                if self.is_new(key, *received).await? {
+            Write::ReceiveOnce { key, received, window, row, announcements } => {
+                if self.is_new(key, *received, *window).await? {
                     self.receive(row, new).await?;
                     for row in announcements {
                         self.enqueue(row).await?;
@@ -83,11 +85,17 @@ impl<'w> Transaction<'_, 'w> {
         Ok(())
     }
 
-    /// Stores a deduplication key. Returns false if the key was already stored.
-    async fn is_new(&mut self, key: &str, received: Timestamp) -> Result<bool, StoreError> {
-        let query = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
-            .bind(key)
-            .bind(time_column(received));
+    /// Stores a deduplication key. Returns false if the key was already stored, unless that was at least `window` ago.
+    async fn is_new(&mut self, key: &str, received: Timestamp, window: Option<Duration>) -> Result<bool, StoreError> {
+        // An empty text is before every time.
+        let limit = window.and_then(|window| received.checked_sub(window).ok()).map(time_column).unwrap_or_default();
+        let query = sqlx::query(
+            "insert into came (name, at) values (?, ?)
+             on conflict (name) do update set at = excluded.at where came.at <= ?",
+        )
+        .bind(key)
+        .bind(time_column(received))
+        .bind(limit);
         Ok(self.execute(query).await? > 0)
     }
 

@@ -55,6 +55,7 @@ on_every_store! {
     messages {
         a_message_is_received_once,
         a_named_message_is_received_once_whatever_its_key,
+        a_key_counts_as_new_after_its_window,
         a_message_waits_until_it_is_done,
         a_mark_moves_forward_only,
         a_message_is_queued_once,

@@ -25,6 +25,7 @@ pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dy
     let once = |name: &str, number: u32| Write::ReceiveOnce {
         key: name.into(),
         received: at(3),
+        window: None,
         // The time of the message does not matter.
         row: InboxRow { at: at(-1_000_000_000), ..message(number) },
         announcements: vec![words(&format!("of {number}"), "announced")],
@@ -47,6 +48,29 @@ pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dy
     assert_eq!(commit(store, vec![once("a", 5)]).await, []);
     store.remove(later(370), &[]).await.expect("a removal");
     assert_eq!(commit(store, vec![once("a", 5)]).await, [key(5)]);
+}
+
+pub(crate) async fn a_key_counts_as_new_after_its_window(store: &dyn Store) {
+    let minutes = |minutes: u64| at(3).checked_add(std::time::Duration::from_secs(60 * minutes)).expect("a time");
+    let window = Some(std::time::Duration::from_secs(600));
+    let once = |number: u32, received, window| Write::ReceiveOnce {
+        key: "a".into(),
+        received,
+        window,
+        row: message(number),
+        announcements: vec![words(&format!("of {number}"), "announced")],
+    };
+    assert_eq!(commit(store, vec![once(1, minutes(0), window)]).await, [key(1)]);
+    assert_eq!(commit(store, vec![once(2, minutes(9), window)]).await, []);
+    // A known message does not move the window.
+    assert_eq!(commit(store, vec![once(3, minutes(10), window)]).await, [key(3)]);
+    // A new one does.
+    assert_eq!(commit(store, vec![once(4, minutes(15), window)]).await, []);
+    assert_eq!(commit(store, vec![once(5, minutes(500), None)]).await, []);
+    let zero = Some(std::time::Duration::ZERO);
+    assert_eq!(commit(store, vec![once(6, minutes(500), zero), once(7, minutes(500), window)]).await, [key(6)]);
+    let keys: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
+    assert_eq!(keys, ["of 1", "of 3", "of 6"]);
 }
 
 pub(crate) async fn a_message_waits_until_it_is_done(store: &dyn Store) {
