@@ -17,6 +17,7 @@ mod shutdown;
 mod stories;
 mod suggestions;
 mod triggers;
+mod unknown_commands;
 mod webhooks;
 // The following modules support the tests.
 mod journal;

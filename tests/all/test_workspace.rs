@@ -112,6 +112,16 @@ impl TestWorkspace {
         sent.collect()
     }
 
+    /// Returns the emoji of an identity's reactions, in order.
+    pub(crate) fn reactions(&self, bot: &str) -> Vec<String> {
+        let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
+        let sent = chat.sent().into_iter().filter_map(|message| match message.body {
+            wardroom::adapter::Body::React { emoji, .. } => Some(emoji),
+            _ => None,
+        });
+        sent.collect()
+    }
+
     /// Returns the event ids of an identity's messages that contain these words, in order.
     pub(crate) fn events(&self, bot: &str, words: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
