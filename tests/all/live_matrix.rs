@@ -8,6 +8,7 @@ mod approvals;
 mod encrypted;
 mod forged;
 mod lost;
+mod permissions;
 mod rooms;
 pub(crate) mod scene;
 mod storm;

@@ -82,6 +82,23 @@ impl MatrixUser {
         &self.token
     }
 
+    /// Sets the account's display name.
+    ///
+    /// # Errors
+    /// The error of the homeserver.
+    pub async fn set_display_name(&self, name: &str) -> Result<()> {
+        let path = format!("profile/{}/displayname", self.id);
+        self.request(Method::PUT, &path, Some(json!({ "displayname": name }))).await.map(drop)
+    }
+
+    /// Ends this login.
+    ///
+    /// # Errors
+    /// The error of the homeserver.
+    pub async fn logout(&self) -> Result<()> {
+        self.request(Method::POST, "logout", Some(json!({}))).await.map(drop)
+    }
+
     /// Revokes the tokens of all logins of the account.
     ///
     /// # Errors

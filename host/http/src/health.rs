@@ -30,19 +30,22 @@ pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body
     }
 }
 
-/// Returns the HTTP status 200 if every chat account is connected, and 503 if at least one is not.
+/// Returns the HTTP status 200 if every chat account is connected and may send to every room that it serves, else 503.
 pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
     let accounts = state.engine.accounts();
-    let ready = accounts.iter().all(AccountHealth::is_up);
+    let ready = accounts.iter().all(AccountHealth::is_ready);
     let accounts: Vec<Value> = accounts.iter().map(account_json).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_response(status, &json!({ "ready": ready, "accounts": accounts }))
 }
 
 /// Returns an account's connection status as JSON. Leaves out the reason for an outage, because the reason may contain
-/// names of internal servers. The log and the command `status` show the reason.
+/// names of internal servers, and the names of rooms. The log and the command `status` show the reason.
 fn account_json(account: &AccountHealth) -> Value {
     let mut json = json!({ "bot": account.bot, "network": account.network, "up": account.is_up() });
+    if !account.blocked_rooms.is_empty() {
+        json["blocked_rooms"] = account.blocked_rooms.len().into();
+    }
     if let Some(LinkState::Up { since } | LinkState::Down { since, .. }) = &account.link {
         json["since"] = since.to_string().into();
     }

@@ -217,20 +217,30 @@ async fn an_unverified_device_can_query_but_not_act() -> Result<()> {
     let other = EncryptedUser::login(&url, &encrypted.alice.id, password(&encrypted.alice.id), false).await?;
     let command = other.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&command, "not verified").await?;
-    encrypted.scene.alice.wait(&encrypted.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     let question = other.say(&encrypted.room, "!where cms").await?;
     encrypted.answer(&question, "").await?;
     // An unencrypted message cannot start an action either, because the homeserver could have forged it.
     let clear = encrypted.scene.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&clear, "unencrypted").await?;
     assert!(encrypted.scene.host.runs().is_empty());
-    // The bot encrypts only for verified devices, so the other client cannot decrypt.
-    let readable = other.events(&encrypted.room).await?;
-    assert!(
-        !readable
-            .iter()
-            .any(|event| event["sender"] == encrypted.scene.bot.as_str() && event["type"] == "m.room.message")
-    );
+    // The bot encrypts only for verified devices, so the other client reads one notice, which was sent unencrypted, in
+    // the thread of its first command, and without content of the answers.
+    let bot = encrypted.scene.bot.clone();
+    let is_notice = |event: &Value| event["sender"] == bot.as_str() && event["type"] == "m.room.message";
+    let notice = other.wait(&encrypted.room, "notice", is_notice).await?;
+    assert_eq!(thread_of(&notice), Some(command.as_str()), "{notice}");
+    assert!(body(&notice).starts_with(&format!("{}: ", encrypted.alice.id)), "{notice}");
+    assert!(body(&notice).contains("Verify the device") && !body(&notice).contains("cms"), "{notice}");
+    assert_eq!(notice["content"]["m.mentions"]["user_ids"], json!([encrypted.alice.id]), "{notice}");
+    // Neither another command nor a restart repeats it, and a verified device gets none.
+    encrypted.scene.host.kill();
+    encrypted.scene.host.start()?;
+    let question = other.say(&encrypted.room, "!whoami").await?;
+    encrypted.answer(&question, "").await?;
+    encrypted.barrier().await?;
+    let notices = |events: &[Value]| events.iter().filter(|event| is_notice(event)).count();
+    assert_eq!(notices(&other.events(&encrypted.room).await?), 1);
+    assert_eq!(notices(&encrypted.scene.alice.events(&encrypted.room).await?), 1, "as the homeserver sees them");
 
     encrypted.scene.host.kill();
     encrypted.scene.host.add_to_account("devices = \"any\"")?;

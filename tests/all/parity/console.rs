@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 
-use super::room::{BotAction, HostChange, Room, Shown, config};
+use super::room::{BotAction, HostChange, Part, Room, Shown, config, parts};
 use crate::{running_host::RunningHost, test_host::TestHost};
 
 pub(super) struct Console {
@@ -24,7 +24,11 @@ pub(super) async fn open() -> Result<Console> {
 impl Room for Console {
     async fn say(&mut self, person: &str, words: &str) -> Result<String> {
         self.host.say(&format!("/as {person}"))?;
-        self.host.say(words)?;
+        let written = parts(words).into_iter().map(|part| match part {
+            Part::Text(text) => text.to_owned(),
+            Part::Mention { name, other_form } => format!("@{name}{}", if other_form { ":" } else { "" }),
+        });
+        self.host.say(&written.collect::<String>())?;
         self.count += 1;
         Ok(format!("line-{}", self.count))
     }
@@ -67,6 +71,10 @@ impl Room for Console {
                 Ok(())
             }
         }
+    }
+
+    async fn silence(&mut self, _silenced: bool) -> Result<()> {
+        bail!("nobody can forbid the output of a console")
     }
 
     fn has_threads(&self) -> bool {

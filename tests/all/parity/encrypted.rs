@@ -44,6 +44,8 @@ pub(super) async fn open() -> Result<Encrypted> {
     let password = fresh("marvin");
     let bot = register(&url, &password).await?;
     let plain = logins.swap_remove(0);
+    let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
+    matrix::set_display_names(&url, &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;
     let ids: Vec<&str> = ["bob", "dave"].iter().map(|name| people[name].id.as_str()).collect();
     let room = plain.create_room(&[&[bot.as_str()], ids.as_slice()].concat(), encryption()).await?;
     let table = format!(
@@ -107,7 +109,11 @@ impl Encrypted {
 #[async_trait]
 impl Room for Encrypted {
     async fn say(&mut self, person: &str, words: &str) -> Result<String> {
-        self.person(person)?.say(&self.room, words).await
+        let content = matrix::written(words, |name| match name {
+            "marvin" => Ok(self.bot.clone()),
+            name => Ok(self.person(name)?.id.clone()),
+        })?;
+        self.send(person, "m.room.message", content).await
     }
 
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
@@ -147,6 +153,10 @@ impl Room for Encrypted {
 
     async fn host(&mut self, running: HostChange) -> Result<()> {
         self.host.set(running)
+    }
+
+    async fn silence(&mut self, silenced: bool) -> Result<()> {
+        matrix::silence(&self.plain, &self.room, silenced).await
     }
 
     fn log(&self) -> String {

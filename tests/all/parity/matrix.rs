@@ -11,7 +11,7 @@ use wardroom_tests::{
 };
 
 use super::{
-    room::{BotAction, HostChange, Room, Shown, config},
+    room::{BotAction, HostChange, Part, Room, Shown, config, parts},
     served::{SECRET, ServedHost},
 };
 
@@ -34,6 +34,8 @@ pub(super) async fn open() -> Result<Matrix> {
     }
     let password = fresh("marvin");
     let bot = register(&synapse.url(), &password).await?;
+    let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
+    set_display_names(&synapse.url(), &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;
     let alice = &people["alice"];
     let (room, alias) = alice.create_public_room().await?;
     for name in ["bob", "dave"] {
@@ -58,6 +60,13 @@ impl Matrix {
         self.people.get(name).with_context(|| format!("the story has no person `{name}`"))
     }
 
+    fn written(&self, words: &str) -> Result<Value> {
+        written(words, |name| match name {
+            "marvin" => Ok(self.bot.clone()),
+            name => Ok(self.person(name)?.id.clone()),
+        })
+    }
+
     /// Returns the room of a person and the bot. Creates it at the first call.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
@@ -74,7 +83,7 @@ impl Matrix {
 #[async_trait]
 impl Room for Matrix {
     async fn say(&mut self, person: &str, words: &str) -> Result<String> {
-        self.person(person)?.say(&self.room, words).await
+        self.person(person)?.send(&self.room, "m.room.message", self.written(words)?).await
     }
 
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
@@ -115,9 +124,87 @@ impl Room for Matrix {
         self.host.set(running)
     }
 
+    async fn silence(&mut self, silenced: bool) -> Result<()> {
+        silence(self.person("alice")?, &self.room, silenced).await
+    }
+
     fn log(&self) -> String {
         self.host.log()
     }
+}
+
+/// The display names of the people and of the bot, with the characters that clients escape.
+pub(super) const DISPLAY_NAMES: [(&str, &str); 4] = [
+    ("alice", "Alice A."),
+    ("bob", "Bob [ops] (Berlin)"),
+    ("dave", "Dave <d> & Co"),
+    ("marvin", "Marvin [bot] the 1st"),
+];
+
+/// Gives the people and the bot their display names. `accounts` holds the name and the id of each. The password of an
+/// account is the local part of its id.
+pub(super) async fn set_display_names(url: &str, accounts: &[(&str, &str)]) -> Result<()> {
+    for (name, id) in accounts {
+        let password = id.trim_start_matches('@').split(':').next().unwrap_or_default();
+        let user = MatrixUser::login(url, id, password).await?;
+        user.set_display_name(display_name(name)?).await?;
+        user.logout().await?;
+    }
+    Ok(())
+}
+
+fn display_name(name: &str) -> Result<&'static str> {
+    let known = DISPLAY_NAMES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, display)| *display).with_context(|| format!("`{name}` has no display name"))
+}
+
+/// Returns the content of a message with mentions: as a link in the HTML (Element Web), or as a Markdown link in the text
+/// (Element X). `id` returns the id of a person or bot.
+pub(super) fn written(words: &str, id: impl Fn(&str) -> Result<String>) -> Result<Value> {
+    let (mut body, mut html, mut mentioned, mut has_html) = (String::new(), String::new(), Vec::new(), false);
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    for part in parts(words) {
+        match part {
+            Part::Text(text) => {
+                body.push_str(text);
+                html.push_str(&escaped(text));
+            }
+            Part::Mention { name, other_form } => {
+                let (id, display) = (id(name)?, display_name(name)?);
+                let link = format!("<a href=\"https://matrix.to/#/{id}\">{}</a>", escaped(display));
+                match other_form {
+                    true => body.push_str(&format!("[{display}](https://matrix.to/#/{id})")),
+                    false => body.push_str(display),
+                }
+                has_html |= !other_form;
+                html.push_str(&link);
+                mentioned.push(id);
+            }
+        }
+    }
+    let mut content = json!({ "msgtype": "m.text", "body": body });
+    if !mentioned.is_empty() {
+        content["m.mentions"] = json!({ "user_ids": mentioned });
+    }
+    if has_html {
+        content["format"] = "org.matrix.custom.html".into();
+        content["formatted_body"] = html.into();
+    }
+    Ok(content)
+}
+
+/// Sets the power level that messages need, so that only Alice, who created the room, may write.
+pub(super) async fn silence(alice: &MatrixUser, room: &str, silenced: bool) -> Result<()> {
+    let needed = if silenced { 50 } else { 0 };
+    let levels = json!({
+        "events_default": needed,
+        // People may write, and the bot may react.
+        "events": { "m.reaction": 0 },
+        "users_default": 0,
+        // In rooms of this version, the creator has every right and may not be listed.
+        "users": {},
+    });
+    alice.set_state(room, "m.room.power_levels", levels).await
 }
 
 /// Returns the content of a message in a thread.

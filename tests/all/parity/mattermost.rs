@@ -8,7 +8,7 @@ use wardroom_fake_mattermost::{Person, Post, Server};
 
 use super::{
     LOOK, PATIENCE,
-    room::{BotAction, HostChange, Room, Shown, config},
+    room::{BotAction, HostChange, Part, Room, Shown, config, parts},
     served::{SECRET, ServedHost},
 };
 
@@ -69,7 +69,12 @@ impl Mattermost {
 #[async_trait]
 impl Room for Mattermost {
     async fn say(&mut self, person: &str, words: &str) -> Result<String> {
-        Ok(self.person(person)?.post(&self.channel, words))
+        // The clients write the user name. A person can also type it with a colon.
+        let written = parts(words).into_iter().map(|part| match part {
+            Part::Text(text) => text.to_owned(),
+            Part::Mention { name, other_form } => format!("@{name}{}", if other_form { ":" } else { "" }),
+        });
+        Ok(self.person(person)?.post(&self.channel, &written.collect::<String>()))
     }
 
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
@@ -120,6 +125,11 @@ impl Room for Mattermost {
 
     async fn host(&mut self, running: HostChange) -> Result<()> {
         self.host.set(running)
+    }
+
+    async fn silence(&mut self, silenced: bool) -> Result<()> {
+        self.server.moderate(&self.channel, silenced);
+        Ok(())
     }
 
     fn log(&self) -> String {

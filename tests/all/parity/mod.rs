@@ -67,6 +67,8 @@ stories! {
     edits
     hostile_words
     listen
+    mentions
+    read_only
     refusals
     thread_commands
 }
@@ -164,6 +166,14 @@ impl<R: Room> StoryRun<R> {
                 self.room.unreact(person, &event, emoji).await?;
             }
             Line::Host(running) => self.room.host(*running).await?,
+            Line::Silence(silenced) => self.room.silence(*silenced).await?,
+            Line::Log(words) => {
+                let begun = Instant::now();
+                while !self.room.log().contains(words.as_str()) {
+                    ensure!(begun.elapsed() < PATIENCE, "the log has no `{words}`");
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
             Line::Message { words, in_thread } => {
                 let root = if *in_thread && self.room.has_threads() { Some(it()?) } else { None };
                 let found = self

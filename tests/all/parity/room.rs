@@ -65,6 +65,9 @@ pub(super) trait Room: Send {
 
     async fn host(&mut self, running: HostChange) -> Result<()>;
 
+    /// Changes whether the bot may write in the room. Returns before the host has noticed the change.
+    async fn silence(&mut self, silenced: bool) -> Result<()>;
+
     /// Returns true if the bot answers in threads.
     fn has_threads(&self) -> bool {
         true
@@ -72,6 +75,32 @@ pub(super) trait Room: Send {
 
     /// Returns the host's log.
     fn log(&self) -> String;
+}
+
+/// A part of the words of a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part<'w> {
+    Text(&'w str),
+    /// A mention of the person or bot with this name.
+    Mention {
+        name: &'w str,
+        /// Whether the mention has the form of another client.
+        other_form: bool,
+    },
+}
+
+/// Splits the words of a person into text and mentions.
+pub(super) fn parts(words: &str) -> Vec<Part<'_>> {
+    let (mut parts, mut rest) = (Vec::new(), words);
+    while let Some((before, (name, after))) =
+        rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        let other_form = name.ends_with(':');
+        parts.extend([Part::Text(before), Part::Mention { name: name.trim_end_matches(':'), other_form }]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest));
+    parts
 }
 
 /// The configuration of every host. `TABLE` stands for the bot's account, and names in capitals for people.
@@ -95,6 +124,13 @@ members      = ["ALICE", "BOB"]
 commands     = ["deploy", "where"]
 apps         = ["*"]
 environments = ["staging", "production", "live"]
+
+[role.releaser]
+members       = ["ALICE"]
+commands      = ["deploy"]
+apps          = ["*"]
+environments  = ["staging"]
+grant_in_chat = true
 
 [environment.staging]
 
@@ -138,6 +174,16 @@ environment = ["staging", "production", "live"]
 
 [[plugin.deploy.allow]]
 call = ["pipelines.wait", "catalog.*"]
+
+[plugin.auth]
+module = "{guests}/auth.wasm"
+
+[[plugin.auth.allow]]
+call = ["access.grant", "access.revoke"]
+role = ["releaser"]
+
+[[plugin.auth.allow]]
+call = "access.list"
 
 [[alias]]
 typed   = "ship VERSION"

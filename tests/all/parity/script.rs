@@ -9,6 +9,9 @@
 //! alice edits> !where                  alice edits her last post
 //! bob puts 👍                          bob reacts to the last message of the bot that a line has matched
 //! bob takes back 👍                    bob removes the reaction
+//! room silences the bot                the bot may no longer write in the room
+//! room admits the bot                  the bot may write in the room again
+//! log has words                        waits until the host's log has these words
 //! host is killed
 //! host starts
 //! < words                              the bot posts these words, in the thread if the room has threads; they may also
@@ -19,6 +22,9 @@
 //! = 3                                  the bot has done three things since the last post: messages, edits, reactions
 //! ! words                              the bot never posts these words, to the end of the story
 //! ```
+//!
+//! In what people post, `{bob}` is a mention of bob and `{marvin}` one of the bot, as the usual client of the network
+//! writes it. `{bob:}` is the form of another client, or the form with a colon.
 
 use std::fs;
 
@@ -37,14 +43,38 @@ pub(super) struct Script {
 /// One line of a story.
 #[derive(Debug)]
 pub(super) enum Line {
-    Says { person: String, words: String },
-    SaysDirectly { person: String, words: String },
-    SaysInThread { person: String, words: String },
-    Edits { person: String, words: String },
-    Reacts { person: String, emoji: String },
-    Unreacts { person: String, emoji: String },
+    Says {
+        person: String,
+        words: String,
+    },
+    SaysDirectly {
+        person: String,
+        words: String,
+    },
+    SaysInThread {
+        person: String,
+        words: String,
+    },
+    Edits {
+        person: String,
+        words: String,
+    },
+    Reacts {
+        person: String,
+        emoji: String,
+    },
+    Unreacts {
+        person: String,
+        emoji: String,
+    },
     Host(HostChange),
-    Message { words: String, in_thread: bool },
+    /// The room silences the bot (`true`) or admits it again.
+    Silence(bool),
+    Log(String),
+    Message {
+        words: String,
+        in_thread: bool,
+    },
     Edit(String),
     Reaction(String),
     Count(usize),
@@ -88,7 +118,12 @@ fn read(line: &str) -> Result<Line> {
     if let Some(words) = line.strip_prefix("<room ") {
         return Ok(Line::Message { words: owned(words), in_thread: false });
     }
+    if let Some(words) = line.strip_prefix("log has ") {
+        return Ok(Line::Log(owned(words)));
+    }
     match line {
+        "room silences the bot" => return Ok(Line::Silence(true)),
+        "room admits the bot" => return Ok(Line::Silence(false)),
         "host starts" => return Ok(Line::Host(HostChange::Start)),
         "host is killed" => return Ok(Line::Host(HostChange::Kill)),
         _ => {}

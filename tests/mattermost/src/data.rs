@@ -27,6 +27,7 @@ pub(crate) struct ServerEvent {
 #[derive(Debug)]
 struct User {
     name: String,
+    nickname: String,
     bot: bool,
     gone: bool,
 }
@@ -38,6 +39,18 @@ pub(crate) struct Channel {
     pub(crate) letter: &'static str,
     pub(crate) create_at: i64,
     pub(crate) members: BTreeSet<String>,
+    pub(crate) is_archived: bool,
+    /// Whether the members of the channel may not post.
+    pub(crate) is_moderated: bool,
+}
+
+/// The role of the members of a moderated channel. A real server generates its name.
+pub(crate) const MODERATED_ROLE: &str = "k7ogpfkbjf8y3moc4fq3dmyxqo";
+
+impl Channel {
+    pub(crate) fn member_role(&self) -> &'static str {
+        if self.is_moderated { MODERATED_ROLE } else { "channel_user" }
+    }
 }
 
 #[derive(Debug)]
@@ -95,13 +108,19 @@ impl ServerData {
 
     pub(crate) fn add_user(&mut self, name: &str, bot: bool) -> String {
         let id = new_id();
-        self.users.insert(id.clone(), User { name: name.to_owned(), bot, gone: false });
+        self.users.insert(id.clone(), User { name: name.to_owned(), nickname: String::new(), bot, gone: false });
         id
     }
 
     pub(crate) fn rename_user(&mut self, id: &str, name: &str) {
         if let Some(user) = self.users.get_mut(id) {
             user.name = name.to_owned();
+        }
+    }
+
+    pub(crate) fn nickname(&mut self, id: &str, nickname: &str) {
+        if let Some(user) = self.users.get_mut(id) {
+            user.nickname = nickname.to_owned();
         }
     }
 
@@ -138,7 +157,8 @@ impl ServerData {
         let user = self.users.get(id)?;
         let mut json = json!({
             "id": id, "create_at": 1, "update_at": 1, "delete_at": i64::from(user.gone), "username": user.name,
-            "email": "", "auth_service": "", "roles": "system_user",
+            "email": "", "auth_service": "", "roles": "system_user", "nickname": user.nickname, "first_name": "",
+            "last_name": "",
         });
         if user.bot {
             json["is_bot"] = true.into();
@@ -159,7 +179,18 @@ impl ServerData {
     fn insert_channel(&mut self, team: &str, name: &str, letter: &'static str) -> String {
         let (id, create_at) = (new_id(), self.now());
         let (team, name) = (team.to_owned(), name.to_owned());
-        self.channels.insert(id.clone(), Channel { team, name, letter, create_at, members: BTreeSet::new() });
+        self.channels.insert(
+            id.clone(),
+            Channel {
+                team,
+                name,
+                letter,
+                create_at,
+                members: BTreeSet::new(),
+                is_archived: false,
+                is_moderated: false,
+            },
+        );
         id
     }
 
@@ -213,6 +244,35 @@ impl ServerData {
         self.emit("channel_updated", json!({ "channel": "{}" }), channel, None);
     }
 
+    /// Sets whether the members of a channel may not post.
+    pub(crate) fn moderate(&mut self, channel: &str, is_moderated: bool) {
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.is_moderated = is_moderated;
+        }
+        self.emit("channel_scheme_updated", json!({}), channel, None);
+    }
+
+    /// Archives or restores a channel.
+    pub(crate) fn archive(&mut self, channel: &str, is_archived: bool) {
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.is_archived = is_archived;
+        }
+        let event = if is_archived { "channel_deleted" } else { "channel_restored" };
+        self.emit(event, json!({ "channel_id": channel }), channel, None);
+    }
+
+    pub(crate) fn member_role(&self, channel: &str) -> &'static str {
+        self.channels.get(channel).map_or("", Channel::member_role)
+    }
+
+    pub(crate) fn may_post(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some_and(|channel| !channel.is_moderated)
+    }
+
+    pub(crate) fn is_archived(&self, channel: &str) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.is_archived)
+    }
+
     pub(crate) fn is_member(&self, channel: &str, user: &str) -> bool {
         self.channels.get(channel).is_some_and(|channel| channel.members.contains(user))
     }
@@ -221,7 +281,8 @@ impl ServerData {
         let channel = self.channels.get(id)?;
         let last = self.posts.values().filter(|post| post.channel == id).map(|post| post.create_at).max();
         Some(json!({
-            "id": id, "create_at": channel.create_at, "update_at": channel.create_at, "delete_at": 0,
+            "id": id, "create_at": channel.create_at, "update_at": channel.create_at,
+            "delete_at": i64::from(channel.is_archived),
             "team_id": self.teams.get(&channel.team).cloned().unwrap_or_default(), "type": channel.letter,
             "display_name": channel.name, "name": channel.name, "last_post_at": last.unwrap_or(channel.create_at),
             "total_msg_count": 0,

@@ -41,8 +41,16 @@ pub struct Faults {
     pub longest: usize,
     /// The configuration does not contain the maximum length.
     pub hides_longest: bool,
-    /// Uploads are refused.
-    pub no_files: bool,
+    /// The status with which uploads are refused; 0 if they are accepted.
+    pub refuses_files: u16,
+    /// New posts with files are refused, but uploads are accepted.
+    pub refuses_posts_with_files: bool,
+    /// A plugin of the server rejects each new post that contains this text; empty for none.
+    pub rejected: String,
+    /// The time limit for edits has passed for every post.
+    pub refuses_edits: bool,
+    /// Roles are not reported.
+    pub hides_roles: bool,
     /// The path of the requests after `/api/v4` whose responses are followed by [`Faults::padding`] spaces; empty for
     /// none. A longer path that begins with this one counts, too.
     pub padded: String,

@@ -191,6 +191,16 @@ impl Server {
         self.shared.change(|data| data.remove(channel, who.id()));
     }
 
+    /// Sets whether the members of a channel, the bot included, may not post in it.
+    pub fn moderate(&self, channel: &str, is_moderated: bool) {
+        self.shared.change(|data| data.moderate(channel, is_moderated));
+    }
+
+    /// Archives or restores a channel.
+    pub fn archive(&self, channel: &str, is_archived: bool) {
+        self.shared.change(|data| data.archive(channel, is_archived));
+    }
+
     /// Renames a channel.
     pub fn rename(&self, channel: &str, name: &str) {
         self.shared.change(|data| data.rename(channel, name));

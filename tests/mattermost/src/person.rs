@@ -66,6 +66,11 @@ impl Person {
         self.shared.change(|data| data.rename_user(&self.id, name));
     }
 
+    /// Changes the nickname.
+    pub fn set_nickname(&self, nickname: &str) {
+        self.shared.change(|data| data.nickname(&self.id, nickname));
+    }
+
     /// Deactivates the account.
     pub fn leave(&self) {
         self.shared.change(|data| data.deactivate(&self.id));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
     adapter::Inbox,
-    adapter::{Chat, ChatFactory, ChatFeatures, Link, Outgoing, SendError},
+    adapter::{Chat, ChatFactory, ChatFeatures, Link, Outgoing, SendError, SendPermissions},
     base::{Table, TableKeys},
     model::{BotIdentity, Person},
 };
@@ -49,6 +49,14 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
 
     fn link(&self) -> Option<&Link> {
         self.chat.link()
+    }
+
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        self.chat.send_permissions()
+    }
+
+    async fn send_refusal(&self, room: &str) -> Option<String> {
+        self.chat.send_refusal(room).await
     }
 
     fn rooms(&self) -> Vec<String> {

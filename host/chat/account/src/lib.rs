@@ -33,7 +33,8 @@ pub use error_chain::error_chain;
 pub use inbox_writer::InboxWriter;
 pub use limit_record::LimitRecord;
 pub use message_text::{
-    check_prefix, display_name, mentioned_people, strip_leading_name, strip_quotes_and_code, timestamp,
+    check_prefix, display_name, mentioned_people, strip_indented_code, strip_leading_name, strip_quotes_and_code,
+    timestamp,
 };
 pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;

@@ -8,32 +8,50 @@ use wardroom::{
 /// Maximum length of a display name, in characters. A longer name is truncated.
 const MAX_NAME: usize = 80;
 
-/// The marks at the start and at the end of a code block.
+/// The marks around a code block in Markdown.
 const FENCES: [&str; 2] = ["```", "~~~"];
 
 /// Removes quoted lines (`> …`) and fenced code blocks from a message, because a command in a quotation or an example
 /// must not run.
 pub fn strip_quotes_and_code(body: &str) -> String {
-    // The mark that ends the code block that a line is in.
-    let mut block: Option<&str> = None;
+    // The mark of the open block.
+    let mut open: Option<&str> = None;
     let lines: Vec<&str> = body
         .lines()
         .filter(|line| {
+            let is_quoted = line.starts_with('>');
             let line = line.trim_start();
             let fence = FENCES.into_iter().find(|fence| line.starts_with(fence));
-            let keep = block.is_none() && fence.is_none() && !line.starts_with('>');
-            match (block, fence) {
-                // A block that begins and ends on one line ("```x```") does not affect the lines below it.
-                (None, Some(fence)) if !line[fence.len()..].trim_start_matches(&fence[..1]).contains(fence) => {
-                    block = Some(fence);
+            match (open, fence) {
+                (Some(mark), Some(fence)) if mark == fence => open = None,
+                (None, Some(fence)) => {
+                    // A block that opens and closes on one line ("```x```") does not affect the lines below it.
+                    let is_closed = line.trim_start_matches(&fence[..1]).contains(fence);
+                    open = (!is_closed).then_some(fence);
                 }
-                (Some(open), Some(fence)) if open == fence => block = None,
-                _ => {}
+                (None, None) => return !is_quoted,
+                (Some(_), _) => {}
             }
-            keep
+            false
         })
         .collect();
     lines.join("\n").trim().to_owned()
+}
+
+/// Removes code blocks of indented lines from a message in Markdown: lines that begin with four spaces or a tab, at the
+/// start of the message or after an empty line.
+pub fn strip_indented_code(body: &str) -> String {
+    let mut after_text = false;
+    let lines: Vec<&str> = body
+        .lines()
+        .filter(|line| {
+            let is_indented = line.starts_with("    ") || line.starts_with('\t');
+            let is_code = is_indented && !after_text;
+            after_text = !line.trim().is_empty() && !is_code;
+            !is_code
+        })
+        .collect();
+    lines.join("\n")
 }
 
 /// Removes a leading name and an optional `:` or `,` from a text, and returns the remaining text. Returns `None` if the
@@ -93,7 +111,17 @@ mod tests {
         assert_eq!(strip_quotes_and_code("```!deploy cms```\n!where"), "!where");
         assert_eq!(strip_quotes_and_code("!where\n```\n!deploy cms\n```"), "!where");
         assert_eq!(strip_quotes_and_code("~~~\n```\n!deploy cms\n~~~\n!where"), "!where");
-        assert_eq!(strip_quotes_and_code(" > !deploy cms\n!where"), "!where");
+        assert_eq!(strip_quotes_and_code("~~~ sh\n!deploy cms\n```\n!rollback cms\n~~~\n!where"), "!where");
+        assert_eq!(strip_quotes_and_code("  > !deploy cms"), "> !deploy cms", "only a mark at the start quotes a line");
+    }
+
+    #[test]
+    fn an_indented_block_is_code_and_an_indented_line_of_a_paragraph_is_not() {
+        assert_eq!(strip_indented_code("    !deploy cms"), "");
+        assert_eq!(strip_indented_code("\t!deploy cms\n!where"), "!where");
+        assert_eq!(strip_indented_code("!where\n\n    !deploy cms\n    !deploy shop\n"), "!where\n");
+        assert_eq!(strip_indented_code("!say hello\n    world"), "!say hello\n    world");
+        assert_eq!(strip_indented_code("   !where"), "   !where");
     }
 
     #[test]

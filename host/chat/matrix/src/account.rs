@@ -15,17 +15,18 @@ use matrix_sdk::{
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, RateLimit, SendError},
+    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, RateLimit, SendError, SendPermissions},
     base::Backoff,
     model::Person,
 };
 use wardroom_account::{LimitRecord, Outage};
 
 use crate::{
-    Config, Login, NETWORK,
+    Config, Login, NETWORK, device_notice,
     error::MatrixError,
     probe,
     room_encryption::RoomEncryption,
+    room_upgrades::latest_successor,
     rooms, send, session,
     slow_sends::{self, SlowSends},
     sync::SyncLoop,
@@ -44,6 +45,8 @@ pub(crate) struct MatrixAccount {
     slow_sends: SlowSends,
     limit_record: LimitRecord,
     link: Link,
+    /// The rooms to which the account may not send. The sync loop and rejected messages change the list.
+    permissions: Arc<SendPermissions>,
 }
 
 /// The configured aliases whose rooms were looked up, each with its room.
@@ -62,6 +65,7 @@ impl MatrixAccount {
             slow_sends: SlowSends::default(),
             limit_record,
             link: Link::default(),
+            permissions: Arc::default(),
         }
     }
 
@@ -97,6 +101,20 @@ impl MatrixAccount {
         }
     }
 
+    /// Records whether the account may send to a room, by the result of an attempt.
+    fn record_permission(&self, message: &Outgoing, sent: &Result<String, SendError>) {
+        if matches!(message.body, Body::React { .. }) {
+            return;
+        }
+        match (sent, self.known_room(&message.room)) {
+            (Err(SendError::Forbidden { reason }), Some(room)) if room.state() == RoomState::Joined => {
+                self.permissions.block(room.room_id().as_str(), reason);
+            }
+            (Ok(_), Some(room)) => drop(self.permissions.allow(room.room_id().as_str())),
+            _ => {}
+        }
+    }
+
     /// Opens the account's session. Retries after temporary errors, for example while the homeserver is unavailable.
     ///
     /// # Errors
@@ -127,7 +145,9 @@ impl MatrixAccount {
             // Run one session until it ends.
             let client = self.connect(&mut outage).await?;
             let ready = || self.set_client(Some(client.clone()));
-            let mut sync = SyncLoop::new(&self.config, &self.encryption, &self.aliases, client.clone(), inbox.clone());
+            let (encryption, permissions) = (&self.encryption, &self.permissions);
+            let mut sync =
+                SyncLoop::new(&self.config, encryption, permissions, &self.aliases, client.clone(), inbox.clone());
             let end = sync.run(&mut outage, &self.link, ready).await;
             self.set_client(None);
             self.link.down(end.reason());
@@ -206,6 +226,20 @@ impl Chat for MatrixAccount {
         Some(&self.link)
     }
 
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        Some(&self.permissions)
+    }
+
+    async fn send_refusal(&self, room: &str) -> Option<String> {
+        let reason = |room: &str| self.permissions.reason(room);
+        let Some(id) = self.room_id(room) else { return reason(room) };
+        // The bot sends to the successor of an upgraded room.
+        match self.client().ok().and_then(|client| latest_successor(&client, &id)) {
+            Some(successor) => reason(successor.room_id().as_str()),
+            None => reason(id.as_str()).or_else(|| reason(room)),
+        }
+    }
+
     fn rooms(&self) -> Vec<String> {
         self.config.rooms.iter().map(ToString::to_string).collect()
     }
@@ -227,8 +261,12 @@ impl Chat for MatrixAccount {
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let (client, began) = (self.client()?, Instant::now());
-        let sent = send::send(&client, &self.encryption, message).await;
+        let sent = match device_notice::owner(message, &self.config.bot) {
+            Some(owner) => device_notice::send(&client, message, &owner).await,
+            None => send::send(&client, &self.encryption, message).await,
+        };
         self.limit_record.note(&sent);
+        self.record_permission(message, &sent);
         let duration = began.elapsed();
         // Reactions are not encrypted. A send that fails at once gives no information about other servers, and none
         // succeeds while the homeserver is down.

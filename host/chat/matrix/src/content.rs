@@ -66,6 +66,15 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
     content
 }
 
+/// Returns the content of a notice to one person, whom the message mentions. `thread` is the root event of the message's
+/// thread, if any; `key` is the message's idempotency key.
+pub(crate) fn device_notice(text: &str, person: &UserId, thread: Option<&EventId>, key: &str) -> Value {
+    let mut content = RoomMessageEventContent::text_plain(format!("{person}: {text}"));
+    content.mentions = Some(Mentions::with_user_ids([person.to_owned()]));
+    content.relates_to = thread.map(|root| Relation::Thread(Thread::plain(root.to_owned(), root.to_owned())));
+    with_key(&content, key)
+}
+
 /// Returns the content of an edit that replaces the text of the bot's message `event`. A text that is too long is
 /// truncated, as in a new message. A text for which [`fits`] returns `true` is never truncated, because the content
 /// holds it once: clients that do not support edits receive only its first line.

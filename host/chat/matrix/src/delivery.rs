@@ -19,6 +19,7 @@ use matrix_sdk::{
 use wardroom::{
     Timestamp,
     adapter::{Inbox, Incoming, Position},
+    base::Text,
 };
 use wardroom_account::{InboxWriter, display_name};
 
@@ -28,6 +29,7 @@ use crate::{
     convert::Converter,
     decryption::decrypt,
     device_lookups::DeviceLookups,
+    device_notice,
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
     room_encryption::RoomEncryption,
@@ -242,6 +244,9 @@ impl<'a> Delivery<'a> {
                 let trust_store = &self.trust_store;
                 message.unproven =
                     sender_trust::distrust_reason(room, event, self.config, trust_store, &self.lookups).await;
+                if message.unproven.is_some() {
+                    self.notify_of_unverified_device(room, event, &message).await;
+                }
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
                         Lookup::Found(id) => message.deduplication_key = Some(id),
@@ -258,6 +263,18 @@ impl<'a> Delivery<'a> {
             messages.push(message);
         }
         Ok(messages)
+    }
+
+    /// Stores the notice to the sender of a command if the sender cannot read the answer, because the bot does not
+    /// encrypt for the sender's device. The outbox sends the notice once for each room and device.
+    async fn notify_of_unverified_device(&self, room: &Room, event: &RoomEvent, message: &Incoming) {
+        let Some((owner, device)) = sender_trust::unverified_device(room, event, self.config).await else { return };
+        let thread = message.thread.clone().unwrap_or_else(|| message.event.clone());
+        let (key, text) = (device_notice::key(&owner, &device), Text::lines(device_notice::TEXT));
+        let stored = self.inbox.inbox().say_once(room.room_id().as_str(), &key, text, Some(thread)).await;
+        if let Err(error) = stored {
+            tracing::error!(room = %room.room_id(), event_id = message.event, %error, "cannot store the notice to the owner of an unverified device; retrying at the next command from the device");
+        }
     }
 
     /// Returns the messages that the bot handles. Leaves out messages of conversations between people.

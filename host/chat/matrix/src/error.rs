@@ -10,6 +10,8 @@ use matrix_sdk::{
 use wardroom::adapter::SendError;
 use wardroom_account::error_chain;
 
+use crate::responses::{self, Reaction, Request};
+
 /// A failed request or file operation. The reason is one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MatrixError {
@@ -29,6 +31,12 @@ pub(crate) enum MatrixError {
     },
     /// The homeserver's public keys of this device do not match the private keys in the key store.
     DeviceKeysLost { reason: String },
+    /// The account has no permission to send an event to the room.
+    Forbidden { reason: String },
+    /// The account may send to no room, for example because it is suspended.
+    AccountRestricted { reason: String },
+    /// The event is too large. A shorter message can succeed.
+    TooLarge { reason: String },
     /// The homeserver or the configuration rejects the request. A retry would fail in the same way.
     Rejected { reason: String },
 }
@@ -54,6 +62,9 @@ impl MatrixError {
             | Self::Local { reason }
             | Self::SessionEnded { reason, .. }
             | Self::DeviceKeysLost { reason }
+            | Self::Forbidden { reason }
+            | Self::AccountRestricted { reason }
+            | Self::TooLarge { reason }
             | Self::Rejected { reason } => reason,
         }
     }
@@ -77,10 +88,11 @@ impl MatrixError {
     }
 }
 
-impl From<&HttpError> for MatrixError {
-    fn from(error: &HttpError) -> Self {
+impl MatrixError {
+    /// Classifies the error of a request.
+    pub(crate) fn of(request: Request, error: &HttpError) -> Self {
         match error {
-            HttpError::Cached(error) => Self::from(error.as_ref()),
+            HttpError::Cached(error) => Self::of(request, error.as_ref()),
             // The refresh of an access token is rejected after the session ended.
             HttpError::RefreshToken(RefreshTokenError::MatrixAuth(error)) => match Self::from(error.as_ref()) {
                 Self::Rejected { reason } => Self::SessionEnded { soft_logout: false, reason },
@@ -91,7 +103,7 @@ impl From<&HttpError> for MatrixError {
             }
             HttpError::Api(api) => match api.as_ref() {
                 FromHttpResponseError::Server(RumaApiError::MatrixError(answer)) => {
-                    classify(answer.status_code.as_u16(), &answer.body, answer.to_string())
+                    classify(request, answer.status_code.as_u16(), &answer.body, answer.to_string())
                 }
                 // An answer in another format comes from a proxy, for example because the homeserver is down.
                 _ => Self::unavailable(error_chain(error)),
@@ -99,6 +111,25 @@ impl From<&HttpError> for MatrixError {
             HttpError::IntoHttp(_) => Self::rejected(error_chain(error)),
             _ => Self::unavailable(error_chain(error)),
         }
+    }
+
+    /// Classifies the SDK's error of a request.
+    pub(crate) fn of_sdk(request: Request, error: &matrix_sdk::Error) -> Self {
+        match error {
+            matrix_sdk::Error::Http(http) => Self::of(request, http.as_ref()),
+            matrix_sdk::Error::CryptoStoreError(_)
+            | matrix_sdk::Error::StateStore(_)
+            | matrix_sdk::Error::BadCryptoStoreState
+            | matrix_sdk::Error::Io(_) => Self::local("the account's key store or state store failed", error),
+            matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(error)),
+            _ => Self::unavailable(error_chain(error)),
+        }
+    }
+}
+
+impl From<&HttpError> for MatrixError {
+    fn from(error: &HttpError) -> Self {
+        Self::of(Request::Other, error)
     }
 }
 
@@ -110,48 +141,48 @@ impl From<HttpError> for MatrixError {
 
 impl From<matrix_sdk::Error> for MatrixError {
     fn from(error: matrix_sdk::Error) -> Self {
-        match &error {
-            matrix_sdk::Error::Http(http) => Self::from(http.as_ref()),
-            matrix_sdk::Error::CryptoStoreError(_)
-            | matrix_sdk::Error::StateStore(_)
-            | matrix_sdk::Error::BadCryptoStoreState
-            | matrix_sdk::Error::Io(_) => Self::local("the account's key store or state store failed", &error),
-            matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(&error)),
-            _ => Self::unavailable(error_chain(&error)),
-        }
+        Self::of_sdk(Request::Other, &error)
     }
 }
 
 impl From<MatrixError> for SendError {
     fn from(error: MatrixError) -> Self {
         match error {
-            MatrixError::Rejected { reason } => Self::Never { reason },
+            MatrixError::Rejected { reason } | MatrixError::TooLarge { reason } => Self::Never { reason },
+            MatrixError::Forbidden { reason } | MatrixError::AccountRestricted { reason } => Self::Forbidden { reason },
             // After the end of a session, the message stays in the outbox until the account is logged in again.
             error => Self::Later { after: error.retry_after(), reason: error.reason().to_owned() },
         }
     }
 }
 
-/// Classifies an error response of a homeserver.
-fn classify(status: u16, body: &ErrorBody, reason: String) -> MatrixError {
-    let ErrorBody::Standard(body) = body else {
-        // A response without an `errcode` does not come from a homeserver.
-        return MatrixError::unavailable(reason);
+/// Classifies an error response by the table in `responses`.
+fn classify(request: Request, status: u16, body: &ErrorBody, reason: String) -> MatrixError {
+    let kind = match body {
+        ErrorBody::Standard(body) => Some(&body.kind),
+        _ => None,
     };
-    match &body.kind {
-        ErrorKind::UnknownToken(token) => MatrixError::SessionEnded { soft_logout: token.soft_logout, reason },
-        ErrorKind::MissingToken => MatrixError::SessionEnded { soft_logout: false, reason },
-        ErrorKind::LimitExceeded(limit) => {
-            let retry_after = match &limit.retry_after {
-                Some(RetryAfter::Delay(delay)) => Some(*delay),
-                Some(RetryAfter::DateTime(time)) => time.duration_since(std::time::SystemTime::now()).ok(),
-                None => None,
-            };
-            MatrixError::Unavailable { retry_after, reason }
+    let code = kind.map(ErrorKind::errcode);
+    match responses::reaction(request, status, code.as_ref().map(AsRef::as_ref)) {
+        Reaction::Retry => MatrixError::Unavailable { retry_after: kind.and_then(requested_delay), reason },
+        Reaction::EndSession => {
+            let soft_logout = matches!(kind, Some(ErrorKind::UnknownToken(token)) if token.soft_logout);
+            MatrixError::SessionEnded { soft_logout, reason }
         }
-        ErrorKind::ResourceLimitExceeded { .. } => MatrixError::unavailable(reason),
-        _ if status == 429 || status == 408 || status >= 500 => MatrixError::unavailable(reason),
-        _ => MatrixError::rejected(reason),
+        Reaction::AwaitPermission => MatrixError::Forbidden { reason },
+        Reaction::AwaitAccount => MatrixError::AccountRestricted { reason },
+        Reaction::Shorten => MatrixError::TooLarge { reason },
+        Reaction::Reject => MatrixError::rejected(reason),
+    }
+}
+
+/// Returns the delay that a rate limit requests before a retry.
+fn requested_delay(kind: &ErrorKind) -> Option<Duration> {
+    let ErrorKind::LimitExceeded(limit) = kind else { return None };
+    match &limit.retry_after {
+        Some(RetryAfter::Delay(delay)) => Some(*delay),
+        Some(RetryAfter::DateTime(time)) => time.duration_since(std::time::SystemTime::now()).ok(),
+        None => None,
     }
 }
 
@@ -166,11 +197,15 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, json: &str) -> MatrixError {
+        answer_to(Request::Other, status, json)
+    }
+
+    fn answer_to(request: Request, status: u16, json: &str) -> MatrixError {
         let body: ErrorBody = match serde_json::from_str(json) {
             Ok(standard) => ErrorBody::Standard(standard),
             Err(_) => ErrorBody::Json(serde_json::from_str(json).expect("JSON")),
         };
-        classify(status, &body, "why".into())
+        classify(request, status, &body, "why".into())
     }
 
     #[test]
@@ -187,6 +222,18 @@ mod tests {
         assert!(matches!(answer(413, r#"{"errcode":"M_TOO_LARGE","error":"x"}"#), MatrixError::Rejected { .. }));
         assert!(matches!(answer(404, r#"{"message":"no such page"}"#), MatrixError::Unavailable { .. }));
         assert!(matches!(answer(502, r#"{"errcode":"M_UNKNOWN","error":"x"}"#), MatrixError::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_message_waits_for_a_permission_and_one_that_is_too_large_is_dropped() {
+        let forbidden = answer_to(Request::Event, 403, r#"{"errcode":"M_FORBIDDEN","error":"x"}"#);
+        assert!(matches!(SendError::from(forbidden), SendError::Forbidden { .. }));
+        let large = answer_to(Request::Event, 413, r#"{"errcode":"M_TOO_LARGE","error":"x"}"#);
+        assert!(matches!(large, MatrixError::TooLarge { .. }));
+        assert!(matches!(SendError::from(large), SendError::Never { .. }));
+        // An error code that the SDK does not know.
+        let unknown = answer_to(Request::Event, 403, r#"{"errcode":"ORG_EXAMPLE_NO","error":"x"}"#);
+        assert!(matches!(unknown, MatrixError::Rejected { .. }));
     }
 
     #[test]

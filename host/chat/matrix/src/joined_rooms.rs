@@ -226,7 +226,7 @@ impl JoinedRooms {
         self.stored.save();
     }
 
-    fn is_configured(&self, room: &RoomId) -> bool {
+    pub(crate) fn is_configured(&self, room: &RoomId) -> bool {
         self.configured.values().flatten().any(|id| id == room)
     }
 }

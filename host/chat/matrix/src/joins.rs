@@ -3,14 +3,20 @@
 //!
 //! Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use matrix_sdk::{
     Client, Room, RoomState,
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, api::client::membership::join_room_by_id_or_alias},
 };
 use tokio::task::JoinSet;
-use wardroom::{adapter::Inbox, base::Backoff};
+use wardroom::{
+    adapter::{Inbox, SendPermissions},
+    base::Backoff,
+};
 
 use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
 
@@ -43,15 +49,23 @@ pub(crate) struct Joins {
 }
 
 impl Joins {
-    /// Joins a configured room. Retries until the join succeeds.
-    pub(crate) fn join_configured(&mut self, client: &Client, room: OwnedRoomOrAliasId) {
+    /// Joins a configured room. Retries until the join succeeds. While the homeserver rejects the join, `permissions`
+    /// holds the room.
+    pub(crate) fn join_configured(
+        &mut self,
+        client: &Client,
+        room: OwnedRoomOrAliasId,
+        permissions: Arc<SendPermissions>,
+    ) {
         let client = client.clone();
         self.tasks.spawn(async move {
             let report = |reason: &str| {
+                permissions.block(room.as_str(), format!("the bot is not in the room: {reason}"));
                 let me = client.user_id().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(%room, error = reason, "the bot cannot join the room, because the homeserver rejects the join; retrying; hint: invite {me} to the room");
             };
             let id = retry(|| join(&client, &room), report).await;
+            permissions.allow(room.as_str());
             Some(Joined::Configured(room, id))
         });
     }

@@ -15,7 +15,7 @@ use matrix_sdk::{
 
 use wardroom_account::LimitRecord;
 
-use crate::{Config, Login, client, error::MatrixError, rooms};
+use crate::{Config, Login, client, error::MatrixError, power_levels, rooms};
 
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `further` are
 /// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an error
@@ -102,10 +102,9 @@ async fn check_person(client: &Client, person: &OwnedUserId) -> Result<(), Strin
 
 async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedRoomId]) -> Result<String, String> {
     match rooms::resolve(client, room).await {
-        Ok(Some(id)) if joined.contains(&id) => match is_encrypted(client, &id).await {
-            Ok(true) => Ok(format!("the bot is in the room {room}, which is encrypted")),
-            Ok(false) => Ok(format!("the bot is in the room {room}")),
-            Err(error) => Err(format!("the encryption of the room `{room}` cannot be looked up: {error}")),
+        Ok(Some(id)) if joined.contains(&id) => match may_send(client, room.as_str(), &id).await? {
+            true => Ok(format!("the bot is in the room {room}, which is encrypted")),
+            false => Ok(format!("the bot is in the room {room}")),
         },
         Ok(Some(_)) => {
             Ok(format!("the bot is not in the room {room} yet; the bot joins the room when the host starts"))
@@ -129,6 +128,20 @@ async fn check_further_room(client: &Client, room: &str, joined: &[OwnedRoomId])
         )),
         Ok(None) => Err(format!("the homeserver has no room `{room}`; correct the room in the configuration")),
         Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
+    }
+}
+
+/// Checks that the bot may send to a room. `name` is the room in the configuration. Returns whether the room is encrypted.
+async fn may_send(client: &Client, name: &str, room: &RoomId) -> Result<bool, String> {
+    let is_encrypted = is_encrypted(client, room).await;
+    let is_encrypted =
+        is_encrypted.map_err(|error| format!("the encryption of the room `{name}` cannot be looked up: {error}"))?;
+    match power_levels::request_refusal(client, room, is_encrypted).await {
+        Ok(None) => Ok(is_encrypted),
+        Ok(Some(reason)) => Err(format!(
+            "the bot may not send to the room `{name}`: {reason}; give the bot a power level that may send messages"
+        )),
+        Err(error) => Err(format!("the power levels of the room `{name}` cannot be looked up: {error}")),
     }
 }
 

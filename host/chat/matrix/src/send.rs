@@ -5,6 +5,8 @@
 //! Invariant: the encryption state of the room alone decides whether an event is encrypted. Nothing is
 //! sent while the encryption state is unknown. A message's idempotency key is part of its encrypted content.
 
+use std::borrow::Cow;
+
 use matrix_sdk::{
     Client, Room, RoomState,
     ruma::{
@@ -18,16 +20,22 @@ use matrix_sdk::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use wardroom::adapter::{Body, Outgoing, SendError};
+use wardroom::{
+    adapter::{Body, Outgoing, SendError},
+    base::Text,
+};
 
 use crate::{
-    attachment, content, convert, decryption::decrypt, error::MatrixError, room_encryption::RoomEncryption,
-    room_event::RoomEvent, room_upgrades::latest_successor, rooms,
+    attachment, content, convert, decryption::decrypt, error::MatrixError, power_levels, responses::Request,
+    room_encryption::RoomEncryption, room_event::RoomEvent, room_upgrades::latest_successor, rooms,
 };
 
 /// Maximum number of pages that are searched for a sent message. A page has 100 events. A message that is older than
 /// these pages is not found.
 const SEARCH_PAGES: usize = 5;
+
+/// Maximum lengths, in bytes, of the texts that replace a message that the homeserver rejects as too large.
+const SHORTENED: [usize; 3] = [8_000, 2_000, 500];
 
 const MESSAGE: &str = "m.room.message";
 const REACTION: &str = "m.reaction";
@@ -35,23 +43,29 @@ const REACTION: &str = "m.reaction";
 /// Sends a message and returns the event's id.
 ///
 /// # Errors
-/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
+/// [`SendError::Later`] if a retry can succeed, [`SendError::Forbidden`] if the account may not send to the room now,
+/// [`SendError::Never`] otherwise.
 pub(crate) async fn send(
     client: &Client,
     encryption: &RoomEncryption,
     message: &Outgoing,
 ) -> Result<String, SendError> {
     let id = room_id(client, &message.room).await?;
-    let sent = send_to(&joined_room(client, &id).await?, encryption, &message.key, &message.body).await;
+    let sent = match joined_room(client, &id).await {
+        Ok(room) => send_to(&room, encryption, &message.key, &message.body).await,
+        Err(error) => Err(error),
+    };
     match (sent, &message.body) {
         // An upgraded room accepts no message, so send to its successor. The thread does not exist there.
-        (Err(SendError::Never { reason }), Body::Say { text, .. }) => match latest_successor(client, &id) {
-            Some(next) => {
-                encryption.inherit(&id, next.room_id())?;
-                send_to(&next, encryption, &message.key, &Body::Say { text: text.clone(), thread: None }).await
+        (Err(error @ (SendError::Never { .. } | SendError::Forbidden { .. })), Body::Say { text, .. }) => {
+            match latest_successor(client, &id) {
+                Some(next) => {
+                    encryption.inherit(&id, next.room_id())?;
+                    send_to(&next, encryption, &message.key, &Body::Say { text: text.clone(), thread: None }).await
+                }
+                None => Err(error),
             }
-            None => Err(SendError::Never { reason }),
-        },
+        }
         (sent, _) => sent,
     }
 }
@@ -60,19 +74,61 @@ async fn send_to(room: &Room, encryption: &RoomEncryption, key: &str, body: &Bod
     match body {
         Body::Say { text, thread } => {
             let thread = thread.as_deref().map(event_id).transpose()?;
-            if content::fits(text) {
-                return send_event(room, encryption, MESSAGE, content::message(text, thread, key), key).await;
+            let mut shown = Cow::Borrowed(text);
+            if !content::fits(text) {
+                // Send the file first: if a search finds the message, its file was sent, too.
+                shown = Cow::Owned(attachment::send(room, encryption, text, thread, key).await?);
             }
-            // Send the file first: if a search finds the message, its file was sent, too.
-            let text = attachment::send(room, encryption, text, thread, key).await?;
-            send_event(room, encryption, MESSAGE, content::message(&text, thread, key), key).await
+            send_message(room, encryption, key, &shown, |text| content::message(text, thread, key)).await
         }
         Body::Edit { event, text } => {
-            send_event(room, encryption, MESSAGE, content::edit(event_id(event)?, text, key), key).await
+            let event = event_id(event)?;
+            send_message(room, encryption, key, text, |text| content::edit(event, text, key)).await
         }
         Body::React { event, emoji } => {
-            send_event(room, encryption, REACTION, content::reaction(event_id(event)?, emoji, key), key).await
+            let content = content::reaction(event_id(event)?, emoji, key);
+            match send_event(room, encryption, REACTION, content, key).await {
+                // Only this reaction is forbidden. Messages do not wait for it.
+                Err(MatrixError::Forbidden { reason }) => Err(SendError::Never { reason }),
+                sent => Ok(sent?),
+            }
         }
+    }
+}
+
+/// Sends a message or an edit, whose content `make` creates from a text. If the homeserver rejects the event as too
+/// large, sends a shorter text.
+async fn send_message(
+    room: &Room,
+    encryption: &RoomEncryption,
+    key: &str,
+    text: &Text,
+    make: impl Fn(&Text) -> Value,
+) -> Result<String, SendError> {
+    let mut lengths = SHORTENED.iter();
+    let mut content = make(text);
+    loop {
+        match (send_event(room, encryption, MESSAGE, content, key).await, lengths.next()) {
+            (Err(MatrixError::TooLarge { reason }), Some(length)) => {
+                tracing::info!(room = %room.room_id(), key, length, error = reason, "the homeserver rejected a message as too large; sending a shorter message");
+                content = make(&text.clone().clamped(*length));
+            }
+            (Err(MatrixError::Forbidden { reason }), _) => {
+                return Err(confirm_forbidden(room, encryption, reason).await);
+            }
+            (sent, _) => return Ok(sent?),
+        }
+    }
+}
+
+/// Returns the error for a message that the homeserver rejected as forbidden: [`SendError::Forbidden`] if the account
+/// may send no message to the room, [`SendError::Never`] if only this message is forbidden, for example by a spam filter.
+async fn confirm_forbidden(room: &Room, encryption: &RoomEncryption, reason: String) -> SendError {
+    let is_encrypted = !encryption.is_plain(room);
+    match power_levels::request_refusal(&room.client(), room.room_id(), is_encrypted).await {
+        Ok(Some(reason)) => SendError::Forbidden { reason },
+        Ok(None) => SendError::Never { reason },
+        Err(error) => error.into(),
     }
 }
 
@@ -80,14 +136,14 @@ async fn send_to(room: &Room, encryption: &RoomEncryption, key: &str, body: &Bod
 /// the event's id.
 ///
 /// # Errors
-/// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
+/// [`MatrixError`]. The transaction id stays the same for a shorter message, because the homeserver stored no event.
 pub(crate) async fn send_event(
     room: &Room,
     encryption: &RoomEncryption,
     kind: &str,
     content: Value,
     key: &str,
-) -> Result<String, SendError> {
+) -> Result<String, MatrixError> {
     // The lookup fails while the encryption state is unknown, or if an encrypted room is reported as not encrypted.
     // Nothing is sent then.
     encryption.is_encrypted(room).await?;
@@ -97,7 +153,7 @@ pub(crate) async fn send_event(
         Err(error) if matches!(error.client_api_error_kind(), Some(ErrorKind::DuplicateAnnotation)) => {
             Ok(search(room, key).await.ok().flatten().unwrap_or_default())
         }
-        Err(error) => Err(MatrixError::from(error).into()),
+        Err(error) => Err(MatrixError::of_sdk(Request::Event, &error)),
     }
 }
 
@@ -108,8 +164,14 @@ pub(crate) async fn send_event(
 /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
 pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Option<String>, SendError> {
     let id = room_id(client, name).await?;
-    let found = search(&joined_room(client, &id).await?, key).await?;
-    match (found, latest_successor(client, &id)) {
+    let successor = latest_successor(client, &id);
+    let found = match joined_room(client, &id).await {
+        Ok(room) => search(&room, key).await?,
+        // The bot has left the upgraded room.
+        Err(SendError::Forbidden { .. }) if successor.is_some() => None,
+        Err(error) => return Err(error),
+    };
+    match (found, successor) {
         (None, Some(next)) => search(&next, key).await,
         (found, _) => Ok(found),
     }
@@ -153,7 +215,7 @@ pub(crate) async fn search(room: &Room, key: &str) -> Result<Option<String>, Sen
 
 /// Returns the transaction id for an idempotency key. The id is a hash, because a key can have any length and any
 /// characters, and the id is part of a URL.
-fn transaction_id(key: &str) -> OwnedTransactionId {
+pub(crate) fn transaction_id(key: &str) -> OwnedTransactionId {
     let hash = hex::encode(Sha256::digest(key));
     format!("wardroom-{}", &hash[..40]).into()
 }
@@ -177,11 +239,11 @@ async fn joined_room(client: &Client, id: &RoomId) -> Result<Room, SendError> {
             after: None,
             reason: format!("the bot is in the room `{id}`, but no sync has delivered the room yet"),
         },
-        false => SendError::Never { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
+        false => SendError::Forbidden { reason: format!("the bot is not in the room `{id}`; invite it to the room") },
     })
 }
 
-fn event_id(event: &str) -> Result<&EventId, SendError> {
+pub(crate) fn event_id(event: &str) -> Result<&EventId, SendError> {
     <&EventId>::try_from(event)
         .map_err(|_| SendError::Never { reason: format!("`{event}` is not the id of a Matrix event") })
 }

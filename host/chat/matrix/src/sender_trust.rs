@@ -3,6 +3,7 @@
 use matrix_sdk::{
     Room,
     deserialized_responses::{DeviceLinkProblem, VerificationLevel, VerificationState},
+    ruma::{OwnedDeviceId, OwnedUserId},
 };
 
 use crate::{
@@ -45,6 +46,27 @@ pub(crate) async fn distrust_reason(
         None if config.devices == Devices::CrossSigned => trust_store.distrust_reason(&room.client(), &info).await,
         reason => reason,
     }
+}
+
+/// Returns the owner and the id of the device that sent an event, if the owner has not verified the device and the bot
+/// therefore does not encrypt for it. Uses what the last lookup of the device found.
+pub(crate) async fn unverified_device(
+    room: &Room,
+    event: &RoomEvent,
+    config: &Config,
+) -> Option<(OwnedUserId, OwnedDeviceId)> {
+    if config.devices == Devices::Any {
+        return None;
+    }
+    let sender = event.sender()?;
+    let info = match event.session() {
+        Some(session) => room.get_encryption_info(session, &sender).await,
+        None => None,
+    };
+    let info = info.or_else(|| event.encryption_info.clone())?;
+    let is_unsigned =
+        matches!(info.verification_state, VerificationState::Unverified(VerificationLevel::UnsignedDevice));
+    is_unsigned.then_some((sender, info.sender_device.clone()?))
 }
 
 /// Returns the reason why a device is not trusted, as a text for its owner. `state` is the SDK's verification state of

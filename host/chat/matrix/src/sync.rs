@@ -3,8 +3,9 @@
 //! Invariant: the next sync begins only after the inbox holds what the last sync delivered. If events can be missing
 //! (when a session starts, after each error, after a sync that left events out), the room is backfilled to its cursor
 //! before a newer event moves that cursor.
-//! Not here: the events of one room (`sync/rooms`).
+//! Not here: the events of one room (`sync/rooms`), and whether the account may send to it (`sync/permissions`).
 
+mod permissions;
 mod rooms;
 
 use std::{
@@ -29,7 +30,10 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{adapter::Inbox, adapter::Link, base::Backoff};
+use wardroom::{
+    adapter::{Inbox, Link, SendPermissions},
+    base::Backoff,
+};
 use wardroom_account::{BackfillQueue, Outage, RoomMembership};
 
 use crate::{
@@ -54,6 +58,7 @@ const MAX_BUFFERED: usize = 1_000;
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     encryption: &'a RoomEncryption,
+    permissions: &'a Arc<SendPermissions>,
     aliases: &'a ConfiguredAliases,
     client: Client,
     inbox: Arc<dyn Inbox>,
@@ -72,6 +77,7 @@ impl<'a> SyncLoop<'a> {
     pub(crate) fn new(
         config: &'a Config,
         encryption: &'a RoomEncryption,
+        permissions: &'a Arc<SendPermissions>,
         aliases: &'a ConfiguredAliases,
         client: Client,
         inbox: Arc<dyn Inbox>,
@@ -79,6 +85,7 @@ impl<'a> SyncLoop<'a> {
         Self {
             config,
             encryption,
+            permissions,
             aliases,
             cross_signing: CrossSigning::new(config, client.clone()),
             client,
@@ -127,7 +134,10 @@ impl<'a> SyncLoop<'a> {
                         self.start().await;
                         ready();
                     }
-                    self.update_joined_rooms().await;
+                    let has_joined = self.update_joined_rooms().await;
+                    if is_first || has_joined || permissions::may_change(&response, &self.config.user) {
+                        self.update_permissions(&response).await;
+                    }
                     self.handle(response, is_initial).await;
                 }
             }
@@ -196,7 +206,7 @@ impl<'a> SyncLoop<'a> {
         self.queue_all_rooms();
         self.joined_rooms.prune(&self.client);
         for room in &self.config.rooms {
-            self.joins.join_configured(&self.client, room.clone());
+            self.joins.join_configured(&self.client, room.clone(), self.permissions.clone());
         }
         for room in self.client.invited_rooms() {
             self.joins.handle_invitation(&room, &*self.inbox, &mut self.joined_rooms).await;
@@ -229,9 +239,11 @@ impl<'a> SyncLoop<'a> {
         self.joins.join_successor(room, successor);
     }
 
-    /// Records the finished joins, and looks up the configured aliases.
-    async fn update_joined_rooms(&mut self) {
-        for joined in self.joins.take_finished() {
+    /// Records the finished joins, and looks up the configured aliases. Returns `true` if a join has finished.
+    async fn update_joined_rooms(&mut self) -> bool {
+        let finished = self.joins.take_finished();
+        let has_joined = !finished.is_empty();
+        for joined in finished {
             match joined {
                 Joined::Configured(room, id) => self.joined_rooms.set_configured(room, Some(id)),
                 Joined::Successor(room, successor, is_confirmed) => {
@@ -246,6 +258,7 @@ impl<'a> SyncLoop<'a> {
         }
         self.joined_rooms.look_up_aliases(&self.client).await;
         self.publish_aliases();
+        has_joined
     }
 
     /// Copies the rooms of the configured aliases to the account.

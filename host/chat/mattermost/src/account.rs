@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::{Chat, ChatFeatures, Inbox, Link, Outgoing, SendError},
+    adapter::{Body, Chat, ChatFeatures, Inbox, Link, Outgoing, SendError, SendPermissions},
     base::Backoff,
     model::Person,
 };
@@ -28,6 +28,8 @@ use crate::{
 pub(crate) struct MattermostAccount {
     config: Config,
     link: Link,
+    /// The channels in which the account may not post. The sync loop and rejected posts change the list.
+    permissions: Arc<SendPermissions>,
     /// The logged-in account; `None` before the login, and after the server rejected the token.
     session: RwLock<Option<Arc<Session>>>,
     limit_record: LimitRecord,
@@ -37,7 +39,8 @@ impl MattermostAccount {
     /// Creates the account. Makes no request.
     pub(crate) fn new(config: Config) -> Self {
         let limit_record = LimitRecord::new(&config.folder);
-        Self { config, link: Link::default(), session: RwLock::new(None), limit_record }
+        let session = RwLock::new(None);
+        Self { config, link: Link::default(), permissions: Arc::default(), session, limit_record }
     }
 
     fn session(&self) -> Result<Arc<Session>, SendError> {
@@ -83,7 +86,7 @@ impl MattermostAccount {
         tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
         let (typing, mut typing_channels) = mpsc::channel(MAX_TYPING);
         let (signals, mut received) = socket::signal_queue(socket::MAX_SIGNALS);
-        let session = Arc::new(Session::new(&self.config, client, me, typing));
+        let session = Arc::new(Session::new(&self.config, client, me, typing, self.permissions.clone()));
         session.look_up_max_length().await?;
         self.set_session(Some(session.clone()));
         let mut sync = SyncLoop::new(&self.config, session.clone(), inbox.clone(), &self.link);
@@ -159,8 +162,21 @@ impl Chat for MattermostAccount {
         ended.unwrap_or(Ok(()))
     }
 
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        Some(&self.permissions)
+    }
+
+    async fn send_refusal(&self, room: &str) -> Option<String> {
+        self.session().ok()?.send_refusal(room)
+    }
+
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        let sent = self.session()?.send(message).await;
+        let session = self.session()?;
+        let sent = session.send(message).await;
+        // Only a new post shows whether the bot may post.
+        if matches!(message.body, Body::Say { .. }) {
+            session.record_permission(&message.room, &sent);
+        }
         self.limit_record.note(&sent);
         sent
     }

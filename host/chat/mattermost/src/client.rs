@@ -8,6 +8,7 @@ mod calls;
 pub(crate) mod json;
 mod posts;
 mod properties;
+mod roles;
 mod types;
 
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::{
     NETWORK,
     config::Config,
     error::{MattermostError, classify},
+    responses::Request,
 };
 
 pub(crate) use calls::NewPost;
@@ -73,8 +75,8 @@ impl ApiClient {
         self.http.request(method, self.url(path)).bearer_auth(self.token.expose()).timeout(REQUEST_TIMEOUT)
     }
 
-    /// Sends a request and returns the response, which is JSON; `null` if the response is empty.
-    async fn call(&self, request: RequestBuilder) -> Result<String, MattermostError> {
+    /// Sends a request of a kind and returns the response, which is JSON; `null` if the response is empty.
+    async fn call(&self, kind: Request, request: RequestBuilder) -> Result<String, MattermostError> {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
         let response = self.http.execute(request).await;
@@ -82,7 +84,7 @@ impl ApiClient {
         http_request(NETWORK, method, status, began);
         let response = response?;
         if !response.status().is_success() {
-            return Err(read_error(response).await);
+            return Err(read_error(kind, response).await);
         }
         let body = read_body(response, self.max_body).await?.ok_or_else(|| {
             MattermostError::too_large(format!(
@@ -103,11 +105,17 @@ impl ApiClient {
     /// Sends a `GET` request and returns the JSON of the response.
     async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, MattermostError> {
         let request = self.request(Method::GET, path);
-        self.call(if query.is_empty() { request } else { request.query(query) }).await
+        self.call(Request::Other, if query.is_empty() { request } else { request.query(query) }).await
     }
 
-    async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<String, MattermostError> {
-        self.call(self.request(method, path).json(body)).await
+    async fn send(
+        &self,
+        kind: Request,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<String, MattermostError> {
+        self.call(kind, self.request(method, path).json(body)).await
     }
 }
 
@@ -125,11 +133,11 @@ async fn read_body(mut response: Response, max: usize) -> Result<Option<Vec<u8>>
 
 /// Reads and classifies an error response. A response that is larger than [`MAX_ERROR_BODY`] is classified without its
 /// body, because it is not one of Mattermost.
-pub(crate) async fn read_error(response: Response) -> MattermostError {
+pub(crate) async fn read_error(kind: Request, response: Response) -> MattermostError {
     let (status, headers) = (response.status(), response.headers().clone());
     match read_body(response, MAX_ERROR_BODY).await {
-        Ok(Some(body)) => classify(status, &headers, &body),
-        Ok(None) => classify(status, &headers, &[]).context(&format!(
+        Ok(Some(body)) => classify(kind, status, &headers, &body),
+        Ok(None) => classify(kind, status, &headers, &[]).context(&format!(
             "the error response is larger than {} KiB and probably comes from a proxy",
             MAX_ERROR_BODY / 1024
         )),

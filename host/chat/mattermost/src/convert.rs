@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 use wardroom::{Timestamp, adapter::Incoming, model::Person, store::Reaction as EngineReaction};
-use wardroom_account::{strip_leading_name, strip_quotes_and_code, timestamp};
+use wardroom_account::{strip_indented_code, strip_leading_name, strip_quotes_and_code, timestamp};
 
 use crate::{
     client::{Post, Reaction},
@@ -37,7 +37,7 @@ impl Converter {
         if !self.is_of_others(post) {
             return None;
         }
-        let text = strip_quotes_and_code(&post.message).replace(ZERO_WIDTH_SPACE, "");
+        let text = strip_quotes_and_code(&strip_indented_code(&post.message)).replace(ZERO_WIDTH_SPACE, "");
         let text = self.normalize_address(text.trim());
         if text.is_empty() {
             return None;
@@ -193,6 +193,9 @@ mod tests {
             json!({ "props": { "from_webhook": "true", "from_bot": "true" } }),
             json!({ "message": "```\n!deploy cms\n```" }),
             json!({ "message": "> !deploy cms" }),
+            json!({ "message": "~~~\n!deploy cms\n~~~" }),
+            json!({ "message": "    !deploy cms" }),
+            json!({ "message": "\t!deploy cms" }),
         ] {
             assert_eq!(read(fields.clone()), None, "{fields}");
         }

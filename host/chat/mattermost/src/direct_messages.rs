@@ -190,6 +190,7 @@ mod tests {
             create_at: 0,
             last_post_at: 0,
             is_archived: false,
+            may_post: true,
         }
     }
 

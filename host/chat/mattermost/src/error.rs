@@ -1,7 +1,8 @@
 //! Classifies failed requests: a retry can succeed, the server rejected the token, or the server rejected the request.
 //!
-//! Invariant: an error response is final only if Mattermost itself sent it or its status is 413. Any other error
-//! response may come from a proxy in front of a server that is down, so a retry can succeed.
+//! Invariant: an error response is final only if Mattermost itself sent it or if it concerns the size of a request. Any
+//! other error response may come from a proxy in front of a server that is down, so a retry can succeed. The table in
+//! `responses` has the details.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use wardroom::{
     base::{Backoff, clean},
 };
 use wardroom_account::error_chain;
+
+use crate::responses::{self, Reaction, Request};
 
 /// Mattermost's error id for a request to create a post while a post with the same `pending_post_id` is being created.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
@@ -32,12 +35,16 @@ pub(crate) enum MattermostError {
     },
     /// The server does not accept the account's token.
     TokenRejected { reason: String },
+    /// The account has no permission to create posts in the channel.
+    Forbidden { reason: String },
+    /// The message is too long. A shorter message can succeed.
+    TooLong { reason: String },
+    /// The first message of the thread does not exist. A message outside of a thread can succeed.
+    ThreadRejected { reason: String },
     /// The server rejects the request. A retry would fail in the same way.
     Rejected {
         /// Whether the requested object does not exist.
         not_found: bool,
-        /// Mattermost's error id; empty if the response has none.
-        id: String,
         reason: String,
     },
 }
@@ -57,22 +64,30 @@ impl MattermostError {
         Self::Unavailable { retry_after, is_too_large: false, reason }
     }
 
-    /// Creates a rejection without an error id.
     pub(crate) fn rejected(reason: impl Into<String>) -> Self {
-        Self::Rejected { not_found: false, id: String::new(), reason: reason.into() }
+        Self::Rejected { not_found: false, reason: reason.into() }
     }
 
     /// Prepends `what`, a description of the failed operation, to the error's reason.
     pub(crate) fn context(mut self, what: &str) -> Self {
-        let (Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. }) =
-            &mut self;
+        let (Self::Unavailable { reason, .. }
+        | Self::TokenRejected { reason }
+        | Self::Forbidden { reason }
+        | Self::TooLong { reason }
+        | Self::ThreadRejected { reason }
+        | Self::Rejected { reason, .. }) = &mut self;
         *reason = format!("{what}: {reason}");
         self
     }
 
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. } => reason,
+            Self::Unavailable { reason, .. }
+            | Self::TokenRejected { reason }
+            | Self::Forbidden { reason }
+            | Self::TooLong { reason }
+            | Self::ThreadRejected { reason }
+            | Self::Rejected { reason, .. } => reason,
         }
     }
 
@@ -80,14 +95,6 @@ impl MattermostError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// Returns Mattermost's error id of a rejection; `None` for any other error.
-    pub(crate) fn rejection_id(&self) -> Option<&str> {
-        match self {
-            Self::Rejected { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -102,7 +109,10 @@ impl std::fmt::Display for MattermostError {
 impl From<MattermostError> for SendError {
     fn from(error: MattermostError) -> Self {
         match error {
-            MattermostError::Rejected { reason, .. } => Self::Never { reason },
+            MattermostError::Forbidden { reason } => Self::Forbidden { reason },
+            MattermostError::TooLong { reason }
+            | MattermostError::ThreadRejected { reason }
+            | MattermostError::Rejected { reason, .. } => Self::Never { reason },
             // After a rejected token, the message stays in the outbox until the account has a new token.
             error => Self::Later { after: error.retry_after(), reason: error.reason().to_owned() },
         }
@@ -115,35 +125,44 @@ impl From<reqwest::Error> for MattermostError {
     }
 }
 
-/// Classifies an error response of the server or of a proxy.
-pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> MattermostError {
+/// Classifies an error response of the server or of a proxy by the table in `responses`.
+pub(crate) fn classify(request: Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> MattermostError {
     let body = ErrorBody::read(body);
-    let reason = match &body {
+    let mut reason = match &body {
         Some(body) => format!("{} ({}: {})", status.as_u16(), clean(&body.id), shorten(&body.message)),
         None => format!("{status}"),
     };
+    // Mattermost repeats the status of a 401 in its body.
+    let is_of_server = |body: &&ErrorBody| status != StatusCode::UNAUTHORIZED || body.status == Some(401);
+    let id = body.as_ref().filter(is_of_server).map(|body| body.id.as_str());
+    match responses::reaction(request, status.as_u16(), id) {
+        Reaction::EndSession => MattermostError::TokenRejected { reason },
+        Reaction::AwaitPermission => MattermostError::Forbidden { reason },
+        Reaction::Shorten => MattermostError::TooLong { reason },
+        Reaction::LeaveThread => MattermostError::ThreadRejected { reason },
+        Reaction::Reject => MattermostError::Rejected { not_found: status == StatusCode::NOT_FOUND, reason },
+        Reaction::Retry => {
+            let delay = match status {
+                StatusCode::TOO_MANY_REQUESTS => Some(requested_delay(headers)),
+                _ => (id == Some(IN_FLIGHT)).then_some(Duration::from_millis(500)),
+            };
+            reason.push_str(&hint(status, headers));
+            MattermostError::delayed(delay, reason)
+        }
+    }
+}
+
+/// Returns what the operator can do about a response of a proxy, or an empty text.
+fn hint(status: StatusCode, headers: &HeaderMap) -> String {
     match status.as_u16() {
-        401 if body.as_ref().is_some_and(|body| body.status == Some(401)) => MattermostError::TokenRejected { reason },
-        // A 401 without Mattermost's error body comes from a proxy, and says nothing about the token.
-        401 => MattermostError::unavailable(format!("{reason}: a proxy in front of the server requires its own login")),
-        429 => MattermostError::delayed(Some(requested_delay(headers)), reason),
+        401 => ": a proxy in front of the server requires its own login".to_owned(),
         300..=399 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
             let to = reqwest::Url::parse(to).ok().map(|to| to.origin().ascii_serialization());
             let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
-            MattermostError::unavailable(format!(
-                "{reason}: the server redirects{to}; hint: set `url` to the address where Mattermost answers"
-            ))
+            format!(": the server redirects{to}; hint: set `url` to the address where Mattermost answers")
         }
-        413 => MattermostError::Rejected { not_found: false, id: body.map(|body| body.id).unwrap_or_default(), reason },
-        408 | 425 | 500.. => {
-            let is_in_flight = body.is_some_and(|body| body.id == IN_FLIGHT);
-            MattermostError::delayed(is_in_flight.then_some(Duration::from_millis(500)), reason)
-        }
-        _ => match body {
-            Some(body) => MattermostError::Rejected { not_found: status == StatusCode::NOT_FOUND, id: body.id, reason },
-            None => MattermostError::unavailable(reason),
-        },
+        _ => String::new(),
     }
 }
 
@@ -185,7 +204,7 @@ mod tests {
 
     fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> MattermostError {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        classify(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+        classify(Request::Other, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
     }
 
     fn rejected(status: u16, id: &str) -> MattermostError {
@@ -215,6 +234,16 @@ mod tests {
         assert!(matches!(answer(403, &[], r#"{"error":"waf"}"#), MattermostError::Unavailable { .. }));
         assert!(matches!(rejected(502, "x"), MattermostError::Unavailable { .. }));
         assert_eq!(rejected(500, IN_FLIGHT).retry_after(), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_post_without_a_permission_waits_for_it() {
+        let body = r#"{"id":"api.context.permissions.app_error","message":"x","status_code":403}"#;
+        let error = classify(Request::Post, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes());
+        assert!(matches!(error, MattermostError::Forbidden { .. }));
+        assert!(matches!(SendError::from(error), SendError::Forbidden { .. }));
+        let error = classify(Request::Edit, StatusCode::FORBIDDEN, &HeaderMap::new(), body.as_bytes());
+        assert!(matches!(SendError::from(error), SendError::Never { .. }), "only this edit is forbidden");
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub(crate) enum Event {
         channel: String,
         reaction: Reaction,
     },
-    /// The list of the bot's channels may be out of date, for example because the bot joined a channel or a channel was
-    /// renamed.
+    /// The list of the bot's channels may be out of date, for example because the bot joined a channel, a channel was
+    /// renamed, or the bot's permissions in a channel have changed.
     ChannelsChanged,
     /// Another account joined or left a channel.
     MemberChanged {
@@ -127,6 +127,12 @@ impl Event {
             "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => {
                 Some(Self::ChannelsChanged)
             }
+            // The roles of the bot, or what they permit, have changed.
+            "channel_scheme_updated"
+            | "channel_member_updated"
+            | "role_updated"
+            | "memberrole_updated"
+            | "user_role_updated" => Some(Self::ChannelsChanged),
             // The other members of a channel receive this event, too. `user_id` is the account that left. It is in
             // `data` or in `broadcast`.
             "user_removed" if user().is_some_and(|user| user == me) => Some(Self::ChannelLeft { channel: channel()? }),

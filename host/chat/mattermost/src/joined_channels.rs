@@ -140,6 +140,7 @@ mod tests {
             create_at: 0,
             last_post_at: 0,
             is_archived: false,
+            may_post: true,
         }
     }
 

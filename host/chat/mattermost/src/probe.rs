@@ -46,7 +46,10 @@ pub(crate) async fn probe(config: &Config, people: &[String], rooms: &[String]) 
     ));
     // Check the channels.
     match client.channels().await {
-        Ok((channels, _)) => {
+        Ok((mut channels, _)) => {
+            if let Err(error) = client.look_up_permissions(&mut channels).await {
+                found.push(format!("the permissions of @{} in its channels cannot be looked up: {error}", me.name));
+            }
             let channels = JoinedChannels::new(channels);
             let further = rooms.iter().filter_map(|room| match RoomName::parse(room) {
                 None => {
@@ -58,6 +61,10 @@ pub(crate) async fn probe(config: &Config, people: &[String], rooms: &[String]) 
             let further: Vec<RoomName> = further.collect();
             for room in config.rooms.iter().chain(&further) {
                 match channels.named(room) {
+                    Some(channel) if !channel.may_post => problems.push(format!(
+                        "the bot may not post in the channel {room}, because no role of @{} has the permission `create_post` there; give it the permission, or turn the moderation of the channel off",
+                        me.name
+                    )),
                     Some(_) => found.push(format!("the bot is in the channel {room}")),
                     None => problems.push(format!(
                         "the bot is not in the channel {room}, or the channel does not exist; type `/invite @{}` in the channel",

@@ -4,12 +4,15 @@
 //! posts for half a minute. After an attempt without a response, the channel is searched for the key before the message
 //! is sent again. Retries with a delay are left to the outbox.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
 use wardroom::{
     adapter::{Body, Outgoing, SendError},
-    base::Text,
+    base::{Backoff, Text},
 };
 use wardroom_account::mentioned_people;
 
@@ -21,9 +24,16 @@ use crate::{
 const SEARCH_PAGES: usize = 10;
 /// Maximum length, in characters, of the excerpt in a message whose whole text is attached as a file.
 const EXCERPT: usize = 4_000;
-/// Maximum number of attempts to create the post of a message that the server rejects as too long. Each attempt has a
-/// shorter text. After the last attempt the message is not sent.
-const MAX_SHORTENINGS: usize = 6;
+/// Maximum number of attempts to create or edit the post of a message that the server rejects in this form. Each attempt
+/// has a shorter text, no file or no thread. After the last attempt the message is not sent.
+const MAX_ATTEMPTS: usize = 8;
+/// Maximum number of attempts to upload a file while the server fails. After the last attempt the message is sent without
+/// the file, because a server whose file store fails can still accept messages.
+const MAX_UPLOADS: u32 = 3;
+/// The delay before the second attempt to upload a file.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The line that replaces a file.
+const NO_FILE: &str = "(The attached file with the whole text is missing, because the server rejected it.)";
 
 /// The state of earlier attempts to send messages. A retry uses the state so that it does not send a message or a file
 /// twice.
@@ -40,15 +50,14 @@ impl Session {
     /// Sends a message and returns the post's id.
     ///
     /// # Errors
-    /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Forbidden`] if the bot may not post in the channel now,
+    /// [`SendError::Never`] otherwise.
     pub(crate) async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let key = message.key.as_str();
         match &message.body {
             Body::Say { text, thread } => self.send_message(&message.room, key, text, thread.as_deref()).await,
             Body::Edit { event, text } => {
-                self.look_up_mentioned(text).await;
-                let message = self.truncate_to_fit(text);
-                self.client.edit_post(event, &message, &convert::props(key)).await?;
+                self.edit(event, key, text).await?;
                 Ok(event.clone())
             }
             Body::React { event, emoji } => {
@@ -99,6 +108,8 @@ impl Session {
             Err(MattermostError::Unavailable { .. } | MattermostError::TokenRejected { .. }) => {
                 attempts.uncertain.insert(key.to_owned());
             }
+            // The message and its file are sent when the bot may post again.
+            Err(MattermostError::Forbidden { .. }) => drop(attempts.uncertain.remove(key)),
             _ => {
                 attempts.uncertain.remove(key);
                 attempts.files.remove(key);
@@ -119,8 +130,12 @@ impl Session {
         self.look_up_mentioned(text).await;
         let (props, pending_id) = (convert::props(key), self.pending_post_id(key));
         let mut root = thread.filter(|root| !root.is_empty());
-        for _ in 0..MAX_SHORTENINGS {
-            let (message, file) = self.with_file(channel, key, text).await?;
+        let mut with_file = true;
+        for _ in 0..MAX_ATTEMPTS {
+            let (message, file) = match with_file {
+                true => self.with_file(channel, key, text).await?,
+                false => (self.truncated_without_file(text), None),
+            };
             let new = NewPost {
                 channel,
                 message: &message,
@@ -130,11 +145,16 @@ impl Session {
                 file: file.as_deref(),
             };
             match self.client.create_post(&new).await {
-                Err(error) if root.is_some() && is_about_root(&error) => {
+                Err(error @ MattermostError::ThreadRejected { .. }) if root.is_some() => {
                     tracing::info!(room = channel, key, %error, "cannot send a message to a thread, because the thread's first message does not exist; sending to the channel instead");
                     root = None;
                 }
-                Err(error) if is_too_long(&error) => {
+                // A post with a file needs a permission of its own.
+                Err(error @ MattermostError::Forbidden { .. }) if file.is_some() => {
+                    tracing::info!(room = channel, key, %error, "the server rejected a message with a file; sending a truncated message without the file");
+                    with_file = false;
+                }
+                Err(error @ MattermostError::TooLong { .. }) => {
                     let max_length = self.reduce_max_length();
                     tracing::info!(room = channel, key, max_length, %error, "the server rejected a message as too long; sending a shorter message");
                 }
@@ -145,7 +165,8 @@ impl Session {
     }
 
     /// Converts a text to one message. If the text is too long, uploads the whole text as a file, and returns an
-    /// excerpt and the file's id. If the server rejects the file, returns a truncated message without a file.
+    /// excerpt and the file's id. If the server rejects the file or fails several times, returns a truncated message
+    /// without a file.
     async fn with_file(
         &self,
         channel: &str,
@@ -169,7 +190,7 @@ impl Session {
         };
         let file = match uploaded {
             Some(file) => file,
-            None => match self.client.upload(channel, "output.txt", plain).await {
+            None => match self.upload(channel, plain).await {
                 Ok(file) => file,
                 Err(MattermostError::Rejected { reason, .. }) => {
                     tracing::warn!(
@@ -178,7 +199,7 @@ impl Session {
                         error = reason,
                         "the server rejected the file with the full text of a long message; sending a truncated message without the file"
                     );
-                    return Ok((self.truncate_to_fit(text), None));
+                    return Ok((self.truncated_without_file(text), None));
                 }
                 Err(error) => return Err(error),
             },
@@ -187,17 +208,64 @@ impl Session {
         Ok((message, Some(file)))
     }
 
+    /// Uploads a text as a file. Repeats the upload a few times while the server fails.
+    ///
+    /// # Errors
+    /// [`MattermostError::Rejected`] if the server does not accept the file or still fails; another error if the message
+    /// must wait, too, for example for a rate limit.
+    async fn upload(&self, channel: &str, text: String) -> Result<String, MattermostError> {
+        let mut backoff = Backoff::new(FIRST_WAIT, FIRST_WAIT * 8);
+        loop {
+            match self.client.upload(channel, "output.txt", text.clone()).await {
+                Err(MattermostError::Unavailable { retry_after: None, reason, .. }) => {
+                    if backoff.retries() + 1 >= MAX_UPLOADS {
+                        return Err(MattermostError::rejected(reason));
+                    }
+                    backoff.wait(None).await;
+                }
+                uploaded => return uploaded,
+            }
+        }
+    }
+
+    /// Replaces the text of the bot's post. If the server rejects the text as too long, sends a shorter text.
+    async fn edit(&self, post: &str, key: &str, text: &Text) -> Result<(), MattermostError> {
+        self.look_up_mentioned(text).await;
+        for _ in 0..MAX_ATTEMPTS {
+            match self.client.edit_post(post, &self.truncate_to_fit(text), &convert::props(key)).await {
+                Err(error @ MattermostError::TooLong { .. }) => {
+                    let max_length = self.reduce_max_length();
+                    tracing::info!(event_id = post, key, max_length, %error, "the server rejected an edit as too long; sending a shorter text");
+                }
+                edited => return edited,
+            }
+        }
+        Err(MattermostError::rejected("the server rejects even a shortened text as too long"))
+    }
+
+    /// Converts a text to a message that is truncated to the maximum length, and says that its file is missing.
+    fn truncated_without_file(&self, text: &Text) -> String {
+        let note = self.markdown(&Text::lines(NO_FILE));
+        let length = self.max_length().saturating_sub(note.chars().count() + 1);
+        format!("{}\n{note}", self.truncate_to(text, length))
+    }
+
     fn markdown(&self, text: &Text) -> String {
         markdown(text, |id| self.users.name(id))
     }
 
     /// Converts a text to a message, truncated to the maximum length.
     fn truncate_to_fit(&self, text: &Text) -> String {
+        self.truncate_to(text, self.max_length())
+    }
+
+    /// Converts a text to a message, truncated to `length` characters.
+    fn truncate_to(&self, text: &Text, length: usize) -> String {
         // `clamped` counts bytes, and a character has at most four bytes. Escaping can make the text longer again.
-        let mut limit = self.max_length() * 4;
+        let mut limit = length * 4;
         loop {
             let message = self.markdown(&text.clone().clamped(limit));
-            if message.chars().count() <= self.max_length() || limit < 100 {
+            if message.chars().count() <= length || limit < 100 {
                 return message;
             }
             limit = limit * 3 / 4;
@@ -217,16 +285,6 @@ impl Session {
     fn pending_post_id(&self, key: &str) -> String {
         format!("{}:{}", self.me(), &hex::encode(Sha256::digest(key))[..40])
     }
-}
-
-/// Returns whether a post was rejected because the root of its thread does not exist.
-fn is_about_root(error: &MattermostError) -> bool {
-    let about = ["root_id", "parent_id", "can_not_post_to_deleted_root", "root_post"];
-    error.rejection_id().is_some_and(|id| about.iter().any(|part| id.contains(part)))
-}
-
-fn is_too_long(error: &MattermostError) -> bool {
-    error.rejection_id().is_some_and(|id| id.contains("message_length"))
 }
 
 #[cfg(test)]
@@ -257,18 +315,5 @@ mod tests {
             assert!(found.is_some(), "k{number} would be sent again");
         }
         assert_eq!(session.search(&channel, "k20").await.expect("an answer"), None);
-    }
-
-    #[test]
-    fn a_rejection_is_about_the_root_or_the_length_by_its_id() {
-        let refused = |id: &str| MattermostError::Rejected { not_found: false, id: id.into(), reason: String::new() };
-        assert!(is_about_root(&refused("api.post.create_post.root_id.app_error")));
-        assert!(is_about_root(&refused("api.post.create_post.channel_root_id.app_error")));
-        assert!(
-            !is_about_root(&refused("api.post.create_post.can_not_post_to_deleted.error")),
-            "the channel is deleted, and not the root"
-        );
-        assert!(is_too_long(&refused("model.post.is_valid.message_length.app_error")));
-        assert!(!is_too_long(&MattermostError::unavailable("x")));
     }
 }

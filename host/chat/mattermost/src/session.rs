@@ -1,14 +1,20 @@
 //! The state of the logged-in account that sending and receiving share: the client, the joined channels and the maximum
 //! length of a message.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
-use wardroom::{adapter::SendError, model::Person};
+use wardroom::{
+    adapter::{SendError, SendPermissions},
+    model::Person,
+};
 
 use crate::{
-    client::{ApiClient, User},
+    client::{ApiClient, ChannelKind, User},
     config::{Config, RoomName, is_id},
     convert::Converter,
     error::MattermostError,
@@ -29,6 +35,8 @@ const MIN_MAX_LENGTH: usize = 500;
 /// Upper bound of the maximum length of a message, in characters. If the server reports a higher maximum, this value is
 /// used.
 const MAX_MAX_LENGTH: usize = 65_535;
+/// The reason for a channel that the bot is not in.
+pub(crate) const NOT_IN_CHANNEL: &str = "the bot is not in the channel, or the channel is archived";
 /// Maximum number of typing notices that wait for the socket. Further notices are not sent.
 pub(crate) const MAX_TYPING: usize = 64;
 
@@ -41,12 +49,20 @@ pub(crate) struct Session {
     max_length: AtomicUsize,
     typing: mpsc::Sender<String>,
     pub(crate) attempts: Mutex<SendAttempts>,
+    /// The channels in which the bot may not post.
+    pub(crate) permissions: Arc<SendPermissions>,
 }
 
 impl Session {
     /// Creates a session. `typing` receives the ids of the channels in which the bot prepares a reply; the socket sends
     /// a typing notice to each.
-    pub(crate) fn new(config: &Config, client: ApiClient, me: User, typing: mpsc::Sender<String>) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        client: ApiClient,
+        me: User,
+        typing: mpsc::Sender<String>,
+        permissions: Arc<SendPermissions>,
+    ) -> Self {
         Self {
             client,
             converter: Converter { me: me.id, user_name: me.name, bot: config.bot.clone() },
@@ -55,6 +71,7 @@ impl Session {
             max_length: AtomicUsize::new(DEFAULT_MAX_LENGTH),
             typing,
             attempts: Mutex::default(),
+            permissions,
         }
     }
 
@@ -126,13 +143,13 @@ impl Session {
     /// without a check, because the server rejects a request with an unknown id.
     ///
     /// # Errors
-    /// [`SendError::Later`] until the server has listed the channels; [`SendError::Never`] if the bot is not in the
+    /// [`SendError::Later`] until the server has listed the channels; [`SendError::Forbidden`] if the bot is not in the
     /// channel.
     pub(crate) fn resolve_channel(&self, room: &str) -> Result<String, SendError> {
         if is_id(room) {
             return Ok(room.to_owned());
         }
-        self.joined_channel_id(room)?.ok_or_else(|| SendError::Never {
+        self.joined_channel_id(room)?.ok_or_else(|| SendError::Forbidden {
             reason: format!(
                 "the bot is not in the channel `{room}`; type `/invite @{}` in the channel",
                 self.converter.user_name
@@ -140,14 +157,41 @@ impl Session {
         })
     }
 
-    /// Returns the members of a channel without the bot.
+    /// Returns the reason why the bot may not post in a channel; `None` if it may, or if that is unknown. `room` is the
+    /// channel's id or `team/channel`.
+    pub(crate) fn send_refusal(&self, room: &str) -> Option<String> {
+        match self.joined_channel_id(room) {
+            Ok(Some(id)) => self.permissions.reason(&id),
+            Ok(None) => Some(NOT_IN_CHANNEL.to_owned()),
+            Err(_) => None,
+        }
+    }
+
+    /// Records whether the bot may post in a channel of a team, by the result of an attempt. A direct channel to which the
+    /// bot may not post, for example because the person left, is not a fault of the account.
+    pub(crate) fn record_permission(&self, room: &str, sent: &Result<String, SendError>) {
+        let Ok(Some(id)) = self.joined_channel_id(room) else { return };
+        let is_of_team =
+            |channels: &JoinedChannels| channels.get(&id).is_some_and(|channel| channel.kind == ChannelKind::Team);
+        if !self.with_channels(is_of_team).unwrap_or_default() {
+            return;
+        }
+        match sent {
+            Err(SendError::Forbidden { reason }) => drop(self.permissions.block(&id, reason)),
+            Ok(_) => drop(self.permissions.allow(&id)),
+            _ => {}
+        }
+    }
+
+    /// Returns the members of a channel without the bot, each with its user name and once more with each display name.
     ///
     /// # Errors
     /// [`SendError::Later`] if a retry can succeed, [`SendError::Never`] otherwise.
     pub(crate) async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
         let ids = self.client.members(&self.resolve_channel(room)?).await?;
         self.users.look_up(&self.client, ids.iter().map(String::as_str)).await?;
-        Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
+        let others = ids.iter().filter(|id| *id != self.me());
+        Ok(others.flat_map(|id| std::iter::once(self.users.person(id)).chain(self.users.display_names(id))).collect())
     }
 
     /// Returns the person who has a handle now, and requests that from the server.
@@ -191,7 +235,7 @@ pub(crate) mod tests {
         };
         let client = ApiClient::new(&config, Secret::new(token)).expect("a client");
         let me = client.me().await.expect("an account");
-        Session::new(&config, client, me, mpsc::channel(1).0)
+        Session::new(&config, client, me, mpsc::channel(1).0, Arc::default())
     }
 
     #[tokio::test]

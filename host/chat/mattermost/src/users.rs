@@ -156,6 +156,17 @@ impl UserCache {
         known.user.as_ref().map(|user| user.name.clone()).filter(|name| !name.is_empty())
     }
 
+    /// Returns the person with this account id once for each display name of the account. A name in the form of an id is
+    /// left out, and so are names that are older than the cache keeps them.
+    pub(crate) fn display_names(&self, id: &str) -> Vec<Person> {
+        let cached = self.cached.lock();
+        let known = cached.get(id).filter(|known| known.looked_up.elapsed() < self.max_name_age);
+        let user = known.and_then(|known| known.user.as_ref());
+        let names = user.map(|user| user.display_names.as_slice()).unwrap_or_default();
+        let names = names.iter().filter(|name| !is_id(name));
+        names.map(|name| Person { id: id.to_owned(), name: display_name(Some(name), id) }).collect()
+    }
+
     /// Returns the person with this account id and the account's name. If the name is unknown, or has the form of an
     /// id, the id is used instead.
     pub(crate) fn person(&self, id: &str) -> Person {

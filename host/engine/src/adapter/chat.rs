@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::link::Link;
+use super::{link::Link, send_permissions::SendPermissions};
 use crate::{
     adapter::Inbox,
     base::{Table, TableKeys, Text, redactor},
@@ -142,6 +142,15 @@ pub enum SendError {
         /// The cause of the error, for the log.
         reason: String,
     },
+    /// The account may not send to the room now: a permission is missing, or the account is not in the room. The
+    /// engine keeps the messages to the room, and sends them when [`Chat::send_permissions`] reports that the account
+    /// may send again, or after a delay. An adapter returns this error only if no message can be sent to the room. For
+    /// the rejection of one message, it returns [`SendError::Never`].
+    #[error("no permission: {reason}")]
+    Forbidden {
+        /// The cause of the error, for the log.
+        reason: String,
+    },
     /// A permanent error, for example an unknown room. The engine logs the error and drops the message.
     #[error("permanent error: {reason}")]
     Never {
@@ -196,6 +205,18 @@ pub trait Chat: Send + Sync + 'static {
         None
     }
 
+    /// Returns the rooms to which the account may not send now; `None` for a network without permissions.
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        None
+    }
+
+    /// Returns the reason why the account may not send to a room now; `None` if it may, or if that is unknown. `room` is
+    /// the id of the room or a name that [`Chat::room`] accepts. The engine starts no action from a room to which the
+    /// bot cannot send the result. The default implementation looks the room up in [`Chat::send_permissions`].
+    async fn send_refusal(&self, room: &str) -> Option<String> {
+        self.send_permissions()?.reason(room)
+    }
+
     /// Returns the rooms in the account's configuration, as the operator wrote them: `#ops:example.org`.
     fn rooms(&self) -> Vec<String> {
         Vec::new()
@@ -236,8 +257,8 @@ pub trait Chat: Send + Sync + 'static {
     /// the result is then [`SendError::Later`].
     ///
     /// # Errors
-    /// [`SendError::Later`] if the engine must send the message again; [`SendError::Never`] if the message can never be
-    /// sent.
+    /// [`SendError::Later`] if the engine must send the message again; [`SendError::Forbidden`] if the account may not
+    /// send to the room now; [`SendError::Never`] if the message can never be sent.
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
     /// Searches a room for the message that the bot sent with the idempotency key `key`. Returns the event id of the
@@ -262,7 +283,8 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Returns the current members of a room, without the bot.
+    /// Returns the current members of a room, without the bot. A member with several names, for example a user name and
+    /// a display name, can be in the list once for each name.
     ///
     /// # Errors
     /// [`SendError`] if the members could not be requested. The default implementation always returns

@@ -15,6 +15,7 @@ mod link;
 mod memory;
 mod monotonic_clock;
 mod pipelines;
+mod send_permissions;
 
 pub(crate) use backends::Backends;
 pub(crate) use chat::Accounts;
@@ -29,3 +30,4 @@ pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines};
 pub(crate) use monotonic_clock::MonotonicClock;
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
+pub use send_permissions::{BlockedRoom, SendPermissions};

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapter::{Body, Outgoing},
-    base::{ActivityGuard, Backoff, PREFIX, Text, without_marks},
+    base::{ActivityGuard, Backoff, PREFIX, Text, clean, without_marks},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary, Words},
     hostcall::refuses,
     messaging::{Account, UnknownCommand},
@@ -30,7 +30,7 @@ fn untrusted_source(row: &InboxRow) -> Option<String> {
         return Some("A `[[listen]]` rule can start only queries, not actions.".to_owned());
     }
     let why = row.unproven.as_deref()?;
-    Some(format!("This message cannot start an action. {}", crate::base::clean(why)))
+    Some(format!("This message cannot start an action. {}", clean(why)))
 }
 
 /// Returns a line with the number of a person's messages that got no answer because of the reply limit. The text is
@@ -194,7 +194,7 @@ impl Host {
         let row = self.with_thread(row).await;
         let outcome = match self.decide_with_typing(&row).await {
             Ok(Verdict::Answered(text, line)) => {
-                self.answer(&row, text, *line, late).await;
+                self.answer(&row, text, *line, late).await?;
                 CommandOutcome::Answered
             }
             Ok(Verdict::CarriedOut(_)) => {
@@ -288,10 +288,26 @@ impl Host {
         {
             return Err(Refusal::Denied(why));
         }
-        // 8. Check the rights on the app and environment in the arguments.
+        // 8. Refuse an action from a room to which the bot cannot send the result.
+        if command.acts()
+            && let Some(why) = self.send_refusal(row).await
+        {
+            tracing::warn!(
+                room = row.key.room,
+                event_id = row.key.event,
+                reason = why,
+                "an action was refused, because the bot may not send to its room; hint: give the bot the permission to send to the room"
+            );
+            return Err(Refusal::Denied(format!(
+                "Nothing was done: when this command arrived, the bot could not send its result to this room ({}). Send \
+                 it again if it is still needed.",
+                clean(&why)
+            )));
+        }
+        // 9. Check the rights on the app and environment in the arguments.
         let authorized = self.context.access.authorize(command, row.clone());
         let authorized = authorized.map_err(|refused| Refusal::Denied(refused.message))?;
-        // 9. Run a host command, a query or a dry run. Return an action to the caller, which creates its job.
+        // 10. Run a host command, a query or a dry run. Return an action to the caller, which creates its job.
         let spec = authorized.command().spec();
         let name = match &spec.target {
             Target::Host(builtin) => {
@@ -315,6 +331,11 @@ impl Host {
                 Ok(Verdict::Action(plugin.clone(), authorized))
             }
         }
+    }
+
+    /// Returns the reason why the bot may not send to the room of a message now; `None` if it may.
+    async fn send_refusal(&self, row: &InboxRow) -> Option<String> {
+        self.context.outbox.chat(&row.bot, &row.key.network)?.send_refusal(&row.key.room).await
     }
 
     /// Returns the words of a message's command, if an alias, schedule, hook or listen rule provides the command.
@@ -436,7 +457,10 @@ impl Host {
     /// the mark that the message is handled. If the host crashes before these changes are stored, the command runs
     /// again after the restart. If `late` is true, an earlier attempt may already have sent the reply. The reply is
     /// then searched in the room first, so that it is not sent twice.
-    async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) {
+    ///
+    /// # Errors
+    /// [`StoreError`] if the bot may not send to the room now, and the reply could not be stored.
+    async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Limit the rate of answers to messages that match a listen rule, because these messages do not address the
         // bot, and of answers to people without a role, because they could use up the messages that a network accepts
         // from the bot.
@@ -453,10 +477,19 @@ impl Host {
         {
             let mut text = text.clamped(crate::messaging::longest(&*account.chat));
             text.append(unanswered_note(unanswered));
+            if account.chat.send_refusal(&row.key.room).await.is_some() {
+                // The answer waits as a row of the outbox until the bot may send to the room.
+                let answer = self.say(row, "answer", text);
+                let writes = vec![Write::Send(answer), Write::AuditRecord(line), Write::Handled(row.key.clone())];
+                self.context.store.commit(writes).await?;
+                self.context.outbox.wake();
+                return Ok(());
+            }
             self.send_reply(account, row, "answer", text, late).await;
         } else {
             self.context.outbox.waiting.discard(&row.key);
         }
         self.context.store.note(vec![Write::AuditRecord(line), Write::Handled(row.key.clone())]);
+        Ok(())
     }
 }

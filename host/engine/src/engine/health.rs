@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{host::Host, serve::Engine};
 use crate::{
-    adapter::LinkState,
+    adapter::{BlockedRoom, LinkState, SendPermissions},
     messaging::Account,
     metrics,
     store::{JobPhase, JobRow, StoreError},
@@ -41,6 +41,8 @@ pub struct AccountHealth {
     /// The state of the connection to the chat network. `None` if the adapter does not report a state;
     /// [`AccountHealth::is_up`] then returns true.
     pub link: Option<LinkState>,
+    /// The rooms to which the account may not send now.
+    pub blocked_rooms: Vec<BlockedRoom>,
     /// The number of times that the connection was restored after an outage, since the host started.
     pub reconnects: u64,
 }
@@ -66,6 +68,11 @@ impl AccountHealth {
     /// Returns whether the connection is up. Returns true if the adapter does not report a state.
     pub fn is_up(&self) -> bool {
         self.link.as_ref().is_none_or(LinkState::is_up)
+    }
+
+    /// Returns whether the connection is up, and the account may send to every room that it serves.
+    pub fn is_ready(&self) -> bool {
+        self.is_up() && self.blocked_rooms.is_empty()
     }
 }
 
@@ -106,7 +113,9 @@ impl Host {
             let (bot, network) = (bot.clone(), chat.network());
             let ended = ended_adapters.get(&(bot.clone(), network)).cloned();
             let link = ended.or_else(|| Some(chat.link()?.state()));
-            AccountHealth { bot, network, link, reconnects: chat.link().map_or(0, crate::adapter::Link::reconnects) }
+            let blocked_rooms = chat.send_permissions().map(SendPermissions::blocked_rooms).unwrap_or_default();
+            let reconnects = chat.link().map_or(0, crate::adapter::Link::reconnects);
+            AccountHealth { bot, network, link, blocked_rooms, reconnects }
         };
         self.context.outbox.accounts.iter().map(health).collect()
     }

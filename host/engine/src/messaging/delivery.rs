@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapter::{Body, Outgoing, SendError},
-    base::Backoff,
+    base::{Backoff, Text},
     metrics::{RequestOutcome, outbound, rate_limited},
     store::{OutboxKind, PendingRow, is_trigger_event},
 };
@@ -25,8 +25,20 @@ pub(super) enum Sent {
     Dropped,
 }
 
-/// A temporary error. The message is sent again; the value is the delay that the network requires.
-pub(super) struct Later(pub(super) Option<Duration>);
+/// The result of an attempt to send to a room to which the bot may not send now.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    /// The network's reason.
+    pub(super) reason: String,
+}
+
+/// The reason why a message is not sent now. It is sent again.
+pub(super) enum Unsent {
+    /// A temporary error. The value is the delay that the network requires.
+    Later(Option<Duration>),
+    /// The bot may not send to the room now.
+    Blocked(Blocked),
+}
 
 impl Outbox {
     /// Tries once to send the message of a row. `left_over` is true if an earlier process may have sent the message; it
@@ -37,7 +49,7 @@ impl Outbox {
         account: &Account,
         row: &PendingRow,
         left_over: &mut bool,
-    ) -> Result<Sent, Later> {
+    ) -> Result<Sent, Unsent> {
         let chat = &account.chat;
         let text = || row.row.text.clone().with_prefix(&account.prefix).clamped(longest(&**chat));
         let outgoing = |key: String, body| Outgoing { key, room: row.row.room.clone(), body };
@@ -69,18 +81,37 @@ impl Outbox {
         if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
             return Ok(Sent::Dropped);
         }
-        self.attempt(account, &message).await
+        match (self.attempt(account, &message).await?, &row.event, &row.row.purpose) {
+            // The network rejects the edit of the card.
+            (Sent::Dropped, Some(_), OutboxKind::Closing) => self.close_without_edit(account, row, text()).await,
+            (Sent::Dropped, Some(event), OutboxKind::Card { .. }) => Ok(Sent::Event(event.clone())),
+            (sent, ..) => Ok(sent),
+        }
+    }
+
+    /// Sends a closing message as a new message, because the network rejects the edit of the card, for example after its
+    /// time limit for edits.
+    async fn close_without_edit(&self, account: &Account, row: &PendingRow, text: Text) -> Result<Sent, Unsent> {
+        let body = Body::Say { text, thread: row.row.thread.clone() };
+        // The closing message has the key of the card, whose place it takes.
+        let key = format!("{}/{}", row.row.key, row.version);
+        let message = Outgoing { key, room: row.row.room.clone(), body };
+        // An earlier process may have done the same.
+        match self.find(account, &message).await? {
+            Some(event) => Ok(Sent::Event(event)),
+            None => self.attempt(account, &message).await,
+        }
     }
 
     /// Returns whether the closing message of a card's job was sent.
-    async fn was_closed(&self, card: &str) -> Result<bool, Later> {
+    async fn was_closed(&self, card: &str) -> Result<bool, Unsent> {
         let Some(job) = card.strip_suffix("/card") else { return Ok(false) };
         let sent = self.store.event_of_key(&format!("{job}/closing")).await;
-        Ok(sent.map_err(|_| Later(None))?.is_some())
+        Ok(sent.map_err(|_| Unsent::Later(None))?.is_some())
     }
 
     /// Searches the room of a message for a message with the same idempotency key, which an earlier process sent.
-    pub(super) async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Later> {
+    pub(super) async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Unsent> {
         let began = Instant::now();
         let found = account.chat.find(&message.room, &message.key).await;
         outbound(account.chat.network(), "find", request_outcome(&found), began);
@@ -93,12 +124,13 @@ impl Outbox {
             }
             // The room cannot be searched, so the message is sent.
             Err(SendError::Never { .. }) => Ok(None),
+            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(Blocked { reason })),
             Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
         }
     }
 
     /// Tries once to send a message.
-    pub(super) async fn attempt(&self, account: &Account, message: &Outgoing) -> Result<Sent, Later> {
+    pub(super) async fn attempt(&self, account: &Account, message: &Outgoing) -> Result<Sent, Unsent> {
         let (chat, began) = (&account.chat, Instant::now());
         // The only way to a room, so no text gets there with a secret.
         let tried = chat.send(&message.redacted()).await;
@@ -124,13 +156,14 @@ impl Outbox {
                 );
                 Ok(Sent::Dropped)
             }
+            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(Blocked { reason })),
             Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
         }
     }
 }
 
 /// Records that the network did not accept a message for now. `after` is the delay that the network requires.
-fn postponed(account: &Account, message: &Outgoing, after: Option<Duration>, reason: &str) -> Later {
+fn postponed(account: &Account, message: &Outgoing, after: Option<Duration>, reason: &str) -> Unsent {
     let after = after.map(|after| after.min(Backoff::MAX_REQUESTED));
     if let Some(pause) = after {
         rate_limited(account.chat.network(), pause);
@@ -144,7 +177,7 @@ fn postponed(account: &Account, message: &Outgoing, after: Option<Duration>, rea
         pause = ?after,
         "cannot send a message; retrying, after the delay in the field `pause` if the network requires one"
     );
-    Later(after)
+    Unsent::Later(after)
 }
 
 /// Returns whether a row is a status card on a network with edits.
@@ -155,7 +188,7 @@ pub(super) fn is_edited(account: &Account, row: &PendingRow) -> bool {
 fn request_outcome<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     match tried {
         Ok(_) => RequestOutcome::Done,
-        Err(SendError::Never { .. }) => RequestOutcome::Refused,
+        Err(SendError::Never { .. } | SendError::Forbidden { .. }) => RequestOutcome::Refused,
         Err(SendError::Later { after: Some(_), .. }) => RequestOutcome::Limited,
         Err(SendError::Later { after: None, .. }) => RequestOutcome::Unavailable,
     }

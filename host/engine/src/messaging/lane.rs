@@ -97,6 +97,11 @@ impl Lane {
         }
     }
 
+    /// Removes and returns all rows.
+    pub(super) fn drain(&self) -> VecDeque<Queued> {
+        std::mem::take(&mut *self.queue.lock())
+    }
+
     /// Waits for the next row and for the right to send it. A more urgent row that arrives meanwhile comes first.
     pub(super) async fn next<'p>(&self, pace: &'p Pace) -> (Queued, Permit<'p>) {
         loop {

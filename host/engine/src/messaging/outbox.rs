@@ -13,9 +13,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use self::{blocked::BlockedRooms, order::in_order};
 use super::{
     accounts::Account,
-    delivery::{Later, Sent, is_edited},
+    delivery::{Sent, Unsent, is_edited},
     lane::{Lane, Queued},
     pace::Urgency,
 };
@@ -58,6 +59,8 @@ pub(crate) struct Outbox {
     activity: Activity,
     /// The commands that have not been answered, for the metric of the time to a command's first answer.
     pub(crate) waiting: FirstAnswers,
+    /// The rooms whose messages wait for a permission.
+    blocked: BlockedRooms,
     wake: mpsc::UnboundedSender<ActivityGuard>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<ActivityGuard>>>,
 }
@@ -73,6 +76,9 @@ type RowVersion = (String, u64);
 struct InFlight {
     queued: HashSet<RowVersion>,
     done: HashSet<RowVersion>,
+    /// The keys of rows that an earlier process may have sent, and that wait for a permission. Before such a row is
+    /// sent, the room is searched for its message.
+    unsearched: HashSet<String>,
 }
 
 impl InFlight {
@@ -95,8 +101,9 @@ impl Outbox {
         activity: Activity,
     ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
-        let waiting = FirstAnswers::default();
-        Self { store, accounts, identities, network, absent, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
+        let (waiting, blocked) = (FirstAnswers::default(), BlockedRooms::default());
+        let woken = Mutex::new(Some(woken));
+        Self { store, accounts, identities, network, absent, activity, waiting, blocked, wake, woken }
     }
 
     /// Signals that the outbox has new rows. Call it after the rows are committed to the store.
@@ -139,9 +146,14 @@ impl Outbox {
                 }
                 let version = (row.row.key.clone(), row.version);
                 let mut locked = in_flight.lock();
+                if self.blocked.contains(&row.row) {
+                    self.blocked.put_back(&mut locked, version, left_over);
+                    continue;
+                }
                 if locked.done.contains(&version) || !locked.queued.insert(version) {
                     continue;
                 }
+                let left_over = locked.unsearched.remove(&row.row.key) || left_over;
                 drop(locked);
                 let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
                 let queued = Queued { row, left_over, _guard: guard.clone() };
@@ -170,6 +182,12 @@ impl Outbox {
         // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event id.
         let mut cards: HashMap<String, String> = HashMap::new();
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        let put_back = |queued: Queued| {
+            let key = queued.row.row.key.clone();
+            if let Some(older) = lane.put_back(queued) {
+                in_flight.lock().end((key, older));
+            }
+        };
         loop {
             let (mut queued, permit) = lane.next(&account.pace).await;
             let row = &mut queued.row;
@@ -185,22 +203,26 @@ impl Outbox {
                 // The earlier process may have sent an older text of the card, so replace the text.
                 Ok(Sent::Found(event)) if row.version > 1 && is_edited(&account, row) => {
                     row.event = Some(event);
-                    lane.put_back(queued)
-                        .into_iter()
-                        .for_each(|version| in_flight.lock().end((name.0.clone(), version)));
+                    put_back(queued);
                     continue;
                 }
                 Ok(Sent::Found(event)) => Some(event),
-                Err(Later(after)) => {
-                    lane.put_back(queued)
-                        .into_iter()
-                        .for_each(|version| in_flight.lock().end((name.0.clone(), version)));
+                Err(Unsent::Later(after)) => {
+                    put_back(queued);
                     if after.is_none() {
                         backoff.wait(None).await;
                     }
                     continue;
                 }
+                Err(Unsent::Blocked(reason)) => {
+                    self.block(&account.chat, &row.row, &reason);
+                    for Queued { row, left_over, .. } in std::iter::once(queued).chain(lane.drain()) {
+                        self.blocked.put_back(&mut in_flight.lock(), (row.row.key, row.version), left_over);
+                    }
+                    continue;
+                }
             };
+            self.blocked.remove(&row.row);
             backoff.reset();
             match (&row.row.purpose, &event) {
                 (OutboxKind::Card { rest: false }, Some(event)) => {
@@ -239,7 +261,7 @@ impl Outbox {
     /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
     /// permanent error.
     pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> Option<String> {
-        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        let (mut backoff, mut permission) = (Backoff::new(FIRST_WAIT, MAX_WAIT), blocked::backoff());
         let mut search = search;
         loop {
             let permit = account.pace.permit(Urgency::Needed).await;
@@ -259,9 +281,12 @@ impl Outbox {
             match tried {
                 Ok(Sent::Event(event) | Sent::Found(event)) => return Some(event),
                 Ok(Sent::Dropped) => return None,
-                Err(Later(None)) => backoff.wait(None).await,
+                Err(Unsent::Later(None)) => backoff.wait(None).await,
                 // The next permit waits for the delay.
-                Err(Later(Some(_))) => {}
+                Err(Unsent::Later(Some(_))) => {}
+                Err(Unsent::Blocked(reason)) => {
+                    blocked::until_permitted(&*account.chat, message, &reason, &mut permission).await;
+                }
             }
         }
     }
@@ -305,57 +330,7 @@ pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.features().files { MAX_FILE_LENGTH } else { MAX_MESSAGE_LENGTH }
 }
 
-/// Sorts rows for sending. Keeps the given order, with one exception: if a job has ended and its status card was never
-/// sent, moves the card directly before the job's closing message. The card shows the job's end, so the job's other
-/// messages must come first.
-fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
-    let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
-    let closings: HashMap<String, usize> =
-        rows.iter().enumerate().filter_map(|(index, row)| Some((job(row, "/closing")?, index))).collect();
-    let with_position = |(index, row): (usize, PendingRow)| {
-        let unsent = row.row.purpose == OutboxKind::Card { rest: true } && row.event.is_none();
-        let closing = job(&row, "/card").filter(|_| unsent).and_then(|job| closings.get(&job));
-        (closing.map_or(2 * index + 1, |closing| 2 * closing), row)
-    };
-    let mut ordered: Vec<(usize, PendingRow)> = rows.into_iter().enumerate().map(with_position).collect();
-    ordered.sort_by_key(|(position, _)| *position);
-    ordered.into_iter().map(|(_, row)| row).collect()
-}
-
+mod blocked;
+mod order;
 #[cfg(test)]
 mod restart_tests;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{base::Text, store::OutboxRow};
-
-    #[test]
-    fn an_unsent_card_is_ordered_before_its_closing_message() {
-        let row = |key: &str, purpose: OutboxKind, event: Option<&str>| PendingRow {
-            row: OutboxRow {
-                key: key.into(),
-                bot: "marvin".into(),
-                network: "console".into(),
-                room: "console".into(),
-                thread: None,
-                purpose,
-                text: Text::default(),
-            },
-            event: event.map(str::to_owned),
-            version: 1,
-        };
-        let rest = OutboxKind::Card { rest: true };
-        let rows = vec![
-            row("a/card", rest.clone(), None),
-            row("b/card", rest.clone(), Some("seen")),
-            row("c/card", OutboxKind::Card { rest: false }, None),
-            row("a/output", OutboxKind::Message, None),
-            row("d/card", rest, None),
-            row("a/closing", OutboxKind::Message, None),
-            row("b/closing", OutboxKind::Message, None),
-        ];
-        let keys: Vec<String> = in_order(rows).into_iter().map(|row| row.row.key).collect();
-        assert_eq!(keys, ["b/card", "c/card", "a/output", "d/card", "a/card", "a/closing", "b/closing"]);
-    }
-}

@@ -27,6 +27,15 @@ async fn the_host_is_ready_while_every_account_is_connected() {
     assert!(!body.to_string().contains("closed it"), "{body}");
     server.chat.link.up();
     assert_eq!(ready().await.0, 200);
+    // An account that may not send to a room is up, but not ready. The response does not name the room.
+    let permissions = server.chat.send_permissions().unwrap();
+    permissions.block("ops", "read-only");
+    let (status, body) = ready().await;
+    assert_eq!((status, &body["accounts"][0]["up"]), (503, &true.into()), "{body}");
+    assert_eq!(body["accounts"][0]["blocked_rooms"], 1, "{body}");
+    assert!(!body.to_string().contains("read-only"), "{body}");
+    permissions.allow("ops");
+    assert_eq!(ready().await.0, 200);
     // Liveness does not depend on connections.
     assert_eq!(server.request("GET", "/healthz", &[], "").await.status, 200);
 }

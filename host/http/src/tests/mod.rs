@@ -27,7 +27,7 @@ use tokio::{
 use wardroom::{
     CancellationToken, Timestamp,
     adapter::Inbox,
-    adapter::{Chat, ChatFeatures, Incoming, Link, MemoryChat, Outgoing, SendError},
+    adapter::{Chat, ChatFeatures, Incoming, Link, MemoryChat, Outgoing, SendError, SendPermissions},
     engine::Engine,
     model::Person,
     store::MemoryStore,
@@ -51,6 +51,10 @@ impl Chat for TestChat {
 
     fn link(&self) -> Option<&Link> {
         Some(&self.link)
+    }
+
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        self.memory.send_permissions()
     }
 
     fn rooms(&self) -> Vec<String> {

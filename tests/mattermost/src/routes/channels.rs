@@ -49,7 +49,7 @@ pub(super) async fn members(
     let data = shared.data();
     let (page, per_page) = paging(&query);
     let known = data.channels.get(&channel).ok_or(ApiError::MISSING)?;
-    let member = |user: &String| json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" });
+    let member = |user: &String| json!({ "channel_id": channel, "user_id": user, "roles": known.member_role() });
     Ok(Json(known.members.iter().skip(page * per_page).take(per_page).map(member).collect()))
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn member(
     if !shared.data().is_member(&channel, &user) {
         return Err(ApiError::MISSING);
     }
-    Ok(Json(json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" })))
+    Ok(Json(json!({ "channel_id": channel, "user_id": user, "roles": shared.data().member_role(&channel) })))
 }
 
 fn paging(query: &BTreeMap<String, String>) -> (usize, usize) {

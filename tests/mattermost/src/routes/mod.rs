@@ -34,6 +34,11 @@ impl ApiError {
     pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
     pub(crate) const MISSING: Self = Self(StatusCode::NOT_FOUND, "app.missing.app_error");
 
+    /// Creates the response with a status and an error id.
+    pub(crate) fn of(status: u16, id: &'static str) -> Self {
+        Self(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), id)
+    }
+
     pub(crate) const fn bad(id: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, id)
     }
@@ -74,6 +79,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/users/username/{name}", get(users::named))
         .route("/users/ids", post(users::by_ids))
         .route("/users/{user}/teams", get(users::teams))
+        .route("/users/{user}/teams/members", get(users::team_members))
+        .route("/users/{user}/teams/{team}/channels/members", get(users::channel_members))
+        .route("/roles/names", post(users::roles))
         .route("/users/{user}/teams/{team}/channels", get(users::channels_of_team))
         .route("/users/{user}/channels", get(users::channels))
         .route("/users/{user}/typing", post(users::typing))

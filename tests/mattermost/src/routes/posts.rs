@@ -68,11 +68,24 @@ pub(super) async fn create(
 
 /// Checks that the user may create the post.
 fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), ApiError> {
-    let longest = shared.faults().longest();
+    let (longest, refuses_files, rejected) = {
+        let faults = shared.faults();
+        (faults.longest(), faults.refuses_posts_with_files, faults.rejected.clone())
+    };
     let data = shared.data();
     let word = |key: &str| body[key].as_str().unwrap_or_default();
-    if !data.is_member(word("channel_id"), me) {
+    if !data.is_member(word("channel_id"), me) || !data.may_post(word("channel_id")) {
         return Err(ApiError::FORBIDDEN);
+    }
+    if data.is_archived(word("channel_id")) {
+        return Err(ApiError::bad("api.post.create_post.can_not_post_to_deleted.error"));
+    }
+    let has_files = body["file_ids"].as_array().is_some_and(|files| !files.is_empty());
+    if has_files && refuses_files {
+        return Err(ApiError::FORBIDDEN);
+    }
+    if !rejected.is_empty() && word("message").contains(&rejected) {
+        return Err(ApiError::bad("Post rejected by plugin. Nein."));
     }
     let root = word("root_id");
     if !root.is_empty() {
@@ -107,9 +120,16 @@ pub(super) async fn patch(
     if message.is_some_and(|message| message.chars().count() > longest) {
         return Err(ApiError::bad("model.post.is_valid.message_length.app_error"));
     }
+    let channel = shared.data().post(&id).map(|post| post.channel.clone()).unwrap_or_default();
+    if !shared.data().may_post(&channel) {
+        return Err(ApiError::FORBIDDEN);
+    }
     match shared.data().post(&id) {
         Some(post) if post.delete_at > 0 => return Err(ApiError::MISSING),
         Some(post) if post.user != me.0 => return Err(ApiError::FORBIDDEN),
+        Some(_) if shared.faults().refuses_edits => {
+            return Err(ApiError::bad("api.post.update_post.permissions_time_limit.app_error"));
+        }
         Some(_) => {}
         None => return Err(ApiError::MISSING),
     }
@@ -166,8 +186,12 @@ pub(super) async fn upload(State(shared): App, me: CurrentUser, mut form: Multip
         }
     }
     let text = text.filter(|text| text.len() <= LARGEST).ok_or_else(bad)?;
-    if shared.faults().no_files {
-        return Err(ApiError::FORBIDDEN);
+    match shared.faults().refuses_files {
+        0 => {}
+        403 => return Err(ApiError::FORBIDDEN),
+        413 => return Err(ApiError::of(413, "api.file.upload_file.too_large_detailed.app_error")),
+        501 => return Err(ApiError::of(501, "api.file.attachments.disabled.app_error")),
+        status => return Err(ApiError::of(status, "app.file.upload.app_error")),
     }
     if !shared.data().is_member(&channel, &me.0) {
         return Err(ApiError::FORBIDDEN);

@@ -7,7 +7,10 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, App, CurrentUser};
-use crate::{data::ServerData, post::ServerVersion};
+use crate::{
+    data::{Channel, MODERATED_ROLE, ServerData},
+    post::ServerVersion,
+};
 
 /// Returns the user id of a path; `me` stands for the authenticated user.
 fn whom<'p>(path: &'p str, me: &'p CurrentUser) -> &'p str {
@@ -41,11 +44,47 @@ pub(super) async fn teams(State(shared): App, _me: CurrentUser, Path(_user): Pat
     Ok(Json(data.teams.iter().map(team).collect()))
 }
 
+pub(super) async fn team_members(State(shared): App, me: CurrentUser, Path(user): Path<String>) -> Answer {
+    let data = shared.data();
+    let user = whom(&user, &me);
+    let member = |team: &String| json!({ "team_id": team, "user_id": user, "roles": "team_user", "delete_at": 0 });
+    Ok(Json(data.teams.values().map(member).collect()))
+}
+
+/// Returns the memberships of a user in the channels of a team, with the roles in each.
+pub(super) async fn channel_members(
+    State(shared): App,
+    me: CurrentUser,
+    Path((user, team)): Path<(String, String)>,
+) -> Answer {
+    let data = shared.data();
+    let name = data.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(ApiError::MISSING)?;
+    let user = whom(&user, &me);
+    let theirs = data.channels.iter().filter(|(_, channel)| channel.members.contains(user) && channel.team == name);
+    let member = |(id, channel): (&String, &Channel)| json!({ "channel_id": id, "user_id": user, "roles": channel.member_role() });
+    Ok(Json(theirs.map(member).collect()))
+}
+
+/// Returns the roles with these names and their permissions.
+pub(super) async fn roles(State(shared): App, _me: CurrentUser, Json(names): Json<Vec<String>>) -> Answer {
+    if shared.faults().hides_roles {
+        return Ok(Json(json!([])));
+    }
+    let permissions = |name: &str| match name {
+        "channel_user" => json!(["read_channel", "create_post", "add_reaction", "upload_file"]),
+        MODERATED_ROLE => json!(["read_channel"]),
+        "team_user" => json!(["list_team_channels"]),
+        _ => json!(["create_direct_channel"]),
+    };
+    Ok(Json(names.iter().map(|name| json!({ "name": name, "permissions": permissions(name) })).collect()))
+}
+
 /// Returns the channels of a user in a team, including direct channels.
 fn of_team(data: &ServerData, user: &str, team: &str) -> Value {
     let theirs = |id: &&String| {
         let channel = &data.channels[*id];
-        channel.members.contains(user) && (channel.team == team || channel.team.is_empty())
+        let is_member = channel.members.contains(user) && !channel.is_archived;
+        is_member && (channel.team == team || channel.team.is_empty())
     };
     data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()
 }
@@ -66,7 +105,7 @@ pub(super) async fn channels(State(shared): App, me: CurrentUser, Path(user): Pa
         return Err(ApiError::MISSING);
     }
     let user = whom(&user, &me);
-    let theirs = |id: &&String| data.channels[*id].members.contains(user);
+    let theirs = |id: &&String| data.channels[*id].members.contains(user) && !data.channels[*id].is_archived;
     Ok(Json(data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()))
 }
 

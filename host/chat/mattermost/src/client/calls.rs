@@ -14,7 +14,7 @@ use super::{
     ApiClient, Channel, ChannelKind, Post, Reaction, UPLOAD_TIMEOUT, User,
     json::{Object, list},
 };
-use crate::{config::RoomName, error::MattermostError};
+use crate::{config::RoomName, error::MattermostError, responses::Request};
 
 /// Number of entries per page that the bot requests: the maximum that the server allows.
 const PER_PAGE: &str = "200";
@@ -128,7 +128,7 @@ impl ApiClient {
         if let Some(file) = new.file {
             body["file_ids"] = json!([file]);
         }
-        let created = self.send(Method::POST, &["posts"], &body).await?;
+        let created = self.send(Request::Post, Method::POST, &["posts"], &body).await?;
         let created = Post::read(&created)
             .ok_or_else(|| MattermostError::unavailable("the server's response does not contain the created post"))?;
         Ok(created.id)
@@ -137,19 +137,20 @@ impl ApiClient {
     /// Replaces the text and all properties of a post.
     pub(crate) async fn edit_post(&self, post: &str, message: &str, props: &Value) -> Result<(), MattermostError> {
         let body = json!({ "message": message, "props": props });
-        self.send(Method::PUT, &["posts", post, "patch"], &body).await.map(drop)
+        self.send(Request::Edit, Method::PUT, &["posts", post, "patch"], &body).await.map(drop)
     }
 
     pub(crate) async fn add_reaction(&self, me: &str, post: &str, emoji: &str) -> Result<(), MattermostError> {
         let body = json!({ "user_id": me, "post_id": post, "emoji_name": emoji });
-        self.send(Method::POST, &["reactions"], &body).await.map(drop)
+        self.send(Request::Other, Method::POST, &["reactions"], &body).await.map(drop)
     }
 
     /// Uploads a text as a file for one post of a channel. Returns the file's id.
     pub(crate) async fn upload(&self, channel: &str, name: &str, text: String) -> Result<String, MattermostError> {
         let part = Part::text(text).file_name(name.to_owned()).mime_str("text/plain; charset=utf-8")?;
         let form = Form::new().text("channel_id", channel.to_owned()).part("files", part);
-        let answer = self.call(self.request(Method::POST, &["files"]).timeout(UPLOAD_TIMEOUT).multipart(form)).await?;
+        let request = self.request(Method::POST, &["files"]).timeout(UPLOAD_TIMEOUT).multipart(form);
+        let answer = self.call(Request::Upload, request).await?;
         let answer = Object::read(&answer);
         let first = list(answer.json("file_infos")).unwrap_or_default().first().copied().unwrap_or_default();
         let id = Object::read(first).non_empty("id");
@@ -162,7 +163,7 @@ impl ApiClient {
     pub(crate) async fn users(&self, ids: &[String]) -> Result<Vec<User>, MattermostError> {
         let mut users = Vec::new();
         for chunk in ids.chunks(FULL_PAGE) {
-            let answer = self.send(Method::POST, &["users", "ids"], &json!(chunk)).await?;
+            let answer = self.send(Request::Other, Method::POST, &["users", "ids"], &json!(chunk)).await?;
             // The response must be a list, because an id that is not in it counts as an account that does not exist.
             let listed = list(&answer)
                 .ok_or_else(|| MattermostError::unavailable("the server's response is not a list of accounts"))?;

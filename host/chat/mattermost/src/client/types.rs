@@ -14,6 +14,8 @@ pub(crate) struct User {
     pub(crate) id: String,
     /// The account's name without `@`. The owner can change the name, and another account can then take the old name.
     pub(crate) name: String,
+    /// The names that the owner chose: the nickname and the full name. Other accounts can have the same ones.
+    pub(crate) display_names: Vec<String>,
     pub(crate) is_bot: bool,
     pub(crate) is_deactivated: bool,
 }
@@ -43,6 +45,8 @@ pub(crate) struct Channel {
     /// report it.
     pub(crate) last_post_at: i64,
     pub(crate) is_archived: bool,
+    /// Whether the bot's roles permit posts in the channel. `true` until the roles were looked up.
+    pub(crate) may_post: bool,
 }
 
 /// A message of an account, or a notice of the server about a channel. Times are in milliseconds since the Unix epoch
@@ -92,7 +96,10 @@ impl User {
         let user = Object::read(json);
         let is_deactivated = user.number("delete_at") > 0;
         let (name, is_bot) = (user.text("username"), user.boolean("is_bot"));
-        Some(Self { id: user.non_empty("id")?, name, is_bot, is_deactivated })
+        let full = format!("{} {}", user.text("first_name"), user.text("last_name"));
+        let display_names = [user.text("nickname"), full.trim().to_owned()];
+        let display_names = display_names.into_iter().filter(|display| !display.is_empty()).collect();
+        Some(Self { id: user.non_empty("id")?, name, display_names, is_bot, is_deactivated })
     }
 }
 
@@ -115,6 +122,7 @@ impl Channel {
             create_at: channel.number("create_at"),
             last_post_at: channel.number("last_post_at"),
             is_archived: channel.number("delete_at") > 0,
+            may_post: true,
         })
     }
 }

@@ -21,6 +21,7 @@ use tokio_tungstenite::{
 use crate::{
     client::{ApiClient, read_error},
     error::MattermostError,
+    responses::Request,
 };
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -64,7 +65,7 @@ async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Resu
     }
     let response = request.send().await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(match read_error(response).await {
+        return Err(match read_error(Request::Other, response).await {
             // A proxy probably does not support WebSockets. A retry can succeed after the proxy is reconfigured.
             MattermostError::Rejected { reason, .. } => MattermostError::unavailable(format!(
                 "the server does not open a WebSocket: {reason}; hint: allow WebSockets in the proxy in front of the server"

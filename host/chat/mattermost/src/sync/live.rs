@@ -74,6 +74,9 @@ impl SyncLoop<'_> {
             Event::MemberChanged { user } => self.senders.invalidate(&user),
             Event::ChannelLeft { channel } => {
                 self.session.change_channels(|channels| channels.remove(&channel));
+                self.session.permissions.allow(&channel);
+                // The list shows whether a configured channel is missing.
+                self.listing.request(now());
                 self.state.remove_channel(&channel);
                 self.reported.remove(&channel);
                 self.backfill.remove(&channel);

@@ -16,10 +16,12 @@ use crate::{
     config::RoomName,
     error::MattermostError,
     joined_channels::JoinedChannels,
-    session::Session,
+    session::{NOT_IN_CHANNEL, Session},
     state_file::ChannelState,
 };
 
+/// The reason for a channel in which the bot's roles permit no posts.
+const NO_PERMISSION: &str = "no role of the bot has the permission `create_post` in the channel";
 /// Maximum number of channels that are backfilled at the same time.
 const MAX_READERS: usize = 4;
 /// Interval at which the list of the bot's channels is requested again while a configured channel is missing from it.
@@ -44,13 +46,20 @@ pub(super) async fn list_channels(
     session: &Session,
     rooms: &[RoomName],
 ) -> Result<(Vec<Channel>, bool), MattermostError> {
-    match session.client.channels().await {
+    let (mut channels, is_complete) = match session.client.channels().await {
         Err(error @ MattermostError::Unavailable { is_too_large: true, .. }) => {
             tracing::warn!(%error, "cannot list the bot's channels; serving only the channels of `rooms`; hint: remove the bot from group messages and channels that do not need it");
-            Ok((session.client.channels_named(rooms, session.me()).await?, false))
+            (session.client.channels_named(rooms, session.me()).await?, false)
         }
-        listed => listed,
+        listed => listed?,
+    };
+    match session.client.look_up_permissions(&mut channels).await {
+        Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
+        // The rejection of a post shows a missing permission, too.
+        Err(error) => tracing::debug!(%error, "cannot look up in which channels the bot may post"),
+        Ok(()) => {}
     }
+    Ok((channels, is_complete))
 }
 
 impl SyncLoop<'_> {
@@ -156,6 +165,44 @@ impl SyncLoop<'_> {
             self.listing.schedule(now() + MISSING_CHANNEL_INTERVAL);
         }
         self.session.change_channels(|known| *known = channels);
+        self.update_permissions();
+    }
+
+    /// Records for each channel that the bot serves whether the bot may post in it, and for each configured channel
+    /// whether the bot is in it.
+    fn update_permissions(&self) {
+        let channels = self.session.with_channels(|channels| channels.all().cloned().collect::<Vec<_>>());
+        for channel in channels.unwrap_or_default() {
+            let is_blocked = !channel.may_post && self.membership(&channel) == RoomMembership::Served;
+            self.record_refusal(&channel.id, is_blocked.then_some(NO_PERMISSION));
+        }
+        for room in &self.config.rooms {
+            let is_in = self.session.with_channels(|channels| channels.named(room).is_some()).unwrap_or_default();
+            // A channel whose id is configured is in the list above.
+            let is_listed = is_in && matches!(room, RoomName::Id(_));
+            if !is_listed {
+                self.record_refusal(&room.to_string(), (!is_in).then_some(NOT_IN_CHANNEL));
+            }
+        }
+    }
+
+    fn record_refusal(&self, room: &str, refusal: Option<&str>) {
+        match refusal {
+            Some(reason) => {
+                if self.session.permissions.block(room, reason) {
+                    tracing::warn!(
+                        room,
+                        reason,
+                        "the bot may not post in a channel; its messages wait, and no action starts from the channel; hint: give the bot the permission `create_post` in the channel"
+                    );
+                }
+            }
+            None => {
+                if self.session.permissions.allow(room) {
+                    tracing::info!(room, "the bot may post in the channel again");
+                }
+            }
+        }
     }
 
     /// Records the person who added the bot to a channel, and makes the channel's backfill due at once. `join` is

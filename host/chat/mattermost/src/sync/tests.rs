@@ -120,9 +120,9 @@ impl Account {
         finish_requests(sync).await;
     }
 
-    /// Returns the number of requests for the channels of the only team.
+    /// Returns the number of times that the channels of the only team were listed.
     fn listings(&self) -> usize {
-        self.server.calls("GET", "/users/me/teams/")
+        self.server.calls("GET", "/users/me/teams/members")
     }
 
     fn texts(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ mod limits;
 mod missed_posts;
 mod names;
 mod people;
+mod permissions;
 mod sending;
 mod stress;
 mod unknown_authors;

@@ -144,3 +144,26 @@ async fn a_handle_that_cannot_be_looked_up_is_refused() -> Result<()> {
     ensure!(granted(&harness).await? == [harness.bob.id()], "{answer}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_mention_with_a_colon_is_the_person_and_a_display_name_is_accepted_where_one_member_has_it() -> Result<()> {
+    let harness = Harness::new().await?;
+    let _host = harness.start_with(&with_grants(&harness)).await?;
+    harness.bob.set_nickname("Robert S.");
+    let answer = grant(&harness, "@Bob:").await?;
+    ensure!(granted(&harness).await? == [harness.bob.id().to_owned()], "{answer}");
+    // A query accepts a display name. An action does not, because anybody can take a display name.
+    let asked = harness.alice.post(&harness.ops, "!can \"Robert S.\" auth list");
+    let answer = harness.answer(&asked).await?;
+    ensure!(answer.message.starts_with(&format!("no: {}", harness.bob.id())), "{answer:?}");
+    let answer = grant(&harness, "\"Robert S.\"").await?;
+    ensure!(answer.contains("is the display name of") && answer.contains(harness.bob.id()), "{answer}");
+    // Two members with one display name are two people.
+    let eve = harness.server.person("eve");
+    harness.server.put(&harness.ops, &eve);
+    eve.set_nickname("Robert S.");
+    let asked = harness.alice.post(&harness.ops, "!can \"Robert S.\" auth list");
+    let answer = harness.answer(&asked).await?;
+    ensure!(answer.message.contains("matches several people") && answer.message.contains(eve.id()), "{answer:?}");
+    Ok(())
+}

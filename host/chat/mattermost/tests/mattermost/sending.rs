@@ -54,11 +54,20 @@ async fn a_message_is_shortened_where_the_server_accepts_less_or_no_files() -> R
     let posts = harness.until_posted(&harness.ops, 1).await?;
     ensure!(posts[0].message.chars().count() <= 1500 && !posts[0].files.is_empty(), "{posts:?}");
     host.kill();
-    harness.server.faults(|faults| faults.no_files = true);
-    say(&harness, "longer", None, Text::lines("word ".repeat(2000))).await?;
-    let _host = harness.start().await?;
-    let posts = harness.until_posted(&harness.ops, 2).await?;
-    ensure!(posts[1].files.is_empty() && posts[1].message.contains("more bytes"), "{posts:?}");
+    // Attachments are forbidden, too large or switched off; the file store fails; a post with a file is forbidden.
+    for (index, status) in [403, 413, 501, 500, 0].into_iter().enumerate() {
+        harness.server.faults(|faults| (faults.refuses_files, faults.refuses_posts_with_files) = (status, status == 0));
+        say(&harness, &format!("longer {status}"), None, Text::lines("word ".repeat(2000))).await?;
+        say(&harness, &format!("next {status}"), None, Text::lines("next")).await?;
+        let host = harness.start().await?;
+        let posts = harness.until_posted(&harness.ops, 3 + 2 * index).await?;
+        let cut = &posts[1 + 2 * index];
+        ensure!(cut.files.is_empty() && cut.message.contains("more bytes"), "{status}: {cut:?}");
+        ensure!(cut.message.contains("The attached file with the whole text is missing"), "{cut:?}");
+        ensure!(cut.message.chars().count() <= 1500, "{status}: {cut:?}");
+        ensure!(posts[2 + 2 * index].message == "next", "{status}: {posts:?}");
+        host.kill();
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     adapter::{
-        Inbox,
+        Inbox, SendPermissions,
         chat::{Body, Chat, ChatFeatures, Outgoing, SendError},
     },
     model::Person,
@@ -29,6 +29,7 @@ pub struct MemoryChat {
     sent: Mutex<Vec<Outgoing>>,
     members: Mutex<HashMap<String, Vec<Person>>>,
     count: watch::Sender<usize>,
+    permissions: SendPermissions,
 }
 
 impl MemoryChat {
@@ -37,7 +38,8 @@ impl MemoryChat {
 
     /// Creates a network with these optional features. The network has no messages, and its rooms have no members.
     pub fn new(features: ChatFeatures) -> Arc<Self> {
-        Arc::new(Self { features, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
+        let (sent, members, permissions) = (Mutex::default(), Mutex::default(), SendPermissions::default());
+        Arc::new(Self { features, sent, members, count: watch::Sender::new(0), permissions })
     }
 
     /// Replaces the members of a room.
@@ -77,12 +79,20 @@ impl Chat for MemoryChat {
         self.features
     }
 
+    /// Returns the rooms that the test has blocked.
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        Some(&self.permissions)
+    }
+
     async fn serve(&self, _inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancelled().await;
         Ok(())
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        if let Some(reason) = self.permissions.reason(&message.room) {
+            return Err(SendError::Forbidden { reason });
+        }
         let mut sent = self.sent.lock();
         let known = sent.iter().position(|known| known.key == message.key);
         let index = known.unwrap_or_else(|| {

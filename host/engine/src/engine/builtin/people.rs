@@ -37,6 +37,7 @@ impl Host {
             let id = match text.as_str() {
                 "me" => row.sender.id.clone(),
                 text => {
+                    let text = without_punctuation(text);
                     let access = &self.context.access;
                     let acts = command.spec().kind == CommandKind::Action;
                     let owner = self.owner_of_handle(row, &members, text).await?;
@@ -181,6 +182,12 @@ fn is_known_id(access: &Access, members: &[Person], text: &str) -> bool {
 /// Returns whether a text has the form of an id that contains its server: `@bob:example.org`.
 fn is_full_id(text: &str) -> bool {
     text.starts_with('@') && text.contains(':')
+}
+
+/// Returns a text without the colons and commas at its end, which clients and people write after a mention: `@bob:`. No id
+/// and no handle ends with one.
+fn without_punctuation(text: &str) -> &str {
+    Some(text.trim_end_matches([':', ','])).filter(|text| !text.is_empty()).unwrap_or(text)
 }
 
 /// Returns a text without a leading `@`.

@@ -6,7 +6,7 @@
 
 use super::jobs::read_failed;
 use crate::{
-    adapter::{BackendHealth, LinkState},
+    adapter::{BackendHealth, BlockedRoom, LinkState},
     base::{clean, elapsed_text, utc_text},
     command::Asker,
     engine::{health::AccountHealth, host::Host, verdict::Refusal},
@@ -22,7 +22,10 @@ impl Host {
             .accounts()
             .iter()
             .filter(|account| admin || addressed == Some(&account.bot))
-            .map(|a| account_text(a, admin))
+            .flat_map(|account| {
+                let blocked = account.blocked_rooms.iter().map(|room| blocked_text(account, room, admin));
+                std::iter::once(account_text(account, admin)).chain(blocked.collect::<Vec<_>>())
+            })
             .collect();
         for (id, backend) in self.context.backends.iter() {
             let pipelines = self.context.catalog.apps().flat_map(|app| &app.deployments);
@@ -68,6 +71,19 @@ fn account_text(account: &AccountHealth, admin: bool) -> String {
     format!("{} on {}: {state}", account.bot, account.network)
 }
 
+/// Returns the line about a room to which an account may not send. Only admins see the room and the reason, because not
+/// everyone may know of the room.
+fn blocked_text(account: &AccountHealth, blocked: &BlockedRoom, admin: bool) -> String {
+    let (bot, network, since) = (&account.bot, account.network, utc_text(blocked.since));
+    match admin {
+        true => {
+            let (room, why) = (clean(&blocked.room), clean(&blocked.reason));
+            format!("{bot} on {network}: may not send to `{room}` since {since}: {why}")
+        }
+        false => format!("{bot} on {network}: may not send to a room since {since}"),
+    }
+}
+
 fn backend_text(health: &BackendHealth, admin: bool) -> String {
     match health {
         BackendHealth { answered: None, unavailable: None } => "no request since the host started".to_owned(),
@@ -105,6 +121,7 @@ mod tests {
             bot: "marvin".into(),
             network: "matrix",
             link: Some(LinkState::Down { since: at, reason: "no route to 10.0.0.1".into() }),
+            blocked_rooms: Vec::new(),
             reconnects: 0,
         };
         assert_eq!(
@@ -112,6 +129,15 @@ mod tests {
             "marvin on matrix: down since 2023-11-14 22:13:20 UTC: no route to 10.0.0.1"
         );
         assert_eq!(account_text(&account, false), "marvin on matrix: down since 2023-11-14 22:13:20 UTC");
+        let blocked = BlockedRoom { room: "!ops:x".into(), since: at, reason: "needs the power level 50".into() };
+        assert_eq!(
+            blocked_text(&account, &blocked, true),
+            "marvin on matrix: may not send to `!ops:x` since 2023-11-14 22:13:20 UTC: needs the power level 50"
+        );
+        assert_eq!(
+            blocked_text(&account, &blocked, false),
+            "marvin on matrix: may not send to a room since 2023-11-14 22:13:20 UTC"
+        );
         let health = BackendHealth { answered: Some(at), unavailable: Some((at, "no route to 10.0.0.1".into())) };
         assert!(backend_text(&health, true).contains("10.0.0.1"));
         assert!(!backend_text(&health, false).contains("10.0.0.1"));

@@ -1,0 +1,155 @@
+//! Tests of messages that wait for a permission.
+
+use std::time::Instant;
+
+use super::*;
+use crate::{
+    adapter::{Body, ChatFeatures, MemoryChat},
+    base::{Activity, Text},
+    messaging::{Account, Signs},
+    store::{MemoryStore, OutboxKind, Store as _, Write},
+};
+
+struct Scene {
+    store: Arc<MemoryStore>,
+    chat: Arc<MemoryChat>,
+    outbox: Arc<Outbox>,
+    activity: Activity,
+}
+
+fn message(key: &str, room: &str) -> OutboxRow {
+    OutboxRow {
+        key: key.into(),
+        bot: "marvin".into(),
+        network: MemoryChat::NETWORK.into(),
+        room: room.into(),
+        thread: None,
+        purpose: OutboxKind::Message,
+        text: Text::lines(key),
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (store, chat) = (Arc::new(MemoryStore::new()), MemoryChat::new(ChatFeatures::PLAIN));
+        let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
+        let (bots, network, activity) = (vec!["marvin".into()], MemoryChat::NETWORK.to_owned(), Activity::default());
+        let outbox = Outbox::new(store.clone(), accounts, bots, network, Vec::new(), activity.clone());
+        Self { store, chat, outbox: Arc::new(outbox), activity }
+    }
+
+    fn permissions(&self) -> &SendPermissions {
+        self.chat.send_permissions().expect("the network has permissions")
+    }
+
+    async fn store(&self, rows: &[(&str, &str)]) {
+        let writes = rows.iter().map(|(key, room)| Write::Send(message(key, room))).collect();
+        self.store.commit(writes).await.expect("stored");
+    }
+
+    fn start(&self) {
+        tokio::spawn(self.outbox.clone().run());
+        self.outbox.wake();
+    }
+
+    async fn unsent(&self) -> usize {
+        self.store.outbox().await.expect("readable").len()
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_for_the_permission_and_are_sent_once_in_order() {
+    let scene = Scene::new();
+    scene.permissions().block("ops", "read-only");
+    scene.store(&[("first", "ops"), ("second", "ops"), ("other", "dev")]).await;
+    scene.start();
+    // Another room does not wait, and the host is idle meanwhile.
+    scene.chat.until(1).await;
+    scene.activity.until_idle().await;
+    scene.store(&[("third", "ops")]).await;
+    scene.outbox.wake();
+    scene.activity.until_idle().await;
+    assert_eq!((scene.chat.words(), scene.unsent().await), (vec!["other".to_owned()], 3));
+    let before = Instant::now();
+    scene.permissions().allow("ops");
+    scene.chat.until(4).await;
+    scene.activity.until_idle().await;
+    assert!(before.elapsed() < FIRST_WAIT / 2, "the messages do not wait for the delay");
+    assert_eq!(scene.chat.words(), ["other", "first", "second", "third"]);
+    assert_eq!(scene.unsent().await, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_an_earlier_process_sent_is_searched_after_the_wait() {
+    let scene = Scene::new();
+    // The earlier process sent the message, and ended before it marked the row as sent.
+    let body = Body::Say { text: Text::lines("first"), thread: None };
+    scene.chat.send(&Outgoing { key: "first".into(), room: "ops".into(), body }).await.expect("sent");
+    scene.store(&[("first", "ops"), ("second", "ops")]).await;
+    scene.permissions().block("ops", "read-only");
+    scene.start();
+    scene.activity.until_idle().await;
+    scene.permissions().allow("ops");
+    scene.chat.until(2).await;
+    scene.activity.until_idle().await;
+    assert_eq!(scene.chat.words(), ["first", "second"]);
+    assert_eq!(scene.unsent().await, 0);
+}
+
+/// A network that rejects messages without a permission, and reports no change of permissions.
+struct SilentNetwork {
+    chat: Arc<MemoryChat>,
+    attempts: Mutex<Vec<Instant>>,
+    allowed_from: usize,
+}
+
+#[async_trait::async_trait]
+impl Chat for SilentNetwork {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    async fn serve(
+        &self,
+        _: Arc<dyn crate::adapter::Inbox>,
+        _: tokio_util::sync::CancellationToken,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, crate::adapter::SendError> {
+        let number = {
+            let mut attempts = self.attempts.lock();
+            attempts.push(Instant::now());
+            attempts.len()
+        };
+        if number < self.allowed_from {
+            return Err(crate::adapter::SendError::Forbidden { reason: "403".into() });
+        }
+        self.chat.send(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_reports_no_permission_is_tried_again_after_growing_delays() {
+    let (store, memory) = (Arc::new(MemoryStore::new()), MemoryChat::new(ChatFeatures::PLAIN));
+    let chat = Arc::new(SilentNetwork { chat: memory.clone(), attempts: Mutex::default(), allowed_from: 5 });
+    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
+    let (network, activity) = (MemoryChat::NETWORK.to_owned(), Activity::default());
+    let mut outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], network, Vec::new(), activity.clone());
+    outbox.blocked.delays = (Duration::from_millis(10), Duration::from_millis(80));
+    let outbox = Arc::new(outbox);
+    let writes = vec![Write::Send(message("first", "ops")), Write::Send(message("second", "ops"))];
+    store.commit(writes).await.expect("stored");
+    tokio::spawn(outbox.clone().run());
+    outbox.wake();
+    memory.until(2).await;
+    assert_eq!(memory.words(), ["first", "second"]);
+    // Four refusals, and then one attempt for each message.
+    let attempts = chat.attempts.lock().clone();
+    assert_eq!(attempts.len(), 6);
+    let waits: Vec<Duration> = attempts.windows(2).take(4).map(|pair| pair[1] - pair[0]).collect();
+    // The delays have a jitter of a quarter.
+    assert!(waits.iter().zip([7, 15, 30, 60]).all(|(wait, least)| wait.as_millis() >= least), "{waits:?}");
+    activity.until_idle().await;
+}
