@@ -43,6 +43,12 @@ impl Account {
         Self { bot: bot.name.clone(), prefix, chat, signs, pace }
     }
 
+    /// Creates an account with the prefix `!` and the default signs.
+    #[cfg(test)]
+    pub(crate) fn of(bot: &str, chat: Arc<dyn Chat>) -> Self {
+        Self::new(&BotIdentity { name: bot.into(), prefix: "!".into() }, chat, Signs::default())
+    }
+
     /// Returns whether the bot acknowledges an action with a reaction.
     pub(crate) fn acknowledges(&self) -> bool {
         self.signs.reactions != Reactions::None && self.chat.features().reactions

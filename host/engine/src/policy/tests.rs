@@ -10,8 +10,8 @@ use crate::{
     base::Activity,
     command::{Asker, Target},
     config::Registry,
-    messaging::{Account, Outbox, Signs},
-    model::{BotIdentity, Person},
+    messaging::{Account, Outbox},
+    model::Person,
     store::{Grant, MemoryStore, Write},
 };
 
@@ -81,8 +81,7 @@ fn scene() -> Scene {
     let directory = Arc::new(MemoryDirectory::default());
     let access = Arc::new(Access::new(config.policy));
     access.use_directory(directory.clone());
-    let accounts =
-        vec![Account::new(&BotIdentity { name: "marvin".into(), prefix: "!".into() }, chat.clone(), Signs::default())];
+    let accounts = vec![Account::of("marvin", chat.clone())];
     let outbox = Outbox::new(
         Arc::new(MemoryStore::new()),
         accounts,

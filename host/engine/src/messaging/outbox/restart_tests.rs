@@ -6,17 +6,14 @@ use super::*;
 use crate::{
     adapter::{ChatFeatures, Inbox, MemoryChat, SendError},
     base::Text,
-    messaging::Signs,
-    model::BotIdentity,
     store::{MemoryStore, OutboxRow},
 };
 
 /// Returns the outbox of a bot with one account.
 fn outbox(store: Arc<MemoryStore>, chat: Arc<dyn Chat>) -> (Arc<Outbox>, Activity) {
-    let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
-    let accounts = vec![Account::new(&bot, chat, Signs::default())];
+    let accounts = vec![Account::of("marvin", chat)];
     let (network, activity) = (MemoryChat::NETWORK.to_owned(), Activity::default());
-    let outbox = Outbox::new(store, accounts, vec![bot.name], network, Vec::new(), activity.clone());
+    let outbox = Outbox::new(store, accounts, vec!["marvin".into()], network, Vec::new(), activity.clone());
     (Arc::new(outbox), activity)
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     adapter::{Body, ChatFeatures, MemoryChat},
     base::{Activity, Text},
-    messaging::{Account, Signs},
+    messaging::Account,
     store::{MemoryStore, OutboxKind, Store as _, Write},
 };
 
@@ -32,7 +32,7 @@ fn message(key: &str, room: &str) -> OutboxRow {
 impl Scene {
     fn new() -> Self {
         let (store, chat) = (Arc::new(MemoryStore::new()), MemoryChat::new(ChatFeatures::PLAIN));
-        let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
+        let accounts = vec![Account::of("marvin", chat.clone())];
         let (bots, network, activity) = (vec!["marvin".into()], MemoryChat::NETWORK.to_owned(), Activity::default());
         let outbox = Outbox::new(store.clone(), accounts, bots, network, Vec::new(), activity.clone());
         Self { store, chat, outbox: Arc::new(outbox), activity }
@@ -134,7 +134,7 @@ impl Chat for SilentNetwork {
 async fn a_network_that_reports_no_permission_is_tried_again_after_growing_delays() {
     let (store, memory) = (Arc::new(MemoryStore::new()), MemoryChat::new(ChatFeatures::PLAIN));
     let chat = Arc::new(SilentNetwork { chat: memory.clone(), attempts: Mutex::default(), allowed_from: 5 });
-    let accounts = vec![Account::new("marvin", chat.clone(), Signs::default())];
+    let accounts = vec![Account::of("marvin", chat.clone())];
     let (network, activity) = (MemoryChat::NETWORK.to_owned(), Activity::default());
     let mut outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], network, Vec::new(), activity.clone());
     outbox.blocked.delays = (Duration::from_millis(10), Duration::from_millis(80));
