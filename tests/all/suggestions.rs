@@ -158,6 +158,8 @@ async fn a_reply_to_a_message_about_a_job_needs_neither_a_prefix_nor_an_id() -> 
     open.receive("ops", reply("approve", "another-message")).await?;
     ensure!(workspace.said("marvin").len() == before, "talk is not answered: {:?}", workspace.said("marvin"));
     open.receive("ops", reply("approve", &asked[0])).await?;
+    // The job has ended, so a second approval does not count for the other job.
+    open.receive("ops", reply("approve", &asked[0])).await?;
     let said = workspace.said("marvin");
     let deployed = |version: &str| said.iter().any(|text| text.contains(&format!("deployed version {version}")));
     ensure!(deployed("1.0.1") && !deployed("1.0.2"), "{said:?}");

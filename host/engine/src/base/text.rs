@@ -288,7 +288,9 @@ fn with_previous(text: &str) -> impl Iterator<Item = (Option<char>, char)> {
 /// zero-width joiner.
 fn is_hidden(before: Option<char>, letter: char) -> bool {
     let colors = letter == '\u{fe0f}' && before.is_some_and(is_symbol);
-    !colors && (letter == '\u{200d}' || letter.is_control() || is_invisible(letter))
+    // The room would show the prefix of the bot in the place of this character.
+    let is_mark = prefix_mark::PREFIX.starts_with(letter);
+    !colors && (is_mark || letter == '\u{200d}' || letter.is_control() || is_invisible(letter))
 }
 
 /// Returns a value as it stands between other words of a line: a plain word unchanged, and any other value in quotation

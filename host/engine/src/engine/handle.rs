@@ -179,10 +179,10 @@ impl Host {
 
     /// Sends a reply to a message directly, without the outbox. `purpose` is a part of the reply's idempotency key. If
     /// `search` is true, first searches the room for the reply, so that the reply is not sent twice.
-    async fn send_reply(&self, account: &Account, row: &InboxRow, purpose: &str, text: Text, search: bool) {
+    async fn send_reply(&self, account: &Account, row: &InboxRow, purpose: &str, text: Text, search: bool) -> bool {
         let OutboxRow { key, room, thread, text, .. } = self.say(row, purpose, text.with_prefix(&account.prefix));
         let message = Outgoing { key, room, body: Body::Say { text, thread } };
-        self.context.outbox.send(account, &message, search).await;
+        self.context.outbox.send(account, &message, search).await
     }
 
     /// Evaluates a message, then stores or sends the result. `late` is true if an earlier attempt may already have sent
@@ -288,8 +288,10 @@ impl Host {
         {
             return Err(Refusal::Denied(why));
         }
-        // 8. Refuse an action from a room to which the bot cannot send the result.
+        // 8. Refuse an action of a plugin from a room to which the bot cannot send the result. The host's own commands
+        //    can stop something, for example `cancel` and `freeze`.
         if command.acts()
+            && matches!(command.spec().target, Target::Plugin(_))
             && let Some(why) = self.send_refusal(row).await
         {
             tracing::warn!(
@@ -477,7 +479,9 @@ impl Host {
         {
             let mut text = text.clamped(crate::messaging::longest(&*account.chat));
             text.append(unanswered_note(unanswered));
-            if account.chat.send_refusal(&row.key.room).await.is_some() {
+            let is_sent = account.chat.send_refusal(&row.key.room).await.is_none()
+                && self.send_reply(account, row, "answer", text.clone(), late).await;
+            if !is_sent {
                 // The answer waits as a row of the outbox until the bot may send to the room.
                 let answer = self.say(row, "answer", text);
                 let writes = vec![Write::Send(answer), Write::AuditRecord(line), Write::Handled(row.key.clone())];
@@ -485,7 +489,6 @@ impl Host {
                 self.context.outbox.wake();
                 return Ok(());
             }
-            self.send_reply(account, row, "answer", text, late).await;
         } else {
             self.context.outbox.waiting.discard(&row.key);
         }

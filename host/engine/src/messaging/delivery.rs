@@ -75,13 +75,20 @@ impl Outbox {
             if let Some(event) = self.find(account, &message).await? {
                 return Ok(Sent::Found(event));
             }
-            *left_over = false;
         }
         let is_new_card = matches!(row.row.purpose, OutboxKind::Card { .. }) && row.event.is_none();
         if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
             return Ok(Sent::Dropped);
         }
-        match (self.attempt(account, &message).await?, &row.event, &row.row.purpose) {
+        let sent = match self.attempt(account, &message).await {
+            // The room may not have been searched, so it is searched again when the bot may send to it.
+            Err(blocked @ Unsent::Blocked(_)) => return Err(blocked),
+            sent => {
+                *left_over = false;
+                sent?
+            }
+        };
+        match (sent, &row.event, &row.row.purpose) {
             // The network rejects the edit of the card.
             (Sent::Dropped, Some(_), OutboxKind::Closing) => self.close_without_edit(account, row, text()).await,
             (Sent::Dropped, Some(event), OutboxKind::Card { .. }) => Ok(Sent::Event(event.clone())),

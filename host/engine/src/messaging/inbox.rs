@@ -103,12 +103,13 @@ impl Inbox for AccountInbox {
             let (text, started, thread) = match self.command_or_trigger(room, &message) {
                 // A reply to a message about a job means this job.
                 Some((text, None)) if message.reply_to.is_some() && thread_command::is_about_job(&text) => {
-                    let thread = self.thread_of_job(room, &message).await?;
+                    let related = self.related_command(room, &message, &text).await?;
+                    let (text, thread) = related.unwrap_or_else(|| (text, message.thread.clone()));
                     (text, None, thread)
                 }
                 Some((text, started)) => (text, started, message.thread.clone()),
                 None => match self.thread_command(room, &message).await? {
-                    Some((text, thread)) => (text, None, Some(thread)),
+                    Some((text, thread)) => (text, None, thread),
                     None => continue,
                 },
             };
@@ -179,23 +180,32 @@ impl AccountInbox {
     }
 
     /// Returns the command of a message in the thread of a job, or of a reply to a message about a job, which needs no
-    /// prefix. Also returns the thread of the job, in which the command is answered.
-    async fn thread_command(&self, room: &str, message: &Incoming) -> Result<Option<(String, String)>, StoreError> {
+    /// prefix, and the thread in which the command is answered.
+    async fn thread_command(
+        &self,
+        room: &str,
+        message: &Incoming,
+    ) -> Result<Option<(String, Option<String>)>, StoreError> {
         let Some(line) = thread_command::command(message) else { return Ok(None) };
         // A message that addresses another bot is a command for that bot alone.
         if self.others.iter().any(|other| other.command(message).is_some()) {
             return Ok(None);
         }
-        Ok(self.thread_of_job(room, message).await?.map(|thread| (line.to_owned(), thread)))
+        self.related_command(room, message, line).await
     }
 
-    /// Returns the thread of the job that a message is about, if the host can trust the relations of messages in the
-    /// room.
-    async fn thread_of_job(&self, room: &str, message: &Incoming) -> Result<Option<String>, StoreError> {
+    /// Returns a command about a job as [`thread_command::resolve`] does, if the host can trust the relations of messages
+    /// in the room.
+    async fn related_command(
+        &self,
+        room: &str,
+        message: &Incoming,
+        line: &str,
+    ) -> Result<Option<(String, Option<String>)>, StoreError> {
         if !self.outbox.trusts_relations(&self.bot, self.network, room) {
             return Ok(None);
         }
-        thread_command::thread_of_job(&*self.store, self.network, room, message).await
+        thread_command::resolve(&*self.store, &self.bot, (self.network, room), message, line).await
     }
 
     /// Returns the `[[listen]]` trigger that a message matches. The inbox stores the trigger's command instead of the

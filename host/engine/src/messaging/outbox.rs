@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use self::{blocked::BlockedRooms, order::in_order};
 use super::{
     accounts::Account,
-    delivery::{Sent, Unsent, is_edited},
+    delivery::{Blocked, Sent, Unsent, is_edited},
     lane::{Lane, Queued},
     pace::Urgency,
 };
@@ -258,10 +258,10 @@ impl Outbox {
     }
 
     /// Sends one message, and retries without limit after temporary errors. If `search` is true, first searches the
-    /// room for a message with the same idempotency key. Returns the event id of the message, or `None` after a
-    /// permanent error.
-    pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> Option<String> {
-        let (mut backoff, mut permission) = (Backoff::new(FIRST_WAIT, MAX_WAIT), blocked::backoff());
+    /// room for a message with the same idempotency key. Returns false if the bot may not send to the room now; the
+    /// caller then stores the message or leaves it out.
+    pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> bool {
+        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
         let mut search = search;
         loop {
             let permit = account.pace.permit(Urgency::Needed).await;
@@ -279,13 +279,19 @@ impl Outbox {
             };
             drop(permit);
             match tried {
-                Ok(Sent::Event(event) | Sent::Found(event)) => return Some(event),
-                Ok(Sent::Dropped) => return None,
+                Ok(_) => return true,
                 Err(Unsent::Later(None)) => backoff.wait(None).await,
                 // The next permit waits for the delay.
                 Err(Unsent::Later(Some(_))) => {}
-                Err(Unsent::Blocked(reason)) => {
-                    blocked::until_permitted(&*account.chat, message, &reason, &mut permission).await;
+                Err(Unsent::Blocked(Blocked { reason })) => {
+                    tracing::warn!(
+                        network = account.chat.network(),
+                        room = message.room,
+                        key = message.key,
+                        reason,
+                        "cannot send a message, because the bot may not send to the room; hint: give the bot the permission to send to the room"
+                    );
+                    return false;
                 }
             }
         }

@@ -83,13 +83,13 @@ pub(crate) struct Permit<'p> {
     exclusive: bool,
 }
 
-/// The place of a waiting task among the others. Removed when the value is dropped.
-struct Place<'p> {
+/// An entry of a task that waits for its turn. Removed when the value is dropped.
+struct Waiter<'p> {
     pace: &'p Pace,
     key: (Urgency, u64),
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.pace.state.lock().waiting.remove(&self.key);
         self.pace.changed.notify_waiters();
@@ -121,7 +121,7 @@ impl Pace {
     /// Waits until a message of this urgency can be sent. Returns at once while the network does not limit the account.
     /// While it does, one message is sent at a time, the most urgent one first.
     pub(crate) async fn permit(&self, urgency: Urgency) -> Permit<'_> {
-        let mut place: Option<Place<'_>> = None;
+        let mut waiter: Option<Waiter<'_>> = None;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -132,23 +132,20 @@ impl Pace {
                     drop(state);
                     return Permit { pace: self, exclusive: false };
                 };
-                let key = match &place {
-                    Some(place) => place.key,
+                let key = match &waiter {
+                    Some(waiter) => waiter.key,
                     None => {
                         let key = (urgency, state.next);
                         state.next += 1;
                         state.waiting.insert(key);
-                        key
+                        waiter.insert(Waiter { pace: self, key }).key
                     }
                 };
                 if until <= Instant::now() && !state.sending && state.waiting.first() == Some(&key) {
                     state.sending = true;
                     drop(state);
-                    drop(place);
+                    drop(waiter);
                     return Permit { pace: self, exclusive: true };
-                }
-                if place.is_none() {
-                    place = Some(Place { pace: self, key });
                 }
                 until
             };
@@ -331,6 +328,17 @@ mod tests {
         state.reserve("b", now);
         assert!(!state.has_room(now));
         assert!(state.has_room(now + RESERVATION));
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_free_at_once_is_given_back() {
+        let pace = Pace::new(None);
+        for _ in 0..3 {
+            pace.limited(Duration::ZERO);
+            assert!(pace.permit(Urgency::Needed).await.exclusive);
+            assert!(!pace.permit(Urgency::Status).await.exclusive, "nobody waits, so the limit has passed");
+            assert!(pace.state.lock().waiting.is_empty());
+        }
     }
 
     #[tokio::test]

@@ -4,8 +4,10 @@
 //! Invariant: only a message in the thread of a job, or a reply to a message of the bot about a job, is such a command,
 //! and only in a room whose relations the host can trust.
 
+use super::inbox::may_have_unsent_request;
 use crate::{
     adapter::Incoming,
+    job::approval_text,
     model::{is_job_id, parse_job_argument},
     store::{JobQuery, Store, StoreError},
 };
@@ -32,32 +34,61 @@ pub(super) fn is_about_job(line: &str) -> bool {
     }
 }
 
-/// Returns the thread of the job that a message is about: the thread of the message, if a job has this thread, or the
-/// thread of the job to whose message the message replies. The value is `None` if the message is about no job.
-pub(super) async fn thread_of_job(
+/// Returns the line of a command about the job to which a message relates, and the thread for the answer. If the message
+/// replies to a message about a job, the line names this job. Returns `None` if the message relates to no job of the bot.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Unavailable`] also if the message may relate to an approval message whose event id is
+/// not stored yet.
+pub(super) async fn resolve(
     store: &dyn Store,
-    network: &str,
-    room: &str,
+    bot: &str,
+    (network, room): (&str, &str),
     message: &Incoming,
-) -> Result<Option<String>, StoreError> {
+    line: &str,
+) -> Result<Option<(String, Option<String>)>, StoreError> {
     if let Some(thread) = &message.thread {
-        let query = JobQuery {
-            thread: Some((network.to_owned(), room.to_owned(), thread.clone())),
-            limit: Some(1),
-            ..JobQuery::default()
-        };
-        if !store.jobs(&query).await?.is_empty() {
-            return Ok(Some(thread.clone()));
+        let of_thread = Some((network.to_owned(), room.to_owned(), thread.clone()));
+        let query = JobQuery { thread: of_thread, limit: Some(1), ..JobQuery::default() };
+        if store.jobs(&query).await?.iter().any(|job| job.bot == bot) {
+            return Ok(Some((line.to_owned(), Some(thread.clone()))));
         }
     }
     // The root of the thread, or the message that is replied to, can be a message of the bot about a job.
     let Some(on) = message.thread.as_ref().or(message.reply_to.as_ref()) else { return Ok(None) };
-    let Some(key) = store.key_of_event(network, on).await? else { return Ok(None) };
-    let Some((job, _)) = key.split_once('/').filter(|(job, _)| is_job_id(job)) else { return Ok(None) };
-    let Some(job) = store.job(job).await? else { return Ok(None) };
-    let is_here = job.inbox.network == network && job.inbox.room == room;
-    // The message of an approval request can be the root of a thread of its own.
-    Ok(Some(message.thread.clone().or(job.thread.filter(|_| is_here)).unwrap_or_else(|| on.clone())))
+    let Some(key) = store.key_of_event(network, on).await? else {
+        return match may_have_unsent_request(store, network).await? {
+            true => Err(StoreError::Unavailable("an approval request is still being sent".to_owned())),
+            false => Ok(None),
+        };
+    };
+    let Some((id, _)) = key.split_once('/').filter(|(id, _)| is_job_id(id)) else { return Ok(None) };
+    let Some(job) = store.job(id).await?.filter(|job| job.bot == bot && job.inbox.network == network) else {
+        return Ok(None);
+    };
+    let (is_here, ask) = (job.inbox.room == room, approval_text::parse_key(&key));
+    let handle = match ask {
+        Some((id, ask)) => approval_text::argument(id, ask),
+        None if is_here => job.id.clone(),
+        None => return Ok(None),
+    };
+    Ok(Some((with_id(line, &handle), message.thread.clone().or(job.thread.filter(|_| is_here)))))
+}
+
+/// Adds the id of a job to a command about a job, if the command has none.
+fn with_id(line: &str, id: &str) -> String {
+    let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let first = rest.split_whitespace().next().unwrap_or_default();
+    if is_job_id(parse_job_argument(first).0) {
+        return line.to_owned();
+    }
+    // A command of two words such as `job again` takes only the id of the job, and not the number of a request.
+    let id = if command.eq_ignore_ascii_case("approve") || command.eq_ignore_ascii_case("deny") {
+        id
+    } else {
+        parse_job_argument(id).0
+    };
+    format!("{command} {id} {rest}").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -92,6 +123,20 @@ mod tests {
             "job 7f3ak assume done",
         ] {
             assert_eq!(read(line).as_deref(), Some(line));
+        }
+    }
+
+    #[test]
+    fn a_command_in_a_reply_names_the_job_of_the_message() {
+        for (line, with) in [
+            ("approve", "approve 7f3ak-2"),
+            ("deny not on Friday", "deny 7f3ak-2 not on Friday"),
+            ("Deny 8c2kd no", "Deny 8c2kd no"),
+            ("cancel", "cancel 7f3ak"),
+            ("job again", "job 7f3ak again"),
+            ("job 8c2kd again", "job 8c2kd again"),
+        ] {
+            assert_eq!(with_id(line, "7f3ak-2"), with);
         }
     }
 

@@ -131,8 +131,13 @@ impl Host {
     /// refusal that lists them. If there is no such job, returns the only job that waits for approval and is visible to
     /// the sender. [`Jobs::vote`](crate::runner::Jobs::vote) then refuses the vote and names the missing role.
     async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
-        let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
-        let rows = self.context.store.jobs(&asking).await.map_err(read_failed)?;
+        // In the thread of a job, no other job is meant.
+        let mut rows = self.jobs_of_thread(message).await?;
+        if rows.is_empty() {
+            let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
+            rows = self.context.store.jobs(&asking).await.map_err(read_failed)?;
+        }
+        rows.retain(|job| job.end.is_none() && job.status.phase == JobPhase::Approval);
         let mut may = Vec::new();
         for row in rows {
             if self.jobs.may_vote(&row, Asker::from(message)).await {

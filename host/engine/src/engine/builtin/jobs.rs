@@ -227,21 +227,15 @@ impl Host {
                 .filter(|job| self.may_see(person, job))
                 .ok_or_else(|| malformed(format!("There is no job `{}`, or you may not see it.", clean(id))));
         }
-        // 2. Without an id, search the thread of the message.
-        let mut found = Vec::new();
-        if let Some(thread) = &message.thread
-            && self.context.outbox.trusts_thread(message)
-        {
-            let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
-            let query = JobQuery { thread, limit: Some(MAX_LISTED), ..JobQuery::default() };
-            found = store.jobs(&query).await.map_err(read_failed)?;
-            found.retain(|job| self.may_see(person, job) && fits(job));
-            if found.iter().any(|job| job.end.is_none()) {
-                found.retain(|job| job.end.is_none());
-            }
+        // 2. Without an id, search the thread of the message. In the thread of a job, no other job is meant.
+        let mut found = self.jobs_of_thread(message).await?;
+        let is_in_thread = !found.is_empty();
+        found.retain(|job| self.may_see(person, job) && fits(job));
+        if found.iter().any(|job| job.end.is_none()) {
+            found.retain(|job| job.end.is_none());
         }
-        // 3. Search all open jobs.
-        if found.is_empty() {
+        // 3. Outside of such a thread, search all open jobs.
+        if !is_in_thread {
             found = self.open_jobs(person).await?;
             found.retain(|job| fits(job));
         }
@@ -249,8 +243,20 @@ impl Host {
         let several = |count: usize, ids: &str| {
             format!("{count} jobs match the command: {ids}. Add the id of one of them to the command.")
         };
+        let place = if is_in_thread { " of this thread" } else { "" };
         only_job(found, several)?
-            .ok_or_else(|| malformed(format!("No job matches the command. `{PREFIX}jobs` lists the open jobs.")))
+            .ok_or_else(|| malformed(format!("No job{place} matches the command. `{PREFIX}jobs` lists the open jobs.")))
+    }
+
+    /// Returns the jobs whose messages go to the thread of a message, the newest first. Returns none for a message outside
+    /// of a thread, or in a room whose relations the host cannot trust.
+    pub(crate) async fn jobs_of_thread(&self, message: &InboxRow) -> Result<Vec<JobRow>, Refusal> {
+        let Some(thread) = message.thread.as_ref().filter(|_| self.context.outbox.trusts_thread(message)) else {
+            return Ok(Vec::new());
+        };
+        let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
+        let query = JobQuery { thread, limit: Some(MAX_LISTED), ..JobQuery::default() };
+        self.context.store.jobs(&query).await.map_err(read_failed)
     }
 
     /// Returns the open jobs that a person may see, newest first. Of the jobs that are scheduled or wait for a timer,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{InFlight, Outbox, RowVersion};
 use crate::{
-    adapter::{Chat, Outgoing, SendPermissions},
+    adapter::{Chat, SendPermissions},
     base::Backoff,
     messaging::delivery::Blocked,
     store::OutboxRow,
@@ -45,11 +45,6 @@ struct Attempts {
     backoff: Backoff,
     /// Whether the next attempt must wait.
     is_waiting: bool,
-}
-
-/// Returns the delays between attempts to send an answer to a blocked room.
-pub(super) fn backoff() -> Backoff {
-    Backoff::new(FIRST_WAIT, MAX_WAIT)
 }
 
 fn room_of(row: &OutboxRow) -> Room {
@@ -113,20 +108,6 @@ impl Outbox {
             outbox.wake();
         });
     }
-}
-
-/// Waits until the adapter reports that a permission is back, but at most for the next delay.
-pub(super) async fn until_permitted(chat: &dyn Chat, message: &Outgoing, blocked: &Blocked, backoff: &mut Backoff) {
-    let pause = backoff.next_delay();
-    tracing::warn!(
-        network = chat.network(),
-        room = message.room,
-        key = message.key,
-        reason = blocked.reason,
-        ?pause,
-        "the bot may not send to a room; an answer waits until it may; hint: give the bot the permission to send to the room"
-    );
-    restored_or_after(chat.send_permissions().map(SendPermissions::restored), pause).await;
 }
 
 /// Waits until `restored` changes, but at most for `delay`.

@@ -11,7 +11,7 @@ use crate::{
     model::RunKey,
     store::{
         journal::{AuditRecord, EntryKind, Link, LinkKind},
-        messages::{InboxKey, InboxRow, OutboxRow, PendingRow, RoomCursor},
+        messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
         rights::{Freeze, Grant},
         traits::{StoreError, Write},
@@ -206,6 +206,8 @@ impl State {
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;
             pending.version += 1;
+            // The network can refuse a card and accept the closing message in its place.
+            *given_up &= pending.row.purpose != OutboxKind::Closing;
             if !*given_up {
                 self.unsent.insert(at);
             }
@@ -216,7 +218,7 @@ impl State {
         let Some(at) = self.outbox_keys.get(key) else { return };
         let Some(slot) = self.outbox.get_mut(at) else { return };
         slot.sent = slot.sent.max(version.min(slot.pending.version));
-        slot.given_up |= event.is_none();
+        slot.given_up |= event.is_none() && version >= slot.pending.version;
         slot.pending.event = slot.pending.event.take().or(event);
         if slot.given_up || slot.sent == slot.pending.version {
             self.unsent.remove(at);

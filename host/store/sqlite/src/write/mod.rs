@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use wardroom::{
     Timestamp,
-    store::{AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxRow, Release, RoomCursor, StoreError, Write},
+    store::{
+        AuditRecord, InboxKey, InboxRow, Link, LinkKind, OutboxKind, OutboxRow, Release, RoomCursor, StoreError, Write,
+    },
 };
 
 use crate::{
@@ -125,8 +127,9 @@ impl<'w> Transaction<'_, 'w> {
         // A new text of a status card does not change the card's room and thread, because a sent message cannot move.
         let query = sqlx::query(
             "insert into outbox (key, network, room, thread, card, purpose, text, at, bot)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?)
-             on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1,
+             given_up = given_up and not ?10
              where card = 1 and excluded.card = 1",
         )
         .bind(&row.key)
@@ -137,14 +140,16 @@ impl<'w> Transaction<'_, 'w> {
         .bind(json_column(&row.purpose)?)
         .bind(json_column(&row.text)?)
         .bind(time_column(Timestamp::now()))
-        .bind(&row.bot);
+        .bind(&row.bot)
+        // The network can refuse a card and accept the closing message in its place.
+        .bind(row.purpose == OutboxKind::Closing);
         self.execute(query).await.map(drop)
     }
 
     async fn mark_sent(&mut self, key: &str, version: u64, event: Option<&str>) -> Result<(), StoreError> {
         let query = sqlx::query(
             "update outbox set sent = max(sent, min(?1, version)), event = coalesce(event, ?2),
-             given_up = max(given_up, ?2 is null) where key = ?3",
+             given_up = max(given_up, ?2 is null and ?1 >= version) where key = ?3",
         )
         .bind(i64::try_from(version).unwrap_or(i64::MAX))
         .bind(event)

@@ -64,6 +64,7 @@ on_every_store! {
         a_card_keeps_its_first_event_and_its_room,
         a_card_stays_unsent_until_its_last_text_is_sent,
         a_message_that_was_given_up_is_never_sent,
+        a_closing_message_is_sent_even_if_its_card_was_given_up,
         a_sent_message_is_found_by_its_event,
         hostile_text_and_extreme_times_are_stored_unchanged,
     }

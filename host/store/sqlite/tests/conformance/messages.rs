@@ -1,6 +1,6 @@
 //! Checks of the inbox, the outbox and the room cursors.
 
-use wardroom::store::{InboxKey, InboxRow, OutboxRow, RoomCursor, Store, Write};
+use wardroom::store::{InboxKey, InboxRow, OutboxKind, OutboxRow, RoomCursor, Store, Write};
 
 use crate::{
     helpers::commit,
@@ -152,6 +152,18 @@ pub(crate) async fn a_message_that_was_given_up_is_never_sent(store: &dyn Store)
     commit(store, vec![sent("c", 1, None), sent("m", 1, None)]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
     commit(store, vec![Write::Send(card("c", "done", true)), sent("c", 1, Some("$late"))]).await;
+    assert_eq!(store.outbox().await.expect("rows"), []);
+}
+
+pub(crate) async fn a_closing_message_is_sent_even_if_its_card_was_given_up(store: &dyn Store) {
+    let closing = |key: &str| OutboxRow { purpose: OutboxKind::Closing, ..card(key, "Deployed.", true) };
+    commit(store, vec![Write::Send(card("c", "running", false)), Write::Send(card("d", "running", false))]).await;
+    commit(store, vec![sent("c", 1, None), Write::Send(closing("c"))]).await;
+    // The refusal of the card can be stored after the closing message.
+    commit(store, vec![Write::Send(closing("d")), sent("d", 1, None)]).await;
+    let rows = store.outbox().await.expect("rows");
+    assert_eq!(rows, [pending(closing("c"), None, 2), pending(closing("d"), None, 2)]);
+    commit(store, vec![sent("c", 2, None), sent("d", 2, Some("$d"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::{
-    adapter::{Body, ChatFeatures, MemoryChat},
+    adapter::{Body, ChatFeatures, MemoryChat, Outgoing},
     base::{Activity, Text},
     messaging::Account,
     store::{MemoryStore, OutboxKind, Store as _, Write},
