@@ -81,6 +81,13 @@ async fn an_admin_can_ask_for_one_redelivery_and_automatic_ones_stay_deduplicate
     workspace.at("2026-11-20T08:00:00Z")?;
     let open = workspace.open(CONFIG, None).await?;
     let again = || Delivery::new(r#"{"version": 1.10}"#).with_id("one");
+    let older = || Delivery::new(r#"{"version": 1.9}"#).with_id("zero");
+    // Without an accepted delivery, there is nothing to send again.
+    open.say("alice", "ops", "!hook build again").await?;
+    assert_eq!(count(&workspace, "The hook `build` has accepted no delivery"), 1, "{:?}", workspace.said("marvin"));
+    assert_eq!(deliver(&open, "build", older()).await, Ok(Delivered::Accepted));
+    open.settle().await?;
+    workspace.at("2026-11-20T08:00:01Z")?;
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Accepted));
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Duplicate));
     open.settle().await?;
@@ -88,11 +95,13 @@ async fn an_admin_can_ask_for_one_redelivery_and_automatic_ones_stay_deduplicate
     open.say("bob", "ops", "!hook build again").await?;
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Duplicate));
     open.say("alice", "ops", "!hook biuld again").await?;
-    assert_eq!(count(&workspace, "There is no hook `biuld`. Did you mean `hook build again`?"), 1);
+    assert_eq!(count(&workspace, "There is no hook `biuld`. Did you mean `!hook build again`?"), 1);
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Duplicate));
     open.say("alice", "ops", "!hook build again").await?;
-    let answer = "Send the delivery to the hook `build` again within 10 min. It starts its command once more";
+    let answer = "Send the newest delivery to the hook `build` again within 10 min. It starts its command once more";
     assert_eq!(count(&workspace, answer), 1, "{:?}", workspace.said("marvin"));
+    // An older delivery does not use up the request, and starts nothing.
+    assert_eq!(deliver(&open, "build", older()).await, Ok(Delivered::Duplicate));
     // A new delivery of the hook does not use up the request. Each deployment ends before the next one begins, because it
     // holds the lock.
     let new = Delivery::new(r#"{"version": 2}"#).with_id("two");
@@ -102,12 +111,12 @@ async fn an_admin_can_ask_for_one_redelivery_and_automatic_ones_stay_deduplicate
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Duplicate));
     open.settle().await?;
     assert_eq!(count(&workspace, "ci (hook build): deploy cms staging 1.10"), 2);
-    assert_eq!(workspace.pipelines.runs().len(), 3);
+    assert_eq!(workspace.pipelines.runs().len(), 4);
     let lines = workspace.store.all_lines();
     assert!(lines.iter().any(|line| line.command == "hook build again" && line.caller.id == "alice"), "{lines:?}");
     // A request expires.
     open.say("alice", "ops", "!hook build again").await?;
-    workspace.at("2026-11-20T08:10:01Z")?;
+    workspace.at("2026-11-20T08:10:02Z")?;
     assert_eq!(deliver(&open, "build", again()).await, Ok(Delivered::Duplicate));
     open.close().await?;
     // The redelivery is deduplicated over a restart.
@@ -159,7 +168,7 @@ async fn each_delivery_starts_the_command_where_the_hook_says_so() -> Result<()>
         open.settle().await?;
     }
     assert_eq!(count(&workspace, "ci (hook each): deploy cms staging 1e3"), 3);
-    assert_eq!(workspace.pipelines.runs().len(), 3);
+    assert_eq!(workspace.pipelines.runs().len(), 4);
     open.close().await
 }
 

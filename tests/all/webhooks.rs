@@ -313,7 +313,7 @@ fn every_hook_on_the_page_of_senders_takes_the_deliveries_of_its_sender() -> Res
     // 3. An admin asks for a redelivery.
     let github = &senders[0];
     host.say("hook github again")?;
-    host.wait_for("Send the delivery to the hook `github` again within 10 min.")?;
+    host.wait_for("Send the newest delivery to the hook `github` again within 10 min.")?;
     let again = github.deliver(port, &github.secret().1, github.headers, github.body)?;
     ensure!(again.0 == 202, "{again:?}");
     host.wait_for("ci (hook github): deploy cms staging 1.1.0")?;

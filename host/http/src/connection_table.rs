@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(closed(), [false, true, false, false], "the closed body counts no more");
         new.enter(Phase::Working);
         new.add_body_bytes(1);
-        assert_eq!(closed(), [false, true, true, false], "verified bodies give way last");
+        assert_eq!(closed(), [false, true, true, false], "verified bodies are closed last");
         new.enter(Phase::Idle);
         assert_eq!(table.state.lock().body_bytes, MAX_BODY_BYTES / 2);
         trusted.add_body_bytes(MAX_BODY_BYTES);

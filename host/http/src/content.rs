@@ -1,6 +1,8 @@
 //! The JSON text in the body of a delivery.
 //!
 //! A body is JSON, or a form whose field `payload` contains the JSON: the default of GitHub's page for webhooks.
+//! Invariant: a body that begins like JSON is not read as a form. A signature covers the body and not the content type,
+//! so a client could otherwise send signed JSON as a form and choose the JSON by a text in it.
 //! Not here: the JSON itself (`host/engine`).
 
 use std::borrow::Cow;
@@ -52,10 +54,25 @@ pub(crate) fn signed_form_text(headers: &HeaderMap, body: &[u8]) -> Option<Strin
 }
 
 fn form_payload(body: &[u8]) -> Option<String> {
+    if begins_like_json(body) {
+        return None;
+    }
     let mut fields = form_urlencoded::parse(body).filter(|(name, _)| name == FIELD);
     match (fields.next(), fields.next()) {
         (Some((_, text)), None) => Some(text.into_owned()),
         _ => None,
+    }
+}
+
+/// Returns whether a body begins like a JSON object, array or string, after byte order marks and blanks. A sender of
+/// forms percent-encodes these characters.
+fn begins_like_json(mut body: &[u8]) -> bool {
+    loop {
+        body = body.trim_ascii_start();
+        match body.strip_prefix("\u{feff}".as_bytes()) {
+            Some(rest) => body = rest,
+            None => return matches!(body.first(), Some(b'{' | b'[' | b'"')),
+        }
     }
 }
 
@@ -135,7 +152,17 @@ mod tests {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let json = text(&form, b"a=b&payload=%7B%22v%22%3A+%221.0%2B2%20%C3%A9%22%7D");
         assert_eq!(json.as_deref(), Ok("{\"v\": \"1.0+2 \u{e9}\"}"));
-        for body in ["", "a=b", "{}", "payload={}&payload={}"] {
+        let forged = "payload=%7B%7D&";
+        for body in [
+            "",
+            "a=b",
+            "{}",
+            "payload={}&payload={}",
+            &format!("{{\"x\":\"&{forged}\"}}"),
+            &format!("[\"&{forged}\"]"),
+            &format!("\"&{forged}\""),
+            &format!("\u{feff} \r\n\t\u{feff}{{\"x\":\"&{forged}\"}}"),
+        ] {
             assert!(matches!(text(&form, body.as_bytes()), Err(ContentError::Malformed(_))), "{body}");
         }
     }

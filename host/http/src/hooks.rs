@@ -4,8 +4,8 @@
 //! signature, because the signature is computed over the body.
 //! Invariant: every unauthenticated client gets the same response, also for an unknown hook. Whether and how far its
 //! body is read depends on its headers only, and not on the name of the hook, because a client can observe that: by
-//! `Expect: 100-continue`, or with a body that it does not complete. Failures of other clients do not affect an
-//! authenticated delivery. Received text is never logged.
+//! `Expect: 100-continue`, or with a body that it does not complete. For every name, a complete body costs a signature.
+//! Failures of other clients do not affect an authenticated delivery. Received text is never logged.
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use wardroom::{
 
 use crate::{
     AppState,
-    auth::{AuthError, HeaderCheck},
+    auth::{AuthError, HeaderCheck, discard_signature},
     connection_table::{Connection, Phase},
     content::{self, ContentError},
     endpoint::Endpoint,
@@ -38,14 +38,11 @@ pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(
 /// Value of the header `Retry-After` if the engine cannot accept a delivery.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The response to a delivery that was accepted before.
-const DUPLICATE: &str = "this delivery was accepted before; to start the command again, an admin types `hook NAME again` \
-                         in the room, and then the delivery is sent again";
-
 /// The result of a webhook delivery. Each variant has its own HTTP response.
 enum DeliveryResult {
     Accepted,
-    Duplicate,
+    /// The value is the name of the hook.
+    Duplicate(String),
     Ignored(String),
     Malformed(String),
     /// The content type or encoding is not supported.
@@ -109,8 +106,8 @@ async fn receive(
     };
     let unauthenticated = |label| DeliveryResult::Unauthenticated(endpoint.map_or("unknown", |_| label));
     let Some(limit) = limit else { return unauthenticated("unauthorized") };
-    // 2. Read the body, with limits on its size and its time. Before the signature is verified, the connection is among
-    //    those that give way at a limit.
+    // 2. Read the body, with limits on its size and its time. Before the signature is verified, the connection can
+    //    be closed at a limit.
     if !is_authenticated {
         connection.enter(Phase::UnverifiedBody);
     }
@@ -121,8 +118,12 @@ async fn receive(
         Err(result) if is_authenticated => return result,
         Err(result) => return unauthenticated(result.label()),
     };
-    let (Some(endpoint), Ok(_)) = (endpoint, check) else { return unauthenticated("unauthorized") };
+    let (Some(endpoint), Ok(_)) = (endpoint, check) else {
+        discard_signature(&body);
+        return unauthenticated("unauthorized");
+    };
     if body.len() > endpoint.hook.most_bytes {
+        discard_signature(&body);
         return unauthenticated(DeliveryResult::BodyTooLarge.label());
     }
     let (id, text) = match authenticate(endpoint, connection, &head.headers, &body) {
@@ -135,7 +136,7 @@ async fn receive(
     let delivery = headers.fold(delivery, |delivery, (name, value)| delivery.with_header(name, value));
     match state.engine.deliver(&endpoint.hook, &delivery).await {
         Ok(Delivered::Accepted) => DeliveryResult::Accepted,
-        Ok(Delivered::Duplicate) => DeliveryResult::Duplicate,
+        Ok(Delivered::Duplicate) => DeliveryResult::Duplicate(endpoint.hook.name.clone()),
         Ok(Delivered::Ignored(reason)) => DeliveryResult::Ignored(reason),
         Err(DeliveryError::Invalid(reason)) => DeliveryResult::Malformed(reason),
         Err(DeliveryError::Unavailable(reason)) => DeliveryResult::Unavailable(reason),
@@ -208,9 +209,10 @@ fn authenticate<'b>(
     headers: &HeaderMap,
     body: &'b [u8],
 ) -> Result<(Option<String>, Cow<'b, str>), DeliveryResult> {
-    let signed = endpoint.auth.signed_id(headers, body).or_else(|error| {
-        let text = content::signed_form_text(headers, body).ok_or(error)?;
-        endpoint.auth.signed_id(headers, text.as_bytes())
+    let auth = &endpoint.auth;
+    let signed = auth.signed_id(headers, body).or_else(|error| {
+        let text = auth.can_sign_form_text().then(|| content::signed_form_text(headers, body)).flatten();
+        auth.signed_id(headers, text.ok_or(error)?.as_bytes())
     });
     let Ok(id) = signed else { return Err(DeliveryResult::Unauthenticated("unauthorized")) };
     connection.enter(Phase::Working);
@@ -231,7 +233,7 @@ impl DeliveryResult {
     fn label(&self) -> &'static str {
         match *self {
             Self::Accepted => "taken",
-            Self::Duplicate => "again",
+            Self::Duplicate(_) => "again",
             Self::Ignored(_) | Self::UnsignedPing => "left",
             Self::Malformed(_) | Self::NotJson(_) | Self::BodyIncomplete => "malformed",
             Self::Unauthenticated(label) => label,
@@ -246,7 +248,13 @@ impl DeliveryResult {
         let error = |status, reason: &str| json_response(status, &json!({ "error": reason }));
         match self {
             Self::Accepted => json_response(StatusCode::ACCEPTED, &json!({ "status": "taken" })),
-            Self::Duplicate => json_response(StatusCode::OK, &json!({ "status": "again", "why": DUPLICATE })),
+            Self::Duplicate(hook) => {
+                let reason = format!(
+                    "this delivery was accepted before; to start the command again, an admin types `hook {hook} again` \
+                     with the prefix of the bot in the room, and then the newest delivery is sent again"
+                );
+                json_response(StatusCode::OK, &json!({ "status": "again", "why": reason }))
+            }
             Self::UnsignedPing => {
                 Self::Ignored("the sender tests the connection; this starts no command".into()).into_response()
             }

@@ -6,14 +6,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use wardroom::Timestamp;
+use wardroom::{Timestamp, trigger::HUB_HEADERS};
 
 use crate::auth::AuthError;
 
-/// Headers in which code hosts send a hexadecimal HMAC-SHA-256 of the body. The first one in the request counts.
-/// Bitbucket sends SHA-256 in `X-Hub-Signature`, in which GitHub and Gitea send SHA-1 besides `X-Hub-Signature-256`.
-const HUB_HEADERS: [&str; 5] =
-    ["x-hub-signature-256", "x-gitea-signature", "x-forgejo-signature", "x-gogs-signature", "x-hub-signature"];
 /// Maximum length of a header of Standard Webhooks, in bytes.
 const MAX_HEADER_BYTES: usize = 1024;
 

@@ -24,7 +24,7 @@ static SECRET: TableKeys = TableKeys {
 pub enum SecretRef {
     /// The name of an environment variable of the host, for example `MATRIX_TOKEN`.
     Env(String),
-    /// The path of a file. A line feed at the end of the file is not part of the secret.
+    /// The path of a file. Blanks and line ends around the text are not part of the secret.
     File(PathBuf),
 }
 
@@ -59,27 +59,43 @@ impl fmt::Debug for Secret {
 }
 
 impl SecretRef {
-    /// Reads the secret from its environment variable or file. From then on the host redacts the secret in all text that
-    /// leaves it ([`redactor`](super::redactor)).
+    /// Reads the secret from its environment variable or file. Blanks and line ends around it come from an editor or a
+    /// shell and are removed, with a warning if they are more than one line end at the end of a file. From then on the
+    /// host redacts the secret in all text that leaves it ([`redactor`](super::redactor)).
     ///
     /// # Errors
     /// Fails if the variable is not set or is not valid UTF-8, the file cannot be read, or the value is empty. The
     /// message never contains the value.
     pub fn resolve(&self) -> anyhow::Result<Secret> {
-        let value = match self {
+        let text = match self {
             Self::Env(name) => std::env::var(name)
                 .map_err(|_| anyhow::anyhow!("the environment variable `{name}` is not set or is not valid UTF-8"))?,
-            Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| anyhow::anyhow!("the secret file `{}` cannot be read: {error}", path.display()))?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                text.strip_suffix('\r').unwrap_or(text).to_owned()
+            Self::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("the secret file `{}` cannot be read: {error}", path.display()))?,
+        };
+        let value = text.trim();
+        anyhow::ensure!(!value.is_empty(), "the secret `{self}` is empty");
+        let secret = Secret::new(value);
+        let is_new = redact::remember(&self.to_string(), &secret);
+        if is_new && self.has_more_than_a_line_end(&text) {
+            tracing::warn!(
+                secret = %self,
+                "the secret has blanks or line ends before or after it, which were removed; hint: remove them from the secret"
+            );
+        }
+        Ok(secret)
+    }
+
+    /// Returns whether there are blanks around a secret, or line ends other than the one at the end of a file.
+    fn has_more_than_a_line_end(&self, text: &str) -> bool {
+        let text = match self {
+            Self::Env(_) => text,
+            Self::File(_) => {
+                let text = text.strip_suffix('\n').unwrap_or(text);
+                text.strip_suffix('\r').unwrap_or(text)
             }
         };
-        anyhow::ensure!(!value.is_empty(), "the secret `{self}` is empty");
-        let secret = Secret(value);
-        redact::remember_secret(&self.to_string(), &secret);
-        Ok(secret)
+        text.trim() != text
     }
 }
 
@@ -120,5 +136,35 @@ impl fmt::Display for SecretRef {
             Self::Env(name) => write!(f, "{{ env = {name:?} }}"),
             Self::File(path) => write!(f, "{{ file = {:?} }}", path.display().to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_and_line_ends_around_a_secret_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = SecretRef::File(folder.path().join("secret"));
+        let SecretRef::File(path) = &secret else { unreachable!() };
+        for (text, is_reported) in [
+            ("two words", false),
+            ("two words\n", false),
+            ("two words\r\n", false),
+            ("two words\n\n", true),
+            ("two words \n", true),
+            ("\t two words", true),
+            ("\ntwo words\r\n\r\n", true),
+        ] {
+            std::fs::write(path, text).unwrap();
+            assert_eq!(secret.resolve().unwrap().expose(), "two words", "{text:?}");
+            assert_eq!(secret.has_more_than_a_line_end(text), is_reported, "{text:?}");
+        }
+        assert!(SecretRef::Env("TOKEN".into()).has_more_than_a_line_end("two words\n"));
+        std::fs::write(path, "a\nb\n").unwrap();
+        assert_eq!(secret.resolve().unwrap().expose(), "a\nb", "the lines of a key stay");
+        std::fs::write(path, " \r\n\n").unwrap();
+        assert!(secret.resolve().unwrap_err().to_string().ends_with("is empty"));
     }
 }

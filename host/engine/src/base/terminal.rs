@@ -7,7 +7,7 @@
 //! - Bytes that are not UTF-8 become U+FFFD.
 //!
 //! Invariant: a line end also ends an unfinished sequence, so a sequence hides at most the rest of its line. The memory
-//! is limited, also for output without line ends.
+//! is limited, also for output without line ends. The work, and the length of the lines, are linear in the output.
 //! Not here: invisible characters, which [`clean`](super::clean) removes from a line.
 
 use std::fmt;
@@ -18,6 +18,11 @@ use vte::{Params, Parser, Perform};
 const MAX_LINE_LENGTH: usize = 16 << 10;
 /// The last column to which a cursor movement moves.
 const MAX_COLUMN: usize = 1_000;
+/// The number of blanks that each character or sequence adds to the credit of a program. A sequence of a few bytes can
+/// fill a whole line with blanks, so it needs a credit of this length.
+const CREDIT: usize = 16;
+/// The greatest credit, which a program has at the start.
+const MAX_CREDIT: usize = 64 << 10;
 /// Ends an unfinished sequence (CAN).
 const CANCEL: u8 = 0x18;
 const ESCAPE: u8 = 0x1b;
@@ -42,11 +47,27 @@ pub struct TerminalLines {
 }
 
 /// The line of a terminal in which the cursor is.
-#[derive(Default)]
 struct Screen {
     line: Vec<char>,
     cursor: usize,
     done: Vec<String>,
+    /// The number of blanks that sequences can still fill in, see [`CREDIT`].
+    credit: usize,
+    #[cfg(test)]
+    spent: usize,
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self {
+            line: Vec::new(),
+            cursor: 0,
+            done: Vec::new(),
+            credit: MAX_CREDIT,
+            #[cfg(test)]
+            spent: 0,
+        }
+    }
 }
 
 impl TerminalLines {
@@ -95,8 +116,8 @@ impl TerminalLines {
         }
     }
 
-    /// Handles an 8-bit control character as the two 7-bit characters with the same meaning. The parser does not know
-    /// the 8-bit form.
+    /// Handles an 8-bit control character as the two 7-bit characters with the same meaning. The parser has no
+    /// 8-bit form.
     fn control(&mut self, control: u8) {
         self.parser.advance(&mut self.screen, &[ESCAPE, control - 0x40]);
     }
@@ -131,12 +152,29 @@ impl Screen {
         self.cursor = 0;
     }
 
+    fn earn(&mut self) {
+        self.credit = MAX_CREDIT.min(self.credit + CREDIT);
+    }
+
+    /// Takes the credit for `blanks` blanks. Returns the number of blanks for which the credit lasts.
+    fn spend(&mut self, blanks: usize) -> usize {
+        let spent = blanks.min(self.credit);
+        self.credit -= spent;
+        #[cfg(test)]
+        {
+            self.spent += spent;
+        }
+        spent
+    }
+
     fn erase(&mut self, mode: u16) {
         match mode {
             0 => self.line.truncate(self.cursor),
             1 => {
                 let end = self.line.len().min(self.cursor + 1);
-                self.line[..end].fill(' ');
+                if self.spend(end) == end {
+                    self.line[..end].fill(' ');
+                }
             }
             _ => self.line.clear(),
         }
@@ -149,9 +187,12 @@ impl Perform for Screen {
         if letter == '\x7f' {
             return;
         }
+        self.earn();
         if self.cursor < self.line.len() {
             self.line[self.cursor] = letter;
         } else {
+            // Without credit, the text is further to the left.
+            self.cursor = self.line.len() + self.spend(self.cursor - self.line.len());
             self.line.resize(self.cursor, ' ');
             self.line.push(letter);
         }
@@ -162,6 +203,7 @@ impl Perform for Screen {
     }
 
     fn execute(&mut self, control: u8) {
+        self.earn();
         match control {
             b'\n' => self.end_line(),
             b'\r' => self.cursor = 0,
@@ -172,6 +214,7 @@ impl Perform for Screen {
     }
 
     fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], _ignore: bool, action: char) {
+        self.earn();
         if !intermediates.is_empty() {
             return;
         }
@@ -258,6 +301,33 @@ mod tests {
             terminal.push(chunk, &mut lines);
         }
         assert!(terminal.screen.line.len() <= MAX_LINE_LENGTH);
+    }
+
+    #[test]
+    fn hostile_sequences_cost_linear_work_and_size() {
+        const BYTES: usize = 1 << 20;
+        let full = "x".repeat(MAX_LINE_LENGTH - 1);
+        for (start, repeated) in [
+            ("", "\x1b[1000Gx\n"),
+            ("", "\x1b[1000Gx\r\x1b[K"),
+            (&*full, "\x1b[1K"),
+            (&full, "\x1b[2Kx\x08"),
+            (&full, "\x1b[2K\x1b[999Cx\x08"),
+            (&full, "\x08\x1b[1J"),
+        ] {
+            let (mut terminal, mut lines) = (TerminalLines::default(), Vec::new());
+            terminal.push(start.as_bytes(), &mut lines);
+            let times = BYTES / repeated.len();
+            terminal.push(repeated.repeat(times).as_bytes(), &mut lines);
+            terminal.finish(&mut lines);
+            let size: usize = lines.iter().map(String::len).sum();
+            assert!(size <= MAX_CREDIT + 8 * BYTES, "{repeated:?}: {size}");
+            assert!(terminal.screen.spent <= MAX_CREDIT + 8 * BYTES, "{repeated:?}: {}", terminal.screen.spent);
+        }
+        // Ordinary output with movements is shown as it is.
+        let bar = format!("{}\x1b[1000G\x1b[6D100 %\n", "download of a file ".repeat(4));
+        let shown = lines(&[bar.repeat(1_000).as_bytes()]);
+        assert!(shown.len() == 1_000 && shown.iter().all(|line| line.len() == 998), "{:?}", shown.last());
     }
 
     #[test]

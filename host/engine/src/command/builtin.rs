@@ -24,7 +24,7 @@ pub(crate) enum Builtin {
     /// Lists the freezes, or freezes an environment.
     Freeze,
     Unfreeze,
-    /// Lets the next redelivery to a webhook start its command again.
+    /// Lets the newest delivery of a webhook start its command again.
     Hook,
 }
 
@@ -129,7 +129,7 @@ impl Builtin {
             Self::Jobs => ("jobs", "Lists the jobs that have not ended, and the scheduled jobs.", &[], vec![]),
             Self::Job => (
                 "job",
-                "Shows a job's status. If the host does not know whether an effect happened, `assume done` counts the \
+                "Shows a job's status. If it is unknown whether an effect happened, `assume done` counts the \
                  effect as done, and `again` repeats it. `again` also retries a held job.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
                 vec![
@@ -190,7 +190,7 @@ impl Builtin {
             ),
             Self::Hook => (
                 "hook",
-                "Lets the next redelivery to a webhook start its command again.",
+                "Lets the newest delivery of a webhook start its command again.",
                 &["hook build again"],
                 vec![
                     needed(text("name", "the name of the hook")),

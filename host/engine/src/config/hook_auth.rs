@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::hook_values::{is_secret_header, source};
 use crate::{
     base::{At, Located, SecretRef, Table},
-    trigger::{DeliveryKey, HookAuth, ValueSource},
+    trigger::{DeliveryKey, HUB_HEADERS, HookAuth, ValueSource},
 };
 
 /// The default value of the key `delivery`: the HTTP header that holds the idempotency key of a delivery.
@@ -16,15 +16,8 @@ pub(super) const DELIVERY: &str = "Idempotency-Key";
 const TOKEN_OR_SECRET: &str = "token = { env = \"HOOK_TOKEN\" }   or   secret = { env = \"HOOK_SECRET\" }";
 const REMOVE: &str = "nothing; remove the line";
 
-/// Headers that contain a signature of the body in hexadecimal digits, as `sign = "hub"` verifies it.
-const HUB_HEADERS: [&str; 6] = [
-    "x-hub-signature",
-    "x-hub-signature-256",
-    "x-gitea-signature",
-    "x-forgejo-signature",
-    "x-gogs-signature",
-    "x-grafana-alerting-signature",
-];
+/// A header with a signature as `sign = "hub"` verifies it, which only the key `header` of a hook can name.
+const GRAFANA_HEADER: &str = "x-grafana-alerting-signature";
 const STANDARD_HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 /// Headers that a sender cannot choose, because HTTP itself determines them.
 const PROTOCOL_HEADERS: [&str; 9] = [
@@ -111,7 +104,7 @@ fn token_auth(table: &Table, given: &Given, token: SecretRef) -> (HookAuth, Deli
     if let Some(name) = &given.header {
         let lower = name.value.to_ascii_lowercase();
         let scheme = match lower.as_str() {
-            _ if HUB_HEADERS.contains(&lower.as_str()) => Some("hub"),
+            _ if lower == GRAFANA_HEADER || HUB_HEADERS.contains(&lower.as_str()) => Some("hub"),
             _ if STANDARD_HEADERS.contains(&lower.as_str()) => Some("standard"),
             _ => None,
         };

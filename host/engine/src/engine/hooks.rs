@@ -1,7 +1,7 @@
 //! Accepts webhook deliveries. Each delivery starts at most one command.
 //!
 //! Invariant: a delivery with a known idempotency key starts nothing, unless its hook has a window that has passed, or
-//! an admin has asked for the redelivery in the room.
+//! an admin has asked in the room for the redelivery of this key.
 //! Not here: the authentication and the rate limits of senders, which the HTTP listener (`host/http`) checks first.
 
 use std::{collections::HashMap, time::Duration};
@@ -43,19 +43,36 @@ pub enum DeliveryError {
     Unavailable(String),
 }
 
-/// The hooks for which an admin has asked for a redelivery, each with the time until which it is awaited. The requests
-/// are in memory only: after a restart, the admin asks again.
+/// The hooks for which an admin has asked for a redelivery. The requests are in memory only: after a restart, the admin
+/// asks again.
 #[derive(Default)]
-pub(crate) struct Redeliveries(Mutex<HashMap<String, jiff::Timestamp>>);
+pub(crate) struct Redeliveries(Mutex<HashMap<String, Redelivery>>);
+
+/// A request for one redelivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Redelivery {
+    /// The deduplication key of the delivery. A redelivery with another key does not use up the request.
+    pub(crate) key: String,
+    /// The time until which the redelivery is awaited.
+    pub(crate) until: jiff::Timestamp,
+}
 
 impl Redeliveries {
-    pub(crate) fn expect(&self, hook: &str, until: jiff::Timestamp) {
-        self.0.lock().insert(hook.to_owned(), until);
+    pub(crate) fn expect(&self, hook: &str, redelivery: Redelivery) {
+        self.0.lock().insert(hook.to_owned(), redelivery);
     }
 
-    /// Takes the request for a hook; returns whether there was one that has not expired.
-    fn take(&self, hook: &str, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
-        self.0.lock().remove(hook).filter(|until| now <= *until)
+    /// Takes the request for a delivery to a hook. Returns `None` if there is no request for this key, or if it has
+    /// expired.
+    fn take(&self, hook: &str, key: &str, now: jiff::Timestamp) -> Option<Redelivery> {
+        let mut requests = self.0.lock();
+        let is_asked = requests.get(hook).is_some_and(|redelivery| redelivery.key == key);
+        is_asked.then(|| requests.remove(hook)).flatten().filter(|redelivery| now <= redelivery.until)
+    }
+
+    /// Restores a request whose delivery did not start the command. A newer request stays.
+    fn restore(&self, hook: &str, redelivery: Redelivery) {
+        self.0.lock().entry(hook.to_owned()).or_insert(redelivery);
     }
 }
 
@@ -92,12 +109,13 @@ impl Engine {
             DeliveryError::Unavailable(format!("the room of the hook `{}` cannot be reached; retry later", hook.name))
         })?;
         // 2. Store the command, unless the key is known.
+        let digest = captured.key.as_deref().map(|key| hex::encode(Sha256::digest(key.as_bytes())));
+        let key = digest.as_ref().map(|digest| key_prefix(&hook.name) + digest);
         let command = |window: Option<Duration>| {
             let at = host.context.clock.now();
-            let key = captured.key.as_deref().map(|key| hex::encode(Sha256::digest(key.as_bytes())));
             TriggeredCommand {
-                event: event_id(&hook.name, key.as_deref(), window, at),
-                deduplication: key.map(|key| Deduplication { key: format!("hook/{}/{key}", hook.name), window }),
+                event: event_id(&hook.name, digest.as_deref(), window, at),
+                deduplication: key.clone().map(|key| Deduplication { key, window }),
                 machine: hook.machine.clone(),
                 started: TriggerSource { by: format!("hook {}", hook.name), words: words.clone() },
                 at,
@@ -106,17 +124,20 @@ impl Engine {
         };
         let started = match host.start_triggered(&trigger_room, command(hook.window), Vec::new()).await {
             // 3. The key is known. Store the command again if an admin has asked for it.
-            Ok(false) => match host.redeliveries.take(&hook.name, host.context.clock.now()) {
-                None => Ok(false),
-                Some(until) => {
-                    let again = command(Some(Duration::ZERO));
-                    let started = host.start_triggered(&trigger_room, again, Vec::new()).await;
-                    if started.is_err() {
-                        host.redeliveries.expect(&hook.name, until);
+            Ok(false) => {
+                let now = host.context.clock.now();
+                match key.as_deref().and_then(|key| host.redeliveries.take(&hook.name, key, now)) {
+                    None => Ok(false),
+                    Some(redelivery) => {
+                        let again = command(Some(Duration::ZERO));
+                        let started = host.start_triggered(&trigger_room, again, Vec::new()).await;
+                        if !matches!(started, Ok(true)) {
+                            host.redeliveries.restore(&hook.name, redelivery);
+                        }
+                        started
                     }
-                    started
                 }
-            },
+            }
             started => started,
         };
         match started {
@@ -150,6 +171,11 @@ impl Host {
     }
 }
 
+/// Returns the text with which the deduplication keys of a hook begin.
+pub(crate) fn key_prefix(hook: &str) -> String {
+    format!("hook/{hook}/")
+}
+
 /// Returns the event id of a delivery. A key that can start a command more than once is not enough for an id.
 fn event_id(hook: &str, key: Option<&str>, window: Option<Duration>, at: jiff::Timestamp) -> String {
     match (key, window) {
@@ -161,5 +187,27 @@ fn event_id(hook: &str, key: Option<&str>, window: Option<Duration>, at: jiff::T
             let name = Sha256::digest(format!("{at}/{}/{}", key.unwrap_or_default(), hex::encode(random)));
             format!("hook/{hook}/{}", &hex::encode(name)[..32])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_taken_only_by_its_key_and_before_it_expires() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let requests = Redeliveries::default();
+        let redelivery = |key: &str| Redelivery { key: key.to_owned(), until: at(10) };
+        requests.expect("build", redelivery("newest"));
+        assert_eq!(requests.take("build", "older", at(1)), None);
+        assert_eq!(requests.take("other", "newest", at(1)), None);
+        assert_eq!(requests.take("build", "newest", at(10)), Some(redelivery("newest")), "it was not used up");
+        assert_eq!(requests.take("build", "newest", at(10)), None, "it counts once");
+        requests.restore("build", redelivery("newest"));
+        assert_eq!(requests.take("build", "newest", at(11)), None, "it has expired");
+        requests.expect("build", redelivery("second"));
+        requests.restore("build", redelivery("first"));
+        assert_eq!(requests.take("build", "second", at(1)), Some(redelivery("second")), "the newer request stays");
     }
 }

@@ -27,6 +27,6 @@ pub use ask::NoAnswer;
 pub use builder::{BuildError, ConfigError, EngineBuilder};
 pub use health::{AccountHealth, Health};
 pub use hooks::{Delivered, DeliveryError};
-use hooks::{REDELIVERY_TIMEOUT, Redeliveries};
+use hooks::{REDELIVERY_TIMEOUT, Redeliveries, Redelivery, key_prefix};
 pub use review::{Report, Review};
 pub use serve::{Engine, RunError};

@@ -92,7 +92,7 @@ pub trait HostCall: Send + Sync + 'static {
     /// Performs a call. The engine calls this function after the rules allowed the call. For an effect, the engine
     /// first stores the intent: the journal entry that says that the effect is about to happen. If the call creates
     /// something with a name in an external system, derive the name from [`Invocation::key`], so that the name is the
-    /// same on every replay. The result must not contain a secret, because the journal stores it unchanged.
+    /// same on every replay. Secrets of the host in the result are redacted before the plugin and the journal get it.
     fn perform(
         &self,
         invocation: &mut Invocation,

@@ -15,9 +15,10 @@ use super::{
     authorize::Rule,
     host_call::{GuestError, HostCall, Parking},
     invocation::{CallInProgress, GuestStop, Invocation, JobRun, RunMode},
+    redaction::without_secrets,
 };
 use crate::{
-    base::{Text, as_words},
+    base::{Text, as_words, redactor},
     job::{ActiveJob, Denied, NoReplay, Reason},
     metrics::{Decision, closed_outcomes, job_ended},
     model::{Attribute, Attributes, CallKind, CallSpec, RoomName},
@@ -93,13 +94,15 @@ impl Invocation {
         params: &impl Serialize,
         reasons: Vec<Reason>,
     ) -> wasmtime::Result<Result<A, E>> {
+        let reasons = without_secrets(reasons);
         let reason = reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned();
         let message = reasons.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; ");
         let answer = Err(E::denied(types::Denial { reason, message }));
         (self.freeze_guard, self.rights_guard) = (None, None);
         self.tally.refuse(row);
         self.count_decision(row, Decision::Denied);
-        let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
+        let denied =
+            Denied { call: row.name.to_owned(), about: redactor().redact(&about(attributes)).into_owned(), reasons };
         let why = denied.texts();
         let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
         let add = add.unwrap_or("no rule to suggest").replace('\n', " | ");
@@ -132,7 +135,7 @@ impl Invocation {
         params: &impl Serialize,
         error: E,
     ) -> wasmtime::Result<Result<A, E>> {
-        let answer = Err(error);
+        let answer = Err(without_secrets(error));
         (self.freeze_guard, self.rights_guard) = (None, None);
         self.tally.refuse(row);
         self.count_decision(row, Decision::TurnedAway);
@@ -185,8 +188,8 @@ impl Invocation {
 
     /// For an effect, stores the intent, the deployment locks and the announcements to other rooms in one transaction.
     /// The intent is the journal entry that says that the effect is about to happen. For other calls, stores nothing
-    /// and only counts the call. If the job was cancelled and the plugin does not know it yet, stores nothing and
-    /// returns the error `cancelled` for the plugin.
+    /// and only counts the call. If the job was cancelled and the plugin has not received this error yet, stores
+    /// nothing and returns the error `cancelled` for the plugin.
     ///
     /// # Errors
     /// [`GuestStop::StoreFailed`] if the store is unavailable. The effect must then not be performed.
@@ -369,7 +372,9 @@ impl Invocation {
     }
 
     fn entry(&self, kind: EntryKind, row: &CallSpec, rule: &str, attributes: &Attributes, body: Value) -> Entry {
-        let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
+        let redactor = redactor();
+        let redact = |values: &Vec<String>| values.iter().map(|value| redactor.redact(value).into_owned()).collect();
+        let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), redact(values)));
         Entry {
             job: self.job_id().to_owned(),
             number: 0,
@@ -377,7 +382,7 @@ impl Invocation {
             plugin: self.plugin().to_owned(),
             call: row.name.to_owned(),
             of: None,
-            rule: rule.to_owned(),
+            rule: redactor.redact(rule).into_owned(),
             attributes: attributes.collect(),
             body,
             blob: None,

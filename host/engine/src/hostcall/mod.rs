@@ -29,6 +29,7 @@ mod log;
 mod opening;
 mod performed_effects;
 mod pipelines;
+mod redaction;
 mod settings;
 mod store;
 mod table;

@@ -14,6 +14,7 @@ use super::{
     gate::execute,
     host_call::{HostCall, InDoubt, Recovered},
     invocation::Invocation,
+    redaction::without_secrets,
 };
 use crate::{
     model::{CONTRACT, CallKind, CallSpec, CallTable},
@@ -71,7 +72,7 @@ where
     fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>> {
         Box::pin(async move {
             match self.0.recover(&doubt).await {
-                Recovered::Happened(answer) => Recovered::Happened(journaled_answer(&answer)),
+                Recovered::Happened(answer) => Recovered::Happened(journaled_answer(answer)),
                 Recovered::NotHappened => Recovered::NotHappened,
                 Recovered::Unknowable(why) => Recovered::Unknowable(why),
                 Recovered::Unavailable(why) => Recovered::Unavailable(why),
@@ -80,13 +81,13 @@ where
     }
 
     fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
-        self.0.assumed(doubt).map(|answer| journaled_answer(&answer))
+        self.0.assumed(doubt).map(|answer| journaled_answer(answer))
     }
 }
 
-/// Converts the answer of a successful call into the form that the journal stores: `{"Ok": …}`.
-fn journaled_answer(answer: &impl serde::Serialize) -> Value {
-    serde_json::json!({ "Ok": answer })
+/// Converts the answer of a successful call into the form that the journal stores: `{"Ok": …}`, without secrets.
+fn journaled_answer<A: serde::Serialize + serde::de::DeserializeOwned>(answer: A) -> Value {
+    serde_json::json!({ "Ok": without_secrets(answer) })
 }
 
 /// The call table of a host.

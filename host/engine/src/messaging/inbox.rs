@@ -228,8 +228,12 @@ impl AccountInbox {
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
         // A message with a deduplication key is stored only if the key is new.
-        for Arrival { mut row, late, deduplication, announcements } in arrivals {
+        for Arrival { mut row, late, deduplication, mut announcements } in arrivals {
             redact(&mut row);
+            let redactor = redactor();
+            for announcement in &mut announcements {
+                announcement.text.redact(&redactor);
+            }
             rows.push((row.clone(), late));
             match deduplication {
                 Some(Deduplication { key, window }) => {

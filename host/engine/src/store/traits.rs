@@ -212,6 +212,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store cannot be read.
     async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError>;
 
+    /// Returns the deduplication key ([`Write::ReceiveOnce`]) that begins with `prefix` and was received last, with the
+    /// time at which it was received. Returns `None` if the store has no such key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn newest_deduplication_key(&self, prefix: &str) -> Result<Option<(String, Timestamp)>, StoreError>;
+
     /// Returns the job with this id, open or ended; `None` if the store has no such job.
     ///
     /// # Errors

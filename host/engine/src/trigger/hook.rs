@@ -87,6 +87,12 @@ impl HookAuth {
     }
 }
 
+/// The headers in which code hosts send a hexadecimal HMAC-SHA-256 of the body, in order: the first one in a request
+/// counts. Bitbucket sends SHA-256 in `X-Hub-Signature`, in which GitHub and Gitea send SHA-1 besides
+/// `X-Hub-Signature-256`.
+pub const HUB_HEADERS: [&str; 5] =
+    ["x-hub-signature-256", "x-gitea-signature", "x-forgejo-signature", "x-gogs-signature", "x-hub-signature"];
+
 /// The source of a delivery's idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DeliveryKey {

@@ -16,7 +16,7 @@ pub(crate) use command_template::CommandTemplate;
 pub use delivery::Delivery;
 pub(crate) use delivery::ValueSource;
 pub(crate) use hook::{Capture, DeliveryKey};
-pub use hook::{Hook, HookAuth};
+pub use hook::{HUB_HEADERS, Hook, HookAuth};
 pub(crate) use hook_values::HookRejection;
 pub(crate) use schedule::{MissedPolicy, Schedule};
 pub(crate) use triggers::{Listen, Triggers};

@@ -124,6 +124,33 @@ async fn the_json_of_a_form_is_accepted_with_the_signature_of_the_form_or_of_the
 }
 
 #[tokio::test]
+async fn signed_json_that_is_sent_as_a_form_starts_no_command() {
+    let server = TestServer::new(&[hook("hub", HUB), hook("standard", "secret = { file = \"secret\" }")], None).await;
+    let body = r#"{"topic":"other","message":"x&payload=%7B%22topic%22%3A%22whoami%22%7D&y"}"#;
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for body in [body.to_owned(), format!("\u{feff}\n {body}"), format!("[{body}]")] {
+        let signed = hub_signature(&body);
+        let response = server.deliver("hub", &[form, ("x-hub-signature-256", &signed)], &body).await;
+        assert_eq!(response.status, 400, "{body}: {response:?}");
+        let at = Timestamp::now().as_second().to_string();
+        let good = BASE64_STANDARD.encode(signature_with(SECRET.as_bytes(), &["id", ".", &at, ".", &body]));
+        let good = format!("v1,{good}");
+        let headers = [form, ("webhook-id", "id"), ("webhook-timestamp", &at), ("webhook-signature", &good)];
+        let response = server.deliver("standard", &headers, &body).await;
+        assert_eq!(response.status, 400, "{body}: {response:?}");
+    }
+    // Only the signatures of code hosts can cover the JSON in a form.
+    let (json, at) = (r#"{"topic": "whoami"}"#, Timestamp::now().as_second().to_string());
+    let good = BASE64_STANDARD.encode(signature_with(SECRET.as_bytes(), &["id", ".", &at, ".", json]));
+    let good = format!("v1,{good}");
+    let headers = [form, ("webhook-id", "id"), ("webhook-timestamp", &at), ("webhook-signature", &good)];
+    let response = server.deliver("standard", &headers, "payload=%7B%22topic%22:+%22whoami%22%7D").await;
+    assert_eq!(response.status, 401, "{response:?}");
+    server.until_idle().await;
+    assert_eq!(server.handled("help"), 0);
+}
+
+#[tokio::test]
 async fn a_token_and_a_secret_can_be_rotated_with_both_in_use() {
     let with_previous = |how: &str| format!("{how}previous = {{ file = \"old\" }}\n");
     let hooks = [hook("build", TOKEN), hook("hub", HUB), hook("standard", "secret = { file = \"secret\" }")];

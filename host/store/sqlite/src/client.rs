@@ -191,6 +191,15 @@ impl Store for SqliteStore {
         key.bind(network).bind(event).fetch_optional(&self.readers).await.map_err(store_error)
     }
 
+    async fn newest_deduplication_key(&self, prefix: &str) -> Result<Option<(String, Timestamp)>, StoreError> {
+        // Every text with the prefix is before the prefix with the highest character.
+        let row = sqlx::query(
+            "select name, at from came where name >= ?1 and name < ?1 || char(1114111) order by at desc, name desc limit 1",
+        );
+        let row = row.bind(prefix).fetch_optional(&self.readers).await.map_err(store_error)?;
+        row.map(|row| Ok((row.text("name")?, row.time("at")?))).transpose()
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(&self.readers).await;
         row.map_err(store_error)?.as_ref().map(job::read).transpose()

@@ -26,12 +26,12 @@ const PERCENT: [(&str, bool); 7] = [
     ("-._~!$&'()*+,;=", false),
 ];
 
-/// The minimum length in bytes of a text inside of a JSON secret that is redacted by itself, such as the private key of a
-/// service account. Shorter ones are often words such as `service_account`.
-const MIN_JSON_TEXT: usize = 16;
+/// The minimum length in bytes of a part of a secret that is redacted by itself: a line, the value in a line, or a text
+/// in JSON, such as the private key of a service account. Shorter ones are often words such as `service_account`.
+const MIN_PART: usize = 16;
 
-/// Returns all forms of a secret, of each of its lines, and of the texts in it if it is JSON. Returns no form of a text
-/// that is shorter than [`MIN_SECRET_LENGTH`].
+/// Returns all forms of a secret, of each of its lines, of the values in these lines, and of the texts in it if it is
+/// JSON. Returns no form of a text that is shorter than [`MIN_SECRET_LENGTH`], and of a part shorter than [`MIN_PART`].
 pub(super) fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
     let mut texts = vec![secret.to_owned()];
     if let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(secret) {
@@ -39,8 +39,10 @@ pub(super) fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
     }
     let mut forms = BTreeSet::new();
     for text in &texts {
-        let lines = text.lines().filter(|_| text.contains('\n')).map(str::trim);
-        for text in [text, text.trim()].into_iter().chain(lines).filter(|text| text.len() >= MIN_SECRET_LENGTH) {
+        let lines = text.lines().filter(|_| text.trim().contains('\n')).map(str::trim);
+        let parts = lines.flat_map(|line| [Some(line), line_value(line)]).flatten();
+        let whole = [text, text.trim()].into_iter().filter(|text| text.len() >= MIN_SECRET_LENGTH);
+        for text in whole.chain(parts.filter(|part| part.len() >= MIN_PART)) {
             add_forms(text, &mut forms);
         }
     }
@@ -51,10 +53,20 @@ pub(super) fn forms(secret: &str) -> BTreeSet<Vec<u8>> {
     forms
 }
 
-/// Adds the texts of a JSON value that have at least [`MIN_JSON_TEXT`] bytes.
+/// Returns the value in a line `NAME=VALUE` or `NAME: VALUE`, without the quotation marks around it.
+fn line_value(line: &str) -> Option<&str> {
+    let [equals, colon] = ["=", ": "].map(|sign| line.split_once(sign));
+    // The first of the two signs counts.
+    let (_, value) = [equals, colon].into_iter().flatten().min_by_key(|(name, _)| name.len())?;
+    let value = value.trim();
+    let unquoted = |mark| value.strip_prefix(mark).and_then(|value| value.strip_suffix(mark));
+    Some(unquoted('"').or_else(|| unquoted('\'')).unwrap_or(value))
+}
+
+/// Adds the texts of a JSON value that have at least [`MIN_PART`] bytes.
 fn add_texts(json: Value, texts: &mut Vec<String>) {
     match json {
-        Value::String(text) if text.len() >= MIN_JSON_TEXT => texts.push(text),
+        Value::String(text) if text.len() >= MIN_PART => texts.push(text),
         Value::Array(values) => values.into_iter().for_each(|value| add_texts(value, texts)),
         Value::Object(fields) => fields.into_iter().for_each(|(_, value)| add_texts(value, texts)),
         _ => {}

@@ -8,11 +8,12 @@ mod forms;
 mod resolved;
 mod stream;
 
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
+pub(crate) use resolved::remember;
 pub use resolved::{redactor, remember_secret};
 pub use stream::RedactionStream;
 
@@ -20,8 +21,8 @@ use super::Secret;
 
 /// The text that replaces a secret.
 pub(crate) const MARKER: &str = "[redacted]";
-/// The minimum length in bytes of a secret, and of a line of a secret with several lines. Anything shorter is not
-/// redacted, because it also occurs in ordinary text.
+/// The minimum length in bytes of a secret. Anything shorter is not redacted, because it also occurs in ordinary text.
+/// A line of a secret with several lines is redacted by itself if it has at least 16 bytes.
 pub const MIN_SECRET_LENGTH: usize = 6;
 /// Before a line end, at least this number of bytes of a form must match for a stream to keep them. Without a minimum,
 /// a line that happens to end with the first letter of a secret would be delayed.
@@ -44,7 +45,7 @@ pub struct Redactor(Option<Arc<Patterns>>);
 
 struct Patterns {
     search: AhoCorasick,
-    // The same patterns in byte order. They tell whether the end of a chunk can be the start of a secret.
+    // The same patterns in byte order, for a search whether the end of a chunk can be the start of a secret.
     sorted: Vec<Vec<u8>>,
     longest: usize,
 }
@@ -52,8 +53,7 @@ struct Patterns {
 impl Redactor {
     /// Creates a redactor for secrets. Ignores secrets that are shorter than [`MIN_SECRET_LENGTH`].
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
-        let all: std::collections::BTreeSet<Vec<u8>> =
-            secrets.into_iter().flat_map(|secret| forms::forms(secret.expose())).collect();
+        let all: BTreeSet<Vec<u8>> = secrets.into_iter().flat_map(|secret| forms::forms(secret.expose())).collect();
         let sorted: Vec<Vec<u8>> = all.into_iter().collect();
         let Some(longest) = sorted.iter().map(Vec::len).max() else { return Self(None) };
         match AhoCorasick::new(&sorted) {
@@ -92,26 +92,31 @@ impl Redactor {
         self.0.as_ref().is_some_and(|patterns| !patterns.find(text.as_bytes()).intervals.is_empty())
     }
 
-    /// Replaces each secret in the texts and keys of a JSON value.
-    pub(crate) fn redact_json(&self, value: &mut Value) {
-        if self.is_empty() {
-            return;
-        }
+    /// Adds the texts, and the digits of the numbers, in a JSON value that contain a secret. Keys are not data.
+    pub(crate) fn secret_texts(&self, value: &Value, texts: &mut BTreeSet<String>) {
+        let mut add = |text: String| {
+            if self.is_in(&text) {
+                texts.insert(text);
+            }
+        };
         match value {
-            Value::String(text) => {
-                if let Cow::Owned(redacted) = self.redact(text) {
-                    *text = redacted;
-                }
-            }
-            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_json(value)),
-            Value::Object(fields) => {
-                let all = std::mem::take(fields).into_iter().map(|(key, mut value)| {
-                    self.redact_json(&mut value);
-                    (self.redact(&key).into_owned(), value)
-                });
-                *fields = all.collect();
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::String(text) => add(text.clone()),
+            Value::Number(number) => add(number.to_string()),
+            Value::Array(values) => values.iter().for_each(|value| self.secret_texts(value, texts)),
+            Value::Object(fields) => fields.values().for_each(|value| self.secret_texts(value, texts)),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    /// Replaces each secret in those texts and numbers of a JSON value that `texts` contains. A number becomes 0, so
+    /// that it can be decoded as a number.
+    pub(crate) fn redact_json(&self, value: &mut Value, texts: &BTreeSet<String>) {
+        match value {
+            Value::String(text) if texts.contains(text) => *text = self.redact(text).into_owned(),
+            Value::Number(number) if texts.contains(&number.to_string()) => *value = 0.into(),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.redact_json(value, texts)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.redact_json(value, texts)),
+            _ => {}
         }
     }
 

@@ -39,14 +39,14 @@ pub fn redactor() -> Redactor {
 /// value of a reference in the configuration is added by [`SecretRef::resolve`](crate::base::SecretRef::resolve). `name`
 /// is shown in a warning if the secret is too short.
 pub fn remember_secret(name: &str, secret: &Secret) {
+    remember(name, secret);
+}
+
+/// Adds a secret as [`remember_secret`] does. Returns whether the value is new.
+pub(crate) fn remember(name: &str, secret: &Secret) -> bool {
     let mut resolved = RESOLVED.lock();
-    let values = resolved.values.entry(name.to_owned()).or_default();
-    if values.contains(secret) {
-        return;
-    }
-    values.push_back(secret.clone());
-    if values.len() > KEPT_VALUES {
-        values.pop_front();
+    if !add(resolved.values.entry(name.to_owned()).or_default(), secret) {
+        return false;
     }
     resolved.redactor = None;
     // The log uses the redactor, so the lock must be free.
@@ -56,5 +56,33 @@ pub fn remember_secret(name: &str, secret: &Secret) {
             secret = name,
             "the secret has fewer than {MIN_SECRET_LENGTH} characters, so it is not redacted in messages, logs and run output; hint: use a longer secret"
         );
+    }
+    true
+}
+
+/// Makes a value the newest one. Returns whether it is a new value.
+fn add(values: &mut VecDeque<Secret>, secret: &Secret) -> bool {
+    // A value that is set again is in use again, so it must not be the next one to be removed.
+    let known = values.iter().position(|value| value == secret).and_then(|index| values.remove(index));
+    values.push_back(secret.clone());
+    if values.len() > KEPT_VALUES {
+        values.pop_front();
+    }
+    known.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_set_again_is_kept_as_the_newest_one() {
+        let mut values = VecDeque::new();
+        let secret = |number: usize| Secret::new(format!("secret {number}"));
+        assert!((0..KEPT_VALUES).all(|number| add(&mut values, &secret(number))));
+        assert!(!add(&mut values, &secret(0)));
+        assert!(add(&mut values, &secret(KEPT_VALUES)));
+        assert_eq!(values.len(), KEPT_VALUES);
+        assert!(values.contains(&secret(0)) && !values.contains(&secret(1)));
     }
 }

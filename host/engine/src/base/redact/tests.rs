@@ -96,12 +96,29 @@ fn a_secret_cut_at_any_position_is_found() {
 
 #[test]
 fn a_secret_with_several_lines_is_redacted_as_a_whole_and_by_line() {
-    let redactor = redactor(&["-----BEGIN KEY-----\nMIIEvQIBADANB\nabc\nkqhkiG9w0BAQ==\n-----END KEY-----\n"]);
-    let whole = "key: -----BEGIN KEY-----\r\nMIIEvQIBADANB\r\nabc\r\nkqhkiG9w0BAQ==\r\n-----END KEY-----\r\nend";
+    let redactor = redactor(&["-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nabc\nkqhkiG9w0BAQ==\n-----END KEY-----\n"]);
+    let whole = "key: -----BEGIN KEY-----\r\nMIIEvQIBADANBgkq\r\nabc\r\nkqhkiG9w0BAQ==\r\n-----END KEY-----\r\nend";
     assert_eq!(redactor.redact(whole), "key: [redacted]\n\r\nend");
-    assert_eq!(redactor.redact("x MIIEvQIBADANB y\nabc"), "x [redacted] y\nabc");
-    let escaped = r#"{"key":"-----BEGIN KEY-----\nMIIEvQIBADANB\nabc\nkqhkiG9w0BAQ==\n-----END KEY-----\n"}"#;
+    assert_eq!(redactor.redact("x MIIEvQIBADANBgkq y\nabc"), "x [redacted] y\nabc");
+    let escaped = r#"{"key":"-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nabc\nkqhkiG9w0BAQ==\n-----END KEY-----\n"}"#;
     assert!(!redactor.redact(escaped).contains("kqhkiG9w0BAQ"), "{}", redactor.redact(escaped));
+}
+
+#[test]
+fn the_values_of_long_lines_are_redacted_and_short_lines_are_not() {
+    let redactor = redactor(&[
+        "[default]\nregion = eu\nkey=AKIAIOSFODNN7EXAMPLE\nsecret: \"wJalrXUtnFEMI/K7MDENG\"\nurl=x: a=bPxRfiCYEXAMPLE",
+    ]);
+    let text = "[default] region = eu key";
+    assert_eq!(redactor.redact(text), text);
+    for (text, redacted) in [
+        ("id AKIAIOSFODNN7EXAMPLE!", "id [redacted]!"),
+        ("'wJalrXUtnFEMI/K7MDENG'", "'[redacted]'"),
+        ("secret: \"wJalrXUtnFEMI/K7MDENG\"", "[redacted]"),
+        ("x: a=bPxRfiCYEXAMPLE", "[redacted]"),
+    ] {
+        assert_eq!(redactor.redact(text), redacted);
+    }
 }
 
 #[test]
@@ -151,10 +168,13 @@ fn a_stream_has_limited_memory() {
 const MAX_HELD: usize = 8 << 10;
 
 #[test]
-fn a_json_value_is_redacted_in_texts_and_keys() {
-    let mut value = json!({ "hunter2": ["x hunter2", 7, { "a": "hunter2" }], "b": null });
-    redactor(&["hunter2"]).redact_json(&mut value);
-    assert_eq!(value, json!({ "[redacted]": ["x [redacted]", 7, { "a": "[redacted]" }], "b": null }));
+fn a_json_value_is_redacted_in_its_texts_and_numbers() {
+    let mut value = json!({ "hunter2": ["x hunter2", 7, 9_012_345_678_u64, { "a": "hunter2" }], "b": null });
+    let (redactor, mut texts) = (redactor(&["hunter2", "12345678"]), BTreeSet::new());
+    redactor.secret_texts(&value, &mut texts);
+    assert_eq!(texts.iter().map(String::as_str).collect::<Vec<_>>(), ["9012345678", "hunter2", "x hunter2"]);
+    redactor.redact_json(&mut value, &texts);
+    assert_eq!(value, json!({ "hunter2": ["x [redacted]", 7, 0, { "a": "[redacted]" }], "b": null }));
 }
 
 #[test]

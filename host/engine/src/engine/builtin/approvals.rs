@@ -87,8 +87,8 @@ impl Host {
         let message = authorized.message();
         if id.is_none() && !self.context.outbox.trusts_thread(message) {
             let why = format!(
-                "In this room, the bot cannot be sure in which thread your message is, so it does not know which \
-                 job you mean. Add the job's id to the command, for example `{PREFIX}approve 7f3ak`."
+                "In this room, the bot cannot be sure in which thread your message is, so the job that you mean is \
+                 unknown. Add the job's id to the command, for example `{PREFIX}approve 7f3ak`."
             );
             return Err(malformed(why));
         }

@@ -139,6 +139,12 @@ impl Store for MemoryStore {
         Ok(found.and_then(|pending| pending.event.clone()))
     }
 
+    async fn newest_deduplication_key(&self, prefix: &str) -> Result<Option<(String, Timestamp)>, StoreError> {
+        let state = self.state();
+        let keys = state.deduplication_keys.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(keys.max_by_key(|(key, at)| (**at, *key)).map(|(key, at)| (key.clone(), *at)))
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         Ok(self.state().jobs.get(id).map(|job| job.row.clone()))
     }

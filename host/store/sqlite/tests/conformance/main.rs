@@ -58,6 +58,7 @@ on_every_store! {
         a_key_counts_as_new_after_its_window,
         a_message_waits_until_it_is_done,
         a_mark_moves_forward_only,
+        the_newest_key_is_found_by_its_prefix,
         a_message_is_queued_once,
         a_reaction_is_queued_once,
         a_card_keeps_its_last_text,

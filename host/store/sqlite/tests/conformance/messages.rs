@@ -73,6 +73,25 @@ pub(crate) async fn a_key_counts_as_new_after_its_window(store: &dyn Store) {
     assert_eq!(keys, ["of 1", "of 3", "of 6"]);
 }
 
+pub(crate) async fn the_newest_key_is_found_by_its_prefix(store: &dyn Store) {
+    let once = |key: &str, number: u32, seconds: i64, window| Write::ReceiveOnce {
+        key: key.into(),
+        received: at(seconds),
+        window,
+        row: message(number),
+        announcements: Vec::new(),
+    };
+    let newest = async |prefix: &str| store.newest_deduplication_key(prefix).await.expect("a key");
+    assert_eq!(newest("hook/a/").await, None);
+    let keys = [("hook/a/x", 1, 5), ("hook/a/\u{e9}", 2, 3), ("hook/ab/y", 3, 9), ("hook/a", 4, 9), ("hook/A/z", 5, 9)];
+    commit(store, keys.map(|(key, number, seconds)| once(key, number, seconds, None)).into()).await;
+    assert_eq!(newest("hook/a/").await, Some(("hook/a/x".to_owned(), at(5))));
+    assert_eq!(newest("hook/b/").await, None);
+    // A key that is received again is the newest one.
+    commit(store, vec![once("hook/a/\u{e9}", 6, 7, Some(std::time::Duration::ZERO))]).await;
+    assert_eq!(newest("hook/a/").await, Some(("hook/a/\u{e9}".to_owned(), at(7))));
+}
+
 pub(crate) async fn a_message_waits_until_it_is_done(store: &dyn Store) {
     commit(store, (1..=3).map(|number| Write::Receive(message(number))).collect()).await;
     commit(store, vec![Write::Handled(key(2)), Write::Handled(key(2)), Write::Handled(key(99))]).await;
