@@ -8,7 +8,8 @@
 //!   handles a room's messages).
 //! - Server, with the feature `http`: [`read_server_url`], [`http_client`].
 //! - Configuration: [`read_rooms`].
-//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`check_prefix`], [`display_name`], [`mentioned_people`], [`error_chain`].
+//! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`check_prefix`], [`display_name`], [`mentioned_people`],
+//!   [`error_chain`].
 //! - Time: [`timestamp`].
 //!
 //! Not here: code that is specific to one network.

@@ -84,7 +84,8 @@ pub fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Checks that a message that begins with this prefix arrives on the network, and that [`strip_quotes_and_code`] keeps it.
+/// Checks that a message that begins with this prefix arrives on the network, and that [`strip_quotes_and_code`] keeps
+/// it.
 ///
 /// # Errors
 /// The reason in one line.

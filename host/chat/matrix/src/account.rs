@@ -101,9 +101,11 @@ impl MatrixAccount {
         }
     }
 
-    /// Records whether the account may send to a room, by the result of an attempt.
+    /// Records whether the account may send to a room, by the result of an attempt. A reaction and the unencrypted
+    /// notice need other permissions than the bot's messages, so their results are not recorded.
     fn record_permission(&self, message: &Outgoing, sent: &Result<String, SendError>) {
-        if matches!(message.body, Body::React { .. }) {
+        let is_notice = device_notice::owner(message, &self.config.bot).is_some();
+        if is_notice || matches!(message.body, Body::React { .. }) {
             return;
         }
         match (sent, self.known_room(&message.room)) {

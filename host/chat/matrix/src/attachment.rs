@@ -27,8 +27,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// Sends a long text as a file, to a room or to the thread with the root event `thread`. Returns an excerpt, which the
 /// caller sends as the message. If the text is not longer than an excerpt, sends no file and returns the text
-/// unchanged. If the homeserver rejects the file, or fails several times, the excerpt ends with a notice. `key` is the message's idempotency
-/// key; the file's key is `KEY#file`.
+/// unchanged. If the homeserver rejects the file, or fails several times, the excerpt ends with a notice. `key` is the
+/// message's idempotency key; the file's key is `KEY#file`.
 ///
 /// # Errors
 /// [`SendError::Later`] if a retry can succeed; [`SendError::Forbidden`] if the account may not send to the room;
@@ -51,7 +51,7 @@ pub(crate) async fn send(
     let sent = match upload_with_retries(room, encryption, &whole).await {
         Ok(source) => {
             let content = content::file(source, size, thread, &key);
-            send::send_event(room, encryption, "m.room.message", content, &key).await.map(drop)
+            send::send_confirmed(room, encryption, content, &key).await.map(drop)
         }
         Err(error) => Err(error),
     };

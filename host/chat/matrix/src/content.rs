@@ -66,8 +66,8 @@ pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &s
     content
 }
 
-/// Returns the content of a notice to one person, whom the message mentions. `thread` is the root event of the message's
-/// thread, if any; `key` is the message's idempotency key.
+/// Returns the content of a notice to one person, whom the message mentions. `thread` is the root event of the
+/// message's thread, if any; `key` is the message's idempotency key.
 pub(crate) fn device_notice(text: &str, person: &UserId, thread: Option<&EventId>, key: &str) -> Value {
     let mut content = RoomMessageEventContent::text_plain(format!("{person}: {text}"));
     content.mentions = Some(Mentions::with_user_ids([person.to_owned()]));

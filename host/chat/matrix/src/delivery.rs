@@ -1,10 +1,12 @@
 //! Writes the events of a room to the engine's inbox, and moves the room's cursor past these events.
 //!
-//! Invariant: a room's cursor moves in the same transaction in which the messages are stored. The cursor
-//! does not move while the room's encryption state is unknown, because an unencrypted message in an encrypted room can
-//! be forged.
+//! Invariant: a room's cursor moves in the transaction in which the last messages before it are stored, or later. The
+//! cursor does not move while the room's encryption state is unknown, because an unencrypted message in an encrypted
+//! room can be forged.
 //! Invariant: an event that cannot be decrypted is on disk before the cursor moves past it.
-//! Not here: the choice of the rooms and events that are delivered (`sync`).
+//! Not here: the write to the inbox (`store`), and the choice of the rooms and events that are delivered (`sync`).
+
+mod store;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,7 +21,6 @@ use matrix_sdk::{
 use wardroom::{
     Timestamp,
     adapter::{Inbox, Incoming, Position},
-    base::Text,
 };
 use wardroom_account::{InboxWriter, display_name};
 
@@ -29,7 +30,6 @@ use crate::{
     convert::Converter,
     decryption::decrypt,
     device_lookups::DeviceLookups,
-    device_notice,
     error::MatrixError,
     pending_decryption::{PendingDecryption, PendingEvent},
     room_encryption::RoomEncryption,
@@ -37,6 +37,8 @@ use crate::{
     sender_trust,
     trust_store::TrustStore,
 };
+
+use self::store::UnverifiedSenders;
 
 /// The text that a sender receives in a room without encryption, if the configuration requires encryption.
 const NOT_ENCRYPTED: &str = "This room is not encrypted, and the bot accepts actions only in encrypted rooms.";
@@ -46,6 +48,12 @@ const LATE_AFTER: Duration = Duration::from_secs(600);
 /// The text that a sender receives if the homeserver does not return the message's encrypted event. The message then
 /// starts no action.
 const UNAVAILABLE: &str = "The homeserver does not return the encrypted message, so the bot cannot check whether it has handled the message before. Send the message again.";
+
+/// Converted events of a room.
+struct Converted {
+    messages: Vec<Incoming>,
+    unverified: UnverifiedSenders,
+}
 
 /// Writes the events of one account's rooms to its inbox.
 pub(crate) struct Delivery<'a> {
@@ -118,13 +126,13 @@ impl<'a> Delivery<'a> {
             }
         }
         // Store the events that cannot be decrypted, then the messages and the cursor.
-        let messages = self.convert(room, &readable, names, is_encrypted, late).await?;
+        let Converted { messages, unverified } = self.convert(room, &readable, names, is_encrypted, late).await?;
         self.pending.add(room.room_id(), undecrypted);
         self.pending.remove_withdrawn(room.room_id(), &messages);
         self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages));
         self.pending.remove_outdated();
         self.pending.store()?;
-        self.inbox.receive(room.room_id().as_str(), messages, Some(cursor)).await;
+        store::receive(&self.inbox, room.room_id(), messages, &unverified, Some(cursor), Timestamp::now()).await;
         Ok(())
     }
 
@@ -150,7 +158,7 @@ impl<'a> Delivery<'a> {
                 continue;
             };
             let Ok(is_encrypted) = self.encryption.is_encrypted(&room).await else { continue };
-            let mut messages = Vec::new();
+            let (mut messages, mut unverified) = (Vec::new(), UnverifiedSenders::new());
             // Newest first: a newer message can repeat an older one. The newer message must be recorded before the
             // older one is compared with it.
             for event in events.into_iter().rev() {
@@ -159,7 +167,7 @@ impl<'a> Delivery<'a> {
                 let converted = self.convert(&room, &[decrypted], &BTreeMap::new(), is_encrypted, true).await;
                 let Ok(mut converted) = converted else { continue };
                 done.insert(event.event.clone());
-                let Some(message) = converted.pop() else { continue };
+                let Some(message) = converted.messages.pop() else { continue };
                 if self.pending.was_sent_again(&event.event, &message.text) {
                     tracing::info!(room = %id, event_id = %event.event, "skipped a message whose decryption key arrived late, because its sender has sent the same text again");
                     continue;
@@ -168,10 +176,11 @@ impl<'a> Delivery<'a> {
                 self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event_id = %event.event, "the decryption key of a message arrived late; handling the message now");
                 messages.push(message);
+                unverified.append(&mut converted.unverified);
             }
             messages.reverse();
             if !messages.is_empty() {
-                self.inbox.receive(id.as_str(), messages, None).await;
+                store::receive(&self.inbox, &id, messages, &unverified, None, Timestamp::now()).await;
             }
         }
         // Remove the events after their messages are stored. After a crash in between, the inbox deduplicates the
@@ -225,12 +234,12 @@ impl<'a> Delivery<'a> {
         names: &BTreeMap<OwnedUserId, String>,
         is_encrypted: bool,
         late: bool,
-    ) -> Result<Vec<Incoming>, MatrixError> {
+    ) -> Result<Converted, MatrixError> {
         let own_name = member_name(room, &self.config.user).await.or_else(|| self.display_name.clone());
         let direct = room.joined_members_count() + room.invited_members_count() == 2;
         let converter =
             Converter { me: &self.config.user, bot: &self.config.bot, display_name: own_name.as_deref(), direct };
-        let mut messages = Vec::new();
+        let (mut messages, mut unverified) = (Vec::new(), UnverifiedSenders::new());
         for event in events {
             let Some(mut message) = converter.message(event) else { continue };
             message.late = late || is_older_than(message.at, LATE_AFTER);
@@ -244,8 +253,10 @@ impl<'a> Delivery<'a> {
                 let trust_store = &self.trust_store;
                 message.unproven =
                     sender_trust::distrust_reason(room, event, self.config, trust_store, &self.lookups).await;
-                if message.unproven.is_some() {
-                    self.notify_of_unverified_device(room, event, &message).await;
+                if message.unproven.is_some()
+                    && let Some(owner) = sender_trust::unverified_owner(room, event, self.config).await
+                {
+                    unverified.insert(message.event.clone(), owner);
                 }
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
@@ -262,19 +273,7 @@ impl<'a> Delivery<'a> {
             set_sender_name(room, &mut message, names).await;
             messages.push(message);
         }
-        Ok(messages)
-    }
-
-    /// Stores the notice to the sender of a command if the sender cannot read the answer, because the bot does not
-    /// encrypt for the sender's device. The outbox sends the notice once for each room and device.
-    async fn notify_of_unverified_device(&self, room: &Room, event: &RoomEvent, message: &Incoming) {
-        let Some((owner, device)) = sender_trust::unverified_device(room, event, self.config).await else { return };
-        let thread = message.thread.clone().unwrap_or_else(|| message.event.clone());
-        let (key, text) = (device_notice::key(&owner, &device), Text::lines(device_notice::TEXT));
-        let stored = self.inbox.inbox().say_once(room.room_id().as_str(), &key, text, Some(thread)).await;
-        if let Err(error) = stored {
-            tracing::error!(room = %room.room_id(), event_id = message.event, %error, "cannot store the notice to the owner of an unverified device; retrying at the next command from the device");
-        }
+        Ok(Converted { messages, unverified })
     }
 
     /// Returns the messages that the bot handles. Leaves out messages of conversations between people.

@@ -12,6 +12,9 @@ use wardroom_account::error_chain;
 
 use crate::responses::{self, Reaction, Request};
 
+/// The delay before a retry after a rate limit that requests no delay.
+const DEFAULT_DELAY: Duration = Duration::from_secs(5);
+
 /// A failed request or file operation. The reason is one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MatrixError {
@@ -121,6 +124,10 @@ impl MatrixError {
             | matrix_sdk::Error::StateStore(_)
             | matrix_sdk::Error::BadCryptoStoreState
             | matrix_sdk::Error::Io(_) => Self::local("the account's key store or state store failed", error),
+            // The account left the room after the caller looked the room up.
+            matrix_sdk::Error::WrongRoomState(_) if request == Request::Event => {
+                Self::Forbidden { reason: error_chain(error) }
+            }
             matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(error)),
             _ => Self::unavailable(error_chain(error)),
         }
@@ -164,7 +171,7 @@ fn classify(request: Request, status: u16, body: &ErrorBody, reason: String) -> 
     };
     let code = kind.map(ErrorKind::errcode);
     match responses::reaction(request, status, code.as_ref().map(AsRef::as_ref)) {
-        Reaction::Retry => MatrixError::Unavailable { retry_after: kind.and_then(requested_delay), reason },
+        Reaction::Retry => MatrixError::Unavailable { retry_after: requested_delay(status, kind), reason },
         Reaction::EndSession => {
             let soft_logout = matches!(kind, Some(ErrorKind::UnknownToken(token)) if token.soft_logout);
             MatrixError::SessionEnded { soft_logout, reason }
@@ -176,14 +183,19 @@ fn classify(request: Request, status: u16, body: &ErrorBody, reason: String) -> 
     }
 }
 
-/// Returns the delay that a rate limit requests before a retry.
-fn requested_delay(kind: &ErrorKind) -> Option<Duration> {
-    let ErrorKind::LimitExceeded(limit) = kind else { return None };
-    match &limit.retry_after {
-        Some(RetryAfter::Delay(delay)) => Some(*delay),
-        Some(RetryAfter::DateTime(time)) => time.duration_since(std::time::SystemTime::now()).ok(),
-        None => None,
-    }
+/// Returns the delay that a rate limit requests before a retry, or [`DEFAULT_DELAY`]; `None` if the response is not of
+/// a rate limit.
+fn requested_delay(status: u16, kind: Option<&ErrorKind>) -> Option<Duration> {
+    let requested = match kind {
+        Some(ErrorKind::LimitExceeded(limit)) => match &limit.retry_after {
+            Some(RetryAfter::Delay(delay)) => Some(*delay),
+            Some(RetryAfter::DateTime(time)) => time.duration_since(std::time::SystemTime::now()).ok(),
+            None => None,
+        },
+        _ if status == 429 => None,
+        _ => return None,
+    };
+    Some(requested.unwrap_or(DEFAULT_DELAY))
 }
 
 impl std::fmt::Display for MatrixError {
@@ -213,6 +225,11 @@ mod tests {
         let error = answer(429, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"x","retry_after_ms":2500}"#);
         assert_eq!(error.retry_after(), Some(Duration::from_millis(2500)));
         assert!(matches!(SendError::from(error), SendError::Later { after: Some(_), .. }));
+        // A homeserver need not request a delay, and a proxy can limit the rate in its place.
+        for body in [r#"{"errcode":"M_LIMIT_EXCEEDED","error":"x"}"#, r#"{"message":"slow down"}"#] {
+            assert_eq!(answer(429, body).retry_after(), Some(DEFAULT_DELAY), "{body}");
+        }
+        assert_eq!(answer(503, r#"{"errcode":"M_UNKNOWN","error":"x"}"#).retry_after(), None);
     }
 
     #[test]

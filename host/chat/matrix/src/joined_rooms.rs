@@ -176,8 +176,8 @@ impl JoinedRooms {
         self.lookup_retry.record_success();
     }
 
-    /// Records `id` as the id of `room`, where `room` is an entry of the configuration key `rooms`. `id` is `None` if the
-    /// homeserver does not have the room.
+    /// Records `id` as the id of `room`, where `room` is an entry of the configuration key `rooms`. `id` is `None` if
+    /// the homeserver does not have the room.
     pub(crate) fn set_configured(&mut self, room: OwnedRoomOrAliasId, id: Option<OwnedRoomId>) {
         self.pending_aliases.remove(&room);
         let changed = match id.as_ref().filter(|id| room.as_str() != id.as_str()) {

@@ -14,8 +14,8 @@
 //!   for people's devices), `pending_decryption` (events whose key is missing), `convert` (converts an event to a
 //!   message), `delivery` (writes a room's events to the inbox).
 //! - Sent messages: `send`, `content` (converts a text to event content), `attachment` (a text that is too long for a
-//!   message), `device_notice` (tells the owner of an unverified device what to do), `slow_sends` (reports rooms with slow
-//!   sends).
+//!   message), `device_notice` (tells the owner of an unverified device what to do), `slow_sends` (reports rooms with
+//!   slow sends).
 //! - `probe`: `wardroom check --connect`.
 //!
 //! Invariant: the engine's cursor of a room is the position up to which the room's events are handled. The

@@ -8,7 +8,10 @@ use matrix_sdk::{
     ruma::{
         OwnedUserId, RoomId, UserId,
         api::{
-            client::state::get_state_event_for_key::v3::{Request, StateEventFormat},
+            client::{
+                membership::joined_rooms,
+                state::get_state_event_for_key::v3::{Request, StateEventFormat},
+            },
             error::ErrorKind,
         },
         events::{
@@ -34,7 +37,7 @@ pub(crate) async fn refusal(room: &Room, is_encrypted: bool) -> Option<String> {
     refusal_by(&room.power_levels_or_default().await, room.own_user_id(), is_encrypted)
 }
 
-/// Same as [`refusal`], but requests the state of the room from the homeserver.
+/// Same as [`refusal`], but requests the account's rooms and the state of the room from the homeserver.
 ///
 /// # Errors
 /// The homeserver does not answer.
@@ -44,6 +47,11 @@ pub(crate) async fn request_refusal(
     is_encrypted: bool,
 ) -> Result<Option<String>, MatrixError> {
     let Some(me) = client.user_id() else { return Ok(None) };
+    // A homeserver can return the state of a room that the account has left, as it was then.
+    let joined = client.send(joined_rooms::v3::Request::new()).await?.joined_rooms;
+    if !joined.iter().any(|joined| joined == room) {
+        return Ok(Some(NOT_IN_ROOM.to_owned()));
+    }
     // The event names the creator, who has every right in rooms of newer versions.
     let mut create = Request::new(room.to_owned(), StateEventType::RoomCreate, String::new());
     create.format = StateEventFormat::Event;

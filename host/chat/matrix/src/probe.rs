@@ -17,9 +17,9 @@ use wardroom_account::LimitRecord;
 
 use crate::{Config, Login, client, error::MatrixError, power_levels, rooms};
 
-/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `further` are
-/// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an error
-/// with one line per problem instead.
+/// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `further`
+/// are further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an
+/// error with one line per problem instead.
 pub(crate) async fn probe(config: &Config, people: &[String], further: &[String]) -> Result<Vec<String>, Vec<String>> {
     let Config { user, homeserver, .. } = config;
     let client = log_in(config).await.map_err(|error| vec![format!("{user} at {homeserver}: {error}")])?;
@@ -131,7 +131,8 @@ async fn check_further_room(client: &Client, room: &str, joined: &[OwnedRoomId])
     }
 }
 
-/// Checks that the bot may send to a room. `name` is the room in the configuration. Returns whether the room is encrypted.
+/// Checks that the bot may send to a room. `name` is the room in the configuration. Returns whether the room is
+/// encrypted.
 async fn may_send(client: &Client, name: &str, room: &RoomId) -> Result<bool, String> {
     let is_encrypted = is_encrypted(client, room).await;
     let is_encrypted =

@@ -1,9 +1,9 @@
 //! The table of the homeserver's error responses: how the account reacts to each.
 //!
 //! Invariant: each error response is classified here, once. The first matching rule of [`RULES`] applies.
-//! Sources: the sections "Standard error response", "Rate limiting", "Account locking", "Account suspension" and "Content
-//! repository" of the Client-Server API (v1.18), Synapse's `api/errors.py`, and nginx's `client_max_body_size` (a 413
-//! without an `errcode`).
+//! Sources: the sections "Standard error response", "Rate limiting", "Account locking", "Account suspension" and
+//! "Content repository" of the Client-Server API (v1.18), Synapse's `api/errors.py`, and nginx's `client_max_body_size`
+//! (a 413 without an `errcode`).
 //! Not here: errors without a response (`error`), and the question whether a room's power levels cause a rejection
 //! (`power_levels`).
 

@@ -55,18 +55,29 @@ pub(crate) async fn send(
         Ok(room) => send_to(&room, encryption, &message.key, &message.body).await,
         Err(error) => Err(error),
     };
-    match (sent, &message.body) {
+    let error = match sent {
+        Err(error @ (SendError::Never { .. } | SendError::Forbidden { .. })) => error,
+        sent => return sent,
+    };
+    match (latest_successor(client, &id), &message.body) {
         // An upgraded room accepts no message, so send to its successor. The thread does not exist there.
-        (Err(error @ (SendError::Never { .. } | SendError::Forbidden { .. })), Body::Say { text, .. }) => {
-            match latest_successor(client, &id) {
-                Some(next) => {
-                    encryption.inherit(&id, next.room_id())?;
-                    send_to(&next, encryption, &message.key, &Body::Say { text: text.clone(), thread: None }).await
-                }
-                None => Err(error),
-            }
+        (Some(next), Body::Say { text, .. }) => {
+            encryption.inherit(&id, next.room_id())?;
+            send_to(&next, encryption, &message.key, &Body::Say { text: text.clone(), thread: None }).await
         }
-        (sent, _) => sent,
+        (Some(_), Body::Edit { .. } | Body::React { .. }) => Err(error_in_upgraded_room(error)),
+        (None, _) => Err(error),
+    }
+}
+
+/// Returns the error for an edit or a reaction in a room that was upgraded. The event does not exist in the successor,
+/// and the permission in the upgraded room does not come back, so that waiting for it would block later messages.
+fn error_in_upgraded_room(error: SendError) -> SendError {
+    match error {
+        SendError::Forbidden { reason } => {
+            SendError::Never { reason: format!("the room was upgraded, and the event is in the closed room: {reason}") }
+        }
+        error => error,
     }
 }
 
@@ -108,27 +119,41 @@ async fn send_message(
     let mut lengths = SHORTENED.iter();
     let mut content = make(text);
     loop {
-        match (send_event(room, encryption, MESSAGE, content, key).await, lengths.next()) {
+        match (send_confirmed(room, encryption, content, key).await, lengths.next()) {
             (Err(MatrixError::TooLarge { reason }), Some(length)) => {
                 tracing::info!(room = %room.room_id(), key, length, error = reason, "the homeserver rejected a message as too large; sending a shorter message");
                 content = make(&text.clone().clamped(*length));
-            }
-            (Err(MatrixError::Forbidden { reason }), _) => {
-                return Err(confirm_forbidden(room, encryption, reason).await);
             }
             (sent, _) => return Ok(sent?),
         }
     }
 }
 
-/// Returns the error for a message that the homeserver rejected as forbidden: [`SendError::Forbidden`] if the account
-/// may send no message to the room, [`SendError::Never`] if only this message is forbidden, for example by a spam filter.
-async fn confirm_forbidden(room: &Room, encryption: &RoomEncryption, reason: String) -> SendError {
-    let is_encrypted = !encryption.is_plain(room);
-    match power_levels::request_refusal(&room.client(), room.room_id(), is_encrypted).await {
-        Ok(Some(reason)) => SendError::Forbidden { reason },
-        Ok(None) => SendError::Never { reason },
-        Err(error) => error.into(),
+/// Sends a message event. If the homeserver rejects the event as forbidden, checks whether the account may send
+/// messages to the room. If it may, sends the event a second time, because the permission can return between the
+/// rejection and the check.
+///
+/// # Errors
+/// [`MatrixError::Forbidden`] if the account may send no message to the room; [`MatrixError::Rejected`] if only this
+/// event is forbidden, for example by a spam filter; otherwise as for [`send_event`].
+pub(crate) async fn send_confirmed(
+    room: &Room,
+    encryption: &RoomEncryption,
+    content: Value,
+    key: &str,
+) -> Result<String, MatrixError> {
+    let mut is_repeated = false;
+    loop {
+        let reason = match send_event(room, encryption, MESSAGE, content.clone(), key).await {
+            Err(MatrixError::Forbidden { reason }) => reason,
+            sent => return sent,
+        };
+        let is_encrypted = !encryption.is_plain(room);
+        match power_levels::request_refusal(&room.client(), room.room_id(), is_encrypted).await? {
+            Some(reason) => return Err(MatrixError::Forbidden { reason }),
+            None if is_repeated => return Err(MatrixError::Rejected { reason }),
+            None => is_repeated = true,
+        }
     }
 }
 
@@ -137,7 +162,7 @@ async fn confirm_forbidden(room: &Room, encryption: &RoomEncryption, reason: Str
 ///
 /// # Errors
 /// [`MatrixError`]. The transaction id stays the same for a shorter message, because the homeserver stored no event.
-pub(crate) async fn send_event(
+async fn send_event(
     room: &Room,
     encryption: &RoomEncryption,
     kind: &str,
@@ -257,6 +282,14 @@ mod tests {
         // The id is a literal: another hash in a later release would send messages twice after an update.
         assert_eq!(transaction_id("7f3a/card").as_str(), "wardroom-993956c1e9d314334763601ac0a70f81a6e20c09");
         assert_ne!(transaction_id("7f3a/card"), transaction_id("7f3a/card#2"));
+    }
+
+    #[test]
+    fn an_edit_in_an_upgraded_room_does_not_wait_for_a_permission() {
+        let forbidden = SendError::Forbidden { reason: "closed".into() };
+        assert!(matches!(error_in_upgraded_room(forbidden), SendError::Never { .. }));
+        let outage = SendError::Later { after: None, reason: "502".into() };
+        assert!(matches!(error_in_upgraded_room(outage), SendError::Later { .. }));
     }
 
     #[test]

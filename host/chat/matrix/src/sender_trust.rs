@@ -3,7 +3,7 @@
 use matrix_sdk::{
     Room,
     deserialized_responses::{DeviceLinkProblem, VerificationLevel, VerificationState},
-    ruma::{OwnedDeviceId, OwnedUserId},
+    ruma::OwnedUserId,
 };
 
 use crate::{
@@ -48,13 +48,9 @@ pub(crate) async fn distrust_reason(
     }
 }
 
-/// Returns the owner and the id of the device that sent an event, if the owner has not verified the device and the bot
-/// therefore does not encrypt for it. Uses what the last lookup of the device found.
-pub(crate) async fn unverified_device(
-    room: &Room,
-    event: &RoomEvent,
-    config: &Config,
-) -> Option<(OwnedUserId, OwnedDeviceId)> {
+/// Returns the owner of the device that sent an event, if the owner has not verified the device and the bot therefore
+/// does not encrypt for it. Uses what the last lookup of the device found.
+pub(crate) async fn unverified_owner(room: &Room, event: &RoomEvent, config: &Config) -> Option<OwnedUserId> {
     if config.devices == Devices::Any {
         return None;
     }
@@ -66,7 +62,7 @@ pub(crate) async fn unverified_device(
     let info = info.or_else(|| event.encryption_info.clone())?;
     let is_unsigned =
         matches!(info.verification_state, VerificationState::Unverified(VerificationLevel::UnsignedDevice));
-    is_unsigned.then_some((sender, info.sender_device.clone()?))
+    is_unsigned.then_some(sender)
 }
 
 /// Returns the reason why a device is not trusted, as a text for its owner. `state` is the SDK's verification state of

@@ -19,9 +19,6 @@ use wardroom_account::error_chain;
 
 use crate::responses::{self, Reaction, Request};
 
-/// Mattermost's error id for a request to create a post while a post with the same `pending_post_id` is being created.
-const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
-
 /// A failed request. The reason is one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MattermostError {
@@ -142,10 +139,7 @@ pub(crate) fn classify(request: Request, status: StatusCode, headers: &HeaderMap
         Reaction::LeaveThread => MattermostError::ThreadRejected { reason },
         Reaction::Reject => MattermostError::Rejected { not_found: status == StatusCode::NOT_FOUND, reason },
         Reaction::Retry => {
-            let delay = match status {
-                StatusCode::TOO_MANY_REQUESTS => Some(requested_delay(headers)),
-                _ => (id == Some(IN_FLIGHT)).then_some(Duration::from_millis(500)),
-            };
+            let delay = (status == StatusCode::TOO_MANY_REQUESTS).then(|| requested_delay(headers));
             reason.push_str(&hint(status, headers));
             MattermostError::delayed(delay, reason)
         }
@@ -233,7 +227,15 @@ mod tests {
         assert!(matches!(answer(404, &[], "<html>nginx</html>"), MattermostError::Unavailable { .. }));
         assert!(matches!(answer(403, &[], r#"{"error":"waf"}"#), MattermostError::Unavailable { .. }));
         assert!(matches!(rejected(502, "x"), MattermostError::Unavailable { .. }));
-        assert_eq!(rejected(500, IN_FLIGHT).retry_after(), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn only_a_429_is_a_rate_limit() {
+        // The server still creates the post of an earlier attempt with the same `pending_post_id`.
+        let in_flight = rejected(500, "api.post.deduplicate_create_post.pending");
+        assert!(matches!(in_flight, MattermostError::Unavailable { retry_after: None, .. }), "{in_flight:?}");
+        let unavailable = answer(503, &[("Retry-After", "7")], "");
+        assert!(matches!(unavailable, MattermostError::Unavailable { retry_after: None, .. }), "{unavailable:?}");
     }
 
     #[test]

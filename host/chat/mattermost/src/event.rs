@@ -38,8 +38,8 @@ pub(crate) enum Frame {
 /// An event that the bot handles.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// A new post. The event also has a name of the post's author, which is not read: it can be `System`, or a name that
-    /// a webhook chose.
+    /// A new post. The event also has a name of the post's author, which is not read: it can be `System`, or a name
+    /// that a webhook chose.
     Posted {
         post: Box<Post>,
     },

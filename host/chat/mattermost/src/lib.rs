@@ -3,7 +3,8 @@
 //! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and creates an account's [`Chat`]. Modules in reading order:
 //!
 //! - `config` (the table), `account` (the [`Chat`] of one account), `client` (the REST API), `error` and
-//!   `responses` (the table of error responses), `session` (the logged-in account), `users` (names and kinds of accounts).
+//!   `responses` (the table of error responses), `session` (the logged-in account), `users` (names and kinds of
+//!   accounts).
 //! - `socket` (the WebSocket and its reconnects) and `event` (its frames).
 //! - `sync` (live events and backfill of the channels), `joined_channels` (the channels that are served),
 //!   `direct_messages` (the policy for direct messages), `state_file` (state that survives a restart), `backfill`

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Runs the check. `people` are the ids of people in the configuration; ids of other networks are ignored. `rooms` are
-/// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an error
-/// with one line per problem instead.
+/// further rooms to which the host sends messages. Returns one line per finding. If there are problems, returns an
+/// error with one line per problem instead.
 pub(crate) async fn probe(config: &Config, people: &[String], rooms: &[String]) -> Result<Vec<String>, Vec<String>> {
     // Check the account.
     let at = |problem: &dyn std::fmt::Display| vec![format!("Mattermost at {}: {problem}", config.url)];

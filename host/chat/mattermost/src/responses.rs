@@ -1,9 +1,9 @@
 //! The table of the server's error responses: how the account reacts to each.
 //!
 //! Invariant: each error response is classified here, once. The first matching rule of [`RULES`] applies.
-//! Sources: Mattermost's `server/channels/api4/post.go` and `file.go`, `app/post.go`, `app/file.go`, `model/post.go` and
-//! `web/handlers.go` (versions 9 to 11), its OpenAPI description (`api/v4/source/posts.yaml`, `files.yaml`), and nginx's
-//! `client_max_body_size` (a 413 without an error id).
+//! Sources: Mattermost's `server/channels/api4/post.go` and `file.go`, `app/post.go`, `app/file.go`, `model/post.go`
+//! and `web/handlers.go` (versions 9 to 11), its OpenAPI description (`api/v4/source/posts.yaml`, `files.yaml`), and
+//! nginx's `client_max_body_size` (a 413 without an error id).
 //! Not here: the parsing of a response, and errors without a response (`error`).
 
 use std::ops::RangeInclusive;

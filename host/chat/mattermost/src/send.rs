@@ -24,11 +24,11 @@ use crate::{
 const SEARCH_PAGES: usize = 10;
 /// Maximum length, in characters, of the excerpt in a message whose whole text is attached as a file.
 const EXCERPT: usize = 4_000;
-/// Maximum number of attempts to create or edit the post of a message that the server rejects in this form. Each attempt
-/// has a shorter text, no file or no thread. After the last attempt the message is not sent.
+/// Maximum number of attempts to create or edit the post of a message that the server rejects in this form. Each
+/// attempt has a shorter text, no file or no thread. After the last attempt the message is not sent.
 const MAX_ATTEMPTS: usize = 8;
-/// Maximum number of attempts to upload a file while the server fails. After the last attempt the message is sent without
-/// the file, because a server whose file store fails can still accept messages.
+/// Maximum number of attempts to upload a file while the server fails. After the last attempt the message is sent
+/// without the file, because a server whose file store fails can still accept messages.
 const MAX_UPLOADS: u32 = 3;
 /// The delay before the second attempt to upload a file.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -50,8 +50,8 @@ impl Session {
     /// Sends a message and returns the post's id.
     ///
     /// # Errors
-    /// [`SendError::Later`] if a retry can succeed, [`SendError::Forbidden`] if the bot may not post in the channel now,
-    /// [`SendError::Never`] otherwise.
+    /// [`SendError::Later`] if a retry can succeed, [`SendError::Forbidden`] if the bot may not post in the channel
+    /// now, [`SendError::Never`] otherwise.
     pub(crate) async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let key = message.key.as_str();
         match &message.body {
@@ -211,8 +211,8 @@ impl Session {
     /// Uploads a text as a file. Repeats the upload a few times while the server fails.
     ///
     /// # Errors
-    /// [`MattermostError::Rejected`] if the server does not accept the file or still fails; another error if the message
-    /// must wait, too, for example for a rate limit.
+    /// [`MattermostError::Rejected`] if the server does not accept the file or still fails; another error if the
+    /// message must wait, too, for example for a rate limit.
     async fn upload(&self, channel: &str, text: String) -> Result<String, MattermostError> {
         let mut backoff = Backoff::new(FIRST_WAIT, FIRST_WAIT * 8);
         loop {

@@ -167,8 +167,8 @@ impl Session {
         }
     }
 
-    /// Records whether the bot may post in a channel of a team, by the result of an attempt. A direct channel to which the
-    /// bot may not post, for example because the person left, is not a fault of the account.
+    /// Records whether the bot may post in a channel of a team, by the result of an attempt. A direct channel to which
+    /// the bot may not post, for example because the person left, is not a fault of the account.
     pub(crate) fn record_permission(&self, room: &str, sent: &Result<String, SendError>) {
         let Ok(Some(id)) = self.joined_channel_id(room) else { return };
         let is_of_team =

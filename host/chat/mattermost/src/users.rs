@@ -156,8 +156,8 @@ impl UserCache {
         known.user.as_ref().map(|user| user.name.clone()).filter(|name| !name.is_empty())
     }
 
-    /// Returns the person with this account id once for each display name of the account. A name in the form of an id is
-    /// left out, and so are names that are older than the cache keeps them.
+    /// Returns the person with this account id once for each display name of the account. A name in the form of an id
+    /// is left out, and so are names that are older than the cache keeps them.
     pub(crate) fn display_names(&self, id: &str) -> Vec<Person> {
         let cached = self.cached.lock();
         let known = cached.get(id).filter(|known| known.looked_up.elapsed() < self.max_name_age);

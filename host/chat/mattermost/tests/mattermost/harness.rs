@@ -125,8 +125,8 @@ allow  = [
         Ok(host)
     }
 
-    /// Starts a host, and returns before the host is connected. If the configuration has no role, Alice and Bob get one,
-    /// because people without a role get only a few answers a minute.
+    /// Starts a host, and returns before the host is connected. If the configuration has no role, Alice and Bob get
+    /// one, because people without a role get only a few answers a minute.
     pub(crate) fn launch(&self, config: &str) -> Result<Host> {
         let file = self.folder.path().join("plugins.toml");
         let (alice, bob) = (self.alice.id(), self.bob.id());
