@@ -28,24 +28,15 @@ fn deployed(number: usize) -> String {
 /// Checks that each message of a command was sent once.
 async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     let events = scene.alice.events(&scene.room).await?;
-    for emoji in ["👀", "✅"] {
+    // The acknowledgement is no row of the outbox, so a crash can lose it.
+    for (emoji, least) in [("👀", 0), ("✅", 1)] {
         let reactions = events.iter().filter(|event| is_reaction(event, command, emoji)).count();
-        ensure!(reactions == 1, "{emoji} {reactions} times");
+        ensure!((least..=1).contains(&reactions), "{emoji} {reactions} times");
     }
     let said = scene.said_by_bot().await?;
     let own: Vec<_> = said.iter().filter(|event| thread_of(event) == Some(command)).collect();
     let words: Vec<&str> = own.iter().map(|event| body(event)).collect();
-    ensure!(own.len() == 2, "expected a status card and a closing line: {words:#?}");
-    let card = own.iter().find(|event| body(event).starts_with('[')).context("a card")?;
-    ensure!(own.iter().any(|event| body(event).contains(&deployed(number))), "{words:#?}");
-    let card_id = card["event_id"].as_str().context("no id")?;
-    let edits: Vec<&str> = said.iter().filter(|event| replaces(event, card_id)).map(body).collect();
-    let last = edits.last().copied().unwrap_or_else(|| body(card));
-    ensure!(last.contains("succeeded"), "the card's last words: {last}, after {edits:#?}");
-    ensure!(
-        edits.iter().collect::<BTreeSet<_>>().len() == edits.len(),
-        "each edit changes the card's text: {edits:#?}"
-    );
+    ensure!(words.len() == 1 && words[0].contains(&deployed(number)), "expected one closing line: {words:#?}");
     let runs = scene.host.runs().iter().filter(|version| **version == format!("1.0.{number}")).count();
     ensure!(runs == 1, "started {runs} times");
     Ok(())

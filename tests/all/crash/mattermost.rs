@@ -20,6 +20,11 @@ const CHANNELS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = r#"
+[bot.marvin]
+# Each closing line is a message, however long the job takes.
+card_after = "1h"
+reactions  = "all"
+
 [bot.marvin.mattermost]
 url   = "URL"
 token = { env = "MARVIN_TOKEN" }
@@ -174,10 +179,9 @@ impl Scene {
         self.answer(&barrier, "You are ").await?;
         let answers = self.answers(command);
         let words: Vec<&str> = answers.iter().map(|post| post.message.as_str()).collect();
-        ensure!(answers.len() == 2, "expected a status card and a closing line: {words:#?}");
-        let card = answers.iter().find(|post| !post.message.contains(&deployed)).context("a card")?;
-        ensure!(card.message.contains("succeeded"), "the card's last words: {}", card.message);
-        ensure!(self.emoji(command).len() == 2, "two emoji: {:?}", self.emoji(command));
+        ensure!(words.len() == 1 && words[0].contains(&deployed), "expected one closing line: {words:#?}");
+        // The acknowledgement is no row of the outbox, so a crash can lose it.
+        ensure!(self.emoji(command).len() <= 2, "two emoji: {:?}", self.emoji(command));
         let runs = fs::read_to_string(self.test_host.path("runs.txt"))?;
         let runs = runs.lines().filter(|version| *version == format!("1.0.{number}")).count();
         ensure!(runs == 1, "started {runs} times");

@@ -431,6 +431,9 @@ const PLUGINS: &str = r#"
 url = "sqlite:state/wardroom.db"
 
 [bot.marvin]
+# Each closing line is a message, however long the job takes.
+card_after = "1h"
+reactions  = "all"
 prefix       = "!"
 environments = ["staging"]
 

@@ -115,6 +115,11 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.event_of_key(key).await
     }
 
+    async fn newest_deduplication_key(&self, prefix: &str) -> Result<Option<(String, Timestamp)>, StoreError> {
+        self.hooks.before_read("newest_deduplication_key").await?;
+        self.store.newest_deduplication_key(prefix).await
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         self.hooks.before_read("job").await?;
         self.store.job(id).await

@@ -94,21 +94,15 @@ async fn a_card_is_one_message_that_is_edited_and_keeps_its_key() -> Result<()> 
     until("a card", || harness.bot.posts(&harness.ops).iter().any(|post| post.message.contains("cms"))).await?;
     until("a run", || !harness.pipelines.runs().is_empty()).await?;
     harness.pipelines.end(Outcome::Succeeded);
-    let edited = || harness.bot.posts(&harness.ops).iter().any(|post| post.edits > 0 && post.message.contains("cms"));
-    until("an edited card", edited).await?;
-    let ended = || {
-        harness
-            .server
-            .posts(&harness.ops)
-            .iter()
-            .any(|post| post.reactions.iter().any(|one| one.emoji == "white_check_mark"))
-    };
-    until("the final reaction", ended).await?;
+    let closed =
+        || harness.bot.posts(&harness.ops).iter().any(|post| post.edits > 0 && !post.message.contains("running"));
+    until("the closing line in the place of the card", closed).await?;
     let posts = harness.server.posts(&harness.ops);
     let card = posts.iter().find(|post| post.edits > 0).context("a card")?;
     ensure!(card.props.contains_key("wardroom_key") && card.props["mentionHighlightDisabled"] == true, "{card:?}");
     let command = posts.iter().find(|post| post.id == asked).context("the command")?;
     ensure!(command.reactions.iter().any(|one| one.emoji == "eyes" && one.user == harness.bot.id()), "{command:?}");
+    ensure!(command.reactions.len() == 1, "the closing line says the outcome: {command:?}");
     ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.pipelines.runs());
     Ok(())
 }
