@@ -24,7 +24,7 @@ use wardroom_tests::{
     synapse::{Limits, Synapse},
 };
 
-use scene::{Scene, body, is_reaction, replaces, thread_of};
+use scene::{Scene, body, is_reaction, thread_of};
 
 const DEPLOY: &str = "!deploy cms staging 1.0.2";
 const DEPLOYED: &str = "Content Management System: deployed version 1.0.2 to staging in";
@@ -51,7 +51,7 @@ async fn a_command_gets_a_reaction_and_a_closing_line() -> Result<()> {
         assert_eq!(shown["format"], "org.matrix.custom.html", "{event}");
         assert_eq!(content["m.mentions"], json!({}), "{event}");
         assert!(content["com.wardroom.key"].is_string(), "{event}");
-        assert_eq!(thread_of(&event), Some(&command), "{event}");
+        assert_eq!(thread_of(&event), Some(command.as_str()), "{event}");
     }
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())

@@ -1,7 +1,7 @@
 //! A deployment in a real Matrix room with a crash at each point around reading and sending: people see each message
 //! once, and the card from before the crash is updated after it.
 
-use std::{collections::BTreeSet, io::Write as _, time::Instant};
+use std::{io::Write as _, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use wardroom_tests::{
 };
 
 use super::{points::around_reading_and_sending, random::one_of_each_name};
-use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
+use crate::live_matrix::scene::{Scene, body, is_reaction, thread_of};
 
 /// The number of rooms that are used in parallel, each for one crash point after the other.
 const ROOMS: usize = 3;
