@@ -53,7 +53,7 @@ const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
     (
         "bad-name",
-        "`rm -rf[1m` is not a valid name of a command: begin with a lower case letter, and use at most 32 lower case letters, digits \
+        "`rm -rf` is not a valid name of a command: begin with a lower case letter, and use at most 32 lower case letters, digits \
          and dashes",
     ),
     ("bombs", "it cannot be compiled: "),

@@ -48,7 +48,7 @@ fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     ensure!(harness.run(&config, &[], None)?);
     let job = only(&harness)?;
     ensure!(job.status.phase == JobPhase::InDoubt, "{:?}", job.status);
-    let asked = format!("run `job {} assume done` if it did, or `job {} again` if it did not", job.id, job.id);
+    let asked = format!("run `!job {0} assume done` if it did, or `!job {0} again` if it did not", job.id);
     ensure!(said(&harness, &asked) && said(&harness, "happened: its log is gone"), "{:?}", harness.chat.words());
     // A restart does not ask again.
     ensure!(harness.run(&config, &["jobs", "bob> job", &format!("bob> job {} again", job.id)], None)?);

@@ -47,12 +47,13 @@ impl JobCard {
         first: Duration,
         stored: impl Fn() + Send + 'static,
     ) -> Self {
-        let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
         // The transaction that stored a waiting status also stored the card's text, so the task does not write this
         // text again.
-        let about = is_waiting(&row.status).then(|| row.status.about.clone());
-        let text = about.map(|about| card_text(&row, &State { waiting: Some(about), ..State::default() }));
+        let first_state =
+            State { waiting: is_waiting(&row.status).then(|| row.status.about.clone()), ..State::default() };
+        let text = first_state.waiting.is_some().then(|| card_text(&row, &first_state));
+        let (state, mut seen) = watch::channel(first_state);
         let shown = Arc::new(tokio::sync::Mutex::new(text));
         let known = shown.clone();
         let task = tokio::spawn(async move {
