@@ -151,7 +151,7 @@ fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
 
 #[test]
 fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
-    for point in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
+    for point in ["after commit receive+say#1", "before commit open+enter:invocation+done#1"] {
         let (test_host, port) = test_host()?;
         let mut command = test_host.command(failpoints()?);
         command.arg("run").env("WARDROOM_CRASH_AT", point);

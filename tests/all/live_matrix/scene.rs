@@ -125,7 +125,9 @@ impl Scene {
     }
 
     fn is_answer(&self, event: &Value, command: &str, words: &str) -> bool {
-        event["sender"] == self.bot && thread_of(event) == Some(command) && body(event).contains(words)
+        // The closing line of a job that had a card is an edit of the card.
+        let is_edit = !words.is_empty() && event["content"]["m.relates_to"]["rel_type"] == "m.replace";
+        event["sender"] == self.bot && (is_edit || thread_of(event) == Some(command)) && body(event).contains(words)
     }
 }
 

@@ -110,7 +110,7 @@ fn parse_time<'t>(text: &'t str, now: Timestamp, zone: &TimeZone) -> Result<(Tim
 /// after `now`. If it skips the time, the instant of the clock change.
 fn instant(at: civil::DateTime, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
     let instants = zone.to_ambiguous_timestamp(at);
-    let (earlier, later) = (instants.clone().earlier().ok()?, instants.clone().later().ok()?);
+    let (earlier, later) = (instants.earlier().ok()?, instants.later().ok()?);
     match instants.offset() {
         AmbiguousOffset::Gap { .. } => zone.following(earlier).next().map(|change| change.timestamp()),
         _ if earlier > now => Some(earlier),

@@ -81,7 +81,7 @@ where
     }
 
     fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
-        self.0.assumed(doubt).map(|answer| journaled_answer(answer))
+        self.0.assumed(doubt).map(journaled_answer)
     }
 }
 

@@ -71,10 +71,8 @@ impl Outbox {
         if !matches!(message.body, Body::Say { .. }) {
             *left_over = false;
         }
-        if *left_over {
-            if let Some(event) = self.find(account, &message).await? {
-                return Ok(Sent::Found(event));
-            }
+        if *left_over && let Some(event) = self.find(account, &message).await? {
+            return Ok(Sent::Found(event));
         }
         let is_new_card = matches!(row.row.purpose, OutboxKind::Card { .. }) && row.event.is_none();
         if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
