@@ -57,7 +57,11 @@ impl EncryptedScene {
     pub(crate) async fn answer(&self, command: &str, words: &str) -> Result<Value> {
         let bot = &self.scene.bot;
         let fits = |event: &Value| {
-            event["sender"] == bot.as_str() && thread_of(event) == Some(command) && body(event).contains(words)
+            // The closing line of a job that had a card is an edit of the card.
+            let is_edit = !words.is_empty() && event["content"]["m.relates_to"]["rel_type"] == "m.replace";
+            event["sender"] == bot.as_str()
+                && (is_edit || thread_of(event) == Some(command))
+                && body(event).contains(words)
         };
         let answer = self.alice.wait(&self.room, &format!("answer with `{words}`"), fits).await;
         answer.with_context(|| self.scene.host.log())
