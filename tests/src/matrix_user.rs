@@ -264,7 +264,7 @@ impl MatrixUser {
                 let seen: Vec<String> = self.seen(room).await.iter().map(short).collect();
                 bail!("`{what}` did not arrive within {PATIENCE:?}; the room has:\n{}", seen.join("\n"));
             }
-            self.sync(1000).await?;
+            self.next_events(1000).await?;
         }
     }
 
@@ -273,7 +273,7 @@ impl MatrixUser {
     /// # Errors
     /// The error of the homeserver.
     pub async fn events(&self, room: &str) -> Result<Vec<Value>> {
-        self.sync(0).await?;
+        self.next_events(0).await?;
         Ok(self.seen(room).await)
     }
 
@@ -282,8 +282,14 @@ impl MatrixUser {
         seen.events.iter().filter(|(place, _)| place == room).map(|(_, event)| event.clone()).collect()
     }
 
-    async fn sync(&self, wait: u32) -> Result<()> {
+    /// Syncs once, and returns the events of this sync as pairs of room and event. Without a new event the sync ends
+    /// after `wait` milliseconds.
+    ///
+    /// # Errors
+    /// The error of the homeserver.
+    pub async fn next_events(&self, wait: u32) -> Result<Vec<(String, Value)>> {
         let mut seen = self.seen.lock().await;
+        let before = seen.events.len();
         let since = seen.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
         let filter = "%7B%22room%22%3A%7B%22timeline%22%3A%7B%22limit%22%3A1000%7D%7D%7D";
         let answer = self.request(Method::GET, &format!("sync?timeout={wait}&filter={filter}{since}"), None).await?;
@@ -292,7 +298,7 @@ impl MatrixUser {
             let events = update["timeline"]["events"].as_array().into_iter().flatten();
             seen.events.extend(events.map(|event| (room.clone(), event.clone())));
         }
-        Ok(())
+        Ok(seen.events[before..].to_vec())
     }
 
     async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {

@@ -19,6 +19,10 @@ use crate::{process, report, tools, workspace};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// The size of the heap that a guest has without growing its memory, in bytes. The SDK's allocator requests 64 KiB at
+/// first. If a guest grows its memory, the host changes the protection of pages twice per run.
+const INITIAL_HEAP: usize = 128 << 10;
+
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
 /// A toolchain that works on this machine.
@@ -74,7 +78,7 @@ impl Toolchain {
             }
         };
         command.current_dir(workspace::guests()).env("CARGO_TARGET_DIR", folder);
-        command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\u{1f}"));
+        command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"));
         command.args(["build", "--quiet", "--release", "--target", TARGET]);
         if let Self::Debian(_) = self {
             command.args(["-Z", "build-std=std,panic_abort"]);
@@ -155,12 +159,13 @@ fn belongs_to_own_toolchain(name: &OsStr) -> bool {
     removed.iter().any(begins) && !KEPT.iter().any(begins)
 }
 
-/// Returns compiler flags that replace paths of this machine in the modules, so that builds are reproducible.
-fn remapped_paths() -> Vec<String> {
+/// Returns the compiler flags of the guests: the initial heap, and flags that replace paths of this machine in the
+/// modules, so that builds are reproducible.
+fn flags() -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let packages = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cargo")));
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let mut flags = vec![remap(workspace::root(), "/wardroom")];
+    let mut flags = vec![format!("-Clink-arg=--initial-heap={INITIAL_HEAP}"), remap(workspace::root(), "/wardroom")];
     flags.extend(packages.map(|packages| remap(&packages, "/cargo")));
     flags
 }

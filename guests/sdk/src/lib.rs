@@ -7,6 +7,8 @@
 
 extern crate self as wardroom_guest;
 
+#[cfg(all(feature = "allocator", target_family = "wasm"))]
+mod allocator;
 mod arguments;
 #[doc(hidden)]
 pub mod bindings;

@@ -8,6 +8,10 @@ pub(crate) enum Unit {
     Milliseconds,
     Seconds,
     Mebibytes,
+    /// A rate.
+    PerSecond,
+    /// A number of things.
+    Count,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +25,8 @@ pub(crate) enum Against {
     },
     /// The maximum value, in the unit of the figure.
     Limit(f64),
+    /// The minimum value, in the unit of the figure.
+    AtLeast(f64),
 }
 
 /// A measured value, printed as one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
@@ -35,25 +41,26 @@ pub(crate) struct Figure {
 impl Figure {
     /// Returns true if the value is within the limit.
     pub(crate) fn holds(&self) -> bool {
-        let most = match self.against {
-            Against::Bare { times, .. } => times,
-            Against::Limit(_) => 1.0,
-        };
-        self.ratio() <= most
+        match self.against {
+            Against::Bare { times, .. } => self.ratio() <= times,
+            Against::Limit(_) => self.ratio() <= 1.0,
+            Against::AtLeast(_) => self.ratio() >= 1.0,
+        }
     }
 
     /// Formats the limit.
-    pub(crate) fn most(&self) -> String {
+    pub(crate) fn limit(&self) -> String {
         match self.against {
-            Against::Bare { times, .. } => format!("{times} x"),
-            Against::Limit(limit) => self.unit.text(limit, 1),
+            Against::Bare { times, .. } => format!("at most {times} x"),
+            Against::Limit(limit) => format!("at most {}", self.unit.limit(limit)),
+            Against::AtLeast(limit) => format!("at least {}", self.unit.limit(limit)),
         }
     }
 
     fn ratio(&self) -> f64 {
         match self.against {
             Against::Bare { measured, .. } => self.measured / measured,
-            Against::Limit(limit) => self.measured / limit,
+            Against::Limit(limit) | Against::AtLeast(limit) => self.measured / limit,
         }
     }
 }
@@ -62,7 +69,8 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let against = match self.against {
             Against::Bare { measured, .. } => format!("bare {}", self.unit.measured(measured)),
-            Against::Limit(limit) => format!("limit {}", self.unit.text(limit, 1)),
+            Against::Limit(limit) => format!("limit {}", self.unit.limit(limit)),
+            Against::AtLeast(limit) => format!("at least {}", self.unit.limit(limit)),
         };
         write!(f, "{}: {}, {against}, {:.2} x", self.name, self.unit.measured(self.measured), self.ratio())
     }
@@ -73,14 +81,19 @@ impl Unit {
         self.text(value, if self == Self::Seconds { 2 } else { 1 })
     }
 
+    fn limit(self, value: f64) -> String {
+        self.text(value, 1)
+    }
+
     fn text(self, value: f64, places: usize) -> String {
-        let unit = match self {
-            Self::Microseconds => "us",
-            Self::Milliseconds => "ms",
-            Self::Seconds => "s",
-            Self::Mebibytes => "MiB",
-        };
-        format!("{value:.places$} {unit}")
+        match self {
+            Self::Microseconds => format!("{value:.places$} us"),
+            Self::Milliseconds => format!("{value:.places$} ms"),
+            Self::Seconds => format!("{value:.places$} s"),
+            Self::Mebibytes => format!("{value:.places$} MiB"),
+            Self::PerSecond => format!("{value:.0} /s"),
+            Self::Count => format!("{value:.0}"),
+        }
     }
 }
 
@@ -93,6 +106,14 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
         count if count % 2 == 1 => values[middle],
         _ => f64::midpoint(values[middle - 1], values[middle]),
     }
+}
+
+/// Returns the value that is greater than the given share of all values; NaN for no values.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let place = ((values.len() as f64 * share).ceil() as usize).clamp(1, values.len().max(1)) - 1;
+    values.get(place).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
@@ -121,6 +142,28 @@ mod tests {
     fn a_figure_without_a_value_does_not_hold() {
         let against = Against::Bare { measured: median(Vec::new()), times: 1.5 };
         assert!(!Figure { name: "query", measured: 1.0, unit: Unit::Microseconds, against }.holds());
+        let rate = |measured| Figure { name: "rate", measured, unit: Unit::PerSecond, against: Against::AtLeast(2.0) };
+        assert!(!rate(f64::NAN).holds());
+    }
+
+    #[test]
+    fn a_rate_holds_from_its_minimum_on() {
+        let rate = |measured| Figure {
+            name: "queries a second",
+            measured,
+            unit: Unit::PerSecond,
+            against: Against::AtLeast(78_000.0),
+        };
+        assert_eq!(rate(46_000.4).to_string(), "queries a second: 46000 /s, at least 78000 /s, 0.59 x");
+        assert!(!rate(46_000.4).holds() && rate(78_000.0).holds());
+        assert_eq!(rate(1.0).limit(), "at least 78000 /s");
+    }
+
+    #[test]
+    fn the_99th_percentile_is_near_the_end() {
+        let values: Vec<f64> = (1..=300).map(f64::from).collect();
+        assert_eq!((percentile(&values, 0.5), percentile(&values, 0.99)), (150.0, 297.0));
+        assert!(percentile(&[], 0.5).is_nan());
     }
 
     #[test]

@@ -81,6 +81,23 @@ pub(crate) fn plugin(name: &str, module: &Path) -> String {
     format!("\n[plugin.{name}]\nmodule = '{module}'\nallow = [{{ call = [\"store.*\", \"pipelines.*\"] }}]\n")
 }
 
+/// Returns tables in which everybody may deploy the apps `a0`, `a1` and so on to staging. Each run lasts `seconds`.
+pub(crate) fn deployments(guests: &Path, apps: usize, seconds: u32) -> String {
+    let mut text = format!(
+        "[environment.staging]\n\n[role.team]\nmembers = [\"everyone\"]\ncommands = [\"deploy\", \"where\"]\n\
+         apps = [\"*\"]\nenvironments = [\"staging\"]\n\n[plugin.deploy]\nmodule = '{}'\n\
+         allow = [{{ call = [\"pipelines.*\", \"catalog.*\"] }}]\n",
+        guests.join("deploy.wasm").display()
+    );
+    for app in 0..apps {
+        text.push_str(&format!(
+            "\n[app.a{app}.deploy.staging]\nrun = [\"sh\", \"-c\", \"sleep {seconds}\", \"sh\", \"{{version}}\"]\n\
+             parameters = {{ version = '[0-9.]+' }}\n"
+        ));
+    }
+    text
+}
+
 /// Returns a builder with an in-memory chat and in-memory pipelines whose runs succeed at once.
 pub(crate) fn builder() -> EngineBuilder {
     Engine::builder()

@@ -20,6 +20,10 @@ pub(crate) const MAX_GUESTS: u32 = 256;
 /// The size of a guest's stack, in bytes. The stack limits how deeply the guest can nest function calls.
 const GUEST_STACK: usize = 512 << 10;
 
+/// The number of unused memory slots that keep the image and the touched pages of their last guest, so that the next
+/// guest of the same plugin starts faster.
+const WARM_SLOTS: u32 = 32;
+
 /// The way in which the engine allocates memory for guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
@@ -73,7 +77,7 @@ pub(crate) fn config(memory: Memory) -> Config {
                 .pagemap_scan(Enabled::Auto)
                 .async_stack_keep_resident(64 << 10)
                 .table_keep_resident(16 << 10)
-                .max_unused_warm_slots(32);
+                .max_unused_warm_slots(WARM_SLOTS);
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         }
     };
@@ -164,6 +168,97 @@ mod tests {
                 for at in [0, 1 << 20, 25 << 16] {
                     let end = data.len().min(dirty.saturating_add(at));
                     data[at..end].fill(0xff);
+                }
+            }
+        }
+    }
+
+    /// A guest that looks for what an earlier guest left, and leaves something everywhere. `leftovers` counts what is
+    /// not in its initial state: words of the memory, elements of the table, and globals. `segments` traps if a segment
+    /// was dropped. `soil` changes all of them.
+    const PRYING: &str = r#"(module
+        (memory $memory (export "memory") 20 64)
+        (table $functions 10 300 funcref)
+        (global $number (mut i32) (i32.const 7))
+        (global $function (mut funcref) (ref.null func))
+        (data (i32.const 1048576) "SEED")
+        (data $passive "later")
+        (elem $elements func $soil)
+        (func (export "leftovers") (result i32) (local $at i32) (local $found i32)
+            ;; The words of the memory that are not zero, except for the one with the data.
+            (loop $words
+                (local.set $found (i32.add (local.get $found) (i64.ne (i64.load (local.get $at)) (i64.const 0))))
+                (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                (br_if $words (i32.lt_u (local.get $at) (i32.mul (memory.size) (i32.const 65536)))))
+            (local.set $found (i32.sub (local.get $found) (i32.const 1)))
+            (local.set $found (i32.add (local.get $found) (i32.ne (i32.load (i32.const 1048576)) (i32.const DATA))))
+            ;; Elements of the table. Each is null at first.
+            (local.set $at (i32.const 0))
+            (loop $elements
+                (if (i32.eqz (ref.is_null (table.get $functions (local.get $at))))
+                    (then (local.set $found (i32.add (local.get $found) (i32.const 1)))))
+                (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                (br_if $elements (i32.lt_u (local.get $at) (table.size $functions))))
+            (local.set $found (i32.add (local.get $found) (i32.ne (global.get $number) (i32.const 7))))
+            (local.set $found (i32.add (local.get $found) (i32.eqz (ref.is_null (global.get $function)))))
+            (local.get $found))
+        (func (export "sizes") (result i32 i32) (memory.size) (table.size $functions))
+        (func (export "grow")
+            (drop (memory.grow (i32.const 10)))
+            (drop (table.grow $functions (ref.null func) (i32.const 200))))
+        (func (export "segments")
+            ;; Both trap if the segment was dropped. They restore what they overwrite.
+            (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 5))
+            (memory.fill (i32.const 0) (i32.const 0) (i32.const 5))
+            (table.init $functions $elements (i32.const 0) (i32.const 0) (i32.const 1))
+            (table.set $functions (i32.const 0) (ref.null func)))
+        (func $soil (export "soil") (param $bytes i32)
+            (memory.fill (i32.const 0) (i32.const 255) (local.get $bytes))
+            (memory.fill (i32.const 1048576) (i32.const 255) (i32.const 9))
+            (memory.fill (i32.const 1638400) (i32.const 255) (i32.const 9))
+            (table.fill $functions (i32.const 0) (ref.func $soil) (table.size $functions))
+            (global.set $number (i32.const 42))
+            (global.set $function (ref.func $soil))
+            (data.drop $passive)
+            (elem.drop $elements)))"#;
+
+    /// Runs the guest [`PRYING`] in `count` instances at one time. Each first finds nothing, then soils `bytes` bytes.
+    fn pry(engine: &Engine, module: &Module, count: usize, bytes: i32) {
+        let run = |_| {
+            let mut store = Store::new(engine, ());
+            store.set_epoch_deadline(1);
+            let guest = Instance::new(&mut store, module, &[]).unwrap();
+            let leftovers = guest.get_typed_func::<(), i32>(&mut store, "leftovers").unwrap();
+            let sizes = guest.get_typed_func::<(), (i32, i32)>(&mut store, "sizes").unwrap();
+            assert_eq!(sizes.call(&mut store, ()).unwrap(), (20, 10));
+            assert_eq!(leftovers.call(&mut store, ()).unwrap(), 0, "before it grows");
+            guest.get_typed_func::<(), ()>(&mut store, "segments").unwrap().call(&mut store, ()).unwrap();
+            guest.get_typed_func::<(), ()>(&mut store, "grow").unwrap().call(&mut store, ()).unwrap();
+            assert_eq!(sizes.call(&mut store, ()).unwrap(), (30, 210));
+            assert_eq!(leftovers.call(&mut store, ()).unwrap(), 0, "after it has grown");
+            guest.get_typed_func::<i32, ()>(&mut store, "soil").unwrap().call(&mut store, bytes).unwrap();
+            assert!(leftovers.call(&mut store, ()).unwrap() > 200, "the guest finds its own traces");
+            store
+        };
+        drop((0..count).map(run).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_guest_finds_nothing_of_an_earlier_guest_of_any_plugin() {
+        for memory in [Memory::Pool, Memory::OnDemand] {
+            let engine = Engine::new(&config(memory)).unwrap();
+            // Two plugins with different data at the same address.
+            let [one, other] = ["seed", "SEED"].map(|data| {
+                let number = i32::from_le_bytes(data.as_bytes().try_into().unwrap());
+                let text = PRYING.replace("SEED", data).replace("DATA", &number.to_string());
+                Module::new(&engine, wat::parse_str(text).unwrap()).unwrap()
+            });
+            // More guests at one time than the pool keeps slots for one plugin, so that the plugins get each other's
+            // slots. Few soiled bytes are zeroed by wasmtime, many are unmapped.
+            let count = WARM_SLOTS as usize + 8;
+            for bytes in [1, 3 << 12, 1 << 20] {
+                for module in [&one, &other, &one] {
+                    pry(&engine, module, count, bytes);
                 }
             }
         }
