@@ -46,13 +46,23 @@ pub fn fresh(name: &str) -> String {
 ///
 /// # Errors
 /// The error of the homeserver.
-pub async fn register(url: &str, name: &str) -> Result<String> {
+async fn register(url: &str, name: &str, password: &str) -> Result<String> {
     let body =
-        json!({ "username": name, "password": name, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
+        json!({ "username": name, "password": password, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
     let answer =
         call(&reqwest::Client::new(), Method::POST, &format!("{url}/_matrix/client/v3/register"), "", Some(body))
             .await?;
     text(&answer, "user_id")
+}
+
+/// Registers the account of a bot, and returns its id. The id does not contain the password, because the host redacts its
+/// password in every text.
+///
+/// # Errors
+/// The error of the homeserver.
+pub async fn register_bot(url: &str, password: &str) -> Result<String> {
+    let name: String = password.chars().rev().collect();
+    register(url, &name, password).await
 }
 
 impl MatrixUser {
@@ -61,7 +71,7 @@ impl MatrixUser {
     /// # Errors
     /// The error of the homeserver.
     pub async fn new(url: &str, name: &str) -> Result<Self> {
-        let id = register(url, name).await?;
+        let id = register(url, name, name).await?;
         Self::login(url, &id, name).await
     }
 

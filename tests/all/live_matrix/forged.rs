@@ -106,7 +106,7 @@ async fn an_approval_without_reactions_needs_the_job_id() -> Result<()> {
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("The plan:");
     let asked = encrypted.carol.wait(&encrypted.room, "message that asks", asks).await?;
-    let id = body(&asked).split_once("`approve ").and_then(|(_, rest)| rest.split_once('`'));
+    let id = body(&asked).split_once("`!approve ").and_then(|(_, rest)| rest.split_once('`'));
     let job = id.with_context(|| format!("no id in {asked}"))?.0.to_owned();
     let plain =
         MatrixUser::login(&Synapse::shared().await?.url(), &encrypted.carol.id, password(&encrypted.carol.id)).await?;

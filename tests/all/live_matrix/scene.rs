@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tempfile::TempDir;
 use wardroom_tests::{
-    matrix_user::{MatrixUser, fresh, register},
+    matrix_user::{MatrixUser, fresh, register_bot},
     synapse::Synapse,
 };
 
@@ -53,7 +53,7 @@ impl Scene {
     ) -> Result<Self> {
         let alice = MatrixUser::new(&synapse.url(), &fresh("alice")).await?;
         let password = fresh("marvin");
-        let bot = register(&synapse.url(), &password).await?;
+        let bot = register_bot(&synapse.url(), &password).await?;
         let (room, alias) = alice.create_public_room().await?;
         // The room has three members, because in a room of two every message is addressed to the bot.
         MatrixUser::new(&synapse.url(), &fresh("bob")).await?.join(&room).await?;

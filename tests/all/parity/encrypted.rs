@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use wardroom_tests::{
     encrypted_user::EncryptedUser,
-    matrix_user::{MatrixUser, fresh, register},
+    matrix_user::{MatrixUser, fresh, register_bot},
     synapse::Synapse,
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn open() -> Result<Encrypted> {
         logins.push(login);
     }
     let password = fresh("marvin");
-    let bot = register(&url, &password).await?;
+    let bot = register_bot(&url, &password).await?;
     let plain = logins.swap_remove(0);
     let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
     matrix::set_display_names(&url, &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;

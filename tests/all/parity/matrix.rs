@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use wardroom_tests::{
-    matrix_user::{MatrixUser, fresh, register},
+    matrix_user::{MatrixUser, fresh, register_bot},
     synapse::Synapse,
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn open() -> Result<Matrix> {
         people.insert(name, MatrixUser::new(&synapse.url(), &fresh(name)).await?);
     }
     let password = fresh("marvin");
-    let bot = register(&synapse.url(), &password).await?;
+    let bot = register_bot(&synapse.url(), &password).await?;
     let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
     set_display_names(&synapse.url(), &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;
     let alice = &people["alice"];

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle};
 use wardroom_tests::{
-    matrix_user::{MatrixUser, fresh, register},
+    matrix_user::{MatrixUser, fresh, register_bot},
     synapse::{Limits, Synapse},
 };
 
@@ -44,7 +44,7 @@ impl Homeserver {
         // A second member in each room, because in a room of two every message is addressed to the bot.
         let bob = MatrixUser::new(&synapse.url(), &fresh("bob")).await?;
         let password = fresh("marvin");
-        let bot = register(&synapse.url(), &password).await?;
+        let bot = register_bot(&synapse.url(), &password).await?;
         let (mut rooms, mut aliases) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let (room, alias) = alice.create_public_room().await?;
