@@ -105,7 +105,7 @@ mod tests {
             client.look_up_permissions(&mut channels).await.expect("the roles");
             channels.into_iter().filter(|channel| channel.may_post).map(|channel| channel.id).collect::<Vec<_>>()
         };
-        assert_eq!(permitted().await, [open.clone()]);
+        assert_eq!(permitted().await, std::slice::from_ref(&open));
         server.moderate(&moderated, false);
         assert_eq!(permitted().await.len(), 2);
         // Roles that the server does not report are no proof.
