@@ -37,13 +37,21 @@ impl ParseError {
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// Returns the text for a room, in which the suggestion has the bot's prefix.
+    pub(crate) fn for_room(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} Try: {PREFIX}{hint}", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 impl std::fmt::Display for ParseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
         match &self.hint {
-            Some(hint) => write!(f, " Try: {PREFIX}{hint}"),
+            Some(hint) => write!(f, " Try: {hint}"),
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@
 
 use super::{serve::Engine, verdict::Verdict};
 use crate::{
-    base::Text,
+    base::{Text, without_marks},
     metrics::CommandOutcome,
     store::{AuditRecord, InboxRow, Write},
 };
@@ -50,6 +50,7 @@ impl Engine {
             }
             Err(refusal) => {
                 let (outcome, _, why) = refusal.into_parts();
+                let why = without_marks(&why);
                 commands.count(outcome);
                 let line = self.host.refusal_line(&message, why.clone());
                 (Err(NoAnswer::Refused(why)), line)

@@ -275,8 +275,8 @@ impl Host {
                 let missing = spec.is_none().then(|| self.not_loaded(&row.text)).flatten();
                 return Err(match missing {
                     Some(message) => Refusal::Denied(message),
-                    None if misparse.is_unknown => Refusal::Unknown(misparse.to_string()),
-                    None => Refusal::Malformed(misparse.to_string()),
+                    None if misparse.is_unknown => Refusal::Unknown(misparse.for_room()),
+                    None => Refusal::Malformed(misparse.for_room()),
                 });
             }
         };
