@@ -3,6 +3,7 @@
 //! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (logs
 //!   the outages of a server).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
+//! - Responses: [`ResponseRule`] (the reaction to the error responses of a server).
 //! - Rate limits: [`LimitRecord`] (when a server last limited an account).
 //! - Engine: [`InboxWriter`] (stores messages, with retries), [`RoomMembership`] (whether the bot
 //!   handles a room's messages).
@@ -22,6 +23,7 @@ mod inbox_writer;
 mod limit_record;
 mod message_text;
 mod outage;
+mod response_rules;
 mod retry_schedule;
 mod room_membership;
 #[cfg(feature = "http")]
@@ -38,6 +40,7 @@ pub use message_text::{
     timestamp,
 };
 pub use outage::Outage;
+pub use response_rules::{Codes, ResponseRule};
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;
 #[cfg(feature = "http")]

@@ -7,7 +7,10 @@
 //! Not here: errors without a response (`error`), and the question whether a room's power levels cause a rejection
 //! (`power_levels`).
 
-use std::ops::RangeInclusive;
+use wardroom_account::{
+    Codes::{Any, Missing, Of},
+    ResponseRule,
+};
 
 /// The kind of a request, as far as the reaction to its error depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,75 +43,45 @@ pub(crate) enum Reaction {
 use Reaction::{AwaitAccount, AwaitPermission, EndSession, Reject, Retry, Shorten};
 use Request::{Event, Other, Upload};
 
-/// The error codes to which a rule applies.
-enum Codes {
-    /// Any response, also one without an error code.
-    Any,
-    /// A response without an error code. It comes from a proxy, and not from the homeserver.
-    Missing,
-    Of(&'static [&'static str]),
-}
-
-use Codes::{Any, Missing, Of};
-
-struct Rule {
-    requests: &'static [Request],
-    statuses: RangeInclusive<u16>,
-    codes: Codes,
-    reaction: Reaction,
-}
-
-const fn rule(requests: &'static [Request], statuses: RangeInclusive<u16>, codes: Codes, reaction: Reaction) -> Rule {
-    Rule { requests, statuses, codes, reaction }
-}
-
 const ALL: &[Request] = &[Event, Upload, Other];
 
-const RULES: &[Rule] = &[
+const RULES: &[ResponseRule<Request, Reaction>] = &[
     // The session.
-    rule(ALL, 0..=599, Of(&["M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"]), EndSession),
+    ResponseRule::new(ALL, 0..=599, Of(&["M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"]), EndSession),
     // Limits of the rate; of the number of users, which an administrator raises; and of a locked account.
-    rule(ALL, 0..=599, Of(&["M_LIMIT_EXCEEDED"]), Retry),
-    rule(ALL, 408..=408, Any, Retry),
-    rule(ALL, 425..=425, Any, Retry),
-    rule(ALL, 429..=429, Any, Retry),
-    rule(&[Event, Other], 0..=599, Of(&["M_RESOURCE_LIMIT_EXCEEDED"]), Retry),
-    rule(&[Event, Upload], 401..=401, Of(&["M_USER_LOCKED"]), Retry),
+    ResponseRule::new(ALL, 0..=599, Of(&["M_LIMIT_EXCEEDED"]), Retry),
+    ResponseRule::new(ALL, 408..=408, Any, Retry),
+    ResponseRule::new(ALL, 425..=425, Any, Retry),
+    ResponseRule::new(ALL, 429..=429, Any, Retry),
+    ResponseRule::new(&[Event, Other], 0..=599, Of(&["M_RESOURCE_LIMIT_EXCEEDED"]), Retry),
+    ResponseRule::new(&[Event, Upload], 401..=401, Of(&["M_USER_LOCKED"]), Retry),
     // A file that the homeserver does not accept: too large, over a quota, of a forbidden type, or uploads are off (404
     // or 501 `M_UNRECOGNIZED`). A proxy rejects a large body without an error code.
-    rule(&[Upload], 413..=413, Any, Reject),
-    rule(&[Upload], 501..=501, Any, Reject),
-    rule(&[Upload], 507..=507, Any, Reject),
+    ResponseRule::new(&[Upload], 413..=413, Any, Reject),
+    ResponseRule::new(&[Upload], 501..=501, Any, Reject),
+    ResponseRule::new(&[Upload], 507..=507, Any, Reject),
     // A message that is too large for an event, for the homeserver or for a proxy.
-    rule(&[Event], 413..=413, Any, Shorten),
-    rule(&[Event], 400..=499, Of(&["M_TOO_LARGE"]), Shorten),
+    ResponseRule::new(&[Event], 413..=413, Any, Shorten),
+    ResponseRule::new(&[Event], 400..=499, Of(&["M_TOO_LARGE"]), Shorten),
     // A message without a permission: a power level or a ban; an account that is suspended or must accept new terms.
-    rule(&[Event], 403..=403, Of(&["M_FORBIDDEN"]), AwaitPermission),
-    rule(
+    ResponseRule::new(&[Event], 403..=403, Of(&["M_FORBIDDEN"]), AwaitPermission),
+    ResponseRule::new(
         &[Event],
         403..=403,
         Of(&["M_USER_SUSPENDED", "M_CONSENT_NOT_GIVEN", "M_GUEST_ACCESS_FORBIDDEN"]),
         AwaitAccount,
     ),
     // Outages of the homeserver, and whatever a proxy answers in its place.
-    rule(ALL, 0..=599, Missing, Retry),
-    rule(&[Event, Upload], 501..=501, Any, Reject),
-    rule(ALL, 500..=599, Any, Retry),
+    ResponseRule::new(ALL, 0..=599, Missing, Retry),
+    ResponseRule::new(&[Event, Upload], 501..=501, Any, Reject),
+    ResponseRule::new(ALL, 500..=599, Any, Retry),
     // Any other error of the homeserver.
-    rule(ALL, 0..=999, Any, Reject),
+    ResponseRule::new(ALL, 0..=999, Any, Reject),
 ];
 
 /// Returns the reaction to an error response. `code` is the response's `errcode`, if it has one.
 pub(crate) fn reaction(request: Request, status: u16, code: Option<&str>) -> Reaction {
-    let fits = |rule: &&Rule| {
-        let fits_code = match rule.codes {
-            Any => true,
-            Missing => code.is_none(),
-            Of(codes) => code.is_some_and(|code| codes.contains(&code)),
-        };
-        fits_code && rule.requests.contains(&request) && rule.statuses.contains(&status)
-    };
-    RULES.iter().find(fits).map_or(Reject, |rule| rule.reaction)
+    ResponseRule::first(RULES, request, status, code).unwrap_or(Reject)
 }
 
 #[cfg(test)]

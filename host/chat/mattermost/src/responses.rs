@@ -6,7 +6,10 @@
 //! nginx's `client_max_body_size` (a 413 without an error id).
 //! Not here: the parsing of a response, and errors without a response (`error`).
 
-use std::ops::RangeInclusive;
+use wardroom_account::{
+    Codes::{Any, Missing, Present, With},
+    ResponseRule,
+};
 
 /// The kind of a request, as far as the reaction to its error depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,78 +44,54 @@ pub(crate) enum Reaction {
 use Reaction::{AwaitPermission, EndSession, LeaveThread, Reject, Retry, Shorten};
 use Request::{Edit, Other, Post, Upload};
 
-/// The error ids to which a rule applies.
-enum Ids {
-    /// Any response, also one without an error id.
-    Any,
-    /// A response without an error id. It comes from a proxy, and not from Mattermost.
-    Missing,
-    /// Any error id.
-    Present,
-    /// An error id that contains one of these texts.
-    With(&'static [&'static str]),
-}
-
-use Ids::{Any, Missing, Present, With};
-
-struct Rule {
-    requests: &'static [Request],
-    statuses: RangeInclusive<u16>,
-    ids: Ids,
-    reaction: Reaction,
-}
-
-const fn rule(requests: &'static [Request], statuses: RangeInclusive<u16>, ids: Ids, reaction: Reaction) -> Rule {
-    Rule { requests, statuses, ids, reaction }
-}
-
 const ALL: &[Request] = &[Post, Edit, Upload, Other];
 
-const RULES: &[Rule] = &[
+const RULES: &[ResponseRule<Request, Reaction>] = &[
     // The session. A 401 of a proxy says nothing about the token.
-    rule(ALL, 401..=401, Present, EndSession),
-    rule(ALL, 401..=401, Missing, Retry),
+    ResponseRule::new(ALL, 401..=401, Present, EndSession),
+    ResponseRule::new(ALL, 401..=401, Missing, Retry),
     // Limits of the rate.
-    rule(ALL, 408..=408, Any, Retry),
-    rule(ALL, 425..=425, Any, Retry),
-    rule(ALL, 429..=429, Any, Retry),
+    ResponseRule::new(ALL, 408..=408, Any, Retry),
+    ResponseRule::new(ALL, 425..=425, Any, Retry),
+    ResponseRule::new(ALL, 429..=429, Any, Retry),
     // A file that the server does not accept: attachments are off (501 or 403), the file is too large, or its store is
     // full. A proxy rejects a large body without an error id.
-    rule(&[Upload], 413..=413, Any, Reject),
-    rule(&[Upload], 501..=501, Any, Reject),
-    rule(&[Upload], 507..=507, Any, Reject),
+    ResponseRule::new(&[Upload], 413..=413, Any, Reject),
+    ResponseRule::new(&[Upload], 501..=501, Any, Reject),
+    ResponseRule::new(&[Upload], 507..=507, Any, Reject),
     // A message that is too long for the server or for a proxy.
-    rule(&[Post, Edit], 400..=499, With(&["message_length"]), Shorten),
-    rule(&[Post, Edit], 413..=413, Any, Shorten),
-    rule(&[Other], 413..=413, Any, Reject),
+    ResponseRule::new(&[Post, Edit], 400..=499, With(&["message_length"]), Shorten),
+    ResponseRule::new(&[Post, Edit], 413..=413, Any, Shorten),
+    ResponseRule::new(&[Other], 413..=413, Any, Reject),
     // A thread whose first message does not exist, or is in another channel.
-    rule(&[Post], 400..=499, With(&["root_id", "parent_id", "can_not_post_to_deleted_root", "root_post"]), LeaveThread),
+    ResponseRule::new(
+        &[Post],
+        400..=499,
+        With(&["root_id", "parent_id", "can_not_post_to_deleted_root", "root_post"]),
+        LeaveThread,
+    ),
     // A channel to which the account may not post: without the permission, read-only, archived, or a direct message to
     // a person with whom it shares no team.
-    rule(&[Post], 400..=499, With(&["can_not_post_to_deleted", "can_not_post_in_restricted_dm"]), AwaitPermission),
-    rule(&[Post], 400..=499, With(&["town_square_read_only"]), AwaitPermission),
-    rule(&[Post], 403..=403, With(&["api.context.permissions"]), AwaitPermission),
+    ResponseRule::new(
+        &[Post],
+        400..=499,
+        With(&["can_not_post_to_deleted", "can_not_post_in_restricted_dm"]),
+        AwaitPermission,
+    ),
+    ResponseRule::new(&[Post], 400..=499, With(&["town_square_read_only"]), AwaitPermission),
+    ResponseRule::new(&[Post], 403..=403, With(&["api.context.permissions"]), AwaitPermission),
     // A feature that the server does not have.
-    rule(&[Post, Edit], 501..=501, Present, Reject),
+    ResponseRule::new(&[Post, Edit], 501..=501, Present, Reject),
     // Outages of the server, and whatever a proxy answers in its place.
-    rule(ALL, 500..=599, Any, Retry),
-    rule(ALL, 0..=999, Missing, Retry),
+    ResponseRule::new(ALL, 500..=599, Any, Retry),
+    ResponseRule::new(ALL, 0..=999, Missing, Retry),
     // Any other error of Mattermost, for example the rejection of one post by a plugin.
-    rule(ALL, 0..=999, Any, Reject),
+    ResponseRule::new(ALL, 0..=999, Any, Reject),
 ];
 
 /// Returns the reaction to an error response. `id` is Mattermost's error id; `None` for a response of a proxy.
 pub(crate) fn reaction(request: Request, status: u16, id: Option<&str>) -> Reaction {
-    let fits = |rule: &&Rule| {
-        let fits_id = match rule.ids {
-            Any => true,
-            Missing => id.is_none(),
-            Present => id.is_some(),
-            With(parts) => id.is_some_and(|id| parts.iter().any(|part| id.contains(part))),
-        };
-        fits_id && rule.requests.contains(&request) && rule.statuses.contains(&status)
-    };
-    RULES.iter().find(fits).map_or(Reject, |rule| rule.reaction)
+    ResponseRule::first(RULES, request, status, id).unwrap_or(Reject)
 }
 
 #[cfg(test)]
