@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// Returns the closing journal entry of a job, and the other changes of the same transaction. These changes store the
-/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. If
-/// `in_card` is true, the closing message takes the place of the card. `took` is the last part of the status card's text,
-/// for example the job's duration.
+/// outcome and the last status card, and send the closing message to the job's thread and to each room of `shown`. `took`
+/// is the last part of the status card's text, for example the job's duration; `None` if the closing message takes the
+/// place of the card.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
     text: Text,
-    (took, in_card): (&str, bool),
+    took: Option<&str>,
     shown: &[ShownIn],
     now: jiff::Timestamp,
 ) -> (Entry, Vec<Write>) {
@@ -30,11 +30,12 @@ pub(crate) fn close(
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
     let mut writes = vec![Write::Close { job: row.id.clone(), end }];
-    if in_card {
-        writes.push(Write::Send(closing_card(row, text.clone())));
-    } else {
-        writes.push(Write::Send(last_card(row, outcome, took)));
-        writes.push(Write::Send(thread_message(row, "closing", text.clone())));
+    match took {
+        Some(took) => writes.extend([
+            Write::Send(last_card(row, outcome, took)),
+            Write::Send(thread_message(row, "closing", text.clone())),
+        ]),
+        None => writes.push(Write::Send(closing_card(row, text.clone()))),
     }
     writes.extend(shown.iter().map(|room| room.closed(row, text.clone())));
     (closed, writes)
@@ -52,7 +53,7 @@ pub(crate) fn cancel_before_start(
     let mut text = Text::lines(format!("`{}` (job {}) was cancelled by {}.", row.line, row.id, clean(&by.name)));
     text.push_lines("Nothing was changed.");
     let shown: &[ShownIn] = shown.map_or(&[], std::slice::from_ref);
-    let (closed, writes) = close(row, JobOutcome::Cancelled, text, ("before it started", false), shown, now);
+    let (closed, writes) = close(row, JobOutcome::Cancelled, text, Some("before it started"), shown, now);
     append([cancellation(row, by, now), closed], next).into_iter().chain(writes).collect()
 }
 

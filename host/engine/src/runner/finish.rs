@@ -78,7 +78,7 @@ impl Jobs {
         let shown = self.shown_in(row, history).await?;
         let in_card = self.context.outbox.closes_in_card(row, outcome, &text);
         let took = elapsed_text(row.opened, now);
-        let (closed, mut writes) = close(row, outcome, text, (&took, in_card), &shown, now);
+        let (closed, mut writes) = close(row, outcome, text, (!in_card).then_some(took.as_str()), &shown, now);
         writes.extend(self.context.outbox.outcome_reaction(row, outcome));
         writes.extend(ask.and_then(|ask| self.closed_approval_message(row, ask)));
         let context = &self.context;
@@ -129,7 +129,7 @@ pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, n
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {}.", row.line, row.id, clean(&by.name)));
     text.push_lines("The job's journal is broken, so it is unknown which effects happened. No effect was undone.");
     let took = "closed, because the job's journal is broken";
-    close(row, JobOutcome::Unknown, text, (took, false), shown.map_or(&[], std::slice::from_ref), now).1
+    close(row, JobOutcome::Unknown, text, Some(took), shown.map_or(&[], std::slice::from_ref), now).1
 }
 
 /// Combines the job's outcome with the outcome of a pipeline run that the plugin did not wait for, and returns the
