@@ -2,24 +2,19 @@
 //!
 //! Not here: sending messages, which is in `outbox.rs`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     outbox::{MAX_MESSAGE_LENGTH, MAX_PLUGIN_TEXT_LENGTH, Outbox, longest},
     pace::Pace,
-    signs::{Reactions, Signs},
+    signs::Signs,
 };
 use crate::{
     adapter::{Accounts, Chat},
     base::Text,
-    job::{emoji, reaction},
     model::BotIdentity,
-    store::{InboxRow, JobOutcome, JobRow, OutboxKind, OutboxRow, Write, is_trigger_event},
+    store::{InboxRow, OutboxKind, OutboxRow, is_trigger_event},
 };
-
-/// The maximum length of a closing message that replaces a status card, in bytes. A longer one is a message of its own,
-/// because a long message may need a file, which an edit cannot add.
-const MAX_EDIT_LENGTH: usize = 4_000;
 
 /// An account of a bot on one network.
 #[derive(Clone)]
@@ -47,11 +42,6 @@ impl Account {
     #[cfg(test)]
     pub(crate) fn of(bot: &str, chat: Arc<dyn Chat>) -> Self {
         Self::new(&BotIdentity { name: bot.into(), prefix: "!".into() }, chat, Signs::default())
-    }
-
-    /// Returns whether the bot acknowledges an action with a reaction.
-    pub(crate) fn acknowledges(&self) -> bool {
-        self.signs.reactions != Reactions::None && self.chat.features().reactions
     }
 }
 
@@ -123,45 +113,6 @@ impl Outbox {
         let any = self.is_unknown_bot(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
         self.accounts.iter().find(fits)
-    }
-
-    /// Returns the account that sends the messages of a job to the job's room.
-    fn account_of_job(&self, row: &JobRow) -> Option<&Account> {
-        self.account(&row.bot, &row.inbox.network)
-    }
-
-    /// Returns the time after which a job gets a status card, from the moment at which it runs. The card is sent at once
-    /// if nothing else acknowledges the command.
-    pub(crate) fn card_after(&self, row: &JobRow) -> Duration {
-        match self.account_of_job(row) {
-            Some(account) if account.acknowledges() => account.signs.card_after,
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// Returns whether the closing message of a job takes the place of the job's status card. An edit notifies nobody,
-    /// so only the closing message of a success does, if it is short enough for an edit.
-    pub(crate) fn closes_in_card(&self, row: &JobRow, outcome: JobOutcome, text: &Text) -> bool {
-        let edits = self.account_of_job(row).is_some_and(|account| account.chat.features().edits);
-        edits && outcome == JobOutcome::Succeeded && text.plain().len() <= MAX_EDIT_LENGTH
-    }
-
-    /// Returns the reaction for the outcome of a job on the message that started it, if the bot adds such reactions. A
-    /// job that another job scheduled has no such message.
-    pub(crate) fn outcome_reaction(&self, row: &JobRow, outcome: JobOutcome) -> Option<Write> {
-        let adds = self.account_of_job(row).is_some_and(|account| account.signs.reactions == Reactions::All);
-        (adds && row.parent.is_none()).then(|| Write::Send(reaction(row, emoji(outcome))))
-    }
-
-    /// Returns whether the network of a message has reactions.
-    pub(crate) fn has_reactions(&self, message: &InboxRow) -> bool {
-        self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.features().reactions)
-    }
-
-    /// Returns whether the bot adds a reaction for the outcome of a command.
-    pub(crate) fn reacts_to_outcomes(&self, message: &InboxRow) -> bool {
-        let account = self.account(&message.bot, &message.key.network);
-        account.is_some_and(|account| account.signs.reactions == Reactions::All)
     }
 
     /// Returns the maximum length of a plugin's text within a message, in bytes. This is at most half of the longest

@@ -25,19 +25,12 @@ pub(super) enum Sent {
     Dropped,
 }
 
-/// The result of an attempt to send to a room to which the bot may not send now.
-#[derive(Debug)]
-pub(super) struct Blocked {
-    /// The network's reason.
-    pub(super) reason: String,
-}
-
 /// The reason why a message is not sent now. It is sent again.
 pub(super) enum Unsent {
     /// A temporary error. The value is the delay that the network requires.
     Later(Option<Duration>),
-    /// The bot may not send to the room now.
-    Blocked(Blocked),
+    /// The bot may not send to the room now. The value is the network's reason.
+    Blocked(String),
 }
 
 impl Outbox {
@@ -102,10 +95,24 @@ impl Outbox {
         let key = format!("{}/{}", row.row.key, row.version);
         let message = Outgoing { key, room: row.row.room.clone(), body };
         // An earlier process may have done the same.
-        match self.find(account, &message).await? {
-            Some(event) => Ok(Sent::Event(event)),
-            None => self.attempt(account, &message).await,
+        Ok(match self.find_or_attempt(account, &message, true).await? {
+            Sent::Found(event) => Sent::Event(event),
+            sent => sent,
+        })
+    }
+
+    /// Tries once to send a message. If `search` is true, first searches the room for it, because an earlier process may
+    /// have sent it.
+    pub(super) async fn find_or_attempt(
+        &self,
+        account: &Account,
+        message: &Outgoing,
+        search: bool,
+    ) -> Result<Sent, Unsent> {
+        if search && let Some(event) = self.find(account, message).await? {
+            return Ok(Sent::Found(event));
         }
+        self.attempt(account, message).await
     }
 
     /// Returns whether the closing message of a card's job was sent.
@@ -116,7 +123,7 @@ impl Outbox {
     }
 
     /// Searches the room of a message for a message with the same idempotency key, which an earlier process sent.
-    pub(super) async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Unsent> {
+    async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Unsent> {
         let began = Instant::now();
         let found = account.chat.find(&message.room, &message.key).await;
         outbound(account.chat.network(), "find", request_outcome(&found), began);
@@ -129,7 +136,7 @@ impl Outbox {
             }
             // The room cannot be searched, so the message is sent.
             Err(SendError::Never { .. }) => Ok(None),
-            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(Blocked { reason })),
+            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(reason)),
             Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
         }
     }
@@ -161,7 +168,7 @@ impl Outbox {
                 );
                 Ok(Sent::Dropped)
             }
-            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(Blocked { reason })),
+            Err(SendError::Forbidden { reason }) => Err(Unsent::Blocked(reason)),
             Err(SendError::Later { after, reason }) => Err(postponed(account, message, after, &reason)),
         }
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use self::{blocked::BlockedRooms, order::in_order};
 use super::{
     accounts::Account,
-    delivery::{Blocked, Sent, Unsent, is_edited},
+    delivery::{Sent, Unsent, is_edited},
     lane::{Lane, Queued},
     pace::Urgency,
 };
@@ -262,28 +262,16 @@ impl Outbox {
     /// caller then stores the message or leaves it out.
     pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> bool {
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
-        let mut search = search;
         loop {
             let permit = account.pace.permit(Urgency::Needed).await;
-            let tried = match search {
-                true => self.find(account, message).await,
-                false => Ok(None),
-            };
-            let tried = match tried {
-                Ok(Some(event)) => Ok(Sent::Found(event)),
-                Ok(None) => {
-                    search = false;
-                    self.attempt(account, message).await
-                }
-                Err(later) => Err(later),
-            };
+            let tried = self.find_or_attempt(account, message, search).await;
             drop(permit);
             match tried {
                 Ok(_) => return true,
                 Err(Unsent::Later(None)) => backoff.wait(None).await,
                 // The next permit waits for the delay.
                 Err(Unsent::Later(Some(_))) => {}
-                Err(Unsent::Blocked(Blocked { reason })) => {
+                Err(Unsent::Blocked(reason)) => {
                     tracing::warn!(
                         network = account.chat.network(),
                         room = message.room,

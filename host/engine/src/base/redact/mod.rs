@@ -92,7 +92,8 @@ impl Redactor {
         self.0.as_ref().is_some_and(|patterns| !patterns.find(text.as_bytes()).intervals.is_empty())
     }
 
-    /// Adds the texts, and the digits of the numbers, in a JSON value that contain a secret. Keys are not data.
+    /// Adds to `texts` each text of a JSON value that contains a secret, and each such number as digits. Ignores the keys
+    /// of objects, because they are names of fields.
     pub(crate) fn secret_texts(&self, value: &Value, texts: &mut BTreeSet<String>) {
         let mut add = |text: String| {
             if self.is_in(&text) {

@@ -92,7 +92,7 @@ impl Host {
             );
             return Err(malformed(why));
         }
-        let (row, number) = match (id, self.job_of_thread(message).await.map_err(read_failed)?) {
+        let (row, number) = match (id, self.request_of_thread(message).await.map_err(read_failed)?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {
                 let (id, number) = parse_job_argument(word);
@@ -106,7 +106,7 @@ impl Host {
 
     /// Returns the job and the number of an approval request, if the message is in the thread of this request. Returns
     /// `None` for other messages.
-    async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
+    async fn request_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
         let Some((job, ask)) = approval_text::parse_key(&key) else { return Ok(None) };

@@ -13,7 +13,6 @@ use super::{InFlight, Outbox, RowVersion};
 use crate::{
     adapter::{Chat, SendPermissions},
     base::Backoff,
-    messaging::delivery::Blocked,
     store::OutboxRow,
 };
 
@@ -78,7 +77,7 @@ impl BlockedRooms {
 
 impl Outbox {
     /// Records that the messages to the room of a row must wait, and starts a task that ends the wait.
-    pub(super) fn block(self: &Arc<Self>, chat: &Arc<dyn Chat>, row: &OutboxRow, blocked: &Blocked) {
+    pub(super) fn block(self: &Arc<Self>, chat: &Arc<dyn Chat>, row: &OutboxRow, reason: &str) {
         let delay = {
             let mut rooms = self.blocked.rooms.lock();
             let (first, longest) = self.blocked.delays;
@@ -92,7 +91,7 @@ impl Outbox {
                     bot = row.bot,
                     network = row.network,
                     room = row.room,
-                    reason = blocked.reason,
+                    reason,
                     "the bot may not send to a room; its messages to the room wait until it may; hint: give the bot the permission to send to the room"
                 );
             }
