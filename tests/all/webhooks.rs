@@ -349,7 +349,11 @@ fn a_secret_that_cannot_authenticate_a_delivery_stops_the_start() -> Result<()> 
     };
     for (hook, secret, why) in [
         ("gitlab-signed", "whsec_not base64", "must hold base64 after `whsec_`; write: secret = { file = "),
-        ("github", "abc\nabc\n", "or several lines, so no delivery can be authenticated; write: printf"),
+        (
+            "github",
+            "abc\nabc\n",
+            "a byte order mark or a line break, so no delivery can be authenticated; write: printf",
+        ),
         ("jenkins", "Bearer abc", "begins with `Bearer`"),
     ] {
         let before = fs::read_to_string(test_host.path(format!("secrets/{hook}")))?;

@@ -11,11 +11,11 @@ pub(crate) fn run() -> Result<()> {
     let release = workspace::target()?.join("release");
     steps.run("building the guests", || guests::build(None))?;
     let build = |arguments: &[&str]| process::run(workspace::cargo()?.args(["build", "--release"]).args(arguments));
-    // Copy the host with Matrix, because the next build overwrites it.
-    let matrix = release.join("wardroom-matrix");
-    steps.run("building a release host with Matrix", || {
-        build(&["--package", "wardroom-cli", "--features", "matrix"])?;
-        std::fs::copy(release.join("wardroom"), &matrix).map(drop).context("cannot copy the host")
+    // Copy the host, because the next build overwrites it.
+    let chat = release.join("wardroom-chat");
+    steps.run("building a release host with Matrix and Mattermost", || {
+        build(&["--package", "wardroom-cli", "--features", "matrix,mattermost"])?;
+        std::fs::copy(release.join("wardroom"), &chat).map(drop).context("cannot copy the host")
     })?;
     steps.run("building a release host with console, exec and sqlite", || build(&["--package", "wardroom-cli"]))?;
     steps.run("building the benchmarks", || build(&["--package", "wardroom-bench"]))?;
@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<()> {
         let mut bench = std::process::Command::new(release.join("bench"));
         bench.current_dir(workspace::root());
         bench.env("WARDROOM_BIN_RELEASE", release.join("wardroom")).env("WARDROOM_GUESTS", workspace::guests());
-        bench.env("WARDROOM_BIN_MATRIX", &matrix).env("WARDROOM_SYNAPSE_VENV", &synapse);
+        bench.env("WARDROOM_BIN_CHAT", &chat).env("WARDROOM_SYNAPSE_VENV", &synapse);
         process::run(&mut bench)
     })
 }

@@ -15,6 +15,7 @@ use super::{
     DEPLOY, DEPLOYED,
     scene::{Scene, body, is_reaction, replaces, thread_of},
 };
+use crate::journal::Journal;
 
 const ENCRYPTED: &str = "m.room.encrypted";
 
@@ -260,7 +261,8 @@ async fn an_answer_that_exceeds_a_message_is_sent_as_a_file() -> Result<()> {
     encrypted.scene.host.set_output(&long)?;
     let deploy = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&deploy, DEPLOYED).await?;
-    let jobs = crate::journal::Journal::open(&encrypted.scene.host.path("state"))?.texts("select id from job")?;
+    let state = encrypted.scene.host.path("state");
+    let jobs = tokio::task::spawn_blocking(move || Journal::open(&state)?.texts("select id from job")).await??;
     let job = jobs.first().context("there is no job")?;
     let bot = encrypted.scene.bot.clone();
     for room in [&encrypted.room, &encrypted.scene.room] {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use wardroom_tests::{
     encrypted_user::EncryptedUser,
-    matrix_user::{MatrixUser, fresh, register_bot},
+    matrix_user::{MatrixUser, fresh},
     synapse::Synapse,
 };
 
@@ -38,14 +38,12 @@ pub(super) async fn open() -> Result<Encrypted> {
     for name in ["alice", "bob", "dave"] {
         let password = fresh(name);
         let login = MatrixUser::new(&url, &password).await?;
+        login.set_display_name(matrix::display_name(name)?).await?;
         people.insert(name, EncryptedUser::login(&url, &login.id, &password, true).await?);
         logins.push(login);
     }
-    let password = fresh("marvin");
-    let bot = register_bot(&url, &password).await?;
+    let (bot, password) = matrix::named_bot(&url).await?;
     let plain = logins.swap_remove(0);
-    let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
-    matrix::set_display_names(&url, &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;
     let ids: Vec<&str> = ["bob", "dave"].iter().map(|name| people[name].id.as_str()).collect();
     let room = plain.create_room(&[&[bot.as_str()], ids.as_slice()].concat(), encryption()).await?;
     let table = format!(

@@ -30,12 +30,11 @@ pub(super) async fn open() -> Result<Matrix> {
     let synapse = Synapse::shared().await?;
     let mut people = BTreeMap::new();
     for name in ["alice", "bob", "dave"] {
-        people.insert(name, MatrixUser::new(&synapse.url(), &fresh(name)).await?);
+        let user = MatrixUser::new(&synapse.url(), &fresh(name)).await?;
+        user.set_display_name(display_name(name)?).await?;
+        people.insert(name, user);
     }
-    let password = fresh("marvin");
-    let bot = register_bot(&synapse.url(), &password).await?;
-    let named: Vec<(&str, &str)> = people.iter().map(|(name, user)| (*name, user.id.as_str())).collect();
-    set_display_names(&synapse.url(), &[named.as_slice(), &[("marvin", bot.as_str())]].concat()).await?;
+    let (bot, password) = named_bot(&synapse.url()).await?;
     let alice = &people["alice"];
     let (room, alias) = alice.create_public_room().await?;
     for name in ["bob", "dave"] {
@@ -141,19 +140,17 @@ pub(super) const DISPLAY_NAMES: [(&str, &str); 4] = [
     ("marvin", "Marvin [bot] the 1st"),
 ];
 
-/// Gives the people and the bot their display names. `accounts` holds the name and the id of each. The password of an
-/// account is the local part of its id.
-pub(super) async fn set_display_names(url: &str, accounts: &[(&str, &str)]) -> Result<()> {
-    for (name, id) in accounts {
-        let password = id.trim_start_matches('@').split(':').next().unwrap_or_default();
-        let user = MatrixUser::login(url, id, password).await?;
-        user.set_display_name(display_name(name)?).await?;
-        user.logout().await?;
-    }
-    Ok(())
+/// Registers the bot and gives it its display name. Returns its id and its password.
+pub(super) async fn named_bot(url: &str) -> Result<(String, String)> {
+    let password = fresh("marvin");
+    let bot = register_bot(url, &password).await?;
+    let login = MatrixUser::login(url, &bot, &password).await?;
+    login.set_display_name(display_name("marvin")?).await?;
+    login.logout().await?;
+    Ok((bot, password))
 }
 
-fn display_name(name: &str) -> Result<&'static str> {
+pub(super) fn display_name(name: &str) -> Result<&'static str> {
     let known = DISPLAY_NAMES.iter().find(|(known, _)| *known == name);
     known.map(|(_, display)| *display).with_context(|| format!("`{name}` has no display name"))
 }

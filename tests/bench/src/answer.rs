@@ -14,8 +14,8 @@ use anyhow::{Result, ensure};
 use wardroom_tests::synapse::Limits;
 
 use crate::{
-    figure::{Against, Figure, Unit, percentile},
-    homeserver::{Client, Homeserver, milliseconds},
+    figure::{Against, Figure, Unit, milliseconds, percentile},
+    homeserver::{Client, Homeserver},
     scene::{self, Scene},
 };
 
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (bare, answers) = tokio.block_on(run(scene.host_with_matrix()?, &scene.guests.join("bench.wasm")))?;
+    let (bare, answers) = tokio.block_on(run(scene.host_with_chat()?, &scene.guests.join("bench.wasm")))?;
     let figure = |name, share: f64, times| Figure {
         name,
         measured: percentile(&answers, share),

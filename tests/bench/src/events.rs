@@ -21,7 +21,7 @@ const MOST: [f64; 2] = [1.0, 3.0];
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let counts = tokio.block_on(run(scene.host_with_matrix()?, &scene.guests))?;
+    let counts = tokio.block_on(run(scene.host_with_chat()?, &scene.guests))?;
     let names = [NAME, NAME_ACTION];
     let figures = names.into_iter().zip(counts).zip(MOST).map(|((name, count), most)| Figure {
         name,

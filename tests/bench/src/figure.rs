@@ -1,6 +1,6 @@
 //! One measured value with its unit and its limit.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -95,6 +95,10 @@ impl Unit {
             Self::Count => format!("{value:.0}"),
         }
     }
+}
+
+pub(crate) fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1000.0
 }
 
 /// Returns the median; NaN for no values. A few disturbed rounds do not change it.

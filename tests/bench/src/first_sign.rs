@@ -16,8 +16,8 @@ use tokio::time::MissedTickBehavior;
 use wardroom_tests::synapse::Limits;
 
 use crate::{
-    figure::{Against, Figure, Unit, percentile},
-    homeserver::{Client, Homeserver, milliseconds},
+    figure::{Against, Figure, Unit, milliseconds, percentile},
+    homeserver::{Client, Homeserver},
     scene::{self, Scene},
 };
 
@@ -40,7 +40,7 @@ const SHARE: f64 = 0.25;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
-    let program = scene.host_with_matrix()?;
+    let program = scene.host_with_chat()?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut figures = Vec::new();
     for (rooms, names) in ROOMS {

@@ -4,7 +4,6 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +16,8 @@ use wardroom_tests::{
     matrix_user::{MatrixUser, fresh, register_bot},
     synapse::{Limits, Synapse},
 };
+
+use crate::{figure::milliseconds, host::Host};
 
 /// Timeout for an event, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,16 +57,17 @@ impl Homeserver {
         bob.join(&bare).await?;
         let folder = tempfile::tempdir()?;
         let text = format!(
-            "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"MARVIN_PASSWORD\" }}\n\
+            "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"{}\" }}\n\
              rooms = {aliases:?}\n\n[people]\nadmins = [\"{}\"]\n{tables}",
             synapse.url(),
+            Host::SECRET,
             alice.id,
         );
         std::fs::write(folder.path().join("plugins.toml"), text)?;
         let host = Host::start(program, folder.path(), &password)?;
+        host.ready()?;
         for room in &rooms {
-            let joined = alice.wait_for_member(room, &bot).await;
-            joined.with_context(|| std::fs::read_to_string(folder.path().join("log")).unwrap_or_default())?;
+            alice.wait_for_member(room, &bot).await.context("the bot does not join a room")?;
         }
         Ok(Self { synapse, alice: Arc::new(alice), bot, rooms, bare, _host: host, _folder: folder })
     }
@@ -150,29 +152,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-pub(crate) fn milliseconds(span: Duration) -> f64 {
-    span.as_secs_f64() * 1000.0
-}
-
-/// A running host. Dropping the value kills the process.
-struct Host(Child);
-
-impl Host {
-    fn start(program: &Path, folder: &Path, password: &str) -> Result<Self> {
-        let log = std::fs::File::create(folder.join("log"))?;
-        let mut command = Command::new(program);
-        command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env("MARVIN_PASSWORD", password);
-        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Self(command.spawn().with_context(|| format!("the host `{}` does not start", program.display()))?))
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -21,10 +21,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a host whose input stays open.
-    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
+    /// The name of the variable with the secret of a host's bot.
+    pub(crate) const SECRET: &str = "BOT_SECRET";
+
+    /// Starts a host whose input stays open. `secret` is the secret of its bot; empty for the console.
+    pub(crate) fn start(program: &Path, folder: &Path, secret: &str) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env_remove("RUST_LOG");
+        command.env(Self::SECRET, secret);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("the host `{}` does not start", program.display()))?;
         let log = child.stderr.take().context("the host has no standard error")?;

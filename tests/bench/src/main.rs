@@ -1,7 +1,7 @@
 //! The program `bench`: measures the values that the design limits, and prints one line for each.
 //!
 //! `cargo xtask bench` builds and runs it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its default
-//! features), `WARDROOM_BIN_MATRIX` (one with Matrix), `WARDROOM_SYNAPSE_VENV` (the installation of Synapse) and
+//! features), `WARDROOM_BIN_CHAT` (one with Matrix and Mattermost), `WARDROOM_SYNAPSE_VENV` (the installation of Synapse) and
 //! `WARDROOM_GUESTS` (the folder of the built guests). Arguments select figures by the beginning of their names: `bench
 //! query`.
 //!
@@ -18,6 +18,7 @@ mod first_sign;
 mod homeserver;
 mod host;
 mod journaled;
+mod mattermost_sign;
 mod parked;
 mod query;
 mod recorder;
@@ -38,7 +39,7 @@ use scene::Scene;
 /// The name of the first figure, and the function that measures this figure and related ones.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
-const MEASURES: [Measure; 11] = [
+const MEASURES: [Measure; 12] = [
     (query::NAME, query::measure),
     (journaled::NAME, journaled::measure),
     (replay::NAME, |scene| replay::measure(scene).map(|figure| vec![figure])),
@@ -50,6 +51,7 @@ const MEASURES: [Measure; 11] = [
     (crowd::NAME, |scene| crowd::measure(scene).map(|figure| vec![figure])),
     (answer::NAME, answer::measure),
     (first_sign::NAME, first_sign::measure),
+    (mattermost_sign::NAME, mattermost_sign::measure),
 ];
 
 fn main() -> ExitCode {

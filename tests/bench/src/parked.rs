@@ -40,7 +40,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     );
     std::fs::write(folder.join("plugins.toml"), text)?;
     // The first start compiles the plugin into the cache.
-    Host::start(program, folder)?.ready()?;
+    Host::start(program, folder, "")?.ready()?;
     let idle = resident(program, folder)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     tokio.block_on(copies::make(&folder.join("state/wardroom.db"), &module, JOBS, PERSON))?;
@@ -59,7 +59,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
 
 /// Returns the memory of an idle host, in MiB.
 fn resident(program: &Path, folder: &Path) -> Result<f64> {
-    let host = Host::start(program, folder)?;
+    let host = Host::start(program, folder, "")?;
     host.ready()?;
     std::thread::sleep(SETTLED);
     host.resident()
@@ -68,7 +68,7 @@ fn resident(program: &Path, folder: &Path) -> Result<f64> {
 /// Returns the time from a start to the first reply, in seconds.
 fn start(program: &Path, folder: &Path) -> Result<f64> {
     let began = Instant::now();
-    let mut host = Host::start(program, folder)?;
+    let mut host = Host::start(program, folder, "")?;
     host.types("whoami")?;
     host.says(&format!("You are {PERSON}"))?;
     let took = began.elapsed().as_secs_f64();
@@ -78,7 +78,7 @@ fn start(program: &Path, folder: &Path) -> Result<f64> {
 
 /// Checks that a copied job behaves like any other.
 fn cancel_one(program: &Path, folder: &Path) -> Result<()> {
-    let mut host = Host::start(program, folder)?;
+    let mut host = Host::start(program, folder, "")?;
     let id = copies::id(JOBS / 2);
     host.types(&format!("job {id}"))?;
     host.says("waits until")?;

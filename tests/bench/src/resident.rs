@@ -28,7 +28,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     // Link the files that the sample configuration refers to.
     std::os::unix::fs::symlink(&scene.guests, folder.path().join("guests"))?;
     std::os::unix::fs::symlink(root.join("sample"), folder.path().join("sample"))?;
-    let host = Host::start(program, folder.path())?;
+    let host = Host::start(program, folder.path(), "")?;
     host.ready()?;
     std::thread::sleep(SETTLED);
     let measured = host.resident()?;

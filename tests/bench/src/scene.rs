@@ -16,8 +16,8 @@ pub(crate) struct Scene {
     pub(crate) guests: PathBuf,
     /// The release build of the host, if its variable is set.
     host: Option<PathBuf>,
-    /// The release build with Matrix, if its variable is set.
-    host_with_matrix: Option<PathBuf>,
+    /// The release build with Matrix and Mattermost, if its variable is set.
+    host_with_chat: Option<PathBuf>,
 }
 
 impl Scene {
@@ -29,7 +29,7 @@ impl Scene {
         Ok(Self {
             guests: std::path::absolute(guests)?,
             host: set("WARDROOM_BIN_RELEASE"),
-            host_with_matrix: set("WARDROOM_BIN_MATRIX"),
+            host_with_chat: set("WARDROOM_BIN_CHAT"),
         })
     }
 
@@ -38,10 +38,10 @@ impl Scene {
         self.host.as_deref().context("`WARDROOM_BIN_RELEASE` is not set; run `cargo xtask bench`")
     }
 
-    /// Returns the release build with Matrix.
-    pub(crate) fn host_with_matrix(&self) -> Result<&Path> {
-        let named = self.host_with_matrix.as_deref();
-        named.context("`WARDROOM_BIN_MATRIX` is not set; run `cargo xtask bench`")
+    /// Returns the release build with Matrix and Mattermost.
+    pub(crate) fn host_with_chat(&self) -> Result<&Path> {
+        let named = self.host_with_chat.as_deref();
+        named.context("`WARDROOM_BIN_CHAT` is not set; run `cargo xtask bench`")
     }
 
     /// Reads the guest `bench`, which replies to `ping` after one host call.

@@ -23,7 +23,7 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     faults: Mutex<Faults>,
     /// Cuts the connections between the server and its clients.
     cuts: Mutex<Vec<CancellationToken>>,
+    /// Changed after each change of the data.
+    changes: watch::Sender<()>,
 }
 
 impl Shared {
@@ -69,6 +71,7 @@ impl Shared {
         for event in data.take_events() {
             hub.publish(&event, strange);
         }
+        self.changes.send_replace(());
         result
     }
 }
@@ -100,6 +103,7 @@ impl Server {
             hub: Mutex::new(Hub::new(version)),
             faults: Mutex::default(),
             cuts: Mutex::default(),
+            changes: watch::Sender::default(),
         });
         let listener = listen::CuttableListener::bind(shared.clone()).await?;
         let address = listener.address()?;
@@ -219,6 +223,16 @@ impl Server {
     /// Returns the posts of a channel without removed ones, oldest first.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
         self.shared.data().posts_of(channel)
+    }
+
+    /// Returns a post; `None` if there is no such post.
+    pub fn post(&self, id: &str) -> Option<Post> {
+        self.shared.data().post(id).cloned()
+    }
+
+    /// Returns a receiver that is changed after each change of the server's data, when its events are published.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
     }
 
     /// Returns the content of an uploaded file.

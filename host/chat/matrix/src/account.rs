@@ -108,7 +108,10 @@ impl MatrixAccount {
         if is_notice || matches!(message.body, Body::React { .. }) {
             return;
         }
-        match (sent, self.known_room(&message.room)) {
+        // A message to an upgraded room is sent to its successor.
+        let room = self.known_room(&message.room);
+        let room = room.map(|room| latest_successor(&room.client(), room.room_id()).unwrap_or(room));
+        match (sent, room) {
             (Err(SendError::Forbidden { reason }), Some(room)) if room.state() == RoomState::Joined => {
                 self.permissions.block(room.room_id().as_str(), reason);
             }

@@ -18,6 +18,7 @@ use matrix_sdk::{
     Client, Room, RoomState,
     ruma::{OwnedUserId, RoomId, UserId},
 };
+use parking_lot::Mutex;
 use wardroom::{
     Timestamp,
     adapter::{Inbox, Incoming, Position},
@@ -60,7 +61,7 @@ pub(crate) struct Delivery<'a> {
     config: &'a Config,
     encryption: &'a RoomEncryption,
     inbox: InboxWriter,
-    pending: PendingDecryption,
+    pending: Mutex<PendingDecryption>,
     trust_store: Arc<TrustStore>,
     lookups: DeviceLookups,
     /// The account's global display name, for rooms in which the account has no other display name.
@@ -74,7 +75,7 @@ impl<'a> Delivery<'a> {
             config,
             encryption,
             inbox: InboxWriter::new(inbox),
-            pending: PendingDecryption::load(config),
+            pending: Mutex::new(PendingDecryption::load(config)),
             trust_store: Arc::new(TrustStore::load(config)),
             lookups: DeviceLookups::new(config.user.server_name()),
             display_name: None,
@@ -103,7 +104,7 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// A request to the homeserver or an operation on a file failed. No message was stored. A retry can succeed.
     pub(crate) async fn deliver(
-        &mut self,
+        &self,
         room: &Room,
         events: Vec<RoomEvent>,
         names: &BTreeMap<OwnedUserId, String>,
@@ -127,11 +128,14 @@ impl<'a> Delivery<'a> {
         }
         // Store the events that cannot be decrypted, then the messages and the cursor.
         let Converted { messages, unverified } = self.convert(room, &readable, names, is_encrypted, late).await?;
-        self.pending.add(room.room_id(), undecrypted);
-        self.pending.remove_withdrawn(room.room_id(), &messages);
-        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages));
-        self.pending.remove_outdated();
-        self.pending.store()?;
+        {
+            let mut pending = self.pending.lock();
+            pending.add(room.room_id(), undecrypted);
+            pending.remove_withdrawn(room.room_id(), &messages);
+            pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages));
+            pending.remove_outdated();
+            pending.store()?;
+        }
         store::receive(&self.inbox, room.room_id(), messages, &unverified, Some(cursor), Timestamp::now()).await;
         Ok(())
     }
@@ -140,14 +144,15 @@ impl<'a> Delivery<'a> {
     /// sender has sent the same text again. Drops the events of a room that the bot no longer serves. `sessions` are
     /// the Megolm sessions whose keys arrived; `None` retries all pending events.
     pub(crate) async fn retry_decryption(
-        &mut self,
+        &self,
         client: &Client,
         sessions: Option<&HashSet<String>>,
         is_served: impl Fn(&RoomId) -> bool,
     ) {
         let mut done = HashSet::new();
         let mut rooms: BTreeMap<_, Vec<PendingEvent>> = BTreeMap::new();
-        for event in self.pending.waiting_for(sessions) {
+        let waiting = self.pending.lock().waiting_for(sessions);
+        for event in waiting {
             rooms.entry(event.room.clone()).or_default().push(event);
         }
         for (id, events) in rooms {
@@ -168,12 +173,12 @@ impl<'a> Delivery<'a> {
                 let Ok(mut converted) = converted else { continue };
                 done.insert(event.event.clone());
                 let Some(message) = converted.messages.pop() else { continue };
-                if self.pending.was_sent_again(&event.event, &message.text) {
+                if self.pending.lock().was_sent_again(&event.event, &message.text) {
                     tracing::info!(room = %id, event_id = %event.event, "skipped a message whose decryption key arrived late, because its sender has sent the same text again");
                     continue;
                 }
                 // The record is written below. After a crash before that, all events are compared again.
-                self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
+                self.pending.lock().record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event_id = %event.event, "the decryption key of a message arrived late; handling the message now");
                 messages.push(message);
                 unverified.append(&mut converted.unverified);
@@ -185,14 +190,16 @@ impl<'a> Delivery<'a> {
         }
         // Remove the events after their messages are stored. After a crash in between, the inbox deduplicates the
         // messages.
-        self.pending.remove(&done);
-        self.pending.store_or_log();
+        let mut pending = self.pending.lock();
+        pending.remove(&done);
+        pending.store_or_log();
     }
 
     /// Asks the senders of messages that cannot be decrypted to send the messages again. Sends only the requests that
     /// are due. Removes stored events that are too old.
-    pub(crate) async fn update_pending(&mut self) {
-        for request in self.pending.take_due_requests(Instant::now()) {
+    pub(crate) async fn update_pending(&self) {
+        let requests = self.pending.lock().take_due_requests(Instant::now());
+        for request in requests {
             let key = format!("sealed/{}", request.event);
             let thread = Some(request.thread.to_string());
             let stored = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
@@ -200,16 +207,16 @@ impl<'a> Delivery<'a> {
                 tracing::error!(room = %request.room, event_id = %request.event, %error, "cannot store the reply that asks a person to send an undecryptable message again; retrying");
             }
             if stored.is_err() {
-                self.pending.retry_request(&request.event);
+                self.pending.lock().retry_request(&request.event);
             }
         }
         // Write the requests after they are in the outbox. After a crash in between, the outbox deduplicates them.
-        self.pending.store_or_log();
+        self.pending.lock().store_or_log();
     }
 
     /// Returns the time until [`Delivery::update_pending`] is due; `None` if no event is stored.
     pub(crate) fn time_until_update(&self, now: Instant) -> Option<Duration> {
-        self.pending.time_until_due(now, Timestamp::now())
+        self.pending.lock().time_until_due(now, Timestamp::now())
     }
 
     /// Returns a room's cursor; `None` if the bot never handled the room.

@@ -3,7 +3,7 @@
 //! Invariant: the next sync begins only after the inbox holds what the last sync delivered. If events can be missing
 //! (when a session starts, after each error, after a sync that left events out), the room is backfilled to its cursor
 //! before a newer event moves that cursor.
-//! Not here: the events of one room (`sync/rooms`), and whether the account may send to it (`sync/permissions`).
+//! Not here: the events of the rooms (`sync/rooms`), and whether the account may send to it (`sync/permissions`).
 
 mod permissions;
 mod rooms;
@@ -282,14 +282,16 @@ impl<'a> SyncLoop<'a> {
             self.joined_rooms.remove(room);
             self.backfill.remove(room);
         }
+        let mut rooms = Vec::new();
         for (id, update) in response.rooms.joined {
             self.joins.remove_invitation(&id);
             if let Some(room) = self.client.get_room(&id) {
                 self.follow_upgrade(&room);
             }
             let events: Vec<RoomEvent> = update.timeline.events.iter().map(RoomEvent::from).collect();
-            self.handle_room(id, events, update.timeline.limited, is_initial).await;
+            rooms.extend(self.deliverable(id, events, update.timeline.limited, is_initial).await);
         }
+        self.deliver(rooms).await;
     }
 }
 

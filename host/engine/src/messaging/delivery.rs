@@ -1,11 +1,13 @@
 //! Sends one message: one attempt, and what its result means.
 //!
-//! Not here: the order of the messages and their retries, which are in `outbox.rs`.
+//! Not here: the order of the messages and their retries (`outbox.rs`), and a message that is never accepted
+//! (`undeliverable.rs`).
 
 use std::time::{Duration, Instant};
 
 use super::{
     accounts::Account,
+    lane::Queued,
     outbox::{Outbox, longest},
 };
 use crate::{
@@ -34,14 +36,21 @@ pub(super) enum Unsent {
 }
 
 impl Outbox {
-    /// Tries once to send the message of a row. `left_over` is true if an earlier process may have sent the message; it
-    /// is set to false as soon as that is known. Does not send a reaction if the network has no reactions or if no
-    /// message started the command, and no card of a job whose closing message was sent.
-    pub(super) async fn deliver(
+    /// Tries once to send the message of a row, and records what is known afterwards: whether an earlier process may
+    /// have sent the message, and the number of temporary errors. Does not send a reaction if the network has no
+    /// reactions or if no message started the command, and no card of a job whose closing message was sent.
+    pub(super) async fn deliver(&self, account: &Account, queued: &mut Queued) -> Result<Sent, Unsent> {
+        let sent = self.deliver_row(account, &queued.row, &mut queued.left_over, queued.failures).await;
+        queued.failures += u32::from(matches!(sent, Err(Unsent::Later(None))));
+        sent
+    }
+
+    async fn deliver_row(
         &self,
         account: &Account,
         row: &PendingRow,
         left_over: &mut bool,
+        failures: u32,
     ) -> Result<Sent, Unsent> {
         let chat = &account.chat;
         let text = || row.row.text.clone().with_prefix(&account.prefix).clamped(longest(&**chat));
@@ -71,7 +80,7 @@ impl Outbox {
         if is_new_card && chat.features().edits && self.was_closed(&row.row.key).await? {
             return Ok(Sent::Dropped);
         }
-        let sent = match self.attempt(account, &message).await {
+        let sent = match self.attempt_or_give_up(account, &message, failures).await {
             // The room may not have been searched, so it is searched again when the bot may send to it.
             Err(blocked @ Unsent::Blocked(_)) => return Err(blocked),
             sent => {
@@ -81,7 +90,9 @@ impl Outbox {
         };
         match (sent, &row.event, &row.row.purpose) {
             // The network rejects the edit of the card.
-            (Sent::Dropped, Some(_), OutboxKind::Closing) => self.close_without_edit(account, row, text()).await,
+            (Sent::Dropped, Some(_), OutboxKind::Closing) => {
+                self.close_without_edit(account, row, text(), failures).await
+            }
             (Sent::Dropped, Some(event), OutboxKind::Card { .. }) => Ok(Sent::Event(event.clone())),
             (sent, ..) => Ok(sent),
         }
@@ -89,30 +100,37 @@ impl Outbox {
 
     /// Sends a closing message as a new message, because the network rejects the edit of the card, for example after its
     /// time limit for edits.
-    async fn close_without_edit(&self, account: &Account, row: &PendingRow, text: Text) -> Result<Sent, Unsent> {
+    async fn close_without_edit(
+        &self,
+        account: &Account,
+        row: &PendingRow,
+        text: Text,
+        failures: u32,
+    ) -> Result<Sent, Unsent> {
         let body = Body::Say { text, thread: row.row.thread.clone() };
         // The closing message has the key of the card, whose place it takes.
         let key = format!("{}/{}", row.row.key, row.version);
         let message = Outgoing { key, room: row.row.room.clone(), body };
         // An earlier process may have done the same.
-        Ok(match self.find_or_attempt(account, &message, true).await? {
+        Ok(match self.find_or_attempt(account, &message, true, failures).await? {
             Sent::Found(event) => Sent::Event(event),
             sent => sent,
         })
     }
 
-    /// Tries once to send a message. If `search` is true, first searches the room for it, because an earlier process may
-    /// have sent it.
+    /// Tries once to send a message, which failed `failures` times before. If `search` is true, first searches the room
+    /// for it, because an earlier process may have sent it.
     pub(super) async fn find_or_attempt(
         &self,
         account: &Account,
         message: &Outgoing,
         search: bool,
+        failures: u32,
     ) -> Result<Sent, Unsent> {
         if search && let Some(event) = self.find(account, message).await? {
             return Ok(Sent::Found(event));
         }
-        self.attempt(account, message).await
+        self.attempt_or_give_up(account, message, failures).await
     }
 
     /// Returns whether the closing message of a card's job was sent.
@@ -123,7 +141,7 @@ impl Outbox {
     }
 
     /// Searches the room of a message for a message with the same idempotency key, which an earlier process sent.
-    async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Unsent> {
+    pub(super) async fn find(&self, account: &Account, message: &Outgoing) -> Result<Option<String>, Unsent> {
         let began = Instant::now();
         let found = account.chat.find(&message.room, &message.key).await;
         outbound(account.chat.network(), "find", request_outcome(&found), began);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::pace::{Pace, Permit, Urgency};
+use super::pace::{Optional, Pace, Permit, Urgency};
 use crate::{
     base::ActivityGuard,
     job::approval_text,
@@ -24,6 +24,8 @@ pub(super) struct Queued {
     pub(super) row: PendingRow,
     /// Whether an earlier process may already have sent the message of the row.
     pub(super) left_over: bool,
+    /// The number of attempts that failed with a temporary error.
+    pub(super) failures: u32,
     /// Keeps the engine from ending until the message is sent.
     pub(super) _guard: ActivityGuard,
 }
@@ -105,7 +107,7 @@ impl Lane {
     /// Waits for the next row and for the right to send it. A more urgent row that arrives meanwhile comes first.
     pub(super) async fn next<'p>(&self, pace: &'p Pace) -> (Queued, Permit<'p>) {
         loop {
-            let Some(urgency) = self.most_urgent(pace.has_room()) else {
+            let Some(urgency) = self.most_urgent(pace.has_room(Optional::Progress)) else {
                 let is_empty = self.queue.lock().is_empty();
                 tokio::select! {
                     () = self.more.notified() => {}
@@ -168,7 +170,7 @@ mod tests {
             text: Text::lines(format!("{key} {version}")),
         };
         let row = PendingRow { row, event: None, version };
-        Queued { row, left_over: false, _guard: Activity::default().begin() }
+        Queued { row, left_over: false, failures: 0, _guard: Activity::default().begin() }
     }
 
     const PROGRESS: OutboxKind = OutboxKind::Card { rest: false };
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(lane.next(&pace).await.0.row.row.key, "a/card");
         pace.limited(std::time::Duration::ZERO);
         lane.extend(vec![queued("a/card", PROGRESS, 2)]);
-        assert_eq!(lane.most_urgent(pace.has_room()), None);
+        assert_eq!(lane.most_urgent(pace.has_room(Optional::Progress)), None);
         lane.extend(vec![queued("b/closing", OutboxKind::Message, 1)]);
         assert_eq!(lane.next(&pace).await.0.row.row.key, "b/closing");
     }

@@ -11,6 +11,7 @@ mod pace;
 mod reply_limiter;
 mod signs;
 mod thread_command;
+mod undeliverable;
 
 pub(crate) use accounts::{Account, Destination};
 pub(crate) use addressing::Addressing;

@@ -18,10 +18,10 @@ use super::{
     accounts::Account,
     delivery::{Sent, Unsent, is_edited},
     lane::{Lane, Queued},
-    pace::Urgency,
+    pace::{Optional, Urgency},
 };
 use crate::{
-    adapter::{Body, Chat, Outgoing},
+    adapter::{Body, Chat, Outgoing, SendPermissions},
     base::{Activity, ActivityGuard, Backoff},
     metrics::FirstAnswers,
     store::{InboxRow, OutboxKind, PendingRow, Store, Write, is_trigger_event},
@@ -156,7 +156,7 @@ impl Outbox {
                 let left_over = locked.unsearched.remove(&row.row.key) || left_over;
                 drop(locked);
                 let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
-                let queued = Queued { row, left_over, _guard: guard.clone() };
+                let queued = Queued { row, left_over, failures: 0, _guard: guard.clone() };
                 match added.iter_mut().find(|(other, _)| *other == name) {
                     Some((_, rows)) => rows.push(queued),
                     None => added.push((name, vec![queued])),
@@ -190,12 +190,14 @@ impl Outbox {
         };
         loop {
             let (mut queued, permit) = lane.next(&account.pace).await;
-            let row = &mut queued.row;
-            if row.event.is_none() {
-                row.event = cards.get(&row.row.key).cloned();
+            if queued.row.event.is_none() {
+                queued.row.event = cards.get(&queued.row.row.key).cloned();
             }
-            let result = self.deliver(&account, row, &mut queued.left_over).await;
+            // Watch before the attempt, so that a permission that returns during the attempt is not missed.
+            let restored = account.chat.send_permissions().map(SendPermissions::restored);
+            let result = self.deliver(&account, &mut queued).await;
             drop(permit);
+            let row = &mut queued.row;
             let name = (row.row.key.clone(), row.version);
             let event = match result {
                 Ok(Sent::Event(event)) => Some(event),
@@ -215,7 +217,7 @@ impl Outbox {
                     continue;
                 }
                 Err(Unsent::Blocked(reason)) => {
-                    self.block(&account.chat, &row.row, &reason);
+                    self.block(restored, &row.row, &reason);
                     for Queued { row, left_over, .. } in std::iter::once(queued).chain(lane.drain()) {
                         self.blocked.put_back(&mut in_flight.lock(), (row.row.key, row.version), left_over);
                     }
@@ -261,14 +263,17 @@ impl Outbox {
     /// room for a message with the same idempotency key. Returns false if the bot may not send to the room now; the
     /// caller then stores the message or leaves it out.
     pub(crate) async fn send(&self, account: &Account, message: &Outgoing, search: bool) -> bool {
-        let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        let (mut backoff, mut failures) = (Backoff::new(FIRST_WAIT, MAX_WAIT), 0);
         loop {
             let permit = account.pace.permit(Urgency::Needed).await;
-            let tried = self.find_or_attempt(account, message, search).await;
+            let tried = self.find_or_attempt(account, message, search, failures).await;
             drop(permit);
             match tried {
                 Ok(_) => return true,
-                Err(Unsent::Later(None)) => backoff.wait(None).await,
+                Err(Unsent::Later(None)) => {
+                    failures += 1;
+                    backoff.wait(None).await;
+                }
                 // The next permit waits for the delay.
                 Err(Unsent::Later(Some(_))) => {}
                 Err(Unsent::Blocked(reason)) => {
@@ -310,7 +315,8 @@ impl Outbox {
         let message = Outgoing { key, room: message.key.room.clone(), body };
         let (outbox, account, guard) = (self.clone(), account.clone(), self.activity.begin());
         tokio::spawn(async move {
-            let is_shown = account.pace.has_room() && outbox.attempt(&account, &message).await.is_ok();
+            let is_shown =
+                account.pace.has_room(Optional::Acknowledgement) && outbox.attempt(&account, &message).await.is_ok();
             if !is_shown {
                 account.chat.typing(&message.room).await;
             }

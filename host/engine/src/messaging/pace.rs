@@ -13,9 +13,6 @@ use tokio::sync::Notify;
 
 use crate::adapter::RateLimit;
 
-/// The share of an account's burst that is kept for messages for which people wait. Messages that can be left out are
-/// sent only while more than this share is free.
-const RESERVED_SHARE: f64 = 0.8;
 /// The number of messages that the network must accept beyond the assumed limit, before the account counts as
 /// unlimited.
 const OVERDRAFT: f64 = 2.0;
@@ -34,6 +31,27 @@ pub(crate) enum Urgency {
     Status,
     /// A card that shows the progress of a running job. Sent only while the limit has room.
     Progress,
+}
+
+/// A message that can be left out while the limit of the account has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Optional {
+    /// The reaction that acknowledges a command. The bot can show instead that it is typing.
+    Acknowledgement,
+    /// The card of a running job. Sent only some time after the command, when it is known whether other people have
+    /// started jobs meanwhile.
+    Progress,
+}
+
+impl Optional {
+    /// Returns the share of an account's burst that is kept for messages for which people wait. The message is sent only
+    /// while more than this share is free.
+    fn kept_share(self) -> f64 {
+        match self {
+            Self::Acknowledgement => 0.8,
+            Self::Progress => 0.6,
+        }
+    }
 }
 
 /// The estimated limit of one account, and the turns of its messages while the network limits the account.
@@ -183,8 +201,8 @@ impl Pace {
     }
 
     /// Returns whether a message that can be left out can be sent now.
-    pub(crate) fn has_room(&self) -> bool {
-        self.state.lock().has_room(Instant::now())
+    pub(crate) fn has_room(&self, message: Optional) -> bool {
+        self.state.lock().has_room(message, Instant::now())
     }
 }
 
@@ -215,14 +233,14 @@ impl State {
         }
     }
 
-    fn has_room(&mut self, now: Instant) -> bool {
+    fn has_room(&mut self, message: Optional, now: Instant) -> bool {
         let reserved = self.reserved.values().filter(|since| now.saturating_duration_since(**since) < RESERVATION);
         let reserved = f64::from(u32::try_from(reserved.count()).unwrap_or(u32::MAX));
         match &mut self.budget {
             Some(Budget { lifted: true, .. }) => true,
             Some(budget) => {
                 budget.refill(now);
-                budget.tokens - reserved > RESERVED_SHARE * budget.limit.burst
+                budget.tokens - reserved > message.kept_share() * budget.limit.burst
             }
             None => self.quiet_until.is_none_or(|until| until <= now),
         }
@@ -231,7 +249,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Optional::{Acknowledgement, Progress},
+        *,
+    };
 
     const SYNAPSE: RateLimit = RateLimit { burst: 10.0, per_second: 0.2 };
 
@@ -257,12 +278,17 @@ mod tests {
 
         /// Starts a job, with its acknowledgement if the limit has room. Returns whether it was acknowledged.
         fn start(&mut self, job: &str, seconds: f64) -> bool {
-            let now = self.at(seconds);
-            let room = self.pace.state.lock().has_room(now);
+            let room = self.send_optional(Acknowledgement, seconds);
+            self.pace.state.lock().reserve(job, self.at(seconds));
+            room
+        }
+
+        /// Sends a message that can be left out, if the limit has room. Returns whether it was sent.
+        fn send_optional(&mut self, message: Optional, seconds: f64) -> bool {
+            let room = self.pace.state.lock().has_room(message, self.at(seconds));
             if room {
-                assert_eq!(self.send(seconds), 0.0, "an acknowledgement is never delayed");
+                assert_eq!(self.send(seconds), 0.0, "a message that can be left out is never delayed");
             }
-            self.pace.state.lock().reserve(job, now);
             room
         }
 
@@ -291,10 +317,20 @@ mod tests {
     #[test]
     fn ten_actions_within_ten_seconds_are_answered_within_five() {
         let mut spread = Account::new();
-        for second in 0..10_u32 {
-            spread.start(&second.to_string(), f64::from(second));
-            spread.close(&second.to_string(), f64::from(second) + 1.0);
+        // Each second a job starts, which has a card after two seconds and ends after three.
+        for second in 0..13_i32 {
+            let (seconds, is_job) = (f64::from(second), |job: i32| (0..10).contains(&job));
+            if is_job(second) {
+                spread.start(&second.to_string(), seconds);
+            }
+            if is_job(second - 2) {
+                spread.send_optional(Progress, seconds);
+            }
+            if is_job(second - 3) {
+                spread.close(&(second - 3).to_string(), seconds);
+            }
         }
+        assert_eq!(spread.delays.len(), 10);
         assert!(spread.delays.iter().all(|delay| *delay < 5.0), "{:?}", spread.delays);
         let mut together = Account::new();
         let acknowledged = (0..10).filter(|job| together.start(&job.to_string(), 0.0)).count();
@@ -304,20 +340,31 @@ mod tests {
     }
 
     #[test]
+    fn an_action_after_a_query_is_acknowledged_and_has_a_card() {
+        let mut account = Account::new();
+        account.send(0.0);
+        assert!(account.start("a", 1.0));
+        assert!(account.send_optional(Progress, 3.0));
+        assert!(account.send_optional(Progress, 8.0), "the stage changes");
+        account.close("a", 9.0);
+        assert_eq!(account.delays, [0.0]);
+    }
+
+    #[test]
     fn each_action_of_an_account_without_a_limit_is_acknowledged() {
         let pace = Pace::new(Some(SYNAPSE));
         let now = Instant::now();
         let mut state = pace.state.lock();
         (0..12).for_each(|_| state.accepted(now));
-        assert!(state.has_room(now), "the homeserver has accepted more than its usual limit");
+        assert!(state.has_room(Acknowledgement, now), "the homeserver has accepted more than its usual limit");
         state.limited(Duration::from_secs(5), now);
-        assert!(!state.has_room(now + Duration::from_secs(30)));
-        assert!(state.has_room(now + Duration::from_secs(41)), "the limit has recovered");
+        assert!(!state.has_room(Acknowledgement, now + Duration::from_secs(30)));
+        assert!(state.has_room(Acknowledgement, now + Duration::from_secs(41)), "the limit has recovered");
         let mut unknown = State::default();
-        assert!(unknown.has_room(now));
+        assert!(unknown.has_room(Acknowledgement, now));
         unknown.limited(Duration::from_secs(1), now);
-        assert!(!unknown.has_room(now + Duration::from_secs(29)));
-        assert!(unknown.has_room(now + QUIET_TIME));
+        assert!(!unknown.has_room(Acknowledgement, now + Duration::from_secs(29)));
+        assert!(unknown.has_room(Acknowledgement, now + QUIET_TIME));
     }
 
     #[test]
@@ -326,8 +373,8 @@ mod tests {
         let now = Instant::now();
         state.reserve("a", now);
         state.reserve("b", now);
-        assert!(!state.has_room(now));
-        assert!(state.has_room(now + RESERVATION));
+        assert!(!state.has_room(Acknowledgement, now));
+        assert!(state.has_room(Acknowledgement, now + RESERVATION));
     }
 
     #[tokio::test]

@@ -119,7 +119,7 @@ impl Transaction<'_, '_> {
     }
 
     /// Removes one batch of rows that are older than `before` and belong to no stored job. These rows are received
-    /// messages that were handled, messages that were sent or could not be sent, and audit records. Also removes
+    /// messages that were handled, outgoing messages, whether they were sent or not, and audit records. Also removes
     /// deduplication keys, but only those that are older than `before` by more than [`Write::DEDUPLICATION_RETENTION`].
     /// Adds the number of removed rows to `removed.rows`.
     async fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) -> Result<(), StoreError> {
@@ -131,7 +131,7 @@ impl Transaction<'_, '_> {
                      where job.network = inbox.network and job.room = inbox.room and job.event = inbox.event
                  ) limit 5000)",
             "delete from outbox where seq in (
-                 select seq from outbox where at < ? and (sent >= version or given_up = 1) and not exists (
+                 select seq from outbox where at < ? and not exists (
                      select 1 from job where job.id = substr(outbox.key, 1, instr(outbox.key, '/') - 1)
                  ) limit 5000)",
         ] {

@@ -1,10 +1,11 @@
-//! Handles the events of one room: as they arrive, or after a backfill.
+//! Handles the events of the rooms: as they arrive, or after a backfill.
 //!
 //! Invariant: no event of an ignored room is handled. The room's cursor moves past the ignored events, so
 //! that these events are not handled if the bot handles the room later.
 
 use std::{collections::BTreeMap, time::Instant};
 
+use futures_util::future::join_all;
 use matrix_sdk::{
     Room, RoomState,
     ruma::{OwnedRoomId, RoomId, api::client::membership::joined_rooms},
@@ -19,19 +20,27 @@ use crate::{
     room_event::RoomEvent,
 };
 
+/// The events of one room that are delivered without a backfill.
+pub(super) struct Deliverable {
+    room: Room,
+    events: Vec<RoomEvent>,
+}
+
 impl SyncLoop<'_> {
-    /// Handles the events that a sync delivered for one room. `is_limited` is true if the homeserver left older events
-    /// out of the sync; `is_initial` is true for the first sync of a device.
-    pub(super) async fn handle_room(
+    /// Returns the events that a sync delivered for one room, if they can be delivered to the inbox now. Otherwise skips
+    /// them, or queues the room for a backfill. `is_limited` is true if the homeserver left older events out of the sync;
+    /// `is_initial` is true for the first sync of a device.
+    pub(super) async fn deliverable(
         &mut self,
         id: OwnedRoomId,
         events: Vec<RoomEvent>,
         is_limited: bool,
         is_initial: bool,
-    ) {
+    ) -> Option<Deliverable> {
         let membership = self.membership(&id);
         if membership == RoomMembership::Ignored {
-            return self.ignore(&id, &events).await;
+            self.ignore(&id, &events).await;
+            return None;
         }
         let cursor = self.delivery.cursor(&id).await;
         let has_join = || events.iter().any(|event| convert::is_own_join(event, &self.config.user));
@@ -46,12 +55,25 @@ impl SyncLoop<'_> {
         } else if is_limited || membership == RoomMembership::Undecided || self.backfill.contains(&id) {
             self.backfill.add(id.clone());
             self.backfill.buffer(id, events);
-        } else if let Some(room) = self.client.get_room(&id)
-            && let Err(error) = self.delivery.deliver(&room, events.clone(), &BTreeMap::new(), false).await
-        {
-            self.backfill.add(id.clone());
-            self.backfill.buffer(id.clone(), events);
-            self.schedule_retry(&id, &error);
+        } else {
+            return self.client.get_room(&id).map(|room| Deliverable { room, events });
+        }
+        None
+    }
+
+    /// Delivers the events of several rooms at the same time, so that no room waits for the lookups or for the
+    /// transaction of another one. Queues a room for a backfill if its delivery fails.
+    pub(super) async fn deliver(&mut self, rooms: Vec<Deliverable>) {
+        let delivery = &self.delivery;
+        let deliveries = rooms.into_iter().map(|Deliverable { room, events }| async move {
+            let result = delivery.deliver(&room, events.clone(), &BTreeMap::new(), false).await;
+            result.err().map(|error| (room, events, error))
+        });
+        for (room, events, error) in join_all(deliveries).await.into_iter().flatten() {
+            let id = room.room_id();
+            self.backfill.add(id.to_owned());
+            self.backfill.buffer(id.to_owned(), events);
+            self.schedule_retry(id, &error);
         }
     }
 

@@ -10,14 +10,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{InFlight, Outbox, RowVersion};
-use crate::{
-    adapter::{Chat, SendPermissions},
-    base::Backoff,
-    store::OutboxRow,
-};
+use crate::{base::Backoff, store::OutboxRow};
 
 /// The delay before the first attempt to send to a blocked room again.
-const FIRST_WAIT: Duration = Duration::from_secs(15);
+const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The maximum delay between two attempts to send to a blocked room.
 const MAX_WAIT: Duration = Duration::from_secs(600);
 
@@ -76,8 +72,9 @@ impl BlockedRooms {
 }
 
 impl Outbox {
-    /// Records that the messages to the room of a row must wait, and starts a task that ends the wait.
-    pub(super) fn block(self: &Arc<Self>, chat: &Arc<dyn Chat>, row: &OutboxRow, reason: &str) {
+    /// Records that the messages to the room of a row must wait, and starts a task that ends the wait: when `restored`
+    /// reports that a permission of the account is back, or after a delay.
+    pub(super) fn block(self: &Arc<Self>, restored: Option<watch::Receiver<u64>>, row: &OutboxRow, reason: &str) {
         let delay = {
             let mut rooms = self.blocked.rooms.lock();
             let (first, longest) = self.blocked.delays;
@@ -98,7 +95,6 @@ impl Outbox {
             attempts.backoff.next_delay()
         };
         let (outbox, room) = (self.clone(), room_of(row));
-        let restored = chat.send_permissions().map(SendPermissions::restored);
         tokio::spawn(async move {
             restored_or_after(restored, delay).await;
             if let Some(attempts) = outbox.blocked.rooms.lock().get_mut(&room) {

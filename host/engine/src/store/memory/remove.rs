@@ -83,11 +83,11 @@ impl State {
         });
     }
 
-    /// Removes the rows of sent messages for which `which` returns `true`. Never removes an unsent message. Returns the
-    /// number of removed rows.
+    /// Removes the outbox rows for which `which` returns `true`. Returns the number of removed rows.
     fn remove_outbox_rows(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
         let before = self.outbox.len();
-        self.outbox.retain(|at, slot| self.unsent.contains(at) || !which(slot));
+        self.outbox.retain(|_, slot| !which(slot));
+        self.unsent.retain(|at| self.outbox.contains_key(at));
         self.outbox_keys.retain(|_, at| self.outbox.contains_key(at));
         (before - self.outbox.len()) as u64
     }

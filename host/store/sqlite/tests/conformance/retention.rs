@@ -85,6 +85,9 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     commit(store, [closing_at("d", 1, 16), vec![sent("c/card", 2, Some("$c"))]].concat()).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");
     assert_eq!(removed.jobs, [("b".to_owned(), Vec::new())]);
+    // An unsent message without a job is removed.
+    let unsent = store.outbox().await.expect("rows").into_iter().map(|pending| pending.row.key);
+    assert_eq!(unsent.collect::<Vec<_>>(), ["d/card"]);
     assert_eq!(store.blob(&loaded[0]).await.expect("bytes"), None);
     commit(store, vec![sent("d/card", 1, Some("$d"))]).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");

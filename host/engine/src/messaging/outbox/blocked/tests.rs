@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::{
-    adapter::{Body, ChatFeatures, MemoryChat, Outgoing},
+    adapter::{Body, Chat, ChatFeatures, MemoryChat, Outgoing, SendPermissions},
     base::{Activity, Text},
     messaging::Account,
     store::{MemoryStore, OutboxKind, Store as _, Write},
@@ -96,15 +96,23 @@ async fn a_message_that_an_earlier_process_sent_is_searched_after_the_wait() {
     assert_eq!(scene.unsent().await, 0);
 }
 
-/// A network that rejects messages without a permission, and reports no change of permissions.
-struct SilentNetwork {
+/// A network that rejects the first messages, because a permission is missing.
+struct StrictNetwork {
     chat: Arc<MemoryChat>,
     attempts: Mutex<Vec<Instant>>,
     allowed_from: usize,
+    /// The permissions that the network reports. A rejected room is allowed before the rejection arrives.
+    permissions: Option<SendPermissions>,
+}
+
+impl StrictNetwork {
+    fn new(chat: Arc<MemoryChat>, allowed_from: usize, permissions: Option<SendPermissions>) -> Arc<Self> {
+        Arc::new(Self { chat, attempts: Mutex::default(), allowed_from, permissions })
+    }
 }
 
 #[async_trait::async_trait]
-impl Chat for SilentNetwork {
+impl Chat for StrictNetwork {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
     }
@@ -124,23 +132,51 @@ impl Chat for SilentNetwork {
             attempts.len()
         };
         if number < self.allowed_from {
+            if let Some(permissions) = &self.permissions {
+                permissions.block(&message.room, "403");
+                permissions.allow(&message.room);
+            }
             return Err(crate::adapter::SendError::Forbidden { reason: "403".into() });
         }
         self.chat.send(message).await
     }
+
+    fn send_permissions(&self) -> Option<&SendPermissions> {
+        self.permissions.as_ref()
+    }
+}
+
+/// Returns an outbox that sends the messages `first` and `second` to a network.
+async fn outbox_of(chat: Arc<StrictNetwork>, activity: Activity, delays: (Duration, Duration)) -> Arc<Outbox> {
+    let store = Arc::new(MemoryStore::new());
+    let accounts = vec![Account::of("marvin", chat)];
+    let network = MemoryChat::NETWORK.to_owned();
+    let mut outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], network, Vec::new(), activity);
+    outbox.blocked.delays = delays;
+    let writes = vec![Write::Send(message("first", "ops")), Write::Send(message("second", "ops"))];
+    store.commit(writes).await.expect("stored");
+    Arc::new(outbox)
+}
+
+#[tokio::test]
+async fn a_permission_that_returns_before_the_rejection_arrives_ends_the_wait() {
+    let memory = MemoryChat::new(ChatFeatures::PLAIN);
+    let chat = StrictNetwork::new(memory.clone(), 2, Some(SendPermissions::default()));
+    let outbox = outbox_of(chat, Activity::default(), (FIRST_WAIT, MAX_WAIT)).await;
+    let before = Instant::now();
+    tokio::spawn(outbox.clone().run());
+    outbox.wake();
+    memory.until(2).await;
+    assert_eq!(memory.words(), ["first", "second"]);
+    assert!(before.elapsed() < FIRST_WAIT / 2, "the messages do not wait for the delay");
 }
 
 #[tokio::test]
 async fn a_network_that_reports_no_permission_is_tried_again_after_growing_delays() {
-    let (store, memory) = (Arc::new(MemoryStore::new()), MemoryChat::new(ChatFeatures::PLAIN));
-    let chat = Arc::new(SilentNetwork { chat: memory.clone(), attempts: Mutex::default(), allowed_from: 5 });
-    let accounts = vec![Account::of("marvin", chat.clone())];
-    let (network, activity) = (MemoryChat::NETWORK.to_owned(), Activity::default());
-    let mut outbox = Outbox::new(store.clone(), accounts, vec!["marvin".into()], network, Vec::new(), activity.clone());
-    outbox.blocked.delays = (Duration::from_millis(10), Duration::from_millis(80));
-    let outbox = Arc::new(outbox);
-    let writes = vec![Write::Send(message("first", "ops")), Write::Send(message("second", "ops"))];
-    store.commit(writes).await.expect("stored");
+    let (memory, activity) = (MemoryChat::new(ChatFeatures::PLAIN), Activity::default());
+    let chat = StrictNetwork::new(memory.clone(), 5, None);
+    let delays = (Duration::from_millis(10), Duration::from_millis(80));
+    let outbox = outbox_of(chat.clone(), activity.clone(), delays).await;
     tokio::spawn(outbox.clone().run());
     outbox.wake();
     memory.until(2).await;
