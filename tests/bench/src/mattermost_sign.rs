@@ -72,9 +72,12 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     std::fs::write(folder.path().join("plugins.toml"), text)?;
     let host = Host::start(program, folder.path(), &token)?;
     host.ready()?;
-    while !server.is_connected() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let connected = async {
+        while !server.is_connected() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, connected).await.context("the bot does not connect")?;
     let client = Client::new(&server, &alice);
     for _ in 0..WARM_UP {
         client.sign(&server, &bot, &ops).await?;

@@ -108,14 +108,17 @@ impl MatrixAccount {
         if is_notice || matches!(message.body, Body::React { .. }) {
             return;
         }
-        // A message to an upgraded room is sent to its successor.
-        let room = self.known_room(&message.room);
-        let room = room.map(|room| latest_successor(&room.client(), room.room_id()).unwrap_or(room));
-        match (sent, room) {
-            (Err(SendError::Forbidden { reason }), Some(room)) if room.state() == RoomState::Joined => {
-                self.permissions.block(room.room_id().as_str(), reason);
+        let Some(room) = self.known_room(&message.room) else { return };
+        // A message that an upgraded room rejects is sent to its successor.
+        let successor = latest_successor(&room.client(), room.room_id());
+        match (sent, successor) {
+            (Err(SendError::Forbidden { reason }), successor) => {
+                let room = successor.unwrap_or(room);
+                if room.state() == RoomState::Joined {
+                    self.permissions.block(room.room_id().as_str(), reason);
+                }
             }
-            (Ok(_), Some(room)) => drop(self.permissions.allow(room.room_id().as_str())),
+            (Ok(_), None) => drop(self.permissions.allow(room.room_id().as_str())),
             _ => {}
         }
     }

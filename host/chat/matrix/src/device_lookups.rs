@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
@@ -34,13 +35,16 @@ pub(crate) enum DeviceLookup {
 #[derive(Debug)]
 pub(crate) struct DeviceLookups {
     limiter: Mutex<LookupLimiter>,
+    /// Held during the lookups of some people, so that messages of one person in several rooms share a lookup.
+    turns: [tokio::sync::Mutex<()>; 16],
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl DeviceLookups {
     /// `own_server` is the name of the account's homeserver, which answers without another server.
     pub(crate) fn new(own_server: &ServerName) -> Self {
-        Self { limiter: Mutex::new(LookupLimiter::new(own_server)), tasks: Mutex::default() }
+        let limiter = Mutex::new(LookupLimiter::new(own_server));
+        Self { limiter, turns: Default::default(), tasks: Mutex::default() }
     }
 
     /// Allows the next [`MAX_PER_BATCH`] lookups. Called for each sync.
@@ -50,6 +54,9 @@ impl DeviceLookups {
 
     /// Runs a lookup of a person's devices if the limits allow it. `lookup` returns whether the homeserver answered.
     pub(crate) async fn run(&self, user: &UserId, lookup: impl Future<Output = bool> + Send + 'static) -> DeviceLookup {
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let _turn = self.turns[hasher.finish() as usize % self.turns.len()].lock().await;
         let admission = self.limiter.lock().admit(user, Instant::now());
         match admission {
             Admission::LookUp => {}
@@ -174,6 +181,18 @@ mod tests {
         limiter.begin_batch();
         assert_eq!(admit(&mut limiter, 50), Admission::LookUp);
         assert_eq!(admit(&mut limiter, 0), Admission::Exceeded, "its interval is not over");
+    }
+
+    #[tokio::test]
+    async fn messages_of_one_person_in_two_rooms_share_a_lookup() {
+        let lookups = DeviceLookups::new(server_name!("home.x"));
+        let bob = user_id!("@bob:home.x");
+        let slow = async {
+            tokio::task::yield_now().await;
+            true
+        };
+        let (one, other) = tokio::join!(lookups.run(bob, slow), lookups.run(bob, std::future::pending()));
+        assert_eq!((one, other), (DeviceLookup::Current, DeviceLookup::Current));
     }
 
     #[tokio::test]

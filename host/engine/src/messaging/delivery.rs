@@ -40,9 +40,7 @@ impl Outbox {
     /// have sent the message, and the number of temporary errors. Does not send a reaction if the network has no
     /// reactions or if no message started the command, and no card of a job whose closing message was sent.
     pub(super) async fn deliver(&self, account: &Account, queued: &mut Queued) -> Result<Sent, Unsent> {
-        let sent = self.deliver_row(account, &queued.row, &mut queued.left_over, queued.failures).await;
-        queued.failures += u32::from(matches!(sent, Err(Unsent::Later(None))));
-        sent
+        self.deliver_row(account, &queued.row, &mut queued.left_over, &mut queued.failures).await
     }
 
     async fn deliver_row(
@@ -50,7 +48,7 @@ impl Outbox {
         account: &Account,
         row: &PendingRow,
         left_over: &mut bool,
-        failures: u32,
+        failures: &mut u32,
     ) -> Result<Sent, Unsent> {
         let chat = &account.chat;
         let text = || row.row.text.clone().with_prefix(&account.prefix).clamped(longest(&**chat));
@@ -105,7 +103,7 @@ impl Outbox {
         account: &Account,
         row: &PendingRow,
         text: Text,
-        failures: u32,
+        failures: &mut u32,
     ) -> Result<Sent, Unsent> {
         let body = Body::Say { text, thread: row.row.thread.clone() };
         // The closing message has the key of the card, whose place it takes.
@@ -125,7 +123,7 @@ impl Outbox {
         account: &Account,
         message: &Outgoing,
         search: bool,
-        failures: u32,
+        failures: &mut u32,
     ) -> Result<Sent, Unsent> {
         if search && let Some(event) = self.find(account, message).await? {
             return Ok(Sent::Found(event));

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::pace::{Optional, Pace, Permit, Urgency};
+use super::pace::{OptionalMessage, Pace, Permit, Urgency};
 use crate::{
     base::ActivityGuard,
     job::approval_text,
@@ -31,7 +31,7 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    fn urgency(&self) -> Urgency {
+    pub(super) fn urgency(&self) -> Urgency {
         match self.row.row.purpose {
             OutboxKind::Message | OutboxKind::Closing => Urgency::Needed,
             OutboxKind::Card { .. } if approval_text::parse_key(&self.row.row.key).is_some() => Urgency::Needed,
@@ -43,6 +43,7 @@ impl Queued {
     /// Takes over what is known of an older text of the same card. Returns the version of the older text.
     fn replace(&mut self, older: Self) -> u64 {
         self.left_over |= older.left_over;
+        self.failures = self.failures.max(older.failures);
         if self.row.event.is_none() {
             self.row.event = older.row.event;
         }
@@ -107,7 +108,7 @@ impl Lane {
     /// Waits for the next row and for the right to send it. A more urgent row that arrives meanwhile comes first.
     pub(super) async fn next<'p>(&self, pace: &'p Pace) -> (Queued, Permit<'p>) {
         loop {
-            let Some(urgency) = self.most_urgent(pace.has_room(Optional::Progress)) else {
+            let Some(urgency) = self.most_urgent(pace.has_room(OptionalMessage::Progress)) else {
                 let is_empty = self.queue.lock().is_empty();
                 tokio::select! {
                     () = self.more.notified() => {}
@@ -128,6 +129,13 @@ impl Lane {
                     },
                 }
             }
+        }
+    }
+
+    /// Waits until the lane has a row that is more urgent than `urgency`.
+    pub(super) async fn more_urgent_than(&self, urgency: Urgency) {
+        while self.most_urgent(false).is_none_or(|most| most >= urgency) {
+            self.more.notified().await;
         }
     }
 
@@ -202,9 +210,22 @@ mod tests {
     fn a_newer_text_of_a_card_replaces_a_queued_one() {
         let lane = filled(false);
         assert_eq!(lane.extend(vec![queued("a/card", REST, 3)]), [("a/card".to_owned(), 1)]);
-        let older = Queued { left_over: true, ..queued("a/card", PROGRESS, 2) };
+        let older = Queued { left_over: true, failures: 2, ..queued("a/card", PROGRESS, 2) };
         assert_eq!(lane.put_back(older), Some(2));
+        let newest = lane.queue.lock()[0].failures;
+        assert_eq!(newest, 2, "the errors of the older text count");
         assert_eq!(keys(&lane)[2..], ["a/card 3", "b/card 1"].map(str::to_owned));
+    }
+
+    #[tokio::test]
+    async fn a_message_for_which_people_wait_ends_the_wait_of_a_card() {
+        let lane = Lane::new(false);
+        lane.extend(vec![queued("a/card", PROGRESS, 1)]);
+        let mut wait = std::pin::pin!(lane.more_urgent_than(Urgency::Progress));
+        assert!(futures_util::poll!(&mut wait).is_pending());
+        lane.extend(vec![queued("b/closing", OutboxKind::Message, 1)]);
+        wait.await;
+        assert_eq!(keys(&lane)[0], "b/closing 1");
     }
 
     #[tokio::test]
@@ -215,7 +236,7 @@ mod tests {
         assert_eq!(lane.next(&pace).await.0.row.row.key, "a/card");
         pace.limited(std::time::Duration::ZERO);
         lane.extend(vec![queued("a/card", PROGRESS, 2)]);
-        assert_eq!(lane.most_urgent(pace.has_room(Optional::Progress)), None);
+        assert_eq!(lane.most_urgent(pace.has_room(OptionalMessage::Progress)), None);
         lane.extend(vec![queued("b/closing", OutboxKind::Message, 1)]);
         assert_eq!(lane.next(&pace).await.0.row.row.key, "b/closing");
     }

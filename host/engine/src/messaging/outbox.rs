@@ -18,7 +18,8 @@ use super::{
     accounts::Account,
     delivery::{Sent, Unsent, is_edited},
     lane::{Lane, Queued},
-    pace::{Optional, Urgency},
+    pace::{OptionalMessage, Urgency},
+    undeliverable::MAX_FAILURES,
 };
 use crate::{
     adapter::{Body, Chat, Outgoing, SendPermissions},
@@ -138,6 +139,7 @@ impl Outbox {
             };
             // Collect the rows of each room, without the rows that were added to a lane before.
             let mut added: Vec<(LaneName, Vec<Queued>)> = Vec::new();
+            let mut locked = in_flight.lock();
             for row in in_order(rows) {
                 let Some(account) = self.account(&row.row.bot, &row.row.network) else { continue };
                 // On a network without edits, the status card of a job is sent once, when the job waits or has ended.
@@ -145,7 +147,6 @@ impl Outbox {
                     continue;
                 }
                 let version = (row.row.key.clone(), row.version);
-                let mut locked = in_flight.lock();
                 if self.blocked.contains(&row.row) {
                     self.blocked.put_back(&mut locked, version, left_over);
                     continue;
@@ -154,7 +155,6 @@ impl Outbox {
                     continue;
                 }
                 let left_over = locked.unsearched.remove(&row.row.key) || left_over;
-                drop(locked);
                 let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
                 let queued = Queued { row, left_over, failures: 0, _guard: guard.clone() };
                 match added.iter_mut().find(|(other, _)| *other == name) {
@@ -162,6 +162,7 @@ impl Outbox {
                     None => added.push((name, vec![queued])),
                 }
             }
+            drop(locked);
             for (name, rows) in added {
                 let Some(account) = self.account(&name.0, &name.1) else { continue };
                 let lane = lanes.entry(name).or_insert_with(|| {
@@ -182,6 +183,8 @@ impl Outbox {
         // The event ids of sent cards. Newer versions of these cards may already be in the lane without an event id.
         let mut cards: HashMap<String, String> = HashMap::new();
         let mut backoff = Backoff::new(FIRST_WAIT, MAX_WAIT);
+        // After a message that was given up, the next one is given up after its first error, until one is accepted.
+        let mut gave_up = false;
         let put_back = |queued: Queued| {
             let key = queued.row.row.key.clone();
             if let Some(older) = lane.put_back(queued) {
@@ -190,6 +193,9 @@ impl Outbox {
         };
         loop {
             let (mut queued, permit) = lane.next(&account.pace).await;
+            if gave_up {
+                queued.failures = queued.failures.max(MAX_FAILURES - 1);
+            }
             if queued.row.event.is_none() {
                 queued.row.event = cards.get(&queued.row.row.key).cloned();
             }
@@ -210,22 +216,31 @@ impl Outbox {
                 }
                 Ok(Sent::Found(event)) => Some(event),
                 Err(Unsent::Later(after)) => {
+                    let urgency = queued.urgency();
+                    gave_up = false;
                     put_back(queued);
                     if after.is_none() {
-                        backoff.wait(None).await;
+                        tokio::select! {
+                            () = backoff.wait(None) => {}
+                            () = lane.more_urgent_than(urgency) => {}
+                        }
                     }
                     continue;
                 }
                 Err(Unsent::Blocked(reason)) => {
+                    // Until all rows are put back, `run` adds none of them again, so that their order stays.
+                    let mut locked = in_flight.lock();
                     self.block(restored, &row.row, &reason);
                     for Queued { row, left_over, .. } in std::iter::once(queued).chain(lane.drain()) {
-                        self.blocked.put_back(&mut in_flight.lock(), (row.row.key, row.version), left_over);
+                        self.blocked.put_back(&mut locked, (row.row.key, row.version), left_over);
                     }
                     continue;
                 }
             };
             self.blocked.remove(&row.row);
             backoff.reset();
+            gave_up = queued.failures >= MAX_FAILURES;
+            let row = &queued.row;
             match (&row.row.purpose, &event) {
                 (OutboxKind::Card { rest: false }, Some(event)) => {
                     cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
@@ -266,14 +281,11 @@ impl Outbox {
         let (mut backoff, mut failures) = (Backoff::new(FIRST_WAIT, MAX_WAIT), 0);
         loop {
             let permit = account.pace.permit(Urgency::Needed).await;
-            let tried = self.find_or_attempt(account, message, search, failures).await;
+            let tried = self.find_or_attempt(account, message, search, &mut failures).await;
             drop(permit);
             match tried {
                 Ok(_) => return true,
-                Err(Unsent::Later(None)) => {
-                    failures += 1;
-                    backoff.wait(None).await;
-                }
+                Err(Unsent::Later(None)) => backoff.wait(None).await,
                 // The next permit waits for the delay.
                 Err(Unsent::Later(Some(_))) => {}
                 Err(Unsent::Blocked(reason)) => {
@@ -315,8 +327,8 @@ impl Outbox {
         let message = Outgoing { key, room: message.key.room.clone(), body };
         let (outbox, account, guard) = (self.clone(), account.clone(), self.activity.begin());
         tokio::spawn(async move {
-            let is_shown =
-                account.pace.has_room(Optional::Acknowledgement) && outbox.attempt(&account, &message).await.is_ok();
+            let is_shown = account.pace.has_room(OptionalMessage::Acknowledgement)
+                && outbox.attempt(&account, &message).await.is_ok();
             if !is_shown {
                 account.chat.typing(&message.room).await;
             }

@@ -35,7 +35,7 @@ pub(crate) enum Urgency {
 
 /// A message that can be left out while the limit of the account has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Optional {
+pub(crate) enum OptionalMessage {
     /// The reaction that acknowledges a command. The bot can show instead that it is typing.
     Acknowledgement,
     /// The card of a running job. Sent only some time after the command, when it is known whether other people have
@@ -43,7 +43,7 @@ pub(crate) enum Optional {
     Progress,
 }
 
-impl Optional {
+impl OptionalMessage {
     /// Returns the share of an account's burst that is kept for messages for which people wait. The message is sent only
     /// while more than this share is free.
     fn kept_share(self) -> f64 {
@@ -201,7 +201,7 @@ impl Pace {
     }
 
     /// Returns whether a message that can be left out can be sent now.
-    pub(crate) fn has_room(&self, message: Optional) -> bool {
+    pub(crate) fn has_room(&self, message: OptionalMessage) -> bool {
         self.state.lock().has_room(message, Instant::now())
     }
 }
@@ -233,7 +233,7 @@ impl State {
         }
     }
 
-    fn has_room(&mut self, message: Optional, now: Instant) -> bool {
+    fn has_room(&mut self, message: OptionalMessage, now: Instant) -> bool {
         let reserved = self.reserved.values().filter(|since| now.saturating_duration_since(**since) < RESERVATION);
         let reserved = f64::from(u32::try_from(reserved.count()).unwrap_or(u32::MAX));
         match &mut self.budget {
@@ -250,7 +250,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::{
-        Optional::{Acknowledgement, Progress},
+        OptionalMessage::{Acknowledgement, Progress},
         *,
     };
 
@@ -284,7 +284,7 @@ mod tests {
         }
 
         /// Sends a message that can be left out, if the limit has room. Returns whether it was sent.
-        fn send_optional(&mut self, message: Optional, seconds: f64) -> bool {
+        fn send_optional(&mut self, message: OptionalMessage, seconds: f64) -> bool {
             let room = self.pace.state.lock().has_room(message, self.at(seconds));
             if room {
                 assert_eq!(self.send(seconds), 0.0, "a message that can be left out is never delayed");

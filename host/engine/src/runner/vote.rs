@@ -173,7 +173,24 @@ impl Jobs {
         if self.context.monotonic.now() >= ask.until {
             return Err(over(": the deadline has passed"));
         }
+        if matches!(vote, Vote::Approve(_)) && self.was_given_up(id, &ask).await.map_err(unavailable)? {
+            return Err(VoteError::NotOpen(format!(
+                "The chat server rejected the text of this request, so nobody could read what job {id} will do, and \
+                 nobody can approve it. Run `{PREFIX}cancel {id}`."
+            )));
+        }
         Ok((row, history, ask))
+    }
+
+    /// Returns whether the message of an approval request was given up, because the network does not accept its text.
+    async fn was_given_up(&self, id: &str, ask: &ApprovalRequest) -> Result<bool, StoreError> {
+        let (store, key) = (&self.context.store, approval_text::key(id, ask.number));
+        if store.event_of_key(&key).await?.is_some() {
+            return Ok(false);
+        }
+        // The message was sent or waits, or it was given up.
+        let waits = store.outbox().await?.iter().any(|pending| pending.row.key == key);
+        Ok(!waits && store.event_of_key(&key).await?.is_none())
     }
 
     /// Checks a vote. Returns the events to add to the job's journal, and the reply to the person. `ask` is the open

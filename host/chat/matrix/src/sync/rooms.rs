@@ -61,8 +61,8 @@ impl SyncLoop<'_> {
         None
     }
 
-    /// Delivers the events of several rooms at the same time, so that no room waits for the lookups or for the
-    /// transaction of another one. Queues a room for a backfill if its delivery fails.
+    /// Delivers the events of several rooms at the same time, so that they share a transaction and no room waits for the
+    /// lookups of another one. Queues a room for a backfill if its delivery fails.
     pub(super) async fn deliver(&mut self, rooms: Vec<Deliverable>) {
         let delivery = &self.delivery;
         let deliveries = rooms.into_iter().map(|Deliverable { room, events }| async move {
