@@ -51,6 +51,9 @@ use crate::{
 
 /// Maximum time for which the homeserver may hold a sync request open while there are no new events.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after a sync that delivered events of rooms. The homeserver then handles the requests that these events cause
+/// before the next sync, and one sync delivers the events of the bot's own messages together.
+const PAUSE: Duration = Duration::from_millis(25);
 /// Maximum number of buffered events of a room that waits for a backfill. If more events arrive, the oldest are
 /// dropped; the backfill finds the dropped events.
 const MAX_BUFFERED: usize = 1_000;
@@ -112,6 +115,7 @@ impl<'a> SyncLoop<'a> {
         // Record the rooms before the homeserver can report another state.
         self.encryption.record_joined(&self.client);
         loop {
+            let mut has_events = false;
             let timeout = if is_first { Duration::ZERO } else { self.time_until_due(Instant::now()).min(SYNC_TIMEOUT) };
             match self.sync(timeout, &mut keys).await {
                 Err(error) if error.ends_session() => return error,
@@ -138,6 +142,7 @@ impl<'a> SyncLoop<'a> {
                     if is_first || has_joined || permissions::may_change(&response, &self.config.user) {
                         self.update_permissions(&response).await;
                     }
+                    has_events = !response.rooms.joined.is_empty();
                     self.handle(response, is_initial).await;
                 }
             }
@@ -151,6 +156,9 @@ impl<'a> SyncLoop<'a> {
             }
             self.joined_rooms.save();
             link.up();
+            if has_events {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 
