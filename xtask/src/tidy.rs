@@ -3,7 +3,7 @@
 //! - Every Rust file begins with `//!` and has at most 500 lines.
 //! - No file contains a marker for unfinished work or an ignored test.
 //! - The engine does not depend on a client library of a chat network, a cloud or a database, or on a web framework.
-//! - An adapter depends only on the engine and, in a chat adapter, on the crate that chat adapters share.
+//! - An adapter depends only on the engine and on the crate that adapters share.
 //!
 //! Invariant: the check lists all violations, those in files with file and line.
 

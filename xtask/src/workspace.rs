@@ -12,8 +12,11 @@ use crate::process;
 
 /// Cargo arguments for the whole workspace with every adapter. All packages share one set of features, so that the
 /// heavy dependencies are compiled once.
-pub(crate) const WHOLE: &[&str] =
-    &["--workspace", "--features", "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http"];
+pub(crate) const WHOLE: &[&str] = &[
+    "--workspace",
+    "--features",
+    "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http,wardroom-cli/jenkins",
+];
 
 /// Returns the folder of the checkout.
 pub(crate) fn root() -> &'static Path {

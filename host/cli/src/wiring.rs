@@ -93,7 +93,13 @@ impl Wiring<'_> {
     }
 
     #[cfg_attr(
-        not(any(feature = "console", feature = "matrix", feature = "mattermost", feature = "exec")),
+        not(any(
+            feature = "console",
+            feature = "matrix",
+            feature = "mattermost",
+            feature = "exec",
+            feature = "jenkins"
+        )),
         expect(unused_variables, reason = "a build without adapters uses neither")
     )]
     fn builder(&self, peek: &Peek, state: &Path) -> EngineBuilder {
@@ -117,6 +123,10 @@ impl Wiring<'_> {
         {
             let supervisor = vec![this(), crate::SUPERVISE.to_owned()];
             builder = builder.pipelines(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor));
+        }
+        #[cfg(feature = "jenkins")]
+        {
+            builder = builder.pipelines(wardroom_jenkins::JenkinsFactory::new(state.to_owned()));
         }
         for network in NETWORKS {
             builder = builder.left_out(network);

@@ -1,4 +1,4 @@
-//! The server of a chat account: its URL in `plugins.toml`, the HTTP client for it, and certificates that are trusted
+//! The server of a chat account or of a pipeline backend: its URL in `plugins.toml`, the HTTP client for it, and certificates that are trusted
 //! in addition to the system's.
 
 use std::{fs, path::Path, time::Duration};
@@ -8,7 +8,7 @@ use wardroom::base::Table;
 
 use crate::error_chain;
 
-/// The `User-Agent` header of every request to a chat server: `wardroom/VERSION`.
+/// The `User-Agent` header of every request: `wardroom/VERSION`.
 const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
 
 /// Maximum time for connecting to a server.

@@ -1,0 +1,42 @@
+//! The delays of a backend.
+
+use std::time::Duration;
+
+/// The delays of a Jenkins backend. [`Default`] has the delays of a host; tests use shorter ones.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Timing {
+    /// The interval between two polls of the runs that are followed. The default is 2 seconds.
+    pub poll: Duration,
+    /// The minimum time between two reads of console output, over all runs of the backend. The default is 2 seconds.
+    pub log: Duration,
+    /// The minimum time between a trigger without an answer and the statement that Jenkins did not receive it. It is at
+    /// least twice the timeout of a request. The default is 60 seconds.
+    pub settle: Duration,
+    /// The time between the two searches that must both find no build before this statement. The default is 3 seconds.
+    pub second_look: Duration,
+    /// How long Jenkins must answer that it has no such build before the run counts as lost. The default is 60 seconds.
+    pub gone: Duration,
+    /// The time between `stop`, `term` and `kill` for a build that does not end. The default is 15 seconds.
+    pub escalate: Duration,
+    /// The first pause of an open breaker. The pause doubles with each failed probe, up to a minute. The default is 5
+    /// seconds.
+    pub pause: Duration,
+    /// How long the definition of a job is used again for other triggers. The default is 5 seconds.
+    pub definition: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(2),
+            log: Duration::from_secs(2),
+            settle: Duration::from_secs(60),
+            second_look: Duration::from_secs(3),
+            gone: Duration::from_secs(60),
+            escalate: Duration::from_secs(15),
+            pause: Duration::from_secs(5),
+            definition: Duration::from_secs(5),
+        }
+    }
+}
