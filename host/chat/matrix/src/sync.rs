@@ -115,7 +115,7 @@ impl<'a> SyncLoop<'a> {
         // Record the rooms before the homeserver can report another state.
         self.encryption.record_joined(&self.client);
         loop {
-            let mut has_events = false;
+            let has_events;
             let timeout = if is_first { Duration::ZERO } else { self.time_until_due(Instant::now()).min(SYNC_TIMEOUT) };
             match self.sync(timeout, &mut keys).await {
                 Err(error) if error.ends_session() => return error,
