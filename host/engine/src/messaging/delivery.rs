@@ -160,6 +160,7 @@ impl Outbox {
     /// Tries once to send a message.
     pub(super) async fn attempt(&self, account: &Account, message: &Outgoing) -> Result<Sent, Unsent> {
         let (chat, began) = (&account.chat, Instant::now());
+        let _in_flight = account.pace.begin();
         // The only way to a room, so no text gets there with a secret.
         let tried = chat.send(&message.redacted()).await;
         let method = match &message.body {

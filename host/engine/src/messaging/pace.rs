@@ -49,7 +49,7 @@ impl OptionalMessage {
     fn kept_share(self) -> f64 {
         match self {
             Self::Acknowledgement => 0.8,
-            Self::Progress => 0.6,
+            Self::Progress => 0.7,
         }
     }
 }
@@ -73,6 +73,8 @@ struct State {
     next: u64,
     /// Whether a task has the turn.
     sending: bool,
+    /// The number of messages that are being sent.
+    in_flight: u32,
     /// The jobs whose closing messages are reserved, with the start of the reservation.
     reserved: HashMap<String, Instant>,
 }
@@ -99,6 +101,15 @@ impl Budget {
 pub(crate) struct Permit<'p> {
     pace: &'p Pace,
     exclusive: bool,
+}
+
+/// A message that is being sent. It counts for the limit until the value is dropped.
+pub(crate) struct InFlight<'p>(&'p Pace);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().in_flight -= 1;
+    }
 }
 
 /// An entry of a task that waits for its turn. Removed when the value is dropped.
@@ -178,6 +189,12 @@ impl Pace {
         }
     }
 
+    /// Records that a message is being sent.
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.state.lock().in_flight += 1;
+        InFlight(self)
+    }
+
     /// Records that the network accepted a message.
     pub(crate) fn accepted(&self) {
         self.state.lock().accepted(Instant::now());
@@ -235,7 +252,7 @@ impl State {
 
     fn has_room(&mut self, message: OptionalMessage, now: Instant) -> bool {
         let reserved = self.reserved.values().filter(|since| now.saturating_duration_since(**since) < RESERVATION);
-        let reserved = f64::from(u32::try_from(reserved.count()).unwrap_or(u32::MAX));
+        let reserved = f64::from(u32::try_from(reserved.count()).unwrap_or(u32::MAX)) + f64::from(self.in_flight);
         match &mut self.budget {
             Some(Budget { lifted: true, .. }) => true,
             Some(budget) => {
@@ -365,6 +382,15 @@ mod tests {
         unknown.limited(Duration::from_secs(1), now);
         assert!(!unknown.has_room(Acknowledgement, now + Duration::from_secs(29)));
         assert!(unknown.has_room(Acknowledgement, now + QUIET_TIME));
+    }
+
+    #[test]
+    fn a_message_that_is_being_sent_counts_for_the_limit() {
+        let pace = Pace::new(Some(SYNAPSE));
+        let sending = [pace.begin(), pace.begin()];
+        assert!(!pace.has_room(Acknowledgement));
+        drop(sending);
+        assert!(pace.has_room(Acknowledgement));
     }
 
     #[test]

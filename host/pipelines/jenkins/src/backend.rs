@@ -304,7 +304,10 @@ impl Pipelines for JenkinsPipelines {
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        self.0.cancel(key).await
+        let (backend, key) = (self.0.clone(), key.clone());
+        // A separate task sends the request and repeats it even if the caller is cancelled.
+        let cancelled = tokio::spawn(async move { backend.cancel(&key).await });
+        cancelled.await.map_err(|error| unavailable(format!("internal error while a build was cancelled: {error}")))?
     }
 }
 

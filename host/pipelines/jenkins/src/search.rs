@@ -196,7 +196,8 @@ impl Wanted<'_> {
         if self.record.carries_key {
             return origin.parameters.get(self.run_parameter).is_some_and(|value| value == self.key.as_str());
         }
-        let is_own = origin.users.is_empty() || origin.users.iter().any(|user| user.eq_ignore_ascii_case(self.user));
+        // A build that a timer, a commit or another job started has no user.
+        let is_own = origin.users.iter().any(|user| user.eq_ignore_ascii_case(self.user));
         // The values of passwords are not shown, and Jenkins can trim a value.
         let has_value = |(name, value): (&String, &String)| {
             origin.parameters.get(name).is_none_or(|found| found.trim() == value.trim())

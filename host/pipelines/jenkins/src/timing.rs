@@ -11,13 +11,15 @@ pub struct Timing {
     /// The minimum time between two reads of console output, over all runs of the backend. The default is 2 seconds.
     pub log: Duration,
     /// The minimum time between a trigger without an answer and the statement that Jenkins did not receive it. It is at
-    /// least twice the timeout of a request. The default is 60 seconds.
+    /// least twice the timeout of a request. The default is 10 minutes, because a proxy or a busy Jenkins can hold a
+    /// request back.
     pub settle: Duration,
     /// The time between the two searches that must both find no build before this statement. The default is 3 seconds.
     pub second_look: Duration,
     /// How long Jenkins must answer that it has no such build before the run counts as lost. The default is 60 seconds.
     pub gone: Duration,
-    /// The time between `stop`, `term` and `kill` for a build that does not end. The default is 15 seconds.
+    /// The time between `stop`, `term` and `kill` for a build that does not end. The default is 2 minutes, so that
+    /// a pipeline can run the steps that follow an abort.
     pub escalate: Duration,
     /// The first pause of an open breaker. The pause doubles with each failed probe, up to a minute. The default is 5
     /// seconds.
@@ -31,10 +33,10 @@ impl Default for Timing {
         Self {
             poll: Duration::from_secs(2),
             log: Duration::from_secs(2),
-            settle: Duration::from_secs(60),
+            settle: Duration::from_secs(600),
             second_look: Duration::from_secs(3),
             gone: Duration::from_secs(60),
-            escalate: Duration::from_secs(15),
+            escalate: Duration::from_secs(120),
             pause: Duration::from_secs(5),
             definition: Duration::from_secs(5),
         }

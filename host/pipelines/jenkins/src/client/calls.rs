@@ -138,7 +138,8 @@ impl Client {
         let call = Call::post(Request::Stop, segments, format!("build #{number} of the job `{job}`"));
         let answer = self.send(&call).await?;
         // Jenkins redirects to the page of the build; a proxy redirects to its login.
-        let is_login = answer.location().is_some_and(|to| to.path().contains("login"));
+        let is_login = |to: &Url| to.path().contains("login") && !to.path().contains("/job/");
+        let is_login = answer.location().is_some_and(|to| is_login(&to));
         if is_login {
             return Err(JenkinsError::not_sent("a login page answered the request to stop the build"));
         }

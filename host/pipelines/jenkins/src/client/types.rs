@@ -134,9 +134,10 @@ impl QueueItem {
     pub(super) const TREE_WITH_ACTIONS: &str =
         "id,why,inQueueSince,task[url],actions[parameters[name,value],causes[userId]]";
 
-    /// Returns the job of the item.
+    /// Returns the job of the item; `None` if the item is a part of a build, for example a cell of a matrix.
     pub(crate) fn job(&self) -> Option<JobPath> {
-        Some(JobPath::of_url(self.task.as_ref()?.url.as_ref()?)?.0)
+        let (job, rest) = JobPath::of_url(self.task.as_ref()?.url.as_ref()?)?;
+        rest.is_empty().then_some(job)
     }
 
     pub(crate) fn origin(&self) -> Origin {
