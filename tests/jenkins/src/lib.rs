@@ -27,7 +27,6 @@
 
 mod data;
 mod faults;
-mod listen;
 mod routes;
 mod tree;
 
@@ -38,7 +37,7 @@ use std::{
 
 use anyhow::Result;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use wardroom_fake_server::{ConnectionCut, Connections, CuttableListener};
 
 pub use faults::Faults;
 
@@ -51,8 +50,7 @@ pub(crate) struct Shared {
     faults: Mutex<Faults>,
     /// The method and the path with the query of each request.
     requests: Mutex<Vec<(String, String)>>,
-    /// Cuts the connections between the server and its clients.
-    cuts: Mutex<Vec<CancellationToken>>,
+    connections: Connections,
     /// The path of the server, for example `/jenkins`.
     pub(crate) prefix: String,
 }
@@ -68,10 +66,6 @@ impl Shared {
 
     pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<(String, String)>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn cuts(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,12 +110,12 @@ impl Server {
             data: Mutex::default(),
             faults: Mutex::default(),
             requests: Mutex::default(),
-            cuts: Mutex::default(),
+            connections: Connections::default(),
             prefix: prefix.to_owned(),
         });
-        let listener = listen::CuttableListener::bind(shared.clone()).await?;
+        let listener = CuttableListener::bind(shared.connections.clone()).await?;
         let address = listener.address()?;
-        let service = routes::router(shared.clone()).into_make_service_with_connect_info::<listen::ConnectionCut>();
+        let service = routes::router(shared.clone()).into_make_service_with_connect_info::<ConnectionCut>();
         let task = tokio::spawn(async move {
             // Ignore the error: the server ends when its task is dropped.
             let _ = axum::serve(listener, service).await;
@@ -357,8 +351,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
-        for cut in self.shared.cuts().drain(..) {
-            cut.cancel();
-        }
+        self.shared.connections.cut();
     }
 }

@@ -10,7 +10,6 @@
 mod data;
 mod faults;
 mod hub;
-mod listen;
 mod person;
 mod post;
 pub mod proxy;
@@ -24,7 +23,7 @@ use std::{
 
 use anyhow::Result;
 use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use wardroom_fake_server::{ConnectionCut, Connections, CuttableListener};
 
 pub use faults::Faults;
 pub use person::Person;
@@ -39,8 +38,7 @@ pub(crate) struct Shared {
     data: Mutex<ServerData>,
     hub: Mutex<Hub>,
     faults: Mutex<Faults>,
-    /// Cuts the connections between the server and its clients.
-    cuts: Mutex<Vec<CancellationToken>>,
+    connections: Connections,
     /// Changed after each change of the data.
     changes: watch::Sender<()>,
 }
@@ -56,10 +54,6 @@ impl Shared {
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn cuts(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the data, and publishes the events of the change.
@@ -102,13 +96,13 @@ impl Server {
             data: Mutex::new(ServerData::new(version)),
             hub: Mutex::new(Hub::new(version)),
             faults: Mutex::default(),
-            cuts: Mutex::default(),
+            connections: Connections::default(),
             changes: watch::Sender::default(),
         });
-        let listener = listen::CuttableListener::bind(shared.clone()).await?;
+        let listener = CuttableListener::bind(shared.connections.clone()).await?;
         let address = listener.address()?;
         let router = routes::router(shared.clone());
-        let service = router.into_make_service_with_connect_info::<listen::ConnectionCut>();
+        let service = router.into_make_service_with_connect_info::<ConnectionCut>();
         let task = tokio::spawn(async move {
             // Ignore the error: the server ends when its task is dropped.
             let _ = axum::serve(listener, service).await;
@@ -263,9 +257,7 @@ impl Server {
 
     /// Cuts every connection without a closing handshake.
     pub fn cut(&self) {
-        for cut in self.shared.cuts().drain(..) {
-            cut.cancel();
-        }
+        self.shared.connections.cut();
     }
 
     /// Blocks every connection without closing it.

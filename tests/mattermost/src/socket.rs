@@ -12,8 +12,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
+use wardroom_fake_server::ConnectionCut;
 
-use crate::{Shared, hub::WriterMessage, listen::ConnectionCut, routes::bearer};
+use crate::{Shared, hub::WriterMessage, routes::bearer};
 
 /// Time after which a connection without authentication is closed.
 const CHALLENGE: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! The server of a chat account or of a pipeline backend: its URL in `plugins.toml`, the HTTP client for it, and certificates that are trusted
-//! in addition to the system's.
+//! The server of a chat account or of a pipeline backend: its URL in `plugins.toml`, the HTTP client for it, and
+//! certificates that are trusted in addition to the system's.
 
 use std::{fs, path::Path, time::Duration};
 

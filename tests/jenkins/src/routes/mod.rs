@@ -15,8 +15,9 @@ use axum::{
 };
 use base64::Engine as _;
 use serde_json::{Value, json};
+use wardroom_fake_server::ConnectionCut;
 
-use crate::{Shared, faults::Faults, listen::ConnectionCut, tree::Tree};
+use crate::{Shared, faults::Faults, tree::Tree};
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1 << 20;

@@ -9,7 +9,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, App, CurrentUser, created};
-use crate::{Shared, data::Known, faults::Faults, listen::ConnectionCut};
+use wardroom_fake_server::ConnectionCut;
+
+use crate::{Shared, data::Known, faults::Faults};
 
 /// Maximum size of a file, in bytes.
 const LARGEST: usize = 100 * 1024 * 1024;

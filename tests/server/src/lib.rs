@@ -1,10 +1,11 @@
-//! A listener whose connections a test can cut at any byte, without a closing handshake.
+//! A listener whose connections a test can cut at any byte, without a closing handshake. The servers in a test's own
+//! process share it.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -15,24 +16,44 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::Shared;
+/// The open connections of a server, which can be cut together.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(Arc<Mutex<Vec<CancellationToken>>>);
+
+impl Connections {
+    /// Cuts every connection without a closing handshake.
+    pub fn cut(&self) {
+        for cut in self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            cut.cancel();
+        }
+    }
+}
 
 /// Cuts the connection of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionCut(pub(crate) CancellationToken);
+pub struct ConnectionCut(pub CancellationToken);
 
 /// A listener whose connections can be cut.
-pub(crate) struct CuttableListener {
+#[derive(Debug)]
+pub struct CuttableListener {
     listener: TcpListener,
-    shared: Arc<Shared>,
+    connections: Connections,
 }
 
 impl CuttableListener {
-    pub(crate) async fn bind(shared: Arc<Shared>) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(("127.0.0.1", 0)).await?, shared })
+    /// Listens on a free port, and adds each connection to `connections`.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn bind(connections: Connections) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(("127.0.0.1", 0)).await?, connections })
     }
 
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    /// Returns the address on which the server listens.
+    ///
+    /// # Errors
+    /// The socket has no address.
+    pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 }
@@ -45,7 +66,7 @@ impl axum::serve::Listener for CuttableListener {
         loop {
             if let Ok((stream, address)) = self.listener.accept().await {
                 let cut = CancellationToken::new();
-                self.shared.cuts().push(cut.clone());
+                self.connections.0.lock().unwrap_or_else(PoisonError::into_inner).push(cut.clone());
                 // Send small frames without delay.
                 let _ = stream.set_nodelay(true);
                 return (CuttableStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address);
@@ -65,7 +86,8 @@ impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionCut {
 }
 
 /// A connection that can be cut.
-pub(crate) struct CuttableStream {
+#[derive(Debug)]
+pub struct CuttableStream {
     stream: TcpStream,
     cut: CancellationToken,
     is_cut: Pin<Box<WaitForCancellationFutureOwned>>,
