@@ -15,6 +15,7 @@ mod link;
 mod memory;
 mod monotonic_clock;
 mod pipelines;
+mod progress;
 mod send_permissions;
 
 pub(crate) use backends::Backends;
@@ -30,4 +31,5 @@ pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines};
 pub(crate) use monotonic_clock::MonotonicClock;
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
+pub use progress::{Gate, GateAnswer, RunEvent, RunProgress, Stage, StageState};
 pub use send_permissions::{BlockedRoom, SendPermissions};

@@ -1,0 +1,28 @@
+//! Pipelines on a server, as far as they are the same for each kind of server: files of runs, at most one start for each
+//! key, one poller for each backend, following, cancelling.
+//!
+//! An adapter implements [`System`] for its kind of server and passes it to [`RemotePipelines`], which implements the
+//! engine's trait.
+//!
+//! Modules in reading order:
+//!
+//! - `system` (what an adapter implements), `error` (failed requests and their texts), `timing` (delays).
+//! - `server` (the connection to an HTTP server), `breaker`.
+//!
+//! # At most one run for each key
+//!
+//! A file for each [`RunKey`](wardroom::model::RunKey) is written before the trigger is sent. A trigger is never sent a
+//! second time. If its answer was lost, the adapter searches for the run.
+//!
+//! Not here: wire formats, credentials and the meaning of responses.
+
+mod breaker;
+mod error;
+mod server;
+mod system;
+mod timing;
+
+pub use error::{RemoteError, excerpt, redirect, requested_delay, shorten, with_text};
+pub use server::{Answer, MAX_ERROR_BODY, OpenAnswer, Server, ServerSettings};
+pub use system::{Found, LogPart, Lost, Observation, Observed, Open, Progress, Stop, Stored, System};
+pub use timing::Timing;
