@@ -39,8 +39,12 @@ pub(crate) struct Build {
     /// Whether the build is not completed although it has a result.
     pub(crate) is_completing: bool,
     pub(crate) log: Vec<u8>,
-    /// The requests to stop the build.
+    /// The requests to stop the build, and the answers to its input steps.
     pub(crate) signals: Vec<String>,
+    /// The stages with their status.
+    pub(crate) stages: Vec<(String, String)>,
+    /// The input steps at which the build waits: their ids and messages.
+    pub(crate) inputs: Vec<(String, String)>,
 }
 
 impl Build {
@@ -131,6 +135,11 @@ impl Data {
             self.begin(self.next_item);
         }
         Scheduled { item: self.next_item, is_merged: false }
+    }
+
+    pub(crate) fn lose_queue(&mut self) {
+        self.items.clear();
+        self.next_item = 0;
     }
 
     /// Starts the build of an item.

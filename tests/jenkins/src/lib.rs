@@ -17,13 +17,16 @@
 //! | `POST JOB/buildWithParameters` | the same; parameters that are not defined are ignored, missing ones have their defaults; 400 without any parameter defined; 500 for a wrong choice | `ParameterizedJobMixIn.java`, `ParametersDefinitionProperty.java`, `ChoiceParameterDefinition.java` |
 //! | `GET queue/api/json` | `items[id,why,inQueueSince,task[name,url],actions[…]]`, only items that wait | `hudson/model/Queue.java` (`getItems`) |
 //! | `GET queue/item/N/api/json` | also `cancelled`, `executable[number,url]` of an item that left; 404 after five minutes | `hudson/model/Queue.java` (`LeftItem`) |
-//! | `POST queue/cancelItem?id=N` | 204; 404 if the item is not in the queue; 422 without Job/Cancel | `hudson/model/Queue.java` (`doCancelItem`) |
+//! | `POST queue/cancelItem?id=N` | 204; 404 for an unknown id; 500 for an item that left the queue less than five minutes ago; 422 without Job/Cancel | `hudson/model/Queue.java` (`doCancelItem`) |
 //! | `GET JOB/N/api/json` | `number`, `queueId`, `building`, `inProgress`, `result`, `timestamp`, `duration`, `actions[causes[userId],parameters[name,value]]`; 404 | `hudson/model/{Run,Cause,ParametersAction}.java` |
 //! | `GET JOB/N/logText/progressiveText?start=` | `X-Text-Size`, `X-More-Data`; at most 10,000 whole lines while the build runs; console notes removed, lines end with CR LF; `start` beyond the end counts as 0 | stapler `framework/io/LargeText.java` (`doProgressText`), `hudson/console/AnnotatedLargeText.java` |
 //! | `POST JOB/N/{stop,term,kill}` | 302; `term` and `kill` only of a pipeline, else 404; 403 without Job/Cancel | `hudson/model/AbstractBuild.java`, workflow-job `WorkflowRun.java` |
+//! | `GET JOB/N/wfapi/describe` | `status`, `stages[id,name,status]`; only of a pipeline, else 404 | plugin Pipeline: REST API, README |
+//! | `GET JOB/N/wfapi/pendingInputActions` | `[id,message,proceedText,inputs]` | plugin Pipeline: REST API, README |
+//! | `POST JOB/N/input/ID/{proceedEmpty,abort}` | 200; 404 for an input step that does not wait; 403 without Job/Build | workflow-input-step `InputStepExecution.java` |
 //! | `GET computer/api/json` | `computer[executors[currentExecutable[number,url,queueId]],oneOffExecutors[…]]` | `hudson/model/{ComputerSet,Computer,Executor}.java` (`getCurrentExecutableForApi`) |
 //!
-//! Not here: stages and input steps of pipelines, test reports, views, agents.
+//! Not here: values of input steps, test reports, views, agents.
 
 mod data;
 mod faults;
@@ -204,6 +207,21 @@ impl Server {
         self.change_job(job, |job| job.ends_after = Some(signal.to_owned()));
     }
 
+    /// Adds a stage to a build of a pipeline, or changes its status, for example to `IN_PROGRESS`.
+    pub fn stage(&self, job: &str, number: u64, name: &str, status: &str) {
+        if let Some(build) = self.shared.data().build(job, number) {
+            build.stages.retain(|(known, _)| known != name);
+            build.stages.push((name.to_owned(), status.to_owned()));
+        }
+    }
+
+    /// Lets a build of a pipeline wait at an input step.
+    pub fn input(&self, job: &str, number: u64, id: &str, message: &str) {
+        if let Some(build) = self.shared.data().build(job, number) {
+            build.inputs.push((id.to_owned(), message.to_owned()));
+        }
+    }
+
     /// Sets the number of the next build of a job.
     pub fn next_number(&self, job: &str, number: u64) {
         self.change_job(job, |job| job.next_number = number);
@@ -249,6 +267,11 @@ impl Server {
     /// Forgets the items that left the queue, as a server does after five minutes.
     pub fn expire_items(&self) {
         self.shared.data().items.retain(|_, item| item.state == ItemState::Waiting);
+    }
+
+    /// Crashes: the queue is lost, and the ids of its items are given a second time.
+    pub fn lose_queue(&self) {
+        self.shared.data().lose_queue();
     }
 
     /// Cancels all items in the queue, as a person does.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
+    adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunEvent, RunState},
     base::{Table, TableKeys},
     model::RunKey,
 };
@@ -58,9 +58,9 @@ impl<H: PipelinesHooks> Pipelines for HookedPipelines<H> {
         &self,
         key: &RunKey,
         pipeline: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        self.around("ended", self.system.ended(key, pipeline, line)).await
+        self.around("ended", self.system.ended(key, pipeline, event)).await
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {

@@ -10,9 +10,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::pipelines::{PipelineError, Pipelines, RunEnd, RunState};
+use super::{
+    pipelines::{PipelineError, Pipelines, RunEnd, RunState},
+    progress::{Gate, RunEvent, RunProgress, Stage},
+};
 use crate::{
-    base::{clean_lines, redactor},
+    base::{clean_lines, one_line, redactor},
     metrics::{RequestOutcome, outbound},
     model::RunKey,
 };
@@ -111,11 +114,14 @@ impl Pipelines for ObservedBackend {
         &self,
         key: &RunKey,
         pipeline: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError> {
         // The metrics do not count this call, because it lasts as long as the pipeline run.
-        let mut safe_line = |text: &str| line(&safe(text));
-        let result = self.system.ended(key, pipeline, &mut safe_line).await.map(safe_end).map_err(safe_error);
+        let mut safe_event = |news: RunEvent<'_>| match news {
+            RunEvent::Line(text) => event(RunEvent::Line(&safe(text))),
+            RunEvent::Progress(progress) => event(RunEvent::Progress(&safe_progress(progress))),
+        };
+        let result = self.system.ended(key, pipeline, &mut safe_event).await.map(safe_end).map_err(safe_error);
         self.update(&result);
         result
     }
@@ -150,6 +156,23 @@ fn safe(text: &str) -> String {
 fn safe_end(end: RunEnd) -> RunEnd {
     let details = end.details.into_iter().map(|(name, value)| (safe(&name), safe(&value))).collect();
     RunEnd { message: safe(&end.message), details, ..end }
+}
+
+/// Returns names and questions of a backend, each as one line.
+fn safe_progress(progress: &RunProgress) -> RunProgress {
+    let line = |text: &String| one_line(&safe(text));
+    RunProgress {
+        stages: progress.stages.iter().map(|stage| Stage { name: line(&stage.name), state: stage.state }).collect(),
+        gates: progress
+            .gates
+            .iter()
+            .map(|gate| Gate {
+                id: gate.id.clone(),
+                message: line(&gate.message),
+                choices: gate.choices.iter().map(line).collect(),
+            })
+            .collect(),
+    }
 }
 
 fn safe_error(error: PipelineError) -> PipelineError {

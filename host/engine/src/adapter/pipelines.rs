@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::progress::RunEvent;
 use crate::{
     base::{Table, TableKeys},
     model::{Outcome, RunKey},
@@ -108,8 +109,8 @@ pub trait Pipelines: Send + Sync + 'static {
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
     /// Waits until the pipeline run with the idempotency key `key` has ended, and returns the result of the pipeline
-    /// run. Until then, passes new lines of the pipeline run's output to the callback `line`, but may leave out lines.
-    /// The caller can drop the future and call the method again, even after the pipeline run has ended.
+    /// run. Until then, passes new lines of the pipeline run's output and changes of its stages to the callback `event`,
+    /// but may leave out lines. The caller can drop the future and call the method again, even after the pipeline run has ended.
     ///
     /// # Errors
     /// [`PipelineError::Refused`] if no pipeline run has this key. If the backend is unavailable, the method retries.
@@ -117,7 +118,7 @@ pub trait Pipelines: Send + Sync + 'static {
         &self,
         key: &RunKey,
         pipeline: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError>;
 
     /// Returns the last lines of a pipeline run's output, at most `bytes` bytes.

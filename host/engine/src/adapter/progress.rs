@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The maximum number of stages that the summary names.
+const MAX_NAMES: usize = 3;
+
 /// News about a pipeline run that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,6 +22,31 @@ pub struct RunProgress {
     pub stages: Vec<Stage>,
     /// The gates at which the run waits for a person.
     pub gates: Vec<Gate>,
+}
+
+impl RunProgress {
+    /// Returns the progress as a part of a sentence: `stage 2 of 4: Deploy`. A gate is added, because somebody must answer
+    /// it. Returns an empty text if nothing is known.
+    pub(crate) fn summary(&self) -> String {
+        let stages = self.stages.len();
+        let open = |stage: &Stage| matches!(stage.state, StageState::Running | StageState::Paused);
+        let current: Vec<(usize, &str)> = (1..)
+            .zip(&self.stages)
+            .filter(|(_, stage)| open(stage))
+            .map(|(number, stage)| (number, stage.name.as_str()))
+            .collect();
+        let mut parts = Vec::new();
+        match current.as_slice() {
+            [] => {}
+            [(number, name)] => parts.push(format!("stage {number} of {stages}: {name}")),
+            several => {
+                let names: Vec<&str> = several.iter().take(MAX_NAMES).map(|(_, name)| *name).collect();
+                parts.push(format!("{} of {stages} stages run: {}", several.len(), names.join(", ")));
+            }
+        }
+        parts.extend(self.gates.first().map(|gate| format!("waits for an answer to \"{}\"", gate.message)));
+        parts.join(", ")
+    }
 }
 
 /// A stage of a pipeline run.
@@ -70,4 +98,28 @@ pub struct GateAnswer {
     pub choice: Option<String>,
     /// The person who answers.
     pub person: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_what_runs_and_what_waits() {
+        let stage = |name: &str, state| Stage { name: name.to_owned(), state };
+        let mut progress = RunProgress::default();
+        assert_eq!(progress.summary(), "");
+        progress.stages = vec![
+            stage("Build", StageState::Succeeded),
+            stage("Deploy", StageState::Running),
+            stage("Test", StageState::Pending),
+        ];
+        assert_eq!(progress.summary(), "stage 2 of 3: Deploy");
+        progress.stages[2].state = StageState::Running;
+        assert_eq!(progress.summary(), "2 of 3 stages run: Deploy, Test");
+        progress.stages.truncate(1);
+        progress.gates =
+            vec![Gate { id: "1".to_owned(), message: "Promote to production?".to_owned(), choices: Vec::new() }];
+        assert_eq!(progress.summary(), "waits for an answer to \"Promote to production?\"");
+    }
 }

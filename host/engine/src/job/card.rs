@@ -10,6 +10,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::thread_message::thread_message;
 use crate::{
+    adapter::RunEvent,
     base::{Text, clean},
     store::{JobOutcome, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, Store, Write},
 };
@@ -24,6 +25,8 @@ const MAX_LINE_LENGTH: usize = 120;
 struct State {
     stage: String,
     run: String,
+    /// The stages and gates of the pipeline run.
+    progress: String,
     line: String,
     /// The status text while the job waits; `None` while the job runs.
     waiting: Option<String>,
@@ -89,7 +92,18 @@ impl JobCard {
 
     /// Sets the text about the pipeline run that the job waits for: the run's name and link.
     pub(crate) fn run(&self, run: String) {
-        self.change(|state| state.run = run);
+        self.change(|state| {
+            state.run = run;
+            state.progress.clear();
+        });
+    }
+
+    /// Shows news about the pipeline run that the job waits for.
+    pub(crate) fn event(&self, event: RunEvent<'_>) {
+        match event {
+            RunEvent::Line(line) => self.line(line),
+            RunEvent::Progress(progress) => self.change(|state| state.progress = progress.summary()),
+        }
     }
 
     /// Sets the newest output line of the pipeline run, truncated to [`MAX_LINE_LENGTH`] bytes.
@@ -196,11 +210,15 @@ fn card_text(row: &JobRow, state: &State) -> Text {
     text
 }
 
-/// Returns the stage and the text about the pipeline run. If the stage already contains the text about the pipeline
-/// run, returns only the stage.
+/// Returns the stage, the text about the pipeline run and the run's progress. If the stage already contains the text about
+/// the pipeline run, leaves out that text.
 fn progress(state: &State) -> Vec<&str> {
     let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
-    [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()
+    [Some(state.stage.as_str()), run, Some(state.progress.as_str())]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect()
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{backend_backoff, jobs::Jobs, wait::cancel_run};
 use crate::{
-    adapter::{PipelineError, RunEnd, RunState},
+    adapter::{PipelineError, RunEnd, RunEvent, RunState},
     base::{Text, elapsed_text, one_line},
     hostcall::{Context, run_end_writes},
     job::{ActiveJob, JobHistory, PipelineRun, entry, thread_message},
@@ -95,9 +95,9 @@ async fn end(
     run: &PipelineRun,
     is_cleanup_run: bool,
 ) -> Option<Result<RunEnd, PipelineError>> {
-    let mut line = |line: &str| job.card().line(line);
+    let mut event = |event: RunEvent<'_>| job.card().event(event);
     let backend = context.backends.get(run.backend);
-    let mut ended = std::pin::pin!(backend.ended(&run.key, &run.pipeline, &mut line));
+    let mut ended = std::pin::pin!(backend.ended(&run.key, &run.pipeline, &mut event));
     let mut cancel_sent = is_cleanup_run;
     loop {
         tokio::select! {

@@ -11,7 +11,7 @@ use super::{
     jobs::Jobs,
 };
 use crate::{
-    adapter::{Backends, PipelineError, RunEnd},
+    adapter::{Backends, PipelineError, RunEnd, RunEvent},
     hostcall::{RUN, Timer, Timers, run_answer, run_end_writes, running_status, timer_answer, waiting_until},
     job::{ActiveJob, JobHistory, PipelineRun, entry},
     model::RunKey,
@@ -189,7 +189,7 @@ async fn first_end(
     let waits = runs.iter().map(|run| {
         async move {
             loop {
-                let mut show = |line: &str| job.card().line(line);
+                let mut show = |event: RunEvent<'_>| job.card().event(event);
                 match backends.get(run.backend).ended(&run.key, &run.pipeline, &mut show).await {
                     Ok(end) => return (run.clone(), Ok(end)),
                     Err(PipelineError::Refused { message }) => return (run.clone(), Err(message)),

@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path};
 
-use wardroom::{adapter::PipelinesFactory, base::Table, model::RunKey};
+use wardroom::{
+    adapter::{PipelinesFactory, RunEvent},
+    base::Table,
+    model::RunKey,
+};
 use wardroom_exec::ExecFactory;
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,7 +34,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     pipelines.start(&key, "cms/staging", &BTreeMap::new()).await?;
     let mut output = std::io::stdout();
     writeln!(output, "started")?;
-    let end = pipelines.ended(&key, "cms/staging", &mut |line| drop(writeln!(std::io::stdout(), "{line}"))).await?;
+    let mut show = |event: RunEvent<'_>| {
+        if let RunEvent::Line(line) = event {
+            drop(writeln!(std::io::stdout(), "{line}"));
+        }
+    };
+    let end = pipelines.ended(&key, "cms/staging", &mut show).await?;
     writeln!(output, "{} {}", end.outcome.as_str(), end.message)?;
     Ok(())
 }

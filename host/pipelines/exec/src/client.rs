@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use wardroom::{
-    adapter::{PipelineError, Pipelines, RunEnd, RunState},
+    adapter::{PipelineError, Pipelines, RunEnd, RunEvent, RunState},
     model::RunKey,
 };
 
@@ -164,7 +164,7 @@ impl Pipelines for ExecPipelines {
         &self,
         key: &RunKey,
         _pipeline: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError> {
         let mut follower: Option<OutputFollower> = None;
         loop {
@@ -187,7 +187,7 @@ impl Pipelines for ExecPipelines {
             .await;
             follower = Some(reader);
             for text in &lines {
-                line(text);
+                event(RunEvent::Line(text));
             }
             match end {
                 Some(end) => return Ok(end),

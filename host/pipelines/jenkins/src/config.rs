@@ -170,7 +170,10 @@ impl JenkinsPipeline {
         }
         let used: BTreeSet<String> = values.values().flat_map(Template::placeholders).map(str::to_owned).collect();
         for name in parameters.iter().filter(|name| !used.contains(*name)) {
-            if values.contains_key(name) {
+            if name == run_parameter {
+                let message = format!("`{run_parameter}` carries the key of the run, so it cannot be a parameter");
+                table.problem(table.at(), message, "another `run_parameter` in the [pipelines.NAME]".to_owned());
+            } else if values.contains_key(name) {
                 let message = format!("`values` sets `{name}`, but does not use the parameter `{name}`");
                 table.problem(&table.at_key("values"), message, format!("values = {{ {name} = \"{{{name}}}\" }}"));
             } else if let Ok(template) = Template::parse(&format!("{{{name}}}")) {

@@ -1,6 +1,6 @@
 //! The credentials of one backend: the user's secret, and the crumb with its session.
 //!
-//! Invariant: a secret that Jenkins rejected is not sent again for [`HOLD`], unless the configured secret has changed.
+//! Invariant: a secret that Jenkins rejected is not sent again for [`HOLD`] or [`PASSWORD_HOLD`], unless the configured secret has changed.
 //! Repeated wrong passwords can lock an account.
 
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use wardroom::base::{Secret, SecretRef};
+use wardroom_remote::RemoteError;
 
-use crate::{
-    config::{SignIn, System},
-    error::JenkinsError,
-};
+use crate::config::{SignIn, System};
 
-/// How long a rejected secret is not sent again.
+/// How long a rejected token is not sent again.
 const HOLD: Duration = Duration::from_secs(30);
+/// How long a rejected password is not sent again. A directory locks an account after a few wrong passwords.
+const PASSWORD_HOLD: Duration = Duration::from_secs(15 * 60);
 /// The maximum length of the cookies of a session, in bytes.
 const MAX_COOKIES: usize = 8 << 10;
 
@@ -62,15 +62,19 @@ impl Credentials {
     ///
     /// # Errors
     /// The secret cannot be read, or Jenkins rejected it a short time ago.
-    pub(crate) fn secret(&self) -> Result<Secret, JenkinsError> {
+    pub(crate) fn secret(&self) -> Result<Secret, RemoteError> {
         let mut state = self.state.lock();
-        let held = state.rejected.clone().filter(|(at, _)| at.elapsed() < HOLD);
+        let hold = match self.sign_in {
+            SignIn::Token => HOLD,
+            SignIn::Password => PASSWORD_HOLD,
+        };
+        let held = state.rejected.clone().filter(|(at, _)| at.elapsed() < hold);
         match (&state.secret, held) {
             (Some(secret), None) => Ok(secret.clone()),
             (known, held) => {
                 let current = self.resolve()?;
                 if let Some((_, reason)) = held.filter(|_| known.as_ref() == Some(&current)) {
-                    return Err(JenkinsError::Unauthorized { reason });
+                    return Err(RemoteError::Unauthorized { reason });
                 }
                 *state = State { secret: Some(current.clone()), ..State::default() };
                 Ok(current)
@@ -104,10 +108,10 @@ impl Credentials {
         changed
     }
 
-    fn resolve(&self) -> Result<Secret, JenkinsError> {
+    fn resolve(&self) -> Result<Secret, RemoteError> {
         self.reference
             .resolve()
-            .map_err(|error| JenkinsError::not_sent(format!("cannot read the secret of the Jenkins user: {error:#}")))
+            .map_err(|error| RemoteError::not_sent(format!("cannot read the secret of the Jenkins user: {error:#}")))
     }
 
     pub(crate) fn crumb(&self) -> Option<Crumb> {
@@ -158,7 +162,7 @@ mod tests {
         std::fs::write(&path, "first-token").unwrap();
         let first = credentials.secret().unwrap();
         assert!(!credentials.rejected(&first, "401"), "the file did not change");
-        assert_eq!(credentials.secret().unwrap_err(), JenkinsError::Unauthorized { reason: "401".to_owned() });
+        assert_eq!(credentials.secret().unwrap_err(), RemoteError::Unauthorized { reason: "401".to_owned() });
         std::fs::write(&path, "second-token").unwrap();
         assert_eq!(credentials.secret().unwrap().expose(), "second-token");
         std::fs::write(&path, "third-token").unwrap();

@@ -65,10 +65,22 @@ pub(crate) fn check(
             return Err(format!("the parameter `{name}` of the job `{job}` {problem}"));
         }
     }
+    if let Some(parameter) = find(run_parameter).filter(|parameter| !parameter.is_text()) {
+        return Err(format!(
+            "the parameter `{run_parameter}` of the job `{job}` carries the key of a run, but its kind is {}; make it a string \
+             parameter",
+            parameter.kind
+        ));
+    }
     Ok(Accepted { has_parameters: true, carries_key: find(run_parameter).is_some(), next_build_number })
 }
 
 impl ParameterDefinition {
+    /// Returns whether Jenkins keeps each text as the value and shows it. Older versions do not tell the kind.
+    fn is_text(&self) -> bool {
+        matches!(self.kind.as_str(), "" | "StringParameterDefinition" | "TextParameterDefinition")
+    }
+
     /// Returns why the parameter cannot have a value, as the end of a sentence.
     fn problem(&self, value: &str) -> Option<String> {
         match self.kind.as_str() {

@@ -18,43 +18,37 @@
 //!
 //! Modules in reading order:
 //!
-//! - `config` (the tables of `plugins.toml`), `job_path` (the name of a job and its URL), `timing` (delays).
-//! - `error` and `responses` (the table of error responses), `breaker`, `credentials`, `client` (the wire).
-//! - `definition` (checks values against the parameters that a job defines), `record` (what is stored of a run).
-//! - `backend` (the trait), `trigger` (starts a build), `search` (finds a build whose trigger had no answer), `progress`
-//!   (the next state of a run), `observe` (the requests for it), `poller` (one for all runs that are followed), `follow`
-//!   (what those who wait are told), `log` (the console output), `cancel`, `convert` (a build to the engine's types).
+//! - `config` (the tables of `plugins.toml`), `job_path` (the name of a job and its URL).
+//! - `responses` and `error` (the table of error responses), `credentials`, `client` (the wire).
+//! - `run` (what is stored of a run), `system` (the calls of `wardroom_remote`), `definition` (checks values against the
+//!   parameters that a job defines), `search` (finds a build whose trigger had no answer), `observe` (the requests for the
+//!   state of runs), `observation` (what an answer says about a run), `stages`, `log` (the console output), `convert` (a
+//!   build to the engine's types).
 //!
 //! # At most one build for each key
 //!
-//! A file for each [`RunKey`](wardroom::model::RunKey) is written before the trigger is sent. A trigger is never sent a
-//! second time. If its answer was lost, the build is found by the parameter that carries the key, or, for a job without
+//! If the answer to a trigger was lost, the build is found by the parameter that carries the key, or, for a job without
 //! this parameter, by the account, the values and the numbers of the builds since then.
 //!
 //! Invariant: the host sends its credentials only to the configured URL. URLs in responses are parsed and never called.
-//! Invariant: the size of each response is limited, and each request has a timeout.
-//! Not here: permissions and the redaction of secrets (`host/engine`); stages, input steps and test reports.
+//! Not here: the life of a run, which is the same for each kind of server (`wardroom_remote`); permissions and the
+//! redaction of secrets (`host/engine`); test reports.
 
-mod backend;
-mod breaker;
-mod cancel;
 mod client;
 mod config;
 mod convert;
 mod credentials;
 mod definition;
 mod error;
-mod follow;
 mod job_path;
 mod log;
+mod observation;
 mod observe;
-mod poller;
-mod progress;
-mod record;
 mod responses;
+mod run;
 mod search;
-mod timing;
-mod trigger;
+mod stages;
+mod system;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -63,12 +57,12 @@ use wardroom::{
     base::{Table, TableKeys},
 };
 use wardroom_account::folder::folder_name;
-
-pub use timing::Timing;
+use wardroom_remote::RemotePipelines;
+pub use wardroom_remote::Timing;
 
 use crate::{
-    backend::{Backend, JenkinsPipelines},
     config::{JenkinsPipeline, System},
+    system::Jenkins,
 };
 
 /// Builds the backends of the `[pipelines.NAME]` tables with `kind = "jenkins"`.
@@ -136,6 +130,7 @@ impl PipelinesBuilder for Draft {
         // Redact the secret before the first request. A secret that cannot be read is reported by the first request.
         let _ = self.system.secret.resolve();
         let Draft { system, folder, timing, pipelines } = *self;
-        Arc::new(JenkinsPipelines::new(Backend::new(system, folder, timing, pipelines.into_iter().collect())))
+        let jenkins = Jenkins::new(&system, timing.pause, timing.definition, pipelines.into_iter().collect());
+        Arc::new(RemotePipelines::new(jenkins, folder, timing))
     }
 }

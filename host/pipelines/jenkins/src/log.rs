@@ -1,19 +1,12 @@
 //! The console output of a build: new lines for those who wait, and its last bytes.
 //!
-//! Invariant: the reads of all runs share one turn at a time, so that many runs do not add up to many requests.
 //! Not here: the request and its limits (`client/log_chunk`).
 
-use std::time::Duration;
-
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep_until},
-};
 use wardroom::base::TerminalLines;
+use wardroom_remote::{LogPart, RemoteError};
 
 use crate::{
     client::{Client, LogChunk},
-    error::JenkinsError,
     job_path::JobPath,
 };
 
@@ -26,45 +19,25 @@ const NOTES: u64 = 16 << 10;
 /// The maximum number of bytes of a tail.
 const MAX_TAIL: usize = 4 << 20;
 
-/// Gives one reader at a time a turn, in the order of their requests, at a minimum interval.
-#[derive(Debug)]
-pub(crate) struct LogTurns {
-    interval: Duration,
-    next: Mutex<Option<Instant>>,
-}
-
-impl LogTurns {
-    pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, next: Mutex::new(None) }
-    }
-
-    /// Waits for a turn.
-    pub(crate) async fn wait(&self) {
-        let mut next = self.next.lock().await;
-        if let Some(next) = *next {
-            sleep_until(next).await;
-        }
-        *next = Some(Instant::now() + self.interval);
-    }
-}
-
 /// Reads the new output of one build.
 #[derive(Default)]
 pub(crate) struct LogFollower {
+    turns: u64,
     offset: u64,
     terminal: TerminalLines,
 }
 
 impl LogFollower {
-    /// Returns the lines that were completed since the last read, and whether Jenkins will write more.
-    pub(crate) async fn read(
-        &mut self,
-        client: &Client,
-        job: &JobPath,
-        number: u64,
-    ) -> Result<(Vec<String>, bool), JenkinsError> {
+    /// Counts a turn, and returns whether it is one for the stages.
+    pub(crate) fn is_turn_of_stages(&mut self) -> bool {
+        self.turns += 1;
+        self.turns % 2 == 1
+    }
+
+    /// Returns the lines that were completed since the last read.
+    pub(crate) async fn read(&mut self, client: &Client, job: &JobPath, number: u64) -> Result<LogPart, RemoteError> {
         let chunk = client.log(job, number, self.offset, MAX_NEW).await?;
-        Ok((self.add(&chunk), chunk.has_more))
+        Ok(LogPart { lines: self.add(&chunk), has_more: chunk.has_more })
     }
 
     /// Returns the incomplete last line.
@@ -93,7 +66,7 @@ impl LogFollower {
 }
 
 /// Returns the last `bytes` bytes of the output of a build.
-pub(crate) async fn tail(client: &Client, job: &JobPath, number: u64, bytes: usize) -> Result<String, JenkinsError> {
+pub(crate) async fn tail(client: &Client, job: &JobPath, number: u64, bytes: usize) -> Result<String, RemoteError> {
     let bytes = bytes.min(MAX_TAIL);
     // 1. Find the end. A build that runs returns a limited number of lines from each offset.
     let mut end = client.log(job, number, 0, 0).await?.next;
@@ -153,14 +126,5 @@ mod tests {
         let mut follower = LogFollower::default();
         let cut = LogChunk { is_cut: true, ..chunk(b"rest of a line\nwhole\n", 1_000_000) };
         assert_eq!(follower.add(&cut), ["[... output was left out because there was too much]", "whole"]);
-    }
-
-    #[tokio::test]
-    async fn turns_have_an_interval() {
-        let (turns, began) = (LogTurns::new(Duration::from_millis(20)), Instant::now());
-        for _ in 0..4 {
-            turns.wait().await;
-        }
-        assert!(began.elapsed() >= Duration::from_millis(60), "{:?}", began.elapsed());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: each error response is classified here, once. The first matching rule of [`RULES`] applies.
 //! Sources: Jenkins' `hudson/security/csrf/CrumbFilter.java` (403 without a crumb), `jenkins/model/ParameterizedJobMixIn`
-//! and `hudson/model/Queue.java` (`doBuild`, `doCancelItem`), `hudson/security/AccessDeniedException3.java` (403 with the
+//! and `hudson/model/Queue.java` (`doBuild`, `doCancelItem`: 422 without the permission, 500 for an item that has
+//! left the queue), `hudson/security/AccessDeniedException3.java` (403 with the
 //! permission in a header), `hudson/util/HudsonIsLoading` (503 while Jenkins starts), and RFC 9110 for a proxy.
 //! Not here: the parsing of a response and the text of an error (`error`).
 
@@ -18,8 +19,10 @@ pub(crate) enum Request {
     Read,
     /// Starts a build, so it must not be repeated.
     Trigger,
-    /// Stops a build or cancels a queue item. A repetition does no harm.
+    /// Stops a build, or answers an input step. A repetition does no harm.
     Stop,
+    /// Cancels a queue item. A repetition does no harm.
+    Cancel,
 }
 
 /// The meaning of an error response.
@@ -31,6 +34,8 @@ pub(crate) enum Meaning {
     NoCrumb,
     /// The user lacks a permission. Nothing was done.
     Forbidden,
+    /// The user lacks the permission to cancel. Nothing was done.
+    MayNotCancel,
     /// The object does not exist, or the user cannot see it. Nothing was done.
     Missing,
     /// A login page, or another address. Nothing was done.
@@ -45,10 +50,10 @@ pub(crate) enum Meaning {
     Down,
 }
 
-use Meaning::{Down, Failed, Forbidden, Limited, Missing, NoCrumb, Redirect, Rejected, Unauthorized};
-use Request::{Read, Stop, Trigger};
+use Meaning::{Down, Failed, Forbidden, Limited, MayNotCancel, Missing, NoCrumb, Redirect, Rejected, Unauthorized};
+use Request::{Cancel, Read, Stop, Trigger};
 
-const ALL: &[Request] = &[Read, Trigger, Stop];
+const ALL: &[Request] = &[Read, Trigger, Stop, Cancel];
 
 /// The code of a response whose body says that the crumb is missing or invalid.
 pub(crate) const CRUMB: &str = "crumb";
@@ -61,6 +66,7 @@ const RULES: &[ResponseRule<Request, Meaning>] = &[
     ResponseRule::new(ALL, 404..=404, Any, Missing),
     ResponseRule::new(ALL, 410..=410, Any, Missing),
     ResponseRule::new(ALL, 429..=429, Any, Limited),
+    ResponseRule::new(&[Cancel], 422..=422, Any, MayNotCancel),
     // A timeout of the request's body at a proxy. The request may have reached Jenkins.
     ResponseRule::new(ALL, 408..=408, Any, Down),
     ResponseRule::new(ALL, 300..=399, Any, Redirect),
@@ -97,6 +103,7 @@ mod tests {
             (102, None, Failed),
         ] {
             for request in ALL {
+                let expected = if (*request, status) == (Cancel, 422) { MayNotCancel } else { expected };
                 assert_eq!(meaning(*request, status, code), expected, "{status}");
             }
         }

@@ -10,6 +10,8 @@ use wardroom::{
     base::{Backoff, spoken_duration},
 };
 
+use crate::error::RemoteError;
+
 /// The number of failures in a row that opens the breaker.
 const FAILURES: u32 = 5;
 /// The longest pause between two probes.
@@ -19,7 +21,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 const SINCE: &str = " (unavailable since ";
 
 /// Returns the reason of an error without the times of an open breaker, which differ at each attempt.
-pub fn without_times(reason: &str) -> &str {
+pub(crate) fn without_times(reason: &str) -> &str {
     reason.split_once(SINCE).map_or(reason, |(reason, _)| reason)
 }
 
@@ -55,6 +57,8 @@ pub struct Permit<'b> {
 }
 
 impl Breaker {
+    /// Creates a closed breaker. `first_pause` is the first pause while it is open; the pause doubles with each failed
+    /// probe, up to a minute.
     pub fn new(first_pause: Duration) -> Self {
         Self { first_pause, state: Mutex::default() }
     }
@@ -109,14 +113,26 @@ impl Breaker {
 }
 
 impl Permit<'_> {
+    /// Reports the result of the request: its error, or `None` for a success.
+    pub fn report(self, error: Option<&RemoteError>) {
+        match error {
+            Some(RemoteError::Unavailable { is_outage: true, retry_after, reason, .. }) => {
+                self.fail(reason, *retry_after);
+            }
+            // An error before the request was sent says nothing about the server.
+            Some(RemoteError::Unavailable { may_be_done: false, .. }) => drop(self),
+            _ => self.succeed(),
+        }
+    }
+
     /// Reports an answer of the server. Closes the breaker.
-    pub fn succeed(mut self) {
+    fn succeed(mut self) {
         self.is_reported = true;
         self.breaker.succeed();
     }
 
     /// Reports that the server is down. `retry_after` is the delay that it requests.
-    pub fn fail(mut self, reason: &str, retry_after: Option<Duration>) {
+    fn fail(mut self, reason: &str, retry_after: Option<Duration>) {
         self.is_reported = true;
         self.breaker.fail(self.is_probe, reason, retry_after);
     }

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn the_requested_delay_is_limited() {
-        let delay = |value: &'static str| requested_delay(&[(RETRY_AFTER, value.parse().unwrap())].into_iter().collect());
+        let delay =
+            |value: &'static str| requested_delay(&[(RETRY_AFTER, value.parse().unwrap())].into_iter().collect());
         assert_eq!(delay("7"), Some(Duration::from_secs(7)));
         assert_eq!(delay("999999999"), Some(Backoff::MAX_REQUESTED));
         assert_eq!(delay("Wed, 21 Oct 2026 07:28:00 GMT"), None);

@@ -8,6 +8,9 @@
 //!
 //! - `system` (what an adapter implements), `error` (failed requests and their texts), `timing` (delays).
 //! - `server` (the connection to an HTTP server), `breaker`.
+//! - `record` and `files` (what is stored of a run), `pipelines` (the engine's trait), `backend` (the state of a run),
+//!   `start` (starts a run, and finds it after a lost answer), `poller` (one for all runs that are followed), `follow`
+//!   (what those who wait are told), `log_turns`, `cancel`.
 //!
 //! # At most one run for each key
 //!
@@ -16,13 +19,24 @@
 //!
 //! Not here: wire formats, credentials and the meaning of responses.
 
+mod backend;
 mod breaker;
+mod cancel;
 mod error;
+mod files;
+mod follow;
+mod log_turns;
+mod pipelines;
+mod poller;
+mod record;
 mod server;
+mod start;
 mod system;
 mod timing;
 
+pub use breaker::{Breaker, Permit};
 pub use error::{RemoteError, excerpt, redirect, requested_delay, shorten, with_text};
+pub use pipelines::RemotePipelines;
 pub use server::{Answer, MAX_ERROR_BODY, OpenAnswer, Server, ServerSettings};
 pub use system::{Found, LogPart, Lost, Observation, Observed, Open, Progress, Stop, Stored, System};
 pub use timing::Timing;

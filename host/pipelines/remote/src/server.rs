@@ -112,7 +112,8 @@ impl Server {
 
     /// Converts a time of the server, in milliseconds since 1970, to a time of the host's clock.
     pub fn host_time(&self, millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(millis.saturating_sub(self.clock_offset_millis())).unwrap_or_else(|_| Timestamp::now())
+        Timestamp::from_millisecond(millis.saturating_sub(self.clock_offset_millis()))
+            .unwrap_or_else(|_| Timestamp::now())
     }
 
     /// Converts a time of the host's clock to a time of the server, in milliseconds since 1970.
@@ -138,15 +139,15 @@ impl Server {
         classify: impl FnOnce(&Answer) -> Option<RemoteError> + Send,
     ) -> Result<Answer, RemoteError> {
         let open = self.open(method, url, build).await?;
-        let OpenAnswer { response, permit, _slot } = open;
-        let result = match self.read(response, max).await {
+        let OpenAnswer { mut response, permit, _slot } = open;
+        let result = match self.read(&mut response, max).await {
             Ok(answer) => match classify(&answer) {
                 None => Ok(answer),
                 Some(error) => Err(error),
             },
             Err(error) => Err(error),
         };
-        report(permit, result.as_ref().err());
+        permit.report(result.as_ref().err());
         result
     }
 
@@ -176,7 +177,7 @@ impl Server {
             }
             Err(error) => {
                 let error = self.failed(error);
-                report(permit, Some(&error));
+                permit.report(Some(&error));
                 Err(error)
             }
         }
@@ -186,7 +187,7 @@ impl Server {
     ///
     /// # Errors
     /// The connection broke.
-    pub async fn read(&self, mut response: Response, max: usize) -> Result<Answer, RemoteError> {
+    pub async fn read(&self, response: &mut Response, max: usize) -> Result<Answer, RemoteError> {
         let (status, headers) = (response.status(), response.headers().clone());
         let max = if status.is_success() { max } else { MAX_ERROR_BODY };
         let mut body = Vec::new();
@@ -250,7 +251,7 @@ impl Server {
 impl OpenAnswer<'_> {
     /// Reports the result of reading the response to the breaker.
     pub fn report(self, error: Option<&RemoteError>) {
-        report(self.permit, error);
+        self.permit.report(error);
     }
 }
 
@@ -262,17 +263,5 @@ fn label(method: &Method) -> &'static str {
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         _ => "POST",
-    }
-}
-
-/// Reports the result of a request to the breaker.
-fn report(permit: Permit<'_>, error: Option<&RemoteError>) {
-    match error {
-        Some(RemoteError::Unavailable { is_outage: true, retry_after, reason, .. }) => {
-            permit.fail(reason, *retry_after);
-        }
-        // An error before the request was sent says nothing about the server.
-        Some(RemoteError::Unavailable { may_be_done: false, .. }) => drop(permit),
-        _ => permit.succeed(),
     }
 }

@@ -3,7 +3,7 @@
 //! Not here: files of runs, retries of a cancellation, polling and following, which are the same for each kind
 //! ([`RemotePipelines`](crate::RemotePipelines)).
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -61,7 +61,7 @@ pub trait System: Send + Sync + Sized + 'static {
     /// The server is unavailable or refuses the search, so that nothing is known.
     async fn search(&self, lost: &Lost<'_, Self>) -> Result<Found<Self::Run>, RemoteError>;
 
-    /// Searches for a run of which the host has no file, because the host crashed before it wrote the file or lost it.
+    /// Searches for a run of which the host has no file, because the files of the backend were lost.
     ///
     /// # Errors
     /// The server is unavailable or refuses the search, so that nothing is known.
@@ -97,6 +97,9 @@ pub trait System: Send + Sync + Sized + 'static {
     /// The server is unavailable or refuses the request.
     async fn stop(&self, open: &Open<Self>, attempt: usize) -> Result<Stop<Self::Run>, RemoteError>;
 
+    /// Returns the timeout of a request to the server.
+    fn timeout(&self) -> Duration;
+
     /// Returns the page of a run, or of its pipeline while the run has no page. Makes no request.
     fn url(&self, request: &Self::Request, run: Option<&Self::Run>) -> Option<String>;
 
@@ -116,8 +119,7 @@ pub trait System: Send + Sync + Sized + 'static {
     }
 }
 
-/// A run that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A run that was started.
 pub struct Open<S: System> {
     /// The idempotency key.
     pub key: RunKey,
@@ -129,8 +131,14 @@ pub struct Open<S: System> {
     pub requested: Timestamp,
 }
 
+impl<S: System> Clone for Open<S> {
+    fn clone(&self) -> Self {
+        let Self { key, request, run, requested } = self;
+        Self { key: key.clone(), request: request.clone(), run: run.clone(), requested: *requested }
+    }
+}
+
 /// A trigger without an answer.
-#[derive(Debug)]
 pub struct Lost<'l, S: System> {
     /// The idempotency key.
     pub key: &'l RunKey,
@@ -139,7 +147,7 @@ pub struct Lost<'l, S: System> {
     /// The time before the trigger was sent, of the host's clock.
     pub requested: Timestamp,
     /// The runs of other keys that this backend has started.
-    pub others: &'l [S::Run],
+    pub others: &'l [(S::Request, S::Run)],
     /// The requests of other triggers without an answer.
     pub rivals: &'l [S::Request],
 }

@@ -3,6 +3,7 @@
 mod builds;
 mod jobs;
 mod queue;
+mod stages;
 
 use std::{sync::Arc, time::Duration};
 
@@ -217,6 +218,9 @@ impl Call<'_> {
             [number, "api", "json"] => self.build(&name, number),
             [number, "logText", "progressiveText"] => self.log(&name, number),
             [number, signal @ ("stop" | "term" | "kill")] => self.stop(&name, number, signal),
+            [number, "wfapi", "describe"] => self.describe_stages(&name, number),
+            [number, "wfapi", "pendingInputActions"] => self.inputs(&name, number),
+            [number, "input", id, verb @ ("proceedEmpty" | "abort")] => self.answer_input(&name, number, id, verb),
             _ => not_found(),
         }
     }

@@ -72,11 +72,12 @@ impl Call<'_> {
         }
         let mut data = self.shared.data();
         let item = self.parameter("id").and_then(|id| id.parse::<u64>().ok()).and_then(|id| data.items.get_mut(&id));
-        match item.filter(|item| item.state == ItemState::Waiting) {
-            Some(item) => {
+        match item {
+            Some(item) if item.state == ItemState::Waiting => {
                 item.state = ItemState::Cancelled;
                 StatusCode::NO_CONTENT.into_response()
             }
+            Some(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "Could not cancel the item"),
             None => not_found(),
         }
     }

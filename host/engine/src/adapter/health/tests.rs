@@ -39,9 +39,12 @@ impl Pipelines for Leaky {
         &self,
         _: &RunKey,
         _: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        line(&leak());
+        event(RunEvent::Line(&leak()));
+        let stage = Stage { name: leak(), state: StageState::Running };
+        let gate = Gate { id: "1".to_owned(), message: leak(), choices: vec![leak()] };
+        event(RunEvent::Progress(&RunProgress { stages: vec![stage], gates: vec![gate] }));
         Ok(end())
     }
 
@@ -71,8 +74,14 @@ async fn no_text_of_a_backend_contains_a_secret_or_a_sequence() {
     assert_eq!(backend.cancel(&key, "x").await.expect_err("unavailable").to_string(), safe);
     assert_eq!(backend.health().unavailable.expect("an outage").1, safe);
     let mut lines = Vec::new();
-    let end = backend.ended(&key, "x", &mut |line| lines.push(line.to_owned())).await.expect("ended");
-    assert_eq!((end.message.as_str(), lines), (safe, vec![safe.to_owned()]));
+    let mut note = |event: RunEvent<'_>| match event {
+        RunEvent::Line(line) => lines.push(line.to_owned()),
+        RunEvent::Progress(RunProgress { stages, gates }) => {
+            lines.extend([stages[0].name.clone(), gates[0].message.clone(), gates[0].choices[0].clone()]);
+        }
+    };
+    let end = backend.ended(&key, "x", &mut note).await.expect("ended");
+    assert_eq!((end.message.as_str(), lines), (safe, vec![safe.to_owned(); 4]));
 }
 
 #[tokio::test]

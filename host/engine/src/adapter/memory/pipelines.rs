@@ -8,7 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    adapter::pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
+    adapter::{
+        pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
+        progress::RunEvent,
+    },
     base::{Key, Table, TableKeys},
     model::{Outcome, RunKey},
 };
@@ -116,7 +119,7 @@ impl Pipelines for MemoryPipelines {
         &self,
         key: &RunKey,
         _pipeline: &str,
-        _line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+        _event: &mut (dyn for<'event> FnMut(RunEvent<'event>) + Send),
     ) -> Result<RunEnd, PipelineError> {
         let mut changed = self.changed.subscribe();
         loop {
@@ -195,7 +198,7 @@ mod tests {
         assert_eq!(pipelines.state(&first, "cms").await.unwrap(), RunState::Absent);
 
         // Waiting for a run does not make its key absent.
-        let mut ignore = |_: &str| {};
+        let mut ignore = |_: RunEvent<'_>| {};
         assert!(pipelines.ended(&second, "cms", &mut ignore).await.is_err());
         pipelines.start(&second, "cms", &BTreeMap::new()).await.unwrap();
         assert_eq!(pipelines.state(&second, "cms").await.unwrap(), RunState::Running);

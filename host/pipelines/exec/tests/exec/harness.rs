@@ -9,7 +9,7 @@ use std::{
 };
 
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd},
+    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunEvent},
     base::Table,
     model::RunKey,
 };
@@ -104,8 +104,12 @@ pub(crate) async fn run(
 pub(crate) async fn wait(pipelines: &Arc<dyn Pipelines>, name: &str) -> (RunEnd, Vec<String>) {
     let mut lines = Vec::new();
     let key = key(name);
-    let mut line = |line: &str| lines.push(line.to_owned());
-    let ended = pipelines.ended(&key, PIPELINE, &mut line);
+    let mut event = |event: RunEvent<'_>| {
+        if let RunEvent::Line(line) = event {
+            lines.push(line.to_owned());
+        }
+    };
+    let ended = pipelines.ended(&key, PIPELINE, &mut event);
     let end = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the run does not end").unwrap();
     (end, lines)
 }

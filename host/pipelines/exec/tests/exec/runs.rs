@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use tokio::task::JoinSet;
 use wardroom::{
-    adapter::{PipelineError, RunState},
+    adapter::{PipelineError, RunEvent, RunState},
     model::{Outcome, RunKey},
 };
 
@@ -108,7 +108,7 @@ async fn a_waiting_call_can_be_dropped() {
     let first = key("a-1");
     pipelines.start(&first, PIPELINE, &values(&[])).await.unwrap();
     for _ in 0..3 {
-        let mut ignore = |_: &str| {};
+        let mut ignore = |_: RunEvent<'_>| {};
         let waiting = pipelines.ended(&first, PIPELINE, &mut ignore);
         assert!(tokio::time::timeout(Duration::from_millis(70), waiting).await.is_err());
     }

@@ -6,14 +6,12 @@
 
 use std::{collections::VecDeque, time::Instant};
 
+use reqwest::Response;
 use tokio::time::timeout_at;
+use wardroom_remote::{MAX_ERROR_BODY, RemoteError};
 
-use super::{Call, Client, MAX_ERROR_BODY, report};
-use crate::{
-    error::{JenkinsError, classify, no_response, not_the_api},
-    job_path::{JobPath, below},
-    responses::Request,
-};
+use super::{Call, Client};
+use crate::{error::classify, job_path::JobPath, responses::Request};
 
 /// The maximum number of bytes that are read of one response. The rest is skipped, as is what does not arrive within half
 /// of the timeout.
@@ -41,57 +39,46 @@ impl Client {
         number: u64,
         start: u64,
         keep: usize,
-    ) -> Result<LogChunk, JenkinsError> {
+    ) -> Result<LogChunk, RemoteError> {
         let text = number.to_string();
-        let call = Call::read(
+        let mut call = Call::read(
             job.segments().chain([&*text, "logText", "progressiveText"]),
             format!("output of build #{number} of the job `{job}`"),
         );
+        call.query.push(("start", start.to_string()));
         let secret = self.credentials.secret()?;
-        let permit = self.breaker.permit().map_err(JenkinsError::not_sent)?;
-        let _slot = self.slots.acquire().await;
-        let chunk = self.read_log(&call, &secret, start, keep).await;
-        report(permit, chunk.as_ref().err());
+        let began = Instant::now();
+        let build = |request| self.prepare(request, &call, &secret, None);
+        let mut open = self.server.open(call.method.clone(), self.url(&call), build).await?;
+        let chunk = self.read_log(&call, &mut open.response, began, keep).await;
+        open.report(chunk.as_ref().err());
         chunk
     }
 
     async fn read_log(
         &self,
         call: &Call<'_>,
-        secret: &wardroom::base::Secret,
-        start: u64,
+        response: &mut Response,
+        began: Instant,
         keep: usize,
-    ) -> Result<LogChunk, JenkinsError> {
-        let failed = |error| no_response(error, &self.server(), self.timeout);
-        let began = Instant::now();
-        let sent = self
-            .http()?
-            .get(below(&self.base, call.segments.iter().copied()))
-            .query(&[("start", start)])
-            .basic_auth(&self.credentials.user, Some(secret.expose()))
-            .timeout(self.timeout)
-            .send()
-            .await;
-        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
-        wardroom::metrics::http_request(&self.name, "GET", status, began);
-        let mut response = sent.map_err(failed)?;
+    ) -> Result<LogChunk, RemoteError> {
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
-            let body = self.read_body(response, MAX_ERROR_BODY).await.ok().flatten().unwrap_or_default();
-            return Err(classify(Request::Read, status, &headers, &body, &call.what, &self.credentials.user));
+            let answer = self.server.read(response, MAX_ERROR_BODY).await?;
+            return Err(classify(Request::Read, status, &headers, &answer.body, &call.what, &self.credentials.user));
         }
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(next) = header("x-text-size").and_then(|size| size.trim().parse().ok()) else {
-            let body = self.read_body(response, MAX_ERROR_BODY).await.ok().flatten().unwrap_or_default();
-            return Err(not_the_api(&headers, &body));
+            let answer = self.server.read(response, MAX_ERROR_BODY).await?;
+            return Err(RemoteError::not_the_api("Jenkins", &headers, &answer.body));
         };
         let has_more = header("x-more-data").is_some_and(|more| more.trim() == "true");
         let (mut kept, mut read, mut is_whole) = (VecDeque::new(), 0_usize, false);
         // A slow connection must not end in a timeout, because the same part would be requested again and again.
-        let deadline = began + self.timeout / 2;
+        let deadline = began + self.timeout() / 2;
         while keep > 0 && read <= MAX_READ {
             let part = match timeout_at(deadline.into(), response.chunk()).await {
-                Ok(part) => part.map_err(failed)?,
+                Ok(part) => part.map_err(|error| self.server.failed(error))?,
                 Err(_) => break,
             };
             let Some(part) = part else {

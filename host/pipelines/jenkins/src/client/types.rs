@@ -8,24 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Answer;
-use crate::{
-    error::{JenkinsError, not_the_api},
-    job_path::JobPath,
-};
+use crate::job_path::JobPath;
 
 /// The maximum size of a JSON response, in bytes.
 pub(super) const MAX_JSON: usize = 8 << 20;
-
-impl Answer {
-    /// Parses the body of a response.
-    ///
-    /// # Errors
-    /// The body is not the expected JSON, for example the HTML page of a login.
-    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, JenkinsError> {
-        serde_json::from_slice(&self.body).map_err(|_| not_the_api(&self.headers, &self.body))
-    }
-}
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct IssuedCrumb {
@@ -130,7 +116,7 @@ struct Task {
 }
 
 impl QueueItem {
-    pub(super) const TREE: &str = "id,why,cancelled,executable[number]";
+    pub(super) const TREE: &str = "id,why,cancelled,executable[number],task[url]";
     pub(super) const TREE_WITH_ACTIONS: &str =
         "id,why,inQueueSince,task[url],actions[parameters[name,value],causes[userId]]";
 

@@ -3,7 +3,8 @@
 use wardroom::{adapter::RunState, model::Outcome};
 
 use crate::harness::{
-    JOB, PIPELINE, Settings, TestHost, eventually, follow, key, line_with, outage, refusal, start, state, wait, within,
+    JOB, PIPELINE, Settings, TestHost, eventually, follow, key, line_with, outage, refusal, start, state, version,
+    wait, within,
 };
 
 #[tokio::test]
@@ -129,4 +130,34 @@ async fn a_missing_permission_to_cancel_is_named() {
     assert_eq!(state(&pipelines, "a-1").await.unwrap(), RunState::Running);
     let message = refusal(pipelines.cancel(&key("a-1"), PIPELINE).await);
     assert!(message.contains("lacks the permission Cancel"), "{message}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_its_trigger_is_on_its_way_is_stopped() {
+    let host = TestHost::new().await;
+    host.server.faults(|faults| faults.slow = std::time::Duration::from_millis(150));
+    let pipelines = host.pipelines();
+    let (starting, run) = (pipelines.clone(), key("a-1"));
+    let started = tokio::spawn(async move { starting.start(&run, PIPELINE, &version("1.0")).await });
+    eventually("the trigger is sent", || host.server.count("POST", "/buildWithParameters") == 1).await;
+    let cancelling = pipelines.clone();
+    let cancelled = tokio::spawn(async move { cancelling.cancel(&key("a-1"), PIPELINE).await });
+    within(started).await.unwrap().unwrap();
+    within(cancelled).await.unwrap().unwrap();
+    host.server.faults(|faults| faults.slow = std::time::Duration::ZERO);
+    assert_eq!(wait(&pipelines, "a-1").await.0.outcome, Outcome::Cancelled);
+    assert_eq!(host.server.count("POST", "/buildWithParameters"), 1);
+}
+
+#[tokio::test]
+async fn a_cancellation_goes_on_after_a_restart() {
+    let host = TestHost::new().await;
+    start(&host.pipelines(), "a-1").await.unwrap();
+    // The host that was asked to cancel crashes before Jenkins answers.
+    host.server.faults(|faults| faults.down = 502);
+    outage(host.pipelines().cancel(&key("a-1"), PIPELINE).await);
+    host.server.faults(|faults| faults.down = 0);
+    let restarted = host.pipelines();
+    assert_eq!(state(&restarted, "a-1").await.unwrap(), RunState::Running);
+    assert_eq!(wait(&restarted, "a-1").await.0.outcome, Outcome::Cancelled);
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunState},
+    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunEvent, RunState},
     base::Table,
     model::RunKey,
 };
@@ -179,10 +179,13 @@ pub(crate) fn follow(
     let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
     let (pipelines, key) = (pipelines.clone(), key(name));
     let task = tokio::spawn(async move {
-        let mut line = |line: &str| {
-            let _ = sender.send(line.to_owned());
+        let mut event = |event: RunEvent<'_>| {
+            let _ = sender.send(match event {
+                RunEvent::Line(line) => line.to_owned(),
+                other => format!("{other:?}"),
+            });
         };
-        pipelines.ended(&key, PIPELINE, &mut line).await
+        pipelines.ended(&key, PIPELINE, &mut event).await
     });
     (task, lines)
 }

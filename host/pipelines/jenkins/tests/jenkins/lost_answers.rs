@@ -90,9 +90,12 @@ async fn a_trigger_that_never_arrived_is_absent_only_after_some_time() {
         host.server.faults(|faults| faults.lost_triggers = 1);
         outage(start(&pipelines, "a-1").await);
         let early = outage(state(&pipelines, "a-1").await);
-        assert!(early.contains("it shows no build for it yet; checking again"), "{early}");
+        assert!(early.contains("it shows no run of it yet; checking again"), "{early}");
         assert_eq!(settled(&pipelines, "a-1").await, RunState::Absent);
-        assert_eq!(refusal(start(&pipelines, "a-1").await), "Jenkins did not receive the request to start the job");
+        assert_eq!(
+            refusal(start(&pipelines, "a-1").await),
+            "Jenkins did not receive the request to start the job `web/cms deploy`"
+        );
         assert_eq!((host.server.builds(JOB).len(), host.server.count("POST", "/")), (0, 1));
     }
 }
@@ -180,4 +183,20 @@ async fn a_connection_that_is_refused_starts_nothing() {
     assert!(reason.contains("cannot be reached: "), "{reason}");
     // No request to Jenkins is needed for the answer.
     assert_eq!(state(&pipelines, "a-1").await.unwrap(), RunState::Absent);
+}
+
+#[tokio::test]
+async fn a_queue_id_that_jenkins_gives_again_is_not_taken_for_the_run() {
+    let host = TestHost::new().await;
+    host.server.hold_queue("Waiting for next available executor");
+    let pipelines = host.pipelines();
+    start(&pipelines, "a-1").await.unwrap();
+    // After a crash, the queue is empty, and another job gets the same id.
+    host.server.lose_queue();
+    host.server.pipeline("other");
+    host.server.parameter("other", "TAG");
+    host.server.build_by("eve", "other", &[("TAG", "1.0")]);
+    let (end, _) = wait(&pipelines, "a-1").await;
+    assert_eq!(end.outcome, Outcome::Cancelled);
+    assert_eq!(end.message, "queue item 1 left the queue of Jenkins, and no build was started");
 }

@@ -9,4 +9,5 @@ mod outages;
 mod output;
 mod runs;
 mod sign_in;
+mod stages;
 mod starts;

@@ -122,7 +122,7 @@ async fn an_answer_that_is_too_large_is_not_read() {
     let pipelines = host.pipelines();
     host.server.faults(|faults| faults.padding = 9 << 20);
     let reason = outage(start(&pipelines, "a-1").await);
-    assert_eq!(reason, "the answer of Jenkins for job `web/cms deploy` is larger than 8192 KiB");
+    assert_eq!(reason, "the answer of Jenkins for job `web/cms deploy` is too large to be read");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wardroom::{
     Timestamp,
-    adapter::{RunEnd, RunState},
+    adapter::{RunEnd, RunEvent, RunState},
     model::Outcome,
 };
 
@@ -45,14 +45,14 @@ async fn the_reason_for_waiting_is_shown_once() {
     let pipelines = host.pipelines();
     start(&pipelines, "a-1").await.unwrap();
     let (end, mut lines) = follow(&pipelines, "a-1");
-    let line = line_with(&mut lines, "waiting in the queue").await;
-    assert_eq!(line, "waiting in the queue of Jenkins: In the quiet period. Expires in 4.9 sec");
+    let line = line_with(&mut lines, "waiting in Jenkins").await;
+    assert_eq!(line, "waiting in Jenkins: In the quiet period. Expires in 4.9 sec");
     host.server.hold_queue("In the quiet period. Expires in 1.2 sec");
     host.server.clear_requests();
     eventually("the queue is polled", || host.server.count("GET", "/queue/") > 2).await;
     host.server.hold_queue("Waiting for next available executor on ‘linux’");
     let line = lines.recv().await.unwrap();
-    assert_eq!(line, "waiting in the queue of Jenkins: Waiting for next available executor on ‘linux’");
+    assert_eq!(line, "waiting in Jenkins: Waiting for next available executor on ‘linux’");
     host.server.release_queue();
     host.server.end(JOB, 1, "SUCCESS");
     assert_eq!(within(end).await.unwrap().unwrap().outcome, Outcome::Succeeded);
@@ -65,7 +65,7 @@ async fn a_queue_item_that_a_person_cancels_ends_the_run() {
     let pipelines = host.pipelines();
     start(&pipelines, "a-1").await.unwrap();
     let (end, mut lines) = follow(&pipelines, "a-1");
-    line_with(&mut lines, "waiting in the queue").await;
+    line_with(&mut lines, "waiting in Jenkins").await;
     host.server.cancel_items();
     let end = within(end).await.unwrap().unwrap();
     assert_eq!(end.outcome, Outcome::Cancelled);
@@ -226,21 +226,20 @@ async fn urls_of_answers_are_not_called_and_their_host_does_not_matter() {
 async fn a_run_that_was_never_started_cannot_be_followed() {
     let host = TestHost::new().await;
     let pipelines = host.pipelines();
-    let mut line = |_: &str| {};
-    assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut line).await), "there is no pipeline run `a-1`");
+    let mut ignore = |_: RunEvent<'_>| {};
+    assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut ignore).await), "there is no pipeline run `a-1`");
     assert_eq!(refusal(pipelines.output(&key("a-1"), PIPELINE, 100).await), "there is no pipeline run `a-1`");
     assert_eq!(refusal(pipelines.cancel(&key("a-1"), PIPELINE).await), "there is no pipeline run `a-1`");
 }
 
 #[tokio::test]
-async fn only_the_data_of_an_ended_run_is_removed() {
+async fn the_data_of_a_run_is_removed() {
     let host = TestHost::new().await;
     let pipelines = host.pipelines();
     start(&pipelines, "a-1").await.unwrap();
-    let message = refusal(pipelines.forget(&key("a-1"), PIPELINE).await);
-    assert_eq!(message, "the pipeline run `a-1` cannot be removed: the run has not ended");
-    host.server.end(JOB, 1, "SUCCESS");
-    wait(&pipelines, "a-1").await;
+    let files = || std::fs::read_dir(host.path("state/jenkins/ci")).unwrap().count();
+    let before = files();
     pipelines.forget(&key("a-1"), PIPELINE).await.unwrap();
-    assert_eq!(std::fs::read_dir(host.path("state/jenkins/ci")).unwrap().count(), 0);
+    assert_eq!(files(), before - 1);
+    assert_eq!(host.server.count("POST", "/stop"), 0, "the build goes on");
 }

@@ -203,3 +203,15 @@ async fn a_dropped_start_is_carried_out_once() {
     assert_eq!(state(&pipelines, "a-1").await.unwrap(), RunState::Running);
     assert_eq!(host.server.builds(JOB).len(), 1);
 }
+
+#[tokio::test]
+async fn the_parameter_that_carries_the_key_must_be_a_text() {
+    let host = TestHost::without_key().await;
+    host.server.parameter_of(JOB, RUN, "BooleanParameterDefinition", &[]);
+    assert_eq!(
+        refusal(start(&host.pipelines(), "a-1").await),
+        "the parameter `WARDROOM_RUN` of the job `web/cms deploy` carries the key of a run, but its kind is \
+         BooleanParameterDefinition; make it a string parameter"
+    );
+    assert_eq!(host.server.count("POST", "/"), 0);
+}

@@ -1,0 +1,241 @@
+//! The calls of a backend on one Jenkins server.
+//!
+//! Not here: the life of a run, which is the same for each kind of server (`wardroom_remote`).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
+use wardroom::{adapter::GateAnswer, model::RunKey};
+use wardroom_remote::{Found, LogPart, Lost, Observed, Open, RemoteError, Stop, System};
+
+use crate::{
+    client::{Client, JobInfo, Signal},
+    config::{self, JenkinsPipeline},
+    definition::check,
+    job_path::JobPath,
+    log::{LogFollower, tail},
+    run::{JenkinsRequest, JenkinsRun},
+    stages::StageCache,
+};
+
+/// A job's definition with the time at which it was read; `None` before the first request.
+type Definition = Arc<AsyncMutex<Option<(Instant, JobInfo)>>>;
+
+pub(crate) struct Jenkins {
+    pub(crate) client: Client,
+    pub(crate) run_parameter: String,
+    pub(crate) stages: StageCache,
+    /// The first of the jobs that the next poll requests, if there are too many.
+    pub(crate) turn: AtomicUsize,
+    /// The newest build number of each job that was listed.
+    pub(crate) newest: Mutex<BTreeMap<JobPath, u64>>,
+    pipelines: BTreeMap<String, JenkinsPipeline>,
+    definitions: Mutex<BTreeMap<JobPath, Definition>>,
+    /// How long the definition of a job is used again.
+    definition_age: Duration,
+}
+
+impl Jenkins {
+    /// Makes no request.
+    pub(crate) fn new(
+        system: &config::System,
+        pause: Duration,
+        definition_age: Duration,
+        pipelines: BTreeMap<String, JenkinsPipeline>,
+    ) -> Self {
+        Self {
+            client: Client::new(system, pause),
+            run_parameter: system.run_parameter.clone(),
+            stages: StageCache::default(),
+            turn: AtomicUsize::default(),
+            newest: Mutex::default(),
+            pipelines,
+            definitions: Mutex::default(),
+            definition_age,
+        }
+    }
+
+    /// Returns the definition of a job. Requests that arrive at the same time share one request to Jenkins.
+    async fn definition(&self, job: &JobPath) -> Result<JobInfo, RemoteError> {
+        let shared = {
+            let mut definitions = self.definitions.lock();
+            definitions.retain(|_, definition| {
+                Arc::strong_count(definition) > 1
+                    || definition
+                        .try_lock()
+                        .is_ok_and(|known| known.as_ref().is_some_and(|(at, _)| at.elapsed() < self.definition_age))
+            });
+            definitions.entry(job.clone()).or_default().clone()
+        };
+        let mut known = shared.lock().await;
+        if let Some((_, info)) = known.as_ref().filter(|(at, _)| at.elapsed() < self.definition_age) {
+            return Ok(info.clone());
+        }
+        let at = Instant::now();
+        let info = self.client.job(job).await?;
+        *known = Some((at, info.clone()));
+        Ok(info)
+    }
+}
+
+#[async_trait]
+impl System for Jenkins {
+    type Request = JenkinsRequest;
+    type Run = JenkinsRun;
+    type Log = LogFollower;
+
+    const NAME: &'static str = "Jenkins";
+    /// `stop`, `term` and `kill`.
+    const STOPS: usize = 3;
+
+    async fn prepare(
+        &self,
+        pipeline: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<JenkinsRequest, RemoteError> {
+        let config = self.pipelines.get(pipeline);
+        let config = config.ok_or_else(|| RemoteError::rejected(format!("there is no pipeline `{pipeline}`")))?;
+        let values = config.values(parameters).map_err(RemoteError::rejected)?;
+        let info = self.definition(&config.job).await?;
+        let accepted = check(&config.job, &info, &values, &self.run_parameter).map_err(RemoteError::rejected)?;
+        Ok(JenkinsRequest {
+            job: config.job.clone(),
+            baseline: accepted.next_build_number,
+            has_parameters: accepted.has_parameters,
+            carries_key: accepted.carries_key,
+            values,
+        })
+    }
+
+    async fn trigger(&self, key: &RunKey, request: &JenkinsRequest) -> Result<JenkinsRun, RemoteError> {
+        let mut values = request.values.clone();
+        if request.carries_key {
+            values.insert(self.run_parameter.clone(), key.as_str().to_owned());
+        }
+        let triggered = self.client.trigger(&request.job, request.has_parameters.then_some(&values)).await?;
+        Ok(JenkinsRun::Queued { item: triggered.item, merged: triggered.is_merged })
+    }
+
+    async fn search(&self, lost: &Lost<'_, Self>) -> Result<Found<JenkinsRun>, RemoteError> {
+        self.find(lost).await
+    }
+
+    async fn search_unknown(
+        &self,
+        key: &RunKey,
+        pipeline: &str,
+    ) -> Result<Found<(JenkinsRequest, JenkinsRun)>, RemoteError> {
+        let Some(job) = self.pipelines.get(pipeline).map(|pipeline| pipeline.job.clone()) else {
+            return Ok(Found::Unclear(format!("the pipeline `{pipeline}` is not configured")));
+        };
+        let info = self.definition(&job).await?;
+        if !info.parameters().unwrap_or_default().iter().any(|defined| defined.name == self.run_parameter) {
+            return Ok(Found::Unclear(format!(
+                "the files of the runs in the state folder are missing, and the job `{job}` does not define the parameter \
+                 `{}` that would show whether Jenkins has a build of this run; look at the job in Jenkins",
+                self.run_parameter
+            )));
+        }
+        self.find_by_key(key, &JenkinsRequest::unknown(job)).await
+    }
+
+    async fn observe(&self, runs: &[Open<Self>]) -> Observed<Self> {
+        self.look_at(runs).await
+    }
+
+    async fn log(&self, open: &Open<Self>, log: &mut LogFollower) -> Result<LogPart, RemoteError> {
+        let Some(number) = open.run.number() else { return Ok(LogPart::default()) };
+        // Every second turn is for the stages.
+        if log.is_turn_of_stages() && self.may_have_stages(open) {
+            self.read_stages(open, number).await;
+            return Ok(LogPart { lines: Vec::new(), has_more: true });
+        }
+        log.read(&self.client, &open.request.job, number).await
+    }
+
+    fn rest_of_log(&self, log: &mut LogFollower) -> Vec<String> {
+        log.finish()
+    }
+
+    async fn tail(&self, open: &Open<Self>, bytes: usize) -> Result<String, RemoteError> {
+        match open.run.number() {
+            Some(number) => tail(&self.client, &open.request.job, number, bytes).await,
+            None => Ok(String::new()),
+        }
+    }
+
+    async fn stop(&self, open: &Open<Self>, attempt: usize) -> Result<Stop<JenkinsRun>, RemoteError> {
+        let (number, item) = match &open.run {
+            JenkinsRun::Queued { item, .. } => return self.cancel_item(open, *item).await,
+            JenkinsRun::Building { number, item, .. } => (*number, *item),
+        };
+        let job = &open.request.job;
+        let signal = match attempt {
+            0 => Signal::Stop,
+            1 => Signal::Term,
+            _ => Signal::Kill,
+        };
+        if signal != Signal::Stop {
+            let build = self.client.build(job, number).await?;
+            if !build.is_running() || (item.is_some() && build.item() != item) {
+                return Ok(Stop::Done);
+            }
+        }
+        match self.client.stop(job, number, signal).await {
+            Ok(()) => Ok(Stop::Requested),
+            // Only pipelines have these requests.
+            Err(error) if error.is_missing() && signal != Signal::Stop => Ok(Stop::Done),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.client.timeout()
+    }
+
+    fn url(&self, request: &JenkinsRequest, run: Option<&JenkinsRun>) -> Option<String> {
+        Some(match run.and_then(JenkinsRun::number) {
+            Some(number) => self.client.build_url(&request.job, number),
+            None => self.client.job_url(&request.job),
+        })
+    }
+
+    fn pipeline(&self, request: &JenkinsRequest) -> String {
+        format!("job `{}`", request.job)
+    }
+
+    fn title(&self, run: &JenkinsRun) -> Option<String> {
+        run.number().map(|number| format!("build #{number}"))
+    }
+
+    async fn answer(&self, open: &Open<Self>, gate: &str, answer: &GateAnswer) -> Result<(), RemoteError> {
+        match open.run.number() {
+            Some(number) => self.client.answer(&open.request.job, number, gate, answer.proceeds).await,
+            None => Err(RemoteError::rejected("the build has not begun")),
+        }
+    }
+}
+
+impl Jenkins {
+    /// Cancels an item of the queue, or finds out what came from it.
+    async fn cancel_item(&self, open: &Open<Self>, item: u64) -> Result<Stop<JenkinsRun>, RemoteError> {
+        let error = match self.client.cancel_item(item).await {
+            Ok(()) => return Ok(Stop::Done),
+            Err(error) => error,
+        };
+        // Jenkins answers 404 or 500 for an item that left the queue, and older versions redirect in each case.
+        let observation = self.look_at_one(open).await?;
+        match observation {
+            wardroom_remote::Observation::Open(progress) if progress.run != open.run => Ok(Stop::Moved(progress.run)),
+            wardroom_remote::Observation::Open(_) => Err(error),
+            wardroom_remote::Observation::Ended { .. } => Ok(Stop::Done),
+            wardroom_remote::Observation::Missing(_) => Err(error),
+        }
+    }
+}
