@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunEvent, RunState},
+    adapter::{
+        GateAnswer, PipelineDescription, PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunEvent,
+        RunState, RunView, TestReport,
+    },
     base::{Table, TableKeys},
     model::RunKey,
 };
@@ -73,6 +76,40 @@ impl<H: PipelinesHooks> Pipelines for HookedPipelines<H> {
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         self.around("cancel", self.system.cancel(key, pipeline)).await
+    }
+
+    async fn list(&self, filter: &str, most: usize) -> Result<Vec<String>, PipelineError> {
+        self.around("list", self.system.list(filter, most)).await
+    }
+
+    async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, PipelineError> {
+        self.around("describe", self.system.describe(pipeline)).await
+    }
+
+    async fn view(&self, pipeline: &str, run: &str) -> Result<RunView, PipelineError> {
+        self.around("view", self.system.view(pipeline, run)).await
+    }
+
+    async fn output_of(&self, pipeline: &str, run: &str, bytes: usize) -> Result<String, PipelineError> {
+        self.around("output_of", self.system.output_of(pipeline, run, bytes)).await
+    }
+
+    async fn tests(&self, pipeline: &str, run: &str) -> Result<TestReport, PipelineError> {
+        self.around("tests", self.system.tests(pipeline, run)).await
+    }
+
+    async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
+        self.around("stop", self.system.stop(pipeline, run)).await
+    }
+
+    async fn answer(
+        &self,
+        pipeline: &str,
+        run: &str,
+        gate: &str,
+        answer: &GateAnswer,
+    ) -> Result<(), PipelineError> {
+        self.around("answer", self.system.answer(pipeline, run, gate, answer)).await
     }
 }
 

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::{
+    description::{ParameterDescription, PipelineDescription, RunView, TestReport},
     pipelines::{PipelineError, Pipelines, RunEnd, RunState},
-    progress::{Gate, RunEvent, RunProgress, Stage},
+    progress::{Gate, GateAnswer, RunEvent, RunProgress, Stage},
 };
 use crate::{
     base::{clean_lines, one_line, redactor},
@@ -127,11 +128,9 @@ impl Pipelines for ObservedBackend {
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
-        // More is read than requested, so that a secret that begins before the requested bytes is seen as a whole.
-        let margin = redactor().longest() + OUTPUT_MARGIN;
-        let output = self.observe("output", self.system.output(key, pipeline, bytes.saturating_add(margin))).await?;
-        let output = safe(&output);
-        Ok(output[output.ceil_char_boundary(output.len().saturating_sub(bytes))..].to_owned())
+        let all = bytes.saturating_add(output_margin());
+        let output = self.observe("output", self.system.output(key, pipeline, all)).await?;
+        Ok(safe_tail(&output, bytes))
     }
 
     async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
@@ -140,6 +139,48 @@ impl Pipelines for ObservedBackend {
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         self.observe("cancel", self.system.cancel(key, pipeline)).await
+    }
+
+    async fn list(&self, filter: &str, most: usize) -> Result<Vec<String>, PipelineError> {
+        let paths = self.observe("list", self.system.list(filter, most)).await?;
+        Ok(paths.iter().take(most).map(|path| safe_line(path)).collect())
+    }
+
+    async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, PipelineError> {
+        let described = self.observe("describe", self.system.describe(pipeline)).await?;
+        Ok(PipelineDescription {
+            parameters: described.parameters.into_iter().map(safe_parameter).collect(),
+            runs: described.runs.into_iter().map(safe_view).collect(),
+        })
+    }
+
+    async fn view(&self, pipeline: &str, run: &str) -> Result<RunView, PipelineError> {
+        self.observe("view", self.system.view(pipeline, run)).await.map(safe_view)
+    }
+
+    async fn output_of(&self, pipeline: &str, run: &str, bytes: usize) -> Result<String, PipelineError> {
+        let all = bytes.saturating_add(output_margin());
+        let output = self.observe("output", self.system.output_of(pipeline, run, all)).await?;
+        Ok(safe_tail(&output, bytes))
+    }
+
+    async fn tests(&self, pipeline: &str, run: &str) -> Result<TestReport, PipelineError> {
+        let report = self.observe("tests", self.system.tests(pipeline, run)).await?;
+        Ok(TestReport { names: report.names.iter().map(|name| safe_line(name)).collect(), ..report })
+    }
+
+    async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
+        self.observe("stop", self.system.stop(pipeline, run)).await
+    }
+
+    async fn answer(
+        &self,
+        pipeline: &str,
+        run: &str,
+        gate: &str,
+        answer: &GateAnswer,
+    ) -> Result<(), PipelineError> {
+        self.observe("answer", self.system.answer(pipeline, run, gate, answer)).await
     }
 }
 
@@ -158,9 +199,45 @@ fn safe_end(end: RunEnd) -> RunEnd {
     RunEnd { message: safe(&end.message), details, ..end }
 }
 
-/// Returns names and questions of a backend, each as one line.
+/// Returns how much more of an output is read than requested, so that a secret that begins before the requested bytes is
+/// seen as a whole.
+fn output_margin() -> usize {
+    redactor().longest() + OUTPUT_MARGIN
+}
+
+/// Returns the last bytes of an output.
+fn safe_tail(output: &str, bytes: usize) -> String {
+    let output = safe(output);
+    output[output.ceil_char_boundary(output.len().saturating_sub(bytes))..].to_owned()
+}
+
+/// Returns a name or a question of a backend as one line.
+fn safe_line(text: &str) -> String {
+    one_line(&safe(text))
+}
+
+fn safe_parameter(parameter: ParameterDescription) -> ParameterDescription {
+    ParameterDescription {
+        name: safe_line(&parameter.name),
+        description: safe_line(&parameter.description),
+        required: parameter.required,
+        default: parameter.default.as_deref().map(safe_line),
+        choices: parameter.choices.iter().map(|choice| safe_line(choice)).collect(),
+    }
+}
+
+fn safe_view(view: RunView) -> RunView {
+    RunView {
+        id: safe_line(&view.id),
+        message: safe_line(&view.message),
+        url: view.url.map(|url| redactor().redact(&url).into_owned()),
+        progress: safe_progress(&view.progress),
+        ..view
+    }
+}
+
 fn safe_progress(progress: &RunProgress) -> RunProgress {
-    let line = |text: &String| one_line(&safe(text));
+    let line = |text: &String| safe_line(text);
     RunProgress {
         stages: progress.stages.iter().map(|stage| Stage { name: line(&stage.name), state: stage.state }).collect(),
         gates: progress

@@ -5,6 +5,7 @@
 
 mod backends;
 mod chat;
+mod description;
 mod clock;
 mod directory;
 mod group_files;
@@ -30,6 +31,7 @@ pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines};
 pub(crate) use monotonic_clock::MonotonicClock;
+pub use description::{ParameterDescription, PipelineDescription, RunView, TestReport};
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
 pub use progress::{Gate, GateAnswer, RunEvent, RunProgress, Stage, StageState};
 pub use send_permissions::{BlockedRoom, SendPermissions};

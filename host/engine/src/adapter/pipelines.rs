@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::progress::RunEvent;
+use super::{
+    description::{PipelineDescription, RunView, TestReport},
+    progress::{GateAnswer, RunEvent},
+};
 use crate::{
     base::{Table, TableKeys},
     model::{Outcome, RunKey},
@@ -143,6 +146,73 @@ pub trait Pipelines: Send + Sync + 'static {
     /// # Errors
     /// [`PipelineError`] if the backend refused the request or did not respond.
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError>;
+
+    /// Returns the paths of the system's pipelines that contain `filter`, at most `most`.
+    ///
+    /// # Errors
+    /// [`PipelineError`] if the system refused the request or did not respond. The default implementation refuses.
+    async fn list(&self, _filter: &str, _most: usize) -> Result<Vec<String>, PipelineError> {
+        Err(unsupported("list its pipelines"))
+    }
+
+    /// Returns the parameters and the newest runs of a pipeline. `pipeline` is the name of a configured pipeline, or
+    /// `SYSTEM:PATH` for another pipeline of the system. [`Pipelines::start`] also gets such names.
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`].
+    async fn describe(&self, _pipeline: &str) -> Result<PipelineDescription, PipelineError> {
+        Err(unsupported("describe its pipelines"))
+    }
+
+    /// Returns the state of a run. `run` is the id of the run in the system, or the key of a run that the host started.
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`].
+    async fn view(&self, _pipeline: &str, _run: &str) -> Result<RunView, PipelineError> {
+        Err(unsupported("show a run"))
+    }
+
+    /// Returns the last lines of the output of a run, at most `bytes` bytes. `run` as in [`Pipelines::view`].
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`].
+    async fn output_of(&self, _pipeline: &str, _run: &str, _bytes: usize) -> Result<String, PipelineError> {
+        Err(unsupported("show the output of a run"))
+    }
+
+    /// Returns the results of the tests of a run. `run` as in [`Pipelines::view`].
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`].
+    async fn tests(&self, _pipeline: &str, _run: &str) -> Result<TestReport, PipelineError> {
+        Err(unsupported("show the tests of a run"))
+    }
+
+    /// Asks the system to stop a run. `run` as in [`Pipelines::view`]. A run that has ended is not changed.
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`]. [`PipelineError::Refused`]: nothing was changed.
+    async fn stop(&self, _pipeline: &str, _run: &str) -> Result<(), PipelineError> {
+        Err(unsupported("stop a run that the host did not start"))
+    }
+
+    /// Answers a gate of a run. `run` as in [`Pipelines::view`]; `gate` is the id of the gate.
+    ///
+    /// # Errors
+    /// As [`Pipelines::list`]. [`PipelineError::Refused`]: nothing was changed.
+    async fn answer(
+        &self,
+        _pipeline: &str,
+        _run: &str,
+        _gate: &str,
+        _answer: &GateAnswer,
+    ) -> Result<(), PipelineError> {
+        Err(unsupported("answer a gate"))
+    }
+}
+
+fn unsupported(what: &str) -> PipelineError {
+    PipelineError::Refused { message: format!("this kind of pipeline system cannot {what}") }
 }
 
 /// Creates the pipeline backends of one kind from the configuration.

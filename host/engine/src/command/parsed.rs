@@ -197,6 +197,14 @@ impl Command {
         self.arguments().any(|(parameter, given)| parameter.name == name && given.to_string() == value)
     }
 
+    /// Returns the argument that is the rest of the message.
+    pub(crate) fn rest(&self) -> Option<&str> {
+        self.arguments().find_map(|(parameter, given)| match given {
+            Value::Text(text) if parameter.kind == ParameterType::Rest => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// Returns the targets that the person typed for an attribute: for the attribute `environment`, the environment
     /// that the command changes. An action has at most one. Leaves out the parameters from which a command only reads
     /// ([`Parameter::source`]). Returns nothing for an attribute that is not the type of a parameter, such as `key`.

@@ -12,9 +12,9 @@ use super::{
     rules,
 };
 use crate::{
-    base::{At, Key, Located, Table, TableKeys, nearest},
+    base::{At, Key, Located, Pattern, Table, TableKeys, nearest},
     model::{Attribute, CallKind, CallTable, Catalog, RoomName},
-    policy::{Approval, BreakGlass, Member, Pattern, Role, Scope},
+    policy::{Approval, BreakGlass, Member, Role, Scope},
 };
 
 const COUNT: Key =

@@ -6,11 +6,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     approvals::{TERMS_KEYS, Terms},
     order,
+    people::patterns,
 };
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{Key, KeyKind, Located, Table, TableKeys, nearest},
-    model::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment, RoomName, ValuePattern},
+    base::{Key, KeyKind, Located, Pattern, Table, TableKeys, nearest},
+    model::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment, OpenPipelines, RoomName, ValuePattern},
 };
 
 pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
@@ -88,7 +89,30 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
 pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     path: "pipelines.NAME",
     about: "A pipeline system. Its kind adds other keys. Local commands (`exec`) do not need a `[pipelines.NAME]`.",
-    keys: &[Key::string("kind", "The kind of the system. The build must include it.").required()],
+    keys: &[
+        Key::string("kind", "The kind of the system. The build must include it.").required(),
+        Key::array(
+            "open",
+            &OPEN_KEYS,
+            "Pipelines that plugins can name as `SYSTEM:PATH`, without an app that deploys with them. Without this key, \
+             plugins can only use the pipelines of apps.",
+        ),
+    ],
+};
+
+pub(crate) static OPEN_KEYS: TableKeys = TableKeys {
+    path: "pipelines.NAME.open",
+    about: "Opened pipelines of a system. Roles, approvals, freezes and grants apply to them as to the app and the \
+            environment of this table. The first table that has the path of a pipeline applies.",
+    keys: &[
+        Key::strings(
+            "paths",
+            "Patterns for the paths of the pipelines. `*` matches a part without a slash, and `**` anything.",
+        )
+        .required(),
+        Key::string("app", "The app as which the pipelines count.").required(),
+        Key::string("environment", "The environment as which the pipelines count.").required(),
+    ],
 };
 
 /// The pipeline systems that the configuration has: one for each `[pipelines.NAME]`, and one for each kind of pipeline,
@@ -97,6 +121,15 @@ pub(crate) struct Systems<'r> {
     factories: &'r [Arc<dyn PipelinesFactory>],
     named: BTreeMap<String, NamedSystem>,
     inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
+    open: Vec<OpenDraft>,
+}
+
+/// A `[[pipelines.NAME.open]]` table whose app and environment are not checked yet.
+struct OpenDraft {
+    system: String,
+    paths: Vec<Pattern>,
+    app: Located<String>,
+    environment: Located<String>,
 }
 
 struct NamedSystem {
@@ -173,7 +206,11 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     }
     // 3. Build the pipeline backends. Add the deployments to their apps, except deployments whose system has problems.
     let mut backends = Backends::default();
+    let open = std::mem::take(&mut systems.open);
     let built = systems.build(&mut backends);
+    for draft in open {
+        catalog.open.extend(opened(root, draft, &catalog, &built));
+    }
     for draft in drafts {
         let Some(&backend) = built.get(&draft.system) else { continue };
         if let Some(app) = catalog.apps.get_mut(&draft.app) {
@@ -182,12 +219,36 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
                 app: draft.app,
                 environment: draft.environment,
                 parameters: draft.parameters,
+                is_open: false,
                 backend,
             });
         }
     }
     order::check_versions(root, &catalog, &positions);
     Apps { catalog, backends, terms }
+}
+
+/// Checks the names in a `[[pipelines.NAME.open]]` table.
+fn opened(
+    root: &Table,
+    draft: OpenDraft,
+    catalog: &Catalog,
+    built: &BTreeMap<SystemName, BackendId>,
+) -> Option<OpenPipelines> {
+    let OpenDraft { system, paths, app, environment } = draft;
+    let apps: Vec<&str> = catalog.apps().map(|app| app.name.as_str()).collect();
+    let environments: Vec<&str> = catalog.environments().collect();
+    for (what, name, known) in [("app", &app, &apps), ("environment", &environment, &environments)] {
+        if !known.contains(&name.value.as_str()) {
+            let fix = match nearest(&name.value, known.iter().copied()) {
+                Some(meant) => format!("{what} = \"{meant}\""),
+                None => format!("[{what}.{}]", name.value),
+            };
+            root.problem(&name.at, format!("there is no {what} `{}`", name.value), fix);
+        }
+    }
+    let backend = *built.get(&SystemName::Named(system.clone()))?;
+    Some(OpenPipelines { system, paths, app: app.value, environment: environment.value, backend })
 }
 
 /// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name
@@ -203,13 +264,28 @@ fn check_name(table: &Table, what: &str, name: &Located<String>) {
     }
 }
 
+fn read_open(system: &str, table: &mut Table) -> Option<OpenDraft> {
+    let paths = table.strings("paths");
+    if paths.is_none() {
+        table.missing("paths", "[\"web/**\"]");
+    }
+    let app = table.required_string("app", "\"cms\"");
+    let environment = table.required_string("environment", "\"staging\"");
+    let paths = patterns(table, &paths?.value);
+    Some(OpenDraft { system: system.to_owned(), paths, app: app?, environment: environment? })
+}
+
 impl<'r> Systems<'r> {
     fn read(root: &mut Table, factories: &'r [Arc<dyn PipelinesFactory>]) -> Self {
-        let mut systems = Self { factories, named: BTreeMap::new(), inline: BTreeMap::new() };
+        let mut systems = Self { factories, named: BTreeMap::new(), inline: BTreeMap::new(), open: Vec::new() };
         for (name, mut table) in root.tables("pipelines") {
             let kinds: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
             let kind = table.required_string("kind", &format!("\"{}\"", kinds.first().unwrap_or(&"jenkins")));
             let mut system = NamedSystem { builder: None, keys: &TableKeys::NONE };
+            for mut open in table.array("open") {
+                systems.open.extend(read_open(&name.value, &mut open));
+                open.finish();
+            }
             if let Some(kind) = kind {
                 match factories.iter().find(|factory| factory.kind() == kind.value) {
                     Some(factory) => {

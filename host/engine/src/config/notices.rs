@@ -5,10 +5,9 @@ use super::{
     people::{check_names, patterns},
 };
 use crate::{
-    base::{Key, Located, Table, TableKeys, Template, nearest},
+    base::{Key, Located, Pattern, Table, TableKeys, Template, nearest},
     messaging::{Notice, NoticeEvent, Notices, PLACEHOLDERS},
     model::{Catalog, RoomName},
-    policy::Pattern,
 };
 
 pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {

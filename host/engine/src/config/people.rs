@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::members::Members;
 use crate::{
-    base::{At, Key, Located, Table, TableKeys, check_visible, clean, nearest},
+    base::{At, Key, Located, Pattern, Table, TableKeys, check_visible, clean, nearest},
     model::{Catalog, RoomName},
-    policy::{Member, Pattern, Role},
+    policy::{Member, Role},
 };
 
 pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {

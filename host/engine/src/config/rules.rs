@@ -94,7 +94,7 @@ pub(crate) fn allow(
 fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
     let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {
-        let Ok(pattern) = crate::policy::Pattern::new(text.value.as_str()) else { continue };
+        let Ok(pattern) = crate::base::Pattern::new(text.value.as_str()) else { continue };
         let hits: Vec<&CallSpec> = all.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
             let fix = nearest(&text.value, all.iter().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
@@ -129,9 +129,24 @@ fn limit(
         }
     }
     if let Some(exist) = known_values(attribute, catalog, roles) {
-        check_names(table, attribute.as_str(), &values.value, exist.iter().copied());
+        let (opened, named): (Vec<_>, Vec<_>) =
+            values.value.iter().cloned().partition(|value| attribute == Attribute::Pipeline && value.value.contains(':'));
+        check_names(table, attribute.as_str(), &named, exist.iter().copied());
+        check_opened(table, &opened, catalog);
     }
     limits.set(attribute, patterns(table, &values.value));
+}
+
+/// Reports patterns for opened pipelines, `SYSTEM:PATH`, whose system has none.
+fn check_opened(table: &Table, values: &[Located<String>], catalog: &Catalog) {
+    for value in values {
+        let system = value.value.split(':').next().unwrap_or_default();
+        let is_pattern = system.contains('*');
+        if !is_pattern && catalog.open_pipelines(system).next().is_none() {
+            let message = format!("`{}` matches no pipeline, because `[[pipelines.{system}.open]]` is missing", value.value);
+            table.problem(&value.at, message, format!("[[pipelines.{system}.open]]"));
+        }
+    }
 }
 
 /// Returns all values that an attribute can have; `None` if the configuration does not list them. `roles` are the names

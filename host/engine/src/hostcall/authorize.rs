@@ -8,8 +8,10 @@ use std::sync::{Arc, LazyLock};
 use super::{
     deny_rules::{is_unknown, known_or_all, names},
     invocation::Invocation,
+    pipelines::assignments,
 };
 use crate::{
+    command::Command,
     job::Reason,
     model::{Attribute, Attributes, CallKind, CallSpec, EnvironmentFrom, NO_RULE, RoomName},
     policy::Allow,
@@ -38,6 +40,8 @@ impl Rule {
     }
 }
 
+/// The name of a command's parameter for the name of a pipeline.
+const PIPELINE: &str = "pipeline";
 /// The refusal of an effect whose app or environment is unknown.
 const UNKNOWN_TARGET: &str =
     "the app or the environment of this effect is unknown, so it needs a role and a bot for every app and environment";
@@ -198,7 +202,14 @@ impl Invocation {
     fn untyped(&self, attributes: &Attributes, parameters: &[(String, String)]) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         let mut untyped = Vec::new();
-        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
+        // Whoever names a pipeline names its app and its environment.
+        let pipelines = attributes.get(&Attribute::Pipeline);
+        let names_target = pipelines.is_some_and(|names| names.iter().all(|name| command.has_argument(PIPELINE, name)));
+        let compared: &[Attribute] = match names_target {
+            true => &[Attribute::Version],
+            false => &[Attribute::App, Attribute::Environment, Attribute::Version],
+        };
+        for &attribute in compared {
             let values = attributes.get(&attribute).into_iter().flatten();
             let unknown = values.filter(|value| !command.has_typed(attribute, value));
             untyped.extend(unknown.map(|value| (attribute, value.clone())));
@@ -207,7 +218,7 @@ impl Invocation {
         let mut values: Vec<&String> = attributes.get(&Attribute::Parameter).into_iter().flatten().collect();
         for (name, value) in parameters {
             if let Some(at) = values.iter().position(|other| *other == value)
-                && command.has_argument(name, value)
+                && (command.has_argument(name, value) || has_assignment(command, name, value))
             {
                 values.swap_remove(at);
             }
@@ -233,6 +244,11 @@ impl Invocation {
         );
         Reason { kind: "typed".to_owned(), text, add: Some(beyond) }
     }
+}
+
+/// Returns whether the person typed an assignment in an argument for the rest of the message: `TAG=1.0`.
+fn has_assignment(command: &Command, name: &str, value: &str) -> bool {
+    command.rest().is_some_and(|text| assignments(text).iter().any(|(typed, given)| typed == name && given == value))
 }
 
 fn beyond(untyped: &[(Attribute, String)]) -> String {

@@ -339,7 +339,7 @@ pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
         pipeline: deployment.pipeline.clone(),
         app: deployment.app.clone(),
         environment: deployment.environment.clone(),
-        version: one("version"),
+        version: one("version").filter(|_| !deployment.is_open),
         backend: deployment.backend,
     })
 }

@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 
 use super::outbox::Outbox;
 use crate::{
-    base::{At, Template, Text, elapsed_text},
+    base::{At, Pattern, Template, Text, elapsed_text},
     job::ApprovalRequest,
     model::{Catalog, RoomName, name_and_id},
-    policy::Pattern,
     store::{JobOutcome, JobRow, Write},
 };
 

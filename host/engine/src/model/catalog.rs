@@ -1,14 +1,16 @@
 //! The apps and environments of the configuration, and the deployments of each app, as plain data.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{room::RoomName, value_pattern::ValuePattern};
-use crate::base::{At, Located};
+use crate::base::{At, Located, Pattern};
 
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) environments: Vec<Environment>,
+    /// In the order of the configuration. The first that has the path of a pipeline counts.
+    pub(crate) open: Vec<OpenPipelines>,
 }
 
 impl Catalog {
@@ -47,10 +49,27 @@ impl Catalog {
         Some((&after.value, &rule.at))
     }
 
-    /// Returns the deployment whose pipeline has this name, for example `cms/staging`.
-    pub(crate) fn pipeline(&self, name: &str) -> Option<&Deployment> {
+    /// Returns the deployment whose pipeline has this name: `cms/staging`, or `ci:web/cms` for an opened pipeline.
+    pub(crate) fn pipeline(&self, name: &str) -> Option<Cow<'_, Deployment>> {
+        if let Some((system, path)) = name.split_once(':') {
+            let open = self.open_pipelines(system).find(|open| open.has(path))?;
+            return Some(Cow::Owned(Deployment {
+                app: open.app.clone(),
+                environment: open.environment.clone(),
+                pipeline: name.to_owned(),
+                parameters: BTreeMap::new(),
+                is_open: true,
+                backend: open.backend,
+            }));
+        }
         let (app, environment) = name.split_once('/')?;
-        self.apps.get(app)?.deployments.iter().find(|deployment| deployment.environment == environment)
+        let mut deployments = self.apps.get(app)?.deployments.iter();
+        deployments.find(|deployment| deployment.environment == environment).map(Cow::Borrowed)
+    }
+
+    /// Returns the opened pipelines of a system.
+    pub(crate) fn open_pipelines<'a>(&'a self, system: &'a str) -> impl Iterator<Item = &'a OpenPipelines> {
+        self.open.iter().filter(move |open| open.system == system)
     }
 }
 
@@ -79,8 +98,29 @@ pub(crate) struct App {
     pub deployments: Vec<Deployment>,
 }
 
-/// An `[app.NAME.deploy.ENVIRONMENT]` table.
+/// A `[[pipelines.NAME.open]]` table: pipelines that people can name without an app that deploys with them.
 #[derive(Debug)]
+pub(crate) struct OpenPipelines {
+    /// The `NAME` of the table.
+    pub system: String,
+    /// The paths of the pipelines in the system.
+    pub paths: Vec<Pattern>,
+    /// The app as which the pipelines count in all rules.
+    pub app: String,
+    /// The environment as which the pipelines count in all rules.
+    pub environment: String,
+    pub backend: BackendId,
+}
+
+impl OpenPipelines {
+    /// Returns whether the pipeline with this path is opened.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.paths.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+/// An `[app.NAME.deploy.ENVIRONMENT]` table, or an opened pipeline.
+#[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     pub app: String,
     pub environment: String,
@@ -88,6 +128,8 @@ pub(crate) struct Deployment {
     pub pipeline: String,
     /// The patterns for the values of the pipeline's parameters, by the name of the parameter.
     pub parameters: BTreeMap<String, ValuePattern>,
+    /// Whether the pipeline is opened, so that it takes each parameter that its system defines.
+    pub is_open: bool,
     pub backend: BackendId,
 }
 

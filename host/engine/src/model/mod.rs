@@ -15,7 +15,7 @@ pub use attribute::{Attribute, Attributes};
 pub use bot::BotIdentity;
 pub(crate) use call::{CONTRACT, CallTable, NO_RULE};
 pub use call::{CallKind, CallSpec, EnvironmentFrom, Risk};
-pub(crate) use catalog::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment};
+pub(crate) use catalog::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment, OpenPipelines};
 pub(crate) use job_id::{ID_CHARACTERS, ID_LENGTH, is_job_id, parse_job_argument};
 pub use limits::Limits;
 pub use person::Person;

@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{pattern::Pattern, scope::Scope};
+use super::scope::Scope;
+use crate::base::Pattern;
 use crate::model::{Attributes, CallSpec, RoomName};
 
 /// A rule that requires approvals for effects.

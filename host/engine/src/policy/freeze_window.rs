@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::pattern::Pattern;
+use crate::base::Pattern;
 use crate::base::{At, Cron};
 
 /// The maximum time between the start and the end of a window that ends by a cron expression: four years, from one 29

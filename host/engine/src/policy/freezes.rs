@@ -204,7 +204,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::policy::{freeze_window::WindowEnd, pattern::Pattern};
+    use crate::{base::Pattern, policy::freeze_window::WindowEnd};
     use crate::{base::Cron, model::Person};
 
     fn at(text: &str) -> Timestamp {

@@ -5,12 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    pattern::Pattern,
-    scope::{Mismatch, Scope},
-};
+use super::scope::{Mismatch, Scope};
 use crate::{
-    base::At,
+    base::{At, Pattern},
     model::{Attribute, CallTable},
 };
 

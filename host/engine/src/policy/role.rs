@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pattern::Pattern;
+use crate::base::Pattern;
 use crate::{base::At, model::RoomName, store::Grant};
 
 /// A member of a role, or an owner of an app.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pattern::Pattern;
+use crate::base::Pattern;
 use crate::model::Attribute;
 
 /// The attributes of a host call that a rule limits, such as the app, each with the patterns that its values must

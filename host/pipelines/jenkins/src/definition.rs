@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use crate::{client::JobInfo, client::ParameterDefinition, job_path::JobPath};
 
 /// The maximum number of names that a message lists.
@@ -89,9 +87,9 @@ impl ParameterDefinition {
             }
             "FileParameterDefinition" => Some("is a file, which a deployment cannot upload".to_owned()),
             "ChoiceParameterDefinition" => {
-                let Some(Value::Array(choices)) = &self.choices else { return None };
-                let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
-                (!choices.contains(&value)).then(|| format!("must be one of {}", listed(choices.into_iter())))
+                let choices = self.choices();
+                let is_known = choices.is_empty() || choices.iter().any(|choice| choice == value);
+                (!is_known).then(|| format!("must be one of {}", listed(choices.iter().map(String::as_str))))
             }
             _ => None,
         }

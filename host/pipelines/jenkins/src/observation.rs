@@ -71,7 +71,8 @@ pub(crate) fn of_build(client: &Client, open: &Run, build: &Build) -> Observatio
         return Observation::Ended { run: open.run.clone(), end };
     }
     if build.is_running() {
-        return Observation::Open(Progress::of(run));
+        let started = build.timestamp.map(|at| client.host_time(at));
+        return Observation::Open(Progress { started, ..Progress::of(run) });
     }
     Observation::Ended { end: build_end(client, open, build), run }
 }
@@ -132,7 +133,8 @@ mod tests {
         assert_eq!(running(&open(queued.clone()), 3), Observation::Open(Progress::of(building)));
         let json = r#"{"number":3,"queueId":17,"building":true,"timestamp":1000}"#;
         let identified = JenkinsRun::Building { item: Some(17), number: 3, scheduled: Some(1000), merged: false };
-        assert_eq!(seen(queued.clone(), json), Observation::Open(Progress::of(identified)));
+        let started = Some(Timestamp::from_second(1).unwrap());
+        assert_eq!(seen(queued.clone(), json), Observation::Open(Progress { started, ..Progress::of(identified) }));
         let end = end(seen(queued, r#"{"number":3,"queueId":17,"result":"SUCCESS","timestamp":1000,"duration":500}"#));
         assert_eq!((end.outcome, end.details["build"].as_str()), (Outcome::Succeeded, "3"));
         assert_eq!(end.details["url"], "https://ci.example.org/job/web/job/cms/3/");

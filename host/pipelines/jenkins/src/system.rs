@@ -11,18 +11,25 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
-use wardroom::{adapter::GateAnswer, model::RunKey};
-use wardroom_remote::{Found, LogPart, Lost, Observed, Open, RemoteError, Stop, System};
+use wardroom::{
+    adapter::{GateAnswer, PipelineDescription, TestReport},
+    model::RunKey,
+};
+use wardroom_remote::{Found, LogPart, Lost, Observation, Observed, Open, RemoteError, Stop, System};
 
 use crate::{
     client::{Client, JobInfo, Signal},
     config::{self, JenkinsPipeline},
+    convert::{describe_build, describe_parameter},
     definition::check,
     job_path::JobPath,
     log::{LogFollower, tail},
     run::{JenkinsRequest, JenkinsRun},
     stages::StageCache,
 };
+
+/// The number of builds in the description of a job.
+const NEWEST: usize = 10;
 
 /// A job's definition with the time at which it was read; `None` before the first request.
 type Definition = Arc<AsyncMutex<Option<(Instant, JobInfo)>>>;
@@ -58,6 +65,17 @@ impl Jenkins {
             pipelines,
             definitions: Mutex::default(),
             definition_age,
+        }
+    }
+
+    /// Returns the job of a pipeline: of a configured one, or of `SYSTEM:PATH`.
+    fn job(&self, pipeline: &str) -> Result<JobPath, RemoteError> {
+        match (self.pipelines.get(pipeline), pipeline.split_once(':')) {
+            (Some(config), _) => Ok(config.job.clone()),
+            (None, Some((_, path))) => JobPath::parse(path).map_err(|why| {
+                RemoteError::rejected(format!("`{path}` is not the full name of a Jenkins job: it {why}"))
+            }),
+            (None, None) => Err(RemoteError::rejected(format!("there is no pipeline `{pipeline}`"))),
         }
     }
 
@@ -99,13 +117,19 @@ impl System for Jenkins {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<JenkinsRequest, RemoteError> {
-        let config = self.pipelines.get(pipeline);
-        let config = config.ok_or_else(|| RemoteError::rejected(format!("there is no pipeline `{pipeline}`")))?;
-        let values = config.values(parameters).map_err(RemoteError::rejected)?;
-        let info = self.definition(&config.job).await?;
-        let accepted = check(&config.job, &info, &values, &self.run_parameter).map_err(RemoteError::rejected)?;
+        let job = self.job(pipeline)?;
+        let values = match self.pipelines.get(pipeline) {
+            Some(config) => config.values(parameters).map_err(RemoteError::rejected)?,
+            None if parameters.contains_key(&self.run_parameter) => {
+                let name = &self.run_parameter;
+                return Err(RemoteError::rejected(format!("the host sets the parameter `{name}` itself")));
+            }
+            None => parameters.clone(),
+        };
+        let info = self.definition(&job).await?;
+        let accepted = check(&job, &info, &values, &self.run_parameter).map_err(RemoteError::rejected)?;
         Ok(JenkinsRequest {
-            job: config.job.clone(),
+            job,
             baseline: accepted.next_build_number,
             has_parameters: accepted.has_parameters,
             carries_key: accepted.carries_key,
@@ -131,8 +155,9 @@ impl System for Jenkins {
         key: &RunKey,
         pipeline: &str,
     ) -> Result<Found<(JenkinsRequest, JenkinsRun)>, RemoteError> {
-        let Some(job) = self.pipelines.get(pipeline).map(|pipeline| pipeline.job.clone()) else {
-            return Ok(Found::Unclear(format!("the pipeline `{pipeline}` is not configured")));
+        let job = match self.job(pipeline) {
+            Ok(job) => job,
+            Err(error) => return Ok(Found::Unclear(error.reason().to_owned())),
         };
         let info = self.definition(&job).await?;
         if !info.parameters().unwrap_or_default().iter().any(|defined| defined.name == self.run_parameter) {
@@ -214,6 +239,56 @@ impl System for Jenkins {
         run.number().map(|number| format!("build #{number}"))
     }
 
+    async fn look(&self, open: &Open<Self>) -> Result<Observation<JenkinsRun>, RemoteError> {
+        let mut observation = self.look_at_one(open).await?;
+        if let Observation::Open(progress) = &mut observation
+            && let Some(number) = progress.run.number()
+            && let Some(view) = self.client.stages(&open.request.job, number).await?
+        {
+            (progress.stages, progress.gates) = (view.stages, view.gates);
+        }
+        Ok(observation)
+    }
+
+    async fn list(&self, filter: &str, most: usize) -> Result<Vec<String>, RemoteError> {
+        self.client.list(filter, most).await
+    }
+
+    async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, RemoteError> {
+        let job = self.job(pipeline)?;
+        let info = self.client.job(&job).await?;
+        if info.next_build_number.is_none() {
+            return Err(RemoteError::rejected(format!("`{job}` is a folder in Jenkins and not a job")));
+        }
+        let builds = self.client.builds(&job, NEWEST, false).await?;
+        let defined = info.parameters().unwrap_or_default().iter();
+        let parameters = defined.filter(|parameter| parameter.name != self.run_parameter);
+        Ok(PipelineDescription {
+            parameters: parameters.map(describe_parameter).collect(),
+            runs: builds.builds.iter().map(|build| describe_build(&self.client, &job, build)).collect(),
+        })
+    }
+
+    async fn locate(&self, pipeline: &str, run: &str) -> Result<(JenkinsRequest, JenkinsRun), RemoteError> {
+        let job = self.job(pipeline)?;
+        let Ok(number) = run.trim_start_matches('#').parse() else {
+            return Err(RemoteError::rejected(format!("`{run}` is not the number of a build")));
+        };
+        let run = JenkinsRun::Building { item: None, number, scheduled: None, merged: false };
+        Ok((JenkinsRequest::unknown(job), run))
+    }
+
+    fn id(&self, run: &JenkinsRun) -> Option<String> {
+        run.number().map(|number| number.to_string())
+    }
+
+    async fn tests(&self, open: &Open<Self>) -> Result<TestReport, RemoteError> {
+        match open.run.number() {
+            Some(number) => self.client.tests(&open.request.job, number).await,
+            None => Err(RemoteError::rejected("the build has not begun")),
+        }
+    }
+
     async fn answer(&self, open: &Open<Self>, gate: &str, answer: &GateAnswer) -> Result<(), RemoteError> {
         match open.run.number() {
             Some(number) => self.client.answer(&open.request.job, number, gate, answer.proceeds).await,
@@ -230,12 +305,10 @@ impl Jenkins {
             Err(error) => error,
         };
         // Jenkins answers 404 or 500 for an item that left the queue, and older versions redirect in each case.
-        let observation = self.look_at_one(open).await?;
-        match observation {
-            wardroom_remote::Observation::Open(progress) if progress.run != open.run => Ok(Stop::Moved(progress.run)),
-            wardroom_remote::Observation::Open(_) => Err(error),
-            wardroom_remote::Observation::Ended { .. } => Ok(Stop::Done),
-            wardroom_remote::Observation::Missing(_) => Err(error),
+        match self.look_at_one(open).await? {
+            Observation::Open(progress) if progress.run != open.run => Ok(Stop::Moved(progress.run)),
+            Observation::Ended { .. } => Ok(Stop::Done),
+            Observation::Open(_) | Observation::Missing(_) => Err(error),
         }
     }
 }

@@ -151,7 +151,7 @@ impl RemoteError {
         PipelineError::Unavailable { message: self.reason().to_owned() }
     }
 
-    /// Converts an error of a request that was to change something.
+    /// Converts an error of a request whose result no run depends on, for example one that was to change something.
     pub fn while_changing(self) -> PipelineError {
         let message = self.reason().to_owned();
         if self.is_transient() { PipelineError::Unavailable { message } } else { PipelineError::Refused { message } }

@@ -10,7 +10,7 @@
 //! - `server` (the connection to an HTTP server), `breaker`.
 //! - `record` and `files` (what is stored of a run), `pipelines` (the engine's trait), `backend` (the state of a run),
 //!   `start` (starts a run, and finds it after a lost answer), `poller` (one for all runs that are followed), `follow`
-//!   (what those who wait are told), `log_turns`, `cancel`.
+//!   (what those who wait are told), `log_turns`, `cancel`, `existing` (runs that the host did not start).
 //!
 //! # At most one run for each key
 //!
@@ -23,6 +23,7 @@ mod backend;
 mod breaker;
 mod cancel;
 mod error;
+mod existing;
 mod files;
 mod follow;
 mod log_turns;

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use wardroom::{
-    adapter::{PipelineError, Pipelines, RunEnd, RunEvent, RunState},
+    adapter::{
+        GateAnswer, PipelineDescription, PipelineError, Pipelines, RunEnd, RunEvent, RunState, RunView, TestReport,
+    },
     model::RunKey,
 };
 
@@ -71,5 +73,42 @@ impl<S: System> Pipelines for RemotePipelines<S> {
         // A separate task sends the request and repeats it even if the caller is cancelled.
         let cancelled = tokio::spawn(async move { backend.cancel(&key).await });
         cancelled.await.map_err(|error| unavailable(format!("internal error while a run was cancelled: {error}")))?
+    }
+
+    async fn list(&self, filter: &str, most: usize) -> Result<Vec<String>, PipelineError> {
+        self.0.system.list(filter, most).await.map_err(RemoteError::while_changing)
+    }
+
+    async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, PipelineError> {
+        self.0.system.describe(pipeline).await.map_err(RemoteError::while_changing)
+    }
+
+    async fn view(&self, pipeline: &str, run: &str) -> Result<RunView, PipelineError> {
+        self.0.view(pipeline, run).await
+    }
+
+    async fn output_of(&self, pipeline: &str, run: &str, bytes: usize) -> Result<String, PipelineError> {
+        self.0.output_of(pipeline, run, bytes).await
+    }
+
+    async fn tests(&self, pipeline: &str, run: &str) -> Result<TestReport, PipelineError> {
+        self.0.tests(pipeline, run).await
+    }
+
+    async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
+        match self.0.own(run).await? {
+            Some((key, _)) => self.cancel(&key, pipeline).await,
+            None => self.0.stop_existing(pipeline, run).await,
+        }
+    }
+
+    async fn answer(
+        &self,
+        pipeline: &str,
+        run: &str,
+        gate: &str,
+        answer: &GateAnswer,
+    ) -> Result<(), PipelineError> {
+        self.0.answer(pipeline, run, gate, answer).await
     }
 }

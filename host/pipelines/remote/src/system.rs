@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use wardroom::{
     Timestamp,
-    adapter::{Gate, GateAnswer, RunEnd, Stage},
+    adapter::{Gate, GateAnswer, PipelineDescription, RunEnd, Stage, TestReport},
     model::RunKey,
 };
 
@@ -110,6 +110,55 @@ pub trait System: Send + Sync + Sized + 'static {
     /// request.
     fn title(&self, run: &Self::Run) -> Option<String>;
 
+    /// Asks for the state of one run, with its stages and gates. The default implementation calls [`System::observe`].
+    ///
+    /// # Errors
+    /// The server is unavailable or refuses the request.
+    async fn look(&self, open: &Open<Self>) -> Result<Observation<Self::Run>, RemoteError> {
+        let mut observed = self.observe(std::slice::from_ref(open)).await;
+        observed.remove(&open.key).unwrap_or_else(|| Err(RemoteError::not_sent("the run was not looked at; try again")))
+    }
+
+    /// Returns the paths of the server's pipelines that contain `filter`, at most `most`, in their order.
+    ///
+    /// # Errors
+    /// The server is unavailable or refuses the request. The default implementation refuses.
+    async fn list(&self, _filter: &str, _most: usize) -> Result<Vec<String>, RemoteError> {
+        Err(RemoteError::rejected(format!("the pipelines of {} cannot be listed", Self::NAME)))
+    }
+
+    /// Returns the parameters and the newest runs of a pipeline. `pipeline` is the name of a configured pipeline, or
+    /// `SYSTEM:PATH`.
+    ///
+    /// # Errors
+    /// The server is unavailable or refuses the request. The default implementation refuses.
+    async fn describe(&self, _pipeline: &str) -> Result<PipelineDescription, RemoteError> {
+        Err(RemoteError::rejected(format!("the pipelines of {} cannot be described", Self::NAME)))
+    }
+
+    /// Returns the run of a pipeline with an id of the server, so that [`System::look`] can ask for its state. Makes no
+    /// request if it need not.
+    ///
+    /// # Errors
+    /// The id is not one of the server, or the server is unavailable. The default implementation refuses.
+    async fn locate(&self, _pipeline: &str, _run: &str) -> Result<(Self::Request, Self::Run), RemoteError> {
+        Err(RemoteError::rejected(format!("runs of {} that the host did not start cannot be shown", Self::NAME)))
+    }
+
+    /// Returns the id of a run for people, which [`System::locate`] accepts: `17`. `None` while the run has none. Makes no
+    /// request.
+    fn id(&self, _run: &Self::Run) -> Option<String> {
+        None
+    }
+
+    /// Returns the results of the tests of a run.
+    ///
+    /// # Errors
+    /// The server is unavailable or has no results. The default implementation refuses.
+    async fn tests(&self, _open: &Open<Self>) -> Result<TestReport, RemoteError> {
+        Err(RemoteError::rejected(format!("{} has no test results", Self::NAME)))
+    }
+
     /// Answers a gate of a run.
     ///
     /// # Errors
@@ -189,6 +238,8 @@ pub struct Progress<R> {
     pub run: R,
     /// Why the run has not begun, in the words of the server.
     pub waits: Option<String>,
+    /// The start of the run, if it is known.
+    pub started: Option<Timestamp>,
     /// The stages, in their order.
     pub stages: Vec<Stage>,
     /// The gates at which the run waits for a person.
@@ -198,7 +249,7 @@ pub struct Progress<R> {
 impl<R> Progress<R> {
     /// The progress of a run of which nothing else is known.
     pub fn of(run: R) -> Self {
-        Self { run, waits: None, stages: Vec::new(), gates: Vec::new() }
+        Self { run, waits: None, started: None, stages: Vec::new(), gates: Vec::new() }
     }
 }
 

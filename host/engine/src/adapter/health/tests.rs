@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    adapter::StageState,
     base::{Secret, remember_secret},
     model::Outcome,
 };

@@ -2,10 +2,9 @@
 
 use super::{Review, expectations};
 use crate::{
-    base::{At, Problem, nearest},
+    base::{At, Pattern, Problem, nearest},
     hostcall::Plugins,
     plugin::PluginConfig,
-    policy::Pattern,
 };
 
 pub(super) fn problems(review: &Review) -> Vec<Problem> {

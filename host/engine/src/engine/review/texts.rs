@@ -1,8 +1,8 @@
 //! Texts that several reports contain.
 
 use crate::{
-    base::At,
-    policy::{Access, Pattern},
+    base::{At, Pattern},
+    policy::Access,
 };
 
 /// Returns the report of a group that cannot be read; `None` if the group can be read.

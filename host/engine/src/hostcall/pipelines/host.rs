@@ -1,7 +1,8 @@
 //! The host call `pipelines.trigger`.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use super::assignments;
 use crate::{
     adapter::{Backends, PipelineError, RunState},
     base::check_visible,
@@ -31,11 +32,7 @@ impl HostCall for Trigger {
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (request,): &(Request,)) -> Attributes {
-        let mut attributes = Attributes::from([(Attribute::Pipeline, vec![request.pipeline.clone()])]);
-        if let Some(deployment) = invocation.context().catalog.pipeline(&request.pipeline) {
-            attributes.insert(Attribute::App, vec![deployment.app.clone()]);
-            attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
-        }
+        let mut attributes = target(invocation.context(), &request.pipeline);
         let versions = request.parameters.iter().filter(|entry| entry.name == VERSION);
         let versions: Vec<String> = versions.map(|entry| entry.value.clone()).collect();
         if !versions.is_empty() {
@@ -46,12 +43,15 @@ impl HostCall for Trigger {
 
     fn parameters(&self, invocation: &Invocation, (request,): &(Request,)) -> Vec<(String, String)> {
         let deployment = invocation.context().catalog.pipeline(&request.pipeline);
+        if deployment.as_ref().is_some_and(|deployment| deployment.is_open) {
+            return assignments::given(&request.parameters).unwrap_or_default();
+        }
         // The version is an attribute of its own. A parameter that repeats the configured app or environment needs no
         // rule.
         let known = |entry: &&types::Entry| match entry.name.as_str() {
             VERSION => true,
-            "app" => deployment.is_some_and(|deployment| deployment.app == entry.value),
-            "environment" => deployment.is_some_and(|deployment| deployment.environment == entry.value),
+            "app" => deployment.as_ref().is_some_and(|deployment| deployment.app == entry.value),
+            "environment" => deployment.as_ref().is_some_and(|deployment| deployment.environment == entry.value),
             _ => false,
         };
         let others = request.parameters.iter().filter(|entry| !known(entry));
@@ -69,8 +69,8 @@ impl HostCall for Trigger {
         };
         let (deployment, parameters) = checked(&context, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent);
-        let run = run(&key, deployment, &parameters);
-        let url = start(&context.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
+        let run = run(&key, &deployment, &parameters);
+        let url = start(&context.backends, &deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(
             job = job.row().id,
             run = key.as_str(),
@@ -94,7 +94,7 @@ impl HostCall for Trigger {
         let context = invocation.context().clone();
         let (deployment, parameters) = checked(&context, request).ok()?;
         let key = RunKey::parse(name)?;
-        let run = run(&key, deployment, &parameters);
+        let run = run(&key, &deployment, &parameters);
         invocation.replay_state_mut()?.runs.insert(key, Some(run));
         Some(Ok(Run { id: name.to_owned(), url: None }))
     }
@@ -139,7 +139,7 @@ fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, Stri
         pipeline: deployment.pipeline.clone(),
         app: deployment.app.clone(),
         environment: deployment.environment.clone(),
-        version: parameters.get(VERSION).cloned(),
+        version: parameters.get(VERSION).filter(|_| !deployment.is_open).cloned(),
         backend: deployment.backend,
     }
 }
@@ -151,12 +151,39 @@ fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, Stri
 fn checked<'a>(
     context: &'a Context,
     request: &Request,
-) -> Result<(&'a Deployment, BTreeMap<String, String>), types::Error> {
-    let Some(deployment) = context.catalog.pipeline(&request.pipeline) else {
-        let pipeline = crate::base::clean(&request.pipeline);
-        return Err(problem("not-found", format!("the pipeline `{pipeline}` is not configured")));
+) -> Result<(Cow<'a, Deployment>, BTreeMap<String, String>), types::Error> {
+    let deployment = configured(context, &request.pipeline)?;
+    let parameters = if deployment.is_open {
+        assignments::checked(&request.pipeline, &request.parameters)?
+    } else {
+        parameters(&deployment, &request.parameters)?
     };
-    Ok((deployment, parameters(deployment, &request.parameters)?))
+    Ok((deployment, parameters))
+}
+
+/// Returns the attributes of a pipeline: its name, and the app and the environment as which it counts.
+pub(super) fn target(context: &Context, pipeline: &str) -> Attributes {
+    let mut attributes = Attributes::from([(Attribute::Pipeline, vec![pipeline.to_owned()])]);
+    if let Some(deployment) = context.catalog.pipeline(pipeline) {
+        attributes.insert(Attribute::App, vec![deployment.app.clone()]);
+        attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
+    }
+    attributes
+}
+
+/// Returns the deployment of a pipeline.
+///
+/// # Errors
+/// `not-found` if the pipeline is not configured.
+pub(super) fn configured<'a>(context: &'a Context, pipeline: &str) -> Result<Cow<'a, Deployment>, types::Error> {
+    context.catalog.pipeline(pipeline).ok_or_else(|| {
+        let pipeline = crate::base::clean(pipeline);
+        let hint = match pipeline.split_once(':') {
+            Some((system, _)) => format!("; an operator can open it in [[pipelines.{system}.open]]"),
+            None => String::new(),
+        };
+        problem("not-found", format!("the pipeline `{pipeline}` is not configured{hint}"))
+    })
 }
 
 /// Shows a pipeline run on the job's status card.
@@ -258,6 +285,7 @@ mod tests {
             environment: "staging".to_owned(),
             pipeline: "cms/staging".to_owned(),
             parameters: BTreeMap::from([(VERSION.to_owned(), ValuePattern::new(r"[^/]+").unwrap())]),
+            is_open: false,
             backend: BackendId(0),
         };
         let given = |value: &str| [types::Entry { name: VERSION.to_owned(), value: value.to_owned() }];

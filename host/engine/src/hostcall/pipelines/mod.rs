@@ -1,18 +1,27 @@
-//! The interface `pipelines` of the contract: host calls that start configured pipelines and wait for pipeline runs.
+//! The interface `pipelines` of the contract: host calls that start configured pipelines, wait for pipeline runs, and read
+//! and change runs that exist.
 //!
 //! Invariant: app and environment of a pipeline come from the configuration, never from the plugin. In a job, a plugin
 //! can wait only for pipeline runs and timers of the same job. A plugin does not receive credentials. When a pipeline
 //! run that deployed a version ends, the host records the release.
 
+mod assignments;
+mod existing;
 mod host;
 mod wait;
 
+pub(crate) use assignments::assignments;
 pub(crate) use wait::{RUN, run_answer, run_end_writes, timer_answer, waiting_until};
 
-use super::table::{CallRow, contract_call};
+use wasmtime::component::{ComponentNamedList, Lower};
+
+use super::{
+    host_call::HostCall,
+    table::{CallRow, contract_call},
+};
 use crate::model::{
     Attribute::{App, Environment, Parameter, Pipeline, Version},
-    CallKind::{Acts, Waits},
+    CallKind::{Acts, Reads, Waits},
     EnvironmentFrom, Risk,
 };
 
@@ -29,5 +38,35 @@ pub(super) fn rows() -> Vec<CallRow> {
                 .on(&[Pipeline, App, Environment], EnvironmentFrom::Target),
             wait::Wait,
         ),
+        CallRow::new(
+            contract_call("pipelines.list", Reads, "lists the opened pipelines of a system"),
+            existing::List,
+        ),
+        reading("pipelines.describe", "reads the parameters and the newest runs of a pipeline", existing::Describe),
+        reading("pipelines.status", "reads the state of a run", existing::Status),
+        reading("pipelines.output", "reads the output of a run", existing::Output),
+        reading("pipelines.tests", "reads the test results of a run", existing::Tests),
+        acting("pipelines.cancel", "stops a run", existing::Cancel),
+        acting("pipelines.answer", "answers a gate at which a run waits", existing::Answer),
     ]
+}
+
+/// A call that reads something of a pipeline.
+fn reading<C: HostCall>(name: &'static str, summary: &'static str, call: C) -> CallRow
+where
+    Result<C::Answer, C::Error>: Lower,
+    (Result<C::Answer, C::Error>,): ComponentNamedList,
+{
+    let spec = contract_call(name, Reads, summary);
+    CallRow::new(spec.on(&[Pipeline, App, Environment], EnvironmentFrom::Target), call)
+}
+
+/// A call that changes a run of a pipeline.
+fn acting<C: HostCall>(name: &'static str, summary: &'static str, call: C) -> CallRow
+where
+    Result<C::Answer, C::Error>: Lower,
+    (Result<C::Answer, C::Error>,): ComponentNamedList,
+{
+    let spec = contract_call(name, Acts, summary);
+    CallRow::new(spec.on(&[Pipeline, App, Environment], EnvironmentFrom::Target).risk(Risk::High), call)
 }

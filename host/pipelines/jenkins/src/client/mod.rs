@@ -6,6 +6,7 @@
 mod calls;
 mod gates;
 mod log_chunk;
+mod reports;
 mod types;
 
 use std::time::Duration;

@@ -50,10 +50,45 @@ pub(crate) struct ParameterDefinition {
     /// The values of a choice.
     #[serde(default)]
     pub(crate) choices: Option<Value>,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    #[serde(default, rename = "defaultParameterValue")]
+    default: Option<DefaultValue>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct DefaultValue {
+    #[serde(default)]
+    value: Value,
+}
+
+impl ParameterDefinition {
+    /// Returns the default value; `None` for a secret, and for a parameter without one.
+    pub(crate) fn default(&self) -> Option<String> {
+        if self.kind.contains("Password") || self.kind.contains("Credentials") {
+            return None;
+        }
+        text(&self.default.as_ref()?.value)
+    }
+
+    /// Returns the values of a choice; empty for another kind.
+    pub(crate) fn choices(&self) -> Vec<String> {
+        let choices = self.choices.as_ref().and_then(Value::as_array);
+        choices.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+}
+
+/// Returns a value as a person would type it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    }
 }
 
 impl JobInfo {
-    pub(super) const TREE: &str = "buildable,nextBuildNumber,property[parameterDefinitions[name,type,choices]]";
+    pub(super) const TREE: &str = "buildable,nextBuildNumber,property[parameterDefinitions[name,type,choices,description,defaultParameterValue[value]]]";
 
     /// Returns the parameters of the job; `None` if the job has none.
     pub(crate) fn parameters(&self) -> Option<&[ParameterDefinition]> {
@@ -220,11 +255,6 @@ pub(crate) struct Origin {
 
 impl Origin {
     fn of(actions: &[Action]) -> Self {
-        let text = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-            _ => None,
-        };
         let parameters = actions.iter().flat_map(|action| &action.parameters);
         let parameters = parameters.filter_map(|given| Some((given.name.clone(), text(&given.value)?)));
         let users = actions.iter().flat_map(|action| &action.causes).filter_map(|cause| cause.user.clone());

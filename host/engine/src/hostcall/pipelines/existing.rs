@@ -1,0 +1,360 @@
+//! The host calls that read pipelines and runs in their system, and that stop a run or answer its gate.
+//!
+//! Invariant: app and environment of a run are those of its pipeline, from the configuration.
+
+use super::host::{configured, target};
+use crate::{
+    adapter::{GateAnswer, PipelineError, Pipelines, RunProgress, RunView, StageState},
+    base::check_visible,
+    hostcall::{
+        clock::instant,
+        context::Context,
+        host_call::{HostCall, InDoubt, Recovered, problem},
+        invocation::Invocation,
+    },
+    job::UNKNOWN,
+    model::Attributes,
+    plugin::bindings::{
+        pipelines::{Description, Gate, Parameter, RunInfo, Stage, TestReport},
+        types,
+    },
+};
+
+/// The maximum number of pipelines in a list.
+const MAX_LISTED: usize = 200;
+/// The maximum number of runs in a description.
+const MAX_RUNS: usize = 10;
+/// The maximum number of lines, and of bytes, of an output.
+const MAX_OUTPUT: (usize, usize) = (200, 64 << 10);
+/// The maximum number of names in a test report.
+const MAX_NAMES: usize = 50;
+/// The maximum length of the id of a run or of a gate, in bytes.
+const MAX_ID: usize = 256;
+
+type OfRun = (String, String);
+
+/// The host call `pipelines.list`.
+pub(super) struct List;
+
+impl HostCall for List {
+    type Params = (String, String);
+    type Answer = Vec<String>;
+    type Error = types::Error;
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (system, filter): &(String, String),
+    ) -> Result<Vec<String>, types::Error> {
+        let context = invocation.context();
+        let seen = |path: &str| {
+            let name = format!("{system}:{path}");
+            let deployment = context.catalog.pipeline(&name)?;
+            invocation.may_see(&deployment.app, &deployment.environment).then_some(name)
+        };
+        let mut open = context.catalog.open_pipelines(system);
+        let Some(backend) = open.next().map(|open| context.backends.get(open.backend)) else {
+            let system = crate::base::clean(system);
+            return Err(problem("not-found", format!("no pipelines of the system `{system}` are opened")));
+        };
+        let paths = backend.list(filter, MAX_LISTED).await.map_err(failed)?;
+        Ok(paths.iter().filter_map(|path| seen(path)).collect())
+    }
+}
+
+/// The host call `pipelines.describe`.
+pub(super) struct Describe;
+
+impl HostCall for Describe {
+    type Params = (String,);
+    type Answer = Description;
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline,): &(String,)) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (pipeline,): &(String,),
+    ) -> Result<Description, types::Error> {
+        let backend = backend(invocation.context(), pipeline)?;
+        let described = backend.describe(pipeline).await.map_err(failed)?;
+        let parameters = described.parameters.into_iter().map(|parameter| Parameter {
+            name: parameter.name,
+            description: parameter.description,
+            required: parameter.required,
+            default: parameter.default,
+            choices: parameter.choices,
+        });
+        Ok(Description {
+            parameters: parameters.collect(),
+            runs: described.runs.into_iter().take(MAX_RUNS).map(convert).collect(),
+        })
+    }
+}
+
+/// The host call `pipelines.status`.
+pub(super) struct Status;
+
+impl HostCall for Status {
+    type Params = OfRun;
+    type Answer = RunInfo;
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (pipeline, run): &OfRun,
+    ) -> Result<RunInfo, types::Error> {
+        view(invocation.context(), pipeline, run).await.map(convert)
+    }
+}
+
+/// The host call `pipelines.output`.
+pub(super) struct Output;
+
+impl HostCall for Output {
+    type Params = (String, String, u32);
+    type Answer = Vec<String>;
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline, ..): &Self::Params) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (pipeline, run, lines): &Self::Params,
+    ) -> Result<Vec<String>, types::Error> {
+        check_id("run", run)?;
+        let backend = backend(invocation.context(), pipeline)?;
+        let output = backend.output_of(pipeline, run, MAX_OUTPUT.1).await.map_err(failed)?;
+        let all: Vec<&str> = output.lines().collect();
+        let wanted = usize::try_from(*lines).unwrap_or(MAX_OUTPUT.0).clamp(1, MAX_OUTPUT.0);
+        Ok(all[all.len().saturating_sub(wanted)..].iter().map(|line| (*line).to_owned()).collect())
+    }
+}
+
+/// The host call `pipelines.tests`.
+pub(super) struct Tests;
+
+impl HostCall for Tests {
+    type Params = OfRun;
+    type Answer = TestReport;
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (pipeline, run): &OfRun,
+    ) -> Result<TestReport, types::Error> {
+        check_id("run", run)?;
+        let backend = backend(invocation.context(), pipeline)?;
+        let report = backend.tests(pipeline, run).await.map_err(failed)?;
+        Ok(TestReport {
+            passed: report.passed,
+            failed: report.failed,
+            skipped: report.skipped,
+            names: report.names.into_iter().take(MAX_NAMES).collect(),
+        })
+    }
+}
+
+/// The host call `pipelines.cancel`.
+pub(super) struct Cancel;
+
+impl HostCall for Cancel {
+    type Params = OfRun;
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn validate(&self, invocation: &Invocation, (pipeline, run): &OfRun) -> Result<(), types::Error> {
+        check_id("run", run)?;
+        configured(invocation.context(), pipeline).map(drop)
+    }
+
+    async fn perform(&self, invocation: &mut Invocation, (pipeline, run): &OfRun) -> Result<(), types::Error> {
+        let backend = backend(invocation.context(), pipeline)?;
+        backend.stop(pipeline, run).await.map_err(in_doubt)
+    }
+
+    fn dry_run(&self, _: &mut Invocation, _: &OfRun, _: &str) -> Option<Result<(), types::Error>> {
+        Some(Ok(()))
+    }
+
+    async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
+        // A second request to stop a run does no harm.
+        match seen_again(doubt).await {
+            Ok(view) if view.outcome.is_some() => Recovered::Happened(()),
+            Ok(_) => Recovered::NotHappened,
+            Err(recovered) => recovered,
+        }
+    }
+
+    fn assumed(&self, _: &InDoubt<'_>) -> Option<()> {
+        Some(())
+    }
+}
+
+/// The host call `pipelines.answer`.
+pub(super) struct Answer;
+
+impl HostCall for Answer {
+    type Params = (String, String, String, bool, Option<String>);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(&self, invocation: &Invocation, (pipeline, ..): &Self::Params) -> Attributes {
+        target(invocation.context(), pipeline)
+    }
+
+    async fn validate(
+        &self,
+        invocation: &Invocation,
+        (pipeline, run, gate, proceeds, choice): &Self::Params,
+    ) -> Result<(), types::Error> {
+        check_id("gate", gate)?;
+        let view = view(invocation.context(), pipeline, run).await?;
+        let Some(found) = view.progress.gates.iter().find(|known| known.id == *gate) else {
+            let gate = crate::base::clean(gate);
+            return Err(problem("not-found", format!("run {} does not wait at the gate `{gate}`", view.id)));
+        };
+        let is_valid = match choice {
+            _ if !proceeds => choice.is_none(),
+            Some(choice) => found.choices.contains(choice),
+            None => found.choices.len() <= 1,
+        };
+        if is_valid {
+            return Ok(());
+        }
+        let choices = if found.choices.is_empty() { "none".to_owned() } else { found.choices.join(", ") };
+        Err(problem("invalid", format!("the gate `{gate}` does not have this choice. Its choices: {choices}")))
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (pipeline, run, gate, proceeds, choice): &Self::Params,
+    ) -> Result<(), types::Error> {
+        let backend = backend(invocation.context(), pipeline)?;
+        let person = invocation.request().caller().id.clone();
+        let answer = GateAnswer { proceeds: *proceeds, choice: choice.clone(), person };
+        backend.answer(pipeline, run, gate, &answer).await.map_err(in_doubt)
+    }
+
+    fn dry_run(&self, _: &mut Invocation, _: &Self::Params, _: &str) -> Option<Result<(), types::Error>> {
+        Some(Ok(()))
+    }
+
+    async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
+        let gate = doubt.arguments()[2].as_str().unwrap_or_default();
+        match seen_again(doubt).await {
+            // Somebody else can have answered it. The run goes on either way, and a second answer would be refused.
+            Ok(view) if view.progress.gates.iter().all(|known| known.id != gate) => Recovered::Happened(()),
+            Ok(_) => Recovered::NotHappened,
+            Err(recovered) => recovered,
+        }
+    }
+
+    fn assumed(&self, _: &InDoubt<'_>) -> Option<()> {
+        Some(())
+    }
+}
+
+/// Reads the run of an effect in doubt.
+async fn seen_again(doubt: &InDoubt<'_>) -> Result<RunView, Recovered<()>> {
+    let text = |at: usize| doubt.arguments()[at].as_str().unwrap_or_default();
+    let Some(deployment) = doubt.context.catalog.pipeline(text(0)) else {
+        return Err(Recovered::Unknowable("the pipeline is no longer configured".to_owned()));
+    };
+    match doubt.context.backends.get(deployment.backend).view(text(0), text(1)).await {
+        Ok(view) => Ok(view),
+        Err(PipelineError::Refused { message }) => Err(Recovered::Unknowable(message)),
+        Err(PipelineError::Unavailable { message }) => Err(Recovered::Unavailable(message)),
+    }
+}
+
+async fn view(context: &Context, pipeline: &str, run: &str) -> Result<RunView, types::Error> {
+    check_id("run", run)?;
+    backend(context, pipeline)?.view(pipeline, run).await.map_err(failed)
+}
+
+fn backend(context: &Context, pipeline: &str) -> Result<std::sync::Arc<dyn Pipelines>, types::Error> {
+    configured(context, pipeline).map(|deployment| context.backends.get(deployment.backend))
+}
+
+/// Checks an id before it reaches a system.
+fn check_id(what: &str, id: &str) -> Result<(), types::Error> {
+    if id.is_empty() || id.len() > MAX_ID || check_visible(id).is_err() {
+        return Err(problem("invalid", format!("`{}` is not the id of a {what}", crate::base::clean(id))));
+    }
+    Ok(())
+}
+
+/// Converts the error of a request that changes nothing.
+fn failed(error: PipelineError) -> types::Error {
+    match error {
+        PipelineError::Refused { message } => problem("refused", message),
+        PipelineError::Unavailable { message } => problem("unavailable", message),
+    }
+}
+
+/// Converts the error of a request that may have changed something.
+fn in_doubt(error: PipelineError) -> types::Error {
+    match error {
+        PipelineError::Refused { message } => problem("refused", message),
+        PipelineError::Unavailable { message } => problem(UNKNOWN, message),
+    }
+}
+
+fn convert(view: RunView) -> RunInfo {
+    let state = match view.outcome {
+        Some(outcome) => outcome.as_str(),
+        None if view.is_waiting => "waiting",
+        None => "running",
+    };
+    let RunProgress { stages, gates } = view.progress;
+    RunInfo {
+        id: view.id,
+        state: state.to_owned(),
+        message: view.message,
+        started: view.started.and_then(instant),
+        ended: view.ended.and_then(instant),
+        url: view.url,
+        stages: stages
+            .into_iter()
+            .map(|stage| Stage { name: stage.name, state: word(stage.state).to_owned() })
+            .collect(),
+        gates: gates
+            .into_iter()
+            .map(|gate| Gate { id: gate.id, message: gate.message, choices: gate.choices })
+            .collect(),
+    }
+}
+
+fn word(state: StageState) -> &'static str {
+    match state {
+        StageState::Pending => "pending",
+        StageState::Running => "running",
+        StageState::Paused => "paused",
+        StageState::Succeeded => "succeeded",
+        StageState::Failed => "failed",
+        StageState::Cancelled => "cancelled",
+        StageState::Skipped => "skipped",
+    }
+}
