@@ -181,7 +181,9 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     host.say(
         "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
          apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
-         trigger:cms/staging:1.0.2 later:3600000:script:script=now after:10 sleep",
+         trigger:cms/staging:1.0.2 later:3600000:script:script=now pipelines:ci describe:cms/staging \
+         status:cms/staging:x output:cms/staging:x tests:cms/staging:x cancel-run:cms/staging:x answer:cms/staging:x \
+         after:10 sleep",
     )?;
     holds(&test_host.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
     test_host.write("crew.txt", "# nobody is left\n")?;

@@ -8,14 +8,14 @@ use wardroom_guest::catalog::{AppQuery, ReleaseQuery};
 use wardroom_guest::chat::Message;
 use wardroom_guest::clock::Timer;
 use wardroom_guest::jobs::{Left, Which};
-use wardroom_guest::pipelines::{Ready, Request, Run, Waitable};
+use wardroom_guest::pipelines::{GateAnswer, PipelineQuery, Ready, Request, Run, RunOf, Waitable};
 use wardroom_guest::store::{Item, Key, Prefix};
 use wardroom_guest::{
     Entry, Error, Failure, Later, Reply, WaitError, catalog, chat, clock, first_of, jobs, pipelines, store, timer,
     wait_for, wait_until,
 };
 
-use crate::script::Step;
+use crate::script::{OfRun, Step};
 
 /// The word of the reply for a step that found no pipeline run, timer or job to use.
 const NOTHING: &str = "nothing";
@@ -31,6 +31,8 @@ const MAX_RELEASES: u32 = 200;
 struct State {
     /// The pipeline runs that no step has waited for yet, oldest first.
     runs: Vec<Run>,
+    /// The id of the newest pipeline run.
+    newest: Option<String>,
     /// The timers that no step has waited for yet, newest last.
     timers: Vec<Timer>,
     /// The scheduled jobs that no step has cancelled, newest last.
@@ -81,6 +83,13 @@ impl State {
             Step::CallOff => self.cancel(),
             Step::Apps => word(catalog::apps(&AppQuery { app: None }), |apps| apps.len().to_string()),
             Step::Releases { app, environment } => releases(app, environment),
+            Step::Pipelines(system) => {
+                word(pipelines::list(&PipelineQuery { system: system.clone(), filter: String::new() }), |names| {
+                    names.len().to_string()
+                })
+            }
+            Step::Describe(pipeline) => word(pipelines::describe(pipeline), |found| found.parameters.len().to_string()),
+            Step::OfRun { what, pipeline, run } => self.of_run(*what, pipeline, run),
             Step::Fail(_) => NOTHING.to_owned(),
             Step::Dry(step) if self.is_dry_run => self.one(step),
             Step::Real(step) if !self.is_dry_run => self.one(step),
@@ -97,6 +106,7 @@ impl State {
         let request = Request { pipeline: pipeline.to_owned(), parameters: parameters.collect() };
         word(pipelines::trigger(&request), |run| {
             self.is_dry_run = run.id.starts_with("plan-");
+            self.newest = Some(run.id.clone());
             self.runs.push(run);
             "ok".to_owned()
         })
@@ -125,6 +135,23 @@ impl State {
             }
             outcome(ready)
         })
+    }
+
+    fn of_run(&self, what: OfRun, pipeline: &str, run: &str) -> String {
+        let newest = self.newest.as_deref();
+        let Some(run) = Some(run).filter(|run| *run != "-").or(newest) else { return NOTHING.to_owned() };
+        let named = RunOf { pipeline: pipeline.to_owned(), run: run.to_owned() };
+        match what {
+            OfRun::Status => word(pipelines::status(&named), |run| run.state),
+            OfRun::Output => word(pipelines::output(&named, 100), |lines| lines.len().to_string()),
+            OfRun::Tests => word(pipelines::tests(&named), |report| report.failed.to_string()),
+            OfRun::Cancel => word(pipelines::cancel(&named), ok),
+            OfRun::Answer => {
+                let RunOf { pipeline, run } = named;
+                let answer = GateAnswer { pipeline, run, gate: "gate".to_owned(), proceeds: true, choice: None };
+                word(pipelines::answer(&answer), ok)
+            }
+        }
     }
 
     fn after(&mut self, span: Duration) -> String {

@@ -43,6 +43,13 @@ pub(crate) enum Step {
     Apps,
     /// `releases:APP:ENV`: replies with the number of releases.
     Releases { app: String, environment: String },
+    /// `pipelines:SYSTEM`: replies with the number of opened pipelines.
+    Pipelines(String),
+    /// `describe:PIPELINE`: replies with the number of parameters.
+    Describe(String),
+    /// `status:PIPELINE:RUN`, `output:PIPELINE:RUN`, `tests:PIPELINE:RUN`, `cancel-run:PIPELINE:RUN`,
+    /// `answer:PIPELINE:RUN`: reads or changes a run. The run `-` is the newest one that the script started.
+    OfRun { what: OfRun, pipeline: String, run: String },
     /// `fail:CODE`: ends the command with a failure that has this code.
     Fail(String),
     /// `trap`: aborts the plugin.
@@ -55,6 +62,16 @@ pub(crate) enum Step {
     Dry(Box<Step>),
     /// `real:WORD`: runs the step `WORD` only outside of a dry run.
     Real(Box<Step>),
+}
+
+/// What a step does with a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfRun {
+    Status,
+    Output,
+    Tests,
+    Cancel,
+    Answer,
 }
 
 /// A word of a script that is not a valid step.
@@ -103,6 +120,19 @@ fn step(word: &str) -> Option<Step> {
         ("releases", Some(rest)) => {
             let (app, environment) = pair(rest)?;
             Step::Releases { app, environment }
+        }
+        ("pipelines", Some(rest)) => Step::Pipelines(non_empty(rest)?),
+        ("describe", Some(rest)) => Step::Describe(non_empty(rest)?),
+        ("status" | "output" | "tests" | "cancel-run" | "answer", Some(rest)) => {
+            let (pipeline, run) = pair(rest)?;
+            let what = match name {
+                "status" => OfRun::Status,
+                "output" => OfRun::Output,
+                "tests" => OfRun::Tests,
+                "cancel-run" => OfRun::Cancel,
+                _ => OfRun::Answer,
+            };
+            Step::OfRun { what, pipeline, run }
         }
         ("after", Some(rest)) => Step::After(span(rest)?),
         ("big", Some(rest)) => Step::Big(number(rest)?),

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use wardroom::{
     adapter::{
-        GateAnswer, PipelineDescription, PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunEvent,
-        RunState, RunView, TestReport,
+        GateAnswer, PipelineDescription, PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd,
+        RunEvent, RunState, RunView, TestReport,
     },
     base::{Table, TableKeys},
     model::RunKey,
@@ -102,13 +102,7 @@ impl<H: PipelinesHooks> Pipelines for HookedPipelines<H> {
         self.around("stop", self.system.stop(pipeline, run)).await
     }
 
-    async fn answer(
-        &self,
-        pipeline: &str,
-        run: &str,
-        gate: &str,
-        answer: &GateAnswer,
-    ) -> Result<(), PipelineError> {
+    async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {
         self.around("answer", self.system.answer(pipeline, run, gate, answer)).await
     }
 }

@@ -173,13 +173,7 @@ impl Pipelines for ObservedBackend {
         self.observe("stop", self.system.stop(pipeline, run)).await
     }
 
-    async fn answer(
-        &self,
-        pipeline: &str,
-        run: &str,
-        gate: &str,
-        answer: &GateAnswer,
-    ) -> Result<(), PipelineError> {
+    async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {
         self.observe("answer", self.system.answer(pipeline, run, gate, answer)).await
     }
 }

@@ -5,8 +5,8 @@
 
 mod backends;
 mod chat;
-mod description;
 mod clock;
+mod description;
 mod directory;
 mod group_files;
 mod health;
@@ -23,6 +23,7 @@ pub(crate) use backends::Backends;
 pub(crate) use chat::Accounts;
 pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, RateLimit, SendError};
 pub use clock::{Clock, SystemClock};
+pub use description::{ParameterDescription, PipelineDescription, RunView, TestReport};
 pub use directory::{Directory, GroupUnavailable};
 pub(crate) use group_files::{GroupFile, GroupFiles, is_id};
 pub(crate) use health::{BackendHealth, ObservedBackend};
@@ -31,7 +32,6 @@ pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines};
 pub(crate) use monotonic_clock::MonotonicClock;
-pub use description::{ParameterDescription, PipelineDescription, RunView, TestReport};
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
 pub use progress::{Gate, GateAnswer, RunEvent, RunProgress, Stage, StageState};
 pub use send_permissions::{BlockedRoom, SendPermissions};

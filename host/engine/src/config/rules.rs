@@ -129,8 +129,11 @@ fn limit(
         }
     }
     if let Some(exist) = known_values(attribute, catalog, roles) {
-        let (opened, named): (Vec<_>, Vec<_>) =
-            values.value.iter().cloned().partition(|value| attribute == Attribute::Pipeline && value.value.contains(':'));
+        let (opened, named): (Vec<_>, Vec<_>) = values
+            .value
+            .iter()
+            .cloned()
+            .partition(|value| attribute == Attribute::Pipeline && value.value.contains(':'));
         check_names(table, attribute.as_str(), &named, exist.iter().copied());
         check_opened(table, &opened, catalog);
     }
@@ -143,7 +146,8 @@ fn check_opened(table: &Table, values: &[Located<String>], catalog: &Catalog) {
         let system = value.value.split(':').next().unwrap_or_default();
         let is_pattern = system.contains('*');
         if !is_pattern && catalog.open_pipelines(system).next().is_none() {
-            let message = format!("`{}` matches no pipeline, because `[[pipelines.{system}.open]]` is missing", value.value);
+            let message =
+                format!("`{}` matches no pipeline, because `[[pipelines.{system}.open]]` is missing", value.value);
             table.problem(&value.at, message, format!("[[pipelines.{system}.open]]"));
         }
     }

@@ -84,7 +84,15 @@ fn every_effect_needs_a_rule_and_has_an_environment() {
     let acts: Vec<&str> = table.iter().filter(|row| row.kind == CallKind::Acts).map(|row| row.name).collect();
     assert_eq!(
         acts,
-        ["access.grant", "access.revoke", "jobs.cancel", "jobs.later", "pipelines.trigger"],
+        [
+            "access.grant",
+            "access.revoke",
+            "jobs.cancel",
+            "jobs.later",
+            "pipelines.answer",
+            "pipelines.cancel",
+            "pipelines.trigger"
+        ],
         "a new effect needs support in the rules, the audit and the recovery"
     );
 }

@@ -204,8 +204,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{base::Pattern, policy::freeze_window::WindowEnd};
     use crate::{base::Cron, model::Person};
+    use crate::{base::Pattern, policy::freeze_window::WindowEnd};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

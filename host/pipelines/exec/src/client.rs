@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use wardroom::{
-    adapter::{PipelineError, Pipelines, RunEnd, RunEvent, RunState},
+    adapter::{PipelineError, Pipelines, RunEnd, RunEvent, RunProgress, RunState, RunView},
     model::RunKey,
 };
 
@@ -218,6 +218,42 @@ impl Pipelines for ExecPipelines {
             (folder, None) => in_folder(&folder, |folder| folder.set_cancelled()).await,
         }
     }
+
+    async fn view(&self, pipeline: &str, run: &str) -> Result<RunView, PipelineError> {
+        let end = match self.state(&own(run)?, pipeline).await? {
+            RunState::Absent => return Err(not_a_run(run)),
+            RunState::Running => None,
+            RunState::Ended(end) => Some(end),
+            RunState::Unknowable(reason) => return Err(refused(reason)),
+        };
+        Ok(RunView {
+            id: run.to_owned(),
+            is_waiting: false,
+            outcome: end.as_ref().map(|end| end.outcome),
+            message: end.as_ref().map(|end| end.message.clone()).unwrap_or_default(),
+            started: end.as_ref().map(|end| end.started),
+            ended: end.as_ref().map(|end| end.ended),
+            url: None,
+            progress: RunProgress::default(),
+        })
+    }
+
+    async fn output_of(&self, pipeline: &str, run: &str, bytes: usize) -> Result<String, PipelineError> {
+        self.output(&own(run)?, pipeline, bytes).await
+    }
+
+    async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
+        self.cancel(&own(run)?, pipeline).await
+    }
+}
+
+/// Parses the id of a run. Local commands have only runs of the host.
+fn own(run: &str) -> Result<RunKey, PipelineError> {
+    RunKey::parse(run).ok_or_else(|| not_a_run(run))
+}
+
+fn not_a_run(run: &str) -> PipelineError {
+    refused(format!("the host has no run `{run}` of a local command"))
 }
 
 /// Starts a supervisor, writes the start request to its standard input and reads the supervisor's response.

@@ -67,8 +67,7 @@ impl<S: System> Backend<S> {
         if let Some((_, open)) = self.own(run).await? {
             return Ok(open);
         }
-        let (request, run) =
-            self.system.locate(pipeline, run).await.map_err(RemoteError::while_changing)?;
+        let (request, run) = self.system.locate(pipeline, run).await.map_err(RemoteError::while_changing)?;
         // The key has no file. It only names the run in the answer.
         Ok(Open { key: RunKey::new("view", 0), request, run, requested: Timestamp::now() })
     }
@@ -99,7 +98,9 @@ impl<S: System> Backend<S> {
                 ended: Some(end.ended),
                 ..view(&run)
             },
-            Observation::Missing(end) => RunView { outcome: Some(end.outcome), message: end.message, ..view(&open.run) },
+            Observation::Missing(end) => {
+                RunView { outcome: Some(end.outcome), message: end.message, ..view(&open.run) }
+            }
         }
     }
 }

@@ -102,13 +102,7 @@ impl<S: System> Pipelines for RemotePipelines<S> {
         }
     }
 
-    async fn answer(
-        &self,
-        pipeline: &str,
-        run: &str,
-        gate: &str,
-        answer: &GateAnswer,
-    ) -> Result<(), PipelineError> {
+    async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {
         self.0.answer(pipeline, run, gate, answer).await
     }
 }

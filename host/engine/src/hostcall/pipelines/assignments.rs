@@ -117,8 +117,8 @@ fn of_toml(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 fn json(text: &str) -> Result<Vec<(String, String)>, String> {
-    let object: BTreeMap<String, &RawValue> =
-        serde_json::from_str(text).map_err(|error| format!("the JSON object of the parameters cannot be read: {error}"))?;
+    let object: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+        .map_err(|error| format!("the JSON object of the parameters cannot be read: {error}"))?;
     let assignment = |(name, raw): (String, &RawValue)| {
         let written = raw.get();
         let value = match written.as_bytes().first() {

@@ -15,7 +15,9 @@ use crate::{
     job::UNKNOWN,
     model::Attributes,
     plugin::bindings::{
-        pipelines::{Description, Gate, Parameter, RunInfo, Stage, TestReport},
+        pipelines::{
+            Description, Gate, GateAnswer as TypedAnswer, Parameter, PipelineQuery, RunInfo, RunOf, Stage, TestReport,
+        },
         types,
     },
 };
@@ -31,20 +33,18 @@ const MAX_NAMES: usize = 50;
 /// The maximum length of the id of a run or of a gate, in bytes.
 const MAX_ID: usize = 256;
 
-type OfRun = (String, String);
-
 /// The host call `pipelines.list`.
 pub(super) struct List;
 
 impl HostCall for List {
-    type Params = (String, String);
+    type Params = (PipelineQuery,);
     type Answer = Vec<String>;
     type Error = types::Error;
 
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (system, filter): &(String, String),
+        (PipelineQuery { system, filter },): &(PipelineQuery,),
     ) -> Result<Vec<String>, types::Error> {
         let context = invocation.context();
         let seen = |path: &str| {
@@ -74,11 +74,7 @@ impl HostCall for Describe {
         target(invocation.context(), pipeline)
     }
 
-    async fn perform(
-        &self,
-        invocation: &mut Invocation,
-        (pipeline,): &(String,),
-    ) -> Result<Description, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (pipeline,): &(String,)) -> Result<Description, types::Error> {
         let backend = backend(invocation.context(), pipeline)?;
         let described = backend.describe(pipeline).await.map_err(failed)?;
         let parameters = described.parameters.into_iter().map(|parameter| Parameter {
@@ -99,18 +95,18 @@ impl HostCall for Describe {
 pub(super) struct Status;
 
 impl HostCall for Status {
-    type Params = OfRun;
+    type Params = (RunOf,);
     type Answer = RunInfo;
     type Error = types::Error;
 
-    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
-        target(invocation.context(), pipeline)
+    async fn attributes(&self, invocation: &Invocation, (run,): &(RunOf,)) -> Attributes {
+        target(invocation.context(), &run.pipeline)
     }
 
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (pipeline, run): &OfRun,
+        (RunOf { pipeline, run },): &(RunOf,),
     ) -> Result<RunInfo, types::Error> {
         view(invocation.context(), pipeline, run).await.map(convert)
     }
@@ -120,18 +116,18 @@ impl HostCall for Status {
 pub(super) struct Output;
 
 impl HostCall for Output {
-    type Params = (String, String, u32);
+    type Params = (RunOf, u32);
     type Answer = Vec<String>;
     type Error = types::Error;
 
-    async fn attributes(&self, invocation: &Invocation, (pipeline, ..): &Self::Params) -> Attributes {
-        target(invocation.context(), pipeline)
+    async fn attributes(&self, invocation: &Invocation, (run, _): &Self::Params) -> Attributes {
+        target(invocation.context(), &run.pipeline)
     }
 
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (pipeline, run, lines): &Self::Params,
+        (RunOf { pipeline, run }, lines): &Self::Params,
     ) -> Result<Vec<String>, types::Error> {
         check_id("run", run)?;
         let backend = backend(invocation.context(), pipeline)?;
@@ -146,18 +142,18 @@ impl HostCall for Output {
 pub(super) struct Tests;
 
 impl HostCall for Tests {
-    type Params = OfRun;
+    type Params = (RunOf,);
     type Answer = TestReport;
     type Error = types::Error;
 
-    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
-        target(invocation.context(), pipeline)
+    async fn attributes(&self, invocation: &Invocation, (run,): &(RunOf,)) -> Attributes {
+        target(invocation.context(), &run.pipeline)
     }
 
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (pipeline, run): &OfRun,
+        (RunOf { pipeline, run },): &(RunOf,),
     ) -> Result<TestReport, types::Error> {
         check_id("run", run)?;
         let backend = backend(invocation.context(), pipeline)?;
@@ -175,25 +171,33 @@ impl HostCall for Tests {
 pub(super) struct Cancel;
 
 impl HostCall for Cancel {
-    type Params = OfRun;
+    type Params = (RunOf,);
     type Answer = ();
     type Error = types::Error;
 
-    async fn attributes(&self, invocation: &Invocation, (pipeline, _): &OfRun) -> Attributes {
-        target(invocation.context(), pipeline)
+    async fn attributes(&self, invocation: &Invocation, (run,): &(RunOf,)) -> Attributes {
+        target(invocation.context(), &run.pipeline)
     }
 
-    async fn validate(&self, invocation: &Invocation, (pipeline, run): &OfRun) -> Result<(), types::Error> {
+    async fn validate(
+        &self,
+        invocation: &Invocation,
+        (RunOf { pipeline, run },): &(RunOf,),
+    ) -> Result<(), types::Error> {
         check_id("run", run)?;
         configured(invocation.context(), pipeline).map(drop)
     }
 
-    async fn perform(&self, invocation: &mut Invocation, (pipeline, run): &OfRun) -> Result<(), types::Error> {
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (RunOf { pipeline, run },): &(RunOf,),
+    ) -> Result<(), types::Error> {
         let backend = backend(invocation.context(), pipeline)?;
         backend.stop(pipeline, run).await.map_err(in_doubt)
     }
 
-    fn dry_run(&self, _: &mut Invocation, _: &OfRun, _: &str) -> Option<Result<(), types::Error>> {
+    fn dry_run(&self, _: &mut Invocation, _: &(RunOf,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
     }
 
@@ -215,18 +219,18 @@ impl HostCall for Cancel {
 pub(super) struct Answer;
 
 impl HostCall for Answer {
-    type Params = (String, String, String, bool, Option<String>);
+    type Params = (TypedAnswer,);
     type Answer = ();
     type Error = types::Error;
 
-    async fn attributes(&self, invocation: &Invocation, (pipeline, ..): &Self::Params) -> Attributes {
-        target(invocation.context(), pipeline)
+    async fn attributes(&self, invocation: &Invocation, (answer,): &Self::Params) -> Attributes {
+        target(invocation.context(), &answer.pipeline)
     }
 
     async fn validate(
         &self,
         invocation: &Invocation,
-        (pipeline, run, gate, proceeds, choice): &Self::Params,
+        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
     ) -> Result<(), types::Error> {
         check_id("gate", gate)?;
         let view = view(invocation.context(), pipeline, run).await?;
@@ -249,7 +253,7 @@ impl HostCall for Answer {
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (pipeline, run, gate, proceeds, choice): &Self::Params,
+        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
     ) -> Result<(), types::Error> {
         let backend = backend(invocation.context(), pipeline)?;
         let person = invocation.request().caller().id.clone();
@@ -262,7 +266,7 @@ impl HostCall for Answer {
     }
 
     async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
-        let gate = doubt.arguments()[2].as_str().unwrap_or_default();
+        let gate = doubt.arguments()[0]["gate"].as_str().unwrap_or_default();
         match seen_again(doubt).await {
             // Somebody else can have answered it. The run goes on either way, and a second answer would be refused.
             Ok(view) if view.progress.gates.iter().all(|known| known.id != gate) => Recovered::Happened(()),
@@ -278,11 +282,11 @@ impl HostCall for Answer {
 
 /// Reads the run of an effect in doubt.
 async fn seen_again(doubt: &InDoubt<'_>) -> Result<RunView, Recovered<()>> {
-    let text = |at: usize| doubt.arguments()[at].as_str().unwrap_or_default();
-    let Some(deployment) = doubt.context.catalog.pipeline(text(0)) else {
+    let text = |name: &str| doubt.arguments()[0][name].as_str().unwrap_or_default();
+    let Some(deployment) = doubt.context.catalog.pipeline(text("pipeline")) else {
         return Err(Recovered::Unknowable("the pipeline is no longer configured".to_owned()));
     };
-    match doubt.context.backends.get(deployment.backend).view(text(0), text(1)).await {
+    match doubt.context.backends.get(deployment.backend).view(text("pipeline"), text("run")).await {
         Ok(view) => Ok(view),
         Err(PipelineError::Refused { message }) => Err(Recovered::Unknowable(message)),
         Err(PipelineError::Unavailable { message }) => Err(Recovered::Unavailable(message)),

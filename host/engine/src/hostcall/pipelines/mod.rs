@@ -38,10 +38,7 @@ pub(super) fn rows() -> Vec<CallRow> {
                 .on(&[Pipeline, App, Environment], EnvironmentFrom::Target),
             wait::Wait,
         ),
-        CallRow::new(
-            contract_call("pipelines.list", Reads, "lists the opened pipelines of a system"),
-            existing::List,
-        ),
+        CallRow::new(contract_call("pipelines.list", Reads, "lists the opened pipelines of a system"), existing::List),
         reading("pipelines.describe", "reads the parameters and the newest runs of a pipeline", existing::Describe),
         reading("pipelines.status", "reads the state of a run", existing::Status),
         reading("pipelines.output", "reads the output of a run", existing::Output),

@@ -89,12 +89,7 @@ impl Client {
             Some(class) => format!("{class}.{}", case.name.unwrap_or_default()),
             None => case.name.unwrap_or_default(),
         });
-        Ok(TestReport {
-            passed: report.passed,
-            failed: report.failed,
-            skipped: report.skipped,
-            names: names.collect(),
-        })
+        Ok(TestReport { passed: report.passed, failed: report.failed, skipped: report.skipped, names: names.collect() })
     }
 }
 
