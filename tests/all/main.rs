@@ -12,6 +12,7 @@ mod identities;
 mod jobs;
 mod locked_files;
 mod parity;
+mod pipelines;
 mod restart;
 mod shutdown;
 mod stories;

@@ -41,6 +41,8 @@ pub(crate) struct Build {
     pub(crate) log: Vec<u8>,
     /// The requests to stop the build, and the answers to its input steps.
     pub(crate) signals: Vec<String>,
+    /// The number of tests that passed, and the names of those that failed.
+    pub(crate) tests: Option<(u32, Vec<String>)>,
     /// The stages with their status.
     pub(crate) stages: Vec<(String, String)>,
     /// The input steps at which the build waits: their ids and messages.

@@ -12,6 +12,7 @@
 //! | every JSON route | `tree` with nesting and ranges; `_class` always | `hudson/model/Api.java`, stapler `export/TreePruner`, page "Remote Access API" |
 //! | every `POST` with a password | 403 "No valid crumb was included in the request" without the crumb of its session | `hudson/security/csrf/{CrumbFilter,DefaultCrumbIssuer}.java`; not with a token: `jenkins/security/ApiCrumbExclusion.java` |
 //! | `GET crumbIssuer/api/json` | `crumbRequestField`, `crumb`, `Set-Cookie: JSESSIONID.…`; 404 if switched off | `hudson/security/csrf/CrumbIssuer.java` |
+//! | `GET api/json` | `jobs[fullName,jobs[…]]`: the items of the root and of its folders; a job has no `jobs` | `jenkins/model/Jenkins.java`, `hudson/model/AbstractItem.java`, cloudbees-folder |
 //! | `GET JOB/api/json` | `buildable`, `nextBuildNumber`, `property[parameterDefinitions[name,type,choices,defaultParameterValue]]`, `builds` (newest 100), `allBuilds`; a folder has none of them; 404 also without Job/Read | `hudson/model/{Job,AbstractItem,ParametersDefinitionProperty}.java` |
 //! | `POST JOB/build` | 201 and `Location: …/queue/item/N/`; 303 for an identical item in the queue; 409 if disabled; 400 with parameters and without `json` | `jenkins/model/ParameterizedJobMixIn.java` (`doBuild`) |
 //! | `POST JOB/buildWithParameters` | the same; parameters that are not defined are ignored, missing ones have their defaults; 400 without any parameter defined; 500 for a wrong choice | `ParameterizedJobMixIn.java`, `ParametersDefinitionProperty.java`, `ChoiceParameterDefinition.java` |
@@ -24,9 +25,10 @@
 //! | `GET JOB/N/wfapi/describe` | `status`, `stages[id,name,status]`; only of a pipeline, else 404 | plugin Pipeline: REST API, README |
 //! | `GET JOB/N/wfapi/pendingInputActions` | `[id,message,proceedText,inputs]` | plugin Pipeline: REST API, README |
 //! | `POST JOB/N/input/ID/{proceedEmpty,abort}` | 200; 404 for an input step that does not wait; 403 without Job/Build | workflow-input-step `InputStepExecution.java` |
+//! | `GET JOB/N/testReport/api/json` | `passCount`, `failCount`, `skipCount`, `suites[cases[className,name,status]]`; 404 without a report | plugin JUnit, `TestResult.java`, `CaseResult.java` |
 //! | `GET computer/api/json` | `computer[executors[currentExecutable[number,url,queueId]],oneOffExecutors[…]]` | `hudson/model/{ComputerSet,Computer,Executor}.java` (`getCurrentExecutableForApi`) |
 //!
-//! Not here: values of input steps, test reports, views, agents.
+//! Not here: values of input steps, views, agents.
 
 mod data;
 mod faults;
@@ -212,6 +214,13 @@ impl Server {
         if let Some(build) = self.shared.data().build(job, number) {
             build.stages.retain(|(known, _)| known != name);
             build.stages.push((name.to_owned(), status.to_owned()));
+        }
+    }
+
+    /// Adds a test report to a build: the number of tests that passed, and the names of those that failed.
+    pub fn test_report(&self, job: &str, number: u64, passed: u32, failed: &[&str]) {
+        if let Some(build) = self.shared.data().build(job, number) {
+            build.tests = Some((passed, failed.iter().map(|name| (*name).to_owned()).collect()));
         }
     }
 

@@ -23,6 +23,7 @@ mod read;
 mod reference;
 mod rules;
 mod store;
+mod systems;
 mod triggers;
 
 pub(crate) use bots::BotConfig;

@@ -20,7 +20,7 @@ use super::{
     members::{self, Members},
     notices, people, plugins,
     store::{self, StoreConfig},
-    triggers,
+    systems, triggers,
 };
 use crate::{
     adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory},
@@ -63,7 +63,7 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
         ),
         Key::tables("environment", &apps::ENVIRONMENT_KEYS, "The environments. Commands list them in this order."),
         Key::tables("app", &apps::APP_KEYS, "The apps and their pipelines."),
-        Key::tables("pipelines", &apps::PIPELINES_KEYS, "Pipeline systems other than local commands."),
+        Key::tables("pipelines", &systems::PIPELINES_KEYS, "Pipeline systems other than local commands."),
         Key::tables("plugin", &plugins::PLUGIN_KEYS, "The plugins with their grants."),
         Key::array("approval", &approvals::APPROVAL_KEYS, "Rules that hold effects until other people approve them."),
         Key::array("freeze", &freezes::FREEZE_KEYS, "Recurring windows in which jobs cannot begin effects."),

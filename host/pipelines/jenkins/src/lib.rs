@@ -20,9 +20,10 @@
 //!
 //! - `config` (the tables of `plugins.toml`), `job_path` (the name of a job and its URL).
 //! - `responses` and `error` (the table of error responses), `credentials`, `client` (the wire).
-//! - `run` (what is stored of a run), `system` (the calls of `wardroom_remote`), `definition` (checks values against the
-//!   parameters that a job defines), `search` (finds a build whose trigger had no answer), `observe` (the requests for the
-//!   state of runs), `observation` (what an answer says about a run), `stages`, `log` (the console output), `convert` (a
+//! - `run` (what is stored of a run), `system` (the calls of `wardroom_remote`), `definition` and
+//!   `definitions` (checks values against the parameters that a job defines), `search` (finds a build whose trigger had no answer), `observe` (the requests for the
+//!   state of runs), `observation` (what an answer says about a run), `stages`, `log` (the console output), `stop`,
+//!   `convert` (a
 //!   build to the engine's types).
 //!
 //! # At most one build for each key
@@ -39,6 +40,7 @@ mod config;
 mod convert;
 mod credentials;
 mod definition;
+mod definitions;
 mod error;
 mod job_path;
 mod log;
@@ -48,6 +50,7 @@ mod responses;
 mod run;
 mod search;
 mod stages;
+mod stop;
 mod system;
 
 use std::{path::PathBuf, sync::Arc};

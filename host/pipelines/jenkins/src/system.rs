@@ -2,15 +2,10 @@
 //!
 //! Not here: the life of a run, which is the same for each kind of server (`wardroom_remote`).
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::AtomicUsize},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
 use wardroom::{
     adapter::{GateAnswer, PipelineDescription, TestReport},
     model::RunKey,
@@ -18,10 +13,11 @@ use wardroom::{
 use wardroom_remote::{Found, LogPart, Lost, Observation, Observed, Open, RemoteError, Stop, System};
 
 use crate::{
-    client::{Client, JobInfo, Signal},
+    client::Client,
     config::{self, JenkinsPipeline},
     convert::{describe_build, describe_parameter},
     definition::check,
+    definitions::Definitions,
     job_path::JobPath,
     log::{LogFollower, tail},
     run::{JenkinsRequest, JenkinsRun},
@@ -30,9 +26,6 @@ use crate::{
 
 /// The number of builds in the description of a job.
 const NEWEST: usize = 10;
-
-/// A job's definition with the time at which it was read; `None` before the first request.
-type Definition = Arc<AsyncMutex<Option<(Instant, JobInfo)>>>;
 
 pub(crate) struct Jenkins {
     pub(crate) client: Client,
@@ -43,9 +36,7 @@ pub(crate) struct Jenkins {
     /// The newest build number of each job that was listed.
     pub(crate) newest: Mutex<BTreeMap<JobPath, u64>>,
     pipelines: BTreeMap<String, JenkinsPipeline>,
-    definitions: Mutex<BTreeMap<JobPath, Definition>>,
-    /// How long the definition of a job is used again.
-    definition_age: Duration,
+    definitions: Definitions,
 }
 
 impl Jenkins {
@@ -63,8 +54,7 @@ impl Jenkins {
             turn: AtomicUsize::default(),
             newest: Mutex::default(),
             pipelines,
-            definitions: Mutex::default(),
-            definition_age,
+            definitions: Definitions::new(definition_age),
         }
     }
 
@@ -77,28 +67,6 @@ impl Jenkins {
             }),
             (None, None) => Err(RemoteError::rejected(format!("there is no pipeline `{pipeline}`"))),
         }
-    }
-
-    /// Returns the definition of a job. Requests that arrive at the same time share one request to Jenkins.
-    async fn definition(&self, job: &JobPath) -> Result<JobInfo, RemoteError> {
-        let shared = {
-            let mut definitions = self.definitions.lock();
-            definitions.retain(|_, definition| {
-                Arc::strong_count(definition) > 1
-                    || definition
-                        .try_lock()
-                        .is_ok_and(|known| known.as_ref().is_some_and(|(at, _)| at.elapsed() < self.definition_age))
-            });
-            definitions.entry(job.clone()).or_default().clone()
-        };
-        let mut known = shared.lock().await;
-        if let Some((_, info)) = known.as_ref().filter(|(at, _)| at.elapsed() < self.definition_age) {
-            return Ok(info.clone());
-        }
-        let at = Instant::now();
-        let info = self.client.job(job).await?;
-        *known = Some((at, info.clone()));
-        Ok(info)
     }
 }
 
@@ -126,7 +94,7 @@ impl System for Jenkins {
             }
             None => parameters.clone(),
         };
-        let info = self.definition(&job).await?;
+        let info = self.definitions.get(&self.client, &job).await?;
         let accepted = check(&job, &info, &values, &self.run_parameter).map_err(RemoteError::rejected)?;
         Ok(JenkinsRequest {
             job,
@@ -159,7 +127,7 @@ impl System for Jenkins {
             Ok(job) => job,
             Err(error) => return Ok(Found::Unclear(error.reason().to_owned())),
         };
-        let info = self.definition(&job).await?;
+        let info = self.definitions.get(&self.client, &job).await?;
         if !info.parameters().unwrap_or_default().iter().any(|defined| defined.name == self.run_parameter) {
             return Ok(Found::Unclear(format!(
                 "the files of the runs in the state folder are missing, and the job `{job}` does not define the parameter \
@@ -196,28 +164,7 @@ impl System for Jenkins {
     }
 
     async fn stop(&self, open: &Open<Self>, attempt: usize) -> Result<Stop<JenkinsRun>, RemoteError> {
-        let (number, item) = match &open.run {
-            JenkinsRun::Queued { item, .. } => return self.cancel_item(open, *item).await,
-            JenkinsRun::Building { number, item, .. } => (*number, *item),
-        };
-        let job = &open.request.job;
-        let signal = match attempt {
-            0 => Signal::Stop,
-            1 => Signal::Term,
-            _ => Signal::Kill,
-        };
-        if signal != Signal::Stop {
-            let build = self.client.build(job, number).await?;
-            if !build.is_running() || (item.is_some() && build.item() != item) {
-                return Ok(Stop::Done);
-            }
-        }
-        match self.client.stop(job, number, signal).await {
-            Ok(()) => Ok(Stop::Requested),
-            // Only pipelines have these requests.
-            Err(error) if error.is_missing() && signal != Signal::Stop => Ok(Stop::Done),
-            Err(error) => Err(error),
-        }
+        self.stop_run(open, attempt).await
     }
 
     fn timeout(&self) -> Duration {
@@ -293,22 +240,6 @@ impl System for Jenkins {
         match open.run.number() {
             Some(number) => self.client.answer(&open.request.job, number, gate, answer.proceeds).await,
             None => Err(RemoteError::rejected("the build has not begun")),
-        }
-    }
-}
-
-impl Jenkins {
-    /// Cancels an item of the queue, or finds out what came from it.
-    async fn cancel_item(&self, open: &Open<Self>, item: u64) -> Result<Stop<JenkinsRun>, RemoteError> {
-        let error = match self.client.cancel_item(item).await {
-            Ok(()) => return Ok(Stop::Done),
-            Err(error) => error,
-        };
-        // Jenkins answers 404 or 500 for an item that left the queue, and older versions redirect in each case.
-        match self.look_at_one(open).await? {
-            Observation::Open(progress) if progress.run != open.run => Ok(Stop::Moved(progress.run)),
-            Observation::Ended { .. } => Ok(Stop::Done),
-            Observation::Open(_) | Observation::Missing(_) => Err(error),
         }
     }
 }

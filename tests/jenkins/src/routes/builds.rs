@@ -70,6 +70,23 @@ impl Call<'_> {
         answer
     }
 
+    pub(crate) fn test_report(&self, job: &str, number: &str) -> Response {
+        let mut data = self.shared.data();
+        let build = number.parse().ok().and_then(|number: u64| data.build(job, number));
+        let Some((passed, failed)) = build.and_then(|build| build.tests.clone()) else { return not_found() };
+        drop(data);
+        let case = |name: &String| {
+            let (class, name) = name.rsplit_once('.').unwrap_or(("", name));
+            json!({ "className": class, "name": name, "status": "FAILED" })
+        };
+        let mut cases: Vec<Value> = failed.iter().map(case).collect();
+        cases.push(json!({ "className": "A", "name": "good", "status": "PASSED" }));
+        self.json(json!({
+            "_class": "hudson.tasks.junit.TestResult", "passCount": passed, "failCount": failed.len(), "skipCount": 0,
+            "suites": [{ "cases": cases }],
+        }))
+    }
+
     pub(crate) fn stop(&self, job: &str, number: &str, signal: &str) -> Response {
         if !self.is_post {
             return error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");

@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Call, error, not_found};
-use crate::data::{Job, Parameter, Scheduled};
+use crate::data::{Data, Job, Parameter, Scheduled};
 
 const BUILD: &str = "hudson.model.Item.Build";
 
@@ -21,6 +21,14 @@ impl Call<'_> {
             }
             None => return not_found(),
         };
+        drop(data);
+        self.json(body)
+    }
+
+    /// `GET api/json`: all items, in their folders.
+    pub(crate) fn root(&self) -> Response {
+        let data = self.shared.data();
+        let body = json!({ "_class": "hudson.model.Hudson", "jobs": items(&data, "") });
         drop(data);
         self.json(body)
     }
@@ -122,4 +130,17 @@ impl Call<'_> {
         let location = self.url_of(&format!("queue/item/{}/", scheduled.item));
         (status, [(header::LOCATION, location)]).into_response()
     }
+}
+
+/// Returns the items of a folder, whose full name ends with a slash; an empty name is the root.
+fn items(data: &Data, folder: &str) -> Vec<Value> {
+    let is_in = |name: &&String| name.strip_prefix(folder).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+    let folders = data.folders.iter().filter(is_in).map(|name| {
+        json!({
+            "_class": "com.cloudbees.hudson.plugins.folder.Folder", "fullName": name,
+            "jobs": items(data, &format!("{name}/")),
+        })
+    });
+    let jobs = data.jobs.keys().filter(is_in);
+    folders.chain(jobs.map(|name| json!({ "_class": "hudson.model.FreeStyleProject", "fullName": name }))).collect()
 }

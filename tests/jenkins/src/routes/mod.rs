@@ -189,6 +189,7 @@ impl Call<'_> {
     fn dispatch(&self) -> Response {
         let segments: Vec<&str> = self.segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
+            ["api", "json"] => self.root(),
             ["crumbIssuer", "api", "json"] => self.crumb(),
             ["queue", "api", "json"] => self.queue(),
             ["queue", "item", id, "api", "json"] => self.queue_item(id),
@@ -218,6 +219,7 @@ impl Call<'_> {
             [number, "api", "json"] => self.build(&name, number),
             [number, "logText", "progressiveText"] => self.log(&name, number),
             [number, signal @ ("stop" | "term" | "kill")] => self.stop(&name, number, signal),
+            [number, "testReport", "api", "json"] => self.test_report(&name, number),
             [number, "wfapi", "describe"] => self.describe_stages(&name, number),
             [number, "wfapi", "pendingInputActions"] => self.inputs(&name, number),
             [number, "input", id, verb @ ("proceedEmpty" | "abort")] => self.answer_input(&name, number, id, verb),

@@ -1,23 +1,20 @@
-//! The host calls that read pipelines and runs in their system, and that stop a run or answer its gate.
+//! The host calls that read pipelines and runs in their system.
 //!
 //! Invariant: app and environment of a run are those of its pipeline, from the configuration.
 
 use super::host::{configured, target};
 use crate::{
-    adapter::{GateAnswer, PipelineError, Pipelines, RunProgress, RunView, StageState},
+    adapter::{PipelineError, Pipelines, RunProgress, RunView, StageState},
     base::check_visible,
     hostcall::{
         clock::instant,
         context::Context,
-        host_call::{HostCall, InDoubt, Recovered, problem},
+        host_call::{HostCall, problem},
         invocation::Invocation,
     },
-    job::UNKNOWN,
     model::Attributes,
     plugin::bindings::{
-        pipelines::{
-            Description, Gate, GateAnswer as TypedAnswer, Parameter, PipelineQuery, RunInfo, RunOf, Stage, TestReport,
-        },
+        pipelines::{Description, Gate, Parameter, PipelineQuery, RunInfo, RunOf, Stage, TestReport},
         types,
     },
 };
@@ -167,143 +164,17 @@ impl HostCall for Tests {
     }
 }
 
-/// The host call `pipelines.cancel`.
-pub(super) struct Cancel;
-
-impl HostCall for Cancel {
-    type Params = (RunOf,);
-    type Answer = ();
-    type Error = types::Error;
-
-    async fn attributes(&self, invocation: &Invocation, (run,): &(RunOf,)) -> Attributes {
-        target(invocation.context(), &run.pipeline)
-    }
-
-    async fn validate(
-        &self,
-        invocation: &Invocation,
-        (RunOf { pipeline, run },): &(RunOf,),
-    ) -> Result<(), types::Error> {
-        check_id("run", run)?;
-        configured(invocation.context(), pipeline).map(drop)
-    }
-
-    async fn perform(
-        &self,
-        invocation: &mut Invocation,
-        (RunOf { pipeline, run },): &(RunOf,),
-    ) -> Result<(), types::Error> {
-        let backend = backend(invocation.context(), pipeline)?;
-        backend.stop(pipeline, run).await.map_err(in_doubt)
-    }
-
-    fn dry_run(&self, _: &mut Invocation, _: &(RunOf,), _: &str) -> Option<Result<(), types::Error>> {
-        Some(Ok(()))
-    }
-
-    async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
-        // A second request to stop a run does no harm.
-        match seen_again(doubt).await {
-            Ok(view) if view.outcome.is_some() => Recovered::Happened(()),
-            Ok(_) => Recovered::NotHappened,
-            Err(recovered) => recovered,
-        }
-    }
-
-    fn assumed(&self, _: &InDoubt<'_>) -> Option<()> {
-        Some(())
-    }
-}
-
-/// The host call `pipelines.answer`.
-pub(super) struct Answer;
-
-impl HostCall for Answer {
-    type Params = (TypedAnswer,);
-    type Answer = ();
-    type Error = types::Error;
-
-    async fn attributes(&self, invocation: &Invocation, (answer,): &Self::Params) -> Attributes {
-        target(invocation.context(), &answer.pipeline)
-    }
-
-    async fn validate(
-        &self,
-        invocation: &Invocation,
-        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
-    ) -> Result<(), types::Error> {
-        check_id("gate", gate)?;
-        let view = view(invocation.context(), pipeline, run).await?;
-        let Some(found) = view.progress.gates.iter().find(|known| known.id == *gate) else {
-            let gate = crate::base::clean(gate);
-            return Err(problem("not-found", format!("run {} does not wait at the gate `{gate}`", view.id)));
-        };
-        let is_valid = match choice {
-            _ if !proceeds => choice.is_none(),
-            Some(choice) => found.choices.contains(choice),
-            None => found.choices.len() <= 1,
-        };
-        if is_valid {
-            return Ok(());
-        }
-        let choices = if found.choices.is_empty() { "none".to_owned() } else { found.choices.join(", ") };
-        Err(problem("invalid", format!("the gate `{gate}` does not have this choice. Its choices: {choices}")))
-    }
-
-    async fn perform(
-        &self,
-        invocation: &mut Invocation,
-        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
-    ) -> Result<(), types::Error> {
-        let backend = backend(invocation.context(), pipeline)?;
-        let person = invocation.request().caller().id.clone();
-        let answer = GateAnswer { proceeds: *proceeds, choice: choice.clone(), person };
-        backend.answer(pipeline, run, gate, &answer).await.map_err(in_doubt)
-    }
-
-    fn dry_run(&self, _: &mut Invocation, _: &Self::Params, _: &str) -> Option<Result<(), types::Error>> {
-        Some(Ok(()))
-    }
-
-    async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
-        let gate = doubt.arguments()[0]["gate"].as_str().unwrap_or_default();
-        match seen_again(doubt).await {
-            // Somebody else can have answered it. The run goes on either way, and a second answer would be refused.
-            Ok(view) if view.progress.gates.iter().all(|known| known.id != gate) => Recovered::Happened(()),
-            Ok(_) => Recovered::NotHappened,
-            Err(recovered) => recovered,
-        }
-    }
-
-    fn assumed(&self, _: &InDoubt<'_>) -> Option<()> {
-        Some(())
-    }
-}
-
-/// Reads the run of an effect in doubt.
-async fn seen_again(doubt: &InDoubt<'_>) -> Result<RunView, Recovered<()>> {
-    let text = |name: &str| doubt.arguments()[0][name].as_str().unwrap_or_default();
-    let Some(deployment) = doubt.context.catalog.pipeline(text("pipeline")) else {
-        return Err(Recovered::Unknowable("the pipeline is no longer configured".to_owned()));
-    };
-    match doubt.context.backends.get(deployment.backend).view(text("pipeline"), text("run")).await {
-        Ok(view) => Ok(view),
-        Err(PipelineError::Refused { message }) => Err(Recovered::Unknowable(message)),
-        Err(PipelineError::Unavailable { message }) => Err(Recovered::Unavailable(message)),
-    }
-}
-
-async fn view(context: &Context, pipeline: &str, run: &str) -> Result<RunView, types::Error> {
+pub(super) async fn view(context: &Context, pipeline: &str, run: &str) -> Result<RunView, types::Error> {
     check_id("run", run)?;
     backend(context, pipeline)?.view(pipeline, run).await.map_err(failed)
 }
 
-fn backend(context: &Context, pipeline: &str) -> Result<std::sync::Arc<dyn Pipelines>, types::Error> {
+pub(super) fn backend(context: &Context, pipeline: &str) -> Result<std::sync::Arc<dyn Pipelines>, types::Error> {
     configured(context, pipeline).map(|deployment| context.backends.get(deployment.backend))
 }
 
 /// Checks an id before it reaches a system.
-fn check_id(what: &str, id: &str) -> Result<(), types::Error> {
+pub(super) fn check_id(what: &str, id: &str) -> Result<(), types::Error> {
     if id.is_empty() || id.len() > MAX_ID || check_visible(id).is_err() {
         return Err(problem("invalid", format!("`{}` is not the id of a {what}", crate::base::clean(id))));
     }
@@ -315,14 +186,6 @@ fn failed(error: PipelineError) -> types::Error {
     match error {
         PipelineError::Refused { message } => problem("refused", message),
         PipelineError::Unavailable { message } => problem("unavailable", message),
-    }
-}
-
-/// Converts the error of a request that may have changed something.
-fn in_doubt(error: PipelineError) -> types::Error {
-    match error {
-        PipelineError::Refused { message } => problem("refused", message),
-        PipelineError::Unavailable { message } => problem(UNKNOWN, message),
     }
 }
 

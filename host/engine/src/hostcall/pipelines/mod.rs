@@ -6,6 +6,7 @@
 //! run that deployed a version ends, the host records the release.
 
 mod assignments;
+mod control;
 mod existing;
 mod host;
 mod wait;
@@ -43,8 +44,8 @@ pub(super) fn rows() -> Vec<CallRow> {
         reading("pipelines.status", "reads the state of a run", existing::Status),
         reading("pipelines.output", "reads the output of a run", existing::Output),
         reading("pipelines.tests", "reads the test results of a run", existing::Tests),
-        acting("pipelines.cancel", "stops a run", existing::Cancel),
-        acting("pipelines.answer", "answers a gate at which a run waits", existing::Answer),
+        acting("pipelines.cancel", "stops a run", control::Cancel),
+        acting("pipelines.answer", "answers a gate at which a run waits", control::Answer),
     ]
 }
 

@@ -1,0 +1,78 @@
+//! Jenkins: each run is a build of a pipeline on a fake server.
+
+use anyhow::Result;
+use wardroom_fake_jenkins::Server;
+
+use super::System;
+use crate::test_host::TestHost;
+
+const TOKEN: &str = "token-11f2a9c4";
+const JOBS: [&str; 2] = ["web/cms staging", "web/cms production"];
+
+pub(crate) struct Jenkins {
+    pub(crate) server: Server,
+}
+
+impl Jenkins {
+    /// Returns the jobs and numbers of all builds in the order of their starts.
+    fn builds(&self) -> Vec<(&'static str, wardroom_fake_jenkins::SeenBuild)> {
+        let mut builds: Vec<_> =
+            JOBS.iter().flat_map(|job| self.server.builds(job).into_iter().map(move |build| (*job, build))).collect();
+        builds.sort_by_key(|(_, build)| build.item);
+        builds
+    }
+}
+
+impl System for Jenkins {
+    async fn start() -> Result<Self> {
+        let server = Server::start_at("/jenkins").await?;
+        server.token("bot", TOKEN);
+        for job in JOBS {
+            server.pipeline(job);
+            server.parameter(job, "TAG");
+            server.parameter(job, "WARDROOM_RUN");
+        }
+        Ok(Self { server })
+    }
+
+    fn configure(&self, test_host: &TestHost) -> Result<String> {
+        test_host.write("token", TOKEN)?;
+        let pipeline = |environment: &str| {
+            format!(
+                "\n[app.cms.deploy.{environment}]\npipeline = \"ci:web/cms {environment}\"\nparameters = {{ version = \
+                 '[0-9.]+' }}\nvalues = {{ TAG = \"{{version}}\" }}\n"
+            )
+        };
+        let open = "[[pipelines.ci.open]]\npaths = [\"web/*\"]\napp = \"cms\"\nenvironment = \"staging\"\n";
+        Ok(format!(
+            "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" \
+             }}\n{open}{}{}",
+            self.server.url(),
+            pipeline("staging"),
+            pipeline("production")
+        ))
+    }
+
+    fn started(&self, _: &TestHost) -> Vec<String> {
+        let tag = |build: wardroom_fake_jenkins::SeenBuild| {
+            let tag = build.parameters.into_iter().find(|(name, _)| name == "TAG");
+            tag.map(|(_, value)| value).unwrap_or_default()
+        };
+        self.builds().into_iter().map(|(_, build)| tag(build)).collect()
+    }
+
+    fn end(&self, _: &TestHost, run: usize, succeeds: bool) -> Result<()> {
+        let (job, build) = &self.builds()[run];
+        self.server.end(job, build.number, if succeeds { "SUCCESS" } else { "FAILURE" });
+        Ok(())
+    }
+
+    fn is_stopped(&self, _: &TestHost, run: usize) -> bool {
+        self.builds()[run].1.signals.contains(&"stop".to_owned())
+    }
+
+    fn lose_answer(&self) -> bool {
+        self.server.faults(|faults| faults.lost_answers = 1);
+        true
+    }
+}
