@@ -180,7 +180,7 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     // The calls before the sleep run with the right, the calls after it without.
     host.say(
         "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
-         apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
+         apps rollbacks releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
          trigger:cms/staging:1.0.2 later:3600000:script:script=now pipelines:ci describe:cms/staging \
          status:cms/staging:x output:cms/staging:x tests:cms/staging:x cancel-run:cms/staging:x answer:cms/staging:x \
          after:10 sleep",

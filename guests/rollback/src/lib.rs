@@ -27,7 +27,7 @@ impl Plugin for Rollback {
 wardroom_guest::export!(Rollback);
 
 fn rollback(arguments: &Arguments) -> Result<Reply, Failure> {
-    let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
+    let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?.for_rollback()?;
     let mut known = target.releases(arguments.job())?;
     let typed = arguments.optional("version");
     // If the list is full and lacks the typed version, query the catalog for that version.

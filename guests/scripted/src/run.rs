@@ -82,6 +82,7 @@ impl State {
             Step::List => word(jobs::list(), |scheduled| scheduled.len().to_string()),
             Step::CallOff => self.cancel(),
             Step::Apps => word(catalog::apps(&AppQuery { app: None }), |apps| apps.len().to_string()),
+            Step::Rollbacks => word(catalog::rollbacks(&AppQuery { app: None }), |known| known.len().to_string()),
             Step::Releases { app, environment } => releases(app, environment),
             Step::Pipelines(system) => {
                 word(pipelines::list(&PipelineQuery { system: system.clone(), filter: String::new() }), |names| {

@@ -41,6 +41,8 @@ pub(crate) enum Step {
     CallOff,
     /// `apps`: replies with the number of apps.
     Apps,
+    /// `rollbacks`: replies with the number of rollback pipelines.
+    Rollbacks,
     /// `releases:APP:ENV`: replies with the number of releases.
     Releases { app: String, environment: String },
     /// `pipelines:SYSTEM`: replies with the number of opened pipelines.
@@ -106,6 +108,7 @@ fn step(word: &str) -> Option<Step> {
         ("list", None) => Step::List,
         ("call-off", None) => Step::CallOff,
         ("apps", None) => Step::Apps,
+        ("rollbacks", None) => Step::Rollbacks,
         ("trap", None) => Step::Trap,
         ("spin", None) => Step::Spin,
         ("trigger", Some(rest)) => {

@@ -54,6 +54,19 @@ impl Target {
         }
     }
 
+    /// Replaces the pipeline by the one that rolls the app back, if the operator has configured one.
+    ///
+    /// # Errors
+    /// The errors of `catalog.rollbacks`.
+    pub fn for_rollback(mut self) -> Result<Self, Failure> {
+        let known = catalog::rollbacks(&AppQuery { app: Some(self.app.clone()) })?;
+        if let Some(rollback) = known.into_iter().find(|known| known.environment == self.environment()) {
+            self.deployment.pipeline = rollback.pipeline;
+            self.deployment.parameters = rollback.parameters;
+        }
+        Ok(self)
+    }
+
     /// Returns the environment's name, for example `staging`.
     pub fn environment(&self) -> &str {
         &self.deployment.environment

@@ -54,9 +54,9 @@ sleep \"$2\"
 const CALLS: &str = "script-app it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait \
                      status:it/quick:- output:it/quick:- cancel-run:it/quick:- tests:it/quick:- describe:it/quick \
                      pipelines:it answer:it/quick:- sleep now big:60000 get:big later:50000:script:script=say:never list later:80:script-app:app=it,environment=other,\
-                     version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps";
+                     version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps rollbacks";
 const ANSWER: &str = "ok ok ok ok ok 1 succeeded succeeded 0 ok error:refused error:refused error:not-found \
-                      error:not-found reached now ok bytes:60000 left 1 left ok none 1 1";
+                      error:not-found reached now ok bytes:60000 left 1 left ok none 1 1 0";
 const LEFT: &str = "ok ok succeeded";
 
 /// Returns the typed lines. The run of the second command keeps the host running until the scheduled job starts.

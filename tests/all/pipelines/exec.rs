@@ -30,7 +30,9 @@ impl System for Exec {
                  '[0-9.]+' }}\n"
             )
         };
-        Ok(format!("{}{}", pipeline("staging"), pipeline("production")))
+        let rollback = "\n[app.cms.rollback.staging]\nrun = [\"./run.sh\", \"back-to-{version}\"]\nparameters = { version = \
+                        '[0-9.]+' }\n";
+        Ok(format!("{}{}{rollback}", pipeline("staging"), pipeline("production")))
     }
 
     fn started(&self, test_host: &TestHost) -> Vec<String> {

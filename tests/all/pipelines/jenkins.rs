@@ -7,7 +7,7 @@ use super::System;
 use crate::test_host::TestHost;
 
 const TOKEN: &str = "token-11f2a9c4";
-const JOBS: [&str; 2] = ["web/cms staging", "web/cms production"];
+const JOBS: [&str; 3] = ["web/cms staging", "web/cms production", "web/cms rollback"];
 
 pub(crate) struct Jenkins {
     pub(crate) server: Server,
@@ -43,10 +43,12 @@ impl System for Jenkins {
                  '[0-9.]+' }}\nvalues = {{ TAG = \"{{version}}\" }}\n"
             )
         };
+        let rollback = "\n[app.cms.rollback.staging]\npipeline = \"ci:web/cms rollback\"\nparameters = { version = \
+                        '[0-9.]+' }\nvalues = { TAG = \"back-to-{version}\" }\n";
         let open = "[[pipelines.ci.open]]\npaths = [\"web/*\"]\napp = \"cms\"\nenvironment = \"staging\"\n";
         Ok(format!(
             "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" \
-             }}\n{open}{}{}",
+             }}\n{open}{}{}{rollback}",
             self.server.url(),
             pipeline("staging"),
             pipeline("production")

@@ -33,6 +33,10 @@ title = "Content"
 module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.trigger", "pipelines.wait", "catalog.*"] }]
 
+[plugin.rollback]
+module = "{guests}/rollback.wasm"
+allow  = [{ call = ["pipelines.trigger", "pipelines.wait", "catalog.*"], beyond = ["version"] }]
+
 [plugin.pipeline]
 module = "{guests}/pipeline.wasm"
 allow  = [{ call = "pipelines.*" }]
@@ -45,7 +49,8 @@ pub(crate) trait System: Sized {
     /// Writes the files that the configuration needs, and returns the tables of the system and of its pipelines.
     fn configure(&self, test_host: &TestHost) -> Result<String>;
 
-    /// Returns the version of each run that was started, in the order of the starts.
+    /// Returns the version of each run that was started, in the order of the starts. A run of the rollback pipeline of
+    /// `cms` in `staging` has the version `back-to-1.0.2`.
     fn started(&self, test_host: &TestHost) -> Vec<String>;
 
     /// Ends a run, counted from 0.
@@ -78,6 +83,7 @@ stories! {
     a_lost_answer_starts_nothing_twice
     a_killed_host_follows_its_run_again
     a_cancelled_job_stops_its_run
+    a_rollback_runs_its_own_pipeline
 }
 
 async fn open<S: System>() -> Result<(S, TestHost)> {
@@ -187,6 +193,28 @@ async fn a_cancelled_job_stops_its_run<S: System>() -> Result<()> {
         host.wait_for("was cancelled")?;
         host.finish()?;
         ensure!(system.started(&test_host).len() == 1);
+        Ok(())
+    })
+}
+
+async fn a_rollback_runs_its_own_pipeline<S: System>() -> Result<()> {
+    let (system, test_host) = open::<S>().await?;
+    tokio::task::block_in_place(|| {
+        let mut host = RunningHost::start(&test_host)?;
+        for (run, version) in ["1.0.1", "1.0.2"].into_iter().enumerate() {
+            host.say(&format!("deploy cms staging {version}"))?;
+            wait_for_starts(&system, &test_host, run + 1)?;
+            system.end(&test_host, run, true)?;
+            host.wait_for(&format!("Content: deployed version {version} to staging in "))?;
+        }
+        host.say("rollback cms staging")?;
+        wait_for_starts(&system, &test_host, 3)?;
+        ensure!(system.started(&test_host)[2] == "back-to-1.0.1", "{:?}", system.started(&test_host));
+        system.end(&test_host, 2, true)?;
+        host.wait_for("rolled staging back")?;
+        host.say("where cms")?;
+        host.wait_for("1.0.1")?;
+        host.finish()?;
         Ok(())
     })
 }

@@ -49,6 +49,12 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
              can.",
         ),
         Key::tables("deploy", &DEPLOY_KEYS, "The pipeline of the app in each environment, by the environment's name."),
+        Key::tables(
+            "rollback",
+            &ROLLBACK_KEYS,
+            "The pipeline that rolls the app back in an environment, by the environment's name. Without it, `rollback` \
+             runs the pipeline of `deploy` with the earlier version.",
+        ),
     ],
 };
 
@@ -71,6 +77,14 @@ pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
              it, a key such as `run` is required, which configures a pipeline without a `[pipelines.NAME]`.",
         ),
     ],
+};
+
+/// The configuration keys of a table `[app.*.rollback.*]`. The factory of the pipeline's system adds more keys.
+pub(crate) static ROLLBACK_KEYS: TableKeys = TableKeys {
+    path: "app.NAME.rollback.ENVIRONMENT",
+    about: "The pipeline that rolls an app back in an environment. Its name in rules and in the journal is \
+            `NAME/ENVIRONMENT/rollback`. It has the keys of `[app.NAME.deploy.ENVIRONMENT]`.",
+    keys: DEPLOY_KEYS.keys,
 };
 
 static PARAMETER_KEYS: TableKeys = TableKeys {
@@ -127,13 +141,32 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
                 );
                 deploy.problem(&environment.at, format!("there is no environment `{}`", environment.value), fix);
             }
-            positions.insert(format!("{}/{}", name.value, environment.value), deploy.at().clone());
-            drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
+            let pipeline = format!("{}/{}", name.value, environment.value);
+            positions.insert(pipeline.clone(), deploy.at().clone());
+            drafts.extend(systems.pipeline(&name.value, &environment.value, pipeline, deploy));
+        }
+        for (environment, rollback) in table.tables("rollback") {
+            let pipeline = format!("{}/{}", name.value, environment.value);
+            if !positions.contains_key(&pipeline) {
+                let message =
+                    format!("{} has no deployment to `{}` that could be rolled back", name.value, environment.value);
+                let fix = format!("[app.{}.deploy.{}]", name.value, environment.value);
+                rollback.problem(&environment.at, message, fix);
+            }
+            let pipeline = format!("{pipeline}/rollback");
+            drafts.extend(systems.pipeline(&name.value, &environment.value, pipeline, rollback));
         }
         table.finish();
-        catalog
-            .apps
-            .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
+        let app = App {
+            name: name.value.clone(),
+            title,
+            room,
+            owners,
+            direct,
+            deployments: Vec::new(),
+            rollbacks: Vec::new(),
+        };
+        catalog.apps.insert(name.value, app);
     }
     // 3. Build the pipeline backends. Add the deployments to their apps, except deployments whose system has problems.
     let mut backends = Backends::default();
@@ -145,8 +178,10 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     for draft in drafts {
         let Some(&backend) = built.get(&draft.system) else { continue };
         if let Some(app) = catalog.apps.get_mut(&draft.app) {
-            app.deployments.push(Deployment {
-                pipeline: format!("{}/{}", draft.app, draft.environment),
+            let is_rollback = draft.pipeline.ends_with("/rollback");
+            let pipelines = if is_rollback { &mut app.rollbacks } else { &mut app.deployments };
+            pipelines.push(Deployment {
+                pipeline: draft.pipeline,
                 app: draft.app,
                 environment: draft.environment,
                 parameters: draft.parameters,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::people::{check_names, patterns};
 use crate::{
     base::{Key, Located, Table, TableKeys, nearest},
-    model::{Attribute, CallKind, CallSpec, CallTable, Catalog},
+    model::{App, Attribute, CallKind, CallSpec, CallTable, Catalog},
     policy::{Allow, Scope},
 };
 
@@ -160,8 +160,7 @@ pub(crate) fn known_values<'c>(attribute: Attribute, catalog: &'c Catalog, roles
         Attribute::App => Some(catalog.apps().map(|app| app.name.as_str()).collect()),
         Attribute::Environment => Some(catalog.environments().collect()),
         Attribute::Pipeline => {
-            let deployments = catalog.apps().flat_map(|app| &app.deployments);
-            Some(deployments.map(|deployment| deployment.pipeline.as_str()).collect())
+            Some(catalog.apps().flat_map(App::pipelines).map(|pipeline| pipeline.pipeline.as_str()).collect())
         }
         Attribute::Role => Some(roles.to_vec()),
         Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => None,

@@ -68,6 +68,8 @@ struct NamedSystem {
 pub(super) struct Draft {
     pub(super) app: String,
     pub(super) environment: String,
+    /// The name of the pipeline, for example `cms/staging`.
+    pub(super) pipeline: String,
     pub(super) parameters: BTreeMap<String, ValuePattern>,
     pub(super) system: SystemName,
 }
@@ -145,7 +147,8 @@ impl<'r> Systems<'r> {
         systems
     }
 
-    pub(super) fn deployment(&mut self, app: &str, environment: &str, mut table: Table) -> Option<Draft> {
+    /// Reads the table of the pipeline `name`, and passes it to its system.
+    pub(super) fn pipeline(&mut self, app: &str, environment: &str, name: String, mut table: Table) -> Option<Draft> {
         // 1. Read the patterns of the parameters.
         let mut parameters = BTreeMap::new();
         if let Some(mut patterns) = table.table("parameters") {
@@ -165,7 +168,6 @@ impl<'r> Systems<'r> {
         }
         // 2. Find the pipeline system: by the key `pipeline`, or by a key such as `run`.
         let names: Vec<String> = parameters.keys().cloned().collect();
-        let name = format!("{app}/{environment}");
         let pipeline = table.string("pipeline");
         let inline = self.factories.iter().find(|factory| factory.inline_key().is_some_and(|key| table.has(key)));
         let system = match (pipeline, inline) {
@@ -202,14 +204,14 @@ impl<'r> Systems<'r> {
                 } else {
                     "has neither `pipeline` nor a key such as `run`, so the pipeline is unknown"
                 };
-                let message = format!("[app.{app}.deploy.{environment}] {message}");
+                let message = format!("[{}] {message}", table.path());
                 let fix = "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned();
                 table.problem(table.at(), message, fix);
                 return None;
             }
         };
         table.finish();
-        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system })
+        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), pipeline: name, parameters, system })
     }
 
     pub(super) fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {

@@ -49,7 +49,8 @@ impl Catalog {
         Some((&after.value, &rule.at))
     }
 
-    /// Returns the deployment whose pipeline has this name: `cms/staging`, or `ci:web/cms` for an opened pipeline.
+    /// Returns the deployment whose pipeline has this name: `cms/staging`, `cms/staging/rollback`, or `ci:web/cms`
+    /// for an opened pipeline.
     pub(crate) fn pipeline(&self, name: &str) -> Option<Cow<'_, Deployment>> {
         if let Some((system, path)) = name.split_once(':') {
             let open = self.open_pipelines(system).find(|open| open.has(path))?;
@@ -62,9 +63,8 @@ impl Catalog {
                 backend: open.backend,
             }));
         }
-        let (app, environment) = name.split_once('/')?;
-        let mut deployments = self.apps.get(app)?.deployments.iter();
-        deployments.find(|deployment| deployment.environment == environment).map(Cow::Borrowed)
+        let app = self.apps.get(name.split('/').next()?)?;
+        app.pipelines().find(|deployment| deployment.pipeline == name).map(Cow::Borrowed)
     }
 
     /// Returns the opened pipelines of a system.
@@ -96,6 +96,15 @@ pub(crate) struct App {
     pub direct: DirectPolicy,
     /// The deployments in the order of the configuration.
     pub deployments: Vec<Deployment>,
+    /// The rollback pipelines in the order of the configuration.
+    pub rollbacks: Vec<Deployment>,
+}
+
+impl App {
+    /// Returns the pipelines that deploy the app or roll it back.
+    pub(crate) fn pipelines(&self) -> impl Iterator<Item = &Deployment> {
+        self.deployments.iter().chain(&self.rollbacks)
+    }
 }
 
 /// A `[[pipelines.NAME.open]]` table: pipelines that people can name without an app that deploys with them.
@@ -119,7 +128,7 @@ impl OpenPipelines {
     }
 }
 
-/// An `[app.NAME.deploy.ENVIRONMENT]` table, or an opened pipeline.
+/// An `[app.NAME.deploy.ENVIRONMENT]` or `[app.NAME.rollback.ENVIRONMENT]` table, or an opened pipeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     pub app: String,

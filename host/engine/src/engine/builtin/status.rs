@@ -10,7 +10,7 @@ use crate::{
     base::{clean, elapsed_text, utc_text},
     command::Asker,
     engine::{health::AccountHealth, host::Host, verdict::Refusal},
-    model::Person,
+    model::{App, Person},
     store::JobPhase,
 };
 
@@ -28,7 +28,7 @@ impl Host {
             })
             .collect();
         for (id, backend) in self.context.backends.iter() {
-            let pipelines = self.context.catalog.apps().flat_map(|app| &app.deployments);
+            let pipelines = self.context.catalog.apps().flat_map(App::pipelines);
             let mut own = pipelines.filter(|deployment| deployment.backend == id);
             let sees = |app: &str, environment: &str| self.context.access.sees(asker, Some(app), Some(environment));
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {

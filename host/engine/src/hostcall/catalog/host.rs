@@ -1,4 +1,4 @@
-//! The host calls `catalog.apps` and `catalog.releases`.
+//! The host calls `catalog.apps`, `catalog.rollbacks` and `catalog.releases`.
 
 use crate::{
     hostcall::{
@@ -6,9 +6,9 @@ use crate::{
         host_call::{HostCall, unavailable},
         invocation::Invocation,
     },
-    model::{App as ConfiguredApp, Attribute, Attributes, Outcome},
+    model::{App as ConfiguredApp, Attribute, Attributes, Deployment as Deployed, Outcome},
     plugin::bindings::{
-        catalog::{App, AppQuery, Deployment, Release, ReleaseQuery},
+        catalog::{App, AppQuery, Deployment, Release, ReleaseQuery, Rollback},
         types,
     },
 };
@@ -54,6 +54,36 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
         })
         .collect();
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })
+}
+
+/// The host call `catalog.rollbacks`, which returns the pipelines that roll apps back.
+pub(crate) struct Rollbacks;
+
+impl HostCall for Rollbacks {
+    type Params = (AppQuery,);
+    type Answer = Vec<Rollback>;
+    type Error = types::Error;
+
+    async fn attributes(&self, _: &Invocation, (query,): &(AppQuery,)) -> Attributes {
+        query.app.iter().map(|app| (Attribute::App, vec![app.clone()])).collect()
+    }
+
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (query,): &(AppQuery,),
+    ) -> Result<Vec<Rollback>, types::Error> {
+        let wanted = |app: &&ConfiguredApp| query.app.as_ref().is_none_or(|name| *name == app.name);
+        let rollbacks = invocation.context().catalog.apps().filter(wanted).flat_map(|app| &app.rollbacks);
+        let seen = rollbacks.filter(|rollback| invocation.may_see(&rollback.app, &rollback.environment));
+        let convert = |rollback: &Deployed| Rollback {
+            app: rollback.app.clone(),
+            environment: rollback.environment.clone(),
+            pipeline: rollback.pipeline.clone(),
+            parameters: rollback.parameters.keys().cloned().collect(),
+        };
+        Ok(seen.map(convert).collect())
+    }
 }
 
 /// The host call `catalog.releases`, which returns the releases: the deployments that have ended.

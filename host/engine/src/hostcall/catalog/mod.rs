@@ -21,6 +21,11 @@ pub(super) fn rows() -> Vec<CallRow> {
             host::Apps,
         ),
         CallRow::new(
+            contract_call("catalog.rollbacks", Reads, "reads the pipelines that roll apps back")
+                .on(&[App], EnvironmentFrom::Command),
+            host::Rollbacks,
+        ),
+        CallRow::new(
             contract_call("catalog.releases", Reads, "reads the releases: version, environment, time and person")
                 .on(&[App, Environment], EnvironmentFrom::Target),
             host::Releases,
