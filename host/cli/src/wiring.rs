@@ -98,7 +98,8 @@ impl Wiring<'_> {
             feature = "matrix",
             feature = "mattermost",
             feature = "exec",
-            feature = "jenkins"
+            feature = "jenkins",
+            feature = "spinnaker"
         )),
         expect(unused_variables, reason = "a build without adapters uses neither")
     )]
@@ -127,6 +128,10 @@ impl Wiring<'_> {
         #[cfg(feature = "jenkins")]
         {
             builder = builder.pipelines(wardroom_jenkins::JenkinsFactory::new(state.to_owned()));
+        }
+        #[cfg(feature = "spinnaker")]
+        {
+            builder = builder.pipelines(wardroom_spinnaker::SpinnakerFactory::new(state.to_owned()));
         }
         for network in NETWORKS {
             builder = builder.left_out(network);

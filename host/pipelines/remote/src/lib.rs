@@ -11,6 +11,7 @@
 //! - `record` and `files` (what is stored of a run), `pipelines` (the engine's trait), `backend` (the state of a run),
 //!   `start` (starts a run, and finds it after a lost answer), `poller` (one for all runs that are followed), `follow`
 //!   (what those who wait are told), `log_turns`, `cancel`, `existing` (runs that the host did not start).
+//! - `held_secret` (a password or a token), `identity` and `validity` (a client certificate).
 //!
 //! # At most one run for each key
 //!
@@ -26,6 +27,8 @@ mod error;
 mod existing;
 mod files;
 mod follow;
+mod held_secret;
+mod identity;
 mod log_turns;
 mod pipelines;
 mod poller;
@@ -34,9 +37,12 @@ mod server;
 mod start;
 mod system;
 mod timing;
+mod validity;
 
 pub use breaker::{Breaker, Permit};
 pub use error::{RemoteError, excerpt, redirect, requested_delay, shorten, with_text};
+pub use held_secret::HeldSecret;
+pub use identity::IdentitySource;
 pub use pipelines::RemotePipelines;
 pub use server::{Answer, MAX_ERROR_BODY, OpenAnswer, Server, ServerSettings};
 pub use system::{Found, LogPart, Lost, Observation, Observed, Open, Progress, Stop, Stored, System};

@@ -23,6 +23,7 @@ use wardroom_account::http_client;
 use crate::{
     breaker::{Breaker, Permit},
     error::RemoteError,
+    identity::{IdentitySource, LoadedIdentity},
 };
 
 /// The number of requests to one server at the same time.
@@ -55,8 +56,11 @@ pub struct Server {
     settings: ServerSettings,
     breaker: Breaker,
     slots: Semaphore,
-    /// Created by the first request, so that certificates that cannot be read are read again by the next.
-    http: Mutex<Option<Client>>,
+    /// The client certificate with which the host signs in.
+    identity: Option<IdentitySource>,
+    /// Created by the first request, so that certificates that cannot be read are read again by the next; with the
+    /// client certificate with which it was created.
+    http: Mutex<Option<(Client, Option<LoadedIdentity>)>>,
     /// The server's clock minus the host's clock, in seconds.
     clock_offset: AtomicI64,
 }
@@ -89,10 +93,18 @@ impl Server {
         Self {
             breaker: Breaker::new(settings.pause),
             slots: Semaphore::new(MAX_CONCURRENT),
+            identity: None,
             http: Mutex::default(),
             clock_offset: AtomicI64::new(0),
             settings,
         }
+    }
+
+    /// Signs in with a client certificate. Each request uses the certificate that its secrets hold at that time.
+    #[must_use]
+    pub fn identity(mut self, source: IdentitySource) -> Self {
+        self.identity = Some(source);
+        self
     }
 
     /// Returns the URL below which the API is.
@@ -227,14 +239,18 @@ impl Server {
     }
 
     fn http(&self) -> Result<Client, RemoteError> {
+        let identity = self.identity.as_ref().map(IdentitySource::load).transpose()?;
         let mut http = self.http.lock();
-        if let Some(http) = &*http {
-            return Ok(http.clone());
+        if let Some((client, _)) = http.as_ref().filter(|(_, used)| *used == identity) {
+            return Ok(client.clone());
         }
-        let builder = http_client(self.settings.ca.as_deref()).map_err(RemoteError::not_sent)?;
+        let mut builder = http_client(self.settings.ca.as_deref()).map_err(RemoteError::not_sent)?;
+        if let Some(identity) = &identity {
+            builder = builder.identity(identity.parse()?);
+        }
         let built = builder.http1_only().retry(reqwest::retry::never()).build();
         let built = built.map_err(|error| self.failed(error))?;
-        *http = Some(built.clone());
+        *http = Some((built.clone(), identity));
         Ok(built)
     }
 

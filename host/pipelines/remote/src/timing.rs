@@ -26,6 +26,9 @@ pub struct Timing {
     pub pause: Duration,
     /// How long the definition of a pipeline is used again for other triggers. The default is 5 seconds.
     pub definition: Duration,
+    /// How long the host waits until the server has used an answer to a gate, so that it can say if the answer was not
+    /// accepted. The default is 40 seconds, because Spinnaker looks every 15 seconds.
+    pub answer: Duration,
 }
 
 impl Default for Timing {
@@ -39,6 +42,7 @@ impl Default for Timing {
             escalate: Duration::from_secs(120),
             pause: Duration::from_secs(5),
             definition: Duration::from_secs(5),
+            answer: Duration::from_secs(40),
         }
     }
 }

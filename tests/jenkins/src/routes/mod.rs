@@ -16,7 +16,7 @@ use axum::{
 };
 use base64::Engine as _;
 use serde_json::{Value, json};
-use wardroom_fake_server::ConnectionCut;
+use wardroom_fake_server::{ConnectionCut, http_date};
 
 use crate::{Shared, faults::Faults, tree::Tree};
 
@@ -315,35 +315,4 @@ fn decode(segment: &str) -> Option<String> {
     let escaped = segment.replace('+', "%2B");
     let (text, _) = form_urlencoded::parse(escaped.as_bytes()).next().unwrap_or_default();
     (!text.contains('\u{fffd}')).then(|| text.into_owned())
-}
-
-/// Formats a time in seconds since 1970 as the header `Date`.
-fn http_date(seconds: i64) -> String {
-    let (days, time) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let weekday =
-        ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::try_from(days.rem_euclid(7)).unwrap_or_default()];
-    // The days of a year that begins in March are in the same place in each year.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let months = ["Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"];
-    let month = months[usize::try_from(month_index).unwrap_or_default()];
-    let year = year_of_era + era * 400 + i64::from(month_index >= 10);
-    format!("{weekday}, {day:02} {month} {year} {:02}:{:02}:{:02} GMT", time / 3600, time / 60 % 60, time % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_has_the_form_of_http() {
-        assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(http_date(1_709_164_800), "Thu, 29 Feb 2024 00:00:00 GMT");
-    }
 }

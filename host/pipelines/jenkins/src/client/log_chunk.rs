@@ -46,7 +46,7 @@ impl Client {
             format!("output of build #{number} of the job `{job}`"),
         );
         call.query.push(("start", start.to_string()));
-        let secret = self.credentials.secret()?;
+        let secret = self.credentials.secret.get()?;
         let began = Instant::now();
         let build = |request| self.prepare(request, &call, &secret, None);
         let mut open = self.server.open(call.method.clone(), self.url(&call), build).await?;

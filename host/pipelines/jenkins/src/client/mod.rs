@@ -116,9 +116,9 @@ impl Client {
         let mut may_replace_crumb = true;
         let mut may_replace_secret = true;
         loop {
-            let secret = self.credentials.secret()?;
+            let secret = self.credentials.secret.get()?;
             let is_read = call.kind == Request::Read;
-            let crumb = match self.credentials.crumb().filter(|_| !is_read) {
+            let crumb = match self.credentials.crumb(&secret).filter(|_| !is_read) {
                 None if !is_read && self.credentials.sign_in == SignIn::Password => {
                     Some(self.fetch_crumb(&secret).await?)
                 }
@@ -130,13 +130,13 @@ impl Client {
             };
             let again = match &error {
                 RemoteError::Unauthorized { reason } => {
-                    self.credentials.rejected(&secret, reason) && std::mem::take(&mut may_replace_secret)
+                    self.credentials.secret.rejected(&secret, reason) && std::mem::take(&mut may_replace_secret)
                 }
                 RemoteError::Forbidden { .. } => {
-                    std::mem::take(&mut may_replace_secret) && self.credentials.has_changed(&secret)
+                    std::mem::take(&mut may_replace_secret) && self.credentials.secret.has_changed(&secret)
                 }
                 RemoteError::StaleToken { .. } if std::mem::take(&mut may_replace_crumb) => {
-                    self.credentials.set_crumb(None);
+                    self.credentials.set_crumb(&secret, None);
                     self.fetch_crumb(&secret).await?;
                     true
                 }
@@ -164,7 +164,7 @@ impl Client {
             Err(error) if error.is_missing() => Crumb::NotRequired,
             Err(error) => return Err(error.before_the_request()),
         };
-        self.credentials.set_crumb(Some(crumb.clone()));
+        self.credentials.set_crumb(secret, Some(crumb.clone()));
         Ok(crumb)
     }
 
