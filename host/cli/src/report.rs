@@ -16,12 +16,13 @@ use crate::{
 /// replaces these defaults.
 pub(crate) fn log(arguments: &Arguments) {
     let default = match arguments.command {
-        // The Matrix library logs each failed request, and the adapter logs an outage once.
-        Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off",
+        // The libraries of Matrix and Kubernetes log each failed request. The Matrix adapter logs an outage once, and the
+        // room is told of a failed request to a cluster.
+        Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off,kube_client=off",
         // The prefix `wardroom` matches all crates of the host.
-        Command::Run { .. } => "warn,matrix_sdk=off,wardroom=info",
+        Command::Run { .. } => "warn,matrix_sdk=off,kube_client=off,wardroom=info",
         // Reports already contain the warnings of these targets.
-        _ => "warn,matrix_sdk=off,wardroom::plugin::set=off,wardroom::adapter::group_files=off",
+        _ => "warn,matrix_sdk=off,kube_client=off,wardroom::plugin::set=off,wardroom::adapter::group_files=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()

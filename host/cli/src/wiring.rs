@@ -99,7 +99,8 @@ impl Wiring<'_> {
             feature = "mattermost",
             feature = "exec",
             feature = "jenkins",
-            feature = "spinnaker"
+            feature = "spinnaker",
+            feature = "tekton"
         )),
         expect(unused_variables, reason = "a build without adapters uses neither")
     )]
@@ -132,6 +133,10 @@ impl Wiring<'_> {
         #[cfg(feature = "spinnaker")]
         {
             builder = builder.pipelines(wardroom_spinnaker::SpinnakerFactory::new(state.to_owned()));
+        }
+        #[cfg(feature = "tekton")]
+        {
+            builder = builder.pipelines(wardroom_tekton::TektonFactory::new(state.to_owned()));
         }
         for network in NETWORKS {
             builder = builder.left_out(network);

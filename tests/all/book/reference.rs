@@ -77,7 +77,8 @@ fn reference() -> Result<Reference> {
         .chat(wardroom_mattermost::MattermostFactory::new(nowhere.clone()))
         .pipelines(wardroom_exec::ExecFactory::new(nowhere.clone(), Vec::new()))
         .pipelines(wardroom_jenkins::JenkinsFactory::new(nowhere.clone()))
-        .pipelines(wardroom_spinnaker::SpinnakerFactory::new(nowhere));
+        .pipelines(wardroom_spinnaker::SpinnakerFactory::new(nowhere.clone()))
+        .pipelines(wardroom_tekton::TektonFactory::new(nowhere));
     builder.reference().map_err(anyhow::Error::msg)
 }
 

@@ -176,6 +176,11 @@ impl Pipelines for ObservedBackend {
     async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {
         self.observe("answer", self.system.answer(pipeline, run, gate, answer)).await
     }
+
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        let safe_lines = |lines: Vec<String>| lines.iter().map(|line| one_line(&safe(line))).collect();
+        self.system.probe().await.map(safe_lines).map_err(safe_lines)
+    }
 }
 
 #[cfg(test)]

@@ -209,6 +209,15 @@ pub trait Pipelines: Send + Sync + 'static {
     ) -> Result<(), PipelineError> {
         Err(unsupported("answer a gate"))
     }
+
+    /// Runs the checks of `wardroom check --connect`: signs in, and checks the permissions that the configured pipelines
+    /// need. Starts and changes nothing. Returns one line per passed check. The default checks nothing.
+    ///
+    /// # Errors
+    /// Returns one line of text per failed check.
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 fn unsupported(what: &str) -> PipelineError {

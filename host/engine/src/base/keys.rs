@@ -106,6 +106,8 @@ pub enum KeyKind {
     StringOrSecret,
     /// A string, or a nested table.
     StringOrTable(&'static TableKeys),
+    /// A string, a list of strings, or a nested table.
+    StringsOrTable(&'static TableKeys),
     /// A nested table, for example `[http]`.
     Table(&'static TableKeys),
     /// Tables with names, for example `[app.NAME]`.
@@ -116,11 +118,15 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Returns the keys that a nested table under a key of this kind can have. Returns `None` if the kind has no nested
-    /// tables: only [`KeyKind::StringOrTable`], [`KeyKind::Table`], [`KeyKind::Tables`] and [`KeyKind::Array`] have
-    /// them.
+    /// tables: only [`KeyKind::StringOrTable`], [`KeyKind::StringsOrTable`], [`KeyKind::Table`], [`KeyKind::Tables`] and
+    /// [`KeyKind::Array`] have them.
     pub const fn below(self) -> Option<&'static TableKeys> {
         match self {
-            Self::StringOrTable(keys) | Self::Table(keys) | Self::Tables(keys) | Self::Array(keys) => Some(keys),
+            Self::StringOrTable(keys)
+            | Self::StringsOrTable(keys)
+            | Self::Table(keys)
+            | Self::Tables(keys)
+            | Self::Array(keys) => Some(keys),
             _ => None,
         }
     }
@@ -141,6 +147,7 @@ impl KeyKind {
             Self::Secret => "secret".to_owned(),
             Self::StringOrSecret => "string or secret".to_owned(),
             Self::StringOrTable(_) => "string or table".to_owned(),
+            Self::StringsOrTable(_) => "string, list of strings, or table".to_owned(),
             Self::Table(_) => "table".to_owned(),
             Self::Tables(_) => "named tables".to_owned(),
             Self::Array(_) => "list of tables".to_owned(),

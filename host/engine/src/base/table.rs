@@ -194,8 +194,13 @@ impl Table {
     /// Reads the string of `key`. Returns `None` if the key is missing. If the value is not a string, adds a
     /// configuration problem and returns `None`.
     pub fn string(&mut self, key: &str) -> Option<Located<String>> {
-        let field = self
-            .take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret | KeyKind::StringOrTable(_)))?;
+        let fits = |kind| {
+            matches!(
+                kind,
+                KeyKind::String | KeyKind::StringOrSecret | KeyKind::StringOrTable(_) | KeyKind::StringsOrTable(_)
+            )
+        };
+        let field = self.take(key, fits)?;
         self.text(key, field.node)
     }
 
@@ -337,7 +342,7 @@ impl Table {
     /// is missing. If the value is not a list or a string, adds a configuration problem and returns `None`. If an item
     /// is not a string, adds a configuration problem and leaves out the item.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
-        let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Strings | KeyKind::StringsOrTable(_)))?.node;
         let at = node.at.clone();
         let items = match node.value {
             Value::Array(items) => items,
@@ -367,7 +372,8 @@ impl Table {
     /// Reads the nested table of `key`. Returns `None` if the key is missing. If the value is not a table, adds a
     /// configuration problem and returns an empty table.
     pub fn table(&mut self, key: &str) -> Option<Table> {
-        let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_) | KeyKind::StringOrTable(_)))?;
+        let fits = |kind| matches!(kind, KeyKind::Table(_) | KeyKind::StringOrTable(_) | KeyKind::StringsOrTable(_));
+        let field = self.take(key, fits)?;
         Some(self.below(key, field, self.keys_below(key)))
     }
 

@@ -20,6 +20,8 @@ struct Section {
     heading: String,
     about: &'static str,
     keys: Vec<Key>,
+    /// The kind of pipeline system to which the table and its subtables belong.
+    kind: Option<&'static str>,
 }
 
 /// The keys of the reference page that depend on the adapters and host calls of the build.
@@ -43,7 +45,7 @@ impl Reference {
     pub(crate) fn new(registry: &Registry) -> Result<Self, String> {
         let attributes = rules::attribute_keys(registry.calls()?.table());
         let mut reference = Self { sections: Vec::new() };
-        reference.add("The file".to_owned(), &FILE_KEYS, &Added { registry, attributes });
+        reference.add("The file".to_owned(), &FILE_KEYS, None, &Added { registry, attributes });
         Ok(reference)
     }
 
@@ -55,7 +57,7 @@ impl Reference {
     }
 
     /// Adds the section of a table and the sections of its subtables, except for sections that the page already has.
-    fn add(&mut self, heading: String, table: &TableKeys, added: &Added<'_>) {
+    fn add(&mut self, heading: String, table: &TableKeys, kind: Option<&'static str>, added: &Added<'_>) {
         if self.sections.iter().any(|section| section.heading == heading) {
             return;
         }
@@ -67,8 +69,8 @@ impl Reference {
             "approval" | "plugin.NAME.allow" => keys.extend(&added.attributes),
             _ => {}
         }
-        self.sections.push(Section { path: table.path, heading, about: table.about, keys: keys.clone() });
-        self.add_below(&keys, added);
+        self.sections.push(Section { path: table.path, heading, about: table.about, keys: keys.clone(), kind });
+        self.add_below(&keys, kind, added);
         for factory in &registry.pipelines {
             let own = match table.path {
                 "app.NAME.deploy.ENVIRONMENT" => factory.keys(),
@@ -78,18 +80,19 @@ impl Reference {
             if !own.keys.is_empty() {
                 // The keys of a pipeline kind have their own section, because they are valid only for pipelines of this
                 // kind.
-                let heading = format!("`[{}]` of the kind `{}`", table.path, factory.kind());
+                let kind = Some(factory.kind());
+                let heading = of_kind(format!("`[{}]`", table.path), kind);
                 let keys = own.keys.to_vec();
-                self.sections.push(Section { path: table.path, heading, about: own.about, keys });
-                self.add_below(own.keys, added);
+                self.sections.push(Section { path: table.path, heading, about: own.about, keys, kind });
+                self.add_below(own.keys, kind, added);
             }
         }
     }
 
-    fn add_below(&mut self, keys: &[Key], added: &Added<'_>) {
+    fn add_below(&mut self, keys: &[Key], kind: Option<&'static str>, added: &Added<'_>) {
         for key in keys {
             if let Some(below) = key.kind.below() {
-                self.add(heading_of(key.kind, below), below, added);
+                self.add(of_kind(heading_of(key.kind, below), kind), below, kind, added);
             }
         }
     }
@@ -106,11 +109,26 @@ impl Reference {
             }
             page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
             for key in &section.keys {
-                let _ = writeln!(page, "| {} | {} | {} | {} |", name(key), kind(key), default(key), key.about);
+                let _ = writeln!(
+                    page,
+                    "| {} | {} | {} | {} |",
+                    name(key),
+                    kind(key, section.kind),
+                    default(key),
+                    key.about
+                );
             }
             page.push('\n');
         }
         page
+    }
+}
+
+/// Returns the heading of a table that only pipeline systems of one kind have.
+fn of_kind(heading: String, kind: Option<&str>) -> String {
+    match kind {
+        Some(kind) => format!("{heading} of the kind `{kind}`"),
+        None => heading,
     }
 }
 
@@ -125,12 +143,17 @@ fn name(key: &Key) -> String {
     if key.any_name { format!("*{}* (any name)", key.name) } else { format!("`{}`", key.name) }
 }
 
-/// Returns the type of a key as Markdown, with a link to the section of its subtable.
-fn kind(key: &Key) -> String {
+/// Returns the type of a key as Markdown, with a link to the section of its subtable. `kind` is the kind of pipeline system
+/// that has the key.
+fn kind(key: &Key, kind: Option<&str>) -> String {
     let described = key.kind.describe();
     let Some(below) = key.kind.below() else { return described };
     // mdBook creates the anchor of a heading in the same way.
-    let anchor: String = below.path.chars().filter(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    let anchor: String = of_kind(below.path.to_owned(), kind)
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || matches!(letter, '_' | ' '))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect();
     format!("[{described}](#{})", anchor.to_lowercase())
 }
 

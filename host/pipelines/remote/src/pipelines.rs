@@ -105,4 +105,8 @@ impl<S: System> Pipelines for RemotePipelines<S> {
     async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {
         self.0.answer(pipeline, run, gate, answer).await
     }
+
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        self.0.system.probe().await
+    }
 }

@@ -166,6 +166,15 @@ pub trait System: Send + Sync + Sized + 'static {
     async fn answer(&self, _open: &Open<Self>, _gate: &str, _answer: &GateAnswer) -> Result<(), RemoteError> {
         Err(RemoteError::rejected(format!("the pipelines of {} have no gates", Self::NAME)))
     }
+
+    /// Checks the connection and the permissions that the configured pipelines need, for `wardroom check --connect`.
+    /// Changes nothing. Returns one line per passed check. The default implementation checks nothing.
+    ///
+    /// # Errors
+    /// One line per failed check.
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// A run that was started.

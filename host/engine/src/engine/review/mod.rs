@@ -2,7 +2,7 @@
 //! report.
 //!
 //! Invariant: a report opens no connection, runs no command and does not write to the store. Only [`Review::probe`]
-//! connects: it logs in to the chat networks.
+//! connects: it logs in to the chat networks and checks the pipeline backends.
 //! Not here: the output of a report on the command line (`host/cli`).
 
 mod approval_rules;
@@ -28,6 +28,7 @@ pub(super) use texts::pattern_list;
 
 use super::builtin::find_person;
 use crate::{
+    adapter::Pipelines,
     base::Problem,
     command::{Asker, Vocabulary},
     config::Config,
@@ -136,7 +137,8 @@ impl Review {
     }
 
     /// Logs in to every chat network and looks up the configured rooms and people. Joins no room and sends no message.
-    /// Returns one line for each check: `Ok` for a login, room or person that was found, `Err` for one that was not.
+    /// Then checks the pipeline backends, and starts nothing. Returns one line for each check: `Ok` for a login, room,
+    /// person or permission that was found, `Err` for one that was not.
     pub async fn probe(&self) -> Vec<Result<String, String>> {
         let people = self.access.people();
         let mut checks = Vec::new();
@@ -147,6 +149,12 @@ impl Review {
             let network = |room: &&RoomName| room.network.as_deref().unwrap_or(self.access.network()) == chat.network();
             let own: Vec<String> = rooms.extract_if(.., |room| network(&*room)).map(|room| room.name.clone()).collect();
             match chat.probe(&people, &own).await {
+                Ok(lines) => checks.extend(lines.into_iter().map(Ok)),
+                Err(lines) => checks.extend(lines.into_iter().map(Err)),
+            }
+        }
+        for (_, backend) in self.config.backends.iter() {
+            match Pipelines::probe(backend).await {
                 Ok(lines) => checks.extend(lines.into_iter().map(Ok)),
                 Err(lines) => checks.extend(lines.into_iter().map(Err)),
             }
