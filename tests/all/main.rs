@@ -19,6 +19,7 @@ mod stories;
 mod suggestions;
 mod triggers;
 mod unknown_commands;
+mod vault;
 mod webhooks;
 // The following modules support the tests.
 mod journal;

@@ -18,6 +18,7 @@ mod fixture;
 mod guests;
 mod layers;
 mod lint;
+mod openbao;
 mod package;
 mod process;
 mod public_items;
@@ -30,6 +31,7 @@ mod test;
 mod tidy;
 mod toolchain;
 mod tools;
+mod venv;
 mod workspace;
 
 use std::io::Write as _;

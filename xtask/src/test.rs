@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::slowest::{self, Slowest};
 use crate::step::{Steps, seconds};
-use crate::{guests, process, synapse, workspace};
+use crate::{guests, openbao, process, synapse, workspace};
 
 /// One line of the summary.
 struct Row {
@@ -104,6 +104,7 @@ type Preparation = (&'static str, Option<&'static str>, fn() -> Result<PathBuf>)
 /// Steps before the tests.
 const PREPARATIONS: &[Preparation] = &[
     ("installing Synapse", Some("WARDROOM_SYNAPSE_VENV"), synapse::install),
+    ("installing OpenBao", Some("WARDROOM_OPENBAO"), openbao::install),
     ("building the guests", None, || guests::build(None).map(|()| workspace::guests())),
     ("building the quick host", Some("WARDROOM_BIN_QUICK"), || host("wardroom-quick", &["--package", "wardroom-cli"])),
     ("building the full host", Some("WARDROOM_BIN"), || {

@@ -94,8 +94,9 @@ fn in_packages(
         let mut seen = std::collections::BTreeSet::new();
         for kinds in ["normal,build", "dev"] {
             for dependency in dependencies(adapter, kinds, Some("1"))? {
-                // The tests of an adapter may use a fake server.
-                let fake = kinds == "dev" && dependency.starts_with("wardroom-fake-");
+                // The tests of an adapter may use a fake server, or the real one of a package.
+                let is_server = dependency.starts_with("wardroom-fake-") || dependency == "wardroom-openbao";
+                let fake = kinds == "dev" && is_server;
                 let common = dependency == "wardroom-account";
                 if dependency.starts_with("wardroom-") && dependency != *adapter && !fake && !common {
                     seen.insert(dependency);

@@ -138,6 +138,11 @@ impl Wiring<'_> {
         {
             builder = builder.pipelines(wardroom_tekton::TektonFactory::new(state.to_owned()));
         }
+        #[cfg(feature = "vault")]
+        {
+            builder = builder.secrets(wardroom_vault::VaultFactory::default());
+        }
+        builder = builder.without_secrets("vault");
         for network in NETWORKS {
             builder = builder.left_out(network);
         }

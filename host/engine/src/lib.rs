@@ -42,7 +42,8 @@ pub mod prelude {
         CancellationToken, Engine, EngineBuilder, Timestamp,
         adapter::{
             Body, Chat, ChatFactory, ChatFeatures, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
-            MemoryDirectory, MemoryPipelines, Outgoing, Pipelines, PipelinesFactory, RateLimit, SendError, SystemClock,
+            MemoryDirectory, MemoryPipelines, MemorySecrets, Outgoing, Pipelines, PipelinesFactory, RateLimit, Secrets,
+            SecretsFactory, SendError, SystemClock,
         },
         base::{Problem, Secret, Table, Text},
         config::Config,

@@ -1,4 +1,4 @@
-//! The health checks `GET /healthz` (the store) and `GET /readyz` (the chat connections).
+//! The health checks `GET /healthz` (the store) and `GET /readyz` (the chat connections and the secrets).
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use wardroom::{
-    adapter::LinkState,
+    adapter::{LinkState, SecretStoreHealth},
     engine::{AccountHealth, Health},
 };
 
@@ -30,13 +30,31 @@ pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body
     }
 }
 
-/// Returns the HTTP status 200 if every chat account is connected and may send to every room that it serves, else 503.
+/// Returns the HTTP status 200 if every chat account is connected and may send to every room that it serves, and every
+/// referenced secret has a value, else 503.
 pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
     let accounts = state.engine.accounts();
-    let ready = accounts.iter().all(AccountHealth::is_ready);
+    let stores = state.engine.secret_stores();
+    let ready = accounts.iter().all(AccountHealth::is_ready) && stores.iter().all(SecretStoreHealth::is_ready);
     let accounts: Vec<Value> = accounts.iter().map(account_json).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json_response(status, &json!({ "ready": ready, "accounts": accounts }))
+    let mut body = json!({ "ready": ready, "accounts": accounts });
+    if !stores.is_empty() {
+        body["secrets"] = stores.iter().map(store_json).collect();
+    }
+    json_response(status, &body)
+}
+
+/// Returns the state of a secret store as JSON. Leaves out the reasons and the names of the secrets; the log and the
+/// command `status` show them.
+fn store_json(store: &SecretStoreHealth) -> Value {
+    let missing = store.problems.iter().filter(|problem| !problem.has_value).count();
+    let kept = store.problems.len() - missing;
+    let (LinkState::Up { since } | LinkState::Down { since, .. }) = &store.link;
+    json!({
+        "store": store.name, "up": store.link.is_up(), "since": since.to_string(), "current": store.current, "kept": kept,
+        "missing": missing,
+    })
 }
 
 /// Returns an account's connection status as JSON. Leaves out the reason for an outage, because the reason may contain

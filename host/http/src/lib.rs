@@ -3,7 +3,8 @@
 //! ```text
 //! POST /hooks/NAME   authenticates and deduplicates a delivery, then runs the hook's command in the hook's room
 //! GET  /healthz      200 while the process serves and the store can be read, else 503
-//! GET  /readyz       200 while every chat connection is up and may send, else 503; the body lists the connections as JSON
+//! GET  /readyz       200 while every chat connection is up and may send, and every secret has a value, else 503; the body
+//!                    lists the connections as JSON
 //! GET  /metrics      the metrics of `METRICS.md` in the text format of Prometheus
 //! ```
 //!

@@ -62,6 +62,9 @@ pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body>
     for account in state.engine.accounts() {
         account.record();
     }
+    for store in state.engine.secret_stores() {
+        store.record();
+    }
     if let Some(health) = health(&state).await {
         health.record();
     }

@@ -52,12 +52,13 @@ impl SecretKeys {
         Ok(Self { hook, scheme, secrets, cache: Mutex::new((keys, Instant::now())) })
     }
 
-    /// Returns the keys from the cache. If a secret is from a file and was read more than [`CACHE_TTL`] ago, reads all
+    /// Returns the keys from the cache. If a secret is from a file or a secret store and was read more than [`CACHE_TTL`] ago, reads all
     /// secrets again. If that fails, logs a warning and returns the cached keys.
     pub(crate) fn get(&self) -> Keys {
         let mut cache = self.cache.lock();
-        let in_file = self.secrets.iter().any(|secret| matches!(secret, SecretRef::File(_)));
-        if in_file && cache.1.elapsed() >= CACHE_TTL {
+        // A variable cannot change while the host runs.
+        let can_change = self.secrets.iter().any(|secret| !matches!(secret, SecretRef::Env(_)));
+        if can_change && cache.1.elapsed() >= CACHE_TTL {
             cache.1 = Instant::now();
             match read_all(&self.secrets, &self.scheme) {
                 Ok(keys) => cache.0 = keys,
@@ -65,7 +66,7 @@ impl SecretKeys {
                 Err(error) => tracing::warn!(
                     hook = self.hook,
                     error = format!("{error:#}"),
-                    "cannot reload the hook's secret from its file; the previous secret stays in use; retrying at a later delivery"
+                    "cannot reload the hook's secret; the previous secret stays in use; retrying at a later delivery"
                 ),
             }
         }

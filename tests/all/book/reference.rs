@@ -78,7 +78,8 @@ fn reference() -> Result<Reference> {
         .pipelines(wardroom_exec::ExecFactory::new(nowhere.clone(), Vec::new()))
         .pipelines(wardroom_jenkins::JenkinsFactory::new(nowhere.clone()))
         .pipelines(wardroom_spinnaker::SpinnakerFactory::new(nowhere.clone()))
-        .pipelines(wardroom_tekton::TektonFactory::new(nowhere));
+        .pipelines(wardroom_tekton::TektonFactory::new(nowhere))
+        .secrets(wardroom_vault::VaultFactory::default());
     builder.reference().map_err(anyhow::Error::msg)
 }
 

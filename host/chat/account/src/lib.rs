@@ -1,5 +1,5 @@
-//! Code that the chat adapters for Matrix, Mattermost and the console share. Pipeline backends on HTTP servers use a part
-//! of it: the server, the files and the responses.
+//! Code that the chat adapters for Matrix, Mattermost and the console share. Pipeline backends and secret stores on HTTP
+//! servers use a part of it: the server, the files and the responses.
 //!
 //! - Retries: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to backfill), [`Outage`] (logs
 //!   the outages of a server).

@@ -62,10 +62,17 @@ pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Opt
         }
         return Ok(Exit::Invalid);
     }
-    //    Resolve the secrets of all hooks.
+    //    Fetch the secrets of secret stores, then resolve the secrets of all hooks.
+    engine.fetch_secrets().await;
     #[cfg(feature = "http")]
     let listener = match listener {
-        Some((listener, metrics)) => Some(listener.open(engine.clone(), metrics)?),
+        Some((listener, metrics)) => match listener.open(engine.clone(), metrics) {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                engine.close_secrets().await;
+                return Err(error);
+            }
+        },
         None => None,
     };
     tracing::info!(plugins = engine.plugin_count(), "the host is ready");

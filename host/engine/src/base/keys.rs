@@ -100,7 +100,7 @@ pub enum KeyKind {
     },
     /// A list of strings. A single string is read as a list with one string.
     Strings,
-    /// A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`.
+    /// A reference to a secret: `{ env = "NAME" }`, `{ file = "path" }`, or a secret of a secret store.
     Secret,
     /// A string, or a reference to a secret such as `{ env = "NAME" }`.
     StringOrSecret,

@@ -15,6 +15,7 @@ use super::{
     duration::{parse_duration, written_duration},
     keys::{self, Key, KeyKind, Presence, TableKeys},
     problem::{At, Problems},
+    secret_sources::SecretSources,
     text::{clean, nearest},
     tree::{Field, Node, Value, parse},
 };
@@ -51,6 +52,7 @@ pub struct Table {
     more: Vec<Key>,
     problems: Problems,
     folder: Arc<PathBuf>,
+    sources: SecretSources,
 }
 
 impl Table {
@@ -90,7 +92,19 @@ impl Table {
                 BTreeMap::new()
             }
         };
-        Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder }
+        let sources = SecretSources::default();
+        Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder, sources }
+    }
+
+    /// Allows references to secrets of these sources in this table and in the tables below it.
+    #[must_use]
+    pub(crate) fn with_sources(self, sources: SecretSources) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// Returns the kinds of references to secrets of stores that the table can have.
+    pub(super) fn sources(&self) -> &SecretSources {
+        &self.sources
     }
 
     /// Makes the table accept more keys, for example the keys of an adapter.
@@ -112,6 +126,7 @@ impl Table {
             more: keys.to_vec(),
             problems: self.problems.clone(),
             folder: self.folder.clone(),
+            sources: self.sources.clone(),
         }
     }
 
@@ -414,6 +429,7 @@ impl Table {
         // `field.at` is the line of the key. `field.node.at` can be the line of the first nested key.
         let node = Node { at: field.at, value: field.node.value };
         Table::new(self.path_below(key), node, keys, &self.problems, self.folder.clone())
+            .with_sources(self.sources.clone())
     }
 
     fn path_below(&self, key: &str) -> String {
@@ -429,6 +445,7 @@ impl Table {
             Value::Array(items) => items
                 .into_iter()
                 .map(|item| Table::new(path.clone(), item, keys, &self.problems, self.folder.clone()))
+                .map(|table| table.with_sources(self.sources.clone()))
                 .collect(),
             other => {
                 let message = format!("`{path}` is {}, and must be a list of tables", other.kind());

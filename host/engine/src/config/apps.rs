@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     approvals::{TERMS_KEYS, Terms},
     order,
-    systems::{Systems, opened},
+    systems::{PipelineUse, Systems, opened, uses},
 };
 use crate::{
     adapter::{Backends, PipelinesFactory},
@@ -103,6 +103,8 @@ pub(crate) struct Apps {
     pub(crate) backends: Backends,
     /// The approval rules from the tables `[environment.*.approval]`, by the name of the environment.
     pub(crate) terms: BTreeMap<String, Terms>,
+    /// The pipelines on each `[pipelines.NAME]`, by its name.
+    pub(crate) systems: BTreeMap<String, Vec<PipelineUse>>,
 }
 
 pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Apps {
@@ -171,6 +173,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     // 3. Build the pipeline backends. Add the deployments to their apps, except deployments whose system has problems.
     let mut backends = Backends::default();
     let open = std::mem::take(&mut systems.open);
+    let on_systems = uses(&drafts, &open);
     let built = systems.build(&mut backends);
     for draft in open {
         catalog.open.extend(opened(root, draft, &catalog, &built));
@@ -191,7 +194,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         }
     }
     order::check_versions(root, &catalog, &positions);
-    Apps { catalog, backends, terms }
+    Apps { catalog, backends, terms, systems: on_systems }
 }
 
 /// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name

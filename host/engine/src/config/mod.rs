@@ -22,6 +22,7 @@ mod plugins;
 mod read;
 mod reference;
 mod rules;
+mod secrets;
 mod store;
 mod systems;
 mod triggers;

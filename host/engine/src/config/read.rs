@@ -18,13 +18,13 @@ use super::{
     include::{self, Files},
     limits,
     members::{self, Members},
-    notices, people, plugins,
+    notices, people, plugins, secrets,
     store::{self, StoreConfig},
     systems, triggers,
 };
 use crate::{
-    adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory},
-    base::{Key, Located, Problem, Problems, Table, TableKeys, nearest},
+    adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory, SecretStores, SecretsFactory},
+    base::{Key, Located, Problem, Problems, SecretSlot, Table, TableKeys, nearest},
     hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
@@ -91,6 +91,9 @@ pub(crate) struct Registry {
     /// The capabilities, with the host calls that the program adds to the host calls of the contract.
     pub capabilities: Vec<Arc<dyn Capability>>,
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
+    pub secrets: Vec<Arc<dyn SecretsFactory>>,
+    /// The kinds of secret stores that Wardroom supports, but that this build does not include.
+    pub left_out_secrets: Vec<&'static str>,
 }
 
 impl Registry {
@@ -101,7 +104,8 @@ impl Registry {
     /// capability adds a top-level key that exists already.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         let mut names: BTreeSet<&str> = FILE_KEYS.keys.iter().map(|key| key.name).collect();
-        let mut added = self.capabilities.iter().flat_map(|capability| capability.keys());
+        let capabilities = self.capabilities.iter().flat_map(|capability| capability.keys());
+        let mut added = capabilities.chain(self.secrets.iter().flat_map(|secrets| secrets.keys()));
         if let Some(key) = added.find(|key| !names.insert(key.name)) {
             return Err(format!("a capability adds the top-level key `{}`, which exists already", key.name));
         }
@@ -137,6 +141,7 @@ pub struct Config {
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
+    pub(crate) secrets: SecretStores,
     pub(crate) policy: Policy,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) freezes: Vec<Window>,
@@ -190,6 +195,14 @@ impl Config {
             named_by(&others) && !named_by(&own)
         };
         let rooms = self.rooms().filter(|room| anothers(room)).cloned().collect();
+        // The secrets of the other bots and of their hooks are not fetched.
+        let paths: Vec<String> = others.iter().map(|bot| format!("bot.{}.", bot.identity.name)).collect();
+        let hooks = self.triggers.hooks.iter().flat_map(|hook| [hook.auth.secret()].into_iter().chain(&hook.previous));
+        let slots: Vec<SecretSlot> = hooks.filter_map(|secret| secret.slot().cloned()).collect();
+        self.secrets.keep(|used| match used.path.starts_with("hook.") {
+            true => slots.contains(&used.secret.slot),
+            false => !paths.iter().any(|path| used.path.starts_with(path)),
+        });
         self.bots = own;
         self.absent.extend(others.into_iter().flat_map(|bot| bot.chats));
         Ok(rooms)
@@ -287,11 +300,14 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
         part.finish();
         root.add_keys(keys);
     }
+    //    Read the tables of secret stores, whose own secrets are variables and files only.
+    let secrets = secrets::read(&mut root, registry);
+    let mut root = root.with_sources(secrets.sources.clone());
     // 3. Read the tables, each after the tables whose names it uses.
     let store = store::read(&mut root);
     let guest_memory_mib = limits::read(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
-    let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
+    let Apps { catalog, backends, terms, systems } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
     let members = Members::read(&mut root, &networks);
     let (admins, tell) = people::people(&mut root, &members);
@@ -306,6 +322,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
     let notices = notices::read(&mut root, &catalog, &members);
     let triggers = triggers::read(&mut root, &members, &bots, &time_zone, &files.untrusted);
     let http = http::read(&mut root, &triggers, registry.no_http);
+    let secrets = secrets.finish(&root, &catalog, &systems);
     // 4. Report unknown keys, and fail if any table has a configuration problem.
     root.finish();
     if problems.count() > 0 {
@@ -337,6 +354,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
         absent: Vec::new(),
         catalog,
         backends,
+        secrets,
         approvals,
         freezes,
         calls: Arc::new(calls),

@@ -64,7 +64,10 @@ impl Reference {
         let registry = added.registry;
         let mut keys = table.keys.to_vec();
         match table.path {
-            "" => keys.extend(registry.capabilities.iter().flat_map(|capability| capability.keys())),
+            "" => {
+                keys.extend(registry.capabilities.iter().flat_map(|capability| capability.keys()));
+                keys.extend(registry.secrets.iter().flat_map(|secrets| secrets.keys()));
+            }
             "bot.NAME" => keys.extend(bots::network_keys(registry)),
             "approval" | "plugin.NAME.allow" => keys.extend(&added.attributes),
             _ => {}

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::people::patterns;
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{Key, Located, Pattern, Table, TableKeys, nearest},
+    base::{At, Key, Located, Pattern, Table, TableKeys, nearest},
     model::{BackendId, Catalog, OpenPipelines, ValuePattern},
 };
 
@@ -72,12 +72,38 @@ pub(super) struct Draft {
     pub(super) pipeline: String,
     pub(super) parameters: BTreeMap<String, ValuePattern>,
     pub(super) system: SystemName,
+    at: At,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SystemName {
     Named(String),
     Inline(&'static str),
+}
+
+/// A pipeline, or an environment with opened pipelines, on a system with a table of its own.
+pub(crate) struct PipelineUse {
+    pub(crate) app: String,
+    pub(crate) environment: String,
+    pub(crate) at: At,
+}
+
+/// Returns the pipelines on each `[pipelines.NAME]`, by its name.
+pub(super) fn uses(drafts: &[Draft], open: &[OpenDraft]) -> BTreeMap<String, Vec<PipelineUse>> {
+    let configured = drafts.iter().filter_map(|draft| {
+        let SystemName::Named(system) = &draft.system else { return None };
+        let Draft { app, environment, at, .. } = draft;
+        Some((system, PipelineUse { app: app.clone(), environment: environment.clone(), at: at.clone() }))
+    });
+    let opened = open.iter().map(|OpenDraft { system, app, environment, .. }| {
+        let (app, environment, at) = (app.value.clone(), environment.value.clone(), environment.at.clone());
+        (system, PipelineUse { app, environment, at })
+    });
+    let mut uses: BTreeMap<String, Vec<PipelineUse>> = BTreeMap::new();
+    for (system, pipeline) in configured.chain(opened) {
+        uses.entry(system.clone()).or_default().push(pipeline);
+    }
+    uses
 }
 
 /// Checks the names in a `[[pipelines.NAME.open]]` table.
@@ -149,6 +175,7 @@ impl<'r> Systems<'r> {
 
     /// Reads the table of the pipeline `name`, and passes it to its system.
     pub(super) fn pipeline(&mut self, app: &str, environment: &str, name: String, mut table: Table) -> Option<Draft> {
+        let at = table.at().clone();
         // 1. Read the patterns of the parameters.
         let mut parameters = BTreeMap::new();
         if let Some(mut patterns) = table.table("parameters") {
@@ -211,7 +238,7 @@ impl<'r> Systems<'r> {
             }
         };
         table.finish();
-        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), pipeline: name, parameters, system })
+        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), pipeline: name, parameters, system, at })
     }
 
     pub(super) fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {

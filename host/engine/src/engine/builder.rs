@@ -19,7 +19,7 @@ use super::{
     serve::Engine,
 };
 use crate::{
-    adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SystemClock},
+    adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SecretsFactory, SystemClock},
     base::{Activity, Problem},
     config::{BotConfig, Config, Reference, Registry},
     hostcall::{Capability, Context, Loader, Plugins},
@@ -119,6 +119,21 @@ impl EngineBuilder {
     #[must_use]
     pub fn pipelines(mut self, factory: impl PipelinesFactory) -> Self {
         self.registry.pipelines.push(Arc::new(factory));
+        self
+    }
+
+    /// Adds a kind of secret store. A secret in `plugins.toml` can then be a reference to a secret of such a store.
+    #[must_use]
+    pub fn secrets(mut self, factory: impl SecretsFactory) -> Self {
+        self.registry.secrets.push(Arc::new(factory));
+        self
+    }
+
+    /// Names a kind of secret store that Wardroom supports, but that this program may not include. A reference to a
+    /// secret of such a store is then a configuration problem that names the cargo feature to enable.
+    #[must_use]
+    pub fn without_secrets(mut self, kind: &'static str) -> Self {
+        self.registry.left_out_secrets.push(kind);
         self
     }
 
@@ -313,6 +328,7 @@ impl EngineBuilder {
             calls: config.calls,
             catalog: Arc::new(config.catalog),
             backends: Arc::new(config.backends),
+            secrets: Arc::new(config.secrets),
             access,
             freezes,
             locks: LockTable::default(),

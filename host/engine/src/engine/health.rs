@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{host::Host, serve::Engine};
 use crate::{
-    adapter::{BlockedRoom, LinkState, SendPermissions},
+    adapter::{BlockedRoom, LinkState, SecretStoreHealth, SendPermissions},
     messaging::Account,
     metrics,
     store::{JobPhase, JobRow, StoreError},
@@ -88,6 +88,11 @@ impl Engine {
     /// Returns the health of each account from memory, without waiting.
     pub fn accounts(&self) -> Vec<AccountHealth> {
         self.host.accounts()
+    }
+
+    /// Returns the state of each secret store from memory, without waiting.
+    pub fn secret_stores(&self) -> Vec<SecretStoreHealth> {
+        self.host.context.secrets.health()
     }
 
     /// Returns the health of the host. Reads the open jobs from the store.

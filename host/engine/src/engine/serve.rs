@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::host::Host;
 use crate::{
     adapter::{Inbox, LinkState},
-    base::ActivityGuard,
+    base::{ActivityGuard, SecretSlot},
     messaging::Account,
     store::{InboxRow, StoreError},
 };
@@ -81,6 +81,18 @@ impl Engine {
         Some(inbox)
     }
 
+    /// Starts to fetch the secrets of secret stores, and waits for at most ten seconds until each was tried once.
+    /// [`Engine::run`] calls this too. A program that resolves secrets before calls it itself.
+    pub async fn fetch_secrets(&self) {
+        self.host.context.secrets.start().await;
+    }
+
+    /// Stops to fetch secrets, and logs out of the secret stores, which takes three seconds at most. [`Engine::run`] does
+    /// this at its end. A program that calls [`Engine::fetch_secrets`] and then does not run the engine calls it itself.
+    pub async fn close_secrets(&self) {
+        self.host.context.secrets.stop().await;
+    }
+
     /// Serves the chat networks until `stop` is cancelled, or until every chat adapter has ended and no job or query
     /// runs. After `stop` is cancelled, no command starts, and running plugins end at their next host call. 8 seconds
     /// later, the remaining plugins are aborted. Open jobs continue at the next start of the host, because the journal
@@ -89,7 +101,18 @@ impl Engine {
     /// # Errors
     /// [`RunError`].
     pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
-        let Some(mut rows) = self.rows.lock().take() else { return Err(RunError::Again) };
+        let Some(rows) = self.rows.lock().take() else { return Err(RunError::Again) };
+        let _ = stop.run_until_cancelled(self.fetch_secrets()).await;
+        let served = self.run_with_secrets(stop, rows).await;
+        self.close_secrets().await;
+        served
+    }
+
+    async fn run_with_secrets(
+        &self,
+        stop: CancellationToken,
+        mut rows: mpsc::UnboundedReceiver<Arrival>,
+    ) -> Result<(), RunError> {
         let context = &self.host.context;
         // When this function returns, all tasks end.
         let _stopping = context.stopping.clone().drop_guard();
@@ -160,7 +183,12 @@ impl Engine {
         let mut serving = JoinSet::new();
         for (account, inbox) in self.host.context.outbox.accounts.iter().zip(&self.host.inboxes) {
             let (account, inbox, stop, host) = (account.clone(), inbox.clone(), stop.clone(), self.host.clone());
+            let secrets = self.host.context.secrets.used_by(&format!("bot.{}.{}", account.bot, account.chat.network()));
             serving.spawn(async move {
+                // An adapter ends for good if it cannot resolve a secret.
+                if stop.run_until_cancelled(until_fetched(&account, &secrets)).await.is_none() {
+                    return Ok(());
+                }
                 let ended = serve_or_panic(&account, inbox, stop).await;
                 ended.map_err(|reason| {
                     let network = account.chat.network();
@@ -181,6 +209,17 @@ impl Engine {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Waits until the secrets of an account are fetched.
+async fn until_fetched(account: &Account, secrets: &[SecretSlot]) {
+    for secret in secrets {
+        if let Err(error) = secret.get() {
+            let (bot, network) = (account.bot.as_str(), account.chat.network());
+            tracing::warn!(bot, network, error, "the account connects when its secret has a value");
+            secret.until_set().await;
+        }
     }
 }
 
@@ -210,66 +249,4 @@ async fn serve_or_panic(account: &Account, inbox: Arc<dyn Inbox>, stop: Cancella
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::{
-        adapter::{Chat, ChatFeatures, Link, MemoryChat, Outgoing, SendError},
-        store::MemoryStore,
-    };
-
-    /// A chat whose adapter connects and then panics.
-    #[derive(Default)]
-    struct Panicking(Link);
-
-    #[async_trait]
-    impl Chat for Panicking {
-        fn network(&self) -> &'static str {
-            "panicking"
-        }
-
-        fn link(&self) -> Option<&Link> {
-            Some(&self.0)
-        }
-
-        async fn serve(&self, _inbox: Arc<dyn Inbox>, _stop: CancellationToken) -> anyhow::Result<()> {
-            self.0.up();
-            tokio::task::yield_now().await;
-            panic!("hunter2")
-        }
-
-        async fn send(&self, _message: &Outgoing) -> Result<String, SendError> {
-            Ok("sent".to_owned())
-        }
-    }
-
-    #[tokio::test]
-    async fn an_account_whose_adapter_panicked_is_reported_as_down() {
-        let folder = tempfile::tempdir().unwrap();
-        let builder = Engine::builder().chat(Arc::new(Panicking::default())).chat(MemoryChat::new(ChatFeatures::PLAIN));
-        let config = "[bot.hal.panicking]\n[bot.hal.memory]\n";
-        let config = builder.read_text(config, folder.path()).unwrap();
-        let engine = Arc::new(builder.build(config, Arc::new(MemoryStore::new())).await.unwrap());
-        let stop = CancellationToken::new();
-        let run = tokio::spawn({
-            let (engine, stop) = (engine.clone(), stop.clone());
-            async move { engine.run(stop).await }
-        });
-        let shown = || engine.accounts().into_iter().find(|account| account.network == "panicking")?.link;
-        let is_down = || matches!(shown(), Some(LinkState::Down { reason, .. }) if reason.contains("internal error"));
-        for _ in 0..500 {
-            if is_down() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        assert!(is_down() && !format!("{:?}", shown()).contains("hunter2"), "{:?}", shown());
-        assert!(engine.accounts().iter().any(|account| account.network == MemoryChat::NETWORK && account.is_up()));
-        // The other account continues until the engine is stopped.
-        assert!(!run.is_finished());
-        stop.cancel();
-        let ended = run.await.expect("the engine does not panic");
-        assert!(matches!(ended, Err(RunError::Chat { network: "panicking", .. })), "{ended:?}");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Plugins, table::HostCalls};
 use crate::{
-    adapter::{Backends, Clock, MonotonicClock},
+    adapter::{Backends, Clock, MonotonicClock, SecretStores},
     job::{Claims, LockTable},
     messaging::{Notices, Outbox},
     model::Catalog,
@@ -26,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) calls: Arc<HostCalls>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backends: Arc<Backends>,
+    pub(crate) secrets: Arc<SecretStores>,
     pub(crate) access: Arc<Access>,
     pub(crate) freezes: Freezes,
     pub(crate) locks: LockTable,

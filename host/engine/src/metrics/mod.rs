@@ -16,7 +16,7 @@ pub(crate) use counters::{Calls, CommandOutcome, Commands, Decision};
 pub(crate) use first_response::FirstAnswers;
 pub(crate) use record::{
     RequestOutcome, ScheduleOutcome, account, closed_outcomes, create_rare_counters, job_ended, open_jobs, outbound,
-    overdue, plugins, rate_limited, scheduled, woken,
+    overdue, plugins, rate_limited, scheduled, secret_store, woken,
 };
 pub use record::{hook, http_request};
 pub use table::TABLE;

@@ -44,7 +44,7 @@ fn kind(metric: &Metric) -> &'static str {
 }
 
 /// The labels in the order of `METRICS.md`, each with a description of its values as Markdown.
-pub(super) const LABELS: [(&str, &str); 15] = [
+pub(super) const LABELS: [(&str, &str); 16] = [
     ("outcome", "the outcome: one of the words that the meaning of the metric lists"),
     ("bot", "a bot, by its name in `[bot.NAME]`"),
     ("network", "a chat network: `console`, `matrix`, `mattermost`"),
@@ -60,7 +60,7 @@ pub(super) const LABELS: [(&str, &str); 15] = [
     ),
     (
         "target",
-        "a chat network, or a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table)",
+        "a chat network, a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table), or `vault.NAME`",
     ),
     (
         "method",
@@ -77,5 +77,6 @@ pub(super) const LABELS: [(&str, &str); 15] = [
         "the answer to a delivery: `taken` (accepted), `again` (a duplicate), `left` (ignored), `malformed`, `unauthorized`, `unknown` (no such hook), `too-large`, `too-many` (rate limit), `too-slow`, `later` (the host is busy or unavailable)",
     ),
     ("schedule", "a schedule, by its `name`"),
-    ("state", "`loaded` or `not-loaded`"),
+    ("store", "a secret store, by the name of its table: `vault.prod`"),
+    ("state", "of plugins: `loaded` or `not-loaded`; of secrets: `current`, `kept` or `missing`"),
 ];

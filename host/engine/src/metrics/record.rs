@@ -97,6 +97,13 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     }
 }
 
+/// Sets the numbers of a store's referenced secrets by their state.
+pub(crate) fn secret_store(store: &str, current: usize, kept: usize, missing: usize) {
+    for (state, count) in [("current", current), ("kept", kept), ("missing", missing)] {
+        super::table::SECRETS.gauge([("store", store.to_owned().into()), ("state", state.into())]).set(count as f64);
+    }
+}
+
 /// Creates the counters of rare events with the value 0: counters for each of `schedules`, for each of `hooks` and for
 /// ended jobs. If a counter began with the value 1, `increase()` of PromQL would miss the first event.
 pub(crate) fn create_rare_counters<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {

@@ -27,6 +27,7 @@ pub const TABLE: &[&Metric] = &[
     &HOOKS,
     &SCHEDULES,
     &PLUGINS,
+    &SECRETS,
 ];
 
 pub(crate) const LINK_UP: Metric = Metric {
@@ -128,4 +129,11 @@ pub(crate) const PLUGINS: Metric = Metric {
     kind: MetricKind::Gauge,
     labels: &["state"],
     help: "The number of configured plugins by state.",
+};
+
+pub(crate) const SECRETS: Metric = Metric {
+    name: "wardroom_secrets",
+    kind: MetricKind::Gauge,
+    labels: &["store", "state"],
+    help: "The referenced secrets of a secret store by state: current, kept (it cannot be read now, and its last value is in use), missing (it has no value).",
 };

@@ -7,8 +7,10 @@ mod chat;
 mod clock;
 mod directory;
 mod pipelines;
+mod secrets;
 
 pub use chat::MemoryChat;
 pub use clock::MemoryClock;
 pub use directory::MemoryDirectory;
 pub use pipelines::MemoryPipelines;
+pub use secrets::MemorySecrets;

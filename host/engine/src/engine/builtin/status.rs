@@ -1,12 +1,12 @@
 //! The command `status`: the connections of accounts and pipeline systems, the open jobs and the overdue jobs.
 //!
 //! Invariant: a person sees only the accounts of the bot that they address, and the pipeline systems of apps on which
-//! they have rights. Only admins see the reason of an outage, because the reason can contain names and addresses of
+//! they have rights. Only admins see the secret stores. Only admins see the reason of an outage, because the reason can contain names and addresses of
 //! computers.
 
 use super::jobs::read_failed;
 use crate::{
-    adapter::{BackendHealth, BlockedRoom, LinkState},
+    adapter::{BackendHealth, BlockedRoom, LinkState, SecretStoreHealth},
     base::{clean, elapsed_text, utc_text},
     command::Asker,
     engine::{health::AccountHealth, host::Host, verdict::Refusal},
@@ -34,6 +34,9 @@ impl Host {
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
                 lines.push(format!("pipelines of {}: {}", backend.name(), backend_text(&backend.health(), admin)));
             }
+        }
+        if admin {
+            lines.extend(self.context.secrets.health().iter().flat_map(store_lines));
         }
         let jobs = self.open_jobs(person).await?;
         let count = |phase: JobPhase| (phase, jobs.iter().filter(|job| job.status.phase == phase).count());
@@ -84,6 +87,20 @@ fn blocked_text(account: &AccountHealth, blocked: &BlockedRoom, admin: bool) -> 
     }
 }
 
+/// Returns the line about a secret store, and one for each secret that cannot be read.
+fn store_lines(store: &SecretStoreHealth) -> Vec<String> {
+    let state = match &store.link {
+        LinkState::Up { since } => format!("up since {}", utc_text(*since)),
+        LinkState::Down { since, reason } => format!("down since {}: {}", utc_text(*since), clean(reason)),
+    };
+    let mut lines = vec![format!("secrets of {}: {state}", store.name)];
+    lines.extend(store.problems.iter().map(|problem| {
+        let kept = if problem.has_value { "; its last value is in use" } else { "; it has no value" };
+        format!("secret `{}` cannot be read: {}{kept}", clean(&problem.reference), clean(&problem.reason))
+    }));
+    lines
+}
+
 fn backend_text(health: &BackendHealth, admin: bool) -> String {
     match health {
         BackendHealth { answered: None, unavailable: None } => "no request since the host started".to_owned(),
@@ -112,7 +129,32 @@ fn phase_text(phase: JobPhase, count: usize) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timestamp;
+    use crate::{Timestamp, adapter::SecretProblem};
+
+    #[test]
+    fn a_secret_that_cannot_be_read_has_a_line() {
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let problem = |has_value| SecretProblem {
+            reference: "prod:secret/ci#token".into(),
+            reason: "permission denied".into(),
+            has_value,
+        };
+        let store = SecretStoreHealth {
+            name: "vault.prod".into(),
+            link: LinkState::Down { since: at, reason: "the server is sealed".into() },
+            problems: vec![problem(true), problem(false)],
+            current: 1,
+        };
+        assert_eq!(
+            store_lines(&store),
+            [
+                "secrets of vault.prod: down since 2023-11-14 22:13:20 UTC: the server is sealed",
+                "secret `prod:secret/ci#token` cannot be read: permission denied; its last value is in use",
+                "secret `prod:secret/ci#token` cannot be read: permission denied; it has no value",
+            ]
+        );
+        assert!(!store.is_ready());
+    }
 
     #[test]
     fn only_admins_see_the_reason_of_an_outage() {

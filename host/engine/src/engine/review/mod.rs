@@ -2,7 +2,7 @@
 //! report.
 //!
 //! Invariant: a report opens no connection, runs no command and does not write to the store. Only [`Review::probe`]
-//! connects: it logs in to the chat networks and checks the pipeline backends.
+//! connects: it logs in to the secret stores and the chat networks, and checks the pipeline backends.
 //! Not here: the output of a report on the command line (`host/cli`).
 
 mod approval_rules;
@@ -136,12 +136,14 @@ impl Review {
         warnings
     }
 
-    /// Logs in to every chat network and looks up the configured rooms and people. Joins no room and sends no message.
-    /// Then checks the pipeline backends, and starts nothing. Returns one line for each check: `Ok` for a login, room,
-    /// person or permission that was found, `Err` for one that was not.
+    /// Logs in to every secret store and reads the referenced secrets. Logs in to every chat network and looks up the
+    /// configured rooms and people. Then checks the pipeline backends. Changes no secret, joins no room, sends no message
+    /// and starts nothing. Returns one line for each check: `Ok` for a login, secret, room, person or permission that was
+    /// found, `Err` for one that was not.
     pub async fn probe(&self) -> Vec<Result<String, String>> {
         let people = self.access.people();
-        let mut checks = Vec::new();
+        // The secrets come first, because the logins use them.
+        let mut checks = self.config.secrets.probe().await;
         // A room that no account lists is checked by the first account of its network.
         let mut rooms: Vec<&RoomName> = self.config.rooms().chain(&self.access.tell).collect();
         rooms.retain(|room| self.config.bots.iter().all(|bot| !bot.names(room)));
