@@ -25,6 +25,8 @@ struct Field {
     slot: SecretSlot,
     /// Why the field cannot be read now; `None` if its value is current.
     problem: Option<String>,
+    /// Whether the lease of the value has ended.
+    has_expired: bool,
 }
 
 impl Entry {
@@ -37,7 +39,12 @@ impl Entry {
         let mut fields = self.fields.lock();
         let new = || {
             let slot = SecretSlot::new(format!("{{ vault = \"{text}\" }}"));
-            Field { text: text.to_owned(), slot, problem: Some("the value is not fetched yet".to_owned()) }
+            Field {
+                text: text.to_owned(),
+                slot,
+                problem: Some("the value is not fetched yet".to_owned()),
+                has_expired: false,
+            }
         };
         fields.entry(reference.field.clone()).or_insert_with(new).slot.clone()
     }
@@ -58,7 +65,7 @@ impl Entry {
                     if field.slot.get().as_ref() != Ok(&value) {
                         field.slot.set(value);
                     }
-                    field.problem = None;
+                    (field.problem, field.has_expired) = (None, false);
                 }
                 Err(problem) => {
                     field.fail(&problem);
@@ -75,10 +82,12 @@ impl Entry {
     }
 
     /// Removes the values, because the lease of the secret has ended.
-    pub(crate) fn expire(&self, problem: &str) {
+    pub(crate) fn expire(&self) {
         for field in self.fields.lock().values_mut() {
-            field.slot.clear(problem);
-            field.problem = Some(problem.to_owned());
+            let problem = field.problem.take().unwrap_or_else(|| "it was not renewed in time".to_owned());
+            field.has_expired = true;
+            field.slot.clear("its lease has ended");
+            field.fail(&problem);
         }
     }
 
@@ -95,9 +104,13 @@ impl Entry {
 
 impl Field {
     fn fail(&mut self, problem: &str) {
+        let problem = match self.has_expired {
+            true => format!("its lease has ended and it could not be replaced: {problem}"),
+            false => problem.to_owned(),
+        };
         if !self.slot.has_value() {
-            self.slot.clear(problem);
+            self.slot.clear(&*problem);
         }
-        self.problem = Some(problem.to_owned());
+        self.problem = Some(problem);
     }
 }

@@ -271,11 +271,8 @@ impl Worker {
         for plan in self.plans.iter_mut().filter(|plan| plan.ends.is_some_and(|ends| ends <= now)) {
             plan.ends = None;
             plan.lease = None;
-            let reason = plan.entry.problems().into_iter().find_map(|(_, problem)| Some(problem?.reason));
-            let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            let problem = format!("its lease has ended and it could not be replaced{why}");
-            plan.entry.expire(&problem);
-            plan.log(&self.server.config.name, Some(problem));
+            plan.entry.expire();
+            plan.log(&self.server.config.name, Some("its lease has ended and it could not be replaced".to_owned()));
         }
     }
 }
