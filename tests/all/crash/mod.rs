@@ -11,6 +11,7 @@ mod changes;
 mod command;
 mod matrix;
 mod mattermost;
+mod pipelines;
 mod points;
 mod random;
 mod session;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A finished session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Session {
     /// The lines of standard output.
     pub(super) said: Vec<String>,

@@ -54,4 +54,12 @@ impl System for Exec {
         // The answer comes over a pipe of the host itself.
         false
     }
+
+    fn hold_answer(&self) -> bool {
+        false
+    }
+
+    fn end_at_once(&self) {
+        // The stories of local commands end each run by themselves.
+    }
 }

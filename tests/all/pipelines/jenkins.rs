@@ -3,7 +3,7 @@
 use anyhow::Result;
 use wardroom_fake_jenkins::Server;
 
-use super::System;
+use super::{System, tables};
 use crate::test_host::TestHost;
 
 const TOKEN: &str = "token-11f2a9c4";
@@ -37,22 +37,12 @@ impl System for Jenkins {
 
     fn configure(&self, test_host: &TestHost) -> Result<String> {
         test_host.write("token", TOKEN)?;
-        let pipeline = |environment: &str| {
-            format!(
-                "\n[app.cms.deploy.{environment}]\npipeline = \"ci:web/cms {environment}\"\nparameters = {{ version = \
-                 '[0-9.]+' }}\nvalues = {{ TAG = \"{{version}}\" }}\n"
-            )
-        };
-        let rollback = "\n[app.cms.rollback.staging]\npipeline = \"ci:web/cms rollback\"\nparameters = { version = \
-                        '[0-9.]+' }\nvalues = { TAG = \"back-to-{version}\" }\n";
         let open = "[[pipelines.ci.open]]\npaths = [\"web/*\"]\napp = \"cms\"\nenvironment = \"staging\"\n";
-        Ok(format!(
-            "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" \
-             }}\n{open}{}{}{rollback}",
-            self.server.url(),
-            pipeline("staging"),
-            pipeline("production")
-        ))
+        let system = format!(
+            "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" }}\n{open}",
+            self.server.url()
+        );
+        Ok(system + &tables("ci:web/cms "))
     }
 
     fn started(&self, _: &TestHost) -> Vec<String> {
@@ -76,5 +66,14 @@ impl System for Jenkins {
     fn lose_answer(&self) -> bool {
         self.server.faults(|faults| faults.lost_answers = 1);
         true
+    }
+
+    fn hold_answer(&self) -> bool {
+        self.server.faults(|faults| faults.silent_answers = 1);
+        true
+    }
+
+    fn end_at_once(&self) {
+        JOBS.iter().for_each(|job| self.server.ends_with(job, "SUCCESS"));
     }
 }

@@ -1,10 +1,12 @@
-//! Runs the same stories on every kind of pipeline system: local commands and Jenkins.
+//! Runs the same stories on every kind of pipeline system: local commands, Jenkins, Spinnaker and Tekton.
 //!
 //! Invariant: a story knows nothing of the kind of the system. What differs is in the file of the kind.
 
 mod exec;
-mod jenkins;
+pub(crate) mod jenkins;
 mod named;
+pub(crate) mod spinnaker;
+pub(crate) mod tekton;
 
 use anyhow::{Result, ensure};
 
@@ -43,8 +45,8 @@ allow  = [{ call = "pipelines.*" }]
 "#;
 
 /// A pipeline system of one kind, with a pipeline for each environment of the app `cms`.
-pub(crate) trait System: Sized {
-    async fn start() -> Result<Self>;
+pub(crate) trait System: Sized + Send + Sync {
+    fn start() -> impl Future<Output = Result<Self>> + Send;
 
     /// Writes the files that the configuration needs, and returns the tables of the system and of its pipelines.
     fn configure(&self, test_host: &TestHost) -> Result<String>;
@@ -61,6 +63,12 @@ pub(crate) trait System: Sized {
 
     /// Lets the system lose its answer to the next start. Returns false if this kind cannot lose an answer.
     fn lose_answer(&self) -> bool;
+
+    /// Lets the system carry out the next start and answer nothing. Returns false if this kind cannot do that.
+    fn hold_answer(&self) -> bool;
+
+    /// Lets each run succeed at once.
+    fn end_at_once(&self);
 }
 
 macro_rules! stories {
@@ -73,6 +81,14 @@ macro_rules! stories {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $name() -> anyhow::Result<()> { super::$name::<super::jenkins::Jenkins>().await })*
         }
+        mod on_spinnaker {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() -> anyhow::Result<()> { super::$name::<super::spinnaker::Spinnaker>().await })*
+        }
+        mod on_tekton {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() -> anyhow::Result<()> { super::$name::<super::tekton::Tekton>().await })*
+        }
     };
 }
 
@@ -82,11 +98,29 @@ stories! {
     a_production_deployment_starts_after_its_approval
     a_lost_answer_starts_nothing_twice
     a_killed_host_follows_its_run_again
+    a_host_that_is_killed_during_a_start_starts_nothing_twice
     a_cancelled_job_stops_its_run
     a_rollback_runs_its_own_pipeline
 }
 
-async fn open<S: System>() -> Result<(S, TestHost)> {
+/// Returns the tables of the pipelines on the system `ci`, whose paths begin with `prefix`.
+fn tables(prefix: &str) -> String {
+    let table = |table: &str, name: &str, tag: &str| {
+        format!(
+            "\n[app.cms.{table}]\npipeline = \"{prefix}{name}\"\nparameters = {{ version = '[0-9.]+' }}\nvalues = {{ TAG = \
+             \"{tag}{{version}}\" }}\n"
+        )
+    };
+    [
+        table("deploy.staging", "staging", ""),
+        table("deploy.production", "production", ""),
+        table("rollback.staging", "rollback", "back-to-"),
+    ]
+    .concat()
+}
+
+/// Starts a system, and creates a host that uses it.
+pub(crate) async fn open<S: System>() -> Result<(S, TestHost)> {
     let system = S::start().await?;
     let test_host = TestHost::new("")?;
     let tables = system.configure(&test_host)?;
@@ -173,6 +207,25 @@ async fn a_killed_host_follows_its_run_again<S: System>() -> Result<()> {
         let mut host = RunningHost::start(&test_host)?;
         host.wait_for("deploy cms staging 1.0.2")?;
         system.end(&test_host, 0, true)?;
+        host.wait_for("Content: deployed version 1.0.2 to staging in ")?;
+        host.finish()?;
+        ensure!(system.started(&test_host).len() == 1, "{:?}", system.started(&test_host));
+        Ok(())
+    })
+}
+
+async fn a_host_that_is_killed_during_a_start_starts_nothing_twice<S: System>() -> Result<()> {
+    let (system, test_host) = open::<S>().await?;
+    if !system.hold_answer() {
+        return Ok(());
+    }
+    tokio::task::block_in_place(|| {
+        let mut host = RunningHost::start(&test_host)?;
+        host.say("deploy cms staging 1.0.2")?;
+        wait_for_starts(&system, &test_host, 1)?;
+        host.kill()?;
+        system.end(&test_host, 0, true)?;
+        let mut host = RunningHost::start(&test_host)?;
         host.wait_for("Content: deployed version 1.0.2 to staging in ")?;
         host.finish()?;
         ensure!(system.started(&test_host).len() == 1, "{:?}", system.started(&test_host));
