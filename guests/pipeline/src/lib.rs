@@ -125,8 +125,8 @@ fn answer(arguments: &Arguments) -> Result<Reply, Failure> {
     let word = if proceeds { "goes on" } else { "ends" };
     let told = format!("{}: run {} {word} at \"{}\".", named.pipeline, run.id, gate.message);
     let choice = arguments.optional("choice").map(str::to_owned);
-    let gate = gate.id.clone();
-    pipelines::answer(&GateAnswer { pipeline: named.pipeline, run: named.run, gate, proceeds, choice })?;
+    let (gate, question) = (gate.id.clone(), gate.message.clone());
+    pipelines::answer(&GateAnswer { pipeline: named.pipeline, run: named.run, gate, question, proceeds, choice })?;
     Ok(Reply::new(told))
 }
 

@@ -149,7 +149,14 @@ impl State {
             OfRun::Cancel => word(pipelines::cancel(&named), ok),
             OfRun::Answer => {
                 let RunOf { pipeline, run } = named;
-                let answer = GateAnswer { pipeline, run, gate: "gate".to_owned(), proceeds: true, choice: None };
+                let answer = GateAnswer {
+                    pipeline,
+                    run,
+                    gate: "gate".to_owned(),
+                    question: String::new(),
+                    proceeds: true,
+                    choice: None,
+                };
                 word(pipelines::answer(&answer), ok)
             }
         }

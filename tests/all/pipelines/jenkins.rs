@@ -27,7 +27,7 @@ impl System for Jenkins {
     async fn start() -> Result<Self> {
         let server = Server::start_at("/jenkins").await?;
         server.token("bot", TOKEN);
-        for job in JOBS {
+        for job in JOBS.into_iter().chain(["tools/clean up"]) {
             server.pipeline(job);
             server.parameter(job, "TAG");
             server.parameter(job, "WARDROOM_RUN");
@@ -37,7 +37,8 @@ impl System for Jenkins {
 
     fn configure(&self, test_host: &TestHost) -> Result<String> {
         test_host.write("token", TOKEN)?;
-        let open = "[[pipelines.ci.open]]\npaths = [\"web/*\"]\napp = \"cms\"\nenvironment = \"staging\"\n";
+        let open =
+            "[[pipelines.ci.open]]\npaths = [\"web/*\", \"tools/*\"]\napp = \"cms\"\nenvironment = \"staging\"\n";
         let system = format!(
             "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" }}\n{open}",
             self.server.url()

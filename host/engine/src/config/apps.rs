@@ -188,6 +188,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
                 app: draft.app,
                 environment: draft.environment,
                 parameters: draft.parameters,
+                path: draft.path,
                 is_open: false,
                 backend,
             });

@@ -72,6 +72,8 @@ pub(super) struct Draft {
     pub(super) pipeline: String,
     pub(super) parameters: BTreeMap<String, ValuePattern>,
     pub(super) system: SystemName,
+    /// The pipeline in its system, as `SYSTEM:PATH`; `None` for a local command.
+    pub(super) path: Option<String>,
     at: At,
 }
 
@@ -196,6 +198,7 @@ impl<'r> Systems<'r> {
         // 2. Find the pipeline system: by the key `pipeline`, or by a key such as `run`.
         let names: Vec<String> = parameters.keys().cloned().collect();
         let pipeline = table.string("pipeline");
+        let written = pipeline.as_ref().map(|pipeline| pipeline.value.clone());
         let inline = self.factories.iter().find(|factory| factory.inline_key().is_some_and(|key| table.has(key)));
         let system = match (pipeline, inline) {
             (Some(pipeline), None) => {
@@ -238,7 +241,15 @@ impl<'r> Systems<'r> {
             }
         };
         table.finish();
-        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), pipeline: name, parameters, system, at })
+        Some(Draft {
+            app: app.to_owned(),
+            environment: environment.to_owned(),
+            pipeline: name,
+            parameters,
+            system,
+            path: written,
+            at,
+        })
     }
 
     pub(super) fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {

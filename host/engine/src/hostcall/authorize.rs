@@ -13,7 +13,7 @@ use super::{
 use crate::{
     command::Command,
     job::Reason,
-    model::{Attribute, Attributes, CallKind, CallSpec, EnvironmentFrom, NO_RULE, RoomName},
+    model::{Attribute, Attributes, CONTRACT, CallKind, CallSpec, EnvironmentFrom, NO_RULE, RoomName},
     policy::Allow,
 };
 
@@ -87,7 +87,7 @@ impl Invocation {
         reasons: &mut Vec<Reason>,
     ) -> Option<Arc<str>> {
         // 1. The values that the command does not contain, and the rule to suggest.
-        let untyped = if row.kind == CallKind::Acts { self.untyped(attributes, parameters) } else { Vec::new() };
+        let untyped = if row.kind == CallKind::Acts { self.untyped(row, attributes, parameters) } else { Vec::new() };
         let (plugin, grants) = (self.plugin(), &self.loaded().grants);
         // No rule is suggested for an effect with an unknown environment, because that rule would allow every
         // environment.
@@ -199,12 +199,19 @@ impl Invocation {
 
     /// Returns the values of an effect that differ from the command that the person typed: an app, environment or
     /// version that is not the command's target, and a parameter that is not the argument of the same name.
-    fn untyped(&self, attributes: &Attributes, parameters: &[(String, String)]) -> Vec<(Attribute, String)> {
+    fn untyped(
+        &self,
+        row: &CallSpec,
+        attributes: &Attributes,
+        parameters: &[(String, String)],
+    ) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         let mut untyped = Vec::new();
         // Whoever names a pipeline names its app and its environment.
         let pipelines = attributes.get(&Attribute::Pipeline);
-        let names_target = pipelines.is_some_and(|names| names.iter().all(|name| command.has_argument(PIPELINE, name)));
+        let is_typed =
+            |names: &Vec<String>| !names.is_empty() && names.iter().all(|name| command.has_argument(PIPELINE, name));
+        let names_target = row.package == CONTRACT && pipelines.is_some_and(is_typed);
         let compared: &[Attribute] = match names_target {
             true => &[Attribute::Version],
             false => &[Attribute::App, Attribute::Environment, Attribute::Version],

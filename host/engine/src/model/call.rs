@@ -106,7 +106,8 @@ pub struct CallSpec {
     pub risk: Risk,
     /// Whether the host takes the deployment locks of the call's apps and environments before the effect.
     pub locks: bool,
-    /// Whether the call only revokes rights. Such a call needs no approval, and no freeze or promotion order stops it.
+    /// Whether the call only takes something back: it revokes rights, or stops a run. Such a call needs no approval, and no
+    /// freeze or promotion order stops it.
     pub only_revokes: bool,
     /// A description of the call for reports, in one line without a full stop: `starts a pipeline`.
     pub summary: &'static str,
@@ -141,8 +142,8 @@ impl CallSpec {
         Self { locks: false, ..self }
     }
 
-    /// Declares that the call only revokes rights. The call then needs no approval, and no freeze or promotion order
-    /// stops it.
+    /// Declares that the call only takes something back: it revokes rights, or stops a run. The call then needs no
+    /// approval, and no freeze or promotion order stops it.
     #[must_use]
     pub const fn only_revokes(self) -> Self {
         Self { only_revokes: true, ..self }

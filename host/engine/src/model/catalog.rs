@@ -53,18 +53,28 @@ impl Catalog {
     /// for an opened pipeline.
     pub(crate) fn pipeline(&self, name: &str) -> Option<Cow<'_, Deployment>> {
         if let Some((system, path)) = name.split_once(':') {
+            // The rules of an app cannot be evaded by another name of its pipeline.
+            if self.owner_of(name).is_some() {
+                return None;
+            }
             let open = self.open_pipelines(system).find(|open| open.has(path))?;
             return Some(Cow::Owned(Deployment {
                 app: open.app.clone(),
                 environment: open.environment.clone(),
                 pipeline: name.to_owned(),
                 parameters: BTreeMap::new(),
+                path: Some(name.to_owned()),
                 is_open: true,
                 backend: open.backend,
             }));
         }
         let app = self.apps.get(name.split('/').next()?)?;
         app.pipelines().find(|deployment| deployment.pipeline == name).map(Cow::Borrowed)
+    }
+
+    /// Returns the app's pipeline that is `SYSTEM:PATH`, if there is one.
+    pub(crate) fn owner_of(&self, path: &str) -> Option<&Deployment> {
+        self.apps().flat_map(App::pipelines).find(|deployment| deployment.path.as_deref() == Some(path))
     }
 
     /// Returns the opened pipelines of a system.
@@ -137,6 +147,8 @@ pub(crate) struct Deployment {
     pub pipeline: String,
     /// The patterns for the values of the pipeline's parameters, by the name of the parameter.
     pub parameters: BTreeMap<String, ValuePattern>,
+    /// The pipeline in its system, as `SYSTEM:PATH`; `None` for a local command.
+    pub path: Option<String>,
     /// Whether the pipeline is opened, so that it takes each parameter that its system defines.
     pub is_open: bool,
     pub backend: BackendId,

@@ -220,12 +220,7 @@ impl Pipelines for ExecPipelines {
     }
 
     async fn view(&self, pipeline: &str, run: &str) -> Result<RunView, PipelineError> {
-        let end = match self.state(&own(run)?, pipeline).await? {
-            RunState::Absent => return Err(not_a_run(run)),
-            RunState::Running => None,
-            RunState::Ended(end) => Some(end),
-            RunState::Unknowable(reason) => return Err(refused(reason)),
-        };
+        let end = self.existing_run(&self.own(pipeline, run).await?).await?.1;
         Ok(RunView {
             id: run.to_owned(),
             is_waiting: false,
@@ -239,21 +234,25 @@ impl Pipelines for ExecPipelines {
     }
 
     async fn output_of(&self, pipeline: &str, run: &str, bytes: usize) -> Result<String, PipelineError> {
-        self.output(&own(run)?, pipeline, bytes).await
+        self.output(&self.own(pipeline, run).await?, pipeline, bytes).await
     }
 
     async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
-        self.cancel(&own(run)?, pipeline).await
+        self.cancel(&self.own(pipeline, run).await?, pipeline).await
     }
 }
 
-/// Parses the id of a run. Local commands have only runs of the host.
-fn own(run: &str) -> Result<RunKey, PipelineError> {
-    RunKey::parse(run).ok_or_else(|| not_a_run(run))
-}
-
-fn not_a_run(run: &str) -> PipelineError {
-    refused(format!("the host has no run `{run}` of a local command"))
+impl ExecPipelines {
+    /// Returns the key of a run. Local commands have only runs of the host.
+    ///
+    /// # Errors
+    /// It is not a run of the pipeline.
+    async fn own(&self, pipeline: &str, run: &str) -> Result<RunKey, PipelineError> {
+        let not_a_run = || refused(format!("`{run}` is not a run of the pipeline `{pipeline}`"));
+        let key = RunKey::parse(run).ok_or_else(not_a_run)?;
+        let known = in_folder(&self.folder(&key)?, |folder| folder.pipeline()).await?;
+        if known.as_deref() == Some(pipeline) { Ok(key) } else { Err(not_a_run()) }
+    }
 }
 
 /// Starts a supervisor, writes the start request to its standard input and reads the supervisor's response.

@@ -255,6 +255,12 @@ impl RunFolder {
         }
     }
 
+    /// Returns the name of the pipeline; `None` if the run was not started.
+    pub(crate) fn pipeline(&self) -> io::Result<Option<String>> {
+        let plan: Option<Plan> = read_json(&self.0, PLAN)?;
+        Ok(plan.map(|plan| plan.pipeline))
+    }
+
     pub(crate) fn set_started(&self, at: Timestamp) -> io::Result<()> {
         write_json(&self.0, STARTED, &at)
     }

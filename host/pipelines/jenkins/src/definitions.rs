@@ -48,6 +48,13 @@ impl Definitions {
         }
         let at = Instant::now();
         let info = client.job(job).await?;
+        // Jenkins finds a job also by a name in other letters. Rules compare the name exactly.
+        if let Some(name) = info.full_name.as_ref().filter(|name| *name != job.as_str()) {
+            return Err(RemoteError::rejected(format!(
+                "the job `{job}` is called `{}` in Jenkins; write its name so",
+                wardroom::base::clean(name)
+            )));
+        }
         *known = Some((at, info.clone()));
         Ok(info)
     }

@@ -35,7 +35,15 @@ impl JobPath {
         if text.chars().any(char::is_control) {
             return Err("contains a control character");
         }
+        // Jenkins allows it in no name, and servers cut a path there.
+        if text.contains(';') {
+            return Err("contains a semicolon");
+        }
         Ok(Self(text.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Returns the segments of the job's URL: `job`, `web`, `job`, `cms`.

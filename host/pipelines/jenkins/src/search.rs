@@ -34,6 +34,8 @@ struct Wanted<'w> {
     others: &'w [(JenkinsRequest, JenkinsRun)],
     /// Whether another run with the same values is also without an answer.
     has_rival: bool,
+    /// Whether `others` has all runs.
+    are_all_known: bool,
     /// The time of the trigger of Jenkins' clock, in milliseconds, less a margin.
     since: i64,
 }
@@ -45,6 +47,7 @@ impl Jenkins {
         let is_rival = |rival: &JenkinsRequest| rival.job == request.job && rival.values == request.values;
         let wanted = Wanted {
             has_rival: lost.rivals.iter().any(is_rival),
+            are_all_known: lost.are_all_known,
             others: lost.others,
             since: self.client.server_time(lost.requested).saturating_sub(CLOCK_MARGIN),
             ..self.wanted(lost.key, request)
@@ -73,6 +76,7 @@ impl Jenkins {
             user: &self.client.credentials.user,
             others: &[],
             has_rival: false,
+            are_all_known: true,
             since: self.client.server_time(Timestamp::now()),
         }
     }
@@ -125,6 +129,13 @@ impl Wanted<'_> {
         // 2. Without the key, an item of another run does not count, and only one may fit.
         if !self.request.carries_key {
             found.retain(|found| !self.others.iter().any(|other| self.is_same(found, other)));
+            if !self.are_all_known && !found.is_empty() {
+                return Found::Unclear(format!(
+                    "a build of the job `{}` fits, but files of other runs in the state folder cannot be read; look at the \
+                     job in Jenkins",
+                    self.request.job
+                ));
+            }
             if found.len() > 1 || (self.has_rival && !found.is_empty()) {
                 return Found::Unclear(format!(
                     "{} builds of the job `{}` fit, and the job does not define the parameter `{}` that would tell them \
@@ -184,9 +195,11 @@ impl Wanted<'_> {
             return Some(format!("the build numbers of the job `{job}` were reset"));
         }
         let numbers: BTreeSet<u64> = builds.builds.iter().map(|build| build.number).collect();
-        // Without a baseline, the newest builds count.
         let first = match self.request.baseline {
-            0 => next.saturating_sub(JobBuilds::NEWEST as u64).max(1),
+            0 if next > JobBuilds::NEWEST as u64 => {
+                return Some(format!("only the newest {} builds of the job `{job}` are searched", JobBuilds::NEWEST));
+            }
+            0 => 1,
             baseline => baseline,
         };
         let missing = (first..next).find(|number| !numbers.contains(number))?;
@@ -223,6 +236,7 @@ mod tests {
             user: "Bot",
             others: &others,
             has_rival,
+            are_all_known: true,
             since: 1_000,
         };
         let queue = serde_json::from_str(&format!(r#"{{"items":[{queue}]}}"#)).unwrap();

@@ -203,7 +203,7 @@ impl System for Jenkins {
 
     async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, RemoteError> {
         let job = self.job(pipeline)?;
-        let info = self.client.job(&job).await?;
+        let info = self.definitions.get(&self.client, &job).await?;
         if info.next_build_number.is_none() {
             return Err(RemoteError::rejected(format!("`{job}` is a folder in Jenkins and not a job")));
         }
@@ -218,11 +218,18 @@ impl System for Jenkins {
 
     async fn locate(&self, pipeline: &str, run: &str) -> Result<(JenkinsRequest, JenkinsRun), RemoteError> {
         let job = self.job(pipeline)?;
-        let Ok(number) = run.trim_start_matches('#').parse() else {
+        let is_number = !run.starts_with('0') && run.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(number) = Some(run).filter(|_| is_number).and_then(|run| run.parse().ok()) else {
             return Err(RemoteError::rejected(format!("`{run}` is not the number of a build")));
         };
+        // Checks the name of the job.
+        self.definitions.get(&self.client, &job).await?;
         let run = JenkinsRun::Building { item: None, number, scheduled: None, merged: false };
         Ok((JenkinsRequest::unknown(job), run))
+    }
+
+    fn forget(&self, key: &RunKey) {
+        self.forget_stages(key);
     }
 
     fn id(&self, run: &JenkinsRun) -> Option<String> {
@@ -238,7 +245,7 @@ impl System for Jenkins {
 
     async fn answer(&self, open: &Open<Self>, gate: &str, answer: &GateAnswer) -> Result<(), RemoteError> {
         match open.run.number() {
-            Some(number) => self.client.answer(&open.request.job, number, gate, answer.proceeds).await,
+            Some(number) => self.answer_gate(&open.request.job, number, gate, answer.proceeds).await,
             None => Err(RemoteError::rejected("the build has not begun")),
         }
     }

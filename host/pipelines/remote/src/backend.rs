@@ -8,6 +8,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -27,6 +28,9 @@ use crate::{
     system::{Found, System},
     timing::Timing,
 };
+
+/// How long a folder counts as new. Runs that were in doubt when the folder was lost are resolved by then.
+const NEW_FOLDER: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) struct Backend<S: System> {
     pub(crate) system: S,
@@ -118,7 +122,8 @@ impl<S: System> Backend<S> {
         blocking(move || files.update(&run, change)).await.map_err(|error| file_error(key, &error))
     }
 
-    pub(crate) async fn others(&self, key: &RunKey) -> Result<Vec<Record<S>>, PipelineError> {
+    /// Returns the records of all runs but `key`, and whether all files could be read.
+    pub(crate) async fn others(&self, key: &RunKey) -> Result<(Vec<(RunKey, Record<S>)>, bool), PipelineError> {
         let (files, run) = (self.files.clone(), key.clone());
         blocking(move || files.others(&run)).await.map_err(|error| file_error(key, &error))
     }
@@ -211,15 +216,19 @@ impl<S: System> Backend<S> {
     /// Returns the state of a run of which the host has no file. Afterwards no run can be started with its key.
     async fn absent(self: &Arc<Self>, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
         // The file is written before the trigger is sent. It can only be missing because nothing was sent, or because
-        // all files were lost.
-        let found = if self.files.is_intact() {
+        // all files were lost. A new folder can be one that replaces a lost one.
+        let found = if self.files.is_older_than(NEW_FOLDER) {
             Found::Nothing
         } else {
             self.system.search_unknown(key, pipeline).await.map_err(RemoteError::while_reading)?
         };
         let (record, state) = match found {
-            Found::Run((request, run)) => (RunRecord::triggering(request).with(Phase::Started(run)), RunState::Running),
-            Found::Nothing => (RunRecord::not_started("the pipeline run was never started"), RunState::Absent),
+            Found::Run((request, run)) => {
+                (RunRecord::triggering(pipeline, request).with(Phase::Started(run)), RunState::Running)
+            }
+            Found::Nothing => {
+                (RunRecord::not_started(pipeline, "the pipeline run was never started"), RunState::Absent)
+            }
             Found::Unclear(reason) => return Ok(RunState::Unknowable(reason)),
         };
         self.create(key, record).await?;

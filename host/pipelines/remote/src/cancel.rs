@@ -9,6 +9,7 @@ use wardroom::{adapter::PipelineError, base::Backoff, model::RunKey};
 
 use crate::{
     backend::{Backend, refused},
+    breaker::without_times,
     error::RemoteError,
     record::{Phase, Record},
     system::{Stop, System},
@@ -16,6 +17,8 @@ use crate::{
 
 /// The longest delay between two requests after the server was unavailable.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
+/// How often a failed request is repeated: for about two hours.
+const MAX_RETRIES: u32 = 250;
 /// How often a run may get another identity while it is being stopped.
 const MAX_MOVES: usize = 3;
 
@@ -27,7 +30,8 @@ enum Next {
 }
 
 impl<S: System> Backend<S> {
-    /// Requests the cancellation of a run. If the server is unavailable, the request is repeated after the error.
+    /// Requests the cancellation of a run. If the request fails, it is repeated after the error, unless the server would
+    /// refuse each repetition.
     pub(crate) async fn cancel(self: &Arc<Self>, key: &RunKey) -> Result<(), PipelineError> {
         // The flag comes first: if the run is not known yet, it is cancelled as soon as it is found.
         let Some(record) = self.update(key, |record| record.cancel = true).await? else {
@@ -50,10 +54,11 @@ impl<S: System> Backend<S> {
                 let result = self.stop(key, 0).await;
                 match &result {
                     Ok(Next::MoreForce) => drop(tokio::spawn(self.clone().cancel_until_ended(key.clone(), 1))),
-                    Err(error) if error.is_transient() => {
+                    Ok(Next::Nothing) => drop(self.cancelling.lock().remove(key)),
+                    // A secret or a permission can be repaired, and a server that starts does not know its runs yet.
+                    Err(error) if !matches!(error, RemoteError::Rejected { .. }) => {
                         drop(tokio::spawn(self.clone().cancel_until_ended(key.clone(), 0)));
                     }
-                    Ok(Next::Nothing) => drop(self.cancelling.lock().remove(key)),
                     Err(_) => {
                         self.cancelling.lock().remove(key);
                         // The server would refuse each repetition.
@@ -77,6 +82,7 @@ impl<S: System> Backend<S> {
     async fn cancel_until_ended(self: Arc<Self>, key: RunKey, first: usize) {
         let mut attempt = first;
         let mut backoff = Backoff::new(self.timing.poll, MAX_RETRY_DELAY);
+        let mut told = None;
         while attempt < S::STOPS {
             if attempt > 0 {
                 tokio::time::sleep(self.timing.escalate).await;
@@ -90,13 +96,19 @@ impl<S: System> Backend<S> {
                     backoff = Backoff::new(self.timing.poll, MAX_RETRY_DELAY);
                 }
                 Ok(Next::Nothing) => break,
-                Err(error) if error.is_transient() => backoff.wait(None).await,
                 Err(error) => {
-                    tracing::warn!(
-                        run = %key, %error,
-                        "cannot cancel a pipeline run; cancel it in the system that runs it"
-                    );
-                    break;
+                    let is_final = matches!(error, RemoteError::Rejected { .. }) || backoff.retries() >= MAX_RETRIES;
+                    if told.as_deref() != Some(without_times(error.reason())) || is_final {
+                        tracing::warn!(
+                            run = %key, %error, retries = !is_final,
+                            "cannot cancel a pipeline run; cancel it in the system that runs it"
+                        );
+                        told = Some(without_times(error.reason()).to_owned());
+                    }
+                    if is_final {
+                        break;
+                    }
+                    backoff.wait(None).await;
                 }
             }
         }

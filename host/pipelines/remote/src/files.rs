@@ -10,6 +10,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -21,7 +22,7 @@ use wardroom_account::folder;
 const MAX_FILE: u64 = 1 << 20;
 /// The maximum number of files that [`RunFiles::others`] reads.
 const MAX_OTHERS: usize = 10_000;
-/// The file that shows that the folder was not lost since its first run.
+/// The file whose time shows when the folder was created.
 const MARKER: &str = "created";
 
 /// The files of a backend's runs. Its methods block.
@@ -46,20 +47,22 @@ impl RunFiles {
         read(&self.path(key))
     }
 
-    /// Returns whether the folder still has the file that its first run created. Without it, the files of earlier runs may
-    /// have been lost.
-    pub(crate) fn is_intact(&self) -> bool {
-        self.folder.join(MARKER).exists()
+    /// Returns whether the folder was created longer ago than `age`. The files of earlier runs may have been lost with an
+    /// earlier folder.
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        let created = fs::metadata(self.folder.join(MARKER)).and_then(|marker| marker.modified());
+        created.ok().and_then(|at| at.elapsed().ok()).is_some_and(|elapsed| elapsed >= age)
     }
 
     /// Creates the folder.
     pub(crate) fn create_folder(&self) -> io::Result<()> {
-        if self.is_intact() {
+        let marker = self.folder.join(MARKER);
+        if marker.exists() {
             return Ok(());
         }
         let _writing = self.writing.lock();
         folder::create_private(&self.folder)?;
-        let marker = fs::OpenOptions::new().write(true).create(true).mode(0o600).open(self.folder.join(MARKER))?;
+        let marker = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(marker)?;
         marker.sync_all()?;
         File::open(&self.folder)?.sync_all()
     }
@@ -107,21 +110,26 @@ impl RunFiles {
         folder::remove(&self.path(key))
     }
 
-    /// Returns the records of all other runs. Files that cannot be read are left out.
-    pub(crate) fn others<T: DeserializeOwned>(&self, key: &RunKey) -> io::Result<Vec<T>> {
+    /// Returns the records of all other runs with their keys, and whether all files could be read.
+    pub(crate) fn others<T: DeserializeOwned>(&self, key: &RunKey) -> io::Result<(Vec<(RunKey, T)>, bool)> {
         let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), true)),
             entries => entries?,
         };
-        let own = self.path(key);
-        let mut records = Vec::new();
-        for entry in entries.take(MAX_OTHERS) {
-            let path = entry?.path();
-            if path != own && path.extension().is_some_and(|extension| extension == "json") {
-                records.extend(read(&path).ok().flatten());
+        let (mut records, mut is_complete) = (Vec::new(), true);
+        for entry in entries {
+            let name = entry?.file_name();
+            let other = name.to_str().and_then(|name| RunKey::parse(name.strip_suffix(".json")?));
+            let Some(other) = other.filter(|other| other != key) else { continue };
+            if records.len() == MAX_OTHERS {
+                return Ok((records, false));
+            }
+            match self.read(&other) {
+                Ok(record) => records.extend(record.map(|record| (other, record))),
+                Err(_) => is_complete = false,
             }
         }
-        Ok(records)
+        Ok((records, is_complete))
     }
 }
 
@@ -146,19 +154,21 @@ mod tests {
         let key = RunKey::parse("7f3ak-2").unwrap();
         assert_eq!(files.read::<u32>(&key).unwrap(), None);
         assert_eq!(files.update::<u32>(&key, |_| ()).unwrap(), None);
-        assert!(!files.is_intact());
+        assert!(!files.is_older_than(Duration::ZERO));
         assert!(files.create(&key, &1).unwrap());
-        assert!(files.is_intact());
+        assert!(files.is_older_than(Duration::ZERO) && !files.is_older_than(Duration::from_secs(60)));
         assert!(!files.create(&key, &2).unwrap());
         assert_eq!(files.read::<u32>(&key).unwrap(), Some(1));
         assert_eq!(files.update::<u32>(&key, |value| *value += 1).unwrap(), Some(2));
         assert_eq!(files.read::<u32>(&key).unwrap(), Some(2));
         assert_eq!(fs::read_dir(folder.path().join("ci")).unwrap().count(), 2, "no temporary file is left");
-        assert_eq!(files.others::<u32>(&key).unwrap(), [0; 0]);
-        assert_eq!(files.others::<u32>(&RunKey::parse("other").unwrap()).unwrap(), [2]);
+        assert_eq!(files.others::<u32>(&key).unwrap(), (Vec::new(), true));
+        let other = RunKey::parse("other").unwrap();
+        assert_eq!(files.others::<u32>(&other).unwrap(), (vec![(key.clone(), 2)], true));
+        fs::write(folder.path().join("ci/bad-1.json"), "{").unwrap();
+        assert_eq!(files.others::<u32>(&other).unwrap(), (vec![(key.clone(), 2)], false));
         files.remove(&key).unwrap();
         assert_eq!(files.read::<u32>(&key).unwrap(), None);
-        assert!(files.is_intact());
     }
 
     #[test]

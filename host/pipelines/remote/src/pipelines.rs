@@ -96,10 +96,10 @@ impl<S: System> Pipelines for RemotePipelines<S> {
     }
 
     async fn stop(&self, pipeline: &str, run: &str) -> Result<(), PipelineError> {
-        match self.0.own(run).await? {
-            Some((key, _)) => self.cancel(&key, pipeline).await,
-            None => self.0.stop_existing(pipeline, run).await,
-        }
+        let (backend, pipeline, run) = (self.0.clone(), pipeline.to_owned(), run.to_owned());
+        // As in `cancel`.
+        let stopped = tokio::spawn(async move { backend.stop_existing(&pipeline, &run).await });
+        stopped.await.map_err(|error| unavailable(format!("internal error while a run was stopped: {error}")))?
     }
 
     async fn answer(&self, pipeline: &str, run: &str, gate: &str, answer: &GateAnswer) -> Result<(), PipelineError> {

@@ -56,6 +56,7 @@ impl<S: System> Drop for Waiter<S> {
         run.waiters -= 1;
         if run.waiters == 0 {
             followed.runs.remove(&self.key);
+            self.backend.system.forget(&self.key);
         }
     }
 }
@@ -79,7 +80,7 @@ impl<S: System> Backend<S> {
     }
 
     async fn poll_until_idle(self: Arc<Self>) {
-        let _polling = Polling(&self.poller);
+        let _polling = Polling(self.clone());
         loop {
             let runs: Vec<Open<S>> = {
                 let mut followed = self.poller.0.lock();
@@ -130,13 +131,17 @@ impl<S: System> Backend<S> {
     }
 }
 
-/// Marks the poller as idle when its task ends, also after a panic.
-struct Polling<'p, S: System>(&'p Poller<S>);
+/// Starts the task again after a panic, because runs are still followed.
+struct Polling<S: System>(Arc<Backend<S>>);
 
-impl<S: System> Drop for Polling<'_, S> {
+impl<S: System> Drop for Polling<S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.0.lock().is_polling = false;
+            let backend = self.0.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(backend.timing.poll).await;
+                backend.poll_until_idle().await;
+            });
         }
     }
 }

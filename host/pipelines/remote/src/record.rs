@@ -15,6 +15,8 @@ use crate::timing::Timing;
 /// What is known of a run. `Q` is a [`System::Request`], `R` a [`System::Run`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunRecord<Q, R> {
+    /// The name of the pipeline in the configuration, or `SYSTEM:PATH`.
+    pub(crate) pipeline: String,
     /// What was sent, or was to be sent. `None` if nothing was sent because the values are wrong.
     pub(crate) request: Option<Q>,
     /// The time before the trigger was sent, of the host's clock.
@@ -58,13 +60,14 @@ pub(crate) enum State<R> {
 
 impl<Q, R> RunRecord<Q, R> {
     /// A record whose trigger is about to be sent.
-    pub(crate) fn triggering(request: Q) -> Self {
-        Self { request: Some(request), ..Self::not_started(String::new()) }.with(Phase::Triggering)
+    pub(crate) fn triggering(pipeline: &str, request: Q) -> Self {
+        Self { request: Some(request), ..Self::not_started(pipeline, String::new()) }.with(Phase::Triggering)
     }
 
     /// A record of a run of which nothing was started.
-    pub(crate) fn not_started(reason: impl Into<String>) -> Self {
+    pub(crate) fn not_started(pipeline: &str, reason: impl Into<String>) -> Self {
         Self {
+            pipeline: pipeline.to_owned(),
             request: None,
             requested: Timestamp::now(),
             unanswered_since: None,
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_missing_run_is_lost_only_after_some_time() {
-        let mut record = RunRecord::triggering(1).with(Phase::Started(7));
+        let mut record = RunRecord::triggering("cms/staging", 1).with(Phase::Started(7));
         let gone = Duration::from_secs(60);
         let start = Timestamp::now();
         let mut look = |observation, seconds| {
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_run_gets_its_new_identity() {
-        let mut record = RunRecord::triggering(1).with(Phase::Started(7));
+        let mut record = RunRecord::triggering("cms/staging", 1).with(Phase::Started(7));
         record.apply(Observation::Open(Progress::of(8)), Duration::ZERO, Timestamp::now());
         assert_eq!(record.run(), Some(&8));
         record.apply(Observation::Ended { run: 9, end: end("") }, Duration::ZERO, Timestamp::now());

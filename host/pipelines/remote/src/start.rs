@@ -17,6 +17,12 @@ use crate::{
     system::{Found, Lost, System},
 };
 
+/// How often a search is repeated because other runs have changed in the meantime.
+const MAX_SEARCHES: usize = 5;
+
+/// The other runs of a backend with their requests, the requests without an answer, and whether these are all.
+type Known<S> = (Vec<(<S as System>::Request, <S as System>::Run)>, Vec<<S as System>::Request>, bool);
+
 impl<S: System> Backend<S> {
     /// Starts a run. Returns a link to the run, or to its pipeline while the run has none.
     pub(crate) async fn start(
@@ -35,12 +41,12 @@ impl<S: System> Backend<S> {
         let request = match self.system.prepare(pipeline, parameters).await {
             Ok(request) => request,
             Err(error) => {
-                self.create(key, RunRecord::not_started(error.reason())).await?;
+                self.create(key, RunRecord::not_started(pipeline, error.reason())).await?;
                 return Err(error.while_changing());
             }
         };
         // 3. Write the file of the run.
-        self.create(key, RunRecord::triggering(request.clone())).await?;
+        self.create(key, RunRecord::triggering(pipeline, request.clone())).await?;
         // 4. Send the trigger.
         let answer = self.system.trigger(key, &request).await;
         self.answered(key, &request, answer).await
@@ -160,15 +166,36 @@ impl<S: System> Backend<S> {
         request: &S::Request,
         record: &Record<S>,
     ) -> Result<Found<S::Run>, PipelineError> {
+        let mut known = self.known(key).await?;
+        for _ in 0..MAX_SEARCHES {
+            let (others, rivals, are_all) = &known;
+            let lost = Lost { key, request, requested: record.requested, others, rivals, are_all_known: *are_all };
+            let found = self.system.search(&lost).await.map_err(RemoteError::while_reading)?;
+            // Another run can have got its identity in the meantime.
+            let now = self.known(key).await?;
+            if now == known {
+                return Ok(found);
+            }
+            known = now;
+        }
+        Err(unavailable(format!(
+            "other runs of {} change too often to tell the run `{key}` apart; checking again",
+            S::NAME
+        )))
+    }
+
+    /// Returns the other runs of the backend, the requests of those whose trigger had no answer, and whether these are
+    /// all.
+    async fn known(&self, key: &RunKey) -> Result<Known<S>, PipelineError> {
+        let (records, are_all) = self.others(key).await?;
         let (mut others, mut rivals) = (Vec::new(), Vec::new());
-        for other in self.others(key).await? {
+        for (_, other) in records {
             match other.phase {
                 Phase::Started(run) | Phase::Ended { run, .. } => others.extend(other.request.map(|sent| (sent, run))),
                 Phase::Triggering => rivals.extend(other.request),
                 Phase::NotStarted(_) => {}
             }
         }
-        let lost = Lost { key, request, requested: record.requested, others: &others, rivals: &rivals };
-        self.system.search(&lost).await.map_err(RemoteError::while_reading)
+        Ok((others, rivals, are_all))
     }
 }

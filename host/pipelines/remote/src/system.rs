@@ -151,6 +151,9 @@ pub trait System: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Forgets what is kept in memory about a run that nobody follows any more. The default implementation does nothing.
+    fn forget(&self, _key: &RunKey) {}
+
     /// Returns the results of the tests of a run.
     ///
     /// # Errors
@@ -208,6 +211,8 @@ pub struct Lost<'l, S: System> {
     pub others: &'l [(S::Request, S::Run)],
     /// The requests of other triggers without an answer.
     pub rivals: &'l [S::Request],
+    /// Whether `others` and `rivals` have all runs. It is false if files cannot be read.
+    pub are_all_known: bool,
 }
 
 /// The result of a search.

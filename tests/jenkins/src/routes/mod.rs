@@ -208,7 +208,10 @@ impl Call<'_> {
             names.push(*name);
             rest = after;
         }
+        // Jenkins compares names without regard to case (`CopyOnWriteMap.Tree`, `CASE_INSENSITIVE_ORDER`).
         let name = names.join("/");
+        let known = self.shared.data().jobs.keys().find(|job| job.eq_ignore_ascii_case(&name)).cloned();
+        let name = known.unwrap_or(name);
         if self.lacks("hudson.model.Item.Read") {
             return not_found();
         }

@@ -6,8 +6,9 @@
 //! Invariant: a plugin passes on the typed text as a whole, or single parameters. The host parses the text, so that a
 //! plugin cannot change a value that the person typed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use toml::{
     Spanned,
@@ -116,8 +117,35 @@ fn of_toml(text: &str) -> Option<Vec<(String, String)>> {
     table.get_ref().iter().map(assignment).collect()
 }
 
+/// The fields of a JSON object in their order, also those that occur twice.
+struct Fields<'j>(Vec<(String, &'j RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
+}
+
 fn json(text: &str) -> Result<Vec<(String, String)>, String> {
-    let object: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+    let Fields(object) = serde_json::from_str(text)
         .map_err(|error| format!("the JSON object of the parameters cannot be read: {error}"))?;
     let assignment = |(name, raw): (String, &RawValue)| {
         let written = raw.get();
@@ -177,7 +205,9 @@ mod tests {
             })
         };
         assert_eq!(checked("A=1 B=2").unwrap().len(), 2);
-        assert_eq!(checked("A=1 A=2").unwrap_err(), "the parameter `A` is given twice");
+        for twice in ["A=1 A=2", "{\"A\": 1, \"A\": 2}"] {
+            assert_eq!(checked(twice).unwrap_err(), "the parameter `A` is given twice");
+        }
         let message = checked("{\"A\": \"1\\n2\"}").unwrap_err();
         assert!(message.starts_with("the value of the parameter `A` is not valid"), "{message}");
     }

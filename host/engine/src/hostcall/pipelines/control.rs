@@ -32,6 +32,10 @@ impl HostCall for Cancel {
         target(invocation.context(), &run.pipeline)
     }
 
+    fn parameters(&self, _: &Invocation, (named,): &(RunOf,)) -> Vec<(String, String)> {
+        vec![("run".to_owned(), named.run.clone())]
+    }
+
     async fn validate(
         &self,
         invocation: &Invocation,
@@ -80,17 +84,28 @@ impl HostCall for Answer {
         target(invocation.context(), &answer.pipeline)
     }
 
+    fn parameters(&self, _: &Invocation, (answer,): &Self::Params) -> Vec<(String, String)> {
+        let word = if answer.proceeds { "proceed" } else { "abort" };
+        let mut parameters = vec![("run".to_owned(), answer.run.clone()), ("answer".to_owned(), word.to_owned())];
+        parameters.extend(answer.choice.iter().map(|choice| ("choice".to_owned(), choice.clone())));
+        parameters
+    }
+
     async fn validate(
         &self,
         invocation: &Invocation,
-        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
+        (TypedAnswer { pipeline, run, gate, question, proceeds, choice },): &Self::Params,
     ) -> Result<(), types::Error> {
         check_id("gate", gate)?;
         let view = view(invocation.context(), pipeline, run).await?;
-        let Some(found) = view.progress.gates.iter().find(|known| known.id == *gate) else {
+        let Some(found) = view.progress.gates.iter().find(|known| known.id == *gate && known.message == *question)
+        else {
             let gate = crate::base::clean(gate);
             return Err(problem("not-found", format!("run {} does not wait at the gate `{gate}`", view.id)));
         };
+        if view.progress.gates.len() > 1 && !invocation.request().command().has_argument("gate", gate) {
+            return Err(problem("invalid", format!("run {} waits at several gates, and none was typed", view.id)));
+        }
         let is_valid = match choice {
             _ if !proceeds => choice.is_none(),
             Some(choice) => found.choices.contains(choice),
@@ -106,7 +121,7 @@ impl HostCall for Answer {
     async fn perform(
         &self,
         invocation: &mut Invocation,
-        (TypedAnswer { pipeline, run, gate, proceeds, choice },): &Self::Params,
+        (TypedAnswer { pipeline, run, gate, proceeds, choice, .. },): &Self::Params,
     ) -> Result<(), types::Error> {
         let backend = backend(invocation.context(), pipeline)?;
         let person = invocation.request().caller().id.clone();
@@ -119,11 +134,9 @@ impl HostCall for Answer {
     }
 
     async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<()> {
-        let gate = doubt.arguments()[0]["gate"].as_str().unwrap_or_default();
         match seen_again(doubt).await {
-            // Somebody else can have answered it. The run goes on either way, and a second answer would be refused.
-            Ok(view) if view.progress.gates.iter().all(|known| known.id != gate) => Recovered::Happened(()),
-            Ok(_) => Recovered::NotHappened,
+            // The next question of the run can look the same, and somebody else can have answered this one.
+            Ok(view) => Recovered::Unknowable(format!("run {} does not show whether it got the answer", view.id)),
             Err(recovered) => recovered,
         }
     }

@@ -21,6 +21,8 @@ use crate::{
 
 /// The maximum number of pipelines in a list.
 const MAX_LISTED: usize = 200;
+/// The maximum number of pipelines that a system returns, before those that are not opened are left out.
+const MAX_READ: usize = 20_000;
 /// The maximum number of runs in a description.
 const MAX_RUNS: usize = 10;
 /// The maximum number of lines, and of bytes, of an output.
@@ -54,8 +56,8 @@ impl HostCall for List {
             let system = crate::base::clean(system);
             return Err(problem("not-found", format!("no pipelines of the system `{system}` are opened")));
         };
-        let paths = backend.list(filter, MAX_LISTED).await.map_err(failed)?;
-        Ok(paths.iter().filter_map(|path| seen(path)).collect())
+        let paths = backend.list(filter, MAX_READ).await.map_err(failed)?;
+        Ok(paths.iter().filter_map(|path| seen(path)).take(MAX_LISTED).collect())
     }
 }
 

@@ -33,6 +33,10 @@ impl HostCall for Trigger {
 
     async fn attributes(&self, invocation: &Invocation, (request,): &(Request,)) -> Attributes {
         let mut attributes = target(invocation.context(), &request.pipeline);
+        // An opened pipeline deploys no version of an app.
+        if request.pipeline.contains(':') {
+            return attributes;
+        }
         let versions = request.parameters.iter().filter(|entry| entry.name == VERSION);
         let versions: Vec<String> = versions.map(|entry| entry.value.clone()).collect();
         if !versions.is_empty() {
@@ -59,7 +63,17 @@ impl HostCall for Trigger {
     }
 
     async fn validate(&self, invocation: &Invocation, (request,): &(Request,)) -> Result<(), types::Error> {
-        checked(invocation.context(), request).map(drop)
+        let (deployment, given) = checked(invocation.context(), request)?;
+        // A plugin must not leave out what the person typed, because the system would use its default.
+        let typed = invocation.request().command().rest().filter(|_| deployment.is_open).map(assignments::assignments);
+        match typed.into_iter().flatten().find(|(name, value)| given.get(name) != Some(value)) {
+            Some((name, _)) => {
+                let message =
+                    format!("the plugin does not pass on the parameter `{}` that was typed", crate::base::clean(&name));
+                Err(problem("invalid", message))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
@@ -178,9 +192,10 @@ pub(super) fn target(context: &Context, pipeline: &str) -> Attributes {
 pub(super) fn configured<'a>(context: &'a Context, pipeline: &str) -> Result<Cow<'a, Deployment>, types::Error> {
     context.catalog.pipeline(pipeline).ok_or_else(|| {
         let pipeline = crate::base::clean(pipeline);
-        let hint = match pipeline.split_once(':') {
-            Some((system, _)) => format!("; an operator can open it in [[pipelines.{system}.open]]"),
-            None => String::new(),
+        let hint = match (context.catalog.owner_of(&pipeline), pipeline.split_once(':')) {
+            (Some(owner), _) => format!(" by this name; it is `{}`", owner.pipeline),
+            (None, Some((system, _))) => format!("; an operator can open it in [[pipelines.{system}.open]]"),
+            (None, None) => String::new(),
         };
         problem("not-found", format!("the pipeline `{pipeline}` is not configured{hint}"))
     })
@@ -285,6 +300,7 @@ mod tests {
             environment: "staging".to_owned(),
             pipeline: "cms/staging".to_owned(),
             parameters: BTreeMap::from([(VERSION.to_owned(), ValuePattern::new(r"[^/]+").unwrap())]),
+            path: None,
             is_open: false,
             backend: BackendId(0),
         };

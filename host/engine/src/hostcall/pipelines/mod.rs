@@ -23,7 +23,7 @@ use super::{
 use crate::model::{
     Attribute::{App, Environment, Parameter, Pipeline, Version},
     CallKind::{Acts, Reads, Waits},
-    EnvironmentFrom, Risk,
+    CallSpec, EnvironmentFrom, Risk,
 };
 
 pub(super) fn rows() -> Vec<CallRow> {
@@ -44,8 +44,8 @@ pub(super) fn rows() -> Vec<CallRow> {
         reading("pipelines.status", "reads the state of a run", existing::Status),
         reading("pipelines.output", "reads the output of a run", existing::Output),
         reading("pipelines.tests", "reads the test results of a run", existing::Tests),
-        acting("pipelines.cancel", "stops a run", control::Cancel),
-        acting("pipelines.answer", "answers a gate at which a run waits", control::Answer),
+        CallRow::new(control_of("pipelines.cancel", "stops a run").only_revokes(), control::Cancel),
+        CallRow::new(control_of("pipelines.answer", "answers a gate at which a run waits"), control::Answer),
     ]
 }
 
@@ -59,12 +59,9 @@ where
     CallRow::new(spec.on(&[Pipeline, App, Environment], EnvironmentFrom::Target), call)
 }
 
-/// A call that changes a run of a pipeline.
-fn acting<C: HostCall>(name: &'static str, summary: &'static str, call: C) -> CallRow
-where
-    Result<C::Answer, C::Error>: Lower,
-    (Result<C::Answer, C::Error>,): ComponentNamedList,
-{
+/// The specification of a call that changes a run.
+const fn control_of(name: &'static str, summary: &'static str) -> CallSpec {
     let spec = contract_call(name, Acts, summary);
-    CallRow::new(spec.on(&[Pipeline, App, Environment], EnvironmentFrom::Target).risk(Risk::High), call)
+    // The job that started the run can hold the deployment lock.
+    spec.on(&[Pipeline, App, Environment, Parameter], EnvironmentFrom::Target).risk(Risk::High).without_lock()
 }

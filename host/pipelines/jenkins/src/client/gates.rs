@@ -19,6 +19,8 @@ const PAUSED: &str = "PAUSED_PENDING_INPUT";
 pub(crate) struct StageView {
     pub(crate) stages: Vec<Stage>,
     pub(crate) gates: Vec<Gate>,
+    /// The ids of the gates that ask for values.
+    pub(crate) asks_for_values: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,14 +64,17 @@ impl Client {
         let is_paused = described.status.as_deref() == Some(PAUSED);
         let stages = described.stages.into_iter();
         let stages = stages.map(|stage| Stage { name: stage.name, state: state(stage.status.as_deref()) }).collect();
-        let gates = if is_paused {
+        let mut view = StageView { stages, ..StageView::default() };
+        if is_paused {
             let segments = job.segments().chain([&*text, "wfapi", "pendingInputActions"]);
             let inputs: Vec<Input> = self.get(Call::read(segments, what())).await?;
-            inputs.into_iter().map(gate).collect()
-        } else {
-            Vec::new()
-        };
-        Ok(Some(StageView { stages, gates }))
+            for input in inputs {
+                let (asks, gate) = (!input.inputs.is_empty(), gate(input, view.stages.len()));
+                view.asks_for_values.extend(asks.then(|| gate.id.clone()));
+                view.gates.push(gate);
+            }
+        }
+        Ok(Some(view))
     }
 
     /// Lets a build go on at an input step, or aborts it there.
@@ -88,12 +93,14 @@ impl Client {
     }
 }
 
-fn gate(input: Input) -> Gate {
+/// Converts an input step. The id of an input step is made of its message, so that the same question in a later stage has
+/// the same id; the number of the stage is added.
+fn gate(input: Input, stages: usize) -> Gate {
     let mut message = input.message.unwrap_or_default();
     if !input.inputs.is_empty() {
         message.push_str(" (it asks for values, which only the page of the build can enter)");
     }
-    Gate { id: input.id, message, choices: Vec::new() }
+    Gate { id: format!("{}@{stages}", input.id), message, choices: Vec::new() }
 }
 
 fn state(status: Option<&str>) -> StageState {

@@ -29,6 +29,8 @@ pub(crate) struct JobInfo {
     /// `None` for a folder.
     #[serde(default, rename = "nextBuildNumber")]
     pub(crate) next_build_number: Option<u64>,
+    #[serde(default, rename = "fullName")]
+    pub(crate) full_name: Option<String>,
     #[serde(default, deserialize_with = "present")]
     property: Vec<Property>,
 }
@@ -88,7 +90,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 impl JobInfo {
-    pub(super) const TREE: &str = "buildable,nextBuildNumber,property[parameterDefinitions[name,type,choices,description,defaultParameterValue[value]]]";
+    pub(super) const TREE: &str = "fullName,buildable,nextBuildNumber,property[parameterDefinitions[name,type,choices,description,defaultParameterValue[value]]]";
 
     /// Returns the parameters of the job; `None` if the job has none.
     pub(crate) fn parameters(&self) -> Option<&[ParameterDefinition]> {

@@ -17,7 +17,7 @@ async fn the_stages_of_a_pipeline_are_followed() {
     host.server.stage(JOB, 1, "Deploy", "PAUSED_PENDING_INPUT");
     host.server.input(JOB, 1, "Promote", "Promote to all hosts?");
     let line = line_with(&mut lines, "Promote to all").await;
-    assert!(line.contains(r#"Gate { id: "Promote", message: "Promote to all hosts?", choices: [] }"#), "{line}");
+    assert!(line.contains(r#"Gate { id: "Promote@2", message: "Promote to all hosts?", choices: [] }"#), "{line}");
     host.server.end(JOB, 1, "SUCCESS");
     assert_eq!(within(end).await.unwrap().unwrap().outcome, Outcome::Succeeded);
 }
@@ -53,9 +53,13 @@ async fn a_run_whose_files_were_lost_and_whose_job_has_no_key_is_unknowable() {
         }
         other => panic!("{other:?}"),
     }
-    // With files, a run without a file was never started.
+    // The new folder can be one that replaces a lost one.
     let next = host.pipelines();
     start(&next, "a-2").await.unwrap();
+    assert!(matches!(next.state(&key("a-3"), PIPELINE).await.unwrap(), wardroom::adapter::RunState::Unknowable(_)));
+    // In an older folder, a run without a file was never started.
+    let created = std::fs::File::options().write(true).open(host.path("state/jenkins/ci/created")).unwrap();
+    created.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600)).unwrap();
     assert_eq!(next.state(&key("a-3"), PIPELINE).await.unwrap(), wardroom::adapter::RunState::Absent);
     host.server.end(JOB, 2, "SUCCESS");
     wait(&next, "a-2").await;
