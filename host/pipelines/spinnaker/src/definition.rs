@@ -26,12 +26,32 @@ pub(crate) struct Trigger {
     pub(crate) values: BTreeMap<String, String>,
 }
 
-/// Returns the pipeline with this name, or else the one with this id.
-pub(crate) fn find<'p>(path: &PipelinePath, pipelines: &'p [PipelineConfig]) -> Option<&'p PipelineConfig> {
+/// Who wrote the path of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The operator, in the configuration.
+    Configured,
+    /// A caller. The rules of the operator are patterns for paths, so that only one path may name a pipeline.
+    Given,
+}
+
+/// Returns the pipeline with this name, or else, in a configured path, the one with this id. Spinnaker ignores the case of
+/// an application, which a given path may not.
+pub(crate) fn find<'p>(
+    path: &PipelinePath,
+    origin: Origin,
+    pipelines: &'p [PipelineConfig],
+) -> Option<&'p PipelineConfig> {
     let by = |of: fn(&PipelineConfig) -> Option<&str>| {
         pipelines.iter().find(move |pipeline| of(pipeline) == Some(&*path.pipeline))
     };
-    by(|pipeline| pipeline.name.as_deref()).or_else(|| by(|pipeline| pipeline.id.as_deref()))
+    let named = by(|pipeline| pipeline.name.as_deref());
+    match origin {
+        Origin::Configured => named.or_else(|| by(|pipeline| pipeline.id.as_deref())),
+        Origin::Given => {
+            named.filter(|found| found.application.as_ref().is_none_or(|application| *application == path.application))
+        }
+    }
 }
 
 /// Returns the reason for which a pipeline was not found.
@@ -181,10 +201,17 @@ mod tests {
 
     #[test]
     fn a_pipeline_is_found_by_its_name_before_its_id() {
-        let list: Vec<PipelineConfig> =
-            serde_json::from_str(r#"[{"id":"b","name":"a"},{"id":"a","name":"c"},{"id":"d","name":"d/e"}]"#).unwrap();
-        let id = |text: &str| find(&PipelinePath::parse(text).unwrap(), &list).and_then(|found| found.id.as_deref());
+        let list: Vec<PipelineConfig> = serde_json::from_str(
+            r#"[{"id":"b","name":"a","application":"x"},{"id":"a","name":"c"},{"id":"d","name":"d/e"}]"#,
+        )
+        .unwrap();
+        let find = |text: &str, origin| {
+            find(&PipelinePath::parse(text).unwrap(), origin, &list).and_then(|found| found.id.as_deref())
+        };
+        let id = |text: &str| find(text, Origin::Configured);
         assert_eq!((id("x/a"), id("x/b"), id("x/d/e"), id("x/e")), (Some("b"), Some("b"), Some("d"), None));
+        assert_eq!((find("x/a", Origin::Given), find("X/a", Origin::Given)), (Some("b"), None));
+        assert_eq!((find("x/b", Origin::Given), find("x/d/e", Origin::Given)), (None, Some("d")), "an id is no path");
         let path = PipelinePath::parse("x/e").unwrap();
         assert_eq!(
             not_found(&path, &list),

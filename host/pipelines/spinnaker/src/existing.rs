@@ -9,7 +9,7 @@ use wardroom_remote::RemoteError;
 use crate::{
     client::{Execution, ParameterConfig, is_id},
     convert::execution_view,
-    definition::Trigger,
+    definition::{Origin, Trigger},
     pipeline_path::PipelinePath,
     stages::one_line,
     system::{ExecutionId, Spinnaker},
@@ -42,8 +42,10 @@ impl Spinnaker {
             .iter()
             .zip(lists)
             .flat_map(|(application, list)| {
-                let names = list.into_iter().filter_map(|pipeline| pipeline.name);
-                names.map(move |name| format!("{application}/{name}"))
+                list.into_iter().filter_map(move |pipeline| {
+                    let application = pipeline.application.as_ref().unwrap_or(application);
+                    Some(format!("{application}/{}", pipeline.name?))
+                })
             })
             .filter(|path| path.contains(filter))
             .collect();
@@ -53,9 +55,13 @@ impl Spinnaker {
     }
 
     /// Returns the parameters and the newest executions of a pipeline.
-    pub(crate) async fn describe_pipeline(&self, path: &PipelinePath) -> Result<PipelineDescription, RemoteError> {
+    pub(crate) async fn describe_pipeline(
+        &self,
+        path: &PipelinePath,
+        origin: Origin,
+    ) -> Result<PipelineDescription, RemoteError> {
         let application = &path.application;
-        let pipeline = self.definition(path).await?;
+        let pipeline = self.definition(path, origin).await?;
         let executions = match pipeline.id.as_deref() {
             Some(id) => self.client.newest(application, id, NEWEST).await?,
             None => Vec::new(),
@@ -75,6 +81,7 @@ impl Spinnaker {
     pub(crate) async fn locate_execution(
         &self,
         path: PipelinePath,
+        origin: Origin,
         id: &str,
     ) -> Result<(Trigger, ExecutionId), RemoteError> {
         let unknown =
@@ -82,7 +89,7 @@ impl Spinnaker {
         if !is_id(id) {
             return Err(unknown());
         }
-        let pipeline = self.definition(&path).await?;
+        let pipeline = self.definition(&path, origin).await?;
         let execution = match self.client.execution(&path.application, id).await {
             Ok(execution) => execution,
             Err(RemoteError::Missing { .. }) => return Err(unknown()),

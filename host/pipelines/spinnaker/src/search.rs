@@ -10,7 +10,7 @@ use wardroom_remote::{Found, Lost, RemoteError};
 
 use crate::{
     client::{Execution, PipelineConfig, Search},
-    definition::{Trigger, find, not_found},
+    definition::{Origin, Trigger, find, not_found},
     system::{ExecutionId, Spinnaker, correlation_id},
 };
 
@@ -26,7 +26,7 @@ impl Spinnaker {
         // The pipeline can have another name now.
         let pipeline = match &lost.request.id {
             Some(id) => list.iter().find(|pipeline| pipeline.id.as_ref() == Some(id)),
-            None => find(path, &list),
+            None => find(path, Origin::Given, &list),
         };
         let Some(pipeline) = pipeline else {
             return Ok(Found::Unclear(format!(
@@ -42,12 +42,12 @@ impl Spinnaker {
         key: &RunKey,
         pipeline: &str,
     ) -> Result<Found<(Trigger, ExecutionId)>, RemoteError> {
-        let path = match self.path(pipeline) {
+        let (path, origin) = match self.path(pipeline) {
             Ok(path) => path,
             Err(error) => return Ok(Found::Unclear(error.reason().to_owned())),
         };
         let list = self.definitions(&path.application, Duration::ZERO).await?;
-        let Some(pipeline) = find(&path, &list) else {
+        let Some(pipeline) = find(&path, origin, &list) else {
             return Ok(Found::Unclear(not_found(&path, &list)));
         };
         let found = self.search_in(key, &path.application, pipeline, Timestamp::now() - MAX_AGE).await?;

@@ -22,7 +22,7 @@ use wardroom_remote::{Found, LogPart, Lost, Observed, Open, RemoteError, Stop, S
 use crate::{
     client::{CanList, Client, PipelineConfig, below},
     config::{GateSettings, SpinnakerPipeline},
-    definition::{Trigger, check, find, not_found},
+    definition::{Origin, Trigger, check, find, not_found},
     lines::{Told, last_lines},
     pipeline_path::PipelinePath,
     snapshots::Snapshots,
@@ -68,10 +68,11 @@ impl Spinnaker {
     ///
     /// # Errors
     /// There is no such pipeline.
-    pub(crate) fn path(&self, pipeline: &str) -> Result<PipelinePath, RemoteError> {
+    pub(crate) fn path(&self, pipeline: &str) -> Result<(PipelinePath, Origin), RemoteError> {
         match (self.pipelines.get(pipeline), pipeline.split_once(':')) {
-            (Some(config), _) => Ok(config.path.clone()),
+            (Some(config), _) => Ok((config.path.clone(), Origin::Configured)),
             (None, Some((_, path))) => PipelinePath::parse(path)
+                .map(|path| (path, Origin::Given))
                 .map_err(|why| RemoteError::rejected(format!("`{path}` names no Spinnaker pipeline: it {why}"))),
             (None, None) => Err(RemoteError::rejected(format!("there is no pipeline `{pipeline}`"))),
         }
@@ -81,9 +82,9 @@ impl Spinnaker {
     ///
     /// # Errors
     /// Spinnaker does not have the pipeline, or is unavailable.
-    pub(crate) async fn definition(&self, path: &PipelinePath) -> Result<PipelineConfig, RemoteError> {
+    pub(crate) async fn definition(&self, path: &PipelinePath, origin: Origin) -> Result<PipelineConfig, RemoteError> {
         let list = self.definitions(&path.application, self.timing.definition).await?;
-        match find(path, &list) {
+        match find(path, origin, &list) {
             Some(found) => Ok(found.clone()),
             None => Err(RemoteError::Missing { reason: not_found(path, &list) }),
         }
@@ -146,12 +147,12 @@ impl System for Spinnaker {
     const STOPS: usize = 2;
 
     async fn prepare(&self, pipeline: &str, parameters: &BTreeMap<String, String>) -> Result<Trigger, RemoteError> {
-        let path = self.path(pipeline)?;
+        let (path, origin) = self.path(pipeline)?;
         let values = match self.pipelines.get(pipeline) {
             Some(config) => config.values(parameters).map_err(RemoteError::rejected)?,
             None => parameters.clone(),
         };
-        let found = self.definition(&path).await?;
+        let found = self.definition(&path, origin).await?;
         check(&path, &found, values).map_err(RemoteError::rejected)
     }
 
@@ -233,11 +234,13 @@ impl System for Spinnaker {
     }
 
     async fn describe(&self, pipeline: &str) -> Result<PipelineDescription, RemoteError> {
-        self.describe_pipeline(&self.path(pipeline)?).await
+        let (path, origin) = self.path(pipeline)?;
+        self.describe_pipeline(&path, origin).await
     }
 
     async fn locate(&self, pipeline: &str, run: &str) -> Result<(Trigger, ExecutionId), RemoteError> {
-        self.locate_execution(self.path(pipeline)?, run).await
+        let (path, origin) = self.path(pipeline)?;
+        self.locate_execution(path, origin, run).await
     }
 
     fn id(&self, run: &ExecutionId) -> Option<String> {

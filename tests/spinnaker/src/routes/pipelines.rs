@@ -17,9 +17,11 @@ impl Call<'_> {
     pub(crate) fn pipeline_configs(&self, application: &str) -> Response {
         let data = self.shared.data();
         // Front50 returns an empty list for an application that does not exist or that the account cannot read.
-        let can_read = !data.lacks(application, "READ");
-        let pipelines = data.applications.get(application).filter(|_| can_read);
-        let list: Vec<Value> = pipelines.into_iter().flatten().map(|pipeline| config(application, pipeline)).collect();
+        // It ignores the case of the name.
+        let known = data.applications.iter().find(|(name, _)| name.eq_ignore_ascii_case(application));
+        let readable = known.filter(|(name, _)| !data.lacks(name, "READ"));
+        let pipelines = readable.into_iter().flat_map(|(name, list)| list.iter().map(move |pipeline| (name, pipeline)));
+        let list: Vec<Value> = pipelines.map(|(name, pipeline)| config(name, pipeline)).collect();
         self.json(StatusCode::OK, &list.into())
     }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub(crate) struct PipelineConfig {
     pub(crate) id: Option<String>,
     pub(crate) name: Option<String>,
+    pub(crate) application: Option<String>,
     pub(crate) disabled: Value,
     /// `templatedPipeline` for a pipeline that takes its stages and parameters from a template.
     #[serde(rename = "type")]

@@ -80,6 +80,14 @@ async fn a_pipeline_that_no_app_names_is_started() {
     let pipelines = host.pipelines();
     pipelines.start(&key("a-1"), OTHER, &Default::default()).await.unwrap();
     assert_eq!(host.server.execution(&host.only())["name"], "Another pipeline");
+    // The operator's rules are patterns for paths, so no other path may name the same pipeline.
+    for (at, path) in ["cms/4399e00d-3749-4418-b432-000000000000", "CMS/Another pipeline"].into_iter().enumerate() {
+        let (name, path) = (format!("b-{at}"), format!("cd:{path}"));
+        let message = refusal(pipelines.start(&key(&name), &path, &Default::default()).await);
+        assert!(message.contains(" in Spinnaker has no pipeline `"), "{message}");
+        assert!(refusal(pipelines.view(&path, &host.only()).await).contains(" in Spinnaker has no pipeline `"));
+        assert!(refusal(pipelines.describe(&path).await).contains(" in Spinnaker has no pipeline `"));
+    }
     assert_eq!(
         refusal(pipelines.start(&key("a-2"), "cd:cms", &Default::default()).await),
         "`cms` names no Spinnaker pipeline: it has no slash between the application and the pipeline"
