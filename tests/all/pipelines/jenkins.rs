@@ -43,7 +43,7 @@ impl System for Jenkins {
             "\n[pipelines.ci]\nkind = \"jenkins\"\nurl = \"{}\"\nuser = \"bot\"\ntoken = {{ file = \"token\" }}\n{open}",
             self.server.url()
         );
-        Ok(system + &tables("ci:web/cms "))
+        Ok([system, tables("ci:web/cms ")].concat())
     }
 
     fn started(&self, _: &TestHost) -> Vec<String> {

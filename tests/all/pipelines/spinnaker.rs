@@ -38,7 +38,7 @@ impl System for Spinnaker {
             "\n[pipelines.ci]\nkind = \"spinnaker\"\nurl = \"{}\"\ntoken = {{ file = \"token\" }}\n",
             self.server.url()
         );
-        Ok(system + &tables("ci:web/"))
+        Ok([system, tables("ci:web/")].concat())
     }
 
     fn started(&self, _: &TestHost) -> Vec<String> {

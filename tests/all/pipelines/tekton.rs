@@ -52,7 +52,7 @@ impl System for Tekton {
         );
         test_host.write("kube.config", &kubeconfig)?;
         let system = "\n[pipelines.ci]\nkind = \"tekton\"\nkubeconfig = \"kube.config\"\nnamespace = \"ci\"\n";
-        Ok(system.to_owned() + &tables("ci:"))
+        Ok([system.to_owned(), tables("ci:")].concat())
     }
 
     fn started(&self, _: &TestHost) -> Vec<String> {

@@ -9,7 +9,10 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,9 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_OTHERS: usize = 10_000;
 /// The file whose time shows when the folder was created.
 const MARKER: &str = "created";
+
+/// The number of temporary files that this process has created.
+static PARTS: AtomicU64 = AtomicU64::new(0);
 
 /// The files of a backend's runs. Its methods block.
 #[derive(Debug, Clone)]
@@ -71,7 +77,9 @@ impl RunFiles {
     pub(crate) fn create<T: Serialize>(&self, key: &RunKey, record: &T) -> io::Result<bool> {
         self.create_folder()?;
         let _writing = self.writing.lock();
-        let (path, part) = (self.path(key), self.folder.join(format!("{key}.new")));
+        // Another process can create the file of the same run.
+        let number = PARTS.fetch_add(1, Ordering::Relaxed);
+        let (path, part) = (self.path(key), self.folder.join(format!("{key}.{}-{number}.new", std::process::id())));
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
         file.write_all(&serde_json::to_vec(record)?)?;
         file.sync_all()?;
