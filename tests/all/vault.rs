@@ -189,3 +189,30 @@ fn check_reads_each_secret_and_names_those_that_cannot_be_read() -> Result<()> {
     ensure!(ran.out.contains("has no field `tokn`; it has the fields token"), "{ran:?}");
     Ok(())
 }
+
+#[test]
+fn a_host_starts_while_the_server_is_down_and_gets_its_secrets_later() -> Result<()> {
+    let mut world = World::new()?;
+    world.bao.kill();
+    let mut host = RunningHost::start(&world.host)?;
+    host.say("deploy cms staging 1.0.1")?;
+    host.wait_for("has no value: http://127.0.0.1:")?;
+    host.wait_for_log("the deliveries of the hook are refused until its secret has a value")?;
+    let answer = world.request("POST /hooks/build", r#"{"version": "2.0.0"}"#)?;
+    ensure!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let ready = world.request("GET /readyz", "")?;
+    ensure!(ready.starts_with("HTTP/1.1 503") && ready.contains(r#""kept":0,"missing":2"#), "{ready}");
+    let token = world.runtime.block_on(async {
+        world.bao.restart().await;
+        world.bao.write("ci/jenkins", json!({ "token": "first-value-of-jenkins" })).await;
+        world.bao.write("ci/hook", json!({ "token": "token-of-the-hook-4711" })).await;
+        world.bao.token(json!({})).await
+    });
+    world.host.write("vault-token", &token)?;
+    eventually("the secrets", || Ok(world.request("GET /readyz", "")?.starts_with("HTTP/1.1 200")))?;
+    let answer = world.request("POST /hooks/build", r#"{"version": "2.0.0"}"#)?;
+    ensure!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    host.wait_for("deployed version 2.0.0")?;
+    ensure!(world.seen("2.0.0")? == "first-value-of-jenkins");
+    Ok(())
+}

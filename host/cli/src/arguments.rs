@@ -64,7 +64,8 @@ Example:
   wardroom check --connect"
     )]
     Check {
-        /// Also log in to the chat networks and look up the configured rooms and people; changes nothing
+        /// Also log in to the chat networks and secret stores, and look up the configured rooms, people and secrets; changes
+        /// nothing
         #[arg(long)]
         connect: bool,
         #[command(flatten)]

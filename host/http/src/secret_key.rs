@@ -41,13 +41,24 @@ pub(crate) struct SecretKeys {
 }
 
 impl SecretKeys {
-    /// Reads the secrets of a hook.
+    /// Reads the secrets of a hook. If a secret store has no value for one of them yet, logs a warning and returns no key, so
+    /// that every delivery is refused until there is a value.
     ///
     /// # Errors
     /// A secret cannot be read, or no delivery can be authenticated with it. The error has the line to write.
     pub(crate) fn new(hook: &Hook) -> anyhow::Result<Self> {
         let secrets: Vec<SecretRef> = [hook.auth.secret()].into_iter().chain(&hook.previous).cloned().collect();
-        let keys = read_all(&secrets, &hook.auth)?;
+        let keys = match read_all(&secrets, &hook.auth) {
+            Err(error) if secrets.iter().any(is_awaited) => {
+                tracing::warn!(
+                    hook = hook.name,
+                    error = format!("{error:#}"),
+                    "the deliveries of the hook are refused until its secret has a value"
+                );
+                Keys::from([])
+            }
+            keys => keys?,
+        };
         let (hook, scheme) = (hook.name.clone(), hook.auth.clone());
         Ok(Self { hook, scheme, secrets, cache: Mutex::new((keys, Instant::now())) })
     }
@@ -58,7 +69,10 @@ impl SecretKeys {
         let mut cache = self.cache.lock();
         // A variable cannot change while the host runs.
         let can_change = self.secrets.iter().any(|secret| !matches!(secret, SecretRef::Env(_)));
-        if can_change && cache.1.elapsed() >= CACHE_TTL {
+        if cache.0.is_empty() {
+            cache.0 = read_all(&self.secrets, &self.scheme).unwrap_or_default();
+            cache.1 = Instant::now();
+        } else if can_change && cache.1.elapsed() >= CACHE_TTL {
             cache.1 = Instant::now();
             match read_all(&self.secrets, &self.scheme) {
                 Ok(keys) => cache.0 = keys,
@@ -79,6 +93,11 @@ impl SecretKeys {
         let mut cache = self.cache.lock();
         cache.1 = cache.1.checked_sub(CACHE_TTL).unwrap_or(cache.1);
     }
+}
+
+/// Returns whether a secret store has no value for a secret yet.
+fn is_awaited(secret: &SecretRef) -> bool {
+    matches!(secret, SecretRef::Stored { slot, .. } if !slot.has_value())
 }
 
 fn read_all(secrets: &[SecretRef], scheme: &Scheme) -> anyhow::Result<Keys> {
@@ -158,6 +177,8 @@ fn standard(secret: &SecretRef, value: &str) -> anyhow::Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use wardroom::base::{Secret, SecretSlot};
+
     use super::*;
 
     fn file(text: &str) -> (tempfile::TempDir, SecretRef) {
@@ -223,5 +244,19 @@ mod tests {
         // Harbor sends the whole value of the header `Authorization` as the operator typed it.
         assert_eq!(keys("Bearer abc\n", bare), Ok(vec![b"Bearer abc".to_vec()]));
         assert_eq!(keys("schl\u{fc}ssel\r\n", hub), Ok(vec!["schl\u{fc}ssel".into()]));
+    }
+
+    #[test]
+    fn a_hook_whose_secret_has_no_value_yet_has_no_key() {
+        let slot = SecretSlot::new("the hook");
+        let stored = SecretRef::Stored { key: "vault", text: "prod:ci/hook#token".into(), slot: slot.clone() };
+        let scheme = Scheme::Hub { secret: stored.clone(), header: None };
+        let secrets = vec![stored];
+        assert!(read_all(&secrets, &scheme).is_err() && secrets.iter().all(is_awaited));
+        let cache = Mutex::new((Keys::from([]), Instant::now()));
+        let keys = SecretKeys { hook: "build".into(), scheme, secrets, cache };
+        assert!(keys.get().is_empty());
+        slot.set(Secret::new("secret-of-the-hook"));
+        assert_eq!(&*keys.get(), [b"secret-of-the-hook".to_vec()]);
     }
 }
