@@ -29,6 +29,11 @@ pub(crate) struct Vault {
 }
 
 pub(crate) fn factory() -> VaultFactory {
+    VaultFactory::default().timing(timing())
+}
+
+/// The short delays of the tests.
+pub(crate) fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.server_retry = (Duration::from_millis(50), Duration::from_millis(200));
     // Longer than a test, so that only another secret leads to another login.
@@ -36,13 +41,17 @@ pub(crate) fn factory() -> VaultFactory {
     timing.login_poll = Duration::from_millis(50);
     timing.secret_retry = (Duration::from_millis(50), Duration::from_millis(200));
     timing.min_renewal = Duration::from_millis(200);
-    VaultFactory::default().timing(timing)
+    timing
 }
 
 impl Vault {
     /// Reads the tables. Panics if they have problems.
     pub(crate) fn read(text: &str) -> Self {
-        let factory = factory();
+        Self::read_with(factory(), text)
+    }
+
+    /// Does the same with other delays.
+    pub(crate) fn read_with(factory: VaultFactory, text: &str) -> Self {
         let (mut table, problems) = Table::parse("", text, &NO_KEYS, Path::new("/"));
         table.add_keys(factory.keys());
         let secrets = factory.read(&mut table);
@@ -117,4 +126,11 @@ pub(crate) async fn eventually<T>(what: &str, mut condition: impl FnMut() -> Res
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// Writes a file and returns its path.
+pub(crate) fn file(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
 }

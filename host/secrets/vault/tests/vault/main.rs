@@ -9,3 +9,4 @@ mod leases;
 mod logins;
 mod outages;
 mod secrets;
+mod tokens;
