@@ -83,8 +83,8 @@ fn error_text(json: &Value) -> Option<String> {
 fn one_line(text: &str) -> String {
     // Several errors are a list with asterisks: "1 error occurred:\n\t* permission denied\n\n".
     let text = clean(&text.replace(['\n', '\t'], " "));
-    let text = text.split_once(" error occurred: * ").map_or(text.as_str(), |(_, first)| first);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.split_once(" error occurred: * ").map_or(text.clone(), |(_, first)| first.to_owned())
 }
 
 /// A deleted version is an answer with status 404 that has metadata.
