@@ -39,7 +39,7 @@ pub(crate) struct Seen {
     /// The version of the PipelineRun.
     version: String,
     stages: Vec<Stage>,
-    /// Whether all tasks that had begun were read.
+    /// Whether the tasks that had begun were read, or may not be read.
     is_complete: bool,
 }
 
@@ -143,7 +143,9 @@ impl Tekton {
             let end = run_end(&self.client, run, own, approvals, link);
             return Ok(Observation::Ended { run: open.run.clone(), end });
         }
-        let stages = self.stages(&open.key, run, own, tasks.is_ok(), approvals);
+        // A permission that is missing is not asked for again until the run changes.
+        let is_complete = !matches!(tasks, Err(error) if error.is_transient());
+        let stages = self.stages(&open.key, run, own, is_complete, approvals);
         Ok(Observation::Open(self.progress(open, run, stages, approvals)))
     }
 

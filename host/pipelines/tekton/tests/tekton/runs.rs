@@ -8,7 +8,9 @@ use wardroom::{
     model::Outcome,
 };
 
-use crate::harness::{PIPELINE, RUN, TestHost, follow, key, line_with, refusal, start, state, wait, within};
+use crate::harness::{
+    PIPELINE, RUN, TestHost, eventually, follow, key, line_with, refusal, start, state, wait, within,
+};
 
 #[tokio::test]
 async fn the_tasks_of_a_run_are_its_stages() {
@@ -107,9 +109,18 @@ async fn without_the_permission_for_tasks_the_end_is_told_without_them() {
     host.server.deny("list", "taskruns", "ci");
     let pipelines = host.pipelines();
     start(&pipelines, "a-1").await.unwrap();
+    host.server.task(RUN, "build", "Unknown", "Running", "");
+    let (end, mut lines) = follow(&pipelines, "a-1");
+    line_with(&mut lines, r#""build", state: Running"#).await;
+    // The permission is not asked for in each poll.
+    let lists = || host.server.count("GET", "/taskruns?labelSelector=tekton.dev%2FpipelineRun+in");
+    let polls = || host.server.count("GET", "/pipelineruns?");
+    let (before, polled) = (lists(), polls());
+    eventually("the run is polled", || polls() > polled + 3).await;
+    assert_eq!(lists(), before);
     host.server.task(RUN, "build", "False", "Failed", "");
     host.server.end(RUN, "False", "Failed", "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 1");
-    let (end, _) = wait(&pipelines, "a-1").await;
+    let end = within(end).await.unwrap().unwrap();
     assert_eq!(end.message, "Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 1");
 }
 
