@@ -21,12 +21,18 @@ const CONFIG: &str = r#"
 user = "operator"
 
 [people]
-admins = ["operator", "@bob:example.org"]
+admins = ["operator"]
+
+[role.deployer]
+members      = ["@bob:example.org"]
+commands     = ["deploy", "rollback"]
+apps         = ["*"]
+environments = ["*"]
 
 [environment.staging]
 
 [environment.production]
-approval = { count = 1, from = "admins", within = "5m" }
+approval = { count = 1, from = "deployer", within = "5m" }
 
 [app.cms]
 title = "Content"

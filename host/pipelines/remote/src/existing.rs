@@ -23,6 +23,10 @@ impl<S: System> Backend<S> {
         let open = match self.own(pipeline, run).await? {
             Some((_, record)) if record.phase == Phase::Triggering => return Ok(unanswered(run)),
             Some((key, record)) => match (record.open::<S>(&key), record.phase) {
+                // The server may have forgotten the run.
+                (Some(open), Phase::Ended { run: ended, end }) => {
+                    return self.view_of(&open, run, Observation::Ended { run: ended, end });
+                }
                 (Some(open), _) => open,
                 (None, Phase::NotStarted(reason)) => return Err(refused(reason)),
                 (None, _) => return Err(refused(format!("the state of the pipeline run `{key}` is not known"))),

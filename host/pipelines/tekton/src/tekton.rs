@@ -292,6 +292,10 @@ impl System for Tekton {
         Some(run.name.clone())
     }
 
+    fn forget(&self, key: &RunKey) {
+        self.seen.lock().remove(key);
+    }
+
     async fn answer(&self, open: &Open<Self>, gate: &str, answer: &GateAnswer) -> Result<(), RemoteError> {
         gates::answer(&self.client, open, gate, answer).await
     }
