@@ -19,25 +19,27 @@ use crate::{
 
 const DEPLOY: &str = "deploy cms staging 1.0.2\n";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_on_jenkins_starts_one_build_after_a_crash_at_each_point() -> Result<()> {
-    crash_everywhere::<Jenkins>("Jenkins").await
+#[test]
+fn a_deployment_on_jenkins_starts_one_build_after_a_crash_at_each_point() -> Result<()> {
+    crash_everywhere::<Jenkins>("Jenkins")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_on_spinnaker_starts_one_execution_after_a_crash_at_each_point() -> Result<()> {
-    crash_everywhere::<Spinnaker>("Spinnaker").await
+#[test]
+fn a_deployment_on_spinnaker_starts_one_execution_after_a_crash_at_each_point() -> Result<()> {
+    crash_everywhere::<Spinnaker>("Spinnaker")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_on_tekton_creates_one_run_after_a_crash_at_each_point() -> Result<()> {
-    crash_everywhere::<Tekton>("Tekton").await
+#[test]
+fn a_deployment_on_tekton_creates_one_run_after_a_crash_at_each_point() -> Result<()> {
+    crash_everywhere::<Tekton>("Tekton")
 }
 
-async fn crash_everywhere<S: System>(kind: &str) -> Result<()> {
-    let (system, test_host) = open::<S>().await?;
+fn crash_everywhere<S: System>(kind: &str) -> Result<()> {
+    // The fake servers answer in the runtime, while the sessions block their threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (system, test_host) = runtime.block_on(open::<S>())?;
     system.end_at_once();
-    let untouched = tokio::task::block_in_place(|| run_session(&test_host, DEPLOY, None))?;
+    let untouched = run_session(&test_host, DEPLOY, None)?;
     untouched.ended_cleanly()?;
     check(&system, &test_host, &[untouched.clone()])?;
     // The points before the first call of the pipeline system are those of any job (`command`).
@@ -47,24 +49,21 @@ async fn crash_everywhere<S: System>(kind: &str) -> Result<()> {
     ensure!(points.len() >= 4, "too few crash points: {points:#?}");
     let all: Vec<(String, bool)> =
         points.iter().flat_map(|point| [(point.clone(), false), (point.clone(), true)]).collect();
-    let handle = tokio::runtime::Handle::current();
     let name = |(point, is_lost): &(String, bool)| format!("{kind} {point}, the answer is lost: {is_lost}");
-    let ran = tokio::task::block_in_place(|| {
-        for_each_point(kind, &all, name, |(point, is_lost)| {
-            let (system, test_host) = handle.block_on(open::<S>())?;
-            system.end_at_once();
-            if *is_lost {
-                system.lose_answer();
-            }
-            let session = run_session(&test_host, DEPLOY, Some(point))?;
-            let crashed = session.crashed();
-            let mut sessions = vec![session];
-            run_until(&test_host, &mut sessions, |state| {
-                !state.jobs.is_empty() && state.jobs.iter().all(|job| job.end.is_some())
-            })?;
-            check(&system, &test_host, &sessions).with_context(|| format!("crashed: {crashed}\n{sessions:#?}"))?;
-            Ok(crashed)
-        })
+    let ran = for_each_point(kind, &all, name, |(point, is_lost)| {
+        let (system, test_host) = runtime.block_on(open::<S>())?;
+        system.end_at_once();
+        if *is_lost {
+            system.lose_answer();
+        }
+        let session = run_session(&test_host, DEPLOY, Some(point))?;
+        let crashed = session.crashed();
+        let mut sessions = vec![session];
+        run_until(&test_host, &mut sessions, |state| {
+            !state.jobs.is_empty() && state.jobs.iter().all(|job| job.end.is_some())
+        })?;
+        check(&system, &test_host, &sessions).with_context(|| format!("crashed: {crashed}\n{sessions:#?}"))?;
+        Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
     ensure!(crashed * 3 >= all.len() * 2, "too few crash points were reached: {crashed} of {}", all.len());

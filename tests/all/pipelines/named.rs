@@ -24,24 +24,24 @@ async fn a_pipeline_is_listed_run_and_answered() -> Result<()> {
         host.wait_for("TAG")?;
         host.wait_for("It has no runs.")?;
 
-        host.say(&format!("pipeline run {NAME} TAG=1.10"))?;
+        host.say(&format!("pipeline run {NAME} TAG=1.10 &"))?;
         let tag = || server.builds(JOB).first().map(|build| build.parameters.clone()).unwrap_or_default();
         eventually("the build is started", || Ok(tag().contains(&("TAG".to_owned(), "1.10".to_owned()))))?;
         server.stage(JOB, 1, "Deploy", "PAUSED_PENDING_INPUT");
         server.input(JOB, 1, "Promote", "Promote to all hosts?");
         server.log(JOB, 1, b"one\ntwo\n");
-        host.say(&format!("pipeline status {NAME} 1"))?;
+        host.say(&format!("pipeline status {NAME} 1 &"))?;
         host.wait_for("1/1 Deploy: paused")?;
         host.wait_for("It waits for an answer to \"Promote to all hosts?\": pipeline answer")?;
-        host.say(&format!("pipeline log {NAME} 1"))?;
+        host.say(&format!("pipeline log {NAME} 1 &"))?;
         host.wait_for("two")?;
-        host.say(&format!("pipeline answer {NAME} 1 proceed"))?;
+        host.say(&format!("pipeline answer {NAME} 1 proceed &"))?;
         host.wait_for("ci:tools/clean up: run 1 goes on at \"Promote to all hosts?\".")?;
         ensure!(server.builds(JOB)[0].signals == ["proceedEmpty"]);
-        host.say(&format!("pipeline answer {NAME} 1 proceed"))?;
+        host.say(&format!("pipeline answer {NAME} 1 proceed &"))?;
         host.wait_for("run 1 does not wait for an answer")?;
         server.test_report(JOB, 1, 41, &["cms.LoginTest.logs_in"]);
-        host.say(&format!("pipeline tests {NAME} 1"))?;
+        host.say(&format!("pipeline tests {NAME} 1 &"))?;
         host.wait_for("41 tests passed, 1 failed, 0 were left out.")?;
         host.wait_for("cms.LoginTest.logs_in")?;
         server.end(JOB, 1, "SUCCESS");
@@ -124,19 +124,19 @@ async fn the_key_of_a_run_is_only_good_for_its_own_pipeline() -> Result<()> {
     let (system, test_host) = open::<Jenkins>().await?;
     tokio::task::block_in_place(|| {
         let mut host = RunningHost::start(&test_host)?;
-        host.say("deploy cms staging 1.0.2")?;
+        host.say("deploy cms staging 1.0.2 &")?;
         eventually("the build is started", || Ok(system.started(&test_host).len() == 1))?;
         let parameters = system.server.builds("web/cms staging")[0].parameters.clone();
         let key =
             parameters.into_iter().find(|(name, _)| name == "WARDROOM_RUN").map(|(_, key)| key).unwrap_or_default();
-        host.say(&format!("pipeline log {NAME} {key}"))?;
+        host.say(&format!("pipeline log {NAME} {key} &"))?;
         host.wait_for(&format!("`{key}` is not a run of the pipeline `ci:tools/clean up`"))?;
-        host.say(&format!("pipeline cancel {NAME} {key}"))?;
+        host.say(&format!("pipeline cancel {NAME} {key} &"))?;
         host.wait_for(&format!("`{key}` is not a run of the pipeline `ci:tools/clean up`"))?;
-        host.say(&format!("pipeline status cms/staging {key}"))?;
+        host.say(&format!("pipeline status cms/staging {key} &"))?;
         host.wait_for("cms/staging: run 1 running")?;
         // The number of the build names the same run, which is then cancelled with its job.
-        host.say("pipeline cancel cms/staging 1")?;
+        host.say("pipeline cancel cms/staging 1 &")?;
         eventually("the build is stopped", || Ok(system.is_stopped(&test_host, 0)))?;
         host.wait_for("was cancelled")?;
         host.finish()?;

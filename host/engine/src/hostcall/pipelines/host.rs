@@ -47,7 +47,7 @@ impl HostCall for Trigger {
 
     fn parameters(&self, invocation: &Invocation, (request,): &(Request,)) -> Vec<(String, String)> {
         let deployment = invocation.context().catalog.pipeline(&request.pipeline);
-        if deployment.as_ref().is_some_and(|deployment| deployment.is_open) {
+        if request.pipeline.contains(':') {
             return assignments::given(&request.parameters).unwrap_or_default();
         }
         // The version is an attribute of its own. A parameter that repeats the configured app or environment needs no
