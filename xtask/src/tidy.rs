@@ -97,7 +97,7 @@ fn in_packages(
                 // The tests of an adapter may use a fake server, or the real one of a package.
                 let is_server = dependency.starts_with("wardroom-fake-") || dependency == "wardroom-openbao";
                 let fake = kinds == "dev" && is_server;
-                let common = dependency == "wardroom-account";
+                let common = matches!(dependency.as_str(), "wardroom-account" | "wardroom-remote");
                 if dependency.starts_with("wardroom-") && dependency != *adapter && !fake && !common {
                     seen.insert(dependency);
                 }
