@@ -10,6 +10,7 @@ mod hostile;
 mod http;
 mod identities;
 mod jobs;
+mod linked_accounts;
 mod locked_files;
 mod parity;
 mod pipelines;

@@ -73,7 +73,10 @@ impl TestWorkspace {
     }
 
     fn builder(&self) -> EngineBuilder {
-        Engine::builder().chat(RoomChats(self.chats.clone())).pipelines(self.pipelines.clone())
+        Engine::builder()
+            .chat(RoomChats(self.chats.clone()))
+            .pipelines(self.pipelines.clone())
+            .identities(wardroom_oidc::OidcFactory::default())
     }
 
     fn read(&self, config: &str) -> Result<wardroom::config::Config, ConfigError> {

@@ -15,7 +15,7 @@ use crate::process;
 pub(crate) const WHOLE: &[&str] = &[
     "--workspace",
     "--features",
-    "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http,wardroom-cli/jenkins,wardroom-cli/spinnaker,wardroom-cli/tekton,wardroom-cli/vault",
+    "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http,wardroom-cli/jenkins,wardroom-cli/spinnaker,wardroom-cli/tekton,wardroom-cli/vault,wardroom-cli/oidc",
 ];
 
 /// Returns the folder of the checkout.

@@ -143,6 +143,10 @@ impl Wiring<'_> {
             builder = builder.secrets(wardroom_vault::VaultFactory::default());
         }
         builder = builder.without_secrets("vault");
+        #[cfg(feature = "oidc")]
+        {
+            builder = builder.identities(wardroom_oidc::OidcFactory::default());
+        }
         for network in NETWORKS {
             builder = builder.left_out(network);
         }

@@ -63,6 +63,7 @@ fn word(write: &Write) -> &'static str {
         Write::Grant(_) => "grant",
         Write::Revoke(_) => "revoke",
         Write::Freeze(_) => "freeze",
+        Write::LinkIdentity(_) => "link",
         Write::Unfreeze(_) => "thaw",
         Write::SetValue { .. } => "set",
         Write::DeleteValue { .. } => "delete",

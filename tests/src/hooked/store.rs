@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use wardroom::Timestamp;
 
 use wardroom::store::{
-    AuditRecord, CallCount, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow,
-    Link, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Write,
+    AuditRecord, CallCount, DeploymentLock, Freeze, Grant, HashedEntry, IdentityLink, InboxKey, InboxRow, JobPhase,
+    JobQuery, JobRow, Link, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Write,
 };
 
 /// The hooks of a [`HookedStore`]. Each does nothing by default, except those that return a [`StoreHooks::Pending`].
@@ -208,6 +208,11 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
         self.hooks.before_read("freezes").await?;
         self.store.freezes().await
+    }
+
+    async fn identity_links(&self) -> Result<Vec<IdentityLink>, StoreError> {
+        self.hooks.before_read("identity_links").await?;
+        self.store.identity_links().await
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -10,6 +10,7 @@ mod description;
 mod directory;
 mod group_files;
 mod health;
+mod identity;
 mod inbox;
 mod incoming;
 mod link;
@@ -28,6 +29,7 @@ pub use description::{ParameterDescription, PipelineDescription, RunView, TestRe
 pub use directory::{Directory, GroupUnavailable};
 pub(crate) use group_files::{GroupFile, GroupFiles, is_id};
 pub(crate) use health::{BackendHealth, ObservedBackend};
+pub use identity::{DeviceLogin, IdentityFactory, IdentityProvider, VerifiedAccount};
 pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};

@@ -26,11 +26,15 @@ pub(crate) enum Builtin {
     Unfreeze,
     /// Lets the newest delivery of a webhook start its command again.
     Hook,
+    /// Links the person's account at an identity provider.
+    Link,
+    /// Ends the link to the person's account at an identity provider.
+    Unlink,
 }
 
 impl Builtin {
     /// The built-in commands of every host, in the order in which `help` lists them. [`Self::Hook`] exists only on a host
-    /// with hooks.
+    /// with hooks, and [`Self::Link`] and [`Self::Unlink`] only on a host with identity providers.
     pub(crate) const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
@@ -79,7 +83,9 @@ impl Builtin {
             | Self::Deny
             | Self::Release
             | Self::Unfreeze
-            | Self::Hook => false,
+            | Self::Hook
+            | Self::Link
+            | Self::Unlink => false,
         }
     }
 
@@ -187,6 +193,18 @@ impl Builtin {
                 "Lifts a freeze.",
                 &["unfreeze production"],
                 vec![needed(parameter("environment", "the environment", ParameterType::Environment))],
+            ),
+            Self::Link => (
+                "link",
+                "Links your account at an identity provider, whose groups give you roles.",
+                &["link"],
+                vec![text("provider", "the name of the provider; optional if there is only one")],
+            ),
+            Self::Unlink => (
+                "unlink",
+                "Ends the link to your account at an identity provider.",
+                &["unlink"],
+                vec![text("provider", "the name of the provider; optional if there is only one")],
             ),
             Self::Hook => (
                 "hook",

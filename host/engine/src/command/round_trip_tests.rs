@@ -67,7 +67,7 @@ fn table() -> CommandTable {
         ],
         vec![parameter("id", Is::Job, false, false), parameter("what", Is::Rest, false, false)],
     ];
-    let mut table = CommandTable::new(false);
+    let mut table = CommandTable::new(&[]);
     for (name, parameters) in NAMES.into_iter().zip(parameters) {
         let target = Target::Plugin("plugin".into());
         let spec = Spec::new(name, vec![], "Does it.", &[], CommandKind::Action, parameters, target);

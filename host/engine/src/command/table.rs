@@ -43,10 +43,11 @@ pub(super) fn check_length(bytes: usize) -> Result<(), ParseError> {
 }
 
 impl CommandTable {
-    /// Creates a table that contains only the built-in commands. `has_hooks` is whether the host has webhooks.
-    pub(crate) fn new(has_hooks: bool) -> Self {
+    /// Creates a table that contains only the built-in commands. `optional` are the built-in commands that not
+    /// every host has.
+    pub(crate) fn new(optional: &[Builtin]) -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
-        for builtin in Builtin::ALL.into_iter().chain(has_hooks.then_some(Builtin::Hook)) {
+        for builtin in Builtin::ALL.iter().chain(optional) {
             table.add(Arc::new(builtin.spec()), |_| true);
         }
         table

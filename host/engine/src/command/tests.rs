@@ -100,7 +100,7 @@ fn table() -> CommandTable {
         ),
         described("copy", &[], vec![source("from", Is::Environment), parameter("to", Is::Environment)]),
     ];
-    let mut table = CommandTable::new(false);
+    let mut table = CommandTable::new(&[]);
     for spec in specs {
         table.add(Arc::new(spec.unwrap()), |_| true);
     }

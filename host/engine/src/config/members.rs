@@ -2,13 +2,14 @@
 //!
 //! Invariant: each id belongs to at most one person or machine, and every group in a rule is configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::identities::Identities;
 use crate::{
     adapter::{GroupFile, is_id},
     base::{Key, Located, Table, TableKeys, nearest},
     model::{Person, RoomName},
-    policy::{Machines, Member, NamedPerson, People},
+    policy::{ClaimGroup, Machines, Member, NamedPerson, People},
 };
 
 pub(crate) static PERSON_KEYS: TableKeys = TableKeys {
@@ -29,14 +30,22 @@ pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
 
 pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     path: "group.NAME",
-    about: "A group of people whose members are listed in a file. Rules name it as `group:NAME`.",
+    about: "A group of people. Its members are the ids in a file, or the people whose account at an identity provider has a \
+            group. Rules name it as `group:NAME`.",
     keys: &[
+        Key::string(
+            "identity",
+            "The identity provider of the group: the `NAME` of an `[identity.NAME]`. The members are the people who have \
+             linked an account that has the group `claim`.",
+        )
+        .required_unless("with `file`"),
+        Key::string("claim", "The name of the group at the identity provider.").required_unless("with `file`"),
         Key::string(
             "file",
             "The file of the members, with one id per line. The path is relative to the main file. The host reads the \
              file again when it changes.",
         )
-        .required(),
+        .required_unless("with `identity`"),
         Key::duration(
             "max_age",
             "The maximum age of the file. If the file is older, the group has no members. Without this key, the file can \
@@ -51,6 +60,10 @@ pub(crate) struct Members<'n> {
     pub machines: Machines,
     /// The file that lists the members of each group, by the group's name.
     pub groups: BTreeMap<String, GroupFile>,
+    /// The groups of identity providers, by the group's name.
+    pub claims: BTreeMap<String, ClaimGroup>,
+    /// The names of all groups, also of those with problems.
+    names: BTreeSet<String>,
     /// The names of the chat networks that this build includes.
     pub networks: &'n [&'n str],
 }
@@ -58,21 +71,68 @@ pub(crate) struct Members<'n> {
 impl<'n> Members<'n> {
     /// Reads the tables of people, machine accounts and groups. `networks` are the names of the chat networks that this
     /// build includes.
-    pub(crate) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
+    pub(crate) fn read(root: &mut Table, networks: &'n [&'n str], identities: &Identities) -> Self {
         let mut named = people(root);
         let machines = machines(root, &mut named);
         let people = People::new(named);
-        let mut groups = BTreeMap::new();
-        for (name, mut table) in root.tables("group") {
+        let mut members = Self {
+            people,
+            machines,
+            groups: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            names: BTreeSet::new(),
+            networks,
+        };
+        for (name, table) in root.tables("group") {
+            members.names.insert(name.value.clone());
+            members.group(name.value, table, identities);
+        }
+        members
+    }
+
+    /// Reads a `[group.NAME]`: a group of an identity provider, or the file of its members.
+    fn group(&mut self, name: String, mut table: Table, identities: &Identities) {
+        if table.has("identity") || table.has("claim") {
+            for key in ["file", "max_age"].into_iter().filter(|key| table.has(key)) {
+                let message = format!("`{}.{key}` is not allowed with `identity`", table.path());
+                table.problem(&table.at_key(key), message, "nothing; remove the key".to_owned());
+            }
+            let _ = (table.string("file"), table.duration("max_age"));
+            let identity = table.required_string("identity", "\"corp\"");
+            let claim = table.required_string("claim", "\"team-sre\"");
+            if let Some(claim) = claim.as_ref().filter(|claim| claim.value.is_empty()) {
+                table.problem(
+                    &claim.at,
+                    format!("`{}.claim` is empty", table.path()),
+                    "claim = \"team-sre\"".to_owned(),
+                );
+            }
+            if let (Some(identity), Some(claim)) = (identity, claim) {
+                match identities.get(&identity.value) {
+                    Some(Some(provider)) => {
+                        let (issuer, keep) = (provider.issuer().to_owned(), provider.keep());
+                        let group = ClaimGroup { provider: identity.value, issuer, keep, claim: claim.value };
+                        self.claims.insert(name, group);
+                    }
+                    // The problems of the provider's table are already reported.
+                    Some(None) => {}
+                    None => {
+                        let fix = match nearest(&identity.value, identities.keys().map(String::as_str)) {
+                            Some(meant) => format!("identity = \"{meant}\""),
+                            None => format!("[identity.{}]", identity.value),
+                        };
+                        table.problem(&identity.at, format!("there is no [identity.{}]", identity.value), fix);
+                    }
+                }
+            }
+        } else {
             let file = table.required_string("file", "\"groups/oncall.txt\"");
             let max_age = table.duration("max_age").map(|age| age.value);
-            let path = file.map(|file| table.folder().join(file.value));
-            table.finish();
-            if let Some(path) = path {
-                groups.insert(name.value, GroupFile { path, max_age });
+            if let Some(path) = file.map(|file| table.folder().join(file.value)) {
+                self.groups.insert(name, GroupFile { path, max_age });
             }
         }
-        Self { people, machines, groups, networks }
+        table.finish();
     }
 
     /// Resolves one entry of a list of members, such as `@bob:example.org`, `group:oncall` or `everyone`. For an
@@ -83,10 +143,10 @@ impl<'n> Members<'n> {
             return Some(Member::Everyone);
         }
         if let Some(group) = word.strip_prefix("group:") {
-            if self.groups.contains_key(group) {
+            if self.names.contains(group) {
                 return Some(Member::Group(group.to_owned()));
             }
-            let fix = match nearest(group, self.groups.keys().map(String::as_str)) {
+            let fix = match nearest(group, self.names.iter().map(String::as_str)) {
                 Some(meant) => format!("\"group:{meant}\""),
                 None => format!("[group.{group}]\nfile = \"groups/{group}.txt\""),
             };

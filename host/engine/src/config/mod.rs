@@ -12,6 +12,7 @@ mod hook_auth;
 mod hook_values;
 mod hooks;
 mod http;
+mod identities;
 mod include;
 mod limits;
 mod members;

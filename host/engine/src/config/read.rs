@@ -15,6 +15,7 @@ use super::{
     expect::{self, Expect},
     freezes, hooks,
     http::{self, HttpConfig},
+    identities::{self, Identities},
     include::{self, Files},
     limits,
     members::{self, Members},
@@ -23,8 +24,11 @@ use super::{
     systems, triggers,
 };
 use crate::{
-    adapter::{Backends, Chat, ChatFactory, GroupFiles, PipelinesFactory, SecretStores, SecretsFactory},
+    adapter::{
+        Backends, Chat, ChatFactory, GroupFiles, IdentityFactory, PipelinesFactory, SecretStores, SecretsFactory,
+    },
     base::{Key, Located, Problem, Problems, SecretSlot, Table, TableKeys, nearest},
+    command::Builtin,
     hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
@@ -54,7 +58,11 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
         Key::tables("bot", &bots::BOT_KEYS, "The bots of the host.").required(),
         Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that gets reports of changed rights."),
         Key::tables("person", &members::PERSON_KEYS, "People with several ids."),
-        Key::tables("group", &members::GROUP_KEYS, "Groups of people whose members are listed in files."),
+        Key::tables(
+            "group",
+            &members::GROUP_KEYS,
+            "Groups of people whose members a file lists or an identity provider names.",
+        ),
         Key::tables("machine", &members::MACHINE_KEYS, "Machine accounts for schedules and webhooks."),
         Key::tables(
             "role",
@@ -94,6 +102,8 @@ pub(crate) struct Registry {
     pub secrets: Vec<Arc<dyn SecretsFactory>>,
     /// The kinds of secret stores that Wardroom supports, but that this build does not include.
     pub left_out_secrets: Vec<&'static str>,
+    /// The identity providers; `None` if this build does not include them.
+    pub identities: Option<Arc<dyn IdentityFactory>>,
 }
 
 impl Registry {
@@ -105,7 +115,8 @@ impl Registry {
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         let mut names: BTreeSet<&str> = FILE_KEYS.keys.iter().map(|key| key.name).collect();
         let capabilities = self.capabilities.iter().flat_map(|capability| capability.keys());
-        let mut added = capabilities.chain(self.secrets.iter().flat_map(|secrets| secrets.keys()));
+        let identities = self.identities.iter().flat_map(|identities| identities.keys());
+        let mut added = capabilities.chain(self.secrets.iter().flat_map(|secrets| secrets.keys())).chain(identities);
         if let Some(key) = added.find(|key| !names.insert(key.name)) {
             return Err(format!("a capability adds the top-level key `{}`, which exists already", key.name));
         }
@@ -142,6 +153,7 @@ pub struct Config {
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
     pub(crate) secrets: SecretStores,
+    pub(crate) identities: Identities,
     pub(crate) policy: Policy,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) freezes: Vec<Window>,
@@ -206,6 +218,13 @@ impl Config {
         self.bots = own;
         self.absent.extend(others.into_iter().flat_map(|bot| bot.chats));
         Ok(rooms)
+    }
+
+    /// Returns the built-in commands of this configuration that not every host has.
+    pub(crate) fn optional_commands(&self) -> Vec<Builtin> {
+        let hooks = (!self.triggers.hooks.is_empty()).then_some([Builtin::Hook].as_slice());
+        let identities = (!self.identities.is_empty()).then_some([Builtin::Link, Builtin::Unlink].as_slice());
+        hooks.into_iter().chain(identities).flatten().copied().collect()
     }
 
     /// Returns the configured rooms of apps, notifications and reports, without duplicates.
@@ -309,7 +328,8 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms, systems } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
-    let members = Members::read(&mut root, &networks);
+    let identities = identities::read(&mut root, registry);
+    let members = Members::read(&mut root, &networks, &identities);
     let (admins, tell) = people::people(&mut root, &members);
     let roles = people::roles(&mut root, &catalog, &members);
     let owners = people::owners(&root, &catalog, &members);
@@ -329,7 +349,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
         return Err(problems.sorted());
     }
     // 5. Assemble the policy and the configuration.
-    let Members { people, machines, groups, .. } = members;
+    let Members { people, machines, groups, claims, .. } = members;
     let known = |bot: &BotConfig| Bot { name: bot.identity.name.clone(), environments: bot.environments.clone() };
     let first = bots.iter().flat_map(|bot| &bot.chats).next();
     let policy = Policy {
@@ -341,6 +361,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
         owners,
         tell,
         groups: GroupFiles::new(groups),
+        claims,
         apps: catalog.apps().map(|app| app.name.clone()).collect(),
         network: first.map(|chat| chat.network().to_owned()).unwrap_or_default(),
     };
@@ -355,6 +376,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
         catalog,
         backends,
         secrets,
+        identities,
         approvals,
         freezes,
         calls: Arc::new(calls),

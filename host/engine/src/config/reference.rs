@@ -67,6 +67,7 @@ impl Reference {
             "" => {
                 keys.extend(registry.capabilities.iter().flat_map(|capability| capability.keys()));
                 keys.extend(registry.secrets.iter().flat_map(|secrets| secrets.keys()));
+                keys.extend(registry.identities.iter().flat_map(|identities| identities.keys()));
             }
             "bot.NAME" => keys.extend(bots::network_keys(registry)),
             "approval" | "plugin.NAME.allow" => keys.extend(&added.attributes),

@@ -12,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Redeliveries,
-    builtin::ReactionQueue,
+    builtin::{OpenLogins, ReactionQueue},
     host::{BotSettings, Host},
     refused_triggers,
     review::{InspectedPlugin, Report, Review},
     serve::Engine,
 };
 use crate::{
-    adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SecretsFactory, SystemClock},
+    adapter::{
+        ChatFactory, Clock, Directory, IdentityFactory, MonotonicClock, PipelinesFactory, SecretsFactory, SystemClock,
+    },
     base::{Activity, Problem},
     config::{BotConfig, Config, Reference, Registry},
     hostcall::{Capability, Context, Loader, Plugins},
@@ -100,7 +102,7 @@ pub enum BuildError {
     /// Wasmtime cannot be started. The value is the reason.
     #[error("the WebAssembly engine cannot be started: {0}")]
     Runtime(String),
-    /// The grants or freezes that were made in chat cannot be read from the store.
+    /// The grants, freezes or linked accounts that were made in chat cannot be read from the store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -134,6 +136,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn without_secrets(mut self, kind: &'static str) -> Self {
         self.registry.left_out_secrets.push(kind);
+        self
+    }
+
+    /// Sets the kind of identity providers whose accounts people can link, for the tables `[identity.NAME]`.
+    #[must_use]
+    pub fn identities(mut self, factory: impl IdentityFactory) -> Self {
+        self.registry.identities = Some(Arc::new(factory));
         self
     }
 
@@ -262,8 +271,7 @@ impl EngineBuilder {
         // 1. Load the plugins, and remove the aliases and fixed answers that conflict with their commands.
         let runtime = runtime()?;
         let loader = Loader::new(runtime, self.cache, Compiler::new(self.compiler), config.calls.clone().into());
-        let has_hooks = !config.triggers.hooks.is_empty();
-        let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref(), has_hooks).await;
+        let plugins = Plugins::load(&config.plugins, &loader, self.lock.as_ref(), &config.optional_commands()).await;
         refused_triggers::remove(&mut config.triggers, &plugins);
         // 2. Collect the rights and freezes: from the configuration, from the directory of groups, and from commands in
         //    chat.
@@ -276,6 +284,7 @@ impl EngineBuilder {
         for warning in access.restore(store.grants().await?) {
             tracing::warn!(reason = warning, "a role that was granted in chat has no effect");
         }
+        access.restore_identities(store.identity_links().await?);
         let environments = config.catalog.environments().map(str::to_owned).collect();
         let freezes = Freezes::new(config.freezes, environments, config.time_zone, store.freezes().await?);
         // 3. Register the metrics of each schedule and hook.
@@ -351,6 +360,8 @@ impl EngineBuilder {
             votes: ReactionQueue::default(),
             commands: Commands::default(),
             redeliveries: Redeliveries::default(),
+            identities: config.identities.into_iter().filter_map(|(name, provider)| Some((name, provider?))).collect(),
+            logins: OpenLogins::default(),
             ended_adapters: Mutex::default(),
             query_turns: Semaphore::new(half),
         });

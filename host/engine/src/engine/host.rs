@@ -1,13 +1,20 @@
 //! The type `Host`: the state that all tasks of an engine share.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{Redeliveries, builtin::ReactionQueue};
+use super::{
+    Redeliveries,
+    builtin::{OpenLogins, ReactionQueue},
+};
 use crate::{
-    adapter::LinkState,
+    adapter::{IdentityProvider, LinkState},
     base::Activity,
     hostcall::Context,
     messaging::{AccountInbox, ReplyLimiter, UnknownCommand},
@@ -28,6 +35,9 @@ pub(crate) struct Host {
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
     pub(crate) redeliveries: Redeliveries,
+    // The identity providers by their names, and the people who log in there now.
+    pub(crate) identities: BTreeMap<String, Arc<dyn IdentityProvider>>,
+    pub(crate) logins: OpenLogins,
     // The connection states of the accounts whose chat adapters ended with a permanent error, by bot and network.
     pub(crate) ended_adapters: Mutex<HashMap<(String, &'static str), LinkState>>,
     // Queries use at most half of the pool of plugin instances, and jobs the other half, so that a query never waits

@@ -86,7 +86,7 @@ impl Sandbox {
     /// Fails if a plugin cannot be loaded. The error is a text of one line.
     pub async fn load(self, config: &Config, cache: &Path) -> Result<Vec<String>, String> {
         let loader = Loader::new(self.0, Some(cache.to_owned()), Compiler::default(), config.calls.clone().into());
-        let plugins = Plugins::load(&config.plugins, &loader, None, false).await;
+        let plugins = Plugins::load(&config.plugins, &loader, None, &[]).await;
         match plugins.not_loaded().first() {
             None => Ok(plugins.table().specs().iter().map(|spec| spec.name.clone()).collect()),
             Some(plugin) => Err(format!("plugin {} is not loaded: {}", plugin.name, plugin.error)),

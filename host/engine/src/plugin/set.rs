@@ -13,7 +13,7 @@ use super::{
     lock::Lock,
 };
 use crate::{
-    command::CommandTable,
+    command::{Builtin, CommandTable},
     job::{HistoryError, StartEntry},
     policy::Grants,
     store::{JobRow, Store, StoreError, Write},
@@ -40,18 +40,18 @@ pub(crate) struct Plugins<D: GuestData> {
 
 impl<D: GuestData> Plugins<D> {
     /// Loads all configured plugins, in the order of the configuration. Logs each plugin that fails to load, and adds
-    /// the plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists. `has_hooks` is
-    /// whether the configuration has webhooks.
+    /// the plugin to [`Self::not_loaded`]. `lock` is the contents of `plugins.lock`, if the file exists. `optional`
+    /// are the built-in commands that not every host has.
     pub(crate) async fn load(
         configured: &[PluginConfig],
         loader: &Loader<D>,
         lock: Option<&Lock>,
-        has_hooks: bool,
+        optional: &[Builtin],
     ) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
             not_loaded: Vec::new(),
-            table: CommandTable::new(has_hooks),
+            table: CommandTable::new(optional),
             contested: Vec::new(),
             lock: lock.cloned(),
             loader: loader.clone(),

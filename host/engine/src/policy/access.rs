@@ -16,6 +16,7 @@ use super::{
     approval_rule::Need,
     bots::Bots,
     chat_grants::Granted,
+    identity_links::{ClaimGroup, IdentityLinks},
     machines::Machines,
     people::People,
     role::{HeldRole, Member, Rights, Role},
@@ -26,7 +27,7 @@ use crate::{
     adapter::{Accounts, Clock, Directory, GroupFiles, MonotonicClock},
     command::{Asker, Target, Visibility},
     model::RoomName,
-    store::{Grant, Write},
+    store::{Grant, IdentityLink, Write},
 };
 
 /// Prevents that two changes of the roles that were granted in chat happen at the same time. Each change depends on the
@@ -47,6 +48,8 @@ pub(crate) struct Access {
     pub owners: BTreeMap<String, Vec<Member>>,
     /// The room that is notified of each role that is granted or revoked in chat; `None` for no notification.
     pub tell: Option<RoomName>,
+    /// The accounts at identity providers that people have proved, and the groups that they give.
+    pub identities: IdentityLinks,
     apps: HashSet<String>,
     admin_ids: HashSet<String>,
     index: Index,
@@ -68,6 +71,8 @@ pub(crate) struct Policy {
     pub owners: BTreeMap<String, Vec<Member>>,
     pub tell: Option<RoomName>,
     pub groups: GroupFiles,
+    /// The groups of identity providers.
+    pub claims: BTreeMap<String, ClaimGroup>,
     pub apps: HashSet<String>,
     /// The default chat network. A room that the configuration names without a network is on this network.
     pub network: String,
@@ -75,7 +80,7 @@ pub(crate) struct Policy {
 
 impl Access {
     pub(crate) fn new(policy: Policy) -> Self {
-        let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
+        let Policy { admins, roles, bots, machines, persons, owners, tell, groups, claims, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
         let with_members = members.filter_map(|member| match member {
             Member::Room(name) => Some(name.clone()),
@@ -87,6 +92,7 @@ impl Access {
             index: Index::new(&roles, &persons),
             rooms: Rooms::new(with_members, named, network),
             granted: Granted::default(),
+            identities: IdentityLinks::new(claims),
             directory: RwLock::new(Arc::new(groups)),
             clocks: OnceLock::new(),
             changes: Arc::default(),
@@ -179,6 +185,9 @@ impl Access {
     }
 
     fn in_group(&self, group: &str, person: &str) -> bool {
+        if let Some(group) = self.identities.group(group) {
+            return self.identities.has(group, self.persons.ids(person), self.now());
+        }
         let members = self.group(group);
         members.is_ok_and(|members| self.persons.ids(person).any(|id| members.contains(id)))
     }
@@ -203,6 +212,9 @@ impl Access {
     /// # Errors
     /// The reason why the group's members are unknown. The group then counts as empty.
     pub(crate) fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
+        if let Some(group) = self.identities.group(group) {
+            return Ok(Arc::new(self.identities.members(group, self.now())));
+        }
         let directory = self.directory.read().clone();
         directory.members(group)
     }
@@ -231,6 +243,12 @@ impl Access {
 
     pub(crate) fn same_person(&self, one: &str, other: &str) -> bool {
         self.persons.same(one, other)
+    }
+
+    /// Returns whether two ids are one person for an approval: by the configuration, or because both ids have proved the
+    /// same account at an identity provider. Rights do not follow the account: only its groups do.
+    pub(crate) fn same_principal(&self, one: &str, other: &str) -> bool {
+        self.identities.same(&self.persons, one, other)
     }
 
     pub(crate) fn role(&self, name: &str) -> Option<&Arc<Role>> {
@@ -411,6 +429,11 @@ impl Access {
         warnings
     }
 
+    /// Adds the accounts at identity providers that were read from the store.
+    pub(crate) fn restore_identities(&self, links: Vec<IdentityLink>) {
+        links.into_iter().for_each(|link| self.identities.apply(link));
+    }
+
     /// Waits until no other change of the roles that were granted in chat is in progress. A change holds the guard from
     /// its first read of the grants until [`Self::changed`].
     pub(crate) async fn begin_change(&self) -> ChangeGuard {
@@ -418,12 +441,14 @@ impl Access {
     }
 
     /// Updates the roles that were granted in chat, after the store committed a transaction. `writes` are the changes in
-    /// the transaction; changes other than a grant or a revocation of a role are ignored.
+    /// the transaction; changes other than a grant or a revocation of a role, or of an account at an identity provider, are
+    /// ignored.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
                 Write::Grant(grant) => self.granted.add(self.persons.canonical_id(&grant.person.id), grant.clone()),
                 Write::Revoke(id) => self.granted.remove(id),
+                Write::LinkIdentity(link) => self.identities.apply(link.clone()),
                 _ => {}
             }
         }

@@ -213,7 +213,7 @@ impl Jobs {
                     || need.from.iter().any(of_rooms)
             };
             for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_approve) {
-                let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
+                let may = !access.same_principal(&id, &row.caller.id) && !ids.contains(&id);
                 if may && ids.len() < MAX_MENTIONED {
                     ids.push(id);
                 }

@@ -1,8 +1,8 @@
 //! Votes on approval requests: a person approves or denies a request, or withdraws an approval.
 //!
 //! Invariant: the right to vote is checked when the vote arrives, and again when the request has all approvals that it
-//! needs and at each effect. Two accounts of one person count as one vote. One
-//! transaction stores the vote, the updated message of the request and the reply to the command.
+//! needs and at each effect. Two accounts of one person count as one vote,
+//! also if only an identity provider shows that they are of one person. One transaction stores the vote, the updated message of the request and the reply to the command.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -53,7 +53,7 @@ pub(crate) enum VoteError {
 impl Jobs {
     /// Returns whether a person may vote on the open approval request of a job. The person who started the job may not.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
-        if row.status.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
+        if row.status.phase != JobPhase::Approval || self.context.access.same_principal(&row.caller.id, who.id) {
             return false;
         }
         let Ok(history) = JobHistory::read(&*self.context.store, &row.id).await else { return false };
@@ -224,7 +224,7 @@ impl Jobs {
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }
-        if access.same_person(&by.id, &row.caller.id) {
+        if access.same_principal(&by.id, &row.caller.id) {
             return Err(VoteError::Denied(format!(
                 "You started job {} yourself, so somebody else has to approve it: {}.",
                 row.id,
@@ -247,7 +247,7 @@ impl Jobs {
                 Ok((vec![event], format!("job {} is not approved", row.id)))
             }
             Vote::Approve(reaction)
-                if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id))
+                if let Some(given) = ask.given.iter().find(|given| access.same_principal(&given.id, &by.id))
                     && !ask.lapsed(access, &row.bot).any(|lapsed| lapsed.id == given.id) =>
             {
                 // An approval by command replaces an approval by reaction. If the reaction is removed later, the

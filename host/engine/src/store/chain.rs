@@ -35,7 +35,7 @@ impl Link {
         hash(before, &(self.number, self.kind, &self.subject, &self.digest, self.at))
     }
 
-    /// Returns the digest of the row of a message, a grant, a freeze or a release.
+    /// Returns the digest of the row of a message, a grant, a freeze, an account at an identity provider or a release.
     pub fn row_digest(row: &impl serde::Serialize) -> String {
         hash("", row)
     }

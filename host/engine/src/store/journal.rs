@@ -78,7 +78,7 @@ pub struct HashedEntry {
 }
 
 /// A link of the hash chain over everything in the store that gives or takes authority or records what was done: jobs,
-/// approvals, messages, grants, freezes, releases and audit records.
+/// approvals, messages, grants, freezes, accounts at identity providers, releases and audit records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The number of the link, starting at 1 without gaps.
@@ -91,6 +91,7 @@ pub struct Link {
     /// - A message was received: its [`InboxKey::subject`].
     /// - A role was granted or revoked: the id of the grant.
     /// - An environment was frozen or unfrozen: the name of the environment.
+    /// - An account at an identity provider was stored: its [`IdentityLink::key`](super::IdentityLink::key).
     /// - A release was stored: the key of its pipeline run.
     /// - Rows were removed: the time before which rows were removed.
     /// - Audit records were stored: empty.
@@ -100,7 +101,7 @@ pub struct Link {
     /// - A job was created: [`JobRow::opening_digest`](super::JobRow::opening_digest).
     /// - A job was closed: [`JobEnd::closing_digest`](super::JobEnd::closing_digest).
     /// - An event was added to a journal: the hash of its entry.
-    /// - A message, grant, freeze or release was stored: the [`Link::row_digest`] of the row.
+    /// - A message, grant, freeze, account or release was stored: the [`Link::row_digest`] of the row.
     /// - Audit records were stored: the [`AuditRecord::group_digest`] of the records.
     /// - A grant or a freeze ended, or rows were removed: empty.
     pub digest: String,
@@ -136,6 +137,8 @@ pub enum LinkKind {
     Freeze,
     /// A person ended the freeze of an environment.
     Unfreeze,
+    /// A person linked or unlinked an account at an identity provider.
+    Identity,
     /// A release was stored.
     Release,
 }

@@ -20,5 +20,5 @@ pub use memory::MemoryStore;
 pub(crate) use messages::{GivenArgument, TriggerSource, is_trigger_event};
 pub use messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor};
 pub use releases::{Release, ReleaseQuery};
-pub use rights::{Freeze, Grant};
+pub use rights::{Freeze, Grant, IdentityLink};
 pub use traits::{Store, StoreError, Write};

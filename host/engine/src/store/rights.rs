@@ -1,4 +1,4 @@
-//! The rows of roles that people granted in chat, and the rows of freezes.
+//! The rows of roles that people granted in chat, of freezes, and of people's accounts at identity providers.
 //!
 //! Not here: the rules of `plugins.toml` that limit the roles that people can grant in chat (`policy`).
 
@@ -43,4 +43,35 @@ pub struct Freeze {
     pub by: Person,
     /// The time at which the person set the freeze.
     pub at: Timestamp,
+}
+
+/// The account of a person at an identity provider, which the person proved with the command `link`.
+///
+/// The row stays after the link has ended: it shows that two ids on chat networks belong to one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityLink {
+    /// The person on the chat network.
+    pub person: Person,
+    /// The name of the provider in `[identity.NAME]`.
+    pub provider: String,
+    /// The issuer of the ID token. A subject is unique within an issuer.
+    pub issuer: String,
+    /// The account: the claim `sub` of the ID token.
+    pub subject: String,
+    /// The groups of the account, of those that `[group.NAME]` tables name as `claim`, sorted.
+    pub groups: Vec<String>,
+    /// The time at which the account was proved or unlinked.
+    pub at: Timestamp,
+    /// The time at which the link ends. If it is not after `at`, the person has unlinked the account.
+    pub until: Timestamp,
+}
+
+impl IdentityLink {
+    /// Returns the unique key of the row as the subject of a [`Link`](super::Link): a JSON object.
+    pub fn key(&self) -> String {
+        let Self { person, provider, issuer, subject, .. } = self;
+        // In alphabetical order, so that the text is the same with sorted and with unsorted objects.
+        serde_json::json!({ "issuer": issuer, "person": person.id, "provider": provider, "subject": subject })
+            .to_string()
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     journal::{AuditRecord, CallCount, Entry, HashedEntry, Link, Removed},
     messages::{InboxKey, InboxRow, OutboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
-    rights::{Freeze, Grant},
+    rights::{Freeze, Grant, IdentityLink},
 };
 
 /// A change of the store. A list of changes is one transaction.
@@ -108,6 +108,8 @@ pub enum Write {
     Freeze(Freeze),
     /// Lifts the freeze of the environment with this name.
     Unfreeze(String),
+    /// Stores a person's account at an identity provider. Replaces the row with the same [`IdentityLink::key`].
+    LinkIdentity(IdentityLink),
     /// Stores a value for a plugin. Replaces the plugin's value with the same key.
     SetValue {
         /// The name of the plugin.
@@ -321,7 +323,7 @@ pub trait Store: Send + Sync + 'static {
     /// - Deduplication keys are removed [`Write::DEDUPLICATION_RETENTION`] later than messages.
     /// - A blob is removed if no row refers to it and its digest is not in `loaded`. The caller passes the digests of
     ///   the loaded plugins in `loaded`.
-    /// - Links, releases, read cursors and the values of plugins are never removed.
+    /// - Links, releases, read cursors, accounts at identity providers and the values of plugins are never removed.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot remove the data. Then nothing was removed.
@@ -344,6 +346,13 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError>;
+
+    /// Returns the accounts at identity providers that people proved, including links that have ended, sorted by person,
+    /// provider, issuer and subject.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    async fn identity_links(&self) -> Result<Vec<IdentityLink>, StoreError>;
 
     /// Returns the value that a plugin stored under this key; `None` if the plugin has no such value.
     ///

@@ -7,9 +7,9 @@ use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
     store::{
-        AuditRecord, CallCount, DeploymentLock, Entry, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase,
-        JobQuery, JobRow, Link, OutboxRow, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError,
-        Write,
+        AuditRecord, CallCount, DeploymentLock, Entry, Freeze, Grant, HashedEntry, IdentityLink, InboxKey, InboxRow,
+        JobPhase, JobQuery, JobRow, Link, OutboxRow, PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store,
+        StoreError, Write,
     },
 };
 
@@ -340,6 +340,11 @@ impl Store for SqliteStore {
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
         let rows = sqlx::query("select * from freeze order by environment");
         all(rows.fetch_all(&self.readers).await, query::freeze)
+    }
+
+    async fn identity_links(&self) -> Result<Vec<IdentityLink>, StoreError> {
+        let rows = sqlx::query("select * from identity_link order by person_id, provider, issuer, subject");
+        all(rows.fetch_all(&self.readers).await, query::identity_link)
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -27,6 +27,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (4, "identities", include_str!("../migrations/0004_identities.sql")),
     (5, "names", include_str!("../migrations/0005_names.sql")),
     (6, "authority", include_str!("../migrations/0006_authority.sql")),
+    (7, "identity_links", include_str!("../migrations/0007_identity_links.sql")),
 ];
 
 /// The version whose migration creates the table `unlinked`. [`prepare`] removes the table.
@@ -61,7 +62,7 @@ pub(crate) async fn prepare(connection: &mut SqliteConnection, file: &Path) -> R
     transaction.ensure_migrations_table(MIGRATIONS).await.map_err(migrating)?;
     let applied = transaction.list_applied_migrations(MIGRATIONS).await.map_err(migrating)?;
     migrate(&mut transaction).await.map_err(migrating)?;
-    if applied.iter().all(|migration| migration.version < UNLINKED_VERSION) {
+    if applied.iter().all(|migration| migration.version != UNLINKED_VERSION) {
         let linked = Transaction::new(&mut transaction, &ChainCache::default()).link_unlinked().await;
         linked.map_err(|error| open_error(file, &error))?;
     }

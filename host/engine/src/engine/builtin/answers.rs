@@ -40,6 +40,8 @@ impl Host {
             Builtin::Release => return self.record(authorized).await,
             Builtin::Freeze => return self.freeze(authorized).await,
             Builtin::Unfreeze => return self.unfreeze(authorized).await,
+            Builtin::Link => return self.link(authorized).await,
+            Builtin::Unlink => return self.unlink(authorized).await,
             Builtin::Hook => return self.redeliver(authorized).await,
         };
         Ok(self.answered(message, Text::lines(answer)))
@@ -137,6 +139,7 @@ impl Host {
                 others.join(", ")
             );
         }
+        text.push_str(&self.linked_accounts(person));
         for held in access.roles_of(asker, true) {
             let commands = pattern_list(&held.role.commands);
             let _ = write!(text, "\nRole {}: {commands} ({})", held.rule(), reach(&held));

@@ -2,7 +2,8 @@
 //! report.
 //!
 //! Invariant: a report opens no connection, runs no command and does not write to the store. Only [`Review::probe`]
-//! connects: it logs in to the secret stores and the chat networks, and checks the pipeline backends.
+//! connects: it logs in to the secret stores and the chat networks, and checks the identity providers and the pipeline
+//! backends.
 //! Not here: the output of a report on the command line (`host/cli`).
 
 mod approval_rules;
@@ -60,19 +61,19 @@ impl Review {
         lock: Option<&Lock>,
     ) -> Self {
         let loader = Loader::new(runtime, cache, compiler, config.calls.clone().into());
-        let has_hooks = !config.triggers.hooks.is_empty();
-        let plugins = Plugins::load(&config.plugins, &loader, lock, has_hooks).await;
+        let plugins = Plugins::load(&config.plugins, &loader, lock, &config.optional_commands()).await;
         let access = Access::new(std::mem::take(&mut config.policy));
         Self { config, access, plugins, grant_warnings: Vec::new() }
     }
 
-    /// Reads the grants that were made in chat from the store, and includes them in the reports. A grant that has no
+    /// Reads the grants that were made in chat and the linked accounts from the store, and includes them in the reports. A grant that has no
     /// effect leads to a warning in the report [`people`](Self::people).
     ///
     /// # Errors
     /// Fails if the store cannot be read.
     pub async fn add_grants(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         self.grant_warnings = self.access.restore(store.grants().await?);
+        self.access.restore_identities(store.identity_links().await?);
         Ok(())
     }
 
@@ -144,6 +145,9 @@ impl Review {
         let people = self.access.people();
         // The secrets come first, because the logins use them.
         let mut checks = self.config.secrets.probe().await;
+        for provider in self.config.identities.values().flatten() {
+            checks.push(provider.probe().await);
+        }
         // A room that no account lists is checked by the first account of its network.
         let mut rooms: Vec<&RoomName> = self.config.rooms().chain(&self.access.tell).collect();
         rooms.retain(|room| self.config.bots.iter().all(|bot| !bot.names(room)));

@@ -1,4 +1,5 @@
-//! Verifies the rows that give or take authority: grants, freezes, releases and messages. Each row must have its link
+//! Verifies the rows that give or take authority: grants, freezes, accounts at identity providers, releases and
+//! messages. Each row must have its link
 //! in the hash chain, and each link its row.
 
 use std::collections::{BTreeMap, HashMap, btree_map::Entry};
@@ -15,6 +16,7 @@ const PAGE: u32 = 1000;
 // The nouns for the rows of each table.
 const GRANT: &str = "grant";
 const FREEZE: &str = "freeze of";
+const IDENTITY: &str = "account";
 const RELEASE: &str = "release";
 const MESSAGE: &str = "message";
 
@@ -36,6 +38,7 @@ type Table = BTreeMap<String, Linked>;
 pub(crate) struct Authority {
     grants: Table,
     freezes: Table,
+    identities: Table,
     releases: Table,
     messages: Table,
     /// The removals: the number of each link, and the time before which messages were removed.
@@ -52,6 +55,7 @@ type Digests = BTreeMap<String, String>;
 pub(crate) struct Rows {
     grants: Digests,
     freezes: Digests,
+    identities: Digests,
     releases: Digests,
     messages: Digests,
 }
@@ -62,10 +66,12 @@ impl Rows {
             |what: &'static str| move |error| VerifyStop::reading(error, None, format!("the {what} cannot be read"));
         let grants = store.grants().await.map_err(cannot("grants"))?;
         let freezes = store.freezes().await.map_err(cannot("freezes"))?;
+        let identities = store.identity_links().await.map_err(cannot("accounts at identity providers"))?;
         let releases = store.releases(&ReleaseQuery::default()).await.map_err(cannot("releases"))?;
         let mut rows = Self::default();
         grants.iter().try_for_each(|row| add(&mut rows.grants, GRANT, row.id.clone(), row))?;
         freezes.iter().try_for_each(|row| add(&mut rows.freezes, FREEZE, row.environment.clone(), row))?;
+        identities.iter().try_for_each(|row| add(&mut rows.identities, IDENTITY, row.key(), row))?;
         releases.iter().try_for_each(|row| add(&mut rows.releases, RELEASE, row.run.as_str().to_owned(), row))?;
         let mut behind = 0;
         loop {
@@ -104,6 +110,7 @@ impl Authority {
         let table = match link.kind {
             LinkKind::Grant | LinkKind::Revoke => &mut self.grants,
             LinkKind::Freeze | LinkKind::Unfreeze => &mut self.freezes,
+            LinkKind::Identity => &mut self.identities,
             LinkKind::Release => &mut self.releases,
             LinkKind::Message => &mut self.messages,
             LinkKind::Event => {
@@ -137,6 +144,7 @@ impl Authority {
         let never = |_: &Linked| false;
         compare(GRANT, &self.grants, &rows.grants, head, never)?;
         compare(FREEZE, &self.freezes, &rows.freezes, head, never)?;
+        compare(IDENTITY, &self.identities, &rows.identities, head, never)?;
         compare(RELEASE, &self.releases, &rows.releases, head, never)?;
         let is_removed = |message: &Linked| {
             self.removals.iter().rev().any(|(link, moment)| *link > message.link && *moment > message.at)

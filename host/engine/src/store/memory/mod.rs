@@ -23,7 +23,7 @@ use super::{
     journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, LinkKind, Removed},
     messages::{InboxKey, InboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
-    rights::{Freeze, Grant},
+    rights::{Freeze, Grant, IdentityLink},
     traits::{Store, StoreError, Write},
 };
 use crate::store::memory::{jobs::Job, state::State};
@@ -230,6 +230,10 @@ impl Store for MemoryStore {
 
     async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
         Ok(self.state().freezes.values().cloned().collect())
+    }
+
+    async fn identity_links(&self) -> Result<Vec<IdentityLink>, StoreError> {
+        Ok(self.state().identity_links.values().cloned().collect())
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -13,7 +13,7 @@ use crate::{
         journal::{AuditRecord, EntryKind, Link, LinkKind},
         messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
-        rights::{Freeze, Grant},
+        rights::{Freeze, Grant, IdentityLink},
         traits::{StoreError, Write},
     },
 };
@@ -45,6 +45,7 @@ pub(crate) struct State {
     runs: HashSet<RunKey>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) freezes: BTreeMap<String, Freeze>,
+    pub(crate) identity_links: BTreeMap<(String, String, String, String), IdentityLink>,
     pub(crate) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
@@ -179,6 +180,12 @@ impl State {
                 if self.freezes.remove(&environment).is_some() {
                     self.link(LinkKind::Unfreeze, environment, String::new(), Timestamp::now());
                 }
+            }
+            Write::LinkIdentity(row) => {
+                self.link(LinkKind::Identity, row.key(), Link::row_digest(&row), row.at);
+                let IdentityLink { person, provider, issuer, subject, .. } = &row;
+                let key = (person.id.clone(), provider.clone(), issuer.clone(), subject.clone());
+                self.identity_links.insert(key, row);
             }
             Write::SetValue { plugin, key, value } => {
                 self.values.entry(plugin).or_default().insert(key, value);

@@ -1,11 +1,11 @@
-//! Reads the rows of messages, grants, freezes and releases, and counts the usage of host calls.
+//! Reads the rows of messages, grants, freezes, accounts at identity providers and releases, and counts the usage of host calls.
 
 pub(crate) mod job;
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     model::RunKey,
-    store::{CallCount, Freeze, Grant, InboxRow, Release, ReleaseQuery, StoreError},
+    store::{CallCount, Freeze, Grant, IdentityLink, InboxRow, Release, ReleaseQuery, StoreError},
 };
 
 use crate::convert::{Columns, enum_column, store_error};
@@ -112,6 +112,19 @@ pub(crate) fn freeze(row: &SqliteRow) -> Result<Freeze, StoreError> {
         reason: row.text("reason")?,
         by: row.person("by_id", "by_name")?,
         at: row.time("at")?,
+    })
+}
+
+pub(crate) fn identity_link(row: &SqliteRow) -> Result<IdentityLink, StoreError> {
+    let groups = row.optional_json("groups")?;
+    Ok(IdentityLink {
+        person: row.person("person_id", "person_name")?,
+        provider: row.text("provider")?,
+        issuer: row.text("issuer")?,
+        subject: row.text("subject")?,
+        groups: groups.ok_or_else(|| StoreError::Failed("an account has no groups".to_owned()))?,
+        at: row.time("at")?,
+        until: row.time("until")?,
     })
 }
 

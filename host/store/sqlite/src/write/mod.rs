@@ -56,6 +56,7 @@ impl<'w> Transaction<'_, 'w> {
             Write::Revoke(id) => self.revoke(id).await,
             Write::Freeze(row) => self.freeze(row).await,
             Write::Unfreeze(environment) => self.unfreeze(environment).await,
+            Write::LinkIdentity(row) => self.link_identity(row).await,
             Write::SetValue { plugin, key, value } => self.set_value(plugin, key, value).await,
             Write::DeleteValue { plugin, key } => self.delete_value(plugin, key).await,
         }

@@ -1,11 +1,14 @@
-//! Stores and removes freezes, and the roles that people grant in chat.
+//! Stores and removes freezes, and the roles that people grant in chat. Stores people's accounts at identity providers.
 
 use wardroom::{
     Timestamp,
-    store::{Freeze, Grant, Link, LinkKind, StoreError},
+    store::{Freeze, Grant, IdentityLink, Link, LinkKind, StoreError},
 };
 
-use crate::{convert::time_column, transaction::Transaction};
+use crate::{
+    convert::{json_column, time_column},
+    transaction::Transaction,
+};
 
 impl Transaction<'_, '_> {
     pub(super) async fn grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
@@ -58,5 +61,24 @@ impl Transaction<'_, '_> {
             self.write_link(LinkKind::Unfreeze, environment, "", Timestamp::now()).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn link_identity(&mut self, row: &IdentityLink) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "insert into identity_link (person_id, person_name, provider, issuer, subject, groups, at, until)
+             values (?, ?, ?, ?, ?, ?, ?, ?)
+             on conflict (person_id, provider, issuer, subject) do update set person_name = excluded.person_name,
+             groups = excluded.groups, at = excluded.at, until = excluded.until",
+        )
+        .bind(&row.person.id)
+        .bind(&row.person.name)
+        .bind(&row.provider)
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(json_column(&row.groups)?)
+        .bind(time_column(row.at))
+        .bind(time_column(row.until));
+        self.execute(query).await?;
+        self.write_link(LinkKind::Identity, &row.key(), &Link::row_digest(row), row.at).await.map(drop)
     }
 }

@@ -1,10 +1,10 @@
-//! Tests that forge rows which give or take authority: grants, freezes, releases, messages and approvals. The
+//! Tests that forge rows which give or take authority: grants, freezes, accounts at identity providers, releases, messages and approvals. The
 //! verification of the journal finds and names each forgery.
 
 use wardroom::{
     journal::Head,
     model::{Outcome, Person},
-    store::{Entry, EntryKind, Freeze, Grant, Write},
+    store::{Entry, EntryKind, Freeze, Grant, IdentityLink, Write},
 };
 
 use crate::{
@@ -60,6 +60,16 @@ async fn scene() -> TamperTest {
         ],
         // Links 20 and 21: the job and its approval.
         [opening(JOB), journal().into_iter().skip(1).map(Write::Append).collect()].concat(),
+        // Link 22.
+        vec![Write::LinkIdentity(IdentityLink {
+            person: bob,
+            provider: "corp".into(),
+            issuer: "https://id.example.org".into(),
+            subject: "s1".into(),
+            groups: vec!["team-web".into()],
+            at: at(3),
+            until: at(9),
+        })],
     ])
     .await
 }
@@ -90,7 +100,7 @@ fn rewritten(entries: &[Entry]) -> String {
 #[tokio::test]
 async fn a_forged_grant_freeze_or_release_is_named() {
     let test = scene().await;
-    assert_eq!(test.head.number, 21);
+    assert_eq!(test.head.number, 22);
     assert_eq!(test.verify("select 1", Some(&test.head)).await, Ok(()));
     let columns = "person_id, person_name, role, app, environment, by_id, by_name, bot, at, until";
     let other = format!("insert into granted (id, {columns}) select '7f3a/9', {columns} from granted");
@@ -115,6 +125,28 @@ async fn a_forged_grant_freeze_or_release_is_named() {
             "the release 7f3a-9 was added: the hash chain has no link for it",
         ),
         ("delete from release where run = '7f3a-2'", "the release 7f3a-2 is missing"),
+    ] {
+        assert_eq!(test.fault(forgery).await, fault, "{forgery}");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_account_is_named() {
+    let test = scene().await;
+    let account = |person: &str| {
+        format!(
+            r#"the account {{"issuer":"https://id.example.org","person":"{person}","provider":"corp","subject":"s1"}}"#
+        )
+    };
+    let (bob, eve) = (account("@bob:example.org"), account("@eve:example.org"));
+    for (forgery, fault) in [
+        ("update identity_link set groups = '[\"team-sre\"]'", format!("{bob} was changed")),
+        ("update identity_link set until = '2099-01-01T00:00:00Z'", format!("{bob} was changed")),
+        (
+            "update identity_link set person_id = '@eve:example.org'",
+            format!("{eve} was added: the hash chain has no link for it"),
+        ),
+        ("delete from identity_link", format!("{bob} is missing")),
     ] {
         assert_eq!(test.fault(forgery).await, fault, "{forgery}");
     }

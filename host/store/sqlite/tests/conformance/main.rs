@@ -85,6 +85,7 @@ on_every_store! {
     rights {
         a_grant_is_kept_until_it_is_revoked,
         an_environment_has_one_freeze,
+        an_account_is_replaced_by_a_later_row_of_the_same_account,
     }
     plugins {
         a_plugin_has_its_own_values,

@@ -1,8 +1,8 @@
-//! Checks of grants and freezes.
+//! Checks of grants, freezes and accounts at identity providers.
 
 use wardroom::{
     model::Person,
-    store::{Freeze, Grant, Store, Write},
+    store::{Freeze, Grant, IdentityLink, Store, Write},
 };
 
 use crate::{
@@ -49,4 +49,24 @@ pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
     commit(store, vec![Write::Unfreeze("staging".into()), Write::Unfreeze("test".into())]).await;
     assert_eq!(store.freezes().await.expect("freezes"), [freeze("production", Some(9))]);
     assert_eq!(verified(store).await.links, 4, "three freezes, and the end of one");
+}
+
+pub(crate) async fn an_account_is_replaced_by_a_later_row_of_the_same_account(store: &dyn Store) {
+    let link = |person: &str, subject: &str, groups: &[&str], until: i64| IdentityLink {
+        person: Person::named_by_id(person),
+        provider: "corp".into(),
+        issuer: "https://id.example.org".into(),
+        subject: subject.into(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        at: at(3),
+        until: at(until),
+    };
+    let first = [link("@carol:a.org", "s2", &["web"], 9), link("@bob:a.org", "s1", &["sre", "web"], 9)];
+    commit(store, first.into_iter().map(Write::LinkIdentity).collect()).await;
+    let later = [link("@bob:a.org", "s1", &[], 3), link("@bob:a.org", "s0", &["sre"], 9)];
+    commit(store, later.clone().into_iter().map(Write::LinkIdentity).collect()).await;
+    let [ended, other] = later;
+    let all = store.identity_links().await.expect("accounts");
+    assert_eq!(all, [other, ended, link("@carol:a.org", "s2", &["web"], 9)]);
+    assert_eq!(verified(store).await.links, 4);
 }
