@@ -79,7 +79,8 @@ fn reference() -> Result<Reference> {
         .pipelines(wardroom_jenkins::JenkinsFactory::new(nowhere.clone()))
         .pipelines(wardroom_spinnaker::SpinnakerFactory::new(nowhere.clone()))
         .pipelines(wardroom_tekton::TektonFactory::new(nowhere))
-        .secrets(wardroom_vault::VaultFactory::default());
+        .secrets(wardroom_vault::VaultFactory::default())
+        .identities(wardroom_oidc::OidcFactory::default());
     builder.reference().map_err(anyhow::Error::msg)
 }
 
