@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A finished session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Session {
     /// The lines of standard output.
     pub(super) said: Vec<String>,

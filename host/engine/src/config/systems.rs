@@ -166,7 +166,9 @@ impl<'r> Systems<'r> {
                             kind.value,
                             kinds.join(", ")
                         );
-                        table.problem(&kind.at, message, None);
+                        let known = ["jenkins", "spinnaker", "tekton"].contains(&kind.value.as_str());
+                        let fix = known.then(|| format!("cargo build -p wardroom-cli --features {}", kind.value));
+                        table.problem(&kind.at, message, fix);
                     }
                 }
             }

@@ -53,7 +53,7 @@ pub(crate) fn check(
     if !unknown.is_empty() {
         let shown = defined.iter().map(|parameter| parameter.name.as_str()).filter(|name| *name != run_parameter);
         return Err(format!(
-            "the job `{job}` does not define {}, so Jenkins would ignore the value; it defines {}",
+            "the job `{job}` does not define {}, so Jenkins would ignore the value; it defines {}; correct the name or the job",
             listed(unknown.into_iter()),
             listed(shown)
         ));

@@ -38,7 +38,8 @@ pub(crate) fn item_gone(open: &Run, is_certain: bool) -> Observation<JenkinsRun>
         let message = format!("queue item {item} left the queue of Jenkins, and no build was started");
         end_without_build(open, Outcome::Cancelled, message)
     } else {
-        let message = format!("Jenkins no longer knows queue item {item}, and builds of the job were deleted since");
+        let message =
+            format!("queue item {item} is gone, and builds of the job were deleted since; look at the job in Jenkins");
         end_without_build(open, Outcome::Unknown, message)
     })
 }

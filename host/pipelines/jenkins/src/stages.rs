@@ -41,7 +41,9 @@ impl Jenkins {
         let view = self.client.stages(job, number).await?.unwrap_or_default();
         let (Some(known), Some((input, _))) = (view.gates.iter().find(|known| known.id == gate), gate.rsplit_once('@'))
         else {
-            return Err(RemoteError::rejected(format!("build #{number} does not wait at this input step any more")));
+            return Err(RemoteError::rejected(format!(
+                "build #{number} does not wait at this input step any more; see `pipeline status`"
+            )));
         };
         if proceeds && view.asks_for_values.contains(&known.id) {
             return Err(RemoteError::rejected(format!(

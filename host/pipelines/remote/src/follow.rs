@@ -57,7 +57,7 @@ impl<S: System> Backend<S> {
             let has_begun = self.system.title(&open.run).is_some();
             tokio::select! {
                 changed = waiter.view.changed() => if changed.is_err() {
-                    return Err(unavailable("the poller of the backend ended".to_owned()));
+                    return Err(unavailable("internal error: the host stopped following this run; its log has the details".to_owned()));
                 },
                 // A turn that is waited for is kept over changes of the view.
                 () = &mut turn, if has_begun => {

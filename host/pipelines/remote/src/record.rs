@@ -21,7 +21,7 @@ pub(crate) struct RunRecord<Q, R> {
     pub(crate) request: Option<Q>,
     /// The time before the trigger was sent, of the host's clock.
     pub(crate) requested: Timestamp,
-    /// The time at which the host stopped to wait for the answer to the trigger. `None` if there was an answer, and after
+    /// The time at which the host stopped waiting for the answer to the trigger. `None` if there was an answer, and after
     /// a crash.
     #[serde(default)]
     pub(crate) unanswered_since: Option<Timestamp>,
@@ -51,7 +51,7 @@ pub(crate) enum Phase<R> {
     Ended { run: R, end: RunEnd },
 }
 
-/// How far a started run is, for those who wait for it.
+/// The state of a started run, for its waiters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State<R> {
     Open(Progress<R>),

@@ -78,7 +78,7 @@ pub struct Answer {
     pub is_too_large: bool,
 }
 
-/// A response whose body was not read yet. Whoever has read it reports the result.
+/// A response whose body was not read yet. The reader of the body must report the result to the breaker.
 #[derive(Debug)]
 pub struct OpenAnswer<'s> {
     /// The response.

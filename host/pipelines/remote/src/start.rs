@@ -17,7 +17,7 @@ use crate::{
     system::{Found, Lost, System},
 };
 
-/// How often a search is repeated because other runs have changed in the meantime.
+/// The maximum number of searches if other runs change during a search.
 const MAX_SEARCHES: usize = 5;
 
 /// The other runs of a backend with their requests, the requests without an answer, and whether these are all.

@@ -85,9 +85,23 @@ impl Spinnaker {
     pub(crate) async fn definition(&self, path: &PipelinePath, origin: Origin) -> Result<PipelineConfig, RemoteError> {
         let list = self.definitions(&path.application, self.timing.definition).await?;
         match find(path, origin, &list) {
-            Some(found) => Ok(found.clone()),
+            Some(found) => match self.owner_of(path, found).filter(|_| origin == Origin::Given) {
+                Some(owner) => Err(RemoteError::rejected(format!("the pipeline `{path}` is `{owner}`; name it so"))),
+                None => Ok(found.clone()),
+            },
             None => Err(RemoteError::Missing { reason: not_found(path, &list) }),
         }
+    }
+
+    /// Returns the name of the app's pipeline that is the pipeline `found`, also if it is configured by its id. Its rules
+    /// cannot be evaded by a path.
+    fn owner_of(&self, path: &PipelinePath, found: &PipelineConfig) -> Option<&str> {
+        let is_same = |configured: &SpinnakerPipeline| {
+            let PipelinePath { application, pipeline } = &configured.path;
+            application.eq_ignore_ascii_case(&path.application)
+                && [found.name.as_ref(), found.id.as_ref()].contains(&Some(pipeline))
+        };
+        self.pipelines.iter().find(|(_, configured)| is_same(configured)).map(|(name, _)| name.as_str())
     }
 
     /// Returns the pipelines of an application. Requests that arrive at the same time share one request to Gate, and its

@@ -89,6 +89,11 @@ impl Tekton {
                 clean(path)
             )));
         }
+        // The rules of an app cannot be evaded by another path of its pipeline.
+        let is_same = |config: &&TektonPipeline| config.namespace == namespace && config.pipeline == name;
+        if let Some((owner, _)) = self.pipelines.iter().find(|(_, config)| is_same(config)) {
+            return Err(RemoteError::rejected(format!("the Pipeline `{}` is `{owner}`; name it so", clean(path))));
+        }
         Ok((namespace, name))
     }
 

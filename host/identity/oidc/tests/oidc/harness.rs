@@ -11,8 +11,11 @@ use wardroom_oidc::{OidcFactory, Timing};
 
 static NO_KEYS: TableKeys = TableKeys { path: "", about: "The top level of the tests.", keys: &[] };
 
-/// Reads tables. Returns the provider `corp`, and the problems as pairs of message and fix.
-pub(crate) fn read(text: &str) -> (Option<Arc<dyn IdentityProvider>>, Vec<(String, String)>) {
+/// Configuration problems: the message and the fix of each.
+type Found = Vec<(String, String)>;
+
+/// Reads tables. Returns the provider `corp`, and the problems.
+pub(crate) fn read(text: &str) -> (Option<Arc<dyn IdentityProvider>>, Found) {
     let mut timing = Timing::default();
     timing.min_interval = Duration::from_millis(10);
     timing.slow_down = Duration::from_millis(100);

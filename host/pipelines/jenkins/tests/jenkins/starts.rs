@@ -64,7 +64,8 @@ async fn parameters_that_the_job_does_not_define_are_refused_before_the_trigger(
     let message = refusal(start(&pipelines, "a-1").await);
     assert_eq!(
         message,
-        "the job `web/cms deploy` does not define `REGION`, `ZONE`, so Jenkins would ignore the value; it defines `TAG`"
+        "the job `web/cms deploy` does not define `REGION`, `ZONE`, so Jenkins would ignore the value; it defines `TAG`; \
+         correct the name or the job"
     );
     assert_eq!(host.server.count("POST", "/"), 0);
     // The refusal is final, also after the job defines the parameters.
