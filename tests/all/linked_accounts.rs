@@ -194,6 +194,25 @@ async fn a_second_id_of_the_same_account_is_no_second_person() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_ids_of_one_account_are_one_approval() -> Result<()> {
+    let world = World::new().await?;
+    let config = CONFIG.replace("{issuer}", world.provider.issuer()).replace("count = 1", "count = 2");
+    let open = world.workspace.open(&config, None).await?;
+    world.link(&open, "bob", "subject-1").await?;
+    world.link(&open, "bob3", "subject-1").await?;
+    world.link(&open, "carol", "subject-2").await?;
+    open.say("alice", "ops", "!deploy cms production 1.0.0").await?;
+    open.say("bob", "ops", "!approve").await?;
+    open.say("bob3", "ops", "!approve").await?;
+    ensure!(world.last().contains("you have already approved"), "{}", world.last());
+    ensure!(world.runs() == 0);
+    open.say("carol", "ops", "!approve").await?;
+    open.settle().await?;
+    ensure!(world.runs() == 1, "{:?}", world.workspace.said("marvin"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unlinking_and_another_account_end_the_roles_at_once() -> Result<()> {
     let world = World::new().await?;
     let open = world.open().await?;

@@ -41,15 +41,15 @@ pub(crate) struct SecretKeys {
 }
 
 impl SecretKeys {
-    /// Reads the secrets of a hook. If a secret store has no value for one of them yet, logs a warning and returns no key, so
-    /// that every delivery is refused until there is a value.
+    /// Reads the secrets of a hook. If one is from a secret store and cannot be used yet, logs a warning and returns no key,
+    /// so that every delivery is refused until it can.
     ///
     /// # Errors
     /// A secret cannot be read, or no delivery can be authenticated with it. The error has the line to write.
     pub(crate) fn new(hook: &Hook) -> anyhow::Result<Self> {
         let secrets: Vec<SecretRef> = [hook.auth.secret()].into_iter().chain(&hook.previous).cloned().collect();
         let keys = match read_all(&secrets, &hook.auth) {
-            Err(error) if secrets.iter().any(is_awaited) => {
+            Err(error) if secrets.iter().any(|secret| matches!(secret, SecretRef::Stored { .. })) => {
                 tracing::warn!(
                     hook = hook.name,
                     error = format!("{error:#}"),
@@ -69,7 +69,10 @@ impl SecretKeys {
         let mut cache = self.cache.lock();
         // A variable cannot change while the host runs.
         let can_change = self.secrets.iter().any(|secret| !matches!(secret, SecretRef::Env(_)));
-        if cache.0.is_empty() {
+        // The value of a secret store can have ended.
+        if self.secrets.first().is_some_and(is_awaited) {
+            cache.0 = Keys::from([]);
+        } else if cache.0.is_empty() {
             cache.0 = read_all(&self.secrets, &self.scheme).unwrap_or_default();
             cache.1 = Instant::now();
         } else if can_change && cache.1.elapsed() >= CACHE_TTL {
@@ -102,8 +105,14 @@ fn is_awaited(secret: &SecretRef) -> bool {
 
 fn read_all(secrets: &[SecretRef], scheme: &Scheme) -> anyhow::Result<Keys> {
     let mut keys = Vec::new();
-    for secret in secrets {
-        keys.extend(read(secret, scheme)?);
+    for (place, secret) in secrets.iter().enumerate() {
+        match read(secret, scheme) {
+            // The secret before the current one can be gone from its store.
+            Err(error) if place > 0 && matches!(secret, SecretRef::Stored { .. }) => {
+                tracing::warn!(error = format!("{error:#}"), "an earlier secret of a hook is not used");
+            }
+            read => keys.extend(read?),
+        }
     }
     Ok(keys.into())
 }

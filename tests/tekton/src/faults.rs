@@ -41,8 +41,8 @@ pub struct Faults {
     pub padding: usize,
     /// The difference of the server's clock, in seconds.
     pub clock_skew: i64,
-    /// The node of the pods does not answer requests for output.
-    pub no_kubelet: bool,
+    /// The node of the pods with this text in their names does not answer requests for output; empty for none.
+    pub no_kubelet: String,
 }
 
 impl Faults {

@@ -103,8 +103,8 @@ pub(crate) struct Apps {
     pub(crate) backends: Backends,
     /// The approval rules from the tables `[environment.*.approval]`, by the name of the environment.
     pub(crate) terms: BTreeMap<String, Terms>,
-    /// The pipelines on each `[pipelines.NAME]`, by its name.
-    pub(crate) systems: BTreeMap<String, Vec<PipelineUse>>,
+    /// All pipelines, with the place of their tables.
+    pub(crate) pipelines: Vec<PipelineUse>,
 }
 
 pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Apps {
@@ -173,7 +173,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     // 3. Build the pipeline backends. Add the deployments to their apps, except deployments whose system has problems.
     let mut backends = Backends::default();
     let open = std::mem::take(&mut systems.open);
-    let on_systems = uses(&drafts, &open);
+    let pipelines = uses(&drafts, &open);
     let built = systems.build(&mut backends);
     for draft in open {
         catalog.open.extend(opened(root, draft, &catalog, &built));
@@ -182,8 +182,8 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         let Some(&backend) = built.get(&draft.system) else { continue };
         if let Some(app) = catalog.apps.get_mut(&draft.app) {
             let is_rollback = draft.pipeline.ends_with("/rollback");
-            let pipelines = if is_rollback { &mut app.rollbacks } else { &mut app.deployments };
-            pipelines.push(Deployment {
+            let own = if is_rollback { &mut app.rollbacks } else { &mut app.deployments };
+            own.push(Deployment {
                 pipeline: draft.pipeline,
                 app: draft.app,
                 environment: draft.environment,
@@ -195,7 +195,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         }
     }
     order::check_versions(root, &catalog, &positions);
-    Apps { catalog, backends, terms, systems: on_systems }
+    Apps { catalog, backends, terms, pipelines }
 }
 
 /// Reports a configuration problem if the name of an app or environment is not valid. `what` is the kind of the name

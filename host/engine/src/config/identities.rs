@@ -30,3 +30,21 @@ pub(super) fn read(root: &mut Table, registry: &Registry) -> Identities {
     }
     identities
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::prelude::*;
+
+    #[test]
+    fn a_build_without_identity_providers_names_the_feature() {
+        let builder = Engine::builder().chat(MemoryChat::new(ChatFeatures::PLAIN));
+        let text = "[bot.marvin.memory]\n[identity.corp]\nissuer = 'https://id.example.org'\n\
+                    [group.sre]\nidentity = 'corp'\nclaim = 'team-sre'\n";
+        let problems = builder.read_text(text, Path::new("/")).err().map(|error| error.0).unwrap_or_default();
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.message, "this build does not include identity providers");
+        assert_eq!(problem.fix.as_deref(), Some("cargo build -p wardroom-cli --features oidc"));
+    }
+}

@@ -326,7 +326,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
     let store = store::read(&mut root);
     let guest_memory_mib = limits::read(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
-    let Apps { catalog, backends, terms, systems } = apps::read(&mut root, &registry.pipelines, &networks);
+    let Apps { catalog, backends, terms, pipelines } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
     let identities = identities::read(&mut root, registry);
     let members = Members::read(&mut root, &networks, &identities);
@@ -342,7 +342,7 @@ fn read_files(files: Files, path: &Path, registry: &Registry, problems: Problems
     let notices = notices::read(&mut root, &catalog, &members);
     let triggers = triggers::read(&mut root, &members, &bots, &time_zone, &files.untrusted);
     let http = http::read(&mut root, &triggers, registry.no_http);
-    let secrets = secrets.finish(&root, &catalog, &systems);
+    let secrets = secrets.finish(&root, &catalog, &pipelines);
     // 4. Report unknown keys, and fail if any table has a configuration problem.
     root.finish();
     if problems.count() > 0 {

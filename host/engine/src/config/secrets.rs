@@ -1,7 +1,5 @@
 //! Reads the tables of the secret stores, and checks which pipelines refer to their secrets.
 
-use std::collections::BTreeMap;
-
 use super::{read::Registry, systems::PipelineUse};
 use crate::{
     adapter::{SecretStores, Secrets, secret_source},
@@ -43,13 +41,8 @@ pub(super) fn read(root: &mut Table, registry: &Registry) -> Reading {
 }
 
 impl Reading {
-    /// Checks the references, after all tables were read. `pipelines` are the pipelines of each `[pipelines.NAME]`.
-    pub(super) fn finish(
-        self,
-        root: &Table,
-        catalog: &Catalog,
-        pipelines: &BTreeMap<String, Vec<PipelineUse>>,
-    ) -> SecretStores {
+    /// Checks the references, after all tables were read.
+    pub(super) fn finish(self, root: &Table, catalog: &Catalog, pipelines: &[PipelineUse]) -> SecretStores {
         let uses = self.sources.uses();
         for used in &uses {
             if let Some(scope) = &used.secret.scope {
@@ -74,7 +67,7 @@ fn check_environments(root: &Table, catalog: &Catalog, scope: &SecretScope) {
 
 /// Reports each pipeline outside of the scope's environments that uses a secret: in its own table, or through the table of
 /// its pipeline system.
-fn check_use(root: &Table, used: &SecretUse, scope: &SecretScope, pipelines: &BTreeMap<String, Vec<PipelineUse>>) {
+fn check_use(root: &Table, used: &SecretUse, scope: &SecretScope, pipelines: &[PipelineUse]) {
     let is_outside = |environment: &str| scope.environments.iter().all(|allowed| allowed != environment);
     let environments = scope.environments.join(", ");
     let limit = format!("whose secrets are only for pipelines in {environments} ({})", scope.at);
@@ -86,22 +79,25 @@ fn check_use(root: &Table, used: &SecretUse, scope: &SecretScope, pipelines: &BT
         let fix = format!("a secret of another server, or `environments` in [{}] with {environment}", scope.table);
         root.problem(at, message, fix);
     };
-    let segments: Vec<&str> = used.path.split('.').collect();
-    if let ["app", app, "deploy", environment, ..] = segments.as_slice() {
-        if is_outside(environment) {
+    // Names can contain dots, so that two tables can have the same path. The secret must be allowed in both.
+    let is_below = |table: &str| used.path.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
+    if used.path.starts_with("app.") {
+        let mut owners = pipelines.iter().filter(|pipeline| is_below(&pipeline.table)).peekable();
+        if owners.peek().is_none() {
+            let message = format!("`{}` uses a secret of [{}], {limit}; it is in no pipeline", used.path, scope.table);
+            root.problem(&used.at, message, None);
+        }
+        for PipelineUse { app, environment, .. } in owners.filter(|pipeline| is_outside(&pipeline.environment)) {
             report(&used.at, &format!("{app}/{environment}"), environment, "");
         }
         return;
     }
-    let Some(rest) = used.path.strip_prefix("pipelines.") else { return };
-    // The name of a system can contain dots.
-    let system =
-        pipelines.iter().filter(|(name, _)| rest.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('.')));
-    for (name, pipelines) in system {
-        for pipeline in pipelines.iter().filter(|pipeline| is_outside(&pipeline.environment)) {
-            let through = format!(" and runs on [pipelines.{name}] ({})", pipeline.at);
-            report(&used.at, &format!("{}/{}", pipeline.app, pipeline.environment), &pipeline.environment, &through);
-        }
+    for pipeline in pipelines.iter().filter(|pipeline| is_outside(&pipeline.environment)) {
+        let Some(name) = pipeline.system.as_ref().filter(|name| is_below(&format!("pipelines.{name}"))) else {
+            continue;
+        };
+        let through = format!(" and runs on [pipelines.{name}] ({})", pipeline.at);
+        report(&used.at, &format!("{}/{}", pipeline.app, pipeline.environment), &pipeline.environment, &through);
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Draft {
     /// The pipeline in its system, as `SYSTEM:PATH`; `None` for a local command.
     pub(super) path: Option<String>,
     at: At,
+    /// The path of the table.
+    table: String,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,29 +85,36 @@ pub(super) enum SystemName {
     Inline(&'static str),
 }
 
-/// A pipeline, or an environment with opened pipelines, on a system with a table of its own.
+/// A pipeline, or an environment with opened pipelines.
 pub(crate) struct PipelineUse {
+    /// The path of its table, for example `app.cms.deploy.staging`.
+    pub(crate) table: String,
+    /// The name of its `[pipelines.NAME]`; `None` for a local command.
+    pub(crate) system: Option<String>,
     pub(crate) app: String,
     pub(crate) environment: String,
     pub(crate) at: At,
 }
 
-/// Returns the pipelines on each `[pipelines.NAME]`, by its name.
-pub(super) fn uses(drafts: &[Draft], open: &[OpenDraft]) -> BTreeMap<String, Vec<PipelineUse>> {
-    let configured = drafts.iter().filter_map(|draft| {
-        let SystemName::Named(system) = &draft.system else { return None };
-        let Draft { app, environment, at, .. } = draft;
-        Some((system, PipelineUse { app: app.clone(), environment: environment.clone(), at: at.clone() }))
+/// Returns all pipelines.
+pub(super) fn uses(drafts: &[Draft], open: &[OpenDraft]) -> Vec<PipelineUse> {
+    let configured = drafts.iter().map(|draft| {
+        let Draft { app, environment, at, table, .. } = draft;
+        let system = match &draft.system {
+            SystemName::Named(name) => Some(name.clone()),
+            SystemName::Inline(_) => None,
+        };
+        let (app, environment) = (app.clone(), environment.clone());
+        PipelineUse { table: table.clone(), system, app, environment, at: at.clone() }
     });
-    let opened = open.iter().map(|OpenDraft { system, app, environment, .. }| {
-        let (app, environment, at) = (app.value.clone(), environment.value.clone(), environment.at.clone());
-        (system, PipelineUse { app, environment, at })
+    let opened = open.iter().map(|OpenDraft { system, app, environment, .. }| PipelineUse {
+        table: format!("pipelines.{system}.open"),
+        system: Some(system.clone()),
+        app: app.value.clone(),
+        environment: environment.value.clone(),
+        at: environment.at.clone(),
     });
-    let mut uses: BTreeMap<String, Vec<PipelineUse>> = BTreeMap::new();
-    for (system, pipeline) in configured.chain(opened) {
-        uses.entry(system.clone()).or_default().push(pipeline);
-    }
-    uses
+    configured.chain(opened).collect()
 }
 
 /// Checks the names in a `[[pipelines.NAME.open]]` table.
@@ -179,7 +188,7 @@ impl<'r> Systems<'r> {
 
     /// Reads the table of the pipeline `name`, and passes it to its system.
     pub(super) fn pipeline(&mut self, app: &str, environment: &str, name: String, mut table: Table) -> Option<Draft> {
-        let at = table.at().clone();
+        let (at, place) = (table.at().clone(), table.path().to_owned());
         // 1. Read the patterns of the parameters.
         let mut parameters = BTreeMap::new();
         if let Some(mut patterns) = table.table("parameters") {
@@ -251,6 +260,7 @@ impl<'r> Systems<'r> {
             system,
             path: written,
             at,
+            table: place,
         })
     }
 

@@ -131,7 +131,7 @@ mod tests {
             (
                 &[("TAG", "1"), ("REGION", "eu"), ("ZONE", "a")][..],
                 "the job `cms` does not define `REGION`, `ZONE`, so Jenkins would ignore the value; it defines `TAG`, \
-                 `FORCE`, `TARGET`, `PACKAGE`",
+                 `FORCE`, `TARGET`, `PACKAGE`; correct the name or the job",
             ),
             (&[("FORCE", "yes")], "the parameter `FORCE` of the job `cms` must be `true` or `false`"),
             (&[("TARGET", "prod")], "the parameter `TARGET` of the job `cms` must be one of `staging`, `production`"),

@@ -46,8 +46,10 @@ impl HeldSecret {
     pub fn get(&self) -> Result<Secret, RemoteError> {
         let mut state = self.state.lock();
         let held = state.rejected.clone().filter(|(at, _)| at.elapsed() < self.hold);
+        // The value of a secret store is in memory, and can be replaced or end.
+        let can_change = matches!(self.reference, SecretRef::Stored { .. });
         match (&state.secret, held) {
-            (Some(secret), None) => Ok(secret.clone()),
+            (Some(secret), None) if !can_change => Ok(secret.clone()),
             (known, held) => {
                 let current = self.resolve()?;
                 if let Some((_, reason)) = held.filter(|_| known.as_ref() == Some(&current)) {

@@ -79,6 +79,14 @@ pub(crate) fn check(
     if is_true(&pipeline.disabled) {
         return Err(format!("the pipeline `{path}` is disabled in Spinnaker; enable it there"));
     }
+    // Orca evaluates expressions in the parameters of an execution, with its own rights.
+    if let Some((name, _)) = values.iter().find(|(_, value)| value.contains("${")) {
+        return Err(format!(
+            "the value of the parameter `{}` of the pipeline `{path}` contains `${{`, which begins an expression in \
+             Spinnaker; write the expression in the pipeline",
+            clean(name)
+        ));
+    }
     let defined = pipeline.parameter_config.as_deref().unwrap_or_default();
     let find = |name: &str| defined.iter().find(|parameter| parameter.name == name);
     // A pipeline of a template inherits parameters that its configuration does not list.
@@ -179,6 +187,11 @@ mod tests {
             (
                 &[("NOTE", "x")],
                 "the pipeline `cms/Deploy` requires a value for the parameter `TAG`; add it to `values`",
+            ),
+            (
+                &[("TAG", "1-${#toJson(execution)}")],
+                "the value of the parameter `TAG` of the pipeline `cms/Deploy` contains `${`, which begins an expression in \
+                 Spinnaker; write the expression in the pipeline",
             ),
         ] {
             assert_eq!(checked(PIPELINE, values).unwrap_err(), message);

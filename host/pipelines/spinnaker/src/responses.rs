@@ -82,8 +82,12 @@ pub(crate) fn meaning(request: Request, status: u16, code: Option<&str>) -> Mean
 
 /// Returns whether the text of an answer to a trigger says that nothing was started. Gate gives the text of an exception:
 /// its own for a missing parameter, or that of the HTTP client, `Status: 403, URL: …` or in older versions `403 Forbidden`,
-/// or `timeout`.
+/// or `timeout`. Newer versions put `Unable to trigger pipeline (application: x, …). Error: ` in front of it.
 pub(crate) fn is_refusal(text: &str) -> bool {
+    let text = match text.split_once("). Error: ") {
+        Some((prefix, rest)) if prefix.starts_with("Unable to trigger pipeline (") => rest,
+        _ => text,
+    };
     let digits = text.strip_prefix("Status: ").unwrap_or(text);
     let status = digits.get(..3).filter(|_| !digits[3..].starts_with(|next: char| next.is_alphanumeric()));
     let status: Option<u16> = status.and_then(|status| status.parse().ok());
@@ -135,6 +139,7 @@ mod tests {
             "Status: 400, URL: http://orca:8083/orchestrate, Message: Pipeline is disabled and cannot be started.",
             "403 Forbidden",
             "400 ",
+            "Unable to trigger pipeline (application: cms, pipelineId: p-1). Error: Status: 400, URL: http://orca:8083/orchestrate",
         ] {
             assert!(is_refusal(text), "{text}");
         }
@@ -146,6 +151,8 @@ mod tests {
             "Status: 500, URL: http://orca:8083/orchestrate, Message: x",
             "Status: 429, URL: http://orca:8083/orchestrate",
             "4000 executions",
+            "Unable to trigger pipeline (application: cms, pipelineId: p-1). Error: Status: 500, URL: http://orca:8083/x",
+            "Unable to trigger pipeline (application: 400, pipelineId: p-1)",
             "ü4",
         ] {
             assert!(!is_refusal(text), "{text}");

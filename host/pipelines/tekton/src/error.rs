@@ -67,7 +67,7 @@ pub(crate) fn classify(call: &Call<'_>, status: StatusCode, headers: &HeaderMap,
     let code = match &parsed {
         Some(_) if webhook.is_some() => Some(WEBHOOK),
         Some(parsed) => Some(parsed.reason.as_deref().unwrap_or_default()),
-        None => None,
+        None => (body.trim_ascii() == responses::NO_API.as_bytes()).then_some(responses::NO_API),
     };
     let number = status.as_u16();
     let said =

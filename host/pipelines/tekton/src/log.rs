@@ -69,6 +69,7 @@ pub(crate) async fn read(
     let tasks = task_runs(client, namespace, run).await?;
     let mut part = LogPart::default();
     let mut reads = 0;
+    let mut failure = None;
     let with_pod: Vec<&TaskRun> = tasks.iter().filter(|task| !task.status.pod_name.is_empty()).collect();
     for at in 0..with_pod.len() {
         let task = with_pod[(cursor.turn + at) % with_pod.len()];
@@ -80,11 +81,18 @@ pub(crate) async fn read(
                 return Ok(part);
             }
             reads += 1;
-            read_step(client, namespace, &Source { task, step }, cursor, &mut part.lines).await?;
+            // The node of one task can be down while the others run.
+            if let Err(error) = read_step(client, namespace, &Source { task, step }, cursor, &mut part.lines).await {
+                failure.get_or_insert(error);
+                break;
+            }
             if !cursor.position(task, step).is_done {
                 break;
             }
         }
+    }
+    if let Some(error) = failure.filter(|_| part.lines.is_empty()) {
+        return Err(error);
     }
     part.has_more = tasks.is_empty() || tasks.iter().any(|task| !task.is_done() || cursor.next_step(task).is_some());
     Ok(part)
@@ -183,7 +191,7 @@ pub(crate) async fn tail(client: &Client, namespace: &str, run: &str, bytes: usi
     let sources: Vec<Source<'_>> = steps.collect();
     let bytes = bytes.min(MAX_TAIL);
     let mut parts: Vec<String> = Vec::new();
-    let mut length = 0;
+    let (mut length, mut failure) = (0, None);
     for source in sources.iter().rev().take(MAX_TAIL_STEPS) {
         if length >= bytes {
             break;
@@ -193,7 +201,10 @@ pub(crate) async fn tail(client: &Client, namespace: &str, run: &str, bytes: usi
         let body = match client.send(&log_call(namespace, source, query, MAX_TAIL * 4)).await {
             Ok(answer) => answer.body,
             Err(failure) if is_waiting(&failure) || failure.error.is_missing() => continue,
-            Err(failure) => return Err(failure.error),
+            Err(failed) => {
+                failure.get_or_insert(failed.error);
+                continue;
+            }
         };
         let (mut terminal, mut plain) = (TerminalLines::default(), Vec::new());
         terminal.push(&body, &mut plain);
@@ -202,6 +213,9 @@ pub(crate) async fn tail(client: &Client, namespace: &str, run: &str, bytes: usi
         let text: String = plain.iter().map(|line| format!("{prefix}{line}\n")).collect();
         length += text.len();
         parts.push(text);
+    }
+    if let Some(error) = failure.filter(|_| parts.is_empty()) {
+        return Err(error);
     }
     parts.reverse();
     let text = parts.concat();

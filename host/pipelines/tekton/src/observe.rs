@@ -256,7 +256,7 @@ impl Tekton {
 
     /// Lists the ApprovalTasks of PipelineRuns. A cluster without them has none.
     async fn approvals(&self, namespace: &str, runs: &[&PipelineRun]) -> ByRun<ApprovalTask> {
-        let is_off = self.no_approvals.lock().is_some_and(|at| at.elapsed() < NO_APPROVALS);
+        let is_off = self.no_approvals.lock().get(namespace).is_some_and(|at| at.elapsed() < NO_APPROVALS);
         if runs.is_empty() || is_off {
             return ByRun::new();
         }
@@ -278,7 +278,7 @@ impl Tekton {
                 if !failure.error.is_missing() {
                     tracing::warn!(error = %failure.error, "the approvals of runs are not shown");
                 }
-                *self.no_approvals.lock() = Some(Instant::now());
+                self.no_approvals.lock().insert(namespace.to_owned(), Instant::now());
             }
         }
         by_run

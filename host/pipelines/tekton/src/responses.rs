@@ -51,13 +51,16 @@ const ALL: &[AnyRequest] = &[AnyRequest];
 
 /// The code of a response which says that an admission webhook could not be called.
 pub(crate) const WEBHOOK: &str = "webhook";
+/// The response to a request for a group that is not installed, a plain text.
+pub(crate) const NO_API: &str = "404 page not found";
 
 const RULES: &[ResponseRule<AnyRequest, Meaning>] = &[
     ResponseRule::new(ALL, 401..=401, Any, Unauthorized),
     ResponseRule::new(ALL, 407..=407, Any, Unauthorized),
     ResponseRule::new(ALL, 403..=403, Any, Forbidden),
-    // A group that is not installed is answered by the plain text "404 page not found".
-    ResponseRule::new(ALL, 404..=404, NoStatus, NoApi),
+    ResponseRule::new(ALL, 404..=404, Of(&[NO_API]), NoApi),
+    // A proxy answers so while it does not reach the API server. The PipelineRuns still exist.
+    ResponseRule::new(ALL, 404..=404, NoStatus, Down),
     ResponseRule::new(ALL, 404..=404, Any, Missing),
     ResponseRule::new(ALL, 409..=409, Of(&["AlreadyExists"]), Taken),
     ResponseRule::new(ALL, 409..=409, Any, Conflict),
@@ -71,8 +74,8 @@ const RULES: &[ResponseRule<AnyRequest, Meaning>] = &[
     ResponseRule::new(ALL, 500..=599, Any, Failed),
 ];
 
-/// Returns the meaning of an error response. `code` is the `reason` of its `Status`, [`WEBHOOK`], or `None` for a
-/// response that is no `Status`.
+/// Returns the meaning of an error response. `code` is the `reason` of its `Status`, [`WEBHOOK`], [`NO_API`], or
+/// `None` for another response that is no `Status`.
 pub(crate) fn meaning(status: u16, code: Option<&str>) -> Meaning {
     ResponseRule::first(RULES, AnyRequest, status, code).unwrap_or(Failed)
 }
@@ -87,7 +90,8 @@ mod tests {
             (401, Some("Unauthorized"), Unauthorized),
             (403, Some("Forbidden"), Forbidden),
             (404, Some("NotFound"), Missing),
-            (404, None, NoApi),
+            (404, Some(NO_API), NoApi),
+            (404, None, Down),
             (409, Some("AlreadyExists"), Taken),
             (409, Some("Conflict"), Conflict),
             (415, Some("UnsupportedMediaType"), Rejected),

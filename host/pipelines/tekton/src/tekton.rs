@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use serde_json::json;
 use wardroom::{
+    Timestamp,
     adapter::{GateAnswer, PipelineDescription, RunEnd},
     base::clean,
     model::{Outcome, RunKey},
@@ -39,6 +40,9 @@ use crate::{
     types::{PipelineRun, PipelineSpec},
 };
 
+/// How long after the request a missing PipelineRun means that none was created.
+const COMPLETE: Duration = Duration::from_secs(1800);
+
 /// Tekton in one cluster.
 pub(crate) struct Tekton {
     pub(crate) client: Client,
@@ -47,8 +51,8 @@ pub(crate) struct Tekton {
     pub(crate) installation: Installation,
     /// What the last poll saw of each open run.
     pub(crate) seen: Mutex<BTreeMap<RunKey, Seen>>,
-    /// The time at which the cluster said that it has no ApprovalTasks, or that the host may not read them.
-    pub(crate) no_approvals: Mutex<Option<Instant>>,
+    /// The time at which the cluster said that it has no ApprovalTasks, or that the host may not read them, by namespace.
+    pub(crate) no_approvals: Mutex<BTreeMap<String, Instant>>,
     definitions: Definitions,
 }
 
@@ -199,6 +203,12 @@ impl System for Tekton {
         let namespace = &lost.request.namespace;
         Ok(match self.find(lost.key, namespace).await? {
             Some(run) => Found::Run(identity(namespace, &run)),
+            // Pruners delete PipelineRuns that have ended.
+            None if lost.requested + COMPLETE < Timestamp::now() => Found::Unclear(format!(
+                "the cluster has no PipelineRun of the {} now; one that was created can have ended and been deleted since; \
+                 look at what it deploys",
+                shown_pipeline(namespace, &lost.request.pipeline)
+            )),
             None => Found::Nothing,
         })
     }

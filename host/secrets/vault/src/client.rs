@@ -9,7 +9,7 @@ use reqwest::{
     Identity, Method, Response, Url,
     header::{HeaderMap, HeaderValue},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use wardroom::{
     base::{Backoff, Secret},
@@ -49,10 +49,15 @@ pub(crate) struct Answer {
     pub(crate) auth: Option<Auth>,
     #[serde(default)]
     pub(crate) lease_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub(crate) lease_duration: u64,
     #[serde(default)]
     pub(crate) renewable: bool,
+}
+
+/// Reads a duration in seconds. A longer one than ten years counts as ten years.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(u64::deserialize(deserializer)?.min(10 * 366 * 24 * 3600))
 }
 
 /// The token of a login or of a renewal.
@@ -62,7 +67,7 @@ pub(crate) struct Auth {
     #[serde(default)]
     pub(crate) policies: Vec<String>,
     /// In seconds; 0 if the token does not expire.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     pub(crate) lease_duration: u64,
     #[serde(default)]
     pub(crate) renewable: bool,
@@ -75,6 +80,11 @@ impl std::fmt::Debug for Auth {
 }
 
 impl Client {
+    /// Returns the configured namespace.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_ref().and_then(|namespace| namespace.to_str().ok())
+    }
+
     /// Creates the client, and reads the files with certificates.
     ///
     /// # Errors

@@ -160,6 +160,15 @@ async fn unwrap(
     Ok(secret)
 }
 
+/// Returns whether a wrapping token that was made at `path` has a secret id of the mount. In a namespace, the path can begin
+/// with the namespace.
+fn is_secret_id(path: &str, namespace: Option<&str>, mount: &str) -> bool {
+    let namespace = namespace.map(|namespace| format!("{}/", namespace.trim_matches('/')));
+    let path = namespace.and_then(|namespace| path.strip_prefix(&namespace)).unwrap_or(path);
+    let role = path.strip_prefix(&format!("auth/{mount}/role/")).and_then(|rest| rest.strip_suffix("/secret-id"));
+    role.is_some_and(|role| !role.is_empty() && !role.contains('/'))
+}
+
 /// Checks a wrapping token without using it.
 ///
 /// # Errors
@@ -169,9 +178,7 @@ pub(crate) async fn check_wrapping(client: &Client, mount: &str, wrapping: &Secr
     let looked_up = client.post("sys/wrapping/lookup", None, &json!({ "token": wrapping.expose() })).await;
     let answer = looked_up.map_err(|error| wrapping_error("`wrapped_secret_id`", error))?;
     let path = answer.data.get("creation_path").and_then(Value::as_str).unwrap_or_default();
-    // In a namespace, the path begins with the namespace.
-    let is_secret_id = path.contains(&format!("auth/{mount}/role/")) && path.ends_with("/secret-id");
-    if is_secret_id {
+    if is_secret_id(path, client.namespace(), mount) {
         return Ok(());
     }
     Err(LoginError::new(format!(
@@ -216,4 +223,30 @@ fn refused(server: &Server, client: &Client, path: &str, error: VaultError) -> L
 /// Resolves a secret of the login.
 pub(crate) fn resolve(reference: &SecretRef) -> Result<Secret, LoginError> {
     reference.resolve().map_err(|error| LoginError::new(format!("{error:#}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_secret_id_of_the_mount_is_accepted() {
+        for (path, namespace) in [
+            ("auth/approle/role/wardroom/secret-id", None),
+            ("team1/auth/approle/role/wardroom/secret-id", Some("team1/")),
+            ("auth/approle/role/wardroom/secret-id", Some("team1")),
+        ] {
+            assert!(is_secret_id(path, namespace, "approle"), "{path}");
+        }
+        for path in [
+            "cubbyhole/auth/approle/role/x/secret-id",
+            "auth/approle/role/x/y/secret-id",
+            "auth/approle/role//secret-id",
+            "auth/other/role/x/secret-id",
+            "auth/approle/role/x/secret-id/lookup",
+            "team2/auth/approle/role/x/secret-id",
+        ] {
+            assert!(!is_secret_id(path, Some("team1"), "approle"), "{path}");
+        }
+    }
 }

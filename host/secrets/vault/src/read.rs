@@ -16,6 +16,9 @@ use crate::{
     reference::{PEM, Source},
 };
 
+/// The maximum length of a value, in bytes.
+const MAX_VALUE: usize = 64 << 10;
+
 /// The mount of a secret: where its path begins, and what answers there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mount {
@@ -112,6 +115,11 @@ pub(crate) async fn find_mount(client: &Client, token: &Secret, source: &Source)
 
 /// Reads a secret, or issues a certificate.
 pub(crate) async fn read(client: &Client, token: &Secret, source: &Source, mount: &Mount) -> Result<Fields, ReadError> {
+    // A request that issues a certificate would write to a key-value engine.
+    if source.certificate.is_some() && matches!(mount.kind, MountKind::Kv1 | MountKind::Kv2) {
+        let reason = format!("`{}` is in a key-value engine, which issues no certificates", source.path);
+        return Err(ReadError::Failed { reason });
+    }
     let request = request_path(source, mount);
     let answer = match &source.certificate {
         Some(parameters) => {
@@ -233,6 +241,10 @@ impl Fields {
             Some(Value::String(text)) if text.trim().is_empty() => {
                 Err(format!("the field `{field}` of `{}` is empty", source.path))
             }
+            // Each form of a value is searched in every text that leaves the host.
+            Some(value) if value.to_string().len() > MAX_VALUE => {
+                Err(format!("the field `{field}` of `{}` is larger than {} KiB", source.path, MAX_VALUE >> 10))
+            }
             Some(Value::String(text)) => Ok(Secret::new(text.clone())),
             Some(Value::Array(items)) if source.certificate.is_some() => {
                 let parts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
@@ -263,7 +275,7 @@ pub(crate) async fn renew(client: &Client, token: &Secret, lease: &Lease) -> Res
         Ok(answer) => {
             let duration = Duration::from_secs(answer.lease_duration);
             // Near its maximum lifetime, a lease is renewed for less time than requested.
-            Ok((duration * 2 >= lease.duration).then_some(duration))
+            Ok((duration.saturating_mul(2) >= lease.duration).then_some(duration))
         }
         Err(error @ VaultError::Outage { .. }) => Err(error.into()),
         Err(_) => Ok(None),

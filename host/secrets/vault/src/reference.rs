@@ -101,6 +101,10 @@ fn check_path(path: &str) -> Result<(), String> {
     if segments.first() == Some(&"v1") {
         return Err("begins with `v1/`; write the path without it".to_owned());
     }
+    // Their answers have tokens and rights, also those of the host itself.
+    if segments.first().is_some_and(|first| ["auth", "sys", "cubbyhole", "identity"].contains(first)) {
+        return Err("is in `auth`, `sys`, `cubbyhole` or `identity`, which have no secrets for pipelines".to_owned());
+    }
     let is_valid = |segment: &&str| {
         !segment.is_empty() && !matches!(*segment, "." | "..") && !segment.chars().any(char::is_control)
     };

@@ -115,7 +115,7 @@ impl ServerState {
     async fn probe_entry(&self, session: &Session, entry: &Entry) -> Result<&'static str, String> {
         let (client, token, source) = (&session.client, &session.token, &entry.source);
         let mount = find_mount(client, token, source).await.map_err(reason)?;
-        if matches!(mount.kind, MountKind::Kv1 | MountKind::Kv2) {
+        if source.certificate.is_none() && matches!(mount.kind, MountKind::Kv1 | MountKind::Kv2) {
             entry.set(&read(client, token, source, &mount).await.map_err(reason)?);
             return Ok("can be read");
         }

@@ -86,7 +86,8 @@ impl Session {
         if self.next == Next::LogIn {
             return Ok(self.ending());
         }
-        let body = json!({ "increment": self.ttl });
+        // The lifetime of a given token that is left says nothing about its whole lifetime.
+        let body = if self.is_own { json!({ "increment": self.ttl }) } else { json!({}) };
         match self.client.post("auth/token/renew-self", Some(&self.token), &body).await {
             Ok(answer) => {
                 let ttl = answer.auth.map_or(0, |auth| auth.lease_duration);
@@ -150,5 +151,5 @@ impl Session {
 
 /// Returns two thirds of a lifetime, after which a token, a lease or a certificate is renewed.
 pub(crate) fn two_thirds(lifetime: Duration) -> Duration {
-    lifetime * 2 / 3
+    lifetime / 3 * 2
 }

@@ -26,7 +26,8 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             server_retry: (Duration::from_secs(1), Duration::from_secs(30)),
-            login_retry: (Duration::from_secs(5), Duration::from_secs(300)),
+            // Vault locks a role after five refused logins within 15 minutes.
+            login_retry: (Duration::from_secs(300), Duration::from_secs(900)),
             login_poll: Duration::from_secs(10),
             secret_retry: (Duration::from_secs(5), Duration::from_secs(120)),
             min_renewal: Duration::from_secs(1),

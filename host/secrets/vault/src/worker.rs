@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     session: Option<Session>,
     unwrapped: Unwrapped,
     plans: Vec<Plan>,
+    /// The plan whose turn is the next.
+    first: usize,
     /// A given token that the server does not accept, while the token before it is still valid.
     rejected: Option<Secret>,
     backoff: Backoff,
@@ -62,6 +64,7 @@ impl Worker {
             session,
             unwrapped,
             plans,
+            first: 0,
             rejected: None,
             backoff,
             login_backoff,
@@ -142,8 +145,11 @@ impl Worker {
 
     async fn work(&mut self) -> Result<(), Stopped> {
         self.ensure_session().await?;
-        for index in 0..self.plans.len() {
+        let (count, first) = (self.plans.len(), self.first);
+        for index in (0..count).map(|turn| (first + turn) % count) {
             if self.plans.get(index).is_some_and(|plan| plan.due <= Instant::now()) {
+                // If the server fails on this secret, the others come first at the next attempt.
+                self.first = (index + 1) % count;
                 self.fetch(index).await?;
             }
         }
@@ -172,7 +178,7 @@ impl Worker {
                 if is_new {
                     self.rejected = given;
                 } else {
-                    session.postpone(timing.server_retry.1);
+                    session.postpone(timing.login_retry.1);
                 }
                 return Ok(());
             }

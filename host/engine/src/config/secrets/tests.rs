@@ -137,6 +137,28 @@ fn a_secret_of_production_is_refused_in_another_environment() {
 }
 
 #[test]
+fn the_table_of_a_rollback_and_names_with_dots_have_the_same_limit() {
+    let pipelines = "[app.cms.deploy.staging]\npipeline = 'ci:x'\n\
+                     [app.cms.rollback.staging]\npipeline = 'ci:y'\nkey = { memory = 'b' }\n";
+    let found = problems(&["production"], &format!("{APPS}{pipelines}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("plugins.toml:11: `app.cms.rollback.staging.key` uses a secret of"), "{found:?}");
+    // The name of a system contains dots, and so does that of an environment.
+    let text = "[environment.\"staging.eu\"]\n[environment.production]\n[app.cms]\n[pipelines.\"ci.eu\"]\nkind = 'ci'\n\
+                token = { memory = 'a' }\n[app.cms.deploy.\"staging.eu\"]\npipeline = 'ci.eu:x'\nkey = { memory = 'b' }\n";
+    let found = problems(&["production"], text);
+    let starts = [
+        "plugins.toml:7: `pipelines.ci.eu.token` uses a secret of [memory.prod]",
+        "plugins.toml:10: `app.cms.deploy.staging.eu.key` uses a secret of [memory.prod]",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:?}");
+    for (problem, start) in found.iter().zip(starts) {
+        assert!(problem.starts_with(start), "{problem}");
+        assert!(problem.contains("the pipeline `cms/staging.eu` is in staging.eu"), "{problem}");
+    }
+}
+
+#[test]
 fn an_environment_of_a_store_must_exist() {
     assert_eq!(
         problems(&["production", "prodution"], &format!("{APPS}token = {{ memory = 'a' }}")),

@@ -34,7 +34,7 @@ pub(crate) struct Search<'s> {
 impl Search<'_> {
     /// The number of executions that a search returns at most. Gate's further pages are not complete: it counts the first
     /// result of a page among the results of one page.
-    pub(crate) const MAX: usize = 100;
+    pub(crate) const MAX: usize = 10;
 }
 
 /// What is changed by a request, and what it needs.

@@ -52,7 +52,7 @@ async fn without_deck_there_is_no_link() {
 async fn a_value_with_any_character_arrives_unchanged() {
     let host = TestHost::new().await;
     let pipelines = host.pipelines();
-    let value = "1.0 & $(rm -rf /) ;'\"%00\n&TAG=2 +ü€ ${trigger}";
+    let value = "1.0 & $(rm -rf /) ;'\"%00\n&TAG=2 +ü€ $x {trigger}";
     pipelines.start(&key("a-1"), PIPELINE, &version(value)).await.unwrap();
     assert_eq!(host.server.execution(&host.only())["trigger"]["parameters"]["TAG"], value);
 }

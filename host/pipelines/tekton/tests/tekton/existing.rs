@@ -70,7 +70,7 @@ async fn a_run_of_another_client_is_shown_and_stopped() {
     host.server.step("nightly-x7k2p", "build", "run", json!({ "running": {} }));
     host.server.log("nightly-x7k2p", "build", "run", b"one\n");
     let pipelines = host.pipelines();
-    let view = pipelines.view("cluster:deploy", "nightly-x7k2p").await.unwrap();
+    let view = pipelines.view(PIPELINE, "nightly-x7k2p").await.unwrap();
     assert_eq!((view.id.as_str(), view.outcome, view.is_waiting), ("nightly-x7k2p", None, false));
     assert_eq!((view.progress.stages[0].name.as_str(), view.progress.stages[0].state), ("build", StageState::Running));
     assert!(view.started.is_some());
@@ -92,8 +92,11 @@ async fn a_run_of_another_pipeline_is_not_shown() {
     for run in ["other", "missing"] {
         let expected = format!("the Pipeline `deploy` in the namespace `ci` has no run `{run}`");
         assert_eq!(refusal(pipelines.view(PIPELINE, run).await), expected);
-        assert_eq!(refusal(pipelines.stop("cluster:deploy", run).await), expected);
+        assert_eq!(refusal(pipelines.stop(PIPELINE, run).await), expected);
     }
+    // The pipeline of an app has one name.
+    let expected = "the Pipeline `deploy` is `cms/staging`; name it so";
+    assert_eq!(refusal(pipelines.stop("cluster:deploy", "other").await), expected);
     assert_eq!(refusal(pipelines.view(PIPELINE, "../x").await), "`../x` is not the name of a PipelineRun");
     assert_eq!(host.server.stops(), []);
 }

@@ -68,6 +68,26 @@ async fn a_host_that_crashed_between_the_request_and_its_file_adopts_its_run() {
 }
 
 #[tokio::test]
+async fn a_missing_run_is_not_absent_when_a_pruner_can_have_deleted_it() {
+    let host = TestHost::new().await;
+    let pipelines = host.pipelines();
+    host.server.faults(|faults| faults.lost_answers = 1);
+    outage(start(&pipelines, "a-1").await);
+    host.server.delete(RUN);
+    // The host was down for an hour.
+    let file = host.path("state/tekton/cluster/a-1.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for time in ["requested", "unanswered_since"] {
+        record[time] = (wardroom::Timestamp::now() - Duration::from_secs(3600)).to_string().into();
+    }
+    std::fs::write(&file, record.to_string()).unwrap();
+    let RunState::Unknowable(reason) = state(&host.pipelines(), "a-1").await.unwrap() else {
+        panic!("the run is not known to be absent");
+    };
+    assert!(reason.contains("can have ended and been deleted since"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_run_that_was_deleted_during_its_search_is_absent() {
     let host = TestHost::new().await;
     let pipelines = host.pipelines();

@@ -121,12 +121,31 @@ async fn the_last_lines_are_those_of_the_last_steps() {
     assert_eq!((all.lines().count(), all.lines().last().unwrap()), (6, "roll-out/run: roll-out 2 \u{fc}"));
     assert_eq!(output(3).await.unwrap(), "\u{fc}\n");
     assert_eq!(output(2).await.unwrap(), "\n", "no half character");
-    host.server.faults(|faults| faults.no_kubelet = true);
+    host.server.faults(|faults| faults.no_kubelet = "roll-out".into());
+    assert_eq!(output(1000).await.unwrap().lines().count(), 3, "the output of the other task");
+    host.server.faults(|faults| faults.no_kubelet = "pod".into());
     let message = outage(output(100).await);
     assert!(
         message.starts_with("the Kubernetes API failed on output of the step `run` of the task `roll-out` (500: Get"),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn the_output_of_other_tasks_is_followed_while_a_node_is_down() {
+    let host = TestHost::new().await;
+    host.server.faults(|faults| faults.no_kubelet = "build".into());
+    let pipelines = host.pipelines();
+    start(&pipelines, "a-1").await.unwrap();
+    for task in ["build", "check"] {
+        host.server.task(RUN, task, "True", "Succeeded", "");
+        host.server.step(RUN, task, "run", done());
+        host.server.log(RUN, task, "run", b"x\n");
+    }
+    host.server.end(RUN, "True", "Succeeded", "");
+    let (_, lines) = wait(&pipelines, "a-1").await;
+    let output: Vec<&String> = lines.iter().filter(|line| line.contains("/run: ")).collect();
+    assert_eq!(output, ["check/run: x"]);
 }
 
 #[tokio::test]
