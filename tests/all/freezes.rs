@@ -52,7 +52,7 @@ call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
 beyond = ["app", "environment", "version", "parameter"]
 
 [[plugin.scripted.allow]]
-call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
+call = ["pipelines.*", "catalog.*", "jobs.list", "store.*"]
 "#;
 
 fn test_host() -> Result<TestHost> {

@@ -26,7 +26,7 @@ admins = ["operator"]
 
 [plugin.scripted]
 module = "mine.wasm"
-allow  = [{ call = ["jobs.*", "pipelines.trigger"], beyond = ["parameter"] }, { call = ["pipelines.wait", "catalog.*", "store.*"] }]
+allow  = [{ call = ["jobs.*", "pipelines.trigger"], beyond = ["parameter"] }, { call = ["pipelines.*", "catalog.*", "store.*"] }]
 "#;
 
 /// Creates a host whose database has a scheduled command, which is due, and whose plugin file has changed since.

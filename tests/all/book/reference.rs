@@ -167,6 +167,8 @@ fn folders(below: &Path) -> Result<Vec<PathBuf>> {
 
 /// Collects the keys of a table that the reference does not contain. `path` is the table's path in the reference.
 fn walk(reference: &Reference, path: &str, table: &toml::Table, unknown: &mut Vec<String>) {
+    // The reference has the keys of both once.
+    let path = if path == "app.NAME.rollback.ENVIRONMENT" { "app.NAME.deploy.ENVIRONMENT" } else { path };
     for (name, value) in table {
         let Some(key) = reference.find(path, name) else {
             unknown.push(name.clone());

@@ -40,7 +40,7 @@ parameters = {{ version = '[0-9.]+' }}
 module = "{{guests}}/scripted.wasm"
 allow  = [
   {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
-  {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},
+  {{ call = ["pipelines.*", "catalog.*", "jobs.list", "store.*"] }},
 ]
 "#
     )

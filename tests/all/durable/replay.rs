@@ -33,13 +33,15 @@ parameters = {{ version = '[0-9.]+' }}
 
 [plugin.scripted]
 module = "{{guests}}/scripted.wasm"
-allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "parameter"] }}, {{ call = ["catalog.*", "jobs.list", "store.*"] }}]
+allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "parameter"] }}, {{ call = [{UNUSED}, "catalog.*", "jobs.list", "store.*"] }}]
 "#
     )
 }
 
 /// All calls that the scripts use.
 pub(super) const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
+/// Calls that the plugin imports and the scripts do not use.
+const UNUSED: &str = r#""pipelines.list", "pipelines.describe", "pipelines.status", "pipelines.output", "pipelines.tests", "pipelines.cancel", "pipelines.answer""#;
 /// The calls that the scripts use, without triggers.
 const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
 

@@ -218,7 +218,10 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog, roles: &[&str]
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
         if !held().any(|row| pattern.matches(row.name)) {
-            let fix = nearest(&text.value, held().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
+            // A call that never needs approval is not misspelled.
+            let is_call = all.iter().any(|row| pattern.matches(row.name));
+            let meant = nearest(&text.value, held().map(|row| row.name)).filter(|_| !is_call);
+            let fix = meant.map(|meant| format!("call = \"{meant}\""));
             let message = format!("the pattern `{}` does not match any host call that can need approval", text.value);
             table.problem(&text.at, message, fix);
         }
