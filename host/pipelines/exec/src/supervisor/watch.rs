@@ -82,6 +82,10 @@ pub(super) fn wait(
                     }
                     continue;
                 };
+                // A program that ended before the cancellation was not cancelled.
+                if has_ended(leader) {
+                    break;
+                }
                 stop = Some((reason, Instant::now()));
                 terminate(leader);
             }

@@ -38,9 +38,9 @@ async fn a_leftover_may_clean_up_and_is_killed_after_the_grace_period() {
 async fn a_cancellation_does_not_wait_for_the_leftovers() {
     let host = TestHost::new();
     let folder = host.folder.path().display();
-    // The child writes its file when its parent has ended.
+    // The child writes its file when its parent has ended, and is not reaped.
     let script = format!(
-        "p=$$ sh -c 'trap \"\" TERM; while kill -0 $p; do sleep 0.01; done; echo $$ > {folder}/stays
+        "p=$$ sh -c 'trap \"\" TERM; until grep -q ^State:.Z /proc/$p/status; do sleep 0.01; done; echo $$ > {folder}/stays
          while :; do sleep 0.05; done' & exit 0"
     );
     let pipelines = host.script(&script, "grace = '1h'");
