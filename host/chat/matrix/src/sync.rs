@@ -280,15 +280,16 @@ impl<'a> SyncLoop<'a> {
 
     /// Handles the response of a sync. `is_initial` is true for the first sync of a device.
     async fn handle(&mut self, response: SyncResponse, is_initial: bool) {
-        for room in response.rooms.invited.keys() {
-            if let Some(room) = self.client.get_room(room) {
-                self.joins.handle_invitation(&room, &*self.inbox, &mut self.joined_rooms).await;
-            }
-        }
+        // One sync can have a room in both lists, if the bot left the room and was invited again.
         for room in response.rooms.left.keys() {
             self.joins.remove_invitation(room);
             self.joined_rooms.remove(room);
             self.backfill.remove(room);
+        }
+        for room in response.rooms.invited.keys() {
+            if let Some(room) = self.client.get_room(room) {
+                self.joins.handle_invitation(&room, &*self.inbox, &mut self.joined_rooms).await;
+            }
         }
         let mut rooms = Vec::new();
         for (id, update) in response.rooms.joined {
